@@ -1,0 +1,43 @@
+"""FGSM with a random start.
+
+Wong, Rice and Kolter, "Fast is better than free: Revisiting adversarial training", ICLR 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.methods.protocol import Method
+from regmix_bench.perturb import pgd, uniform_start
+from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+
+class FGSMRS(Method):
+    """CE(f(x'), ŷ), where x' is one step of 1.25·ε from a uniform start."""
+
+    name = "fgsm-rs"
+    norms = ("Linf",)
+
+    class Config(Frozen):
+        """Step size as a multiple of ε, and the true class's share of the label."""
+
+        step_ratio: float = Field(1.25, gt=0)
+        true_class_mass: TrueClassMass = 1.0
+
+    def step(
+        self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
+    ) -> StepOutput:
+        mass = self.config.true_class_mass
+        delta = pgd(
+            lambda x: cross_entropy(model(x), batch.y, mass, "sum"),
+            batch.x,
+            threat,
+            delta=uniform_start(batch.x, threat, generator),
+            steps=1,
+            step_size=self.config.step_ratio * float(threat.epsilon),
+        )
+        x_adv = batch.x + delta
+        return StepOutput(cross_entropy(model(x_adv), batch.y, mass), x_adv)

@@ -1,0 +1,41 @@
+"""PGD adversarial training.
+
+Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.perturb import pgd, uniform_start
+from regmix_bench.types import Batch, StepOutput, ThreatModel
+
+
+class PGDAT(Method):
+    """CE(f(x'), ŷ), where x' is the end point of PGD on the cross-entropy from a uniform start."""
+
+    name = "pgd-at"
+
+    class Config(AttackConfig):
+        """The attack, and the true class's share of the label."""
+
+        true_class_mass: TrueClassMass = 1.0
+
+    def step(
+        self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
+    ) -> StepOutput:
+        config = self.config
+        with batch_norm_mode(model, config.attack_bn):
+            delta = pgd(
+                lambda x: cross_entropy(model(x), batch.y, config.true_class_mass, "sum"),
+                batch.x,
+                threat,
+                delta=uniform_start(batch.x, threat, generator),
+                steps=config.steps,
+                step_size=config.step_ratio * float(threat.epsilon),
+            )
+        x_adv = batch.x + delta
+        return StepOutput(cross_entropy(model(x_adv), batch.y, config.true_class_mass), x_adv)

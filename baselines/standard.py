@@ -1,0 +1,27 @@
+"""Ordinary training on clean images: the row that shows what robustness costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.methods.protocol import Method
+from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+
+class Standard(Method):
+    """CE(f(x), ŷ), without an attack."""
+
+    name = "standard"
+
+    class Config(Frozen):
+        """The true class's share of the label."""
+
+        true_class_mass: TrueClassMass = 1.0
+
+    def step(
+        self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
+    ) -> StepOutput:
+        loss = cross_entropy(model(batch.x), batch.y, self.config.true_class_mass)
+        return StepOutput(loss, batch.x)

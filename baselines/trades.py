@@ -1,0 +1,57 @@
+"""TRADES.
+
+Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy", ICML 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
+from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.perturb import gaussian_start, pgd
+from regmix_bench.types import Batch, StepOutput, ThreatModel
+
+
+class TRADES(Method):
+    """CE(f(x), ŷ) + β·KL(p(x) ‖ p(x')), where x' maximises the same divergence (eq. 5).
+
+    Both outputs carry gradient. The attack starts at 0.001·N(0, 1) and, as in the authors' code,
+    runs with batch normalisation in evaluation mode.
+    """
+
+    name = "trades"
+
+    class Config(AttackConfig):
+        """The attack, the weight of the divergence, and the true class's share of the label."""
+
+        beta: float = Field(6.0, ge=0)
+        attack_bn: Literal["train", "eval"] = "eval"
+        true_class_mass: TrueClassMass = 1.0
+
+    def step(
+        self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
+    ) -> StepOutput:
+        config = self.config
+        with batch_norm_mode(model, config.attack_bn):
+            # Constant during the attack, so computed once.
+            with torch.no_grad():
+                clean_logits = model(batch.x)
+            delta = pgd(
+                lambda x: kl_divergence(clean_logits, model(x), "sum"),
+                batch.x,
+                threat,
+                delta=gaussian_start(batch.x, threat, generator),
+                steps=config.steps,
+                step_size=config.step_ratio * float(threat.epsilon),
+            )
+        x_adv = batch.x + delta
+        logits = model(batch.x)
+        natural = cross_entropy(logits, batch.y, config.true_class_mass)
+        robust = config.beta * kl_divergence(logits, model(x_adv))
+        metrics = {"natural": natural.detach(), "robust": robust.detach()}
+        return StepOutput(natural + robust, x_adv, metrics)

@@ -1,0 +1,53 @@
+"""Train, attack and compare adversarial training methods, RegMix (arXiv:2510.05317) among them.
+
+The names below are the public interface; each is imported on first use, so that the command line
+starts without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from regmix_bench.data import load_data
+    from regmix_bench.errors import UserError
+    from regmix_bench.methods import load_method, register_method
+    from regmix_bench.methods.protocol import Method
+    from regmix_bench.runner import load_model, run
+    from regmix_bench.store import load_record, load_results
+    from regmix_bench.types import Batch, RunRecord, RunSpec, StepOutput, ThreatModel
+
+_HOMES = {
+    "regmix_bench.data": ("load_data",),
+    "regmix_bench.errors": ("UserError",),
+    "regmix_bench.methods": ("load_method", "register_method"),
+    "regmix_bench.methods.protocol": ("Method",),
+    "regmix_bench.runner": ("load_model", "run"),
+    "regmix_bench.store": ("load_record", "load_results"),
+    "regmix_bench.types": ("Batch", "RunRecord", "RunSpec", "StepOutput", "ThreatModel"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Batch",
+    "Method",
+    "RunRecord",
+    "RunSpec",
+    "StepOutput",
+    "ThreatModel",
+    "UserError",
+    "load_data",
+    "load_method",
+    "load_model",
+    "load_record",
+    "load_results",
+    "register_method",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,34 @@
+"""Where images come from: named datasets, array files, image folders, and their way to the device.
+
+Naming and validating a dataset needs no torch; what puts it on a device is imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regmix_bench.data.dataset import Dataset
+from regmix_bench.data.sources import DATASETS, canonical_name, load_dataset
+
+if TYPE_CHECKING:
+    from regmix_bench.data.batches import Batches
+    from regmix_bench.data.run_data import RunData, load_data, prepare
+
+__all__ = [
+    "DATASETS",
+    "Batches",
+    "Dataset",
+    "RunData",
+    "canonical_name",
+    "load_data",
+    "load_dataset",
+    "prepare",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from regmix_bench.data import run_data
+
+        return getattr(run_data, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,89 @@
+"""Training images that stay on the device, and are shuffled and augmented there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from regmix_bench.types import Batch
+
+Augmentation = Literal["none", "crop", "crop-flip"]
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Images as float32 in [0, 1]; uint8 is divided by 255."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+class Batches:
+    """The training set in shuffled, augmented batches.
+
+    ``images`` (N, C, H, W), uint8 or float32 in [0, 1], and ``labels`` (N,) int64 lie on the device
+    and stay there in that dtype. ``augmentation`` is drawn for each image: "crop" pads by an eighth
+    of the side with zeros (4 at 32, 1 at 8, 8 at 64) and crops to the old size, "crop-flip" also
+    mirrors it left to right with probability one half, "none" leaves it as it is.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, batch_size: int, augmentation: Augmentation
+    ) -> None:
+        self.size = len(images)
+        self._images = images
+        self._labels = labels
+        self._batch_size = batch_size
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return math.ceil(self.size / self._batch_size)
+
+    def channel_statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel, in [0, 1] pixel units, before augmentation."""
+        sums = torch.zeros(2, self._images.shape[1], dtype=torch.float64)
+        for part in self._images.split(1000):  # in parts: all of them in float64 would not fit
+            pixels = as_float(part).double()
+            sums[0] += pixels.sum((0, 2, 3)).cpu()
+            sums[1] += pixels.square().sum((0, 2, 3)).cpu()
+        mean, square = sums / self._images[:, 0].numel()
+        return mean.tolist(), (square - mean.square()).clamp_min(0).sqrt().tolist()
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every image once, in random order and augmentation, both drawn from ``generator``.
+
+        Batches have at most ``batch_size`` images and differ in size by one at most. ``generator``
+        lives on the images' device.
+        """
+        order = torch.randperm(self.size, generator=generator, device=self._labels.device)
+        for index in torch.tensor_split(order, len(self)):
+            images = self._images[index]
+            if self._augmentation != "none":
+                images = random_crop(images, generator, flip=self._augmentation == "crop-flip")
+            yield Batch(x=as_float(images), y=self._labels[index], index=index)
+
+
+def random_crop(images: Tensor, generator: torch.Generator, flip: bool) -> Tensor:
+    """Shift each image (B, C, H, W) by its own random offset, and mirror half of them if ``flip``.
+
+    The images are padded by an eighth of their sides with zeros and cropped to the old size. All
+    draws come from ``generator``, on the images' device; dtype and shape stay.
+    """
+
+    def draw(high: int) -> Tensor:
+        return torch.randint(high, (len(images), 1), generator=generator, device=images.device)
+
+    height, width = images.shape[2:]
+    top, left = height // 8, width // 8
+    rows = torch.arange(height, device=images.device) + draw(2 * top + 1)
+    columns = torch.arange(width, device=images.device) + draw(2 * left + 1)
+    if flip:
+        columns = torch.where(draw(2).bool(), columns.flip(1), columns)
+    padded = functional.pad(images, (left, left, top, top))
+    # Shift and mirror are one gather of pixels, by the same positions in every channel.
+    positions = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
+    positions = positions.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    return padded.flatten(2).gather(2, positions).view_as(images)

@@ -1,0 +1,133 @@
+"""Decoded datasets kept as arrays, so that a folder of images is decoded once.
+
+``<cache>/datasets/<name>.npz`` holds the arrays; its name ends in the first digits of their content
+digest, and reading it checks them. A file of ``<cache>/sources/`` is named by the fingerprint of a
+source and holds the name of the dataset that it led to; the fingerprint covers paths, sizes and
+times of the source's files, so that finding it costs one ``stat`` a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regmix_bench.data.dataset import Dataset
+from regmix_bench.errors import UserError
+
+#: Raise it when sources are decoded in another way, so that no older entry is found.
+DECODER_VERSION = 1
+ENTRY = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
+
+#: What numpy raises on an array file that is damaged, foreign, or holds pickled objects.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class DamagedEntry(UserError):
+    """A cached dataset whose content is not what was written; it has been removed."""
+
+
+def folder() -> Path:
+    """``REGMIX_BENCH_CACHE``, else ``regmix-bench`` in the user's cache folder."""
+    if chosen := os.environ.get("REGMIX_BENCH_CACHE"):
+        return Path(os.path.expanduser(chosen))
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regmix-bench"
+
+
+def fingerprint(root: Path, files: Iterable[Path], *context: object) -> str:
+    """SHA-256 over what ``stat`` says of the files below ``root``, its place, and ``context``."""
+    facts = []
+    for file in files:
+        stat = file.stat()
+        below_root = str(file).removeprefix(str(root)).lstrip(os.sep)
+        # The change time sees a file replaced by another of the same size and modification time,
+        # as unpacking an archive does.
+        facts.append((below_root, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    content = json.dumps([DECODER_VERSION, str(root.resolve()), context, facts])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def entry(prefix: str, fingerprint: str, decode: Callable[[], Dataset]) -> str:
+    """Name of the entry that the source with this fingerprint led to; without one, decode it."""
+    pointer = folder() / "sources" / f"{prefix}-{fingerprint}"
+    if pointer.is_file():
+        name = pointer.read_text(encoding="ascii", errors="replace")
+        if contains(name):
+            return name
+    dataset = decode()
+    name = f"{prefix}-{dataset.digest[:12]}"
+    # Imported here because store brings pandas, which naming a dataset does not need.
+    from regmix_bench.files import atomic_write
+
+    content: dict[str, Any] = {**dataset.arrays(), "classes": np.array(dataset.classes)}
+    with atomic_write(_path(name)) as stream:
+        np.savez(stream, **content)
+    with atomic_write(pointer) as stream:
+        stream.write(name.encode())
+    return name
+
+
+def contains(name: str) -> bool:
+    """Whether there is an entry of this name."""
+    return ENTRY.fullmatch(name) is not None and _path(name).is_file()
+
+
+def load(entry_name: str, dataset_name: str) -> Dataset:
+    """The entry as a dataset called ``dataset_name``.
+
+    Raises :class:`DamagedEntry` and removes the entry if its content does not match its name, and
+    :class:`UserError` if there is none.
+    """
+    path = _path(entry_name)
+    if not contains(entry_name):
+        raise UserError(
+            f"dataset {entry_name!r} is not in the cache {folder()}: name its source once"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            validation = (
+                (stored["val_images"], stored["val_labels"]) if "val_images" in stored else None
+            )
+            dataset = Dataset(
+                name=dataset_name,
+                train_images=stored["train_images"],
+                train_labels=stored["train_labels"],
+                test_images=stored["test_images"],
+                test_labels=stored["test_labels"],
+                classes=tuple(str(name) for name in stored["classes"]),
+                validation=validation,
+            )
+        damage = "" if entry_name.endswith(dataset.digest[:12]) else "its digest differs"
+    except (*UNREADABLE, KeyError) as error:
+        damage = str(error) or type(error).__name__
+    if damage:
+        path.unlink(missing_ok=True)
+        raise DamagedEntry(
+            f"cached dataset {path} was damaged ({damage}) and is removed: name its source again"
+        )
+    return dataset
+
+
+def load_source(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
+    """The dataset of the entry that ``find_entry`` names, called like the entry unless named.
+
+    A damaged entry is sought a second time: its source, if still there, is then decoded anew.
+    """
+    name = find_entry()
+    try:
+        return load(name, dataset_name or name)
+    except DamagedEntry:
+        name = find_entry()
+    return load(name, dataset_name or name)
+
+
+def _path(name: str) -> Path:
+    return folder() / "datasets" / f"{name}.npz"

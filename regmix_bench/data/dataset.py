@@ -1,0 +1,66 @@
+"""A dataset in memory, and the digest that identifies its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[Any]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels of one dataset, as arrays in main memory.
+
+    Images are (N, C, H, W), either uint8 in 0 to 255 or float32 in [0, 1]. Labels are (N,) int64,
+    each the position of its class in ``classes``. ``validation`` is the part that the source itself
+    sets aside, if any.
+    """
+
+    name: str
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    classes: tuple[str, ...]
+    validation: tuple[Images, Labels] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by their key names in an array file, in a fixed order."""
+        named: dict[str, NDArray[Any]] = {
+            "train_images": self.train_images,
+            "train_labels": self.train_labels,
+            "test_images": self.test_images,
+            "test_labels": self.test_labels,
+        }
+        if self.validation is not None:
+            named["val_images"], named["val_labels"] = self.validation
+        return named
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 in hex of all arrays with their shapes and dtypes, and of the class names."""
+        arrays = self.arrays()
+        layout = {key: [array.dtype.str, array.shape] for key, array in arrays.items()}
+        hashed = hashlib.sha256(json.dumps([layout, self.classes]).encode())
+        for array in arrays.values():
+            hashed.update(np.ascontiguousarray(array).data)
+        return hashed.hexdigest()

@@ -1,0 +1,127 @@
+"""What one run trains, validates and is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regmix_bench.data.batches import Batches, as_float
+from regmix_bench.data.dataset import Dataset, Images, Labels
+from regmix_bench.data.sources import load_dataset
+from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
+from regmix_bench.errors import UserError, unknown
+from regmix_bench.types import RunSpec
+
+__all__ = ["Batches", "RunData", "load_data", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """The data of one run, on its device.
+
+    ``validation`` and ``test`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64;
+    ``test_index`` (N,) int64, in main memory, are the positions of the test images in
+    ``load_data(name, "test")``; ``digest`` is that of the whole dataset; ``image_shape`` is
+    (C, H, W).
+    """
+
+    train: Batches
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    test_index: Tensor
+    digest: str
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+
+def load_data(
+    name: str, split: Literal["train", "test"], data_dir: str | Path | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of a whole split.
+
+    ``name`` is anything ``--datasets`` takes, or a dataset's name in a record. Raises
+    :class:`UserError` for an unknown name or split, and for data that is absent or unusable.
+    """
+    if split not in ("train", "test"):
+        raise unknown("split", split, ("train", "test"))
+    dataset = load_dataset(name, Path(data_dir) if data_dir is not None else None)
+    if split == "train":
+        return _scored(dataset.train_images, dataset.train_labels, torch.device("cpu"))
+    return _scored(dataset.test_images, dataset.test_labels, torch.device("cpu"))
+
+
+def prepare(
+    spec: RunSpec, device: torch.device, data_dir: Path | None = None, download: bool = False
+) -> RunData:
+    """Load a run's dataset, split it, and put it on ``device``.
+
+    The same images for every method and seed: ``spec.train_examples`` are sampled, class-balanced,
+    from the training set, and the validation part is held out from these (:func:`hold_out`), unless
+    the dataset brings its own, of which at most 1,000 are used. ``spec.eval_examples`` are sampled
+    likewise from the test set. Raises :class:`UserError` where there are fewer images than asked
+    for, or too few for the classes.
+    """
+    dataset = load_dataset(spec.dataset, data_dir, download)
+    train = _sampled(dataset, "train", spec.train_examples)
+    if dataset.validation is None:
+        _check_two_per_class(dataset, dataset.train_labels[train], spec.train_examples)
+        kept, held_out = hold_out(dataset.train_labels[train])
+        validation_images = dataset.train_images[train[held_out]]
+        validation_labels = dataset.train_labels[train[held_out]]
+        train = train[kept]
+    else:
+        images, labels = dataset.validation
+        chosen = balanced_sample(labels, MAX_VALIDATION)
+        validation_images, validation_labels = images[chosen], labels[chosen]
+    test = _sampled(dataset, "test", spec.eval_examples)
+    return RunData(
+        train=Batches(
+            torch.from_numpy(dataset.train_images[train]).to(device),
+            torch.from_numpy(dataset.train_labels[train]).to(device),
+            spec.recipe.batch_size,
+            spec.recipe.augmentation,
+        ),
+        validation=_scored(validation_images, validation_labels, device),
+        test=_scored(dataset.test_images[test], dataset.test_labels[test], device),
+        test_index=torch.from_numpy(test),
+        digest=dataset.digest,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+    )
+
+
+def _sampled(dataset: Dataset, split: Literal["train", "test"], n: int | None) -> Labels:
+    labels = dataset.train_labels if split == "train" else dataset.test_labels
+    if n is None:
+        return np.arange(len(labels))
+    option = "train_examples" if split == "train" else "eval_examples"
+    if n > len(labels):
+        raise UserError(f"{option} {n}: {dataset.name} has {len(labels)} {split} images")
+    if n < (classes := len(np.unique(labels))):
+        raise UserError(
+            f"{option} {n} is less than one for each of the {classes} classes of {dataset.name}:"
+            f" choose {classes} to {len(labels)}"
+        )
+    return balanced_sample(labels, n)
+
+
+def _check_two_per_class(dataset: Dataset, labels: Labels, n: int | None) -> None:
+    counts = np.bincount(labels, minlength=dataset.num_classes)
+    if counts.min() < 2:
+        asked = f" among the {n} of train_examples" if n is not None else ""
+        raise UserError(
+            f"class {dataset.classes[counts.argmin()]!r} of {dataset.name} has one training image"
+            f"{asked}: two are needed, as one is held out for validation"
+        )
+
+
+def _scored(images: Images, labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
+    return (
+        as_float(torch.from_numpy(images).to(device)),
+        torch.from_numpy(labels).to(device),
+    )

@@ -1,0 +1,45 @@
+"""Mistakes a user can mend, and the words that help to mend them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class UserError(Exception):
+    """Bad input: shown as one line, exit status 2, never as a traceback."""
+
+
+def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
+    """An error that names the unknown value and the nearest valid choice, or else all of them."""
+    valid = sorted(choices)
+    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif valid:
+        hint = "choose from " + ", ".join(valid)
+    else:
+        hint = "there is none"
+    return UserError(f"unknown {kind} {str(name)!r}: {hint}")
+
+
+def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """``model`` filled with ``values`` that came from a user.
+
+    Raises :class:`UserError` for the first unknown key or refused value, named ``where.key``.
+    """
+    for key in values:
+        if key not in model.model_fields:
+            raise unknown(f"key of {where}", key, model.model_fields)
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join([where, *(str(part) for part in first["loc"])])
+        given = "" if first["type"] == "missing" else f" = {first['input']!r}"
+        raise UserError(f"{path}{given}: {first['msg'].lower()}") from None

@@ -1,0 +1,1 @@
+"""Clean and PGD accuracy, AutoAttack, and what each image's outcome was."""

@@ -1,0 +1,230 @@
+"""The references of ``regmix-bench check``: what ``leaderboard.json`` holds, read and written.
+
+One entry a run, in the records' own field names, the per-image outcomes it points at, and what
+must be equal before its numbers may be compared with others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from regmix_bench import store
+from regmix_bench.errors import UserError
+from regmix_bench.types import Checkpoint, Epsilon, Frozen, RobustEval, RunRecord, RunSpec
+
+#: Raise it when a field of the leaderboard changes, those of RunSpec and RobustEval included.
+LEADERBOARD_VERSION = 1
+
+METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
+
+
+class OutcomesFile(Frozen):
+    """Per-image outcomes: path relative to the leaderboard's folder, and SHA-256."""
+
+    file: str
+    sha256: str
+
+
+class Reference(Frozen):
+    """One run to be held: the record's own fields, for the checkpoints that AutoAttack scored."""
+
+    record: str
+    run_id: str
+    spec: RunSpec
+    data_digest: str | None
+    evaluations: tuple[RobustEval, ...] = Field(min_length=1)
+    outcomes: dict[Checkpoint, OutcomesFile] = {}
+
+
+class Leaderboard(Frozen):
+    """The references, as ``leaderboard.json`` holds them."""
+
+    schema_version: int = LEADERBOARD_VERSION
+    runs: tuple[Reference, ...] = Field(min_length=1)
+
+
+def load_leaderboard(path: Path) -> Leaderboard:
+    """Read the references; raises :class:`UserError` where they are missing, broken or newer."""
+    remake = "`regmix-bench check --update` makes one"
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"no references at {path}: {remake}") from error
+    except OSError as error:
+        raise UserError(f"cannot read references {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a leaderboard: {error}; remove it and {remake}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > LEADERBOARD_VERSION:
+        raise UserError(
+            f"{path} has schema {version}, this version reads {LEADERBOARD_VERSION}:"
+            " upgrade regmix-bench"
+        )
+    if version != LEADERBOARD_VERSION:
+        raise UserError(f"{path} is not a leaderboard of this version: remove it and {remake}")
+    try:
+        board = Leaderboard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a leaderboard: {where}: {first['msg']}") from error
+    except UserError as error:
+        raise UserError(f"{path} is not a leaderboard: {error}") from error
+    for entry in board.runs:
+        if entry.run_id != entry.spec.run_id:
+            raise UserError(f"{path}: run_id {entry.run_id!r} is not that of its specification")
+        if any(evaluation.autoattack_acc is None for evaluation in entry.evaluations):
+            raise UserError(f"{path}: a reference of {entry.record} has no autoattack_acc")
+    return board
+
+
+def update(results: Path, reference: Path) -> Leaderboard:
+    """Make the successful, AutoAttack-scored records below ``results`` the references.
+
+    They replace all that ``reference`` held, atomically. Raises :class:`UserError`, with nothing
+    written, where there is no such record or an outcomes file disagrees with its record.
+    """
+    runs = []
+    for path in store.record_files(results):
+        record = store.load_record(path)
+        scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
+        if record.status != "success" or not scored:
+            continue
+        outcomes = {}
+        for evaluation in scored:
+            file = store.outcomes_path(path, evaluation.checkpoint)
+            if file.is_file():
+                read_outcomes(file, evaluation)
+                relative = Path(os.path.relpath(file, reference.parent)).as_posix()
+                outcomes[evaluation.checkpoint] = OutcomesFile(
+                    file=relative, sha256=store.file_digest(file)
+                )
+        runs.append(
+            Reference(
+                record=path.relative_to(results).as_posix(),
+                run_id=record.run_id,
+                spec=record.spec,
+                data_digest=record.data_digest,
+                evaluations=scored,
+                outcomes=outcomes,
+            )
+        )
+    if not runs:
+        raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
+    board = Leaderboard(runs=tuple(runs))
+    store.write_json(reference, board.model_dump(mode="json"))
+    return board
+
+
+def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
+    """Which images each metric counts as right: bool columns named as the metrics, by ``index``.
+
+    Raises :class:`UserError` where the file is no outcomes file or disagrees with the evaluation.
+    """
+    threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
+    if digest is not None and store.file_digest(file) != digest:
+        raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
+    columns = ["norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by"]
+    try:
+        frame = pd.read_parquet(file, columns=columns)
+        same = {text: Epsilon(text) == threat.epsilon for text in frame["epsilon"].unique()}
+    except (OSError, ValueError, UserError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{file} is not an outcomes file: {reason}") from error
+    under = frame["norm"].eq(threat.norm) & frame["epsilon"].map(same).astype(bool)
+    frame = frame[under].set_index("index")
+    clean = frame["clean_correct"].astype(bool)
+    right = pd.DataFrame(
+        {
+            "clean_acc": clean,
+            "pgd_acc": clean & frame["pgd_correct"].astype(bool),
+            "autoattack_acc": clean & frame["broken_by"].eq(""),
+        }
+    )
+    recorded = {metric: round(getattr(evaluation, metric) * n) for metric in METRICS}
+    if len(right) != n or not right.index.is_unique or right.sum().to_dict() != recorded:
+        raise UserError(f"{file} does not hold the outcomes that its record counts")
+    return right
+
+
+def pair_outcomes(
+    entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
+) -> tuple[pd.DataFrame | None, str]:
+    """Both sides' outcomes, one row per image, columns ``<metric>_was`` and ``<metric>_now``.
+
+    ``folder`` is the leaderboard's, ``record`` the file that holds ``new``. None, and the reason,
+    where a side has no outcomes or they are of different images. Raises :class:`UserError` where a
+    file is not the one that was recorded; a reference that this very run has replaced has none.
+    """
+    now_file = store.outcomes_path(record, new.checkpoint)
+    if not now_file.is_file():
+        return None, f"no outcomes at {now_file}"
+    now = read_outcomes(now_file, new)
+    stored = entry.outcomes.get(old.checkpoint)
+    if stored is None or not (folder / stored.file).is_file():
+        return None, "the reference's outcomes are not there"
+    was_file = folder / stored.file
+    if store.file_digest(was_file) != stored.sha256:
+        if was_file.samefile(now_file):
+            return None, "this run has replaced the reference's outcomes"
+        raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
+    was = read_outcomes(was_file, old)
+    if set(was.index) != set(now.index):
+        return None, "the outcomes are of different images"
+    suffixes = ("_was", "_now")
+    return was.merge(now, left_index=True, right_index=True, suffixes=suffixes), ""
+
+
+def setting_differences(entry: Reference, record: RunRecord) -> list[str]:
+    """What made the two models and is not the same, as ``recipe.epochs 50 → 5``."""
+    return _differences(
+        _settings(entry.spec, entry.data_digest), _settings(record.spec, record.data_digest)
+    )
+
+
+def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
+    """What measured the two accuracies and is not the same."""
+    names = ("n_examples", "autoattack_version", "autoattack_seed", "autoattack_batch_size")
+    was, now = (
+        {name: getattr(side, name) for name in (*names, "substitutions")} for side in (old, new)
+    )
+    return _differences(was, now)
+
+
+def _settings(spec: RunSpec, data_digest: str | None) -> dict[str, object]:
+    # Threats stay objects: equal by value, and shown as typed.
+    content = spec.identity() | {"eval_threats": spec.eval_threats, "data_digest": data_digest}
+    return _flat(content)
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _differences(was: dict[str, object], now: dict[str, object]) -> list[str]:
+    return [
+        f"{key} {_show(was.get(key))} → {_show(now.get(key))}"
+        for key in was | now
+        if was.get(key) != now.get(key)
+    ]
+
+
+def _show(value: object) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_show, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)

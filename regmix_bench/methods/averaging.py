@@ -1,0 +1,43 @@
+"""Exponential moving average of a model's weights and buffers."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Averages of every parameter and buffer; integer buffers are copied.
+
+    The first update takes the model as it is.
+    """
+
+    def __init__(self) -> None:
+        self.average: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, decay: float | Tensor) -> None:
+        """``average ← decay·average + (1 − decay)·model``; ``decay`` in [0, 1], scalar."""
+        for name, value in model.state_dict().items():
+            if name in self.average and value.is_floating_point():
+                self.average[name].lerp_(value, 1 - torch.as_tensor(decay).to(value))
+            else:
+                self.average[name] = value.clone()
+
+    def apply_to(self, model: nn.Module) -> nn.Module:
+        """A copy of ``model`` with the averaged weights; ``model`` itself before any update."""
+        if not self.average:
+            return model
+        averaged = copy.deepcopy(model)
+        averaged.load_state_dict(self.average)
+        return averaged
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages by the model's own names."""
+        return self.average
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over saved averages."""
+        self.average = {name: value.clone() for name, value in state.items()}

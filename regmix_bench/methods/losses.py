@@ -1,0 +1,43 @@
+"""Losses that several methods share, in the dtype of their logits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+#: Probability that smoothed labels give the true class; the other classes share the rest.
+TrueClassMass = Annotated[float, Field(ge=0.5, le=1)]
+
+
+def cross_entropy(
+    logits: Tensor,
+    y: Tensor,
+    true_class_mass: float = 1.0,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """CE(f, ŷ) for logits (B, K) and labels (B,), ŷ giving ``true_class_mass`` to the true class.
+
+    torch smooths towards the uniform distribution over all K classes, the true one included, so its
+    parameter is (1 − mass)·K/(K − 1).
+    """
+    classes = logits.shape[1]
+    smoothing = (1 - true_class_mass) * classes / max(classes - 1, 1)
+    return F.cross_entropy(logits, y, label_smoothing=min(smoothing, 1.0), reduction=reduction)
+
+
+def kl_divergence(
+    logits_p: Tensor, logits_q: Tensor, reduction: Literal["batchmean", "sum", "none"] = "batchmean"
+) -> Tensor:
+    """KL(p‖q) of softmax outputs given by logits (B, K): summed over classes, averaged over B.
+
+    Differentiable in both arguments; ``"none"`` keeps one value per image, (B,).
+    """
+    pointwise = F.kl_div(
+        F.log_softmax(logits_q, 1), F.log_softmax(logits_p, 1), reduction="none", log_target=True
+    ).sum(1)
+    if reduction == "none":
+        return pointwise
+    return pointwise.sum() if reduction == "sum" else pointwise.mean()

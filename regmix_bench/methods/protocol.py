@@ -1,0 +1,89 @@
+"""What a training method is. A new one is a subclass with a ``name``, a ``Config`` and a ``step``."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
+
+
+class Method(ABC):
+    """A training method: how a batch becomes a loss.
+
+    The trainer calls ``setup`` once, ``on_epoch_start`` with the epoch counted from 1, then for
+    every batch ``step`` and, after the optimiser, ``after_update``. ``state_dict`` holds whatever a
+    resumed run needs beyond the model. Raise ``version`` when a change alters results.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    norms: ClassVar[tuple[Norm, ...]] = ("Linf", "L2")
+    #: Whether ``evaluated_model`` returns averaged weights; the recipe's own EMA is then refused.
+    averages_weights: ClassVar[bool] = False
+
+    class Config(Frozen):
+        """Hyper-parameters: validated, named, and all of them part of the run's identity."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def setup(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        """Allocate per-image state for ``dataset_size`` images of ``image_shape`` (C, H, W)."""
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Prepare for ``epoch``, counted from 1."""
+
+    @abstractmethod
+    def step(
+        self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
+    ) -> StepOutput:
+        """The loss of one batch.
+
+        ``model`` maps images (B, C, H, W) in [0, 1] to logits (B, K) and is in training mode, in
+        which it must be left. All randomness is drawn from ``generator``, which lives on the
+        batch's device. Everything is computed in the dtype of ``batch.x``.
+        """
+
+    def after_update(self, model: nn.Module) -> None:
+        """See the model after the optimiser's step."""
+
+    def evaluated_model(self, model: nn.Module) -> nn.Module:
+        """The model to validate, save and score: ``model`` itself unless its weights are averaged."""
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and containers of them: what a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state, after ``setup``."""
+
+
+class AttackConfig(Frozen):
+    """The inner maximisation of multi-step methods."""
+
+    steps: int = Field(10, ge=1)
+    #: Step size as a multiple of ε: 2/255 at 8/255.
+    step_ratio: float = Field(0.25, gt=0)
+    #: Mode of the batch-norm layers while the attack runs.
+    attack_bn: Literal["train", "eval"] = "train"
+
+
+@contextlib.contextmanager
+def batch_norm_mode(model: nn.Module, mode: Literal["train", "eval"]) -> Iterator[None]:
+    """Run the attack with the model in ``mode``, then put it back into training."""
+    if mode == "eval":
+        model.eval()
+    try:
+        yield
+    finally:
+        model.train()

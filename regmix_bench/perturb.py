@@ -1,0 +1,162 @@
+"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
+
+Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
+and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from regmix_bench.types import Batch, ThreatModel
+
+#: A loss to increase: images (B, C, H, W) → scalar, summed over the batch.
+Objective = Callable[[Tensor], Tensor]
+
+
+def project(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+    """The perturbation inside the ball around ``x`` and inside the valid range of pixels.
+
+    For L∞ this is the Euclidean projection on the intersection of both; for L2 it projects on the
+    ball and then clips, which leaves the ball's norm no larger.
+    """
+    low, high = threat.bounds
+    epsilon = float(threat.epsilon)
+    if threat.norm == "Linf":
+        delta = delta.clamp(-epsilon, epsilon)
+    else:
+        delta = delta * (epsilon / _l2_norm(delta).clamp_min(epsilon))
+    return torch.minimum(torch.maximum(delta, low - x), high - x)
+
+
+def ascend(
+    delta: Tensor, x: Tensor, gradient: Tensor, threat: ThreatModel, step_size: float
+) -> Tensor:
+    """One steepest-ascent step of ``step_size`` in the threat's norm, projected.
+
+    The step is ``sign(gradient)`` for L∞ and ``gradient/‖gradient‖₂`` per image for L2 (Madry et
+    al. 2018). An image without gradient stays where it is.
+    """
+    if threat.norm == "Linf":
+        direction = gradient.sign()
+    else:
+        tiny = torch.finfo(gradient.dtype).tiny
+        direction = gradient / _l2_norm(gradient).clamp_min(tiny)
+    return project(delta + step_size * direction, x, threat)
+
+
+def input_gradient(objective: Objective, x: Tensor) -> Tensor:
+    """Gradient of ``objective`` at ``x``; no gradient of a weight is computed or kept."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(objective(x), x)
+    return gradient
+
+
+def pgd(
+    objective: Objective,
+    x: Tensor,
+    threat: ThreatModel,
+    *,
+    delta: Tensor,
+    steps: int,
+    step_size: float,
+) -> Tensor:
+    """Projected gradient ascent on ``objective`` from ``delta`` (Madry et al. 2018, eq. 2.1).
+
+    One step of size ε is FGSM. Returns the last perturbation, detached.
+    """
+    for _ in range(steps):
+        gradient = input_gradient(objective, x + delta)
+        delta = ascend(delta, x, gradient, threat, step_size)
+    return delta.detach()
+
+
+def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
+    """A perturbation drawn uniformly from the ball, clipped to valid pixels."""
+    if threat.norm == "Linf":
+        delta = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype) * 2 - 1
+        return project(delta * float(threat.epsilon), x, threat)
+    # A Gaussian gives the direction; the d-th root of a uniform number gives the radius.
+    delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    radius = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device, dtype=x.dtype)
+    radius = radius ** (1 / x[0].numel()) * float(threat.epsilon)
+    return project(delta / _l2_norm(delta) * radius, x, threat)
+
+
+def gaussian_start(
+    x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
+) -> Tensor:
+    """A normal draw of standard deviation ``scale``, projected (Zhang et al. 2019)."""
+    delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return project(delta * scale, x, threat)
+
+
+class Prior:
+    """The perturbation and momentum that prior-guided methods keep for every training image.
+
+    Jia et al. (2022), "Prior-Guided Fast Adversarial Training", the variant with momentum over
+    epochs (FGSM-MEP). The prior is in input coordinates and does not follow an image's crop or
+    flip. Every ``reset`` epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum.
+    """
+
+    momentum_decay = 0.3
+
+    def __init__(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device, reset: int
+    ) -> None:
+        self.delta = torch.zeros(dataset_size, *image_shape, device=device)
+        self.momentum = torch.zeros_like(self.delta)
+        self.reset = reset
+        self.fresh = True
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Note whether ``epoch``, counted from 1, begins anew."""
+        self.fresh = (epoch - 1) % self.reset == 0
+
+    def initial(self, batch: Batch, threat: ThreatModel, generator: torch.Generator) -> Tensor:
+        """The starting perturbation of a batch, inside the ball and the valid range."""
+        if self.fresh:
+            # Every image is visited once an epoch, so drawing on the visit resets them all.
+            noise = torch.rand(batch.x.shape, generator=generator, device=batch.x.device)
+            delta = float(threat.epsilon) * (noise - 0.5).sign()
+        else:
+            delta = self.delta[batch.index]
+        return project(delta.to(batch.x.dtype), batch.x, threat)
+
+    def update(
+        self,
+        batch: Batch,
+        delta: Tensor,
+        gradient: Tensor,
+        threat: ThreatModel,
+        weight: float | Tensor = 1.0,
+    ) -> None:
+        """Store the next prior of a batch that was visited at ``delta`` with input ``gradient``.
+
+        ``m ← weight·g/‖g‖₁ + 0.3·m`` with the norm over the whole batch, then
+        ``δ ← Π(δ + ε·sign m)``. FGSM-PGK weighs the gradient; FGSM-PGI leaves the weight at 1.
+        """
+        tiny = torch.finfo(gradient.dtype).tiny
+        momentum = weight * gradient / gradient.abs().sum().clamp_min(tiny)
+        if not self.fresh:
+            momentum = momentum + self.momentum_decay * self.momentum[batch.index]
+        following = ascend(delta, batch.x, momentum, threat, float(threat.epsilon))
+        self.momentum[batch.index] = momentum.to(self.momentum.dtype)
+        self.delta[batch.index] = following.to(self.delta.dtype)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The per-image state; whether it is fresh follows from the epoch."""
+        return {"delta": self.delta, "momentum": self.momentum}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over a saved state of the same shape."""
+        self.delta.copy_(state["delta"])
+        self.momentum.copy_(state["momentum"])
+
+
+def _l2_norm(delta: Tensor) -> Tensor:
+    return delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)

@@ -1,0 +1,231 @@
+"""From a suite file and flags to the specifications of runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from regmix_bench.errors import UserError, unknown, validated
+from regmix_bench.methods import METHODS
+from regmix_bench.models import ARCHS
+from regmix_bench.types import Epsilon, Frozen, MethodSpec, Norm, Recipe, RunSpec, ThreatModel
+
+#: Recipes that fit a dataset where neither suite nor flag says otherwise. Digits must not be
+#: mirrored, fill their 8×8 pixels to the rim, and are learnt in seconds.
+DATASET_RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"epochs": 30, "schedule": "cosine", "augmentation": "none"},
+}
+DATASET_ARCHS = {"digits": "smallcnn"}
+DEFAULT_ARCH = "preactresnet18"
+
+
+class Grid(Frozen):
+    """What a suite file holds: the axes of a grid and what its runs share."""
+
+    methods: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[str, ...] = Field(("digits",), min_length=1)
+    archs: tuple[str, ...] | None = None
+    eps: tuple[str, ...] = Field(min_length=1)
+    eval_eps: tuple[str, ...] | None = None
+    norm: Norm = "Linf"
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    recipe: dict[str, Any] = {}
+    params: dict[str, dict[str, Any]] = {}
+    train_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1)
+    evaluate: Literal["selected", "last", "both"] = "selected"
+
+
+def packaged_suites() -> list[str]:
+    """Names of the suites that come with the package."""
+    entries = files("regmix_bench").joinpath("suites").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name)
+
+
+def load_suite(name: str) -> list[dict[str, Any]]:
+    """The grids of a packaged suite or of a YAML file, as written.
+
+    A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, the
+    recipe's key by key. Raises
+    :class:`UserError` where there is no such suite or the file is not YAML of that form.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise UserError(f"cannot read suite {name}: {reason}") from error
+    elif name in packaged_suites():
+        text = files("regmix_bench").joinpath("suites", f"{name}.yaml").read_text("utf-8")
+    else:
+        raise unknown("suite", name, packaged_suites())
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"suite {name} is not YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"suite {name} is not a mapping of keys such as methods and eps")
+    grids = content.pop("grids", [{}])
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+        raise UserError(f"suite {name}: grids is not a list of mappings")
+    recipe = _mapping(content, "recipe")
+    return [{**content, **grid, "recipe": {**recipe, **_mapping(grid, "recipe")}} for grid in grids]
+
+
+def plan(
+    grids: Sequence[Mapping[str, Any]],
+    flags: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    canonical_name: Callable[[str], str] = lambda name: name,
+    precision: str = "fp32",
+) -> tuple[RunSpec, ...]:
+    """The runs of all grids, each once, in the order of the axes.
+
+    ``flags`` replace keys of the grids, ``recipe`` key by key. ``settings`` are texts such as
+    ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as typed into the
+    name by which it is recorded; ``precision`` holds where neither grid nor flag has one. Raises
+    :class:`UserError` for anything that does not exist or does not fit.
+    """
+    specs: dict[str, RunSpec] = {}
+    for written in grids:
+        content = {**written, **flags}
+        content["recipe"] = {
+            "precision": precision,
+            **_mapping(written, "recipe"),
+            **_mapping(flags, "recipe"),
+        }
+        content["params"] = {name: dict(values) for name, values in _params(written).items()}
+        _apply_settings(content, settings)
+        for spec in _expand(validated(Grid, content, "suite"), cache(canonical_name)):
+            specs.setdefault(spec.run_id, spec)
+    return tuple(specs.values())
+
+
+def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:
+    methods = [parse_method(text, grid.params) for text in grid.methods]
+    used = {method.name for method in methods}
+    for name in grid.params:
+        if name not in used:
+            raise unknown("method in params", name, used)
+    threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
+    scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
+    for typed, threat in itertools.product(grid.datasets, threats):
+        dataset = canonical_name(typed)
+        recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")
+        archs = grid.archs or (DATASET_ARCHS.get(dataset, DEFAULT_ARCH),)
+        for arch, method, seed in itertools.product(archs, methods, grid.seeds):
+            if arch not in ARCHS:
+                raise unknown("architecture", arch, ARCHS)
+            _check_fits(method, threat, recipe)
+            yield RunSpec(
+                method=method,
+                dataset=dataset,
+                train_examples=grid.train_examples,
+                eval_examples=grid.eval_examples,
+                arch=arch,
+                train_threat=threat,
+                eval_threats=tuple(dict.fromkeys(scored)) or (threat,),
+                evaluate=grid.evaluate,
+                recipe=recipe,
+                seed=validated(_Seed, {"seed": seed}, "suite").seed,
+            )
+
+
+class _Seed(Frozen):
+    seed: int = Field(ge=0, lt=2**63)
+
+
+def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
+    """``trades`` or ``fgsm-pgi[lambda_=1,reset=10]``, over the ``params`` given for the method.
+
+    The label is the name and whatever differs from the method's defaults.
+    """
+    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[([^\[\]]*)\])?\s*", text)
+    if not match:
+        raise UserError(f"method {text!r} cannot be read: write it like fgsm-pgi[lambda_=1]")
+    name, inside = match.groups()
+    method = METHODS[name]
+    values = dict(params.get(name, {}))
+    for setting in filter(None, (inside or "").split(",")):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"method {text!r}: {setting!r} is not key=value")
+        values[key.strip()] = _scalar(value)
+    config = validated(method.Config, values, name)
+    changed = [
+        f"{key}={_short(getattr(config, key))}"
+        for key, field in method.Config.model_fields.items()
+        if getattr(config, key) != field.get_default(call_default_factory=True)
+    ]
+    label = f"{name}[{','.join(changed)}]" if changed else name
+    params = config.model_dump(mode="json")
+    return MethodSpec(name=name, version=method.version, params=params, label=label)
+
+
+def _scalar(text: str) -> object:
+    """A value as a suite file would hold it, so that ``null`` and ``true`` mean the same here."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"value {text.strip()!r} cannot be read") from None
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
+    cls = METHODS[method.name]
+    if threat.norm not in cls.norms:
+        raise UserError(
+            f"method {method.name!r} is defined for {', '.join(cls.norms)}, not for {threat.norm}"
+        )
+    if recipe.ema_decay is not None and cls.averages_weights:
+        raise UserError(
+            f"recipe.ema_decay = {recipe.ema_decay}: {method.name} averages its weights already"
+        )
+
+
+def _dataset_recipe(dataset: str) -> dict[str, Any]:
+    if dataset.startswith(("npz-", "folder-")):
+        # A mirror image of an unknown class may be another class.
+        return {"augmentation": "crop"}
+    return DATASET_RECIPES.get(dataset, {})
+
+
+def _apply_settings(content: dict[str, Any], settings: Sequence[str]) -> None:
+    for setting in settings:
+        target, equals, value = setting.partition("=")
+        group, dot, key = target.strip().rpartition(".")
+        if not equals or not dot:
+            raise UserError(f"--set {setting!r} is not like trades.beta=3 or recipe.lr=0.05")
+        if group == "recipe":
+            content["recipe"][key] = _scalar(value)
+        elif group in METHODS.names():
+            content["params"].setdefault(group, {})[key] = _scalar(value)
+        else:
+            raise unknown("--set key", group, ["recipe", *METHODS.names()])
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, Mapping):
+        raise UserError(f"suite.{key} is not a mapping")
+    return value
+
+
+def _params(content: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    params = _mapping(content, "params")
+    for name in params:
+        _mapping(params, name)
+    return params

@@ -1,0 +1,77 @@
+"""One registry for everything that is found by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from regmix_bench.errors import UserError, unknown
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names and what they stand for, imported only when asked for.
+
+    A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
+    package's entry point in ``group``, or from :meth:`register` in this process, which wins.
+    """
+
+    def __init__(
+        self, kind: str, group: str | None = None, builtin: Mapping[str, str] | None = None
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self._builtin = dict(builtin or {})
+        self._registered: dict[str, T] = {}
+
+    def register(self, name: str, item: T) -> None:
+        """Add ``item`` for this process."""
+        self._registered[name] = item
+
+    def names(self) -> list[str]:
+        """Every known name, sorted; imports nothing."""
+        return sorted({*self._targets(), *self._registered})
+
+    def __getitem__(self, name: str) -> T:
+        """The item called ``name``; raises :class:`UserError` for an unknown or broken one."""
+        if name in self._registered:
+            return self._registered[name]
+        targets = self._targets()
+        if name not in targets:
+            raise unknown(self.kind, name, self.names())
+        target, origin = targets[name]
+        module, _, attribute = target.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"{self.kind} {name!r} of {origin} cannot be loaded: {error}"
+            ) from error
+        item: T = found
+        return item
+
+    def origin(self, name: str) -> str:
+        """Where ``name`` comes from: a distribution and its version, or this process."""
+        if name in self._registered:
+            return "this process"
+        targets = self._targets()
+        if name not in targets:
+            raise unknown(self.kind, name, self.names())
+        return targets[name][1]
+
+    def _targets(self) -> dict[str, tuple[str, str]]:
+        targets = {name: (target, "regmix-bench") for name, target in self._builtin.items()}
+        for entry in entry_points(group=self.group) if self.group else ():
+            distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+            if entry.name in targets and targets[entry.name] != (entry.value, distribution):
+                raise UserError(
+                    f"{self.kind} {entry.name!r} is offered twice, by"
+                    f" {targets[entry.name][1]} and {distribution}: uninstall one"
+                )
+            targets[entry.name] = (entry.value, distribution)
+        return targets

@@ -1,0 +1,111 @@
+"""One look for every figure: a method has the same colour and marker wherever it appears."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from regmix_bench import store
+from regmix_bench.reporting.blocks import METHOD_ORDER, Group, row_order
+from regmix_bench.reporting.tables import Table
+
+# Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
+# chosen for colour-blind readers, and the marker says it a second time.
+_COLOURS = (
+    ("#000000", "o"),  # standard
+    ("#0072B2", "s"),  # pgd-at
+    ("#56B4E9", "^"),  # trades
+    ("#009E73", "v"),  # mart
+    ("#999933", "P"),  # fgsm-rs
+    ("#E69F00", "D"),  # fgsm-pgi
+    ("#CC79A7", "X"),  # fgsm-pgk
+    ("#332288", "<"),  # regmix-amr
+    ("#44AA99", ">"),  # regmix-agr
+    ("#D55E00", "*"),  # regmix
+    ("#882255", "p"),  # regmix-pgd
+)
+_KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
+_OTHERS = (("#888888", "h"), ("#117733", "d"), ("#AA4499", "8"), ("#6699CC", "H"), ("#661100", "."))
+_LINES = ("-", "--", ":", "-.")
+
+_RC: dict[str, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 8,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+}
+
+GREY = "#777777"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one row is drawn: colour and marker are the method's, the line style the variant's."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: the numbers it shows, how to draw it, and what to say under it.
+
+    ``frame`` is written beside it as CSV; ``draw`` is called only when pixels are wanted.
+    """
+
+    stem: str
+    frame: pd.DataFrame
+    draw: Callable[[], Figure]
+    caption: str
+    table: Table | None = None
+
+
+def looks(groups: list[Group]) -> dict[str, Look]:
+    """The look of every label. Variants of a method take line styles in the order of their rows."""
+    found: dict[str, Look] = {}
+    variants: dict[str, int] = {}
+    for method, label in sorted({(g.method, g.label) for g in groups}, key=lambda k: row_order(*k)):
+        other = _OTHERS[zlib.crc32(method.encode()) % len(_OTHERS)]
+        colour, marker = _KNOWN.get(method, other)
+        variant = variants.get(method, 0)
+        variants[method] = variant + 1
+        found[label] = Look(colour, marker, _LINES[variant % len(_LINES)])
+    return found
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Draw and save inside this block to have the common style."""
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_RC}):
+        yield
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write ``<stem>.png`` (200 dpi) and ``<stem>.pdf``, without dates or versions in them."""
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+        with store.atomic_write(stem.with_name(stem.name + suffix)) as stream:
+            figure.savefig(
+                stream,
+                format=suffix[1:],
+                dpi=200,
+                bbox_inches="tight",
+                pad_inches=0.05,
+                metadata=metadata,
+            )

@@ -1,0 +1,310 @@
+"""From a specification to a record: train or resume, score, write; and a grid of such runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+import torch
+
+from regmix_bench.data import RunData, prepare
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.accuracy import PassCounter
+from regmix_bench.evaluation.scoring import TestSet, evaluate, outputs_for_plots
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.models import build_model
+from regmix_bench.models.base import ImageClassifier
+from regmix_bench.models.checkpoint import load_checkpoint
+from regmix_bench.store import (
+    artifacts_dir,
+    find_record,
+    load_record,
+    outcomes_path,
+    outputs_path,
+    record_path,
+    save_record,
+    write_parquet,
+)
+from regmix_bench.training import Progress, Trainer
+from regmix_bench.types import Checkpoint, Cost, EpochLog, RobustEval, RunRecord, RunSpec
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Observer(Protocol):
+    """Hears how a run goes on; every method may do nothing."""
+
+    def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
+        """An epoch has been trained, validated and saved."""
+
+    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
+        """AutoAttack has finished one attack; ``accuracy`` is left."""
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
+
+    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None: ...
+
+
+def choose_device(device: Device) -> torch.device:
+    """``auto`` is CUDA where there is one. Raises :class:`UserError` for CUDA where there is none."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
+
+
+def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """bf16 where the processor multiplies it natively, else fp32: emulated it is slower by far."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Not in every torch this package runs on; without an answer the safe choice stands.
+    native = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
+
+
+State = Literal["done", "failed", "to resume", "to run"]
+
+
+def state_of(spec: RunSpec, results: Path) -> State:
+    """What a run of ``spec`` would find below ``results``."""
+    path = find_record(results, spec)
+    if path is not None:
+        return "done" if load_record(path).status == "success" else "failed"
+    resumable = any(artifacts_dir(results, spec.run_id).glob("state-*.pt"))
+    return "to resume" if resumable else "to run"
+
+
+def run(
+    spec: RunSpec,
+    results: str | Path = "results",
+    *,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+    download: bool = False,
+    force: bool = False,
+    observer: Observer | None = None,
+) -> RunRecord:
+    """Train, score and record one run; resumes where an earlier try was cut off.
+
+    A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
+    failed one is tried again. What goes wrong after the data is loaded is recorded with ``status`` "error" and
+    the traceback kept beside the checkpoints. Raises :class:`UserError` for data or a device that
+    is not there, and for a results folder that cannot be written.
+    """
+    results = Path(results)
+    target = choose_device(device)
+    existing = find_record(results, spec)
+    if existing is not None and not force:
+        record = load_record(existing)
+        if record.status == "success":
+            return record
+    data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
+    if force:
+        discard(spec, results)
+    return execute(spec, data, results, target, observer or Silent())
+
+
+def discard(spec: RunSpec, results: Path) -> None:
+    """Remove a run's record, the files beside it, and its artifacts."""
+    record = find_record(results, spec)
+    if record is not None:
+        for checkpoint in ("selected", "last"):
+            outcomes_path(record, checkpoint).unlink(missing_ok=True)
+        outputs_path(record).unlink(missing_ok=True)
+        record.unlink()
+    shutil.rmtree(artifacts_dir(results, spec.run_id), ignore_errors=True)
+
+
+def execute(
+    spec: RunSpec, data: RunData, results: Path, device: torch.device, observer: Observer
+) -> RunRecord:
+    """One cell of a grid, from specification to record; what any launcher calls."""
+    directory = artifacts_dir(results, spec.run_id)
+    run = _Run(spec, data, results, device, observer, directory)
+    try:
+        with _exact_float32():
+            record = run.train_and_score()
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        record = run.record(status="error", error=" ".join(message.split()))
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    save_record(results, record)
+    return record
+
+
+@dataclass
+class _Run:
+    """One run while it is going on; ``record`` can be asked for at any time."""
+
+    spec: RunSpec
+    data: RunData
+    results: Path
+    device: torch.device
+    observer: Observer
+    directory: Path
+
+    def __post_init__(self) -> None:
+        self.progress = Progress([], [], {}, Cost())
+        self.evaluations: list[RobustEval] = []
+        self.scoring_cost = Cost()
+        self.n_parameters: int | None = None
+
+    def train_and_score(self) -> RunRecord:
+        spec, data = self.spec, self.data
+        with torch.random.fork_rng([]):
+            torch.manual_seed(spec.seed)
+            mean, std = data.train.channel_statistics()
+            model = build_model(spec.arch, data.image_shape, data.num_classes, mean, std)
+        model.to(self.device)
+        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
+        method = load_method(spec.method.name, **spec.method.params)
+        trainer = Trainer(spec, data, model, method, self.directory, self.device)
+        self.progress = trainer.progress
+        trainer.run(lambda log: self.observer.on_epoch(spec, log))
+        if self.progress.failure:
+            return self.record(status="error", error=self.progress.failure)
+        for checkpoint in ("selected", "last"):
+            self._score(checkpoint)
+        return self.record(status="success")
+
+    def _score(self, checkpoint: Checkpoint) -> None:
+        spec = self.spec
+        file = self.progress.checkpoints[checkpoint]
+        model = load_checkpoint(self.directory / file.file, file.sha256).to(self.device)
+        test = TestSet(*self.data.test, self.data.test_index)
+        with_autoattack = spec.evaluate in (checkpoint, "both")
+        path = record_path(self.results, spec)
+        started = time.perf_counter()
+        tables, results = [], []
+        with PassCounter(model) as passes:
+            for threat in spec.eval_threats:
+                result, outcomes = evaluate(
+                    model,
+                    test,
+                    threat,
+                    spec.scoring,
+                    checkpoint,
+                    with_autoattack,
+                    lambda attack, accuracy, threat=threat: self.observer.on_attack(
+                        spec, str(threat.epsilon), attack, accuracy
+                    ),
+                )
+                results.append(result)
+                tables.append(outcomes)
+        self.scoring_cost += Cost(
+            seconds=time.perf_counter() - started,
+            forward_images=passes.forward_images,
+            backward_images=passes.backward_images,
+        )
+        if checkpoint == "selected":
+            outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring)
+            write_parquet(outputs_path(path), outputs)
+        if with_autoattack:
+            digest = write_parquet(outcomes_path(path, checkpoint), pd.concat(tables))
+            results = [r.model_copy(update={"outcomes_digest": digest}) for r in results]
+        self.evaluations.extend(results)
+
+    def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
+        progress, data = self.progress, self.data
+        selected = progress.checkpoints.get("selected")
+        return RunRecord(
+            run_id=self.spec.run_id,
+            status=status,
+            spec=self.spec,
+            data_digest=data.digest,
+            n_train=data.train.size,
+            n_validation=len(data.validation[1]),
+            n_test=len(data.test[1]),
+            num_classes=data.num_classes,
+            n_parameters=self.n_parameters,
+            selected_epoch=selected.epoch if selected else None,
+            history=tuple(progress.history),
+            alarms=tuple(progress.alarms),
+            evaluations=tuple(self.evaluations),
+            training_cost=progress.cost,
+            scoring_cost=self.scoring_cost,
+            checkpoints=progress.checkpoints,
+            environment=environment(self.device, self.spec.method.name),
+            error=error,
+        )
+
+
+@contextlib.contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Float32 means float32: TF32 would move scores, and is not what a record says was used."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def environment(device: torch.device, method: str) -> dict[str, Any]:
+    """What a run ran on: device, threads, versions and the revision of the source."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "cpu": platform.machine(),
+        "python": platform.python_version(),
+        "cuda": torch.version.cuda if cuda else None,
+        "method_origin": METHODS.origin(method),
+        **{name: version(name) for name in ("regmix-bench", "torch", "numpy", "pyautoattack")},
+        **_revision(),
+    }
+
+
+@cache
+def _revision() -> dict[str, Any]:
+    """Commit of the source tree and whether it was changed; nothing for an installed package."""
+    source = Path(__file__).resolve().parent
+    if not (source.parent / ".git").exists():
+        return {}
+    git = ["git", "-C", os.fspath(source.parent)]
+    try:
+        head, status = (
+            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"git_revision": head.strip(), "git_dirty": bool(status.strip())}
+
+
+def load_model(
+    record: RunRecord | str | Path, results: str | Path | None = None
+) -> ImageClassifier:
+    """The selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
+
+    ``record`` is a record's path, or a record together with its ``results`` folder. Raises
+    :class:`UserError` where the weights are not on this machine or are not the recorded ones.
+    """
+    if not isinstance(record, RunRecord):
+        path = Path(record)
+        record = load_record(path)
+        results = path.parents[2] if results is None else results
+    if "selected" not in record.checkpoints:
+        raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")
+    file = record.checkpoints["selected"]
+    directory = artifacts_dir(Path("results" if results is None else results), record.run_id)
+    return load_checkpoint(directory / file.file, file.sha256)

@@ -1,0 +1,217 @@
+"""The results folder: where records lie, how they are written whole, and how they are read back.
+
+A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
+``artifacts/<run_id>/``, which git ignores. Nothing here imports torch at run time.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from regmix_bench.errors import UserError
+from regmix_bench.files import atomic_write, file_digest
+from regmix_bench.types import SCHEMA_VERSION, Checkpoint, RunRecord, RunSpec
+
+LEADERBOARD = "leaderboard.json"
+ARTIFACTS = "artifacts"
+
+#: ``MIGRATIONS[n]`` turns the JSON of a record of schema n into that of schema n + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write ``content`` as indented JSON, atomically."""
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
+        stream.write(b"\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> str:
+    """Write ``frame`` as compressed Parquet, atomically; returns the file's SHA-256."""
+    with atomic_write(path) as stream:
+        frame.to_parquet(stream, engine="pyarrow", compression="zstd", index=False)
+    return file_digest(path)
+
+
+def check_writable(results: Path) -> None:
+    """Raise :class:`UserError` unless files can be written below ``results``; leaves none."""
+    existing = results
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"results folder {results}: {existing} is not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"results folder {results} cannot be written: {error.strerror}") from error
+
+
+def record_path(results: Path, spec: RunSpec) -> Path:
+    """``<results>/<dataset>/<arch>/<stem>.json``."""
+    return results / spec.dataset / spec.arch / f"{spec.stem}.json"
+
+
+def outcomes_path(record: Path, checkpoint: Checkpoint) -> Path:
+    """Per-image outcomes of one checkpoint, beside its record."""
+    return record.with_name(f"{record.stem}.{checkpoint}.outcomes.parquet")
+
+
+def outputs_path(record: Path) -> Path:
+    """Softmax outputs and penultimate features of the selected checkpoint, beside its record."""
+    return record.with_name(f"{record.stem}.outputs.parquet")
+
+
+def artifacts_dir(results: Path, run_id: str) -> Path:
+    """Where a run's checkpoints, log and adversarial images lie."""
+    return results / ARTIFACTS / run_id
+
+
+def save_record(results: Path, record: RunRecord) -> Path:
+    """Write a record in its place, atomically; returns the path."""
+    path = record_path(results, record.spec)
+    write_json(path, record.model_dump(mode="json"))
+    return path
+
+
+def load_record(path: str | Path) -> RunRecord:
+    """Read one record, migrating an older schema.
+
+    Raises :class:`UserError` for a file that is missing, not a record, or of a newer schema.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read record {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a record: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise UserError(f"{path} is not a record: it has no schema_version")
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}:"
+            " upgrade regmix-bench"
+        )
+    while version < SCHEMA_VERSION:
+        if version not in MIGRATIONS:
+            raise UserError(f"{path} has schema {version}, which no migration reads")
+        content = MIGRATIONS[version](content)
+        version += 1
+    try:
+        record = RunRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a record: {where}: {first['msg']}") from error
+    except UserError as error:
+        raise UserError(f"{path} is not a record: {error}") from error
+    if record.run_id != record.spec.run_id:
+        raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
+    return record
+
+
+def record_files(results: Path) -> list[Path]:
+    """Every record file below ``results``, sorted by path."""
+    if not results.exists():
+        return []
+    if not results.is_dir():
+        raise UserError(f"results folder {results} is not a folder")
+    return sorted(
+        path
+        for path in results.glob("*/*/*.json")
+        if path.relative_to(results).parts[0] != ARTIFACTS and not path.name.startswith(".")
+    )
+
+
+def find_record(results: Path, spec: RunSpec) -> Path | None:
+    """The record of this specification, also where ε was typed in another way."""
+    expected = record_path(results, spec)
+    if expected.exists():
+        return expected
+    return next(expected.parent.glob(f"*-{spec.run_id}.json"), None)
+
+
+def resolve_run(run: str, results: Path) -> Path:
+    """The record that ``run`` names: a path, a run_id, or a unique prefix of one."""
+    as_path = Path(run)
+    if as_path.suffix == ".json":
+        if not as_path.is_file():
+            raise UserError(f"no record at {run}")
+        return as_path
+    ids = {path.stem.rsplit("-", 1)[-1]: path for path in record_files(results)}
+    matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
+    raise UserError(
+        f"unknown run {run!r}: `regmix-bench list runs --results {results}` shows all {len(ids)}"
+    )
+
+
+#: Columns of :func:`load_results`; a folder without a scored run has them too.
+COLUMNS = (
+    *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
+    *("train_epsilon", "epochs", "selected_epoch", "alarms"),
+    *("training_seconds", "scoring_seconds", "record"),
+    *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
+    *("clean_acc", "pgd_acc", "autoattack_acc", "checks"),
+)
+
+
+def load_results(results: str | Path = "results") -> pd.DataFrame:
+    """All records below ``results`` as a table, one row per run and evaluation.
+
+    Failed runs have one row with ``status`` "error" and no accuracies. Accuracies are 0 to 1,
+    ``epsilon`` is text as typed and ``epsilon_value`` its float. ``record`` is the file's path,
+    relative to ``results``. Raises :class:`UserError` at the first unreadable record.
+    """
+    results = Path(results)
+    rows = [
+        row for path in record_files(results) for row in _rows(load_record(path), path, results)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(record: RunRecord, path: Path, results: Path) -> Iterator[dict[str, Any]]:
+    spec = record.spec
+    run = {
+        "run_id": record.run_id,
+        "group_id": spec.group_id,
+        "status": record.status,
+        "dataset": spec.dataset,
+        "arch": spec.arch,
+        "method": spec.method.name,
+        "label": spec.method.label,
+        "seed": spec.seed,
+        "norm": spec.train_threat.norm,
+        "train_epsilon": str(spec.train_threat.epsilon),
+        "epochs": spec.recipe.epochs,
+        "selected_epoch": record.selected_epoch,
+        "alarms": ", ".join(alarm.kind for alarm in record.alarms),
+        "training_seconds": record.training_cost.seconds,
+        "scoring_seconds": record.scoring_cost.seconds,
+        "record": path.relative_to(results).as_posix(),
+    }
+    if not record.evaluations:
+        yield run
+    for evaluation in record.evaluations:
+        yield run | {
+            "checkpoint": evaluation.checkpoint,
+            "epsilon": str(evaluation.threat.epsilon),
+            "epsilon_value": float(evaluation.threat.epsilon),
+            "n_examples": evaluation.n_examples,
+            "clean_acc": evaluation.clean_acc,
+            "pgd_acc": evaluation.pgd_acc,
+            "autoattack_acc": evaluation.autoattack_acc,
+            "checks": ", ".join(evaluation.checks),
+        }

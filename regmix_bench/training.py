@@ -1,0 +1,312 @@
+"""The epoch loop. It knows a Method, never a method's name.
+
+Everything random in an epoch follows from the run's seed and the epoch's number, so a run resumed
+at a checkpoint does what the undisturbed run would have done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from regmix_bench.data import RunData
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.accuracy import (
+    PassCounter,
+    accuracy,
+    correct,
+    fgsm_images,
+    pgd_images,
+)
+from regmix_bench.files import atomic_write
+from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.protocol import Method
+from regmix_bench.models.checkpoint import save_checkpoint
+from regmix_bench.types import Alarm, Checkpoint, CheckpointFile, Cost, EpochLog, Recipe, RunSpec
+
+#: State above this size is written every ``SPARSE_INTERVAL`` epochs instead of every epoch.
+LARGE_STATE_BYTES = 2**28
+SPARSE_INTERVAL = 5
+
+#: PGD accuracy must fall this far below its best, and by three standard errors, to raise the alarm.
+OVERFITTING_DROP = 0.05
+
+
+@dataclass
+class Progress:
+    """What a training has achieved so far; saved with every checkpoint."""
+
+    history: list[EpochLog]
+    alarms: list[Alarm]
+    checkpoints: dict[Checkpoint, CheckpointFile]
+    cost: Cost
+    failure: str | None = None
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+
+class Trainer:
+    """Trains one model, from the newest state in ``directory`` where there is one."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: RunData,
+        model: nn.Module,
+        method: Method,
+        directory: Path,
+        device: torch.device,
+    ) -> None:
+        self.spec, self.data, self.method, self.directory = spec, data, method, directory
+        self.device = device
+        self.model = model
+        recipe = spec.recipe
+        self.steps = len(data.train)
+        self.forward = _Autocast(model) if recipe.precision == "bf16" else model
+        self.optimizer = SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+        )
+        self.scheduler = _schedule(self.optimizer, recipe, self.steps)
+        self.average = WeightAverage() if recipe.ema_decay is not None else None
+        method.setup(data.train.size, data.image_shape, device)
+        self.progress = Progress([], [], {}, Cost())
+        self._resume()
+
+    def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
+        """Train to the last epoch, or to a loss that is not finite (``failure`` then says so)."""
+        progress = self.progress
+        for epoch in range(progress.epoch + 1, self.spec.recipe.epochs + 1):
+            lr = self.optimizer.param_groups[0]["lr"]
+            means, cost = self._train_epoch(epoch)
+            if not all(map(math.isfinite, means.values())):
+                progress.failure = f"the loss is not finite in epoch {epoch}"
+                progress.alarms.append(
+                    Alarm(kind="non-finite-loss", epoch=epoch, message=progress.failure)
+                )
+                return
+            log = self._validate(epoch, lr, means, cost.seconds)
+            progress.history.append(log)
+            progress.cost += cost
+            if selected_epoch(progress.history) == epoch:
+                self._save_weights("selected", epoch)
+            if epoch == self.spec.recipe.epochs:
+                self._save_weights("last", epoch)
+            alarm = overfitting_alarm(progress.history, len(self.data.validation[1]))
+            if alarm and not progress.alarms:
+                progress.alarms.append(alarm)
+            self._save_log()
+            self._save_state()
+            on_epoch(log)
+
+    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
+        """One pass over the training set; the host waits for the device only at its end."""
+        model, method = self.model, self.method
+        batches = self.data.train.epoch(_generator(self.device, self.spec.seed, epoch, "data"))
+        attack = _generator(self.device, self.spec.seed, epoch, "attack")
+        method.on_epoch_start(epoch)
+        model.train()
+        totals: dict[str, Tensor] = {}
+        started = time.perf_counter()
+        with PassCounter(model) as passes:
+            for batch in batches:
+                output = method.step(self.forward, batch, self.spec.train_threat, attack)
+                self.optimizer.zero_grad(set_to_none=True)
+                output.loss.backward()  # type: ignore[no-untyped-call]
+                if self.spec.recipe.gradient_clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), self.spec.recipe.gradient_clip)
+                self.optimizer.step()
+                self.scheduler.step()
+                method.after_update(model)
+                if self.average is not None and self.spec.recipe.ema_decay is not None:
+                    self.average.update(model, self.spec.recipe.ema_decay)
+                for name, value in {"loss": output.loss.detach(), **output.metrics}.items():
+                    share = value * (len(batch.y) / self.data.train.size)
+                    totals[name] = totals[name] + share if name in totals else share
+            means = {name: value.item() for name, value in totals.items()}
+        cost = Cost(
+            seconds=time.perf_counter() - started,
+            forward_images=passes.forward_images,
+            backward_images=passes.backward_images,
+        )
+        return means, cost
+
+    def _evaluated_model(self) -> nn.Module:
+        model = self.method.evaluated_model(self.model)
+        return self.average.apply_to(model) if self.average is not None else model
+
+    def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
+        """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
+        model = self._evaluated_model().eval()
+        x, y = self.data.validation
+        threat = self.spec.train_threat
+        clean = correct(model, x, y)
+        fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
+        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10), y)
+        loss = means.pop("loss")
+        return EpochLog(
+            epoch=epoch,
+            lr=lr,
+            loss=loss,
+            metrics=means,
+            val_clean_acc=accuracy(clean),
+            val_fgsm_acc=accuracy(fgsm),
+            val_pgd_acc=accuracy(pgd),
+            seconds=seconds,
+        )
+
+    def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
+        # The epoch in the name lets the older file stand until the state no longer refers to it.
+        path = self.directory / f"{checkpoint}-{epoch:04d}.safetensors"
+        sha256 = save_checkpoint(
+            path,
+            self._evaluated_model(),
+            self.spec.arch,
+            self.data.image_shape,
+            self.data.num_classes,
+        )
+        self.progress.checkpoints[checkpoint] = CheckpointFile(
+            epoch=epoch, file=path.name, sha256=sha256
+        )
+
+    def _save_log(self) -> None:
+        with atomic_write(self.directory / "train.jsonl") as stream:
+            for log in self.progress.history:
+                stream.write(log.model_dump_json().encode() + b"\n")
+
+    def _save_state(self) -> None:
+        """Write what a resumed run needs, named by its own digest, then drop what it replaces."""
+        epoch = self.progress.epoch
+        state = {
+            "run_id": self.spec.run_id,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "method": self.method.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "history": [log.model_dump() for log in self.progress.history],
+            "alarms": [alarm.model_dump() for alarm in self.progress.alarms],
+            "checkpoints": {k: v.model_dump() for k, v in self.progress.checkpoints.items()},
+            "cost": self.progress.cost.model_dump(),
+        }
+        if epoch < self.spec.recipe.epochs and epoch % SPARSE_INTERVAL:
+            if sum(tensor.nbytes for tensor in _tensors(state)) > LARGE_STATE_BYTES:
+                return
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
+        path = self.directory / f"state-{epoch:04d}-{digest}.pt"
+        with atomic_write(path) as stream:
+            stream.write(buffer.getbuffer())
+        kept = {path.name, *(file.file for file in self.progress.checkpoints.values())}
+        for old in (*self.directory.glob("state-*.pt"), *self.directory.glob("*.safetensors")):
+            if old.name not in kept:
+                old.unlink()
+
+    def _resume(self) -> None:
+        states = sorted(self.directory.glob("state-*.pt"))
+        if not states:
+            return
+        state = load_state(states[-1], self.spec.run_id, self.device)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.method.load_state_dict(state["method"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.progress = Progress(
+            [EpochLog.model_validate(log) for log in state["history"]],
+            [Alarm.model_validate(alarm) for alarm in state["alarms"]],
+            {k: CheckpointFile.model_validate(v) for k, v in state["checkpoints"].items()},
+            Cost.model_validate(state["cost"]),
+        )
+
+
+def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
+    """The saved state of a run; raises :class:`UserError` where the file was altered or is foreign."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
+        raise UserError(f"{path} was altered or cut off: delete it, or run with --force")
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    if state["run_id"] != run_id:
+        raise UserError(f"{path} belongs to run {state['run_id']}, not to {run_id}: delete it")
+    return state
+
+
+def selected_epoch(history: list[EpochLog]) -> int:
+    """The epoch of highest validation PGD-10 accuracy, the earlier on a tie."""
+    return max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)).epoch
+
+
+def overfitting_alarm(history: list[EpochLog], n_validation: int) -> Alarm | None:
+    """Catastrophic overfitting (Wong et al. 2020): FGSM accuracy has risen while PGD fell.
+
+    The newest epoch is compared with the one of best PGD-10 accuracy so far. The fall must exceed
+    ``OVERFITTING_DROP`` and three standard errors of the difference of two accuracies.
+    """
+    now = history[-1]
+    best = history[selected_epoch(history) - 1]
+    spread = best.val_pgd_acc * (1 - best.val_pgd_acc) + now.val_pgd_acc * (1 - now.val_pgd_acc)
+    limit = max(OVERFITTING_DROP, 3 * math.sqrt(spread / n_validation))
+    if best.val_pgd_acc - now.val_pgd_acc <= limit or now.val_fgsm_acc <= best.val_fgsm_acc:
+        return None
+    message = (
+        f"from epoch {best.epoch} to {now.epoch} validation FGSM accuracy rose"
+        f" from {best.val_fgsm_acc:.1%} to {now.val_fgsm_acc:.1%}"
+        f" while PGD-10 fell from {best.val_pgd_acc:.1%} to {now.val_pgd_acc:.1%}"
+    )
+    return Alarm(kind="catastrophic-overfitting", epoch=now.epoch, message=message)
+
+
+class _Autocast(nn.Module):
+    """The model in bfloat16 where torch deems it safe, its logits in float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits: Tensor = self.model(x)
+        return logits.float()
+
+
+def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
+    """The learning rate, moved after every batch."""
+    total = recipe.epochs * steps
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "onecycle":
+        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=False)
+    # Rounded to whole epochs: a milestone that is no integer would never be reached.
+    milestones = [round(fraction * recipe.epochs) * steps for fraction in recipe.milestones]
+    return MultiStepLR(optimizer, milestones, recipe.gamma)
+
+
+def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _tensors(state: object) -> Iterator[Tensor]:
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from _tensors(value)

@@ -1,0 +1,342 @@
+"""The types that every part speaks: threat model, batch, specification and record of a run.
+
+Nothing here imports torch at run time, so that planning, listing and reporting start at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import dataclasses as pydantic_dataclasses
+
+from regmix_bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Norm = Literal["Linf", "L2"]
+Checkpoint = Literal["selected", "last"]
+
+# What may stand as one component of a path.
+_FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+#: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
+IDENTITY_VERSION = 1
+#: Raise it when a field of the record changes, and give ``store.MIGRATIONS`` the step.
+SCHEMA_VERSION = 1
+
+
+# Bounded, because Fraction would spend hours on "1e-999999999".
+_EPSILON = re.compile(
+    r"-?([0-9]{1,9}/[0-9]{1,9}|([0-9]{1,9}\.?|[0-9]{0,9}\.[0-9]{1,30})(e[+-]?[0-9]{1,2})?)"
+)
+
+
+class Epsilon(Fraction):
+    """A perturbation budget: an exact fraction that prints as it was typed.
+
+    ``Epsilon("12/255")`` equals ``Epsilon("4/85")`` and still prints ``12/255``.
+    A float is read by its shortest decimal form, so that 0.031 is 31/1000 and not 8/255.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, value: str | float | Fraction) -> Self:
+        """Parse ``value``; raises :class:`UserError` unless it is a finite number above zero."""
+        text = str(value).strip()
+        if not _EPSILON.fullmatch(text) or re.fullmatch(r".*/0+", text):
+            raise UserError(f"epsilon {text!r} is not a number: write it like 8/255 or 0.031")
+        parsed = Fraction(text)
+        if parsed <= 0:
+            raise UserError(f"epsilon {text!r} is not above zero: write it like 8/255")
+        self = super().__new__(cls, parsed)
+        self.text = text
+        return self
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Epsilon({self.text!r})"
+
+    # Fraction would rebuild a copy from numerator and denominator and lose the text.
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.text,)
+
+    @property
+    def slug(self) -> str:
+        """The text as it stands in file names: ``8/255`` becomes ``8-255``."""
+        return self.text.replace("/", "-")
+
+
+def _as_epsilon(value: object) -> Epsilon:
+    if isinstance(value, Epsilon):
+        return value
+    if isinstance(value, (str, float, int, Fraction)) and not isinstance(value, bool):
+        return Epsilon(value)
+    raise UserError(f"epsilon {value!r} is not a number: write it like 8/255 or 0.031")
+
+
+def _as_norm(value: object) -> object:
+    if value not in get_args(Norm):
+        raise unknown("norm", value, get_args(Norm))
+    return value
+
+
+@pydantic_dataclasses.dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
+class ThreatModel:
+    """What an attacker may do: move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
+
+    ``epsilon`` is in [0, 1] pixel units, above zero, and at most 1 for L∞. It is given as text,
+    Fraction or float. Raises :class:`UserError` for any other budget.
+    """
+
+    norm: Annotated[Norm, BeforeValidator(_as_norm)]
+    epsilon: Annotated[Epsilon, BeforeValidator(_as_epsilon), PlainSerializer(str)]
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.norm == "Linf" and self.epsilon > 1:
+            raise UserError(
+                f"epsilon {self.epsilon} is above 1, the whole range of a pixel:"
+                f" did you mean {self.epsilon}/255?"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.norm} {self.epsilon}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Training images on the device.
+
+    ``x`` (B, C, H, W) float in [0, 1]; ``y`` (B,) int64; ``index`` (B,) int64, the position of each
+    image in the training set, for methods that keep state per image.
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What a method's step returns.
+
+    ``loss`` is a scalar to differentiate; ``x_adv`` (B, C, H, W) are the images trained on, detached;
+    ``metrics`` are detached scalars, averaged over the epoch into its history.
+    """
+
+    loss: Tensor
+    x_adv: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Frozen(BaseModel):
+    """Base of everything that is written down: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Recipe(Frozen):
+    """How a model is trained, whatever the method.
+
+    The defaults are the single-step recipe of Jia et al. (2022) for CIFAR-10. Milestones are
+    fractions of the run, so that a shorter run keeps the shape of the schedule.
+    """
+
+    epochs: int = Field(110, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["multistep", "cosine", "onecycle"] = "multistep"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (100 / 110, 105 / 110)
+    gamma: float = Field(0.1, gt=0, le=1)
+    augmentation: Literal["none", "crop", "crop-flip"] = "crop-flip"
+    gradient_clip: float | None = Field(None, gt=0)
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class MethodSpec(Frozen):
+    """A method by name, all its hyper-parameters, the version of its code, and its row's label."""
+
+    name: str
+    version: int
+    params: dict[str, Any]
+    label: str
+
+
+class Scoring(Frozen):
+    """How robustness is measured. Only what changes a score stands here."""
+
+    autoattack_version: Literal["standard"] = "standard"
+    autoattack_seed: int = 0
+    autoattack_batch_size: int = Field(500, ge=1)
+    pgd_steps: int = Field(20, ge=1)
+
+
+class RunSpec(Frozen):
+    """Everything that decides a run's numbers, and nothing that does not."""
+
+    method: MethodSpec
+    dataset: str = Field(pattern=_FILE_NAME)
+    train_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1)
+    arch: str = Field(pattern=_FILE_NAME)
+    train_threat: ThreatModel
+    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
+    evaluate: Literal["selected", "last", "both"] = "selected"
+    recipe: Recipe = Recipe()
+    selection: Literal["val-pgd10"] = "val-pgd10"
+    scoring: Scoring = Scoring()
+    seed: int = Field(0, ge=0)
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hex digits of the SHA-256 of the canonical JSON of :meth:`identity`."""
+        return _digest(self.identity())
+
+    @property
+    def group_id(self) -> str:
+        """The same without the seed: runs that a mean over seeds may join."""
+        return _digest({**self.identity(), "seed": None})
+
+    def identity(self) -> dict[str, Any]:
+        """What the run_id hashes: ε in lowest terms, the derived label left out."""
+        content = self.model_dump(mode="json")
+        del content["method"]["label"]
+        for threat in (content["train_threat"], *content["eval_threats"]):
+            threat["epsilon"] = "{}/{}".format(*Epsilon(threat["epsilon"]).as_integer_ratio())
+        return {"identity": IDENTITY_VERSION, **content}
+
+    @property
+    def stem(self) -> str:
+        """File name of the record without its ending, free of anything a path could mean."""
+        label = re.sub(r"[^A-Za-z0-9._-]+", "-", self.method.label.replace("=", ""))
+        label = label.strip("-.")[:80] or "method"
+        threat = self.train_threat
+        return f"{label}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class EpochLog(Frozen):
+    """One epoch: learning rate at its start, means over its batches, validation accuracies (0 to 1)."""
+
+    epoch: int = Field(ge=1)
+    lr: float
+    loss: float
+    metrics: dict[str, float] = {}
+    val_clean_acc: float
+    val_fgsm_acc: float
+    val_pgd_acc: float
+    seconds: float
+
+
+class Alarm(Frozen):
+    """Something a reader of the number should know about the training."""
+
+    kind: Literal["catastrophic-overfitting", "non-finite-loss"]
+    epoch: int
+    message: str
+
+
+class RobustEval(Frozen):
+    """Accuracies (0 to 1) of one checkpoint under one threat; robust means clean-correct too.
+
+    ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
+    it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
+    ``substitutions`` says which attacks were changed because there are too few classes.
+    """
+
+    threat: ThreatModel
+    checkpoint: Checkpoint
+    n_examples: int = Field(ge=1)
+    clean_acc: float = Field(ge=0, le=1)
+    pgd_acc: float = Field(ge=0, le=1)
+    autoattack_acc: float | None = Field(None, ge=0, le=1)
+    after_attack: dict[str, float] = {}
+    autoattack_version: str | None = None
+    autoattack_seed: int | None = None
+    autoattack_batch_size: int | None = None
+    substitutions: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    outcomes_digest: str | None = None
+
+
+class Cost(Frozen):
+    """What one stage took: seconds, and images passed through the network forwards and backwards."""
+
+    seconds: float = 0.0
+    forward_images: int = 0
+    backward_images: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            seconds=self.seconds + other.seconds,
+            forward_images=self.forward_images + other.forward_images,
+            backward_images=self.backward_images + other.backward_images,
+        )
+
+
+class CheckpointFile(Frozen):
+    """A weights file under the run's artifacts: its epoch, name and SHA-256."""
+
+    epoch: int
+    file: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    sha256: str
+
+
+class RunRecord(Frozen):
+    """One run, finished or failed, described so that nothing else is needed to read it.
+
+    ``environment`` holds device, thread count, library versions and the source revision; it is
+    recorded and never part of the run's identity.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    status: Literal["success", "error"]
+    spec: RunSpec
+    data_digest: str | None = None
+    n_train: int | None = None
+    n_validation: int | None = None
+    n_test: int | None = None
+    num_classes: int | None = None
+    n_parameters: int | None = None
+    selected_epoch: int | None = None
+    history: tuple[EpochLog, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    evaluations: tuple[RobustEval, ...] = ()
+    training_cost: Cost = Cost()
+    scoring_cost: Cost = Cost()
+    checkpoints: dict[Checkpoint, CheckpointFile] = {}
+    environment: dict[str, Any] = {}
+    error: str | None = None
+
+    def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
+        """The evaluation of ``checkpoint`` under ``threat``, if the run has it."""
+        for found in self.evaluations:
+            if found.checkpoint == checkpoint and found.threat == threat:
+                return found
+        return None

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regmix_bench.data import Batches
+from regmix_bench.data.batches import random_crop
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def coded_images(n: int, side: int = 8) -> torch.Tensor:
+    """uint8 images whose pixels all differ and none of which is zero."""
+    pixels = torch.arange(2 * side * side).add(1).remainder(251).add(1).to(torch.uint8)
+    return pixels.view(1, 2, side, side).repeat(n, 1, 1, 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(size=st.integers(1, 60), batch_size=st.integers(2, 20), seed=st.integers(0, 5))
+def test_every_image_once_in_even_batches(size, batch_size, seed):
+    labels = torch.arange(size)
+    batches = Batches(torch.zeros(size, 1, 2, 2), labels, batch_size, "none")
+    epoch = list(batches.epoch(generator(seed)))
+    sizes = [len(batch.index) for batch in epoch]
+    assert len(epoch) == len(batches) == -(-size // batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    index = torch.cat([batch.index for batch in epoch])
+    assert sorted(index.tolist()) == list(range(size))
+    assert torch.equal(torch.cat([batch.y for batch in epoch]), labels[index])
+
+
+def test_images_follow_their_index_and_are_scaled():
+    images = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
+    for batch in Batches(images, torch.zeros(10), 4, "none").epoch(generator()):
+        assert batch.x.dtype == torch.float32
+        assert torch.equal(batch.x, images[batch.index].float() / 255)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "crop", "crop-flip"])
+def test_an_epoch_is_determined_by_the_seed(augmentation):
+    batches = Batches(coded_images(30), torch.arange(30), 7, augmentation)
+
+    def drawn(seed):
+        epoch = list(batches.epoch(generator(seed)))
+        return torch.cat([b.x for b in epoch]), torch.cat([b.index for b in epoch])
+
+    assert all(torch.equal(a, b) for a, b in zip(drawn(1), drawn(1), strict=True))
+    assert not torch.equal(drawn(1)[1], drawn(2)[1])
+
+
+def test_epochs_of_one_generator_differ():
+    batches = Batches(coded_images(30), torch.arange(30), 30, "none")
+    source = generator()
+    first, second = next(batches.epoch(source)), next(batches.epoch(source))
+    assert not torch.equal(first.index, second.index)
+
+
+def candidates(image: torch.Tensor, flip: bool) -> dict[bytes, tuple[int, int, bool]]:
+    """Every crop of one image, cut with a loop, by its content."""
+    channels, height, width = image.shape
+    top, left = height // 8, width // 8
+    padded = torch.zeros(channels, height + 2 * top, width + 2 * left, dtype=image.dtype)
+    padded[:, top : top + height, left : left + width] = image
+    found = {}
+    for row in range(2 * top + 1):
+        for column in range(2 * left + 1):
+            crop = padded[:, row : row + height, column : column + width]
+            found[crop.contiguous().numpy().tobytes()] = (row, column, False)
+            if flip:
+                found[crop.flip(2).contiguous().numpy().tobytes()] = (row, column, True)
+    return found
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("side", "margin"), [(8, 1), (32, 4), (64, 8), (7, 0)])
+def test_crops_are_those_of_a_reference_and_all_of_them(side, margin, flip):
+    images = coded_images(1, side)
+    expected = candidates(images[0], flip)
+    assert len(expected) == (2 * margin + 1) ** 2 * (2 if flip else 1)
+    source = generator()
+    drawn = {
+        expected[image.numpy().tobytes()]
+        for _ in range(25)  # 25 x 400 draws miss one of 578 outcomes once in 60,000 times
+        for image in random_crop(images.expand(400, -1, -1, -1), source, flip)
+    }
+    assert drawn == set(expected.values())
+
+
+def test_each_image_keeps_its_own_pixels():
+    # Images of one constant value: whatever the crop, only that value and the padding appear.
+    values = torch.arange(1, 201, dtype=torch.uint8)
+    images = values.view(-1, 1, 1, 1).expand(-1, 3, 16, 16).contiguous()
+    cropped = random_crop(images, generator(), flip=True)
+    assert torch.equal(cropped.amax((1, 2, 3)), values)
+    assert bool(((cropped == 0) | (cropped == images)).all())
+
+
+def test_offsets_and_flips_are_uniform_and_independent():
+    image = coded_images(1)
+    n = 9000
+    where = candidates(image[0], flip=True)
+    counts = dict.fromkeys(where.values(), 0)
+    for cropped in random_crop(image.expand(n, -1, -1, -1), generator(), flip=True):
+        counts[where[cropped.numpy().tobytes()]] += 1
+    # 18 outcomes of mean 500 and standard deviation 22: five of them either way.
+    assert all(abs(count - n / 18) < 110 for count in counts.values())
+
+
+def test_crop_without_flip_never_mirrors():
+    batches = Batches(coded_images(500), torch.zeros(500), 500, "crop")
+    allowed = candidates(coded_images(1)[0], flip=False)
+    (batch,) = batches.epoch(generator())
+    pixels = (batch.x * 255).round().to(torch.uint8)
+    assert {allowed[image.numpy().tobytes()][2] for image in pixels} == {False}
+
+
+def test_channel_statistics_are_those_of_the_images():
+    images = torch.randint(0, 256, (2500, 3, 5, 4), generator=generator(), dtype=torch.uint8)
+    mean, std = Batches(images, torch.zeros(2500), 100, "crop").channel_statistics()
+    pixels = images.double() / 255
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
+    assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regmix_bench.data import canonical_name, load_data, load_dataset
+from regmix_bench.errors import UserError
+
+
+class Bomb:
+    """Unpickling it leaves a trace."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (self.trace,))
+
+
+def save(folder: Path, arrays: dict, **changes: object) -> str:
+    content = {**arrays, **changes}
+    np.savez(folder / "a.npz", **{k: v for k, v in content.items() if v is not None})
+    return f"npz:{folder / 'a.npz'}"
+
+
+def refused(name: str) -> str:
+    with pytest.raises(UserError) as caught:
+        canonical_name(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_colour_images_become_channels_first_and_scaled(tmp_path, arrays):
+    images, labels = load_data(save(tmp_path, arrays), "train")
+    assert images.shape == (30, 3, 6, 5)
+    expected = arrays["train_images"][7, 2, 3, 1] / np.float32(255)
+    assert images[7, 1, 2, 3].item() == pytest.approx(expected)
+    assert labels.tolist() == [number % 3 for number in range(30)]
+
+
+def test_grey_float_images_and_flat_labels(tmp_path, arrays):
+    grey = {key: arrays[key][..., 0] / 255 for key in ("train_images", "test_images")}
+    flat = {key: arrays[key][:, 0] for key in ("train_labels", "test_labels")}
+    dataset = load_dataset(save(tmp_path, grey | flat))
+    assert dataset.image_shape == (1, 6, 5)
+    assert dataset.train_images.dtype == np.float32
+    np.testing.assert_allclose(dataset.test_images[:, 0], grey["test_images"], rtol=1e-6)
+
+
+def test_validation_part_is_kept(tmp_path, arrays):
+    images = arrays["test_images"][:3]
+    name = save(tmp_path, arrays, val_images=images, val_labels=np.array([2, 0, 1]))
+    validation = load_dataset(name).validation
+    assert validation is not None
+    np.testing.assert_array_equal(validation[0], images.transpose(0, 3, 1, 2))
+    assert validation[1].tolist() == [2, 0, 1]
+
+
+def test_canonical_name_loads_after_the_file_is_gone(tmp_path, arrays):
+    name = canonical_name(save(tmp_path, arrays))
+    (tmp_path / "a.npz").unlink()
+    assert canonical_name(name) == name
+    dataset = load_dataset(name)
+    assert name == dataset.name == f"npz-{dataset.digest[:12]}"
+    np.testing.assert_array_equal(dataset.train_labels, arrays["train_labels"][:, 0])
+
+
+def test_name_follows_the_content_and_nothing_else(tmp_path, arrays):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    first = canonical_name(save(here, arrays))
+    assert canonical_name(save(there, arrays)) == first
+    images = arrays["train_images"].copy()
+    images[0, 0, 0, 0] ^= 1
+    assert canonical_name(save(here, arrays, train_images=images)) != first
+    relabelled = (arrays["train_labels"] + 1) % 3
+    assert canonical_name(save(here, arrays, train_labels=relabelled)) != first
+
+
+def test_relative_path_is_also_sought_in_the_data_folder(tmp_path, arrays):
+    typed = save(tmp_path, arrays)
+    assert canonical_name("npz:a.npz", tmp_path) == canonical_name(typed)
+
+
+@pytest.mark.parametrize("key", ["train_images", "train_labels", "test_images", "test_labels"])
+def test_missing_key_is_named(tmp_path, arrays, key):
+    assert f"has no '{key}'" in refused(save(tmp_path, arrays, **{key: None}))
+
+
+def test_validation_images_without_labels(tmp_path, arrays):
+    assert "has no 'val_labels'" in refused(
+        save(tmp_path, arrays, val_images=arrays["test_images"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("test_labels", np.array([0, 1, 2, 0, 1, 3]), "test_labels hold 3, out of range"),
+        ("train_labels", np.arange(30) % 3 - 1, "train_labels holds -1"),
+        ("train_labels", np.where(np.arange(30) % 3 == 1, np.nan, 0), "train_labels holds nan"),
+        ("train_labels", np.arange(30) / 2, "train_labels holds 0.5"),
+        ("train_labels", np.arange(30) % 3 * 2, "class 1 has no training image"),
+        ("train_labels", np.full(30, 10**12), "train_labels holds 1000000000000"),
+        ("train_labels", np.zeros(30, dtype=int), "the one class 0"),
+        ("train_labels", np.array(["cat"] * 30), "expected integers"),
+        ("train_labels", np.zeros((30, 2), dtype=int), "shape (30, 2)"),
+        ("train_labels", np.arange(29) % 3, "30 images and train_labels 29 labels"),
+        ("train_images", np.full((30, 6, 5, 3), np.nan), "train_images holds values from nan"),
+        ("train_images", np.full((30, 6, 5, 3), np.inf), "to inf"),
+        ("train_images", np.full((30, 6, 5, 3), 1.01), "must lie in [0, 1]"),
+        ("train_images", np.full((30, 6, 5, 3), -0.01), "must lie in [0, 1]"),
+        ("train_images", np.zeros((30, 6, 5, 3), dtype=np.int64), "is int64: expected uint8"),
+        ("train_images", np.zeros((30, 3, 6, 5), dtype=np.uint8), "channels first"),
+        ("train_images", np.zeros((30, 30), dtype=np.uint8), "shape (30, 30)"),
+        ("train_images", np.zeros((0, 6, 5, 3), dtype=np.uint8), "shape (0, 6, 5, 3)"),
+        ("test_images", np.zeros((6, 6, 6, 3), dtype=np.uint8), "test_images are (3, 6, 6)"),
+    ],
+)
+def test_unusable_arrays(tmp_path, arrays, cache_dir, key, value, reason):
+    assert reason in refused(save(tmp_path, arrays, **{key: value}))
+    assert not cache_dir.exists()
+
+
+def test_object_arrays_are_refused_and_never_unpickled(tmp_path, arrays):
+    trace = tmp_path / "unpickled"
+    bombs = np.array([Bomb(trace)] * 30, dtype=object)
+    message = refused(save(tmp_path, arrays, train_labels=bombs))
+    assert "train_labels" in message
+    assert "Object arrays cannot be loaded" in message
+    assert not trace.exists()
+
+
+def test_files_that_are_no_npz(tmp_path, arrays):
+    path = tmp_path / "other.npz"
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / "unpickled")))
+    assert str(path) in refused(f"npz:{path}")
+    assert not (tmp_path / "unpickled").exists()
+    path.write_bytes(b"")
+    assert str(path) in refused(f"npz:{path}")
+    with path.open("wb") as stream:
+        np.save(stream, arrays["train_images"])
+    assert "not an .npz file" in refused(f"npz:{path}")
+    save(tmp_path, arrays)
+    path.write_bytes((tmp_path / "a.npz").read_bytes()[:-200])
+    assert "is truncated" in refused(f"npz:{path}")
+
+
+def test_damaged_member_is_named(tmp_path, arrays):
+    name = save(tmp_path, arrays)
+    path = tmp_path / "a.npz"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 0xFF  # inside the pixels of train_images
+    path.write_bytes(content)
+    assert "train_images" in refused(name)
+
+
+def test_paths_that_are_no_file(tmp_path):
+    assert "there is no nowhere.npz" in refused("npz:nowhere.npz")
+    assert "names no path" in refused("npz:")
+    assert "give folder:" in refused(f"npz:{tmp_path}")

@@ -1,0 +1,96 @@
+"""Records and outcomes made up for tests: no model is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regmix_bench import store
+from regmix_bench.types import (
+    Checkpoint,
+    MethodSpec,
+    Recipe,
+    RobustEval,
+    RunRecord,
+    RunSpec,
+    ThreatModel,
+)
+
+
+def make_spec(label: str = "trades", epsilon: str = "32/255", **changes: Any) -> RunSpec:
+    threat = ThreatModel("Linf", epsilon)
+    fields: dict[str, Any] = {
+        "method": MethodSpec(
+            name=label.partition("[")[0], version=1, params={"beta": 6.0}, label=label
+        ),
+        "dataset": "digits",
+        "arch": "smallcnn",
+        "train_threat": threat,
+        "eval_threats": (threat,),
+        "recipe": Recipe(epochs=50),
+    }
+    return RunSpec(**fields | changes)
+
+
+def make_record(spec: RunSpec, **changes: Any) -> RunRecord:
+    fields: dict[str, Any] = {"run_id": spec.run_id, "status": "success", "spec": spec}
+    return RunRecord(**fields | {"data_digest": "d" * 64} | changes)
+
+
+def write_run(
+    results: Path,
+    spec: RunSpec,
+    *,
+    n: int = 360,
+    clean: int = 340,
+    pgd: int = 310,
+    autoattack: int = 300,
+    fixed: int = 0,
+    checkpoint: Checkpoint = "selected",
+    outcomes: bool = True,
+    scored: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
+    """Save a finished run with that many images right; returns the record's path.
+
+    The first images are the right ones, so that two runs differ on as few images as their counts
+    allow. ``fixed`` images are moved under AutoAttack: wrong at the front, right further on.
+    """
+    right = {name: np.arange(n) < k for name, k in (("clean", clean), ("pgd", pgd))}
+    held = (np.arange(n) >= fixed) & (np.arange(n) < autoattack + fixed)
+    frames = [
+        pd.DataFrame(
+            {
+                "norm": threat.norm,
+                "epsilon": str(threat.epsilon),
+                "index": np.arange(n),
+                "label": np.arange(n) % 10,
+                "clean_correct": right["clean"],
+                "pgd_correct": right["pgd"],
+                "broken_by": np.where(held | ~right["clean"], "", "apgd-ce"),
+            }
+        )
+        for threat in spec.eval_threats
+    ]
+    path, digest = store.record_path(results, spec), None
+    if outcomes:
+        digest = store.write_parquet(store.outcomes_path(path, checkpoint), pd.concat(frames))
+    evaluations = tuple(
+        RobustEval(
+            threat=threat,
+            checkpoint=checkpoint,
+            n_examples=n,
+            clean_acc=clean / n,
+            pgd_acc=pgd / n,
+            autoattack_acc=autoattack / n,
+            autoattack_version="standard",
+            autoattack_seed=0,
+            autoattack_batch_size=500,
+            outcomes_digest=digest,
+        ).model_copy(update=scored or {})
+        for threat in spec.eval_threats
+    )
+    return store.save_record(results, make_record(spec, evaluations=evaluations, **changes))
