@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
+from regmix_bench.files import file_digest
 from regmix_bench.types import Checkpoint, Epsilon, Frozen, RobustEval, RunRecord, RunSpec
 
 #: Raise it when a field of the leaderboard changes, those of RunSpec and RobustEval included.
@@ -104,7 +105,7 @@ def update(results: Path, reference: Path) -> Leaderboard:
                 read_outcomes(file, evaluation)
                 relative = Path(os.path.relpath(file, reference.parent)).as_posix()
                 outcomes[evaluation.checkpoint] = OutcomesFile(
-                    file=relative, sha256=store.file_digest(file)
+                    file=relative, sha256=file_digest(file)
                 )
         runs.append(
             Reference(
@@ -129,7 +130,7 @@ def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     Raises :class:`UserError` where the file is no outcomes file or disagrees with the evaluation.
     """
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
-    if digest is not None and store.file_digest(file) != digest:
+    if digest is not None and file_digest(file) != digest:
         raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
     columns = ["norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by"]
     try:
@@ -171,7 +172,7 @@ def pair_outcomes(
     if stored is None or not (folder / stored.file).is_file():
         return None, "the reference's outcomes are not there"
     was_file = folder / stored.file
-    if store.file_digest(was_file) != stored.sha256:
+    if file_digest(was_file) != stored.sha256:
         if was_file.samefile(now_file):
             return None, "this run has replaced the reference's outcomes"
         raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")

@@ -1,4 +1,4 @@
-"""What `regmix-bench run` shows while it works: a live display, or plain lines where none can be."""
+"""What `regmix-bench run` shows while it works: a live display, or plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ class Display:
 
 def describe(spec: RunSpec) -> str:
     """A run in a few words, as a person would name it."""
-    return f"{spec.method.label} · {spec.dataset} · {spec.arch} · {spec.train_threat} · seed {spec.seed}"
+    cell = (spec.method.label, spec.dataset, spec.arch, str(spec.train_threat))
+    return " · ".join((*cell, f"seed {spec.seed}"))
 
 
 def _duration(seconds: float) -> str:

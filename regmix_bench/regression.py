@@ -28,6 +28,7 @@ from xml.etree import ElementTree
 
 from regmix_bench import store
 from regmix_bench.errors import unknown
+from regmix_bench.files import atomic_write
 from regmix_bench.leaderboard import (
     METRICS,
     Reference,
@@ -130,7 +131,7 @@ def write_junit(verdicts: Iterable[Verdict], path: Path) -> None:
         else:
             ElementTree.SubElement(case, "system-out").text = f"{verdict.verdict}: {text}"
     ElementTree.indent(root)
-    with store.atomic_write(path) as stream:
+    with atomic_write(path) as stream:
         ElementTree.ElementTree(root).write(stream, encoding="utf-8", xml_declaration=True)
 
 

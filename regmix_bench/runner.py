@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -62,7 +62,7 @@ class Silent:
 
 
 def choose_device(device: Device) -> torch.device:
-    """``auto`` is CUDA where there is one. Raises :class:`UserError` for CUDA where there is none."""
+    """``auto`` is CUDA if there is one. Raises :class:`UserError` for CUDA where there is none."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
@@ -74,7 +74,7 @@ def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     # Not in every torch this package runs on; without an answer the safe choice stands.
-    native = getattr(torch.cpu, "get_capabilities", dict)()
+    native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
 
 
@@ -103,9 +103,9 @@ def run(
     """Train, score and record one run; resumes where an earlier try was cut off.
 
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
-    failed one is tried again. What goes wrong after the data is loaded is recorded with ``status`` "error" and
-    the traceback kept beside the checkpoints. Raises :class:`UserError` for data or a device that
-    is not there, and for a results folder that cannot be written.
+    failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
+    "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data or a
+    device that is not there, and for a results folder that cannot be written.
     """
     results = Path(results)
     target = choose_device(device)
@@ -203,9 +203,7 @@ class _Run:
                     spec.scoring,
                     checkpoint,
                     with_autoattack,
-                    lambda attack, accuracy, threat=threat: self.observer.on_attack(
-                        spec, str(threat.epsilon), attack, accuracy
-                    ),
+                    partial(self.observer.on_attack, spec, str(threat.epsilon)),
                 )
                 results.append(result)
                 tables.append(outcomes)

@@ -128,7 +128,7 @@ class Trainer:
             for batch in batches:
                 output = method.step(self.forward, batch, self.spec.train_threat, attack)
                 self.optimizer.zero_grad(set_to_none=True)
-                output.loss.backward()  # type: ignore[no-untyped-call]
+                output.loss.backward()
                 if self.spec.recipe.gradient_clip is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), self.spec.recipe.gradient_clip)
                 self.optimizer.step()
@@ -205,9 +205,9 @@ class Trainer:
             "checkpoints": {k: v.model_dump() for k, v in self.progress.checkpoints.items()},
             "cost": self.progress.cost.model_dump(),
         }
-        if epoch < self.spec.recipe.epochs and epoch % SPARSE_INTERVAL:
-            if sum(tensor.nbytes for tensor in _tensors(state)) > LARGE_STATE_BYTES:
-                return
+        large = sum(tensor.nbytes for tensor in _tensors(state)) > LARGE_STATE_BYTES
+        if large and epoch % SPARSE_INTERVAL and epoch < self.spec.recipe.epochs:
+            return
         buffer = io.BytesIO()
         torch.save(state, buffer)
         digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
@@ -239,7 +239,7 @@ class Trainer:
 
 
 def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
-    """The saved state of a run; raises :class:`UserError` where the file was altered or is foreign."""
+    """The saved state of a run. Raises :class:`UserError` for an altered or foreign file."""
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
         raise UserError(f"{path} was altered or cut off: delete it, or run with --force")

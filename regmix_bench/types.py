@@ -137,8 +137,8 @@ class Batch:
 class StepOutput:
     """What a method's step returns.
 
-    ``loss`` is a scalar to differentiate; ``x_adv`` (B, C, H, W) are the images trained on, detached;
-    ``metrics`` are detached scalars, averaged over the epoch into its history.
+    ``loss`` is a scalar to differentiate; ``x_adv`` (B, C, H, W), detached, are the images trained
+    on; ``metrics`` are detached scalars, averaged over the epoch into its history.
     """
 
     loss: Tensor
@@ -241,7 +241,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 class EpochLog(Frozen):
-    """One epoch: learning rate at its start, means over its batches, validation accuracies (0 to 1)."""
+    """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
 
     epoch: int = Field(ge=1)
     lr: float
@@ -285,7 +285,7 @@ class RobustEval(Frozen):
 
 
 class Cost(Frozen):
-    """What one stage took: seconds, and images passed through the network forwards and backwards."""
+    """What one stage took: seconds, and images passed through the network each way."""
 
     seconds: float = 0.0
     forward_images: int = 0

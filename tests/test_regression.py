@@ -13,6 +13,7 @@ from synthetic import make_record, make_spec, write_run
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
+from regmix_bench.files import file_digest
 from regmix_bench.leaderboard import LEADERBOARD_VERSION
 from regmix_bench.regression import (
     ALPHA,
@@ -60,7 +61,7 @@ def test_the_leaderboard_speaks_the_records_language(held: Path) -> None:
     for name in ("run_id", "spec", "data_digest", "evaluations"):
         assert entry[name] == record[name]
     outcomes = held.parent / entry["outcomes"]["selected"]["file"]
-    assert store.file_digest(outcomes) == entry["outcomes"]["selected"]["sha256"]
+    assert file_digest(outcomes) == entry["outcomes"]["selected"]["sha256"]
 
 
 def test_a_planted_loss_is_caught_at_the_printed_tolerance(held: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from synthetic import make_record, make_spec, write_run
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
+from regmix_bench.files import atomic_write, file_digest
 from regmix_bench.types import SCHEMA_VERSION, Alarm, ThreatModel
 
 
@@ -26,7 +27,7 @@ def files(folder: Path) -> list[str]:
 
 def test_atomic_write_makes_a_shareable_file_and_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file.bin"
-    with store.atomic_write(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new" and files(path.parent) == ["file.bin"]
@@ -48,7 +49,7 @@ def test_a_failed_write_leaves_the_old_file(
 ) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
-    with pytest.raises(raised, match=message), store.atomic_write(path) as stream:
+    with pytest.raises(raised, match=message), atomic_write(path) as stream:
         stream.write(b"half of the n")
         raise failure
     assert path.read_bytes() == b"old" and files(tmp_path) == ["file.json"]
@@ -76,7 +77,7 @@ def test_a_really_full_device_is_one_line(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match="No space left") as caught,
         open("/dev/full", "wb") as full,
-        store.atomic_write(tmp_path / "file") as stream,
+        atomic_write(tmp_path / "file") as stream,
     ):
         os.dup2(full.fileno(), stream.fileno())
         stream.write(b"x")
@@ -89,8 +90,8 @@ def test_a_killed_writer_leaves_the_old_record(tmp_path: Path) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from regmix_bench import store
-        with store.atomic_write(Path({str(path)!r})) as stream:
+        from regmix_bench.files import atomic_write
+        with atomic_write(Path({str(path)!r})) as stream:
             stream.write(b"half")
             stream.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -143,7 +144,7 @@ def test_json_that_no_reader_knows_is_not_written(tmp_path: Path) -> None:
 def test_parquet_round_trips_under_its_digest(tmp_path: Path) -> None:
     frame = pd.DataFrame({"index": [0, 1], "broken_by": ["", "fab-t"]})
     digest = store.write_parquet(tmp_path / "a.parquet", frame)
-    assert digest == store.file_digest(tmp_path / "a.parquet")
+    assert digest == file_digest(tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ STEP_RATIO = 0.25
 
 
 def require_eval_mode(model: nn.Module) -> None:
-    """Raise ``RuntimeError`` where any layer is in training mode: its numbers would mean nothing."""
+    """Raise ``RuntimeError`` where a layer is in training mode: its numbers would mean nothing."""
     if any(module.training for module in model.modules()):
         raise RuntimeError("the model is in training mode: call model.eval() before scoring it")
 
@@ -43,7 +43,7 @@ def accuracy(flags: Tensor) -> float:
 
 def fgsm_images(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
     """One step of ε on the cross-entropy from the image itself (Goodfellow et al. 2015)."""
-    return _attack(model, x, y, threat, steps=1, step_ratio=1.0, generator=None)
+    return _attack(model, x, y, threat, steps=1, step_ratio=1.0, start=torch.zeros_like)
 
 
 def pgd_images(
@@ -51,7 +51,11 @@ def pgd_images(
 ) -> Tensor:
     """PGD end points (N, C, H, W): cross-entropy, one uniform start, steps of ε/4."""
     generator = torch.Generator(x.device).manual_seed(seed)
-    return _attack(model, x, y, threat, steps, STEP_RATIO, generator)
+
+    def start(images: Tensor) -> Tensor:
+        return uniform_start(images, threat, generator)
+
+    return _attack(model, x, y, threat, steps, STEP_RATIO, start)
 
 
 def _attack(
@@ -61,25 +65,22 @@ def _attack(
     threat: ThreatModel,
     steps: int,
     step_ratio: float,
-    generator: torch.Generator | None,
+    start: Callable[[Tensor], Tensor],
 ) -> Tensor:
     require_eval_mode(model)
-    parts = []
+    step_size = step_ratio * float(threat.epsilon)
+
+    def attacked(images: Tensor, labels: Tensor) -> Tensor:
+        def objective(z: Tensor) -> Tensor:
+            return cross_entropy(model(z), labels, reduction="sum")
+
+        delta = start(images)
+        return images + pgd(
+            objective, images, threat, delta=delta, steps=steps, step_size=step_size
+        )
+
     with frozen(model):
-        for images, labels in zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True):
-            start = torch.zeros_like(images)
-            if generator is not None:
-                start = uniform_start(images, threat, generator)
-            delta = pgd(
-                lambda z, labels=labels: cross_entropy(model(z), labels, reduction="sum"),
-                images,
-                threat,
-                delta=start,
-                steps=steps,
-                step_size=step_ratio * float(threat.epsilon),
-            )
-            parts.append(images + delta)
-    return torch.cat(parts)
+        return torch.cat(list(map(attacked, x.split(BATCH_SIZE), y.split(BATCH_SIZE))))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,7 +22,10 @@ OUTPUT_EXAMPLES = 500
 
 @dataclass(frozen=True)
 class TestSet:
-    """The images (N, C, H, W) and labels (N,) to score, and their positions (N,) in the test split, on the CPU."""
+    """Images (N, C, H, W) and labels (N,) to score.
+
+    ``index`` (N,), on the CPU, are their positions in the test split.
+    """
 
     x: Tensor
     y: Tensor
@@ -104,7 +108,7 @@ def outputs_for_plots(
     chosen = torch.from_numpy(balanced_sample(test.y.cpu().numpy(), OUTPUT_EXAMPLES))
     chosen = chosen.to(test.y.device)
     x, y = test.x[chosen], test.y[chosen]
-    table = {"index": test.index[chosen.cpu()].numpy(), "label": y.cpu().numpy()}
+    table: dict[str, Any] = {"index": test.index[chosen.cpu()].numpy(), "label": y.cpu().numpy()}
     x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps)
     with torch.no_grad():
         for name, images in (("clean", x), ("adv", x_adv)):

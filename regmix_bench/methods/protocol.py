@@ -1,4 +1,4 @@
-"""What a training method is. A new one is a subclass with a ``name``, a ``Config`` and a ``step``."""
+"""What a training method is: a subclass with a ``name``, a ``Config`` and a ``step``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Method(ABC):
         """See the model after the optimiser's step."""
 
     def evaluated_model(self, model: nn.Module) -> nn.Module:
-        """The model to validate, save and score: ``model`` itself unless its weights are averaged."""
+        """The model to validate, save and score: ``model`` unless its weights are averaged."""
         return model
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from regmix_bench import store
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.files import atomic_write, file_digest
 from regmix_bench.reporting import FORMATS, figures, style, tables, tsne
 from regmix_bench.reporting.blocks import Block, Cohort, Run, cohorts, load_runs
 from regmix_bench.reporting.style import Picture
@@ -53,7 +54,7 @@ class Report:
         """SHA-256 of every file the report reads, by path relative to ``results``."""
         files = [path for run in self.runs for path in (run.path, store.outputs_path(run.path))]
         return {
-            path.relative_to(self.results).as_posix(): store.file_digest(path)
+            path.relative_to(self.results).as_posix(): file_digest(path)
             for path in files
             if path.is_file()
         }
@@ -191,7 +192,7 @@ def _read_manifest(out: Path) -> _Manifest:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with store.atomic_write(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.encode())
     return path
 

@@ -13,7 +13,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regmix_bench import store
+from regmix_bench.files import atomic_write
 from regmix_bench.reporting.blocks import METHOD_ORDER, Group, row_order
 from regmix_bench.reporting.tables import Table
 
@@ -100,7 +100,7 @@ def applied() -> Iterator[None]:
 def save(figure: Figure, stem: Path) -> None:
     """Write ``<stem>.png`` (200 dpi) and ``<stem>.pdf``, without dates or versions in them."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with store.atomic_write(stem.with_name(stem.name + suffix)) as stream:
+        with atomic_write(stem.with_name(stem.name + suffix)) as stream:
             figure.savefig(
                 stream,
                 format=suffix[1:],
