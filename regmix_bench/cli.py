@@ -243,7 +243,8 @@ def check(
     if junit is not None:
         regression.write_junit(verdicts, junit)
     if update:
-        print(f"{regression.update(results, reference)} references written to {reference}")
+        board = regression.update(results, reference)
+        print(f"{len(board.runs)} references written to {reference}")
     elif regression.failed(verdicts):
         raise typer.Exit(1)
 
@@ -331,7 +332,8 @@ def _run_row(record: Any) -> tuple[str, ...]:
 def _show_verdicts(verdicts: Any) -> None:
     rows = [
         (
-            f"{v.record} {v.metric}",
+            f"{v.label} · {v.dataset} · {v.arch} · {v.threat} · "
+            f"{'all seeds' if v.seed is None else f'seed {v.seed}'} · {v.checkpoint} {v.metric}",
             _percent(v.reference),
             _percent(v.now),
             _percent(v.difference, sign=True),
@@ -341,6 +343,11 @@ def _show_verdicts(verdicts: Any) -> None:
         for v in verdicts
     ]
     _print_table(("metric", "reference", "now", "difference", "tolerance", "verdict"), rows)
+    counts = Counter(v.verdict for v in verdicts)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no references")
+    resolved = [v.tolerance for v in verdicts if v.tolerance is not None]
+    if resolved:
+        print(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")
 
 
 def _percent(value: float | None, sign: bool = False) -> str:

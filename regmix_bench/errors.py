@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
+
+# Aliases of YAML can make a small file stand for more text than fits into memory.
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 80, 80
 
 
 class UserError(Exception):
@@ -41,5 +46,6 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join([where, *(str(part) for part in first["loc"])])
-        given = "" if first["type"] == "missing" else f" = {first['input']!r}"
-        raise UserError(f"{path}{given}: {first['msg'].lower()}") from None
+        given = "" if first["type"] == "missing" else f" = {_shown.repr(first['input'])}"
+        reason = first["msg"][:1].lower() + first["msg"][1:]
+        raise UserError(f"{path}{given}: {reason}") from None

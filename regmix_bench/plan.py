@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -16,7 +17,16 @@ from pydantic import Field
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
-from regmix_bench.types import Epsilon, Frozen, MethodSpec, Norm, Recipe, RunSpec, ThreatModel
+from regmix_bench.types import (
+    Epsilon,
+    Frozen,
+    MethodSpec,
+    Norm,
+    Recipe,
+    RunSpec,
+    Scoring,
+    ThreatModel,
+)
 
 #: Recipes that fit a dataset where neither suite nor flag says otherwise. Digits must not be
 #: mirrored, fill their 8×8 pixels to the rim, and are learnt in seconds.
@@ -26,6 +36,12 @@ DATASET_RECIPES: dict[str, dict[str, Any]] = {
 DATASET_ARCHS = {"digits": "smallcnn"}
 DEFAULT_ARCH = "preactresnet18"
 
+# Its own, and those of its converters, which it lets through: of the date 2001-13-45, say.
+_YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
+
+# YAML reads 0.031 as a number and 8/255 as text.
+_EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
+
 
 class Grid(Frozen):
     """What a suite file holds: the axes of a grid and what its runs share."""
@@ -33,11 +49,12 @@ class Grid(Frozen):
     methods: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[str, ...] = Field(("digits",), min_length=1)
     archs: tuple[str, ...] | None = None
-    eps: tuple[str, ...] = Field(min_length=1)
-    eval_eps: tuple[str, ...] | None = None
+    eps: tuple[_EpsilonText, ...] = Field(min_length=1)
+    eval_eps: tuple[_EpsilonText, ...] | None = None
     norm: Norm = "Linf"
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     recipe: dict[str, Any] = {}
+    scoring: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     train_examples: int | None = Field(None, ge=1)
     eval_examples: int | None = Field(None, ge=1)
@@ -70,13 +87,13 @@ def load_suite(name: str) -> list[dict[str, Any]]:
         raise unknown("suite", name, packaged_suites())
     try:
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except _YAML_ERRORS as error:
         reason = " ".join(str(error).split())
         raise UserError(f"suite {name} is not YAML: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"suite {name} is not a mapping of keys such as methods and eps")
     grids = content.pop("grids", [{}])
-    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids or [None]):
         raise UserError(f"suite {name}: grids is not a list of mappings")
     recipe = _mapping(content, "recipe")
     return [{**content, **grid, "recipe": {**recipe, **_mapping(grid, "recipe")}} for grid in grids]
@@ -84,7 +101,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
 
 def plan(
     grids: Sequence[Mapping[str, Any]],
-    flags: Mapping[str, Any],
+    flags: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
     precision: str = "fp32",
@@ -97,6 +114,7 @@ def plan(
     :class:`UserError` for anything that does not exist or does not fit.
     """
     specs: dict[str, RunSpec] = {}
+    named: dict[str, None] = {}
     for written in grids:
         content = {**written, **flags}
         content["recipe"] = {
@@ -104,21 +122,26 @@ def plan(
             **_mapping(written, "recipe"),
             **_mapping(flags, "recipe"),
         }
+        content["scoring"] = dict(_mapping(written, "scoring"))
         content["params"] = {name: dict(values) for name, values in _params(written).items()}
         _apply_settings(content, settings)
-        for spec in _expand(validated(Grid, content, "suite"), cache(canonical_name)):
+        grid = validated(Grid, content, "suite")
+        named |= dict.fromkeys(grid.params)
+        for spec in _expand(grid, cache(canonical_name)):
             specs.setdefault(spec.run_id, spec)
+    # Of any grid: what is shared, or set by a flag, need not concern all of them.
+    used = {spec.method.name for spec in specs.values()}
+    for name in named:
+        if name not in used:
+            raise unknown("method in params", name, used)
     return tuple(specs.values())
 
 
 def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:
     methods = [parse_method(text, grid.params) for text in grid.methods]
-    used = {method.name for method in methods}
-    for name in grid.params:
-        if name not in used:
-            raise unknown("method in params", name, used)
     threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
     scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
+    scoring = validated(Scoring, grid.scoring, "scoring")
     for typed, threat in itertools.product(grid.datasets, threats):
         dataset = canonical_name(typed)
         recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")
@@ -137,12 +160,9 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                 eval_threats=tuple(dict.fromkeys(scored)) or (threat,),
                 evaluate=grid.evaluate,
                 recipe=recipe,
-                seed=validated(_Seed, {"seed": seed}, "suite").seed,
+                scoring=scoring,
+                seed=seed,
             )
-
-
-class _Seed(Frozen):
-    seed: int = Field(ge=0, lt=2**63)
 
 
 def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
@@ -176,12 +196,13 @@ def _scalar(text: str) -> object:
     """A value as a suite file would hold it, so that ``null`` and ``true`` mean the same here."""
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"value {text.strip()!r} cannot be read") from None
+    except _YAML_ERRORS:
+        raise UserError(f"value {text.strip()[:80]!r} cannot be read") from None
 
 
 def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    # Exact, so that rows which differ have labels that differ.
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
@@ -209,12 +230,12 @@ def _apply_settings(content: dict[str, Any], settings: Sequence[str]) -> None:
         group, dot, key = target.strip().rpartition(".")
         if not equals or not dot:
             raise UserError(f"--set {setting!r} is not like trades.beta=3 or recipe.lr=0.05")
-        if group == "recipe":
-            content["recipe"][key] = _scalar(value)
+        if group in ("recipe", "scoring"):
+            content[group][key] = _scalar(value)
         elif group in METHODS.names():
             content["params"].setdefault(group, {})[key] = _scalar(value)
         else:
-            raise unknown("--set key", group, ["recipe", *METHODS.names()])
+            raise unknown("--set key", group, ["recipe", "scoring", *METHODS.names()])
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -227,5 +248,6 @@ def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _params(content: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     params = _mapping(content, "params")
     for name in params:
-        _mapping(params, name)
+        if not isinstance(params[name], Mapping):
+            raise UserError(f"suite.params: {str(name)[:80]!r} is not a mapping")
     return params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
@@ -33,24 +34,24 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every known name, sorted; imports nothing."""
-        return sorted({*self._targets(), *self._registered})
+        return sorted({*self._targets, *self._registered})
 
     def __getitem__(self, name: str) -> T:
         """The item called ``name``; raises :class:`UserError` for an unknown or broken one."""
         if name in self._registered:
             return self._registered[name]
-        targets = self._targets()
-        if name not in targets:
+        if name not in self._targets:
             raise unknown(self.kind, name, self.names())
-        target, origin = targets[name]
+        target, origin = self._targets[name]
         module, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a stranger's module may raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(
-                f"{self.kind} {name!r} of {origin} cannot be loaded: {error}"
+                f"{self.kind} {name!r} of {origin} cannot be loaded: {reason}"
             ) from error
         item: T = found
         return item
@@ -59,11 +60,11 @@ class Registry(Generic[T]):
         """Where ``name`` comes from: a distribution and its version, or this process."""
         if name in self._registered:
             return "this process"
-        targets = self._targets()
-        if name not in targets:
+        if name not in self._targets:
             raise unknown(self.kind, name, self.names())
-        return targets[name][1]
+        return self._targets[name][1]
 
+    @cached_property
     def _targets(self) -> dict[str, tuple[str, str]]:
         targets = {name: (target, "regmix-bench") for name, target in self._builtin.items()}
         for entry in entry_points(group=self.group) if self.group else ():

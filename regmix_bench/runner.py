@@ -300,7 +300,7 @@ def load_model(
     if not isinstance(record, RunRecord):
         path = Path(record)
         record = load_record(path)
-        results = path.parents[2] if results is None else results
+        results = path.absolute().parents[2] if results is None else results
     if "selected" not in record.checkpoints:
         raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")
     file = record.checkpoints["selected"]

@@ -189,7 +189,7 @@ class Scoring(Frozen):
     autoattack_version: Literal["standard"] = "standard"
     autoattack_seed: int = 0
     autoattack_batch_size: int = Field(500, ge=1)
-    pgd_steps: int = Field(20, ge=1)
+    pgd_steps: Literal[20] = 20
 
 
 class RunSpec(Frozen):

@@ -188,10 +188,13 @@ def _warnings(logger: logging.Logger) -> Iterator[list[str]]:
                 raised.append(name)
 
     handler = Collect(logging.WARNING)
-    propagate, logger.propagate = logger.propagate, False
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.WARNING)  # whatever the program around us wants to see
+    logger.propagate = False
     logger.addHandler(handler)
     try:
         yield raised
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
+        logger.setLevel(level)

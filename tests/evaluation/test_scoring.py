@@ -1,0 +1,204 @@
+"""Accuracies against loops written here, and the tables that are kept of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.data import load_data
+from regmix_bench.evaluation.accuracy import (
+    PassCounter,
+    accuracy,
+    correct,
+    fgsm_images,
+    frozen,
+    pgd_images,
+    predict_logits,
+)
+from regmix_bench.evaluation.scoring import TestSet, evaluate, outputs_for_plots
+from regmix_bench.models.base import ImageClassifier
+from regmix_bench.types import Scoring, ThreatModel
+
+TestSet.__test__ = False  # its name is no test's
+LINF = ThreatModel("Linf", "24/255")
+SCORING = Scoring(autoattack_batch_size=10)
+
+
+def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    x = x.clone().requires_grad_()
+    nn.functional.cross_entropy(model(x), y, reduction="sum").backward()
+    return x.grad
+
+
+def test_clean_accuracy_is_the_share_of_right_answers(trained) -> None:
+    model, x, y = trained(10)
+    right = sum(int(model(image[None]).argmax() == label) for image, label in zip(x, y))
+    assert accuracy(correct(model, x, y)) == right / len(y)
+
+
+def test_prediction_does_not_depend_on_the_batch(trained) -> None:
+    model, x, _ = trained(10)
+    assert len(predict_logits(model, x, batch_size=5)) == len(x)
+    torch.testing.assert_close(predict_logits(model, x, 5), model(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_fgsm_is_one_signed_step(trained) -> None:
+    model, x, y = trained(10)
+    expected = (x + 24 / 255 * gradient(model, x, y).sign()).clamp(0, 1)
+    torch.testing.assert_close(fgsm_images(model, x, y, LINF), expected, rtol=0, atol=1e-6)
+
+
+def test_pgd_is_repeated_steps_of_a_quarter_from_its_seeded_start(trained) -> None:
+    model, x, y = trained(10)
+    epsilon = 24 / 255
+    generator = torch.Generator().manual_seed(7)
+    start = torch.rand(x.shape, generator=generator) * 2 * epsilon - epsilon
+    expected = (x + start).clamp(0, 1)
+    for _ in range(4):
+        expected = expected + epsilon / 4 * gradient(model, expected, y).sign()
+        expected = expected.clamp(x - epsilon, x + epsilon).clamp(0, 1)
+
+    found = pgd_images(model, x, y, LINF, steps=4, seed=7)
+
+    # A sign near zero may round either way, so a pixel in a thousand may part ways.
+    assert ((found - expected).abs() < 1e-5).float().mean() > 0.999
+    assert accuracy(correct(model, found, y)) == accuracy(correct(model, expected, y))
+
+
+def test_pgd_in_l2_stays_in_the_ball_and_gains_loss(trained) -> None:
+    model, x, y = trained(10)
+    found = pgd_images(model, x, y, ThreatModel("L2", "0.5"), steps=5)
+    assert (found - x).flatten(1).norm(dim=1).max() <= 0.5 * (1 + 1e-6)
+    losses = [nn.functional.cross_entropy(model(z), y).item() for z in (x, found)]
+    assert losses[1] > losses[0]
+
+
+@pytest.mark.parametrize("images", [fgsm_images, lambda *a: pgd_images(*a, steps=2)])
+def test_attacks_need_eval_mode(trained, images) -> None:
+    model, x, y = trained(10)
+    model.train()
+    try:
+        with pytest.raises(RuntimeError, match="training mode"):
+            images(model, x, y, LINF)
+    finally:
+        model.eval()
+
+
+def test_frozen_gives_back_what_required_a_gradient_and_nothing_else(trained) -> None:
+    model, x, y = trained(10)
+    first = next(model.parameters())
+    first.requires_grad_(False)
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    try:
+        with pytest.raises(KeyError), frozen(model):
+            assert not any(parameter.requires_grad for parameter in model.parameters())
+            raise KeyError
+        assert [parameter.requires_grad for parameter in model.parameters()] == before
+        pgd_images(model, x, y, LINF, steps=1)
+        assert [parameter.requires_grad for parameter in model.parameters()] == before
+    finally:
+        first.requires_grad_(True)
+
+
+def test_passes_are_counted_in_images_until_the_block_ends(trained) -> None:
+    model, x, y = trained(10)
+    with PassCounter(model) as passes:
+        model(x)
+        assert (passes.forward_images, passes.backward_images) == (37, 0)
+        gradient(model, x[:5], y[:5])
+        assert (passes.forward_images, passes.backward_images) == (42, 5)
+        with torch.no_grad():
+            model(x[:3])
+        pgd_images(model, x, y, LINF, steps=2)
+    model(x)
+    assert (passes.forward_images, passes.backward_images) == (45 + 74, 5 + 74)
+
+
+@pytest.fixture
+def test_set(trained) -> TestSet:
+    _, x, y = trained(10)
+    return TestSet(x, y, torch.arange(100, 137))
+
+
+def test_the_table_agrees_with_the_result_image_by_image(trained, quick_attacks, test_set) -> None:
+    model, x, y = trained(10)
+    result, table = evaluate(model, test_set, LINF, SCORING, "selected", True)
+
+    logits = model(x).detach()
+    clean = (logits.argmax(1) == y).numpy()
+    assert table["index"].tolist() == list(range(100, 137))
+    assert table["label"].tolist() == y.tolist()
+    assert table["clean_correct"].tolist() == clean.tolist()
+    assert result.clean_acc == clean.mean()
+    assert result.pgd_acc == table["pgd_correct"].mean()
+    held = table["clean_correct"] & (table["broken_by"] == "")
+    assert result.autoattack_acc == held.mean() == list(result.after_attack.values())[-1]
+    assert not (table["pgd_correct"] & ~table["clean_correct"]).any()
+    assert not ((table["broken_by"] != "") & ~table["clean_correct"]).any()
+    assert (table.loc[table["broken_by"] != "", "adv_margin"] <= 0).all()
+    assert set(table["norm"]) == {"Linf"} and set(table["epsilon"]) == {"24/255"}
+    assert (result.autoattack_seed, result.autoattack_batch_size) == (0, 10)
+
+
+def test_margins_are_true_logit_minus_best_other(trained, test_set) -> None:
+    model, x, y = trained(10)
+    _, table = evaluate(model, test_set, LINF, SCORING, "last", False)
+    for row, (logits, label) in enumerate(zip(model(x).tolist(), y.tolist(), strict=True)):
+        others = max(value for k, value in enumerate(logits) if k != label)
+        assert table["clean_margin"][row] == pytest.approx(logits[label] - others, abs=1e-4)
+    assert ((table["clean_margin"] > 0) == table["clean_correct"]).all()
+
+
+def test_robust_means_clean_correct_too(test_set) -> None:
+    class Contrary(nn.Module):
+        """Wrong on every clean image, right on every other: PGD 'repairs' it."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            clean = (x[:, None] == test_set.x[None]).flatten(2).all(2)
+            truth = nn.functional.one_hot(test_set.y, 10).float()
+            known = clean.float() @ truth
+            label = torch.where(clean.any(1, keepdim=True), 1 - known, truth[: len(x)])
+            return label + 0 * x.sum((1, 2, 3))[:, None]
+
+    result, table = evaluate(Contrary().eval(), test_set, LINF, SCORING, "last", False)
+    assert (table["adv_pred"] == table["label"]).all()
+    assert (result.clean_acc, result.pgd_acc) == (0, 0)
+    assert result.autoattack_acc is None and result.after_attack == {}
+    assert set(table["broken_by"]) == {""}
+
+
+def test_outputs_are_balanced_halves_of_at_most_500_images(trained) -> None:
+    model, _, _ = trained(10)
+    x, y = load_data("digits", "train")
+    x, y = x[:900], y[:900]
+    table = outputs_for_plots(model, TestSet(x, y, torch.arange(900) + 7), LINF, SCORING)
+
+    assert list(table.columns) == [
+        "index",
+        "label",
+        "probs_clean",
+        "features_clean",
+        "probs_adv",
+        "features_adv",
+    ]
+    assert len(table) == 500
+    counts = table["label"].value_counts()
+    assert counts.max() - counts.min() <= 1
+    position = table["index"].to_numpy() - 7
+    assert (y[position].numpy() == table["label"]).all()
+    for column, width in (("probs", 10), ("features", 64)):
+        for kind in ("clean", "adv"):
+            values = np.stack(table[f"{column}_{kind}"])
+            assert values.shape == (500, width) and values.dtype == np.float16
+    expected = model(x[position]).softmax(1).detach().numpy()
+    np.testing.assert_allclose(np.stack(table["probs_clean"]), expected, atol=1e-3)
+
+
+def test_outputs_of_a_smaller_test_set_hold_every_image(trained, test_set) -> None:
+    model, _, _ = trained(10)
+    assert isinstance(model, ImageClassifier)
+    assert sorted(outputs_for_plots(model, test_set, LINF, SCORING)["index"]) == list(
+        range(100, 137)
+    )
