@@ -32,7 +32,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # A path or a value may hold a line break.
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
 
 

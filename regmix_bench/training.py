@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -215,9 +216,11 @@ class Trainer:
         with atomic_write(path) as stream:
             stream.write(buffer.getbuffer())
         kept = {path.name, *(file.file for file in self.progress.checkpoints.values())}
-        for old in (*self.directory.glob("state-*.pt"), *self.directory.glob("*.safetensors")):
-            if old.name not in kept:
-                old.unlink()
+        # A killed process may have left a temporary file behind.
+        for pattern in ("state-*.pt", "*.safetensors", ".tmp-*"):
+            for old in self.directory.glob(pattern):
+                if old.name not in kept:
+                    old.unlink(missing_ok=True)
 
     def _resume(self) -> None:
         states = sorted(self.directory.glob("state-*.pt"))
@@ -243,10 +246,14 @@ def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
         raise UserError(f"{path} was altered or cut off: delete it, or run with --force")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    if state["run_id"] != run_id:
-        raise UserError(f"{path} belongs to run {state['run_id']}, not to {run_id}: delete it")
-    return state
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(f"{path} is not a training state: delete it") from error
+    owner = state.get("run_id") if isinstance(state, dict) else None
+    if owner != run_id:
+        raise UserError(f"{path} belongs to run {owner}, not to {run_id}: delete it")
+    return cast(dict[str, Any], state)
 
 
 def selected_epoch(history: list[EpochLog]) -> int:

@@ -47,5 +47,6 @@ def load_checkpoint(path: Path, sha256: str) -> ImageClassifier:
         model = build_model(about["arch"], (channels, height, width), about["num_classes"])
         model.load_state_dict(tensors)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} is not a checkpoint of regmix-bench: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not a checkpoint of regmix-bench: {reason}") from error
     return model.eval()

@@ -34,7 +34,9 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 def test_clean_accuracy_is_the_share_of_right_answers(trained) -> None:
     model, x, y = trained(10)
-    right = sum(int(model(image[None]).argmax() == label) for image, label in zip(x, y))
+    right = sum(
+        int(model(image[None]).argmax() == label) for image, label in zip(x, y, strict=True)
+    )
     assert accuracy(correct(model, x, y)) == right / len(y)
 
 

@@ -1,0 +1,446 @@
+"""Every method's step against its formula, written out here in float64 without the package."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regmix_baselines.mart import boosted_cross_entropy
+from regmix_bench.methods import load_method
+from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.losses import cross_entropy, kl_divergence
+from regmix_bench.methods.regmix import Weights, regmix_loss
+from regmix_bench.types import Batch, Norm, StepOutput, ThreatModel
+
+EPSILON = 0.125
+STEPS = 3
+EXACT = {"rtol": 1e-11, "atol": 1e-13}
+
+# Formulas: log-probabilities by hand, one value for each image.
+
+
+def log_p(logits: Tensor) -> Tensor:
+    return logits - logits.exp().sum(1, keepdim=True).log()
+
+
+def ce(logits: Tensor, y: Tensor, mass: float = 1.0) -> Tensor:
+    classes = logits.shape[1]
+    target = torch.full_like(logits, (1 - mass) / (classes - 1))
+    target[range(len(y)), y] = mass
+    return -(target * log_p(logits)).sum(1)
+
+
+def kl(p: Tensor, q: Tensor) -> Tensor:
+    return (log_p(p).exp() * (log_p(p) - log_p(q))).sum(1)
+
+
+def mart_bce(logits: Tensor, y: Tensor) -> Tensor:
+    probability = log_p(logits).exp()
+    wrong = torch.stack(
+        [max(p[k] for k in range(len(p)) if k != t) for p, t in zip(probability, y, strict=True)]
+    )
+    return ce(logits, y) - (1.0001 - wrong + 1e-12).log()
+
+
+# A small smooth network with batch normalisation, and images exact in float32.
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1),
+        nn.BatchNorm2d(3),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(48, 4),
+    ).double()
+    with torch.no_grad():  # running statistics that differ from any batch's
+        for _ in range(3):
+            model(torch.rand(8, 1, 4, 4).double() * 0.5)
+    return model.train()
+
+
+def batch(seed: int = 0, index: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 65, (len(index), 1, 4, 4), generator=generator).double() / 64
+    # The network's own answers, so that "correct" is neither all nor none under attack.
+    y = copy.deepcopy(network())(x).argmax(1)
+    y[0] = (y[0] + 1) % 4
+    return Batch(x, y, torch.tensor(index))
+
+
+def step(method: Any, model: nn.Module, data: Batch, norm: Norm = "Linf") -> StepOutput:
+    return method.step(model, data, ThreatModel(norm, EPSILON), torch.Generator().manual_seed(7))
+
+
+def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+def feasible(delta: Tensor, x: Tensor, norm: Norm = "Linf") -> Tensor:
+    if norm == "Linf":
+        delta = delta.clamp(-EPSILON, EPSILON)
+    else:
+        length = delta.square().sum((1, 2, 3), keepdim=True).sqrt()
+        delta = torch.where(length > EPSILON, delta * EPSILON / length, delta)
+    return (x + delta).clamp(0, 1) - x
+
+
+def climb(per_image, x: Tensor, delta: Tensor, norm: Norm, steps: int, size: float) -> Tensor:
+    for _ in range(steps):
+        z = (x + delta).detach().requires_grad_()
+        (g,) = torch.autograd.grad(per_image(z).sum(), z)
+        unit = g.sign() if norm == "Linf" else g / g.square().sum((1, 2, 3), keepdim=True).sqrt()
+        delta = feasible(delta + size * unit, x, norm)
+    return delta
+
+
+def uniform(x: Tensor, norm: Norm) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    if norm == "Linf":
+        uniform = torch.rand(x.shape, generator=generator, dtype=x.dtype)
+        return feasible((2 * uniform - 1) * EPSILON, x)
+    direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    direction /= direction.square().sum((1, 2, 3), keepdim=True).sqrt()
+    radius = torch.rand(len(x), 1, 1, 1, generator=generator, dtype=x.dtype) ** (1 / 16)
+    return feasible(EPSILON * radius * direction, x, norm)
+
+
+def gaussian(x: Tensor, norm: Norm) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return feasible(0.001 * torch.randn(x.shape, generator=generator, dtype=x.dtype), x, norm)
+
+
+# Attack (batch-norm mode, start, loss to maximise, step size) and total loss of each method.
+
+
+def attacked(name: str, model: nn.Module, data: Batch, norm: Norm, mode: str) -> Tensor:
+    """The images x' by the method's definition; ``model`` ends in training mode."""
+    x, y = data.x, data.y
+    model.train(mode == "train")
+    clean = model(x).detach()
+    if name == "standard":
+        delta = torch.zeros_like(x)
+    elif name == "fgsm-rs":
+        delta = climb(lambda z: ce(model(z), y, 0.7), x, uniform(x, norm), norm, 1, 1.25 * EPSILON)
+    elif name == "trades":
+        size = EPSILON / 4
+        delta = climb(lambda z: kl(clean, model(z)), x, gaussian(x, norm), norm, STEPS, size)
+    else:
+        mass = 1.0 if name == "mart" else 0.7
+        start = gaussian(x, norm) if name == "mart" else uniform(x, norm)
+        delta = climb(lambda z: ce(model(z), y, mass), x, start, norm, STEPS, EPSILON / 4)
+    model.train()
+    return x + delta
+
+
+def total(name: str, model: nn.Module, data: Batch, x_adv: Tensor, norm: Norm) -> Tensor:
+    x, y = data.x, data.y
+    clean, adv = model(x), model(x_adv)
+    if name == "standard":
+        return ce(clean, y, 0.7).mean()
+    if name == "trades":
+        return ce(clean, y, 0.7).mean() + 2.5 * kl(clean, adv).mean()
+    if name == "mart":
+        true = log_p(clean).exp()[range(len(y)), y]
+        return mart_bce(adv, y).mean() + 2.5 * (kl(clean, adv) * (1.0000001 - true)).mean()
+    loss = ce(adv, y, 0.7).mean()
+    if name == "regmix-pgd":
+        initial = model(x + uniform(x, norm))
+        loss = loss + 3 * kl(adv, initial).mean() + 0.5 * kl(initial, adv).mean()
+        loss = loss + 1.5 * kl(clean, adv).mean()
+    return loss
+
+
+SMOOTHED: dict[str, Any] = {"true_class_mass": 0.7}
+CASES: dict[str, dict[str, Any]] = {
+    "standard": SMOOTHED,
+    "fgsm-rs": SMOOTHED,
+    "pgd-at": {"steps": STEPS, **SMOOTHED},
+    "trades": {"steps": STEPS, "beta": 2.5, **SMOOTHED},
+    "mart": {"steps": STEPS, "beta": 2.5},
+    "regmix-pgd": {"steps": STEPS, "alpha": 3, "beta": 0.5, "gamma": 1.5, **SMOOTHED},
+}
+MODES = {"trades": "eval", "mart": "eval"}
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [
+        (name, norm)
+        for name in CASES
+        for norm in ("Linf", "L2")
+        if (name, norm) != ("fgsm-rs", "L2")
+    ],
+)
+def test_a_step_is_its_formula(name: str, norm: Norm) -> None:
+    data, model, reference = batch(), network(), network()
+    output = step(load_method(name, **CASES[name]), model, data, norm)
+    x_adv = attacked(name, reference, data, norm, MODES.get(name, "train"))
+    torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
+    expected = total(name, reference, data, output.x_adv, norm)
+    torch.testing.assert_close(output.loss, expected, **EXACT)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training
+    # Equal gradients: both outputs of a divergence reach the weights, as in the formula.
+    torch.testing.assert_close(
+        gradients(output.loss, model), gradients(expected, reference), **EXACT
+    )
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("name", ["pgd-at", "trades", "mart", "regmix-pgd"])
+def test_the_attack_runs_in_the_chosen_batch_norm_mode(name: str, mode: str) -> None:
+    data, model, reference = batch(), network(), network()
+    output = step(load_method(name, **CASES[name], attack_bn=mode), model, data)
+    x_adv = attacked(name, reference, data, "Linf", mode)
+    torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
+
+
+# True is a forward pass in training mode: the one that moves the running statistics.
+PASSES = {
+    "standard": [True],
+    "fgsm-rs": [True, True],
+    "pgd-at": [True] * STEPS + [True],
+    "trades": [False] + [False] * STEPS + [True, True],  # p(x) of the attack is computed once
+    "mart": [False] * STEPS + [True, True],
+    "regmix-pgd": [True] * STEPS + [True, True, True],
+    "fgsm-pgi": [True, True],
+    "fgsm-pgk": [True, True],
+    "regmix": [True, True, True],
+    "regmix-amr": [True, True],
+    "regmix-agr": [True, True, True],
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_forward_passes_and_the_mode_of_each(name: str) -> None:
+    model = network()
+    method = load_method(name, **CASES.get(name, {}))
+    method.setup(6, (1, 4, 4), torch.device("cpu"))
+    method.on_epoch_start(1)
+    seen: list[bool] = []
+    model.register_forward_hook(lambda module, *_: seen.append(module.training))
+    before = int(model[1].num_batches_tracked)
+    step(method, model, batch())
+    assert seen == PASSES[name]
+    assert int(model[1].num_batches_tracked) - before == sum(seen)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "step_ratio", "beta"),
+    [("pgd-at", 10, 0.25, None), ("trades", 10, 0.25, 6.0), ("mart", 10, 0.25, 5.0)],
+)
+def test_published_defaults_of_the_multi_step_methods(name, steps, step_ratio, beta) -> None:
+    config = load_method(name).config
+    assert (config.steps, config.step_ratio) == (steps, step_ratio)
+    assert getattr(config, "beta", None) == beta
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("fgsm-rs", {"step_ratio": 1.25, "true_class_mass": 1.0}),
+        ("fgsm-pgi", {"lambda_": 10.0, "reset": 40, "true_class_mass": 0.6}),
+        ("regmix", {"alpha": 2.0, "beta": 1.0, "gamma": 1.0, "reset": 40, "true_class_mass": 0.6}),
+        ("regmix-amr", {"alpha": 2.0, "beta": 1.0, "gamma": 0.0}),
+        ("regmix-agr", {"alpha": 0.0, "beta": 0.0, "gamma": 1.0}),
+        ("fgsm-pgk", {"lambda_": 5.6, "reset": 10, "true_class_mass": 0.5}),
+        ("fgsm-pgk", {"ema_decay": 0.999, "ratio_threshold": 0.82}),
+    ],
+)
+def test_published_defaults_of_the_single_step_methods(name, expected) -> None:
+    assert load_method(name).config.model_dump().items() >= expected.items()
+
+
+# Prior-guided single-step methods, over visits under changing images
+
+
+SINGLE: dict[str, dict[str, Any]] = {
+    "fgsm-pgi": {"lambda_": 4.0},
+    "fgsm-pgk": {"lambda_": 4.0},
+    "regmix": {"alpha": 3, "beta": 0.5, "gamma": 1.5},
+    "regmix-amr": {"alpha": 3, "beta": 0.5},
+    "regmix-agr": {"gamma": 1.5},
+}
+
+
+def single_total(name: str, model: nn.Module, data: Batch, initial: Tensor, x_adv: Tensor):
+    first, adv, clean = model(data.x + initial), model(x_adv), model(data.x)
+    loss = ce(adv, data.y, 0.7).mean()
+    if name in ("fgsm-pgi", "fgsm-pgk"):
+        return loss + 4 * (adv - first).square().sum() / adv.numel()
+    if name != "regmix-agr":
+        loss = loss + 3 * kl(adv, first).mean() + 0.5 * kl(first, adv).mean()
+    if name != "regmix-amr":
+        loss = loss + 1.5 * kl(clean, adv).mean()
+    return loss
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_prior_guided_steps_are_their_formula_over_epochs(name: str) -> None:
+    model, reference = network(), network()
+    method = load_method(name, **SINGLE[name], **SMOOTHED, reset=3)
+    method.setup(9, (1, 4, 4), torch.device("cpu"))
+    index = (3, 8, 0, 5, 1, 6)
+    delta = momentum = torch.zeros(6, 1, 4, 4, dtype=torch.float64)
+    ratios = set()
+    for epoch in range(1, 6):
+        method.on_epoch_start(epoch)
+        data = batch(epoch, index)  # other pixels at each visit, as augmentation gives
+        output = step(method, model, data)
+        if epoch in (1, 4):
+            noise = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(7))
+            delta, momentum = EPSILON * (noise.double() - 0.5).sign(), torch.zeros_like(momentum)
+        initial = feasible(delta, data.x)
+        z = (data.x + initial).requires_grad_()
+        (g,) = torch.autograd.grad(ce(reference(z), data.y, 0.7).sum(), z)
+        x_adv = data.x + feasible(initial + EPSILON * g.sign(), data.x)
+        torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
+        expected = single_total(name, reference, data, initial, output.x_adv)
+        torch.testing.assert_close(output.loss, expected, **EXACT)
+        assert all(parameter.grad is None for parameter in model.parameters())
+        torch.testing.assert_close(
+            gradients(output.loss, model), gradients(expected, reference), **EXACT
+        )
+        weight = 1.0
+        if name == "fgsm-pgk":
+            right = (reference(x_adv).argmax(1) == data.y).sum().item()
+            weight = 2 - right / (reference(z).argmax(1) == data.y).sum().item()
+            ratios.add(weight)
+        momentum = weight * g / g.abs().sum() + 0.3 * momentum
+        delta = feasible(initial + EPSILON * momentum.sign(), data.x)
+        # The prior is kept in float32; momentum sums to 1 in size, so 1e-9 is its rounding.
+        stored = method.prior.momentum[list(index)].double()
+        torch.testing.assert_close(stored, momentum, rtol=1e-6, atol=1e-9)
+        assert torch.equal(method.prior.delta[list(index)].double(), delta)
+    if name == "fgsm-pgk":
+        assert len(ratios) > 1, "the weight was never put to the test"
+
+
+@pytest.mark.parametrize("threshold", [0.82, 0.001, 100.0])
+@pytest.mark.parametrize("updates", [0, 1, 90_000])
+def test_the_average_of_fgsm_pgk(threshold: float, updates: int) -> None:
+    model = network()
+    method = load_method("fgsm-pgk", ratio_threshold=threshold)
+    method.setup(6, (1, 4, 4), torch.device("cpu"))
+    method.on_epoch_start(1)
+    old = {name: value.clone() + 1 for name, value in model.state_dict().items()}
+    method.load_state_dict({**method.state_dict(), "average": old, "updates": updates})
+    data = batch()
+    delta = feasible(
+        EPSILON
+        * (torch.rand(data.x.shape, generator=torch.Generator().manual_seed(7)) - 0.5)
+        .double()
+        .sign(),
+        data.x,
+    )
+    twin = network()
+    prior_right = (twin(data.x + delta).argmax(1) == data.y).sum().item()
+    output = step(method, model, data)
+    ratio = (twin(output.x_adv).argmax(1) == data.y).sum().item() / prior_right
+    method.after_update(model)
+    bound = 0.999 if ratio < threshold else min(1, 0.99999 * ratio / threshold)
+    decay = min(bound, (updates + 1) / (updates + 10))
+    averaged = method.evaluated_model(model).state_dict()
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            expected = decay * old[name] + (1 - decay) * value
+            torch.testing.assert_close(averaged[name], expected, rtol=1e-9, atol=1e-12)
+        else:
+            assert torch.equal(averaged[name], value)
+
+
+def test_a_weight_average_starts_at_the_model_and_decays() -> None:
+    model, average = network(), WeightAverage()
+    assert average.apply_to(model) is model
+    first = {name: value.clone() for name, value in model.state_dict().items()}
+    average.update(model, 0.75)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1
+    average.update(model, 0.75)
+    averaged = average.apply_to(model)
+    assert averaged is not model
+    torch.testing.assert_close(averaged.state_dict()["4.bias"], first["4.bias"] + 0.25)
+    torch.testing.assert_close(model.state_dict()["4.bias"], first["4.bias"] + 1)
+
+
+# The losses themselves
+
+
+def logits(seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(5, 4, generator=generator, dtype=torch.float64).mul_(2).requires_grad_()
+
+
+Y = torch.tensor([0, 3, 1, 1, 2])
+
+
+@pytest.mark.parametrize("mass", [0.5, 0.6, 0.9, 1.0])
+def test_cross_entropy_gives_the_true_class_its_mass(mass: float) -> None:
+    z = logits(0)
+    torch.testing.assert_close(cross_entropy(z, Y, mass), ce(z, Y, mass).mean(), **EXACT)
+    torch.testing.assert_close(cross_entropy(z, Y, mass, "sum"), ce(z, Y, mass).sum(), **EXACT)
+    assert torch.autograd.gradcheck(lambda z: cross_entropy(z, Y, mass), z)
+
+
+def test_two_classes_share_the_label_too() -> None:
+    z, y = logits(0)[:, :2], torch.tensor([0, 1, 1, 0, 1])
+    torch.testing.assert_close(cross_entropy(z, y, 0.5), ce(z, y, 0.5).mean(), **EXACT)
+
+
+def test_kl_divergence_in_each_reduction_and_both_arguments() -> None:
+    p, q = logits(1), logits(2)
+    torch.testing.assert_close(kl_divergence(p, q), kl(p, q).mean(), **EXACT)
+    torch.testing.assert_close(kl_divergence(p, q, "sum"), kl(p, q).sum(), **EXACT)
+    torch.testing.assert_close(kl_divergence(p, q, "none"), kl(p, q), **EXACT)
+    assert torch.autograd.gradcheck(kl_divergence, (p, q))
+    assert not torch.allclose(kl_divergence(p, q), kl_divergence(q, p))
+
+
+def test_kl_divergence_stays_finite_where_a_probability_is_zero() -> None:
+    p = torch.tensor([[200.0, -200.0]], dtype=torch.float64)
+    assert kl_divergence(p, p).item() == 0
+    assert kl_divergence(p, -p).item() == pytest.approx(400)
+
+
+def test_boosted_cross_entropy_with_its_constants() -> None:
+    z = logits(3)
+    torch.testing.assert_close(boosted_cross_entropy(z, Y), mart_bce(z, Y).mean(), **EXACT)
+    assert torch.autograd.gradcheck(lambda z: boosted_cross_entropy(z, Y), z)
+    sure_and_wrong = torch.tensor([[0.0, 900.0]], dtype=torch.float64)
+    expected = 900 - torch.tensor(0.0001 + 1e-12, dtype=torch.float64).log()
+    loss = boosted_cross_entropy(sure_and_wrong, torch.tensor([0]))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("weights", [(3, 0.5, 1.5), (3, 0.5, 0), (0, 0, 1.5), (0, 0, 0)])
+def test_regmix_loss_and_its_gradient_in_every_output(weights: tuple[float, ...]) -> None:
+    alpha, beta, gamma = weights
+
+    def loss(clean: Tensor, initial: Tensor, adv: Tensor) -> Tensor:
+        # With the identity for a network, the images are the logits.
+        data = Batch(clean, Y, torch.arange(5))
+        used = Weights(alpha=alpha, beta=beta, gamma=gamma)
+        start = initial if alpha or beta else None
+        return regmix_loss(nn.Identity(), data, start, adv, used, 0.6).loss
+
+    clean, initial, adv = logits(4), logits(5), logits(6)
+    expected = (
+        ce(adv, Y, 0.6)
+        + alpha * kl(adv, initial)
+        + beta * kl(initial, adv)
+        + gamma * kl(clean, adv)
+    ).mean()
+    torch.testing.assert_close(loss(clean, initial, adv), expected, **EXACT)
+    assert torch.autograd.gradcheck(loss, (clean, initial, adv))
+    if all(weights):
+        assert all(
+            g.any() for g in torch.autograd.grad(loss(clean, initial, adv), (clean, initial))
+        )

@@ -1,0 +1,268 @@
+"""One run from specification to record, and what is left when its process is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from regmix_bench import runner, store
+from regmix_bench.errors import UserError
+from regmix_bench.methods import METHODS
+from regmix_bench.methods.protocol import Method
+from regmix_bench.plan import load_suite, plan
+from regmix_bench.types import Frozen, RunRecord, RunSpec, StepOutput
+
+#: AutoAttack is over at once where nothing holds: at half the range of a pixel.
+QUICK: dict[str, Any] = {
+    "methods": ["standard"],
+    "eps": ["128/255"],
+    "train_examples": 100,
+    "eval_examples": 10,
+    "recipe": {"epochs": 2, "schedule": "cosine", "augmentation": "none", "precision": "fp32"},
+}
+
+
+def quick_spec(**grid: Any) -> RunSpec:
+    return plan([QUICK | grid])[0]
+
+
+def numbers(record: RunRecord) -> dict[str, Any]:
+    """The record without what the clock or the machine decides."""
+    content = record.model_dump(mode="json", exclude={"environment"})
+    for log in content["history"]:
+        del log["seconds"]
+    for cost in ("training_cost", "scoring_cost"):
+        del content[cost]["seconds"]
+    return content
+
+
+class Running:
+    """`regmix-bench run SUITE` in a process of its own, whose output is read as it comes."""
+
+    def __init__(self, suite: Path, results: Path) -> None:
+        command = [sys.executable, "-m", "regmix_bench.cli", "run", str(suite)]
+        self.process = subprocess.Popen(
+            [*command, "--device", "cpu", "--results", str(results)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not reached():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path: Path) -> None:
+    # A budget beyond what was trained for: AutoAttack takes a second, not a minute.
+    grid = QUICK | {"methods": ["fgsm-pgk"], "eps": ["16/255"], "eval_eps": ["96/255"]}
+    grid |= {"train_examples": 600, "eval_examples": 60}
+    grid["recipe"] = QUICK["recipe"] | {"epochs": 8, "augmentation": "crop"}
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(yaml.safe_dump(grid))
+    (spec,) = plan(load_suite(str(suite)))
+    results = tmp_path / "killed"
+    chance = random.Random(0)
+
+    log = store.artifacts_dir(results, spec.run_id) / "train.jsonl"
+    epoch = chance.randint(1, 6)
+    training = Running(suite, results)
+    training.wait_for(lambda: log.exists() and len(log.read_bytes().splitlines()) >= epoch)
+    time.sleep(chance.uniform(0, 0.2))
+    training.process.kill()
+    training.process.communicate()
+    assert runner.state_of(spec, results) == "to resume"
+
+    scoring = Running(suite, results)
+    scoring.wait_for((log.parent / "last-0008.safetensors").exists)
+    time.sleep(chance.uniform(0.02, 0.2))
+    scoring.process.kill()
+    scoring.process.communicate()
+    assert runner.state_of(spec, results) == "to resume"
+
+    resumed = runner.run(spec, results, device="cpu")
+    undisturbed = runner.run(spec, tmp_path / "undisturbed", device="cpu")
+    assert undisturbed.status == "success" and len(undisturbed.history) == 8
+    assert undisturbed.evaluations[0].outcomes_digest
+    assert numbers(resumed) == numbers(undisturbed)
+
+
+def test_interrupt_ends_soon_with_one_line_and_the_run_resumes(tmp_path: Path) -> None:
+    grid = QUICK | {"train_examples": 1000}
+    grid["recipe"] = QUICK["recipe"] | {"epochs": 300}
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(yaml.safe_dump(grid))
+    (spec,) = plan(load_suite(str(suite)))
+    results = tmp_path / "results"
+
+    running = Running(suite, results)
+    directory = store.artifacts_dir(results, spec.run_id)
+    running.wait_for(lambda: any(directory.glob("state-*.pt")))
+    started = time.monotonic()
+    running.process.send_signal(signal.SIGINT)
+    _, errors = running.process.communicate(timeout=30)
+
+    assert running.process.returncode == 130
+    assert time.monotonic() - started < 4  # two seconds where no other process wants the core
+    assert errors == "interrupted: the same command resumes at the last checkpoint\n"
+    assert runner.state_of(spec, results) == "to resume"
+    assert not store.record_files(results)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, Path, RunRecord]:
+    """A finished run, scored at two budgets on both checkpoints."""
+    results = tmp_path_factory.mktemp("done")
+    spec = quick_spec(eval_eps=["96/255", "128/255"], evaluate="both")
+    return spec, results, runner.run(spec, results, device="cpu")
+
+
+def test_a_record_describes_the_run(done) -> None:
+    spec, results, record = done
+    path = store.record_path(results, spec)
+    assert store.load_record(path) == record
+    assert (record.status, record.error, record.alarms) == ("success", None, ())
+    assert (record.n_train, record.n_validation, record.n_test) == (90, 10, 10)
+    assert (record.num_classes, record.n_parameters) == (10, 38_330)
+    assert [log.epoch for log in record.history] == [1, 2]
+    environment = record.environment
+    assert environment["threads"] == torch.get_num_threads()
+    assert environment["torch"] == version("torch")
+    assert environment["method_origin"].startswith("regmix-bench ")
+    # The training passes each of 90 images forwards and backwards once an epoch.
+    assert record.training_cost.forward_images == record.training_cost.backward_images == 180
+    assert record.scoring_cost.forward_images > record.scoring_cost.backward_images > 0
+
+
+def test_every_checkpoint_is_scored_at_every_budget(done) -> None:
+    spec, results, record = done
+    path = store.record_path(results, spec)
+    scored = [(e.checkpoint, str(e.threat.epsilon)) for e in record.evaluations]
+    assert scored == [(c, e) for c in ("selected", "last") for e in ("96/255", "128/255")]
+    for evaluation in record.evaluations:
+        table = pd.read_parquet(store.outcomes_path(path, evaluation.checkpoint))
+        rows = table[table["epsilon"] == str(evaluation.threat.epsilon)]
+        assert len(rows) == evaluation.n_examples == 10
+        assert rows["clean_correct"].mean() == evaluation.clean_acc
+        held = rows["clean_correct"] & (rows["broken_by"] == "")
+        assert held.mean() == evaluation.autoattack_acc
+    outputs = pd.read_parquet(store.outputs_path(path))
+    assert len(outputs) == 10
+
+
+def test_a_record_is_not_made_twice(done, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, results, record = done
+    monkeypatch.setattr(runner, "execute", None)
+    assert runner.run(spec, results, device="cpu") == record
+
+
+def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkeypatch) -> None:
+    spec, results, record = done
+    path = store.record_path(results, spec)
+    by_path = runner.load_model(path)
+    by_record = runner.load_model(record, results)
+    monkeypatch.chdir(path.parent)
+    by_name = runner.load_model(path.name)
+    x = torch.rand(3, 1, 8, 8)
+    assert not by_path.training
+    assert torch.equal(by_path(x), by_record(x)) and torch.equal(by_path(x), by_name(x))
+
+
+def test_force_starts_again_and_repeats_the_numbers(done) -> None:
+    spec, results, record = done
+    again = runner.run(spec, results, device="cpu", force=True)
+    assert numbers(again) == numbers(record)
+    assert again.training_cost.seconds != record.training_cost.seconds
+
+
+def test_discard_removes_everything_of_one_run_and_nothing_else(tmp_path: Path) -> None:
+    kept, removed = (quick_spec(seeds=[seed]) for seed in (0, 1))
+    for spec in (kept, removed):
+        runner.run(spec, tmp_path, device="cpu")
+    runner.discard(removed, tmp_path)
+    assert kept.run_id in "".join(map(str, tmp_path.rglob("*")))
+    assert removed.run_id not in "".join(map(str, tmp_path.rglob("*")))
+    assert runner.state_of(kept, tmp_path) == "done"
+
+
+def test_cuda_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cpu"):
+        runner.choose_device("cuda")
+    assert runner.choose_device("auto").type == "cpu"
+
+
+class Failing(Method):
+    """Raises in its second epoch while ``broken``."""
+
+    name = "failing"
+    Config = type("Config", (Frozen,), {})
+    broken = True
+
+    def on_epoch_start(self, epoch: int) -> None:
+        if epoch == 2 and self.broken:
+            raise ZeroDivisionError("out of\nluck")
+
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        return StepOutput(nn.functional.cross_entropy(model(batch.x), batch.y), batch.x)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
+    monkeypatch.setitem(METHODS._registered, "failing", Failing)
+    monkeypatch.setattr(Failing, "broken", True)
+    return Failing
+
+
+def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing) -> None:
+    spec = quick_spec(methods=["failing"])
+    record = runner.run(spec, tmp_path, device="cpu")
+
+    assert (record.status, record.error) == ("error", "ZeroDivisionError: out of luck")
+    assert len(record.history) == 1 and record.evaluations == ()
+    assert runner.state_of(spec, tmp_path) == "failed"
+    trace = store.artifacts_dir(tmp_path, spec.run_id) / "error.txt"
+    assert "in on_epoch_start" in trace.read_text()
+    assert runner.load_model(record, tmp_path)(torch.rand(1, 1, 8, 8)).shape == (1, 10)
+
+    Failing.broken = False
+    mended = runner.run(spec, tmp_path, device="cpu")
+    assert mended.status == "success" and mended.history[0] == record.history[0]
+
+
+def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing, monkeypatch):
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        loss = nn.functional.cross_entropy(model(batch.x), batch.y)
+        return StepOutput(loss * float("nan"), batch.x)
+
+    monkeypatch.setattr(Failing, "step", step)
+    record = runner.run(quick_spec(methods=["failing"]), tmp_path, device="cpu")
+    assert (record.status, record.error) == ("error", "the loss is not finite in epoch 1")
+    assert record.alarms[0].kind == "non-finite-loss"
+    with pytest.raises(UserError, match="no selected checkpoint"):
+        runner.load_model(record, tmp_path)
+
+
+def test_a_missing_results_folder_is_made_and_a_file_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        runner.run(quick_spec(), tmp_path / "file" / "results", device="cpu")
+    assert (tmp_path / "file").read_text() == ""
+    assert os.listdir(tmp_path) == ["file"]
