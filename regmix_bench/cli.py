@@ -307,7 +307,10 @@ def _split(text: str | None) -> list[str] | None:
     """At commas that stand outside brackets."""
     if text is None:
         return None
-    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+    parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]
+    if not all(parts):
+        raise UserError(f"list {text!r} has an empty place: separate names by single commas")
+    return parts
 
 
 def _choice(kind: str, value: str, choices: tuple[str, ...]) -> None:

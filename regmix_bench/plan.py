@@ -71,8 +71,8 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     """The grids of a packaged suite or of a YAML file, as written.
 
     A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, the
-    recipe's key by key. Raises
-    :class:`UserError` where there is no such suite or the file is not YAML of that form.
+    recipe's key by key. Raises :class:`UserError` where there is no such suite or the file is not
+    YAML of that form.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from regmix_bench.types import EpochLog, RunSpec
 
@@ -25,11 +25,11 @@ class Display:
         self.console = Console(stderr=False, highlight=False)
         self.live = self.console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            SpinnerColumn(finished_text="·"),
+            TextColumn("{task.description}", markup=False),  # a label may hold brackets
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=self.console,
             disable=not self.live,
         )
@@ -53,12 +53,10 @@ class Display:
         self._started = time.monotonic()
         self._first_epoch: int | None = None
         self._said = 0.0
-        name = f"[{self.number}/{self.runs}] {describe(spec)}"
-        # The label may hold brackets, which rich would take for markup.
-        self._name = name.replace("[", r"\[") if self.live else name
+        self._name = f"[{self.number}/{self.runs}] {describe(spec)}"
         self._bars.reset(self._epochs, total=spec.recipe.epochs, visible=True)
         self._bars.update(self._epochs, description=self._name, numbers="")
-        self.say(f"{name}: started")
+        self.say(f"{self._name}: started")
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Show the epoch's loss, accuracies and the time left."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
+from regmix_bench.files import atomic_write
 
 #: Raise it when sources are decoded in another way, so that no older entry is found.
 DECODER_VERSION = 1
@@ -64,9 +65,6 @@ def entry(prefix: str, fingerprint: str, decode: Callable[[], Dataset]) -> str:
             return name
     dataset = decode()
     name = f"{prefix}-{dataset.digest[:12]}"
-    # Imported here because store brings pandas, which naming a dataset does not need.
-    from regmix_bench.files import atomic_write
-
     content: dict[str, Any] = {**dataset.arrays(), "classes": np.array(dataset.classes)}
     with atomic_write(_path(name)) as stream:
         np.savez(stream, **content)

@@ -123,8 +123,9 @@ def _perturb(attack: AutoAttack, model: InChunks, name: str, x: Tensor, y: Tenso
         except torch.OutOfMemoryError:
             if model.size == 1:
                 raise
-            model.size = max(1, (model.size or len(x)) // 2)
-            torch.cuda.empty_cache()
+        # Here, because the traceback of a handled error keeps its tensors alive.
+        model.size = max(1, (model.size or len(x)) // 2)
+        torch.cuda.empty_cache()
 
 
 def _apgd(loss: str) -> Callable[[AutoAttack, Tensor, Tensor], Tensor]:

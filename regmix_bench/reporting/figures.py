@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from regmix_bench.reporting.blocks import Cohort
+from regmix_bench.reporting.blocks import blocks_of
+from regmix_bench.reporting.cohorts import Cohort
 from regmix_bench.reporting.style import GREY, Look, Picture, applied
-from regmix_bench.reporting.tables import describe, threat_words
-from regmix_bench.types import Epsilon, ThreatModel
+from regmix_bench.reporting.tables import describe, norm_words, threat_words
+from regmix_bench.types import Epsilon
 
 COLUMNS = 5
 
@@ -33,9 +34,9 @@ def pictures(cohorts: Sequence[Cohort], looks: Mapping[str, Look]) -> list[Pictu
                     f"robustness-vs-epsilon-{stem}",
                     frame,
                     partial(draw_robustness, frame, looks),
-                    "AutoAttack accuracy of the selected checkpoint against the evaluation ε; ε = 0 is"
-                    " clean accuracy, bars are one standard deviation over seeds, the dotted line is"
-                    " the training ε.",
+                    "AutoAttack accuracy of the selected checkpoint against the evaluation ε."
+                    " ε = 0 is clean accuracy, bars are one standard deviation over seeds, the"
+                    " dotted line is the training ε.",
                 )
             )
     for cohort in cohorts:
@@ -46,8 +47,8 @@ def pictures(cohorts: Sequence[Cohort], looks: Mapping[str, Look]) -> list[Pictu
                     f"curves-{cohort.stem}",
                     frame,
                     partial(draw_curves, frame, looks),
-                    f"Training under {threat_words(cohort.train_threat)}: validation accuracy, clean and"
-                    " under PGD-10, mean over seeds with the single seeds behind it.",
+                    f"Training under {threat_words(cohort.train_threat)}: validation accuracy,"
+                    " clean and under PGD-10, mean over seeds with the single seeds behind it.",
                 )
             )
     return found
@@ -57,7 +58,7 @@ def robustness_frame(cohorts: Sequence[Cohort]) -> pd.DataFrame:
     """One row per training threat, label and evaluation ε, ε = 0 being clean accuracy (0 to 1)."""
     rows: dict[tuple[object, ...], dict[str, object]] = {}
     for cohort in cohorts:
-        for block in cohort.blocks:
+        for block in blocks_of(cohort):
             if block.checkpoint != "selected":
                 continue
             for row in block.rows:
@@ -88,31 +89,17 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     with applied():
         figure = Figure(figsize=(3.1 * len(panels) + 1.6, 3.4), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axis, ((norm, epsilon, eval_norm), panel) in zip(axes, panels, strict=True):
-            threat = ThreatModel(norm, epsilon)
+        for axis, (key, panel) in zip(axes, panels, strict=True):
+            norm, epsilon, eval_norm = map(str, key)
             unit = 255 if eval_norm == "Linf" else 1
             for label, line in panel.groupby("label", sort=False):
-                x = np.array([_value(text) for text in line["eval_epsilon"]]) * unit
-                order = np.argsort(x)
-                look = looks[str(label)]
-                axis.errorbar(
-                    x[order],
-                    100 * line["mean"].to_numpy(float)[order],
-                    yerr=100 * line["std"].fillna(0).to_numpy(float)[order],
-                    color=look.colour,
-                    marker=look.marker,
-                    linestyle=look.line,
-                    elinewidth=0.8,
-                    markeredgecolor="white",
-                    markeredgewidth=0.4,
-                )
+                _draw_line(axis, line, looks[str(label)], unit)
             if norm == eval_norm:
-                axis.axvline(float(threat.epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
-            axis.set_title(f"trained under {threat_words(threat)}")
+                axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
+            axis.set_title(f"trained under {norm_words(norm)} {epsilon}")
             axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
-            axis.set_xlim(left=0)
-            axis.set_ylim(bottom=0)
         axes[0].set_ylabel("AutoAttack accuracy (%)")
+        axes[0].set_ylim(-2, 102)
         shown = set(frame["label"])
         figure.legend(
             handles=[_handle(look, label) for label, look in looks.items() if label in shown],
@@ -123,7 +110,7 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
 
 
 def curves_frame(cohort: Cohort) -> pd.DataFrame:
-    """One row per label, seed and epoch: validation accuracies (0 to 1) and their means over seeds."""
+    """One row per label, seed and epoch: validation accuracies (0 to 1), and their means."""
     rows = [
         {
             **describe(cohort),
@@ -151,42 +138,59 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
 def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """One small panel per label, all on the same axes."""
     with applied():
-        labels = list(frame["label"].unique())
-        figure, axes = grid(len(labels), height=1.45)
-        for axis, label in zip(axes, labels, strict=False):
+        labels = [str(label) for label in frame["label"].unique()]
+        figure, axes = grid(len(labels), height=1.45, shared=True)
+        for axis, label in zip(axes, labels, strict=True):
             _draw_curve(axis, frame[frame["label"] == label], looks[label].colour)
             axis.set_title(label)
-        for axis in axes[: len(labels)]:
-            axis.set_ylim(0, 100)
-            axis.set_xlim(1, max(2, frame["epoch"].max()))
-            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        figure.supxlabel("epoch")
-        figure.supylabel("validation accuracy (%)")
-        figure.legend(
-            handles=[
-                Line2D([], [], color=GREY, linestyle="--", label="clean"),
-                Line2D([], [], color=GREY, label="PGD-10"),
-                Line2D([], [], color=GREY, marker="o", linestyle="", label="selected epoch"),
-                Line2D([], [], color="black", marker="x", linestyle="", label="overfitting alarm"),
-            ],
-            loc="outside lower center",
-            ncols=4,
-        )
+        axes[0].set_ylim(0, 100)
+        axes[0].set_xlim(0, max(2, frame["epoch"].max()) + 0.5)
+        axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        figure.supylabel("validation accuracy (%)", fontsize=8)
+        handles = [
+            Line2D([], [], color=GREY, linestyle="--", label="clean"),
+            Line2D([], [], color=GREY, label="PGD-10"),
+            Line2D([], [], color=GREY, marker="o", linestyle="", label="selected epoch"),
+        ]
+        if (frame["alarm"] != "").any():
+            alarm = Line2D([], [], color="black", marker="x", linestyle="", label="alarm")
+            handles.append(alarm)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
-def grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Equal panels in rows of :data:`COLUMNS`; spare places stay empty. ``height`` in inches."""
+def grid(panels: int, height: float, shared: bool) -> tuple[Figure, list[Axes]]:
+    """Equal panels, up to :data:`COLUMNS` a row, ``height`` inches each.
+
+    ``shared`` axes carry their tick labels at the left and at the foot of each column.
+    """
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
     size = (max(1.75 * columns + 0.3, 4.2), height * rows + 0.7)
     figure = Figure(figsize=size, layout="constrained")
-    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    axes = list(figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat)
     for axis in axes[panels:]:
         axis.remove()
-    for axis in axes[max(0, panels - columns) : panels]:
+    for axis in axes[panels - columns : panels] if shared else ():
         axis.tick_params(labelbottom=True)
+        axis.set_xlabel("epoch")
     return figure, axes[:panels]
+
+
+def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int) -> None:
+    x = np.array([_value(text) for text in line["eval_epsilon"]]) * unit
+    order = np.argsort(x)
+    axis.errorbar(
+        x[order],
+        100 * line["mean"].to_numpy(float)[order],
+        yerr=100 * line["std"].astype(float).fillna(0.0).to_numpy(float)[order],
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.line,
+        elinewidth=0.8,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+    )
 
 
 def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:

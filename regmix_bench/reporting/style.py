@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import matplotlib
+import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
 from regmix_bench.files import atomic_write
-from regmix_bench.reporting.blocks import METHOD_ORDER, Group, row_order
-from regmix_bench.reporting.tables import Table
+from regmix_bench.reporting.cells import Table
+from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
 
 # Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
 # chosen for colour-blind readers, and the marker says it a second time.
@@ -34,7 +34,8 @@ _COLOURS = (
 )
 _KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
 _OTHERS = (("#888888", "h"), ("#117733", "d"), ("#AA4499", "8"), ("#6699CC", "H"), ("#661100", "."))
-_LINES = ("-", "--", ":", "-.")
+Line = Literal["-", "--", ":", "-."]
+_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 
 _RC: dict[str, Any] = {
     "font.size": 8,
@@ -60,7 +61,7 @@ class Look:
 
     colour: str
     marker: str
-    line: str
+    line: Line
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Picture:
     table: Table | None = None
 
 
-def looks(groups: list[Group]) -> dict[str, Look]:
+def looks(groups: Sequence[Group]) -> dict[str, Look]:
     """The look of every label. Variants of a method take line styles in the order of their rows."""
     found: dict[str, Look] = {}
     variants: dict[str, int] = {}
@@ -90,11 +91,9 @@ def looks(groups: list[Group]) -> dict[str, Look]:
     return found
 
 
-@contextmanager
-def applied() -> Iterator[None]:
-    """Draw and save inside this block to have the common style."""
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_RC}):
-        yield
+def applied() -> AbstractContextManager[None]:
+    """The common style, whatever the user's own settings, for what is drawn or saved inside."""
+    return matplotlib.style.context(_RC, after_reset=True)
 
 
 def save(figure: Figure, stem: Path) -> None:

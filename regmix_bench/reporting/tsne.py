@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,10 +27,12 @@ from sklearn.metrics import silhouette_score
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
-from regmix_bench.reporting.blocks import Cohort, Run, Stat
+from regmix_bench.reporting.blocks import Stat
+from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cohorts import Cohort, Group, Run
 from regmix_bench.reporting.figures import grid
 from regmix_bench.reporting.style import GREY, Picture, applied
-from regmix_bench.reporting.tables import Cell, Column, Table, describe, number, threat_words
+from regmix_bench.reporting.tables import Column, describe, number, threat_words
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -36,16 +40,18 @@ Labels = npt.NDArray[np.int64]
 NEIGHBOURS = 10
 _SMOOTHED = "*"
 _FOOTNOTE = (
-    f"{_SMOOTHED} trained towards smoothed labels, which hold its outputs away from the one-hot truth:"
-    " its distance is not comparable"
+    f"{_SMOOTHED} trained towards smoothed labels, which hold its outputs away from the one-hot"
+    " truth: its distance is not comparable"
 )
 # Beyond this many classes neither colours nor names can be told apart.
 _NAMED_CLASSES = 10
+# Petroff (2021): ten colours chosen to be told apart with any colour vision.
+_PETROFF = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Softmax outputs (N, K) of one run on the same N test images, clean and attacked; labels (N,)."""
+    """Softmax outputs (N, K) of a run on N test images, clean and attacked; labels (N,)."""
 
     labels: Labels
     clean: Floats
@@ -80,8 +86,8 @@ def distance_to_truth(probabilities: Floats, labels: Labels) -> float:
 def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
     """Mean share of an image's ``k`` nearest others that have its label: 0 to 1.
 
-    Saturated outputs coincide by the dozen. Those tied at the k-th distance share the places left in
-    equal parts, so that the order of the images plays no role.
+    Saturated outputs coincide by the dozen. Those tied at the k-th distance share the places left
+    in equal parts, so that the order of the images plays no role.
     """
     distances = np.round(distances, 9)
     np.fill_diagonal(distances, np.inf)
@@ -109,7 +115,7 @@ def measures(outputs: Outputs) -> dict[str, float]:
 
 
 def embed(outputs: Outputs) -> tuple[Floats, Floats, Floats]:
-    """One t-SNE map (seed 0) of clean and adversarial outputs and the vertices: (N, 2), (N, 2), (K, 2)."""
+    """One t-SNE map (seed 0) of clean outputs (N, 2), adversarial (N, 2) and vertices (K, 2)."""
     points = np.concatenate([outputs.clean, outputs.adversarial, outputs.truth])
     perplexity = min(30.0, (len(points) - 1) / 3)
     mapped = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
@@ -123,27 +129,19 @@ def pictures(cohorts: Sequence[Cohort]) -> list[Picture]:
     """A picture per cohort that has recorded outputs."""
     found = []
     for cohort in cohorts:
-        frame = tsne_frame(cohort)
-        if frame.empty:
+        drawn = {g.label: runs[0] for g in cohort.groups if (runs := _with_outputs(g))}
+        if not drawn:
             continue
-        first = {
-            group.label: _with_outputs(group.runs)[0]
-            for group in cohort.groups
-            if _with_outputs(group.runs)
-        }
-        absent = [group.label for group in cohort.groups if group.label not in first]
-        missing = f" No outputs are recorded of {', '.join(absent)}." if absent else ""
-        found.append(
-            Picture(
-                f"tsne-{cohort.stem}",
-                frame,
-                partial(draw, frame, first),
-                "t-SNE of softmax outputs on clean and PGD-20 test images together with the one-hot truth,"
-                f" trained under {threat_words(cohort.train_threat)}, lowest seed. Colours are the true"
-                " classes." + missing,
-                _table(frame),
-            )
+        frame = tsne_frame(cohort)
+        absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+        caption = (
+            f"t-SNE of softmax outputs on clean and PGD-{cohort.setting.scoring.pgd_steps} test"
+            f" images together with the one-hot truth, trained and attacked under"
+            f" {threat_words(cohort.train_threat)}, lowest seed. Colours are the true classes."
+            + (f" No outputs are recorded of {absent}." if absent else "")
         )
+        picture = partial(draw, frame, drawn)
+        found.append(Picture(f"tsne-{cohort.stem}", frame, picture, caption, _table(frame)))
     return found
 
 
@@ -151,10 +149,10 @@ def tsne_frame(cohort: Cohort) -> pd.DataFrame:
     """One row per label and seed: the measures, their means over seeds, and which seed is drawn."""
     rows = []
     for group in cohort.groups:
-        runs = _with_outputs(group.runs)
+        runs = _with_outputs(group)
         for run in runs:
             outputs = read_outputs(store.outputs_path(run.path))
-            mass = float(run.spec.method.params.get("true_class_mass", 1.0))
+            mass = run.spec.method.params.get("true_class_mass", 1.0)
             rows.append(
                 {
                     **describe(cohort),
@@ -176,44 +174,43 @@ def tsne_frame(cohort: Cohort) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Figure:
     """One map per label, with the measures of the seed drawn under it."""
+    attack = f"PGD-{next(iter(runs.values())).spec.scoring.pgd_steps}"
     drawn = frame[frame["drawn"]]
     smoothed = bool((drawn["true_class_mass"] < 1).any())
     with applied():
-        figure, axes = grid(len(drawn), height=2.35)
-        classes = 0
-        for axis, row in zip(axes, drawn.itertuples(), strict=True):
-            outputs = read_outputs(store.outputs_path(runs[str(row.label)].path))
-            classes = outputs.clean.shape[1]
-            _draw_map(axis, outputs)
-            star = _SMOOTHED if row.true_class_mass < 1 else ""
-            axis.set_title(row.label)
+        figure, axes = grid(len(drawn), height=2.35, shared=False)
+        for axis, row in zip(axes, drawn.to_dict("records"), strict=True):
+            _draw_map(axis, read_outputs(store.outputs_path(runs[row["label"]].path)))
+            star = _SMOOTHED if row["true_class_mass"] < 1 else ""
+            axis.set_title(row["label"])
             axis.set_xlabel(
-                f"distance to truth {row.distance:.2f}{star}\n"
-                f"{NEIGHBOURS}-NN purity {row.purity:.2f}\nsilhouette {row.silhouette:.2f}",
+                f"distance to truth {row['distance']:.2f}{star}\n"
+                f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\nsilhouette {row['silhouette']:.2f}",
                 fontsize=7,
             )
         figure.legend(
-            handles=_legend(classes),
+            handles=[
+                Line2D(
+                    [], [], linestyle="", marker=m, color=GREY, label=name, markerfacecolor="none"
+                )
+                for m, name in (("o", "clean"), ("x", attack), ("*", "one-hot truth"))
+            ],
+            title="\n".join(wrap(_FOOTNOTE, int(15 * figure.get_figwidth()))) if smoothed else None,
+            title_fontsize=7,
             loc="outside lower center",
-            ncols=min(classes, _NAMED_CLASSES) + 3 if classes <= _NAMED_CLASSES else 3,
-            columnspacing=1.0,
-            handletextpad=0.2,
+            ncols=3,
         )
-        if smoothed:
-            figure.supxlabel(_FOOTNOTE, fontsize=7, x=0.01, ha="left")
     return figure
 
 
 def _draw_map(axis: Axes, outputs: Outputs) -> None:
     clean, adversarial, truth = embed(outputs)
     colours = _colours(len(truth))
-    points = {"s": 7, "linewidths": 0.5, "alpha": 0.75}
+    own = [tuple(colour) for colour in colours[outputs.labels]]
+    axis.scatter(*clean.T, s=7, marker="o", facecolors="none", edgecolors=own, linewidths=0.5)
+    axis.scatter(*adversarial.T, s=7, marker="x", c=own, linewidths=0.5)
     axis.scatter(
-        *clean.T, marker="o", facecolors="none", edgecolors=colours[outputs.labels], **points
-    )
-    axis.scatter(*adversarial.T, marker="x", c=colours[outputs.labels], **points)
-    axis.scatter(
-        *truth.T, marker="*", s=90, c=colours, edgecolors="black", linewidths=0.6, zorder=3
+        *truth.T, s=90, marker="*", c=colours, edgecolors="black", linewidths=0.6, zorder=3
     )
     if len(truth) <= _NAMED_CLASSES:
         for name, position in enumerate(truth):
@@ -226,37 +223,21 @@ def _draw_map(axis: Axes, outputs: Outputs) -> None:
     axis.spines[:].set_color("#bbbbbb")
 
 
-def _legend(classes: int) -> list[Line2D]:
-    kinds = [("o", "clean"), ("x", "PGD-20"), ("*", "one-hot truth")]
-    handles = [
-        Line2D([], [], linestyle="", marker=m, color=GREY, label=name, markerfacecolor="none")
-        for m, name in kinds
-    ]
-    if classes <= _NAMED_CLASSES:
-        handles += [
-            Line2D([], [], linestyle="", marker="s", color=tuple(colour), label=str(name))
-            for name, colour in enumerate(_colours(classes))
-        ]
-    return handles
-
-
 def _colours(classes: int) -> Floats:
     if classes <= _NAMED_CLASSES:
-        # Petroff (2021): ten colours chosen to be told apart with any colour vision.
-        named = matplotlib.color_sequences["petroff10"][:classes]
-        return np.array([matplotlib.colors.to_rgba(colour) for colour in named])
+        return matplotlib.colors.to_rgba_array(_PETROFF[:classes])
     return np.asarray(matplotlib.colormaps["turbo"](np.linspace(0, 1, classes)))
 
 
-def _with_outputs(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if store.outputs_path(run.path).is_file()]
+def _with_outputs(group: Group) -> list[Run]:
+    return [run for run in group.runs if store.outputs_path(run.path).is_file()]
 
 
 def _table(frame: pd.DataFrame) -> Table:
     columns = (
-        Column("distance", "Distance to truth", 1.0),
-        Column("purity", f"{NEIGHBOURS}-NN purity (%)"),
-        Column("silhouette", "Silhouette", 1.0),
+        Column("distance", "Distance to truth", 1.0, decimals=3),
+        Column("purity", f"{NEIGHBOURS}-NN purity", 1.0, decimals=3),
+        Column("silhouette", "Silhouette", 1.0, decimals=3),
     )
     rows = []
     for label, seeds in frame.groupby("label", sort=False):

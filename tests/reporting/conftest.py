@@ -119,7 +119,7 @@ def make_record(
 def write_outputs(
     path: Path, seed: int, images: int = 60, classes: int = 10, pull: float = 4.0
 ) -> None:
-    """Softmax outputs in half precision, drawn around the truth the more closely, the larger ``pull``."""
+    """Softmax outputs in half precision, the nearer to the truth, the larger ``pull``."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, images)
 

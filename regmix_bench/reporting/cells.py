@@ -1,0 +1,143 @@
+"""A table in plain text, and the two syntaxes it is written in; frames as CSV.
+
+What is shown is decided where the table is made. Here it is only escaped and decorated.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Mark = Literal["", "best", "second"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text; ``mark`` decorates ``text`` alone; ``signs`` refer to footnotes."""
+
+    text: str
+    spread: str = ""
+    mark: Mark = ""
+    signs: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column holds names, the others numbers."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def fixed(value: float, decimals: int = 1) -> str:
+    """A number with so many decimals, a true minus sign, and no minus zero."""
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def latex(table: Table, label: str) -> str:
+    r"""The table for a document of class ``article`` with the package booktabs.
+
+    A table wider than the text stands centred on it, which needs no further package.
+    """
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        r"  \footnotesize",
+        r"  \setlength{\tabcolsep}{3pt}",
+        rf"  \caption{{{_tex(table.caption)}}}",
+        rf"  \label{{{label}}}",
+        rf"  \makebox[\linewidth]{{\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        r"    \toprule",
+        f"    {' & '.join(_tex(name) for name in table.header)} \\\\",
+        r"    \midrule",
+        *(f"    {' & '.join(_tex_cell(cell) for cell in row)} \\\\" for row in table.rows),
+        r"    \bottomrule",
+        r"  \end{tabular}}",
+        *(rf"  \par\smallskip\parbox{{\linewidth}}{{{_tex(note)}}}" for note in table.notes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """The table in the syntax of GitHub: caption above, notes as a list below."""
+    lines = [
+        markdown_text(table.caption),
+        "",
+        f"| {' | '.join(markdown_text(name) for name in table.header)} |",
+        f"| :--- |{' ---: |' * (len(table.header) - 1)}",
+        *(f"| {' | '.join(_markdown_cell(cell) for cell in row)} |" for row in table.rows),
+        "",
+        *(f"- {markdown_text(note)}" for note in table.notes),
+    ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV, ten significant digits; text that looks like a formula is defused."""
+    safe = frame.map(lambda value: _defused(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+
+
+def markdown_text(text: str) -> str:
+    """Plain text on one line, with whatever Markdown would read as syntax escaped."""
+    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", " ".join(text.split()))
+
+
+def _defused(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+# A bracket after \\ would be read as its optional argument, hence the braces.
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "[": "{[}",
+    "]": "{]}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "∞": r"$_\infty$",
+    "ε": r"$\varepsilon$",
+    "–": "--",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
+    "§": r"\textsection{}",
+}
+
+
+def _tex(text: str) -> str:
+    # LaTeX stops at letters its fonts lack, and an error message may hold any of them.
+    return "".join(
+        _TEX.get(letter) or (letter if letter.isprintable() and ord(letter) < 0x180 else "?")
+        for letter in " ".join(text.split())
+    )
+
+
+def _tex_cell(cell: Cell) -> str:
+    wrap = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}[cell.mark]
+    signs = rf"\textsuperscript{{{_tex(cell.signs)}}}" if cell.signs else ""
+    return f"{wrap.format(_tex(cell.text))}{signs} {_tex(cell.spread)}".rstrip()
+
+
+def _markdown_cell(cell: Cell) -> str:
+    wrap = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark]
+    head = wrap.format(markdown_text(cell.text)) + markdown_text(cell.signs)
+    return f"{head} {markdown_text(cell.spread)}".rstrip()
