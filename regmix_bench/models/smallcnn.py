@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from regmix_bench.models.base import ImageClassifier, conv3x3
+
+
+class GridPool(nn.Module):
+    """Average (B, C, H, W) over a grid of ``side`` × ``side`` cells.
+
+    Where the input is that grid already it is passed on, which gives the same numbers in a fraction
+    of the time: on digits the pooling would cost more than the convolutions.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, ``side``, ``side``)."""
+        if x.shape[2:] == (self.side, self.side):
+            return x
+        return functional.adaptive_avg_pool2d(x, self.side)
 
 
 def smallcnn(
@@ -28,7 +47,7 @@ def smallcnn(
         conv3x3(16, 32, stride=2),
         nn.BatchNorm2d(32),
         nn.ReLU(),
-        nn.AdaptiveAvgPool2d(4),
+        GridPool(4),
         nn.Flatten(),
         nn.Linear(16 * 32, 64),
         nn.ReLU(),
