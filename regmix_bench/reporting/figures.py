@@ -143,9 +143,9 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         for axis, label in zip(axes, labels, strict=True):
             _draw_curve(axis, frame[frame["label"] == label], looks[label].colour)
             axis.set_title(label)
-        axes[0].set_ylim(0, 100)
+        axes[0].set(ylim=(0, 100), yticks=range(0, 101, 25))
         axes[0].set_xlim(0, max(2, frame["epoch"].max()) + 0.5)
-        axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
         figure.supylabel("validation accuracy (%)", fontsize=8)
         handles = [
             Line2D([], [], color=GREY, linestyle="--", label="clean"),
@@ -200,7 +200,7 @@ def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
         mean = panel.drop_duplicates("epoch").sort_values("epoch")
         axis.plot(mean["epoch"], 100 * mean[f"{name}_mean"], line, color=colour)
     chosen = panel[panel["selected"]]
-    axis.plot(chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, markersize=4)
+    axis.plot(chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, markersize=4.5)
     alarmed = panel[panel["alarm"] != ""]
     axis.plot(alarmed["epoch"], 100 * alarmed["val_pgd_acc"], "x", color="black", zorder=3)
 

@@ -69,7 +69,8 @@ class Report:
                 table = tables.comparison(block)
                 yield "latex", f"table-{block.stem}.tex", cells.latex(table, f"tab:{block.stem}")
         if "csv" in formats:
-            yield "csv", NUMBERS, cells.csv(tables.numbers(self.blocks))
+            if any(block.rows for block in self.blocks):
+                yield "csv", NUMBERS, cells.csv(tables.numbers(self.blocks))
             yield "csv", FAILED, cells.csv(tables.failed(self.cohorts))
         if "figures" in formats:
             for picture in self.pictures:
@@ -196,7 +197,7 @@ def _write_text(path: Path, text: str) -> Path:
 
 
 def _first_difference(path: Path, text: str) -> list[str]:
-    committed = path.read_text(errors="replace").splitlines()
+    committed = path.read_text("utf-8", errors="replace").splitlines()
     for number, (old, new) in enumerate(zip_longest(committed, text.splitlines()), start=1):
         if old != new:
             return [f"{path}:{number}: {old!r} should be {new!r}"]

@@ -47,7 +47,7 @@ _RC: dict[str, Any] = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.3,
-    "lines.markersize": 4.5,
+    "lines.markersize": 5.5,
     "legend.frameon": False,
     "pdf.fonttype": 42,
 }
@@ -99,7 +99,7 @@ def applied() -> AbstractContextManager[None]:
 def save(figure: Figure, stem: Path) -> None:
     """Write ``<stem>.png`` (200 dpi) and ``<stem>.pdf``, without dates or versions in them."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with atomic_write(stem.with_name(stem.name + suffix)) as stream:
+        with applied(), atomic_write(stem.with_name(stem.name + suffix)) as stream:
             figure.savefig(
                 stream,
                 format=suffix[1:],

@@ -65,6 +65,12 @@ def numbers(blocks: Sequence[Block]) -> pd.DataFrame:
         [
             {
                 "table": block.stem,
+                "dataset": block.cohort.setting.dataset,
+                "data_digest": block.cohort.setting.data_digest,
+                "train_examples": block.cohort.setting.train_examples,
+                "eval_examples": block.cohort.setting.eval_examples,
+                "arch": block.cohort.setting.arch,
+                "recipe": recipe_words(block.cohort.setting.recipe),
                 **describe(block.cohort),
                 "eval_norm": block.eval_threat.norm,
                 "eval_epsilon": str(block.eval_threat.epsilon),
@@ -173,9 +179,9 @@ def _columns(block: Block) -> tuple[Column, ...]:
         Column("pgd_acc", pgd, ranked=True),
         Column("autoattack_acc", "AutoAttack", ranked=True),
         *(last if block.checkpoint == "selected" else ()),
-        Column("training_seconds", "Train min", MINUTES, spread=False),
+        Column("training_seconds", "Train min", MINUTES, decimals=2, spread=False),
         Column("passes", "Passes", 1.0, spread=False),
-        Column("scoring_seconds", "Score min", MINUTES, spread=False),
+        Column("scoring_seconds", "Score min", MINUTES, decimals=2, spread=False),
     )
 
 
@@ -221,10 +227,10 @@ def _notes(block: Block) -> Iterator[str]:
         " Scoring covers every threat and checkpoint of a run."
     )
     machines = dict.fromkeys(
-        f"{environment['device']} ({environment.get('threads', '?')} threads)"
+        f"{where['device']} (CPU threads: {where.get('threads', '?')})"
         for row in block.rows
-        for environment in (run.record.environment for run, _ in row.scores)
-        if "device" in environment
+        for where in (run.record.environment for run, _ in row.scores)
+        if "device" in where
     )
     if machines:
         yield f"Minutes were measured on {', '.join(machines)}."
@@ -232,7 +238,7 @@ def _notes(block: Block) -> Iterator[str]:
 
 def _failures(block: Block) -> Iterator[str]:
     for run in block.cohort.failures:
-        reason = (run.record.error or "no reason recorded").strip().splitlines()[0]
+        reason = next(iter((run.record.error or "").strip().splitlines()), "no reason recorded")
         yield f"Failed: {run.spec.method.label}, seed {run.spec.seed}: {reason}"
 
 

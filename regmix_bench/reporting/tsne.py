@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import matplotlib
 import matplotlib.colors
@@ -46,7 +47,10 @@ _FOOTNOTE = (
 # Beyond this many classes neither colours nor names can be told apart.
 _NAMED_CLASSES = 10
 # Petroff (2021): ten colours chosen to be told apart with any colour vision.
-_PETROFF = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
+_PETROFF = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,10 @@ def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
     """Mean share of an image's ``k`` nearest others that have its label: 0 to 1.
 
     Saturated outputs coincide by the dozen. Those tied at the k-th distance share the places left
-    in equal parts, so that the order of the images plays no role.
+    in equal parts, so that the order of the images plays no role. Not a number for a single image.
     """
+    if len(labels) < 2:
+        return math.nan
     distances = np.round(distances, 9)
     np.fill_diagonal(distances, np.inf)
     k = min(k, len(labels) - 1)
@@ -107,7 +113,7 @@ def measures(outputs: Outputs) -> dict[str, float]:
     separable = 2 <= classes < len(outputs.labels)
     return {
         "distance": distance_to_truth(outputs.adversarial, outputs.labels),
-        "purity": knn_purity(distances.copy(), outputs.labels),
+        "purity": knn_purity(distances, outputs.labels),
         "silhouette": float(silhouette_score(distances, outputs.labels, metric="precomputed"))
         if separable
         else math.nan,
@@ -207,11 +213,13 @@ def _draw_map(axis: Axes, outputs: Outputs) -> None:
     clean, adversarial, truth = embed(outputs)
     colours = _colours(len(truth))
     own = [tuple(colour) for colour in colours[outputs.labels]]
-    axis.scatter(*clean.T, s=7, marker="o", facecolors="none", edgecolors=own, linewidths=0.5)
-    axis.scatter(*adversarial.T, s=7, marker="x", c=own, linewidths=0.5)
-    axis.scatter(
-        *truth.T, s=90, marker="*", c=colours, edgecolors="black", linewidths=0.6, zorder=3
+    layers: tuple[tuple[Floats, dict[str, Any]], ...] = (
+        (clean, {"s": 7, "marker": "o", "facecolors": "none", "edgecolors": own}),
+        (adversarial, {"s": 7, "marker": "x", "c": own}),
+        (truth, {"s": 90, "marker": "*", "c": colours, "edgecolors": "black", "zorder": 3}),
     )
+    for points, style in layers:
+        axis.scatter(points[:, 0], points[:, 1], linewidths=0.5, **style)
     if len(truth) <= _NAMED_CLASSES:
         for name, position in enumerate(truth):
             axis.annotate(

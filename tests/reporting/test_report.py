@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from regmix_bench import store
+from regmix_bench.errors import UserError
+from regmix_bench.reporting import FORMATS, stale, write_report
+from regmix_bench.reporting.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
+from regmix_bench.reporting.figures import curves_frame, robustness_frame
+from regmix_bench.reporting.style import looks
+from regmix_bench.types import Alarm
+
+TEXT = ("latex", "markdown", "csv")
+
+
+@pytest.fixture
+def results(record, save):
+    grid = ("16/255", "32/255")
+    alarm = Alarm(kind="catastrophic-overfitting", epoch=2, message="m")
+    return save(
+        record("trades", seed=0, eval_eps=grid),
+        record("trades", seed=1, eval_eps=grid, pgd=0.75),
+        record("regmix", seed=0, eval_eps=grid, autoattack=0.65, alarms=(alarm,)),
+        record("mart", seed=0, eval_eps=grid, error="loss is not finite"),
+        outputs=True,
+    )
+
+
+def texts(folder):
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.suffix not in (".png", ".pdf")
+    }
+
+
+def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
+    out = tmp_path / "reports"
+    written = write_report(results, out)
+    assert sorted(written) == sorted(out.iterdir())
+    stems = {
+        "robustness-vs-epsilon-digits-smallcnn",
+        "curves-digits-smallcnn-Linf-32-255",
+        "tsne-digits-smallcnn-Linf-32-255",
+    }
+    for stem in stems:
+        picture = matplotlib.image.imread(out / f"{stem}.png")
+        inked = (picture[..., :3] < 0.95).any(axis=2)
+        assert min(picture.shape[:2]) > 400
+        assert inked.mean() > 0.005
+        for half in np.array_split(inked, 2, axis=1):
+            assert half.any()
+        assert (out / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
+        assert b"CreationDate" not in (out / f"{stem}.pdf").read_bytes()
+        assert b"/Type3" not in (out / f"{stem}.pdf").read_bytes()
+        assert len(pd.read_csv(out / f"{stem}.csv")) >= 2
+        assert f"]({stem}.png)" in (out / "report.md").read_text()
+    assert (out / "table-digits-smallcnn-Linf-32-255.tex").exists()
+    assert (out / "table-digits-smallcnn-Linf-32-255-at-Linf-16-255.tex").exists()
+    assert stale(results, out) == []
+    (out / "tsne-digits-smallcnn-Linf-32-255.png").write_bytes(b"drawn with another font")
+    assert stale(results, out) == []
+
+
+def test_text_is_the_same_on_every_run(results, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    write_report(results, first, TEXT)
+    write_report(results, second, TEXT)
+    assert texts(first) == texts(second)
+    write_report(results, second, TEXT)
+    assert texts(first) == texts(second)
+
+
+def test_figures_draw_the_numbers_of_the_records(results):
+    cohorts = sort_into_cohorts(load_runs(results))
+    frame = curves_frame(cohorts[0]).set_index(["label", "seed", "epoch"])
+    for path in store.record_files(results):
+        record = store.load_record(path)
+        for log in record.history:
+            row = frame.loc[(record.spec.method.label, record.spec.seed, log.epoch)]
+            assert row["val_pgd_acc"] == pytest.approx(log.val_pgd_acc)
+            assert row["selected"] == (log.epoch == record.selected_epoch)
+    both = frame.loc["trades"]["val_pgd_acc"].groupby("epoch").mean()
+    means = frame.loc["trades"]["val_pgd_acc_mean"].groupby("epoch").first()
+    assert means.to_list() == pytest.approx(both.to_list())
+    robust = robustness_frame(cohorts)
+    regmix = robust[robust["label"] == "regmix"].set_index("eval_epsilon")["mean"]
+    assert regmix.to_dict() == pytest.approx({"0": 0.9, "16/255": 0.65, "32/255": 0.55})
+
+
+@pytest.mark.parametrize(
+    "name", ["table-digits-smallcnn-Linf-32-255.tex", "report.md", "tables.csv"]
+)
+def test_one_changed_digit_is_stale(results, tmp_path, name):
+    out = tmp_path / "reports"
+    write_report(results, out, TEXT)
+    text = (out / name).read_text()
+    needle = "0.65" if name == "tables.csv" else "62.5"
+    at = text.index(needle)
+    (out / name).write_text(text[:at] + "9" + text[at + 1 :])
+    (line,) = stale(results, out)
+    assert line.startswith(f"{out / name}:{text[:at].count(chr(10)) + 1}: ")
+
+
+def test_changed_new_and_lost_inputs_are_stale(results, tmp_path, record):
+    out = tmp_path / "reports"
+    write_report(results, out, ["latex"])
+    trades, *_ = (p for p in store.record_files(results) if p.name.startswith("trades"))
+    trades.write_text(trades.read_text() + " ")
+    assert stale(results, out) == [f"{trades}: changed since the report was made"]
+    new = store.save_record(results, record("pgd-at", eval_eps=("16/255", "32/255")))
+    store.outputs_path(trades).unlink()
+    lines = stale(results, out)
+    assert f"{new}: new since the report was made" in lines
+    assert f"{store.outputs_path(trades)}: gone since the report was made" in lines
+    assert any(".tex:" in line for line in lines)
+
+
+def test_missing_and_foreign_files_are_stale_but_notes_are_not(results, tmp_path):
+    out = tmp_path / "reports"
+    write_report(results, out, ["latex", "csv"])
+    (out / "README.md").write_text("about this folder")
+    (out / "tables.csv").unlink()
+    (out / "table-of-old.tex").write_text("old")
+    assert stale(results, out) == [
+        f"{out / 'tables.csv'}: missing",
+        f"{out / 'table-of-old.tex'}: not part of this report",
+    ]
+
+
+def test_no_report_is_stale(results, tmp_path):
+    (line,) = stale(results, tmp_path / "nothing")
+    assert "no report here" in line
+
+
+def test_formats_written_apart_keep_each_other(results, tmp_path):
+    out = tmp_path / "reports"
+    write_report(results, out, ["csv"])
+    write_report(results, out, ["latex"])
+    assert (out / "tables.csv").exists()
+    assert stale(results, out) == []
+
+
+def test_a_table_whose_runs_are_gone_is_removed(results, tmp_path, record):
+    extra = store.save_record(results, record("trades", eps="48/255"))
+    out = tmp_path / "reports"
+    write_report(results, out, ["latex"])
+    assert (out / "table-digits-smallcnn-Linf-48-255.tex").exists()
+    extra.unlink()
+    write_report(results, out, ["latex"])
+    assert not (out / "table-digits-smallcnn-Linf-48-255.tex").exists()
+    assert stale(results, out) == []
+
+
+def test_nothing_is_written_on_bad_input(results, tmp_path):
+    out = tmp_path / "reports"
+    with pytest.raises(UserError, match="did you mean 'latex'"):
+        write_report(results, out, ["latx"])
+    with pytest.raises(UserError, match="regmix-bench run"):
+        write_report(tmp_path / "empty", out)
+    assert not out.exists()
+
+
+def test_a_report_of_failures_alone(record, save, tmp_path):
+    results = save(record("mart", error="loss is not finite"))
+    out = tmp_path / "reports"
+    write_report(results, out, FORMATS)
+    assert "Failed: mart, seed 0: loss is not finite" in (out / "report.md").read_text()
+    assert pd.read_csv(out / "failed-runs.csv")["label"].to_list() == ["mart"]
+    assert stale(results, out) == []
+
+
+def test_a_method_looks_the_same_in_every_company(record, save):
+    alone = save(record("regmix"), record("my-own"))
+    few = looks([g for c in sort_into_cohorts(load_runs(alone)) for g in c.groups])
+    crowd = save(*(record(name) for name in METHOD_ORDER))
+    many = looks([g for c in sort_into_cohorts(load_runs(crowd)) for g in c.groups])
+    assert {name: many[name] for name in few} == few
+    assert len({(look.colour, look.marker) for look in many.values()}) == len(METHOD_ORDER) + 1
+
+
+def test_importing_the_package_loads_no_plotting_library():
+    code = (
+        "import sys, regmix_bench.reporting;"
+        "sys.exit(bool({'torch', 'matplotlib', 'sklearn'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_making_a_report_loads_no_torch(results, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from regmix_bench.reporting import write_report;"
+        f"write_report(Path({str(results)!r}), Path({str(tmp_path / 'out')!r}), ['latex', 'csv']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

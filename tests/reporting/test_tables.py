@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from regmix_bench.reporting import cells, tables
+from regmix_bench.reporting.blocks import blocks_of
+from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.types import Alarm, Recipe
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def only_block(results):
+    (cohort,) = sort_into_cohorts(load_runs(results))
+    (block,) = blocks_of(cohort)
+    return block
+
+
+def suite(record):
+    alarm = Alarm(kind="catastrophic-overfitting", epoch=3, message="FGSM rises, PGD falls")
+    return [
+        record("pgd-at", seed=0, clean=0.96, pgd=0.82, autoattack=0.801, last_pgd=0.80),
+        record("pgd-at", seed=1, clean=0.95, pgd=0.83, autoattack=0.809, last_pgd=0.79),
+        record("trades", seed=0, clean=0.94, pgd=0.83, autoattack=0.815, checks=("flat 100%",)),
+        record("trades", seed=1, clean=0.95, pgd=0.85, autoattack=0.825),
+        record("fgsm-rs", seed=0, clean=0.97, pgd=0.5, autoattack=0.3, alarms=(alarm,)),
+        record("fgsm-pgi", label="fgsm-pgi[lambda_=3]", autoattack=None, last_pgd=0.75),
+        record("mart", seed=0, error="non-finite loss in epoch 2: 50% of #3 & more\ntrace"),
+    ]
+
+
+def test_latex_is_the_golden_file(record, save):
+    table = tables.comparison(only_block(save(*suite(record))))
+    text = cells.latex(table, "tab:digits")
+    assert text == (GOLDEN / "comparison.tex").read_text()
+
+
+def test_both_syntaxes_show_the_same_numbers(record, save):
+    table = tables.comparison(only_block(save(*suite(record))))
+    tex_rows = cells.latex(table, "t").split(r"\midrule")[1].split(r"\bottomrule")[0]
+    tex_rows = tex_rows.strip().splitlines()
+    md_lines = cells.markdown(table).splitlines()
+    md_rows = [line for line in md_lines if line.startswith("| ")][2:]
+    numbers = re.compile(r"\d+\.\d")
+    assert len(tex_rows) == len(table.rows) == 4
+    for tex, md in zip(tex_rows, md_rows, strict=True):
+        assert numbers.findall(tex) == numbers.findall(md)
+        assert tex.count("textbf") == md.count("**") / 2
+        assert tex.count("underline") == md.count("<u>")
+
+
+def test_table_numbers_are_those_of_the_records(record, save):
+    records = suite(record)
+    frame = tables.numbers([only_block(save(*records))]).set_index(["label", "metric"])
+    by_label: dict[str, list[float]] = {}
+    for one in records:
+        for found in one.evaluations:
+            if found.checkpoint == "selected" and found.autoattack_acc is not None:
+                by_label.setdefault(one.spec.method.label, []).append(found.autoattack_acc)
+    expected = pd.Series(by_label).map(pd.Series)
+    for label, values in expected.items():
+        row = frame.loc[(label, "autoattack_acc")]
+        assert row["mean"] == pytest.approx(values.mean())
+        assert row["n"] == len(values)
+        assert row["std"] == pytest.approx(values.std(ddof=1), nan_ok=True)
+    shown = tables.comparison(only_block(save(*records))).rows
+    by_name = {row[0].text: row for row in shown}
+    assert by_name["pgd-at"][3].text == "80.5"
+    assert by_name["pgd-at"][3].spread == "± 0.6"
+    assert by_name["fgsm-pgi[lambda_=3]"][3].text == tables.MISSING
+
+
+def test_ties_share_best_and_second_follows(record, save):
+    results = save(
+        record("pgd-at", autoattack=0.60004),
+        record("trades", autoattack=0.6),
+        record("mart", autoattack=0.55),
+        record("regmix", autoattack=0.5),
+    )
+    rows = tables.comparison(only_block(results)).rows
+    marks = {row[0].text: row[3].mark for row in rows}
+    assert marks == {"pgd-at": "best", "trades": "best", "mart": "second", "regmix": ""}
+
+
+def test_a_single_row_is_not_the_best_of_anything(record, save):
+    (row,) = tables.comparison(only_block(save(record()))).rows
+    assert {cell.mark for cell in row} == {""}
+
+
+def test_alarms_checks_and_substitutions_are_footnotes(record, save):
+    alarm = Alarm(kind="catastrophic-overfitting", epoch=3, message="m")
+    swap = "apgd-t with 2 targets"
+    results = save(
+        record("pgd-at", substitutions=(swap,)),
+        record("fgsm-rs", seed=0, alarms=(alarm,), substitutions=(swap,)),
+        record("fgsm-rs", seed=1, checks=("randomised defence",), substitutions=(swap,)),
+    )
+    table = tables.comparison(only_block(results))
+    assert [row[0].signs for row in table.rows] == ["§", "†‡§"]
+    notes = "\n".join(table.notes)
+    assert "† Alarm in training: catastrophic overfitting at epoch 3 (fgsm-rs seed 0)." in notes
+    assert "‡ Raised in scoring: randomised defence (fgsm-rs seed 1)." in notes
+    assert f"§ Attacks replaced: {swap} (all runs)." in notes
+
+
+def test_failed_runs_stand_under_the_table_and_in_csv(record, save):
+    results = save(record("pgd-at"), record("mart", seed=4, error="loss is not finite\ntraceback"))
+    (cohort,) = sort_into_cohorts(load_runs(results))
+    table = tables.comparison(only_block(results))
+    assert "Failed: mart, seed 4: loss is not finite" in table.notes
+    assert "Failed: mart, seed 4" in cells.latex(table, "t")
+    assert "Failed: mart, seed 4" in cells.markdown(table)
+    assert list(tables.failed([cohort])["seed"]) == [4]
+
+
+def test_latex_escapes_what_it_would_read_as_syntax():
+    name = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m" + "\nλ\x1b"
+    text = cells.latex(Table("c", ("Method", "x"), ((Cell(name), Cell("1")),)), "t")
+    row = text.split("\\midrule\n")[1].splitlines()[0]
+    assert row == (
+        r"    a\_b\%c\&d\#e{[}f{]}\{g\}\$h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k"
+        r"\textless{}l\textgreater{}\textbar{}m ?? & 1 \\"
+    )
+
+
+def test_latex_braces_and_environments_balance(record, save):
+    text = cells.latex(tables.comparison(only_block(save(*suite(record)))), "t")
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    opened = re.findall(r"\\begin\{(\w+)\}", text)
+    assert opened == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
+    widths = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
+    assert widths == {9}
+
+
+def test_markdown_escapes_pipes_and_brackets():
+    text = cells.markdown(Table("c", ("Method",), ((Cell("a|b[c]*d_e<f>`g"),),)))
+    assert r"a\|b\[c\]\*d\_e\<f\>\`g" in text
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+x", "-x", "@x"])
+def test_csv_text_cannot_be_a_formula(label):
+    text = cells.csv(pd.DataFrame({"label": [label], "mean": [-1.0]}))
+    read = pd.read_csv(io.StringIO(text))
+    assert read["label"][0] == f"'{label}"
+    assert read["mean"][0] == -1.0
+
+
+def test_a_recipe_in_words():
+    words = tables.recipe_words(Recipe(epochs=1, nesterov=True, gradient_clip=1, ema_decay=0.999))
+    assert words == (
+        "1 epoch, batch 128, SGD with Nesterov momentum 0.9, learning rate 0.1 (×0.1 at 91 %, 95 %"
+        " of the epochs), weight decay 0.0005, random crop and flip, gradient norm clipped at 1,"
+        " weights averaged with decay 0.999, fp32"
+    )
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.01, "0.0"), (-1.26, "−1.3"), (100.0, "100.0")])
+def test_numbers_have_a_true_minus_and_no_minus_zero(value, text):
+    assert cells.fixed(value) == text
