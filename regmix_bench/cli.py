@@ -113,13 +113,13 @@ def run(
     if precision in ("fp32", "bf16"):
         recipe["precision"] = precision
     written = {
-        "methods": _split(methods),
-        "datasets": _split(datasets),
-        "archs": _split(archs),
-        "eps": _split(eps),
-        "eval_eps": _split(eval_eps),
+        "methods": _split("methods", methods),
+        "datasets": _split("datasets", datasets),
+        "archs": _split("archs", archs),
+        "eps": _split("eps", eps),
+        "eval_eps": _split("eval_eps", eval_eps),
         "norm": norm,
-        "seeds": _split(seeds),
+        "seeds": _split("seeds", seeds),
         "train_examples": train_examples,
         "eval_examples": eval_examples,
         "evaluate": evaluate,
@@ -204,7 +204,7 @@ def report(
     """Write tables and figures of everything that is recorded."""
     from regmix_bench import reporting
 
-    chosen = tuple(_split(formats) or reporting.FORMATS)
+    chosen = tuple(_split("format", formats) or reporting.FORMATS)
     if not check:
         written = reporting.write_report(results, out, chosen)
         print(f"{len(written)} files in {out}")
@@ -303,13 +303,13 @@ def show(
     print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _split(text: str | None) -> list[str] | None:
+def _split(option: str, text: str | None) -> list[str] | None:
     """At commas that stand outside brackets."""
     if text is None:
         return None
     parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]
     if not all(parts):
-        raise UserError(f"list {text!r} has an empty place: separate names by single commas")
+        raise UserError(f"{option} {text!r} has an empty place: separate names by single commas")
     return parts
 
 
