@@ -272,7 +272,7 @@ def list_(
     elif what == "archs":
         from regmix_bench.models import ARCHS
 
-        print("\n".join(ARCHS))
+        print("\n".join(ARCHS.names()))
     elif what == "suites":
         from regmix_bench.plan import packaged_suites
 

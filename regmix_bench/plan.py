@@ -147,8 +147,8 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")
         archs = grid.archs or (DATASET_ARCHS.get(dataset, DEFAULT_ARCH),)
         for arch, method, seed in itertools.product(archs, methods, grid.seeds):
-            if arch not in ARCHS:
-                raise unknown("architecture", arch, ARCHS)
+            if arch not in ARCHS.names():
+                raise unknown("architecture", arch, ARCHS.names())
             _check_fits(method, threat, recipe)
             yield RunSpec(
                 method=method,

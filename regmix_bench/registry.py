@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -18,12 +18,18 @@ class Registry(Generic[T]):
 
     A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
     package's entry point in ``group``, or from :meth:`register` in this process, which wins.
+    ``accepts`` says whether what a name led to is of the kind that the registry holds.
     """
 
     def __init__(
-        self, kind: str, group: str | None = None, builtin: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        group: str | None = None,
+        builtin: Mapping[str, str] | None = None,
+        accepts: Callable[[object], bool] = lambda item: True,
     ) -> None:
         self.kind = kind
+        self._accepts = accepts
         self.group = group
         self._builtin = dict(builtin or {})
         self._registered: dict[str, T] = {}
@@ -53,6 +59,8 @@ class Registry(Generic[T]):
             raise UserError(
                 f"{self.kind} {name!r} of {origin} cannot be loaded: {reason}"
             ) from error
+        if not self._accepts(found):
+            raise UserError(f"{self.kind} {name!r} of {origin} is no {self.kind}: {target}")
         item: T = found
         return item
 

@@ -143,6 +143,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     [
         (NOISE, "noise = no_such_module:Noise", "no_such_module"),
         (NOISE, "noise = noise_plugin:Nose", "Nose"),
+        ("Noise = print", "noise = noise_plugin:Noise", "is no method"),
         ("def broken(:\n", "noise = noise_plugin:Noise", "SyntaxError"),
         ("raise ValueError('two\\nlines')", "noise = noise_plugin:Noise", "two lines"),
     ],
@@ -208,5 +209,5 @@ def test_register_method_works_as_a_decorator(monkeypatch: pytest.MonkeyPatch) -
     class Nameless(RegMix):
         name = ""
 
-    with pytest.raises(UserError, match="Nameless has no name"):
+    with pytest.raises(UserError, match=r"Nameless.* is no method: .* give it a name"):
         register_method(Nameless)

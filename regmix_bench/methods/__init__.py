@@ -13,8 +13,17 @@ from regmix_bench.registry import Registry
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
 
+
+def _is_method(item: object) -> bool:
+    from regmix_bench.methods.protocol import Method
+
+    return isinstance(item, type) and issubclass(item, Method)
+
+
 #: Every method arrives through this entry-point group, RegMix and the baselines included.
-METHODS: Registry[type[Method]] = Registry("method", group="regmix_bench.methods")
+METHODS: Registry[type[Method]] = Registry(
+    "method", group="regmix_bench.methods", accepts=_is_method
+)
 
 
 def load_method(name: str, **params: Any) -> Method:
@@ -31,7 +40,7 @@ def register_method(method: type[Method]) -> type[Method]:
 
     A package offers its methods through the entry-point group ``regmix_bench.methods`` instead.
     """
-    if not getattr(method, "name", ""):
-        raise UserError(f"method {method.__name__} has no name")
+    if not _is_method(method) or not getattr(method, "name", ""):
+        raise UserError(f"{method!r} is no method: derive it from Method and give it a name")
     METHODS.register(method.name, method)
     return method

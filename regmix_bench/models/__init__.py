@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from regmix_bench.errors import unknown
+from regmix_bench.registry import Registry
 
 if TYPE_CHECKING:
     from regmix_bench.models.base import ImageClassifier
 
-#: Name of an architecture → ``module:factory`` that builds it.
-ARCHS: dict[str, str] = {
-    "smallcnn": "regmix_bench.models.smallcnn:smallcnn",
-    "resnet8": "regmix_bench.models.residual:resnet8",
-    "resnet18": "regmix_bench.models.residual:resnet18",
-    "preactresnet18": "regmix_bench.models.residual:preactresnet18",
-    "wrn-28-10": "regmix_bench.models.residual:wrn_28_10",
-    "wrn-34-10": "regmix_bench.models.residual:wrn_34_10",
-}
+#: Architectures: each is a factory of (image_shape, num_classes, mean, std).
+ARCHS: Registry[Callable[..., ImageClassifier]] = Registry(
+    "architecture",
+    builtin={
+        "smallcnn": "regmix_bench.models.smallcnn:smallcnn",
+        "resnet8": "regmix_bench.models.residual:resnet8",
+        "resnet18": "regmix_bench.models.residual:resnet18",
+        "preactresnet18": "regmix_bench.models.residual:preactresnet18",
+        "wrn-28-10": "regmix_bench.models.residual:wrn_28_10",
+        "wrn-34-10": "regmix_bench.models.residual:wrn_34_10",
+    },
+)
 
 
 def build_model(
@@ -36,12 +38,8 @@ def build_model(
     is 0.5 where left out, which maps [0, 1] to [-1, 1]. Raises :class:`UserError` for an unknown
     ``arch`` and ``ValueError`` where a length is not the number of channels.
     """
-    if arch not in ARCHS:
-        raise unknown("architecture", arch, ARCHS)
-    module, _, factory = ARCHS[arch].partition(":")
-    build = getattr(importlib.import_module(module), factory)
+    build = ARCHS[arch]
     channels = image_shape[0]
     mean = [0.5] * channels if mean is None else mean
     std = [0.5] * channels if std is None else std
-    model: ImageClassifier = build(image_shape, num_classes, mean, std)
-    return model
+    return build(image_shape, num_classes, mean, std)

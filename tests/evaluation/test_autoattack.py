@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from itertools import pairwise
 
@@ -22,8 +23,12 @@ LINF = ThreatModel("Linf", "24/255")
 
 def authors_run(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> tuple[Tensor, ...]:
     attack = AutoAttack(model, norm=threat.norm, eps=float(threat.epsilon), seed=3)
-    with torch.random.fork_rng([]):
-        return attack.run_standard_evaluation(x, y, batch_size=16)
+    tracer = sys.gettrace()
+    try:
+        with torch.random.fork_rng([]):
+            return attack.run_standard_evaluation(x, y, batch_size=16)
+    finally:
+        sys.settrace(tracer)  # the authors' check of dynamic models ends any tracing
 
 
 def test_equals_the_authors_loop_image_by_image(trained, quick_attacks, threat) -> None:
