@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,8 @@ def write_run(
         for threat in spec.eval_threats
     )
     return store.save_record(results, make_record(spec, evaluations=evaluations, **changes))
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage: for a process that is limited, or interrupted anywhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}

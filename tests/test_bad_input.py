@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import make_spec, write_run
+from synthetic import make_spec, unmeasured, write_run
 
 from regmix_bench import cli, regression, store
 from regmix_bench.plan import plan
@@ -250,8 +249,7 @@ def test_a_full_disk_fails_the_run_and_leaves_earlier_records_whole(tmp_path: Pa
         [sys.executable, "-c", limited, "run", "--methods", "standard", *flags],
         cwd=tmp_path,
         env={
-            # Not measured: what coverage wants to write would not fit either.
-            **{key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
+            **unmeasured(),  # what coverage wants to write would not fit either
             "REGMIX_BENCH_CACHE": str(tmp_path / "cache"),
         },
         capture_output=True,

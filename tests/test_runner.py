@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from synthetic import unmeasured
 from torch import nn
 
 from regmix_bench import runner, store
@@ -60,6 +61,8 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # An interrupt that meets coverage while it holds its lock would never end.
+            env=unmeasured(),
             # A shell's background job ignores the interrupt, and so would its children.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
@@ -119,7 +122,10 @@ def test_interrupt_ends_soon_with_one_line_and_the_run_resumes(tmp_path: Path) -
     running.wait_for(lambda: any(directory.glob("state-*.pt")))
     running.process.send_signal(signal.SIGINT)
     # A second or two on a free core; machines are noisy, so the limit only tells it from the end.
-    _, errors = running.process.communicate(timeout=60)
+    try:
+        _, errors = running.process.communicate(timeout=60)
+    finally:
+        running.process.kill()
 
     assert running.process.returncode == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
