@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from regmix_bench.errors import UserError
     from regmix_bench.methods import load_method, register_method
     from regmix_bench.methods.protocol import Method
+    from regmix_bench.records import RunRecord
     from regmix_bench.runner import load_model, run
     from regmix_bench.store import load_record, load_results
-    from regmix_bench.types import Batch, RunRecord, RunSpec, StepOutput, ThreatModel
+    from regmix_bench.types import Batch, RunSpec, StepOutput, ThreatModel
 
 _HOMES = {
     "regmix_bench.data": ("load_data",),
@@ -25,7 +26,8 @@ _HOMES = {
     "regmix_bench.methods.protocol": ("Method",),
     "regmix_bench.runner": ("load_model", "run"),
     "regmix_bench.store": ("load_record", "load_results"),
-    "regmix_bench.types": ("Batch", "RunRecord", "RunSpec", "StepOutput", "ThreatModel"),
+    "regmix_bench.records": ("RunRecord",),
+    "regmix_bench.types": ("Batch", "RunSpec", "StepOutput", "ThreatModel"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -18,10 +18,11 @@ from pydantic import Field, ValidationError
 from regmix_bench import store
 from regmix_bench.errors import UserError
 from regmix_bench.files import file_digest
-from regmix_bench.types import Checkpoint, Epsilon, Frozen, RobustEval, RunRecord, RunSpec
+from regmix_bench.records import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.types import Checkpoint, Epsilon, EvalSpec, Frozen, RunSpec
 
 #: Raise it when a field of the leaderboard changes, those of RunSpec and RobustEval included.
-LEADERBOARD_VERSION = 1
+LEADERBOARD_VERSION = 2
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
 
@@ -38,7 +39,7 @@ class Reference(Frozen):
 
     record: str
     run_id: str
-    spec: RunSpec
+    spec: RunSpec | EvalSpec
     data_digest: str | None
     evaluations: tuple[RobustEval, ...] = Field(min_length=1)
     outcomes: dict[Checkpoint, OutcomesFile] = {}
@@ -68,8 +69,9 @@ def load_leaderboard(path: Path) -> Leaderboard:
             f"{path} has schema {version}, this version reads {LEADERBOARD_VERSION}:"
             " upgrade regmix-bench"
         )
-    if version != LEADERBOARD_VERSION:
+    if version not in (1, LEADERBOARD_VERSION):
         raise UserError(f"{path} is not a leaderboard of this version: remove it and {remake}")
+    content["schema_version"] = LEADERBOARD_VERSION  # the first one only lacked fields
     try:
         board = Leaderboard.model_validate(content)
     except ValidationError as error:
@@ -95,6 +97,8 @@ def update(results: Path, reference: Path) -> Leaderboard:
     runs = []
     for path in store.record_files(results):
         record = store.load_record(path)
+        if isinstance(record, TransferRecord):
+            continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
         if record.status != "success" or not scored:
             continue
@@ -183,7 +187,7 @@ def pair_outcomes(
     return was.merge(now, left_index=True, right_index=True, suffixes=suffixes), ""
 
 
-def setting_differences(entry: Reference, record: RunRecord) -> list[str]:
+def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:
     """What made the two models and is not the same, as ``recipe.epochs 50 → 5``."""
     return _differences(
         _settings(entry.spec, entry.data_digest), _settings(record.spec, record.data_digest)
@@ -199,7 +203,7 @@ def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
     return _differences(was, now)
 
 
-def _settings(spec: RunSpec, data_digest: str | None) -> dict[str, object]:
+def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, object]:
     # Threats stay objects: equal by value, and shown as typed.
     content = spec.identity() | {"eval_threats": spec.eval_threats, "data_digest": data_digest}
     return _flat(content)

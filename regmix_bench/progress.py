@@ -10,7 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from regmix_bench.types import EpochLog, RunSpec
+from regmix_bench.records import EpochLog
+from regmix_bench.types import EvalSpec, RunSpec
 
 #: Seconds between two plain lines of one training.
 QUIET_SECONDS = 5.0
@@ -74,7 +75,9 @@ class Display:
             self._said = now
             self.say(f"{self._name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
 
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
         """Show what accuracy one attack has left."""
         numbers = f"AutoAttack at {threat}: {accuracy:.1%} after {attack}"
         self._bars.update(self._epochs, numbers=numbers)
@@ -89,10 +92,13 @@ class Display:
             print(line, flush=True, file=sys.stdout)
 
 
-def describe(spec: RunSpec) -> str:
-    """A run in a few words, as a person would name it."""
-    cell = (spec.method.label, spec.dataset, spec.arch, str(spec.train_threat))
-    return " · ".join((*cell, f"seed {spec.seed}"))
+def describe(spec: RunSpec | EvalSpec) -> str:
+    """A run or an evaluation in a few words, as a person would name it."""
+    if isinstance(spec, RunSpec):
+        last = (str(spec.train_threat), f"seed {spec.seed}")
+    else:
+        last = (", ".join(map(str, spec.eval_threats)), "evaluated")
+    return " · ".join((spec.label, spec.dataset, spec.arch, *last))
 
 
 def _duration(seconds: float) -> str:

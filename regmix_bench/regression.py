@@ -38,8 +38,9 @@ from regmix_bench.leaderboard import (
     setting_differences,
     update,
 )
+from regmix_bench.records import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.statistics import mcnemar, smallest_resolvable_drop, two_proportions
-from regmix_bench.types import Checkpoint, RobustEval, RunRecord, RunSpec, ThreatModel
+from regmix_bench.types import Checkpoint, EvalSpec, RunSpec, ThreatModel
 
 __all__ = ["ALPHA", "Verdict", "check", "failed", "update", "write_junit"]
 
@@ -48,7 +49,7 @@ ALPHA = 0.01
 
 Judgement = Literal["ok", "regressed", "improved", "missing", "not comparable"]
 #: A record and its file.
-Found = tuple[Path, RunRecord]
+Found = tuple[Path, RunRecord | EvalRecord]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def check(results: Path, reference: Path, only: str | None = None) -> list[Verdi
         entries = tuple(entry for entry in entries if fnmatchcase(entry.record, only))
         if not entries:
             raise unknown("reference", only, names)
-    found = [(path, store.load_record(path)) for path in store.record_files(results)]
+    records = [(path, store.load_record(path)) for path in store.record_files(results)]
+    found = [(path, r) for path, r in records if not isinstance(r, TransferRecord)]
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:
         for verdict, counts in _compare(entry, _match(entry, found), reference.parent):
@@ -143,8 +145,9 @@ def _xml_text(text: str) -> str:
 def _match(entry: Reference, found: Iterable[Found]) -> Found | None:
     """The reference's own run, else the most similar one of its cell, finished before failed."""
 
-    def cell(spec: RunSpec) -> tuple[object, ...]:
-        return spec.dataset, spec.arch, spec.method.label, spec.train_threat, spec.seed
+    def cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
+        trained = (spec.train_threat,) if isinstance(spec, RunSpec) else ()
+        return spec.dataset, spec.arch, spec.label, spec.seed, *trained
 
     def distance(candidate: Found) -> tuple[bool, bool, int]:
         record = candidate[1]
@@ -160,12 +163,12 @@ def _match(entry: Reference, found: Iterable[Found]) -> Found | None:
 
 
 def _obstacle(
-    entry: Reference, old: RobustEval, record: RunRecord | None, new: RobustEval | None
+    entry: Reference, old: RobustEval, record: RunRecord | EvalRecord | None, new: RobustEval | None
 ) -> tuple[Judgement, str] | None:
     """Why the two cannot be compared, if they cannot."""
     if record is None:
         return "missing", "no record of this run"
-    if record.status == "error":
+    if isinstance(record, RunRecord) and record.status == "error":
         lines = (record.error or "").strip().splitlines() or ["no message"]
         return "missing", f"the run failed: {lines[-1]}"
     differing = setting_differences(entry, record)
@@ -236,7 +239,7 @@ def _verdict(
     spec = entry.spec
     return Verdict(
         record=entry.record,
-        label=spec.method.label,
+        label=spec.label,
         dataset=spec.dataset,
         arch=spec.arch,
         seed=spec.seed,

@@ -27,10 +27,11 @@ from regmix_bench.methods import METHODS, load_method
 from regmix_bench.models import build_model
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.models.checkpoint import load_checkpoint
+from regmix_bench.records import Cost, EpochLog, RobustEval, RunRecord
 from regmix_bench.store import (
     artifacts_dir,
     find_record,
-    load_record,
+    load_run,
     outcomes_path,
     outputs_path,
     record_path,
@@ -38,7 +39,7 @@ from regmix_bench.store import (
     write_parquet,
 )
 from regmix_bench.training import Progress, Trainer
-from regmix_bench.types import Checkpoint, Cost, EpochLog, RobustEval, RunRecord, RunSpec
+from regmix_bench.types import Checkpoint, RunSpec
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -85,7 +86,7 @@ def state_of(spec: RunSpec, results: Path) -> State:
     """What a run of ``spec`` would find below ``results``."""
     path = find_record(results, spec)
     if path is not None:
-        return "done" if load_record(path).status == "success" else "failed"
+        return "done" if load_run(path).status == "success" else "failed"
     resumable = any(artifacts_dir(results, spec.run_id).glob("state-*.pt"))
     return "to resume" if resumable else "to run"
 
@@ -111,7 +112,7 @@ def run(
     target = choose_device(device)
     existing = find_record(results, spec)
     if existing is not None and not force:
-        record = load_record(existing)
+        record = load_run(existing)
         if record.status == "success":
             return record
     data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
@@ -299,7 +300,7 @@ def load_model(
     """
     if not isinstance(record, RunRecord):
         path = Path(record)
-        record = load_record(path)
+        record = load_run(path)
         results = path.absolute().parents[2] if results is None else results
     if "selected" not in record.checkpoints:
         raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")

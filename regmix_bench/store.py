@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from regmix_bench.errors import UserError
 from regmix_bench.files import atomic_write, file_digest
-from regmix_bench.types import SCHEMA_VERSION, Checkpoint, RunRecord, RunSpec
+from regmix_bench.records import SCHEMA_VERSION, AnyRecord, EvalRecord, RunRecord, TransferRecord
+from regmix_bench.types import Checkpoint, EvalSpec, RunSpec
 
 LEADERBOARD = "leaderboard.json"
 ARTIFACTS = "artifacts"
+EVALUATED = "evaluated"
+TRANSFER = "transfer"
 
 #: ``MIGRATIONS[n]`` turns the JSON of a record of schema n into that of schema n + 1.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda content: {**content, "kind": "run"},
+}
 
 
 def write_json(path: Path, content: object) -> None:
@@ -54,9 +59,17 @@ def check_writable(results: Path) -> None:
         raise UserError(f"results folder {results} cannot be written: {error.strerror}") from error
 
 
-def record_path(results: Path, spec: RunSpec) -> Path:
-    """``<results>/<dataset>/<arch>/<stem>.json``."""
-    return results / spec.dataset / spec.arch / f"{spec.stem}.json"
+def record_path(results: Path, spec: RunSpec | EvalSpec) -> Path:
+    """``<results>/<dataset>/<arch>/<stem>.json``; scores of a given model in ``evaluated``."""
+    folder = EVALUATED if isinstance(spec, EvalSpec) else spec.arch
+    return results / spec.dataset / folder / f"{spec.stem}.json"
+
+
+def transfer_path(results: Path, record: TransferRecord) -> Path:
+    """``<results>/<dataset>/transfer/<norm>-<epsilon>-<run_id>.json``."""
+    threat = record.threat
+    name = f"{threat.norm}-{threat.epsilon.slug}-{record.run_id}.json"
+    return results / record.dataset / TRANSFER / name
 
 
 def outcomes_path(record: Path, checkpoint: Checkpoint) -> Path:
@@ -74,15 +87,23 @@ def artifacts_dir(results: Path, run_id: str) -> Path:
     return results / ARTIFACTS / run_id
 
 
-def save_record(results: Path, record: RunRecord) -> Path:
+def adversarial_path(results: Path, run_id: str, checkpoint: Checkpoint) -> Path:
+    """The saved adversarial images of one checkpoint, among the run's artifacts."""
+    return artifacts_dir(results, run_id) / f"adversarial-{checkpoint}.parquet"
+
+
+def save_record(results: Path, record: AnyRecord) -> Path:
     """Write a record in its place, atomically; returns the path."""
-    path = record_path(results, record.spec)
+    if isinstance(record, TransferRecord):
+        path = transfer_path(results, record)
+    else:
+        path = record_path(results, record.spec)
     write_json(path, record.model_dump(mode="json"))
     return path
 
 
-def load_record(path: str | Path) -> RunRecord:
-    """Read one record, migrating an older schema.
+def load_record(path: str | Path) -> AnyRecord:
+    """Read one record of any kind, migrating an older schema.
 
     Raises :class:`UserError` for a file that is missing, not a record, or of a newer schema.
     """
@@ -107,16 +128,28 @@ def load_record(path: str | Path) -> RunRecord:
         content = MIGRATIONS[version](content)
         version += 1
     try:
-        record = RunRecord.model_validate(content)
+        record = _RECORD.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"][1:])  # the kind comes first
         raise UserError(f"{path} is not a record: {where}: {first['msg']}") from error
     except UserError as error:
         raise UserError(f"{path} is not a record: {error}") from error
-    if record.run_id != record.spec.run_id:
+    if not isinstance(record, TransferRecord) and record.run_id != record.spec.run_id:
         raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
     return record
+
+
+def load_run(path: str | Path) -> RunRecord:
+    """Read the record of a training; raises :class:`UserError` for a record of another kind."""
+    record = load_record(path)
+    if not isinstance(record, RunRecord):
+        raise UserError(f"{path} is the record of {_KINDS[record.kind]}, not of a training")
+    return record
+
+
+_KINDS = {"evaluation": "an evaluation", "transfer": "a transfer"}
+_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
 def record_files(results: Path) -> list[Path]:
@@ -132,7 +165,7 @@ def record_files(results: Path) -> list[Path]:
     )
 
 
-def find_record(results: Path, spec: RunSpec) -> Path | None:
+def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
     """The record of this specification, also where ε was typed in another way."""
     expected = record_path(results, spec)
     if expected.exists():
@@ -158,54 +191,61 @@ def resolve_run(run: str, results: Path) -> Path:
     )
 
 
-#: Columns of :func:`load_results`; a folder without a scored run has them too.
+#: Columns of :func:`load_results`; a folder without a scored model has them too.
 COLUMNS = (
     *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
     *("train_epsilon", "epochs", "selected_epoch", "alarms"),
     *("training_seconds", "scoring_seconds", "record"),
     *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
-    *("clean_acc", "pgd_acc", "autoattack_acc", "checks"),
+    *("clean_acc", "pgd_acc", "autoattack_acc", "autoattack_version", "checks"),
 )
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
-    """All records below ``results`` as a table, one row per run and evaluation.
+    """All scored models below ``results`` as a table, one row per record and evaluation.
 
-    Failed runs have one row with ``status`` "error" and no accuracies. Accuracies are 0 to 1,
-    ``epsilon`` is text as typed and ``epsilon_value`` its float. ``record`` is the file's path,
-    relative to ``results``. Raises :class:`UserError` at the first unreadable record.
+    Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
+    here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as
+    typed and ``epsilon_value`` its float. ``record`` is the file's path, relative to ``results``.
+    Raises :class:`UserError` at the first unreadable record.
     """
     results = Path(results)
-    rows = [
-        row for path in record_files(results) for row in _rows(load_record(path), path, results)
-    ]
+    rows: list[dict[str, Any]] = []
+    for path in record_files(results):
+        record = load_record(path)
+        if not isinstance(record, TransferRecord):
+            rows += _rows(record, path.relative_to(results).as_posix())
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(record: RunRecord, path: Path, results: Path) -> Iterator[dict[str, Any]]:
+def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]:
     spec = record.spec
-    run = {
+    model = {
         "run_id": record.run_id,
         "group_id": spec.group_id,
         "status": record.status,
         "dataset": spec.dataset,
         "arch": spec.arch,
-        "method": spec.method.name,
-        "label": spec.method.label,
+        "label": spec.label,
         "seed": spec.seed,
-        "norm": spec.train_threat.norm,
-        "train_epsilon": str(spec.train_threat.epsilon),
-        "epochs": spec.recipe.epochs,
-        "selected_epoch": record.selected_epoch,
-        "alarms": ", ".join(alarm.kind for alarm in record.alarms),
-        "training_seconds": record.training_cost.seconds,
         "scoring_seconds": record.scoring_cost.seconds,
-        "record": path.relative_to(results).as_posix(),
+        "record": path,
     }
+    if isinstance(record, RunRecord):
+        model |= {
+            "method": record.spec.method.name,
+            "norm": record.spec.train_threat.norm,
+            "train_epsilon": str(record.spec.train_threat.epsilon),
+            "epochs": record.spec.recipe.epochs,
+            "selected_epoch": record.selected_epoch,
+            "alarms": ", ".join(alarm.kind for alarm in record.alarms),
+            "training_seconds": record.training_cost.seconds,
+        }
     if not record.evaluations:
-        yield run
+        yield model
     for evaluation in record.evaluations:
-        yield run | {
+        yield model | {
+            "norm": evaluation.threat.norm,
             "checkpoint": evaluation.checkpoint,
             "epsilon": str(evaluation.threat.epsilon),
             "epsilon_value": float(evaluation.threat.epsilon),
@@ -213,5 +253,6 @@ def _rows(record: RunRecord, path: Path, results: Path) -> Iterator[dict[str, An
             "clean_acc": evaluation.clean_acc,
             "pgd_acc": evaluation.pgd_acc,
             "autoattack_acc": evaluation.autoattack_acc,
+            "autoattack_version": evaluation.autoattack_version,
             "checks": ", ".join(evaluation.checks),
         }

@@ -34,7 +34,8 @@ from regmix_bench.files import atomic_write
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.checkpoint import save_checkpoint
-from regmix_bench.types import Alarm, Checkpoint, CheckpointFile, Cost, EpochLog, Recipe, RunSpec
+from regmix_bench.records import Alarm, CheckpointFile, Cost, EpochLog
+from regmix_bench.types import Checkpoint, Recipe, RunSpec
 
 #: State above this size is written every ``SPARSE_INTERVAL`` epochs instead of every epoch.
 LARGE_STATE_BYTES = 2**28

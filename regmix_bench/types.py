@@ -1,4 +1,4 @@
-"""The types that every part speaks: threat model, batch, specification and record of a run.
+"""The types that every part speaks: threat model, batch, and what specifies a run.
 
 Nothing here imports torch at run time, so that planning, listing and reporting start at once.
 """
@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 from pydantic import dataclasses as pydantic_dataclasses
 
 from regmix_bench.errors import UserError, unknown
@@ -22,15 +29,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Norm = Literal["Linf", "L2"]
-Checkpoint = Literal["selected", "last"]
+#: Of a training its best epoch on the validation part and its last one; else the model given.
+Checkpoint = Literal["selected", "last", "given"]
+AttackName = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
 
 # What may stand as one component of a path.
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 #: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
 IDENTITY_VERSION = 1
-#: Raise it when a field of the record changes, and give ``store.MIGRATIONS`` the step.
-SCHEMA_VERSION = 1
 
 
 # Bounded, because Fraction would spend hours on "1e-999999999".
@@ -184,29 +191,46 @@ class MethodSpec(Frozen):
 
 
 class Scoring(Frozen):
-    """How robustness is measured. Only what changes a score stands here."""
+    """How robustness is measured. Only what changes a score stands here.
 
-    autoattack_version: Literal["standard"] = "standard"
+    ``attacks`` are those of version ``custom``, in the order they run, and empty for the others.
+    """
+
+    autoattack_version: Literal["standard", "plus", "rand", "custom"] = "standard"
+    attacks: tuple[AttackName, ...] = ()
     autoattack_seed: int = 0
     autoattack_batch_size: int = Field(500, ge=1)
     pgd_steps: Literal[20] = 20
 
+    @model_validator(mode="after")
+    def _only_custom_names_attacks(self) -> Self:
+        if len(set(self.attacks)) < len(self.attacks):
+            raise ValueError("an attack is named twice")
+        if bool(self.attacks) != (self.autoattack_version == "custom"):
+            raise ValueError("version custom, and no other, names its attacks")
+        return self
 
-class RunSpec(Frozen):
-    """Everything that decides a run's numbers, and nothing that does not."""
 
-    method: MethodSpec
+class ModelSource(Frozen):
+    """Where a model that was not trained by the run at hand comes from, free of paths.
+
+    ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable`` or a
+    file's name; ``sha256`` is that of its weights.
+    """
+
+    kind: Literal["run", "robustbench", "callable", "weights", "program"]
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _Spec(Frozen):
+    """What the specification of every scored model holds."""
+
     dataset: str = Field(pattern=_FILE_NAME)
-    train_examples: int | None = Field(None, ge=1)
     eval_examples: int | None = Field(None, ge=1)
     arch: str = Field(pattern=_FILE_NAME)
-    train_threat: ThreatModel
     eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
-    evaluate: Literal["selected", "last", "both"] = "selected"
-    recipe: Recipe = Recipe()
-    selection: Literal["val-pgd10"] = "val-pgd10"
     scoring: Scoring = Scoring()
-    seed: int = Field(0, ge=0)
 
     @property
     def run_id(self) -> str:
@@ -219,124 +243,77 @@ class RunSpec(Frozen):
         return _digest({**self.identity(), "seed": None})
 
     def identity(self) -> dict[str, Any]:
-        """What the run_id hashes: ε in lowest terms, the derived label left out."""
+        """What the run_id hashes: ε in lowest terms, and no label, which follows from the rest."""
         content = self.model_dump(mode="json")
-        del content["method"]["label"]
-        for threat in (content["train_threat"], *content["eval_threats"]):
-            threat["epsilon"] = "{}/{}".format(*Epsilon(threat["epsilon"]).as_integer_ratio())
+        for threat in content["eval_threats"]:
+            threat["epsilon"] = _lowest_terms(threat["epsilon"])
+        # Records are older than this field: where it says nothing, their run_ids stay.
+        if not content["scoring"]["attacks"]:
+            del content["scoring"]["attacks"]
         return {"identity": IDENTITY_VERSION, **content}
+
+
+class RunSpec(_Spec):
+    """Everything that decides a training's numbers, and nothing that does not."""
+
+    method: MethodSpec
+    train_examples: int | None = Field(None, ge=1)
+    train_threat: ThreatModel
+    evaluate: Literal["selected", "last", "both"] = "selected"
+    recipe: Recipe = Recipe()
+    selection: Literal["val-pgd10"] = "val-pgd10"
+    seed: int = Field(0, ge=0)
+
+    @property
+    def label(self) -> str:
+        """The name of the run's row."""
+        return self.method.label
+
+    def identity(self) -> dict[str, Any]:
+        content = super().identity()
+        del content["method"]["label"]
+        content["train_threat"]["epsilon"] = _lowest_terms(content["train_threat"]["epsilon"])
+        return content
 
     @property
     def stem(self) -> str:
         """File name of the record without its ending, free of anything a path could mean."""
-        label = re.sub(r"[^A-Za-z0-9._-]+", "-", self.method.label.replace("=", ""))
-        label = label.strip("-.")[:80] or "method"
         threat = self.train_threat
-        return f"{label}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
+        slug = _slug(self.label)
+        return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
+
+
+class EvalSpec(_Spec):
+    """Everything that decides the numbers of a model that is scored without training it."""
+
+    model: ModelSource
+    label: str = Field(min_length=1)
+
+    @property
+    def seed(self) -> int:
+        """That of the attacks, the only one there is."""
+        return self.scoring.autoattack_seed
+
+    def identity(self) -> dict[str, Any]:
+        content = super().identity()
+        del content["label"]
+        return content
+
+    @property
+    def stem(self) -> str:
+        """File name of the record without its ending, free of anything a path could mean."""
+        return f"{_slug(self.label)}-{self.run_id}"
+
+
+def _lowest_terms(epsilon: str) -> str:
+    return "{}/{}".format(*Epsilon(epsilon).as_integer_ratio())
+
+
+def _slug(label: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", label.replace("=", ""))
+    return slug.strip("-.")[:80] or "model"
 
 
 def _digest(content: Mapping[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-class EpochLog(Frozen):
-    """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
-
-    epoch: int = Field(ge=1)
-    lr: float
-    loss: float
-    metrics: dict[str, float] = {}
-    val_clean_acc: float
-    val_fgsm_acc: float
-    val_pgd_acc: float
-    seconds: float
-
-
-class Alarm(Frozen):
-    """Something a reader of the number should know about the training."""
-
-    kind: Literal["catastrophic-overfitting", "non-finite-loss"]
-    epoch: int
-    message: str
-
-
-class RobustEval(Frozen):
-    """Accuracies (0 to 1) of one checkpoint under one threat; robust means clean-correct too.
-
-    ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
-    it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
-    ``substitutions`` says which attacks were changed because there are too few classes.
-    """
-
-    threat: ThreatModel
-    checkpoint: Checkpoint
-    n_examples: int = Field(ge=1)
-    clean_acc: float = Field(ge=0, le=1)
-    pgd_acc: float = Field(ge=0, le=1)
-    autoattack_acc: float | None = Field(None, ge=0, le=1)
-    after_attack: dict[str, float] = {}
-    autoattack_version: str | None = None
-    autoattack_seed: int | None = None
-    autoattack_batch_size: int | None = None
-    substitutions: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-    outcomes_digest: str | None = None
-
-
-class Cost(Frozen):
-    """What one stage took: seconds, and images passed through the network each way."""
-
-    seconds: float = 0.0
-    forward_images: int = 0
-    backward_images: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            seconds=self.seconds + other.seconds,
-            forward_images=self.forward_images + other.forward_images,
-            backward_images=self.backward_images + other.backward_images,
-        )
-
-
-class CheckpointFile(Frozen):
-    """A weights file under the run's artifacts: its epoch, name and SHA-256."""
-
-    epoch: int
-    file: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    sha256: str
-
-
-class RunRecord(Frozen):
-    """One run, finished or failed, described so that nothing else is needed to read it.
-
-    ``environment`` holds device, thread count, library versions and the source revision; it is
-    recorded and never part of the run's identity.
-    """
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    status: Literal["success", "error"]
-    spec: RunSpec
-    data_digest: str | None = None
-    n_train: int | None = None
-    n_validation: int | None = None
-    n_test: int | None = None
-    num_classes: int | None = None
-    n_parameters: int | None = None
-    selected_epoch: int | None = None
-    history: tuple[EpochLog, ...] = ()
-    alarms: tuple[Alarm, ...] = ()
-    evaluations: tuple[RobustEval, ...] = ()
-    training_cost: Cost = Cost()
-    scoring_cost: Cost = Cost()
-    checkpoints: dict[Checkpoint, CheckpointFile] = {}
-    environment: dict[str, Any] = {}
-    error: str | None = None
-
-    def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
-        """The evaluation of ``checkpoint`` under ``threat``, if the run has it."""
-        for found in self.evaluations:
-            if found.checkpoint == checkpoint and found.threat == threat:
-                return found
-        return None

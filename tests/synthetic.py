@@ -10,15 +10,8 @@ import numpy as np
 import pandas as pd
 
 from regmix_bench import store
-from regmix_bench.types import (
-    Checkpoint,
-    MethodSpec,
-    Recipe,
-    RobustEval,
-    RunRecord,
-    RunSpec,
-    ThreatModel,
-)
+from regmix_bench.records import RobustEval, RunRecord
+from regmix_bench.types import Checkpoint, MethodSpec, Recipe, RunSpec, ThreatModel
 
 
 def make_spec(label: str = "trades", epsilon: str = "32/255", **changes: Any) -> RunSpec:

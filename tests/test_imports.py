@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "files", "types", "registry", "perturb", "statistics"},
+    {"errors", "files", "types", "records", "registry", "perturb", "statistics"},
     {"methods", "data", "models"},
     {"training", "evaluation", "plan", "store"},
     {"runner", "reporting", "regression", "leaderboard", "progress"},

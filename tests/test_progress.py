@@ -8,7 +8,7 @@ from synthetic import make_spec
 
 from regmix_bench import progress
 from regmix_bench.progress import Display, describe
-from regmix_bench.types import EpochLog
+from regmix_bench.records import EpochLog
 
 
 def make_log(epoch: int) -> EpochLog:

@@ -25,7 +25,8 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
 from regmix_bench.plan import load_suite, plan
-from regmix_bench.types import Frozen, RunRecord, RunSpec, StepOutput
+from regmix_bench.records import RunRecord
+from regmix_bench.types import Frozen, RunSpec, StepOutput
 
 #: AutoAttack is over at once where nothing holds: at half the range of a pixel.
 QUICK: dict[str, Any] = {

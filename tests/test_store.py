@@ -18,7 +18,8 @@ from synthetic import make_record, make_spec, write_run
 from regmix_bench import store
 from regmix_bench.errors import UserError
 from regmix_bench.files import atomic_write, file_digest
-from regmix_bench.types import SCHEMA_VERSION, Alarm, ThreatModel
+from regmix_bench.records import SCHEMA_VERSION, Alarm
+from regmix_bench.types import ThreatModel
 
 
 def files(folder: Path) -> list[str]:
@@ -179,7 +180,7 @@ def edited(path: Path, **changes: Any) -> str:
         ("[]", "it has no schema_version"),
         ('{"schema_version": true}', "it has no schema_version"),
         ('{"schema_version": "1"}', "it has no schema_version"),
-        ('{"schema_version": 99}', "has schema 99, this version reads up to 1: upgrade"),
+        ('{"schema_version": 99}', "has schema 99, this version reads up to 2: upgrade"),
         ('{"schema_version": 0}', "has schema 0, which no migration reads"),
         ('{"schema_version": 1}', "is not a record: run_id"),
     ],

@@ -24,8 +24,9 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.plan import plan
+from regmix_bench.records import EpochLog
 from regmix_bench.training import Trainer, load_state, overfitting_alarm, selected_epoch
-from regmix_bench.types import EpochLog, Frozen, Recipe, RunSpec, StepOutput
+from regmix_bench.types import Frozen, Recipe, RunSpec, StepOutput
 
 CPU = torch.device("cpu")
 

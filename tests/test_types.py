@@ -14,16 +14,9 @@ from pydantic import ValidationError
 from synthetic import make_record, make_spec, write_run
 
 from regmix_bench.errors import UserError
+from regmix_bench.records import RunRecord
 from regmix_bench.store import load_record, record_path
-from regmix_bench.types import (
-    Epsilon,
-    MethodSpec,
-    Recipe,
-    RunRecord,
-    RunSpec,
-    Scoring,
-    ThreatModel,
-)
+from regmix_bench.types import Epsilon, MethodSpec, Recipe, RunSpec, Scoring, ThreatModel
 
 fractions = st.builds(Fraction, st.integers(1, 10**9 - 1), st.integers(1, 10**9 - 1))
 
@@ -178,14 +171,16 @@ def test_every_field_has_another_value_below() -> None:
         RunSpec.model_fields
     )
     assert set(OTHER_RECIPE) == set(Recipe.model_fields)
-    assert set(OTHER_SCORING) | {"autoattack_version", "pgd_steps"} == set(Scoring.model_fields)
+    assert set(OTHER_SCORING) | {"autoattack_version", "attacks", "pgd_steps"} == set(Scoring.model_fields)
 
 
 @pytest.mark.parametrize(
     "change",
     [{name.partition(".")[0]: value} for name, value in OTHER.items()]
     + [{"recipe": {"epochs": 50} | {name: value}} for name, value in OTHER_RECIPE.items()]
-    + [{"scoring": {name: value}} for name, value in OTHER_SCORING.items()],
+    + [{"scoring": {name: value}} for name, value in OTHER_SCORING.items()]
+    + [{"scoring": {"autoattack_version": "plus"}}]
+    + [{"scoring": {"autoattack_version": "custom", "attacks": ["square"]}}],
     ids=str,
 )
 def test_the_run_id_sees_every_field(change: dict[str, Any]) -> None:

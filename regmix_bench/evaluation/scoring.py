@@ -14,7 +14,8 @@ from regmix_bench.data.splits import balanced_sample
 from regmix_bench.evaluation.accuracy import accuracy, correct, pgd_images, predict_logits
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.models.base import ImageClassifier
-from regmix_bench.types import Checkpoint, RobustEval, Scoring, ThreatModel
+from regmix_bench.records import RobustEval
+from regmix_bench.types import Checkpoint, Scoring, ThreatModel
 
 #: Images whose outputs are kept for plots.
 OUTPUT_EXAMPLES = 500

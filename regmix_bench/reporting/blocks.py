@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cohorts import Cohort, Group, Run, threat_slug
-from regmix_bench.types import Checkpoint, RobustEval, RunRecord, ThreatModel
+from regmix_bench.types import Checkpoint, ThreatModel
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
-from regmix_bench.types import Recipe, RunRecord, RunSpec, Scoring, ThreatModel
+from regmix_bench.records import RunRecord
+from regmix_bench.types import Recipe, RunSpec, Scoring, ThreatModel
 
 #: The order of rows and panels; other methods follow by name.
 METHOD_ORDER = (
@@ -111,7 +112,8 @@ def load_runs(results: Path) -> tuple[Run, ...]:
     Raises :class:`UserError` where there is none, one is unreadable, or two record the same run,
     which would count a seed twice.
     """
-    runs = tuple(Run(path, store.load_record(path)) for path in store.record_files(results))
+    records = [(path, store.load_record(path)) for path in store.record_files(results)]
+    runs = tuple(Run(path, record) for path, record in records if isinstance(record, RunRecord))
     if not runs:
         raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
     seen: dict[str, Path] = {}

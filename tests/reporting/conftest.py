@@ -10,17 +10,8 @@ import pandas as pd
 import pytest
 
 from regmix_bench import store
-from regmix_bench.types import (
-    Alarm,
-    Cost,
-    EpochLog,
-    MethodSpec,
-    Recipe,
-    RobustEval,
-    RunRecord,
-    RunSpec,
-    ThreatModel,
-)
+from regmix_bench.records import Alarm, Cost, EpochLog, RobustEval, RunRecord
+from regmix_bench.types import MethodSpec, Recipe, RunSpec, ThreatModel
 
 SMOOTHED = ("fgsm-pgi", "fgsm-pgk", "regmix", "regmix-amr", "regmix-agr")
 

@@ -10,11 +10,11 @@ import pytest
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
+from regmix_bench.records import Alarm
 from regmix_bench.reporting import FORMATS, stale, write_report
 from regmix_bench.reporting.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
 from regmix_bench.reporting.figures import curves_frame, robustness_frame
 from regmix_bench.reporting.style import looks
-from regmix_bench.types import Alarm
 
 TEXT = ("latex", "markdown", "csv")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from regmix_bench.records import Alarm
 from regmix_bench.reporting import cells, tables
 from regmix_bench.reporting.blocks import blocks_of
 from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.types import Alarm, Recipe
+from regmix_bench.types import Recipe
 
 GOLDEN = Path(__file__).parent / "golden"
 

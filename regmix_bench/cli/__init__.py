@@ -1,0 +1,35 @@
+"""The command line: parses, calls one function, prints. Heavy imports stand inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+# Imported for the commands they add, in the order in which the help shows them.
+from regmix_bench.cli import check, listing, report, run  # noqa: F401
+from regmix_bench.cli.common import app
+from regmix_bench.errors import UserError
+
+
+def main() -> None:
+    """Entry point: bad input is one line on standard error and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        # A path or a value may hold a line break.
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Train, attack and compare adversarial training methods."""
+    if show:
+        from importlib.metadata import version as installed
+
+        print(f"regmix-bench {installed('regmix-bench')}")
+        raise typer.Exit

@@ -1,0 +1,5 @@
+"""``python -m regmix_bench.cli``."""
+
+from regmix_bench.cli import main
+
+main()

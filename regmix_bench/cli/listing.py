@@ -1,0 +1,86 @@
+"""``list`` and ``show``: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regmix_bench.cli.common import Results, Run, app, choice, print_table
+
+if TYPE_CHECKING:
+    from regmix_bench.records import AnyRecord
+
+
+@app.command("list", epilog="Example: regmix-bench list methods")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets, archs, suites or runs.")],
+    results: Results = Path("results"),
+) -> None:
+    """List what there is to run, and what has been run."""
+    choice("thing to list", what, ("methods", "datasets", "archs", "suites", "runs"))
+    if what == "methods":
+        from regmix_bench.methods import METHODS
+
+        rows = [
+            (name, ", ".join(METHODS[name].norms), METHODS.origin(name), _first_line(METHODS[name]))
+            for name in METHODS.names()
+        ]
+        print_table(("method", "norms", "from", "what it is"), rows)
+    elif what == "datasets":
+        from regmix_bench.data import DATASETS
+
+        print_table(("dataset", "what it is"), list(DATASETS.items()))
+    elif what == "archs":
+        from regmix_bench.models import ARCHS
+
+        print("\n".join(ARCHS.names()))
+    elif what == "suites":
+        from regmix_bench.plan import packaged_suites
+
+        print("\n".join(packaged_suites()))
+    else:
+        from regmix_bench.store import load_record, record_files
+
+        print_table(
+            ("run", "run_id", "status", "clean", "PGD-20", "AutoAttack"),
+            [_run_row(load_record(path)) for path in record_files(results)],
+        )
+
+
+@app.command(epilog="Example: regmix-bench show 3f2a")
+def show(
+    run: Run,
+    results: Results = Path("results"),
+) -> None:
+    """Show one record: specification, numbers, cost and environment."""
+    import yaml
+
+    from regmix_bench.store import load_record, resolve_run
+
+    record = load_record(resolve_run(run, results))
+    content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
+    print(f"# {_title(record)}: {record.status}")
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _first_line(item: type) -> str:
+    return (item.__doc__ or "").strip().split("\n")[0]
+
+
+def _title(record: AnyRecord) -> str:
+    from regmix_bench.progress import describe
+
+    if record.kind == "transfer":
+        return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
+    return describe(record.spec)
+
+
+def _run_row(record: AnyRecord) -> tuple[str, ...]:
+    numbers = ("", "", "")
+    for e in record.evaluations if record.kind != "transfer" else ():
+        if e.autoattack_acc is not None:
+            numbers = (f"{e.clean_acc:.1%}", f"{e.pgd_acc:.1%}", f"{e.autoattack_acc:.1%}")
+            break
+    return (_title(record), record.run_id, record.status, *numbers)
