@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regmix_bench.types import Batch, ThreatModel
+from regmix_bench.types import Batch, Norm, ThreatModel
 
 #: A loss to increase: images (B, C, H, W) → scalar, summed over the batch.
 Objective = Callable[[Tensor], Tensor]
@@ -156,6 +156,13 @@ class Prior:
         """Take over a saved state of the same shape."""
         self.delta.copy_(state["delta"])
         self.momentum.copy_(state["momentum"])
+
+
+def perturbation_norm(delta: Tensor, norm: Norm) -> Tensor:
+    """L∞ or L2 norm (B,) of perturbations (B, C, H, W), in pixel units."""
+    order = torch.inf if norm == "Linf" else 2
+    found: Tensor = torch.linalg.vector_norm(delta.flatten(1), order, dim=1)
+    return found
 
 
 def _l2_norm(delta: Tensor) -> Tensor:

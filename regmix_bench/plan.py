@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -44,7 +45,10 @@ _EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class Grid(Frozen):
-    """What a suite file holds: the axes of a grid and what its runs share."""
+    """What a suite file holds: the axes of a grid and what its runs share.
+
+    ``reference`` is the method that the others are compared with, the first one if left out.
+    """
 
     methods: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[str, ...] = Field(("digits",), min_length=1)
@@ -56,6 +60,7 @@ class Grid(Frozen):
     recipe: dict[str, Any] = {}
     scoring: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
+    reference: str | None = None
     train_examples: int | None = Field(None, ge=1)
     eval_examples: int | None = Field(None, ge=1)
     evaluate: Literal["selected", "last", "both"] = "selected"
@@ -99,6 +104,14 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     return [{**content, **grid, "recipe": {**recipe, **_mapping(grid, "recipe")}} for grid in grids]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A run, and the label of the method that its suite compares the others with."""
+
+    spec: RunSpec
+    reference: str
+
+
 def plan(
     grids: Sequence[Mapping[str, Any]],
     flags: Mapping[str, Any] = MappingProxyType({}),
@@ -106,14 +119,26 @@ def plan(
     canonical_name: Callable[[str], str] = lambda name: name,
     precision: str = "fp32",
 ) -> tuple[RunSpec, ...]:
+    """The specifications of :func:`plan_runs`."""
+    planned = plan_runs(grids, flags, settings, canonical_name, precision)
+    return tuple(run.spec for run in planned)
+
+
+def plan_runs(
+    grids: Sequence[Mapping[str, Any]],
+    flags: Mapping[str, Any] = MappingProxyType({}),
+    settings: Sequence[str] = (),
+    canonical_name: Callable[[str], str] = lambda name: name,
+    precision: str = "fp32",
+) -> tuple[Planned, ...]:
     """The runs of all grids, each once, in the order of the axes.
 
-    ``flags`` replace keys of the grids, ``recipe`` key by key. ``settings`` are texts such as
-    ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as typed into the
-    name by which it is recorded; ``precision`` holds where neither grid nor flag has one. Raises
-    :class:`UserError` for anything that does not exist or does not fit.
+    ``flags`` replace keys of the grids, ``recipe`` and ``scoring`` key by key. ``settings`` are
+    texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as
+    typed into the name by which it is recorded; ``precision`` holds where neither grid nor flag has
+    one. Raises :class:`UserError` for anything that does not exist or does not fit.
     """
-    specs: dict[str, RunSpec] = {}
+    runs: dict[str, Planned] = {}
     named: dict[str, None] = {}
     for written in grids:
         content = {**written, **flags}
@@ -122,19 +147,25 @@ def plan(
             **_mapping(written, "recipe"),
             **_mapping(flags, "recipe"),
         }
-        content["scoring"] = dict(_mapping(written, "scoring"))
+        content["scoring"] = {**_mapping(written, "scoring"), **_mapping(flags, "scoring")}
         content["params"] = {name: dict(values) for name, values in _params(written).items()}
         _apply_settings(content, settings)
         grid = validated(Grid, content, "suite")
         named |= dict.fromkeys(grid.params)
+        reference = _reference(grid)
         for spec in _expand(grid, cache(canonical_name)):
-            specs.setdefault(spec.run_id, spec)
+            runs.setdefault(spec.run_id, Planned(spec, reference))
     # Of any grid: what is shared, or set by a flag, need not concern all of them.
-    used = {spec.method.name for spec in specs.values()}
+    used = {run.spec.method.name for run in runs.values()}
     for name in named:
         if name not in used:
             raise unknown("method in params", name, used)
-    return tuple(specs.values())
+    return tuple(runs.values())
+
+
+def _reference(grid: Grid) -> str:
+    """The label of the reference; it need not be trained by the same grid."""
+    return parse_method(grid.reference or grid.methods[0], grid.params).label
 
 
 def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:

@@ -14,6 +14,16 @@ from regmix_bench.types import Checkpoint, EvalSpec, Frozen, RunSpec, ThreatMode
 #: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
 SCHEMA_VERSION = 2
 
+#: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
+CHECKS = (
+    "randomized-model",
+    "softmax-output",
+    "zero-gradients",
+    "dynamic-model",
+    "square-stronger-than-white-box",
+    "too-few-classes",
+)
+
 
 class EpochLog(Frozen):
     """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 import shutil
-import subprocess
-import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-import pandas as pd
 import torch
 
 from regmix_bench.data import RunData, prepare
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import PassCounter
-from regmix_bench.evaluation.scoring import TestSet, evaluate, outputs_for_plots
+from regmix_bench.evaluation.scoring import outputs_for_plots
+from regmix_bench.machine import Device, choose_device, environment, exact_float32
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.models import build_model
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import Cost, EpochLog, RobustEval, RunRecord
+from regmix_bench.scorer import Extras, discard_journals, score_checkpoint
 from regmix_bench.store import (
     artifacts_dir,
     find_record,
@@ -40,8 +34,6 @@ from regmix_bench.store import (
 )
 from regmix_bench.training import Progress, Trainer
 from regmix_bench.types import Checkpoint, RunSpec
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 class Observer(Protocol):
@@ -60,23 +52,6 @@ class Silent:
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
 
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None: ...
-
-
-def choose_device(device: Device) -> torch.device:
-    """``auto`` is CUDA if there is one. Raises :class:`UserError` for CUDA where there is none."""
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
-    return torch.device("cuda" if available and device != "cpu" else "cpu")
-
-
-def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """bf16 where the processor multiplies it natively, else fp32: emulated it is slower by far."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    # Not in every torch this package runs on; without an answer the safe choice stands.
-    native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
 
 
 State = Literal["done", "failed", "to resume", "to run"]
@@ -100,8 +75,12 @@ def run(
     download: bool = False,
     force: bool = False,
     observer: Observer | None = None,
+    extras: Extras | None = None,
+    reference: str | None = None,
 ) -> RunRecord:
     """Train, score and record one run; resumes where an earlier try was cut off.
+
+    ``reference`` is the label of the run that a table shall compare this one with.
 
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
     failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
@@ -118,7 +97,7 @@ def run(
     data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
     if force:
         discard(spec, results)
-    return execute(spec, data, results, target, observer or Silent())
+    return execute(spec, data, results, target, observer or Silent(), extras or Extras(), reference)
 
 
 def discard(spec: RunSpec, results: Path) -> None:
@@ -133,13 +112,19 @@ def discard(spec: RunSpec, results: Path) -> None:
 
 
 def execute(
-    spec: RunSpec, data: RunData, results: Path, device: torch.device, observer: Observer
+    spec: RunSpec,
+    data: RunData,
+    results: Path,
+    device: torch.device,
+    observer: Observer,
+    extras: Extras,
+    reference: str | None,
 ) -> RunRecord:
     """One cell of a grid, from specification to record; what any launcher calls."""
     directory = artifacts_dir(results, spec.run_id)
-    run = _Run(spec, data, results, device, observer, directory)
+    run = _Run(spec, data, results, device, observer, extras, reference, directory)
     try:
-        with _exact_float32():
+        with exact_float32():
             record = run.train_and_score()
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -148,6 +133,8 @@ def execute(
             directory.mkdir(parents=True, exist_ok=True)
             (directory / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     save_record(results, record)
+    if record.status == "success":
+        discard_journals(results, spec.run_id)  # not before the record is there
     return record
 
 
@@ -160,6 +147,8 @@ class _Run:
     results: Path
     device: torch.device
     observer: Observer
+    extras: Extras
+    reference: str | None
     directory: Path
 
     def __post_init__(self) -> None:
@@ -173,7 +162,7 @@ class _Run:
         with torch.random.fork_rng([]):
             torch.manual_seed(spec.seed)
             mean, std = data.train.channel_statistics()
-            model = build_model(spec.arch, data.image_shape, data.num_classes, mean, std)
+            model = build_model(spec.arch, data.test.image_shape, data.test.num_classes, mean, std)
         model.to(self.device)
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         method = load_method(spec.method.name, **spec.method.params)
@@ -187,39 +176,24 @@ class _Run:
         return self.record(status="success")
 
     def _score(self, checkpoint: Checkpoint) -> None:
-        spec = self.spec
-        file = self.progress.checkpoints[checkpoint]
+        spec, file = self.spec, self.progress.checkpoints[checkpoint]
         model = load_checkpoint(self.directory / file.file, file.sha256).to(self.device)
-        test = TestSet(*self.data.test, self.data.test_index)
-        with_autoattack = spec.evaluate in (checkpoint, "both")
-        path = record_path(self.results, spec)
-        started = time.perf_counter()
-        tables, results = [], []
-        with PassCounter(model) as passes:
-            for threat in spec.eval_threats:
-                result, outcomes = evaluate(
-                    model,
-                    test,
-                    threat,
-                    spec.scoring,
-                    checkpoint,
-                    with_autoattack,
-                    partial(self.observer.on_attack, spec, str(threat.epsilon)),
-                )
-                results.append(result)
-                tables.append(outcomes)
-        self.scoring_cost += Cost(
-            seconds=time.perf_counter() - started,
-            forward_images=passes.forward_images,
-            backward_images=passes.backward_images,
+        evaluations, cost = score_checkpoint(
+            model,
+            file.sha256,
+            self.data.test,
+            spec,
+            checkpoint,
+            self.results,
+            with_autoattack=spec.evaluate in (checkpoint, "both"),
+            extras=self.extras,
+            on_attack=partial(self.observer.on_attack, spec),
         )
+        self.evaluations += evaluations
+        self.scoring_cost += cost
         if checkpoint == "selected":
-            outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring)
-            write_parquet(outputs_path(path), outputs)
-        if with_autoattack:
-            digest = write_parquet(outcomes_path(path, checkpoint), pd.concat(tables))
-            results = [r.model_copy(update={"outcomes_digest": digest}) for r in results]
-        self.evaluations.extend(results)
+            outputs = outputs_for_plots(model, self.data.test, spec.train_threat, spec.scoring)
+            write_parquet(outputs_path(record_path(self.results, spec)), outputs)
 
     def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
         progress, data = self.progress, self.data
@@ -228,11 +202,11 @@ class _Run:
             run_id=self.spec.run_id,
             status=status,
             spec=self.spec,
-            data_digest=data.digest,
+            data_digest=data.test.digest,
             n_train=data.train.size,
             n_validation=len(data.validation[1]),
-            n_test=len(data.test[1]),
-            num_classes=data.num_classes,
+            n_test=len(data.test.y),
+            num_classes=data.test.num_classes,
             n_parameters=self.n_parameters,
             selected_epoch=selected.epoch if selected else None,
             history=tuple(progress.history),
@@ -241,53 +215,13 @@ class _Run:
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,
             checkpoints=progress.checkpoints,
-            environment=environment(self.device, self.spec.method.name),
+            environment={
+                **environment(self.device),
+                "method_origin": METHODS.origin(self.spec.method.name),
+            },
+            reference=self.reference,
             error=error,
         )
-
-
-@contextlib.contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Float32 means float32: TF32 would move scores, and is not what a record says was used."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = matmul
-        torch.backends.cudnn.allow_tf32 = cudnn
-
-
-def environment(device: torch.device, method: str) -> dict[str, Any]:
-    """What a run ran on: device, threads, versions and the revision of the source."""
-    cuda = device.type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
-        "threads": torch.get_num_threads(),
-        "cpu": platform.machine(),
-        "python": platform.python_version(),
-        "cuda": torch.version.cuda if cuda else None,
-        "method_origin": METHODS.origin(method),
-        **{name: version(name) for name in ("regmix-bench", "torch", "numpy", "pyautoattack")},
-        **_revision(),
-    }
-
-
-@cache
-def _revision() -> dict[str, Any]:
-    """Commit of the source tree and whether it was changed; nothing for an installed package."""
-    source = Path(__file__).resolve().parent
-    if not (source.parent / ".git").exists():
-        return {}
-    git = ["git", "-C", os.fspath(source.parent)]
-    try:
-        head, status = (
-            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
-            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"git_revision": head.strip(), "git_dirty": bool(status.strip())}
 
 
 def load_model(

@@ -87,7 +87,7 @@ class Trainer:
         )
         self.scheduler = _schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
-        method.setup(data.train.size, data.image_shape, device)
+        method.setup(data.train.size, data.test.image_shape, device)
         self.progress = Progress([], [], {}, Cost())
         self._resume()
 
@@ -180,8 +180,8 @@ class Trainer:
             path,
             self._evaluated_model(),
             self.spec.arch,
-            self.data.image_shape,
-            self.data.num_classes,
+            self.data.test.image_shape,
+            self.data.test.num_classes,
         )
         self.progress.checkpoints[checkpoint] = CheckpointFile(
             epoch=epoch, file=path.name, sha256=sha256

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "files", "types", "records", "registry", "perturb", "statistics"},
+    {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"},
     {"methods", "data", "models"},
     {"training", "evaluation", "plan", "store"},
-    {"runner", "reporting", "regression", "leaderboard", "progress"},
+    {"runner", "scorer", "reporting", "regression", "leaderboard", "progress"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

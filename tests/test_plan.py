@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
-from regmix_bench.plan import load_suite, packaged_suites, plan
+from regmix_bench.plan import load_suite, packaged_suites, plan, plan_runs
 from regmix_bench.types import RunSpec
 
 GRID: dict[str, Any] = {"methods": ["trades"], "eps": ["8/255"]}
@@ -81,6 +81,40 @@ def test_the_digits_suite_is_the_promised_table() -> None:
     assert {str(s.train_threat.epsilon) for s in planned} == {"32/255", "48/255"}
     assert {s.seed for s in planned} == {0, 1, 2}
     assert len(planned) == 13 * 2 * 3
+
+
+def test_more_seeds_of_the_reference_join_the_rows_of_the_suite() -> None:
+    suite, more = (plan_runs(load_suite(name)) for name in ("digits", "digits-reference"))
+    assert {run.reference for run in (*suite, *more)} == {"pgd-at"}
+    of_pgd_at = {run.spec.group_id for run in suite if run.spec.label == "pgd-at"}
+    assert {run.spec.group_id for run in more} == of_pgd_at
+    assert not {run.spec.run_id for run in suite} & {run.spec.run_id for run in more}
+
+
+def test_the_reference_is_the_first_method_or_the_one_that_is_named() -> None:
+    grid = {"methods": ["trades[beta=3]", "mart"], "eps": ["8/255"]}
+    assert {run.reference for run in plan_runs([grid])} == {"trades[beta=3]"}
+    named = plan_runs([grid | {"reference": "pgd-at"}])
+    assert {run.reference for run in named} == {"pgd-at"}
+    assert {run.reference for run in plan_runs([grid], {"reference": "mart"})} == {"mart"}
+    assert [run.spec.run_id for run in named] == [spec.run_id for spec in plan([grid])]
+    with pytest.raises(UserError, match="'mrt'"):
+        plan([grid | {"reference": "mrt"}])
+
+
+def test_attacks_of_ones_own_are_another_scoring() -> None:
+    grid = {"methods": ["mart"], "eps": ["8/255"], "scoring": {"autoattack_batch_size": 100}}
+    flags = {"scoring": {"autoattack_version": "custom", "attacks": ["apgd-ce", "square"]}}
+    (spec,) = plan([grid], flags)
+    assert spec.scoring.attacks == ("apgd-ce", "square")
+    assert spec.scoring.autoattack_batch_size == 100
+    for scoring in (
+        {"autoattack_version": "custom"},
+        {"attacks": ["square"]},
+        {"autoattack_version": "custom", "attacks": ["square", "square"]},
+    ):
+        with pytest.raises(UserError, match="scoring"):
+            plan([grid], {"scoring": scoring})
 
 
 def test_each_grid_of_a_suite_merges_its_own_recipe_over_the_shared() -> None:

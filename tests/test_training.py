@@ -47,7 +47,7 @@ def make_trainer(spec: RunSpec, directory: Path) -> Trainer:
     data = prepare(spec, CPU)
     with torch.random.fork_rng([]):
         torch.manual_seed(spec.seed)
-        model = build_model(spec.arch, data.image_shape, data.num_classes)
+        model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     method = load_method(spec.method.name, **spec.method.params)
     return Trainer(spec, data, model, method, directory, CPU)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-# Imported for the commands they add, in the order in which the help shows them.
+# Imported for the commands they add.
 from regmix_bench.cli import check, listing, report, run  # noqa: F401
 from regmix_bench.cli.common import app
 from regmix_bench.errors import UserError

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.types import AttackName
+
+if TYPE_CHECKING:
+    from regmix_bench.records import RobustEval
 
 app = typer.Typer(
     help="Train, attack and compare adversarial training methods.",
@@ -26,6 +30,20 @@ Results = Annotated[Path, typer.Option("--results", help="Folder of the records.
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 DataDir = Annotated[
     Path | None, typer.Option(envvar="REGMIX_BENCH_DATA", help="Folder of the datasets.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch what is missing.")]
+Attacks = Annotated[
+    str | None,
+    typer.Option(help="Attacks instead of AutoAttack's standard ones, such as apgd-ce,square."),
+]
+AutoAttackVersion = Annotated[
+    str | None, typer.Option(help="AutoAttack's version: standard, plus or rand.")
+]
+SaveAdversarial = Annotated[
+    bool, typer.Option("--save-adversarial", help="Keep the adversarial images, for audit.")
+]
+Diagnose = Annotated[
+    bool, typer.Option("--diagnose", help="Also ask whether the gradients mislead.")
 ]
 Run = Annotated[str, typer.Argument(help="A record's path, a run_id or the start of one.")]
 
@@ -44,6 +62,43 @@ def choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise :class:`UserError` unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise unknown(kind, value, choices)
+
+
+def scoring_flags(attacks: str | None, version: str | None) -> dict[str, object]:
+    """The keys of :class:`~regmix_bench.types.Scoring` that ``--attacks`` and the version set."""
+    names = split("attacks", attacks)
+    if names is None:
+        return {} if version is None else {"autoattack_version": version}
+    if version not in (None, "custom"):
+        raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
+    for name in names:
+        choice("attack", name, get_args(AttackName))
+    return {"autoattack_version": "custom", "attacks": names}
+
+
+def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
+    """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
+    for e in evaluations:
+        if e.autoattack_acc is None:
+            continue
+        name = {"standard": "AutoAttack", "custom": " + ".join(e.after_attack)}.get(
+            e.autoattack_version or "", f"AutoAttack {e.autoattack_version}"
+        )
+        yield (
+            f"{e.checkpoint} at {e.threat}: clean {e.clean_acc:.1%}  PGD-20 {e.pgd_acc:.1%}"
+            f"  {name} {e.autoattack_acc:.1%}"
+        )
+        if e.checks:
+            yield f"  raised: {', '.join(e.checks)}"
+        for d in e.diagnoses:
+            if d.p_value is None:
+                yield f"  {d.name}: not asked: {d.note}"
+            else:
+                verdict = "ALARM" if d.alarm else "ok"
+                yield (
+                    f"  {d.name}: {d.stronger:.1%} against {d.weaker:.1%}"
+                    f" (p = {d.p_value:.2g}): {verdict}"
+                )
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -9,7 +9,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from regmix_bench.cli.common import DataDir, Device, Results, app, choice, split
+from regmix_bench.cli.common import (
+    Attacks,
+    AutoAttackVersion,
+    DataDir,
+    Device,
+    Download,
+    Results,
+    SaveAdversarial,
+    app,
+    choice,
+    score_lines,
+    scoring_flags,
+    split,
+)
 from regmix_bench.errors import UserError
 
 
@@ -48,10 +61,16 @@ def run(
     evaluate: Annotated[
         str | None, typer.Option(help="Where AutoAttack runs: selected, last or both checkpoints.")
     ] = None,
+    attacks: Attacks = None,
+    autoattack: AutoAttackVersion = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The method that tables compare the others with.")
+    ] = None,
+    save_adversarial: SaveAdversarial = False,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     data_dir: DataDir = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch what is missing.")] = False,
+    download: Download = False,
     results: Results = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
     force: Annotated[
@@ -67,10 +86,11 @@ def run(
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
 
-    from regmix_bench import plan, runner, store
+    from regmix_bench import machine, plan, runner, store
     from regmix_bench.data import canonical_name, prepare
+    from regmix_bench.scorer import Extras
 
-    target = runner.choose_device(cast(runner.Device, device))
+    target = machine.choose_device(cast(machine.Device, device))
     recipe: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     if precision in ("fp32", "bf16"):
         recipe["precision"] = precision
@@ -85,15 +105,19 @@ def run(
         "train_examples": train_examples,
         "eval_examples": eval_examples,
         "evaluate": evaluate,
+        "reference": reference,
         "recipe": recipe or None,
+        "scoring": scoring_flags(attacks, autoattack) or None,
     }
-    specs = plan.plan(
+    planned = plan.plan_runs(
         plan.load_suite(suite) if suite else [{"eps": ["8/255"]}],
         {key: value for key, value in written.items() if value is not None},
         settings or (),
         lambda name: canonical_name(name, data_dir),
-        runner.fast_precision(target),
+        machine.fast_precision(target),
     )
+    specs = [run.spec for run in planned]
+    references = {run.spec.run_id: run.reference for run in planned}
     store.check_writable(results)
     states = {spec.run_id: runner.state_of(spec, results) for spec in specs}
     waiting = [
@@ -129,20 +153,18 @@ def run(
                     spec,
                     results,
                     data_dir=data_dir,
-                    device=cast(runner.Device, device),
+                    device=cast(machine.Device, device),
                     force=force,
                     observer=display,
+                    extras=Extras(save_adversarial),
+                    reference=references[spec.run_id],
                 )
                 failed.discard(spec.run_id)
                 if record.status == "error":
                     failed.add(spec.run_id)
                     display.say(f"  failed: {record.error}")
-                for e in record.evaluations:
-                    if e.autoattack_acc is not None:
-                        display.say(
-                            f"  {e.checkpoint} at {e.threat}: clean {e.clean_acc:.1%}"
-                            f"  PGD-20 {e.pgd_acc:.1%}  AutoAttack {e.autoattack_acc:.1%}"
-                        )
+                for line in score_lines(record.evaluations):
+                    display.say(f"  {line}")
     except KeyboardInterrupt:
         print("interrupted: the same command resumes at the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -12,17 +12,19 @@ from regmix_bench.data.sources import DATASETS, canonical_name, load_dataset
 
 if TYPE_CHECKING:
     from regmix_bench.data.batches import Batches
-    from regmix_bench.data.run_data import RunData, load_data, prepare
+    from regmix_bench.data.run_data import EvalData, RunData, load_data, prepare, prepare_eval
 
 __all__ = [
     "DATASETS",
     "Batches",
     "Dataset",
+    "EvalData",
     "RunData",
     "canonical_name",
     "load_data",
     "load_dataset",
     "prepare",
+    "prepare_eval",
 ]
 
 

@@ -17,26 +17,40 @@ from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.types import RunSpec
 
-__all__ = ["Batches", "RunData", "load_data", "prepare"]
+__all__ = ["Batches", "EvalData", "RunData", "load_data", "prepare", "prepare_eval"]
+
+
+@dataclass(frozen=True, eq=False)
+class EvalData:
+    """Images ``x`` (N, C, H, W) float32 in [0, 1] and labels ``y`` (N,) int64 to score.
+
+    ``index`` (N,) int64, in main memory, are their positions in ``load_data(name, "test")``;
+    ``digest`` is that of the whole dataset.
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    digest: str
+    num_classes: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.x.shape[1:]
+        return channels, height, width
 
 
 @dataclass(frozen=True, eq=False)
 class RunData:
     """The data of one run, on its device.
 
-    ``validation`` and ``test`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64;
-    ``test_index`` (N,) int64, in main memory, are the positions of the test images in
-    ``load_data(name, "test")``; ``digest`` is that of the whole dataset; ``image_shape`` is
-    (C, H, W).
+    ``validation`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64.
     """
 
     train: Batches
     validation: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
-    test_index: Tensor
-    digest: str
-    num_classes: int
-    image_shape: tuple[int, int, int]
+    test: EvalData
 
 
 def load_data(
@@ -78,7 +92,6 @@ def prepare(
         images, labels = dataset.validation
         chosen = balanced_sample(labels, MAX_VALIDATION)
         validation_images, validation_labels = images[chosen], labels[chosen]
-    test = _sampled(dataset, "test", spec.eval_examples)
     return RunData(
         train=Batches(
             torch.from_numpy(dataset.train_images[train]).to(device),
@@ -87,12 +100,29 @@ def prepare(
             spec.recipe.augmentation,
         ),
         validation=_scored(validation_images, validation_labels, device),
-        test=_scored(dataset.test_images[test], dataset.test_labels[test], device),
-        test_index=torch.from_numpy(test),
-        digest=dataset.digest,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
+        test=_eval_data(dataset, spec.eval_examples, device),
     )
+
+
+def prepare_eval(
+    name: str,
+    n: int | None,
+    device: torch.device,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> EvalData:
+    """The test images of a dataset, or a class-balanced sample of ``n`` of them, on ``device``.
+
+    The same images as every run with ``eval_examples`` = ``n`` is scored on. Raises as
+    :func:`prepare` does.
+    """
+    return _eval_data(load_dataset(name, data_dir, download), n, device)
+
+
+def _eval_data(dataset: Dataset, n: int | None, device: torch.device) -> EvalData:
+    chosen = _sampled(dataset, "test", n)
+    x, y = _scored(dataset.test_images[chosen], dataset.test_labels[chosen], device)
+    return EvalData(x, y, torch.from_numpy(chosen), dataset.digest, dataset.num_classes)
 
 
 def _sampled(dataset: Dataset, split: Literal["train", "test"], n: int | None) -> Labels:

@@ -11,15 +11,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from regmix_bench.evaluation.accuracy import accuracy, correct, frozen, require_eval_mode
+from regmix_bench.evaluation.accuracy import accuracy, frozen, require_eval_mode
+from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
+from regmix_bench.records import Cost
 from regmix_bench.types import Scoring, ThreatModel
 
 #: What the package warns of → the name under which it is recorded.
@@ -27,6 +31,7 @@ WARNINGS = {
     "randomized defense": "randomized-model",
     "probability distribution": "softmax-output",
     "zero gradient": "zero-gradients",
+    "dynamic defense": "dynamic-model",
     "Square Attack has decreased": "square-stronger-than-white-box",
 }
 
@@ -35,29 +40,37 @@ WARNINGS = {
 class AttackOutcome:
     """What AutoAttack left: per image, after each attack, and its warnings.
 
-    ``broken_by`` (N,) names the attack that broke each image, "" where it held or was
-    misclassified unattacked; ``x_adv`` (N, C, H, W) are the images that broke, else the clean ones.
+    ``attacks`` has what each did, in the order they ran; ``robust`` (N,) bool, in main memory, are
+    the images that were right and stay so; ``after_attack`` is their share after each attack.
     """
 
-    broken_by: list[str]
-    x_adv: Tensor
+    attacks: dict[str, Trace]
+    robust: Tensor
     after_attack: dict[str, float]
     substitutions: tuple[str, ...]
     checks: tuple[str, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """Of everything, also of what was measured before a restart."""
+        return sum((trace.cost for trace in self.attacks.values()), Cost())
 
 
 def run_autoattack(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
+    right: Tensor,
     threat: ThreatModel,
     scoring: Scoring,
+    journal: Journal,
     on_attack: Callable[[str, float], None] = lambda attack, accuracy: None,
 ) -> AttackOutcome:
-    """Run AutoAttack on images (N, C, H, W) in [0, 1] with labels (N,).
+    """Run AutoAttack on images (N, C, H, W) in [0, 1] with labels (N,), where ``right`` (N,) bool.
 
+    What ``journal`` holds is not computed again; the adversarial images are there alone.
     ``on_attack`` hears the name of each finished attack and the accuracy that is left. Raises
-    ``RuntimeError`` for a model in training mode.
+    ``RuntimeError`` for a model in training mode, and what :func:`judge` and the journal raise.
     """
     require_eval_mode(model)
     size = scoring.autoattack_batch_size
@@ -68,32 +81,45 @@ def run_autoattack(
         eps=float(threat.epsilon),
         seed=scoring.autoattack_seed,
         version=scoring.autoattack_version,
+        attacks=list(scoring.attacks) or None,
         device=x.device,
     )
     x = x.contiguous()  # its zero-gradient check takes a view
     devices = [x.device] if x.device.type == "cuda" else []
+
+    def measure(name: str, _: int, index: Tensor) -> Part:
+        with warnings_of(attack.logger) as raised:
+            x_adv = _perturb(attack, whole, name, x[index], y[index])
+        part = judge(model, index, x[index], y[index], x_adv, right[index], threat.norm)
+        return replace(part, checks=tuple(raised))
+
     # Every attack reseeds torch's global generator; that must not leak into the caller's.
-    with _warnings(attack.logger) as raised, frozen(model), torch.random.fork_rng(devices):
-        with torch.no_grad():
-            classes = checks.check_range_output(whole, x[:size], logger=attack.logger)
-            checks.check_randomized(whole, x[:size], y[:size], logger=attack.logger)
-            names, substitutions = _adapt_to_classes(attack, classes)
-            clean = correct(model, x, y)
-            robust, x_adv, broken_by = clean.clone(), x.clone(), [""] * len(y)
-            after_attack = {"clean": accuracy(clean)}
-            for name in names:
-                for index in robust.nonzero().squeeze(1).split(size):
-                    adv = _perturb(attack, whole, name, x[index], y[index])
-                    fooled = index[model(adv).argmax(1) != y[index]]
-                    x_adv[fooled] = adv[torch.isin(index, fooled)]
-                    robust[fooled] = False
-                    for position in fooled.tolist():
-                        broken_by[position] = name
-                after_attack[name] = accuracy(robust)
-                on_attack(name, after_attack[name])
+    with frozen(model), torch.random.fork_rng(devices), torch.no_grad():
+        with warnings_of(attack.logger) as raised:
+            classes = _check_model(whole, x[:size], y[:size], scoring, attack.logger)
+        names, substitutions = _adapt_to_classes(attack, classes)
+        robust, after_attack = right.clone(), {"clean": accuracy(right)}
+        attacks: dict[str, Trace] = {}
+        for name in names:
+            _PREPARE[name](attack)
+            batches = robust.nonzero().squeeze(1).split(size)
+            trace = run_stage(journal, name, model, batches, partial(measure, name), len(y))
+            robust &= ~trace.broke.to(robust.device)
+            attacks[name], after_attack[name] = trace, accuracy(robust)
+            on_attack(name, after_attack[name])
+    with warnings_of(attack.logger) as raised_after:
         checks.check_square_sr(after_attack, logger=attack.logger)
+    if substitutions:
+        raised_after.append("too-few-classes")
     del after_attack["clean"]
-    return AttackOutcome(broken_by, x_adv, after_attack, substitutions, tuple(raised))
+    meanwhile = [name for trace in attacks.values() for name in trace.checks]
+    return AttackOutcome(
+        attacks=attacks,
+        robust=robust.cpu(),
+        after_attack=after_attack,
+        substitutions=substitutions,
+        checks=tuple(dict.fromkeys([*raised, *meanwhile, *raised_after])),
+    )
 
 
 class InChunks(nn.Module):
@@ -119,7 +145,8 @@ def _perturb(attack: AutoAttack, model: InChunks, name: str, x: Tensor, y: Tenso
     """One attack on one batch; seeded by the package, so that a retry repeats it."""
     while True:
         try:
-            return _ATTACKS[name](attack, x.clone(), y.clone())
+            x_adv: Tensor = getattr(attack, _MEMBER[name]).perturb(x.clone(), y.clone())
+            return x_adv
         except torch.OutOfMemoryError:
             if model.size == 1:
                 raise
@@ -128,28 +155,60 @@ def _perturb(attack: AutoAttack, model: InChunks, name: str, x: Tensor, y: Tenso
         torch.cuda.empty_cache()
 
 
-def _apgd(loss: str) -> Callable[[AutoAttack, Tensor, Tensor], Tensor]:
-    def run(attack: AutoAttack, x: Tensor, y: Tensor) -> Tensor:
+def _check_model(
+    model: InChunks, x: Tensor, y: Tensor, scoring: Scoring, logger: logging.Logger
+) -> int:
+    """The package's checks of the model, without what they leave behind; the number of classes.
+
+    Its check of dynamic models counts calls in a table of the process, where one model's would be
+    the next one's, and ends any tracing, a debugger's or a coverage tool's.
+    """
+    if scoring.autoattack_version != "rand":
+        checks.check_randomized(model, x, y, logger=logger)
+    classes: int = checks.check_range_output(model, x, logger=logger)
+    tracer, counts = sys.gettrace(), dict(checks.funcs)
+    checks.funcs.update(dict.fromkeys(counts, 0))
+    try:
+        checks.check_dynamic(model, x, logger=logger)
+    finally:
+        sys.settrace(tracer)
+        checks.funcs.update(counts)
+    return classes
+
+
+def _apgd(loss: str) -> Callable[[AutoAttack], None]:
+    def prepare(attack: AutoAttack) -> None:
         attack.apgd.loss = loss
-        x_adv: Tensor = attack.apgd.perturb(x, y)
-        return x_adv
 
-    return run
+    return prepare
 
 
-def _fab_targeted(attack: AutoAttack, x: Tensor, y: Tensor) -> Tensor:
-    attack.fab.targeted = True
-    attack.fab.n_restarts = 1
-    x_adv: Tensor = attack.fab.perturb(x, y)
-    return x_adv
+def _fab(targeted: bool) -> Callable[[AutoAttack], None]:
+    def prepare(attack: AutoAttack) -> None:
+        attack.fab.targeted = targeted
+        if targeted:
+            attack.fab.n_restarts = 1  # and so it stays, should the untargeted one come later
+
+    return prepare
 
 
-_ATTACKS: dict[str, Callable[[AutoAttack, Tensor, Tensor], Tensor]] = {
+#: What the package sets before each attack; also before one whose outcome is there already,
+#: because the next may depend on it.
+_PREPARE: dict[str, Callable[[AutoAttack], None]] = {
     "apgd-ce": _apgd("ce"),
     "apgd-dlr": _apgd("dlr"),
-    "apgd-t": lambda attack, x, y: attack.apgd_targeted.perturb(x, y),
-    "fab-t": _fab_targeted,
-    "square": lambda attack, x, y: attack.square.perturb(x, y),
+    "apgd-t": lambda attack: None,
+    "fab": _fab(targeted=False),
+    "fab-t": _fab(targeted=True),
+    "square": lambda attack: None,
+}
+_MEMBER = {
+    "apgd-ce": "apgd",
+    "apgd-dlr": "apgd",
+    "apgd-t": "apgd_targeted",
+    "fab": "fab",
+    "fab-t": "fab",
+    "square": "square",
 }
 
 
@@ -162,21 +221,25 @@ def _adapt_to_classes(attack: AutoAttack, classes: int) -> tuple[list[str], tupl
     names = list(attack.attacks_to_run)
     substitutions = []
     targets = classes - 1
-    if targets < attack.fab.n_target_classes:
+    if targets < attack.fab.n_target_classes and {"apgd-t", "fab-t"} & set(names):
         substitutions.append(f"{targets} target classes instead of {attack.fab.n_target_classes}")
         attack.fab.n_target_classes = attack.apgd_targeted.n_target_classes = targets
-    if classes == 3:
-        names[names.index("apgd-t")] = "apgd-dlr"
-        substitutions.append("apgd-dlr instead of apgd-t")
-    elif classes == 2:
-        names.remove("apgd-t")
-        attack.apgd.n_restarts = 5
-        substitutions.append("5 restarts of apgd-ce instead of apgd-t")
+    undefined = {3: ["apgd-t"], 2: ["apgd-t", "apgd-dlr"]}.get(classes, [])
+    for name in [name for name in undefined if name in names]:
+        other = "apgd-dlr" if classes == 3 else "apgd-ce"
+        if other in names:
+            names.remove(name)
+        else:
+            names[names.index(name)] = other
+        if other == "apgd-ce":
+            attack.apgd.n_restarts = 5
+            other = "5 restarts of apgd-ce"
+        substitutions.append(f"{other} instead of {name}")
     return names, tuple(substitutions)
 
 
 @contextlib.contextmanager
-def _warnings(logger: logging.Logger) -> Iterator[list[str]]:
+def warnings_of(logger: logging.Logger) -> Iterator[list[str]]:
     """Collect the names of what the package warns of while the block runs."""
     raised: list[str] = []
 

@@ -1,76 +1,82 @@
-"""The final evaluation of one checkpoint: accuracies, per-image outcomes, and outputs for plots."""
+"""The final evaluation of one model under one threat: accuracies, and every image's outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
-from regmix_bench.evaluation.accuracy import accuracy, correct, pgd_images, predict_logits
+from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, pgd_images
+from regmix_bench.evaluation.adversarial import Saved
 from regmix_bench.evaluation.autoattack import run_autoattack
+from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
 from regmix_bench.models.base import ImageClassifier
-from regmix_bench.records import RobustEval
+from regmix_bench.records import Cost, RobustEval
 from regmix_bench.types import Checkpoint, Scoring, ThreatModel
 
 #: Images whose outputs are kept for plots.
 OUTPUT_EXAMPLES = 500
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """Images (N, C, H, W) and labels (N,) to score.
-
-    ``index`` (N,), on the CPU, are their positions in the test split.
-    """
-
-    x: Tensor
-    y: Tensor
-    index: Tensor
-
-
 def evaluate(
-    model: ImageClassifier,
-    test: TestSet,
+    model: nn.Module,
+    test: EvalData,
     threat: ThreatModel,
     scoring: Scoring,
     checkpoint: Checkpoint,
+    journal: Journal,
     with_autoattack: bool,
     on_attack: Callable[[str, float], None] = lambda attack, accuracy: None,
-) -> tuple[RobustEval, pd.DataFrame]:
-    """Score one checkpoint under one threat.
+) -> tuple[RobustEval, pd.DataFrame, Cost]:
+    """Score one model under one threat; what ``journal`` holds is not computed again.
 
     The table has one row per image: ``norm``, ``epsilon``, ``index`` (position in the test split),
     ``label``, ``clean_correct``, ``pgd_correct`` (clean-correct too), ``broken_by`` ("" where the
     image held, or AutoAttack did not run), predictions and margins, clean and adversarial. A margin
     is the true logit minus the largest other one. The adversarial image is the one that broke the
-    model, or else the end point of PGD.
+    model, or else the end point of PGD. For PGD and each attack of AutoAttack there are the
+    ``_norm`` of the perturbation and the ``_margin`` after it, for the latter also whether it
+    ``_broke`` the image; an attack that fails gives the clean image back. All three are missing
+    where the attack was spared, because the image was misclassified or broken before.
     """
-    logits = predict_logits(model, test.x)
-    clean = logits.argmax(1) == test.y
-    x_adv = pgd_images(model, test.x, test.y, threat, scoring.pgd_steps)
-    pgd_correct = clean & correct(model, x_adv, test.y)
+    right = torch.zeros_like(test.y, dtype=torch.bool)
+
+    def attack_pgd(number: int, index: Tensor) -> Part:
+        x, y = test.x[index], test.y[index]
+        # Each batch has a start of its own, whether or not those before it were made just now.
+        x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps, seed=number)
+        return judge(model, index, x, y, x_adv, right[index], threat.norm)
+
+    def look(number: int, index: Tensor) -> Part:
+        x, y = test.x[index], test.y[index]
+        return judge(model, index, x, y, x, right[index], threat.norm)
+
     n_examples = len(test.y)
+    batches = torch.arange(n_examples, device=test.y.device).split(BATCH_SIZE)
+    clean = run_stage(journal, "clean", model, batches, look, n_examples)
+    right |= clean.pred.to(test.y.device) == test.y
+    pgd = run_stage(journal, "pgd", model, batches, attack_pgd, n_examples)
+    cost = clean.cost + pgd.cost
     result = RobustEval(
         threat=threat,
         checkpoint=checkpoint,
         n_examples=n_examples,
-        clean_acc=accuracy(clean),
-        pgd_acc=accuracy(pgd_correct),
+        clean_acc=accuracy(right),
+        pgd_acc=accuracy(right.cpu() & ~pgd.broke),
     )
-    broken_by = [""] * n_examples
+    attacks: dict[str, Trace] = {}
     if with_autoattack:
-        outcome = run_autoattack(model, test.x, test.y, threat, scoring, on_attack)
-        broken_by = outcome.broken_by
-        broken = torch.tensor([bool(name) for name in broken_by], device=clean.device)
-        x_adv[broken] = outcome.x_adv[broken]
+        outcome = run_autoattack(model, test.x, test.y, right, threat, scoring, journal, on_attack)
+        attacks, cost = outcome.attacks, cost + outcome.cost
         result = result.model_copy(
             update={
-                "autoattack_acc": accuracy(clean & ~broken),
+                "autoattack_acc": accuracy(outcome.robust),
                 "after_attack": outcome.after_attack,
                 "autoattack_version": scoring.autoattack_version,
                 "autoattack_seed": scoring.autoattack_seed,
@@ -79,27 +85,64 @@ def evaluate(
                 "checks": outcome.checks,
             }
         )
-    adv_logits = predict_logits(model, x_adv)
-    outcomes = pd.DataFrame(
-        {
-            "norm": threat.norm,
-            "epsilon": str(threat.epsilon),
-            "index": test.index.numpy(),
-            "label": test.y.cpu().numpy(),
-            "clean_correct": clean.cpu().numpy(),
-            "pgd_correct": pgd_correct.cpu().numpy(),
-            "broken_by": broken_by,
-            "clean_pred": logits.argmax(1).cpu().numpy(),
-            "adv_pred": adv_logits.argmax(1).cpu().numpy(),
-            "clean_margin": _margin(logits, test.y).cpu().numpy(),
-            "adv_margin": _margin(adv_logits, test.y).cpu().numpy(),
+    return result, _outcomes(test, threat, right.cpu(), clean, pgd, attacks), cost
+
+
+def adversarial_images(
+    test: EvalData, threat: ThreatModel, journal: Journal, attacks: Iterable[str]
+) -> Iterator[Saved]:
+    """The images that broke a model under one threat, batch by batch as they were found."""
+    for stage in ("pgd", *attacks):
+        for part in journal.parts(stage):
+            if part.broke.any():
+                yield Saved(threat, stage, test.index[part.index[part.broke]], part.images)
+
+
+def _outcomes(
+    test: EvalData,
+    threat: ThreatModel,
+    right: Tensor,
+    clean: Trace,
+    pgd: Trace,
+    attacks: Mapping[str, Trace],
+) -> pd.DataFrame:
+    """The table of :func:`evaluate`."""
+    adv_pred, adv_margin = pgd.pred.clone(), pgd.margin.clone()
+    broken_by = np.full(len(right), "", dtype=object)
+    for name, trace in attacks.items():
+        broken_by[trace.broke.numpy()] = name
+        adv_pred[trace.broke], adv_margin[trace.broke] = (
+            trace.pred[trace.broke],
+            trace.margin[trace.broke],
+        )
+    columns: dict[str, Any] = {
+        "norm": threat.norm,
+        "epsilon": str(threat.epsilon),
+        "index": test.index.numpy(),
+        "label": test.y.cpu().numpy(),
+        "clean_correct": right.numpy(),
+        "pgd_correct": (right & ~pgd.broke).numpy(),
+        "broken_by": broken_by,
+        "clean_pred": clean.pred.numpy(),
+        "adv_pred": adv_pred.numpy(),
+        "clean_margin": clean.margin.numpy(),
+        "adv_margin": adv_margin.numpy(),
+        "pgd_norm": pgd.norm.numpy(),
+        "pgd_margin": pgd.margin.numpy(),
+    }
+    for name, trace in attacks.items():
+        broke = pd.array(trace.broke.numpy(), dtype="boolean")
+        broke[~trace.ran.numpy()] = pd.NA
+        columns |= {
+            f"{name}_broke": broke,
+            f"{name}_norm": trace.norm.numpy(),
+            f"{name}_margin": trace.margin.numpy(),
         }
-    )
-    return result, outcomes
+    return pd.DataFrame(columns)
 
 
 def outputs_for_plots(
-    model: ImageClassifier, test: TestSet, threat: ThreatModel, scoring: Scoring
+    model: ImageClassifier, test: EvalData, threat: ThreatModel, scoring: Scoring
 ) -> pd.DataFrame:
     """Softmax outputs and penultimate features of up to 500 images, clean and under PGD.
 
@@ -118,9 +161,3 @@ def outputs_for_plots(
             table[f"probs_{name}"] = list(probabilities.half().cpu().numpy())
             table[f"features_{name}"] = list(features.half().cpu().numpy())
     return pd.DataFrame(table)
-
-
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
-    true = logits.gather(1, y[:, None])
-    others = logits.scatter(1, y[:, None], float("-inf"))
-    return (true - others.max(1, keepdim=True).values).squeeze(1)

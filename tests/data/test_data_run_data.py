@@ -95,11 +95,11 @@ def test_digits_are_split_and_the_test_set_is_whole():
     rows = [tuple(image.flatten().tolist()) for image in torch.cat([train_images(data), images])]
     assert sorted(rows) == sorted(tuple(image.flatten().tolist()) for image in pool)
     test_images, test_labels = load_data("digits", "test")
-    assert torch.equal(data.test[0], test_images)
-    assert torch.equal(data.test[1], test_labels)
-    assert data.test_index.tolist() == list(range(360))
-    assert data.digest == load_dataset("digits").digest
-    assert (data.num_classes, data.image_shape) == (10, (1, 8, 8))
+    assert torch.equal(data.test.x, test_images)
+    assert torch.equal(data.test.y, test_labels)
+    assert data.test.index.tolist() == list(range(360))
+    assert data.test.digest == load_dataset("digits").digest
+    assert (data.test.num_classes, data.test.image_shape) == (10, (1, 8, 8))
 
 
 def test_every_run_of_a_comparison_shares_its_images():
@@ -107,19 +107,19 @@ def test_every_run_of_a_comparison_shares_its_images():
     two = prepare(make_spec(train_examples=200, eval_examples=50, seed=2), CPU)
     assert torch.equal(train_images(one), train_images(two))
     assert torch.equal(one.validation[0], two.validation[0])
-    assert torch.equal(one.test_index, two.test_index)
+    assert torch.equal(one.test.index, two.test.index)
 
 
 def test_samples_of_the_asked_size():
     data = prepare(make_spec(train_examples=200, eval_examples=50), CPU)
     assert data.train.size == 180
     assert torch.bincount(data.validation[1]).tolist() == [2] * 10
-    assert torch.bincount(data.test[1]).tolist() == [5] * 10
-    index = data.test_index
+    assert torch.bincount(data.test.y).tolist() == [5] * 10
+    index = data.test.index
     assert bool((index[1:] > index[:-1]).all())
     images, labels = load_data("digits", "test")
-    assert torch.equal(data.test[0], images[index])
-    assert torch.equal(data.test[1], labels[index])
+    assert torch.equal(data.test.x, images[index])
+    assert torch.equal(data.test.y, labels[index])
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_own_validation_part_is_used_and_training_set_left_whole(tmp_path, array
     assert data.train.size == 30
     expected = torch.from_numpy(validation["val_images"].transpose(0, 3, 1, 2) / np.float32(255))
     assert torch.equal(data.validation[0], expected)
-    assert data.image_shape == (3, 6, 5)
+    assert data.test.image_shape == (3, 6, 5)
 
 
 def test_class_of_one_image_cannot_be_held_out(tmp_path, arrays):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from pyautoattack import AutoAttack
+from quick_attacks import shortened
 from torch import Tensor, nn
 
 from regmix_bench.data import load_data
+from regmix_bench.evaluation.journal import Journal
 from regmix_bench.models import build_model
 from regmix_bench.types import ThreatModel
 
@@ -46,16 +49,12 @@ def trained() -> Trained:
 @pytest.fixture
 def quick_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer iterations for every AutoAttack of this process, ours and the package's alike."""
-    whole = AutoAttack.__init__
-
-    def shortened(self: AutoAttack, *args: object, **kwargs: object) -> None:
-        whole(self, *args, **kwargs)
-        for attack in (self.apgd, self.apgd_targeted):
-            attack.n_iter = attack.n_iter_orig = 6
-        self.fab.n_iter = 2
-        self.square.n_queries = 40
-
     monkeypatch.setattr(AutoAttack, "__init__", shortened)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal", {"weights": "w"})
 
 
 @pytest.fixture(params=["Linf 24/255", "L2 0.5"])

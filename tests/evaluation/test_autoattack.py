@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from pyautoattack import AutoAttack
+from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
 from regmix_bench.evaluation.accuracy import PassCounter
-from regmix_bench.evaluation.autoattack import InChunks, run_autoattack
+from regmix_bench.evaluation.autoattack import AttackOutcome, InChunks, run_autoattack
+from regmix_bench.evaluation.journal import Journal
+from regmix_bench.records import CHECKS
 from regmix_bench.types import Scoring, ThreatModel
 
 # 37 images in batches of 16: several, and an uneven last one.
@@ -21,8 +28,10 @@ SCORING = Scoring(autoattack_seed=3, autoattack_batch_size=16)
 LINF = ThreatModel("Linf", "24/255")
 
 
-def authors_run(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> tuple[Tensor, ...]:
-    attack = AutoAttack(model, norm=threat.norm, eps=float(threat.epsilon), seed=3)
+def authors_run(
+    model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, **version: Any
+) -> tuple[Tensor, ...]:
+    attack = AutoAttack(model, norm=threat.norm, eps=float(threat.epsilon), seed=3, **version)
     tracer = sys.gettrace()
     try:
         with torch.random.fork_rng([]):
@@ -31,72 +40,151 @@ def authors_run(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> 
         sys.settrace(tracer)  # the authors' check of dynamic models ends any tracing
 
 
-def test_equals_the_authors_loop_image_by_image(trained, quick_attacks, threat) -> None:
-    model, x, y = trained(10)
-    x_adv, y_adv = authors_run(model, x, y, threat)
+@dataclass
+class Attacked:
+    """What our loop leaves, the images put together again."""
 
-    outcome = run_autoattack(model, x, y, threat, SCORING)
+    outcome: AttackOutcome
+    broken_by: list[str]
+    x_adv: Tensor
 
-    clean = model(x).argmax(1) == y
-    broken = torch.tensor([bool(name) for name in outcome.broken_by])
-    assert torch.equal(clean & ~broken, y_adv == y)
-    assert torch.equal(outcome.x_adv, x_adv)
-    # The comparison is worth something only where images of every kind are among them.
-    assert 5 < int(broken.sum()) < int(clean.sum()) - 3
+    @property
+    def broken(self) -> Tensor:
+        return torch.tensor([bool(name) for name in self.broken_by])
 
 
-def test_accuracy_after_each_attack_is_what_broken_by_says(trained, quick_attacks, threat) -> None:
-    model, x, y = trained(10)
-    heard: list[tuple[str, float]] = []
+Attack = Callable[..., Attacked]
 
-    outcome = run_autoattack(model, x, y, threat, SCORING, lambda *said: heard.append(said))
 
-    left = int((model(x).argmax(1) == y).sum())
-    fallen = Counter(outcome.broken_by)
-    assert list(outcome.after_attack) == ["apgd-ce", "apgd-t", "fab-t", "square"]
-    for name, accuracy in outcome.after_attack.items():
-        left -= fallen[name]
-        assert accuracy == left / len(y)
-    assert heard == list(outcome.after_attack.items())
-    broken = torch.tensor([bool(name) for name in outcome.broken_by])
-    moved = (outcome.x_adv != x).flatten(1).any(1)
-    assert torch.equal(moved, broken)
-    assert (model(outcome.x_adv)[broken].argmax(1) != y[broken]).all()
-    delta = (outcome.x_adv - x).flatten(1)
-    order = float("inf") if threat.norm == "Linf" else 2
-    assert delta.norm(order, dim=1).max() <= float(threat.epsilon) * (1 + 1e-5)
-    assert outcome.x_adv.min() >= 0 and outcome.x_adv.max() <= 1
+@pytest.fixture
+def attack(tmp_path: Path) -> Attack:
+    """Runs our AutoAttack, each time in a journal of its own."""
+    numbers = itertools.count()
+
+    def run(
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel = LINF,
+        scoring: Scoring = SCORING,
+        on_attack: Callable[[str, float], None] = lambda *said: None,
+    ) -> Attacked:
+        journal = Journal(tmp_path / str(next(numbers)), {})
+        with torch.no_grad():
+            right = model(x).argmax(1) == y
+        outcome = run_autoattack(model, x, y, right, threat, scoring, journal, on_attack)
+        broken_by, x_adv = [""] * len(y), x.clone()
+        for name in outcome.attacks:
+            for part in journal.parts(name):
+                for position in part.index[part.broke].tolist():
+                    assert broken_by[position] == ""
+                    broken_by[position] = name
+                x_adv[part.index[part.broke]] = part.images
+        return Attacked(outcome, broken_by, x_adv)
+
+    return run
 
 
 @pytest.mark.parametrize(
-    ("classes", "names", "substitutions"),
+    ("version", "attacks"),
+    [
+        ("standard", ()),
+        ("plus", ()),
+        ("rand", ()),
+        ("custom", ("apgd-ce", "square")),
+        ("custom", ("fab-t", "fab", "apgd-dlr")),
+    ],
+)
+def test_equals_the_authors_loop_image_by_image(
+    trained, quick_attacks, attack, threat, version, attacks
+) -> None:
+    model, x, y = trained(10)
+    named = {"attacks": list(attacks)} if attacks else {}
+    x_adv, y_adv = authors_run(model, x, y, threat, version=version, **named)
+
+    scoring = Scoring(
+        autoattack_version=version, attacks=attacks, autoattack_seed=3, autoattack_batch_size=16
+    )
+    ours = attack(model, x, y, threat, scoring)
+
+    clean = model(x).argmax(1) == y
+    assert torch.equal(ours.outcome.robust, y_adv == y)
+    assert torch.equal(clean & ~ours.broken, y_adv == y)
+    assert torch.equal(ours.x_adv, x_adv)
+    # The comparison is worth something only where images of every kind are among them.
+    assert 3 < int(ours.broken.sum()) < int(clean.sum()) - 3
+
+
+def test_accuracy_after_each_attack_is_what_broke(trained, quick_attacks, attack, threat) -> None:
+    model, x, y = trained(10)
+    heard: list[tuple[str, float]] = []
+
+    ours = attack(model, x, y, threat, on_attack=lambda *said: heard.append(said))
+
+    left = int((model(x).argmax(1) == y).sum())
+    fallen = Counter(ours.broken_by)
+    after_attack = ours.outcome.after_attack
+    assert list(after_attack) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    for name, accuracy in after_attack.items():
+        left -= fallen[name]
+        assert accuracy == left / len(y)
+    assert heard == list(after_attack.items())
+    moved = (ours.x_adv != x).flatten(1).any(1)
+    assert torch.equal(moved, ours.broken)
+    assert (model(ours.x_adv)[ours.broken].argmax(1) != y[ours.broken]).all()
+    delta = (ours.x_adv - x).flatten(1)
+    order = float("inf") if threat.norm == "Linf" else 2
+    assert delta.norm(order, dim=1).max() <= float(threat.epsilon) * (1 + 1e-5)
+    assert ours.x_adv.min() >= 0 and ours.x_adv.max() <= 1
+
+
+RESTARTS = "5 restarts of apgd-ce instead of "
+
+
+@pytest.mark.parametrize(
+    ("classes", "version", "names", "substitutions"),
     [
         (
             2,
+            "standard",
             ["apgd-ce", "fab-t", "square"],
-            ("1 target classes instead of 9", "5 restarts of apgd-ce instead of apgd-t"),
+            ("1 target classes instead of 9", f"{RESTARTS}apgd-t"),
         ),
+        (2, "rand", ["apgd-ce"], (f"{RESTARTS}apgd-dlr",)),
         (
             3,
+            "standard",
             ["apgd-ce", "apgd-dlr", "fab-t", "square"],
             ("2 target classes instead of 9", "apgd-dlr instead of apgd-t"),
         ),
-        (5, ["apgd-ce", "apgd-t", "fab-t", "square"], ("4 target classes instead of 9",)),
+        (
+            3,
+            "plus",
+            ["apgd-ce", "apgd-dlr", "fab", "square", "fab-t"],
+            ("2 target classes instead of 9", "apgd-dlr instead of apgd-t"),
+        ),
+        (
+            5,
+            "standard",
+            ["apgd-ce", "apgd-t", "fab-t", "square"],
+            ("4 target classes instead of 9",),
+        ),
     ],
 )
 def test_few_classes_change_the_attacks_and_say_so(
-    trained, quick_attacks, classes: int, names: list[str], substitutions: tuple[str, ...]
+    trained, quick_attacks, attack, classes, version, names, substitutions
 ) -> None:
     model, x, y = trained(classes)
 
-    outcome = run_autoattack(model, x, y, ThreatModel("Linf", "80/255"), SCORING)
+    scoring = Scoring(autoattack_version=version, autoattack_batch_size=16)
+    outcome = attack(model, x, y, ThreatModel("Linf", "80/255"), scoring).outcome
 
     assert outcome.substitutions == substitutions
+    assert "too-few-classes" in outcome.checks
     assert list(outcome.after_attack) == names
     left = list(outcome.after_attack.values())
     assert left == sorted(left, reverse=True)
-    assert any(outcome.broken_by)
-    assert outcome.x_adv.isfinite().all()
+    assert any(trace.broke.any() for trace in outcome.attacks.values())
 
 
 class Softmax(nn.Module):
@@ -120,60 +208,97 @@ class Flat(Softmax):
         return self.model(x.detach()) + 0 * x.sum((1, 2, 3))[:, None]
 
 
+class Dynamic(Softmax):
+    """Moves its input by a gradient of its own before it answers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            z = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.model(z).max(1).values.sum(), z)
+        return self.model(x + 0.01 * gradient.sign())
+
+
 @pytest.mark.parametrize(
     ("defence", "warning"),
-    [(Softmax, "softmax-output"), (Noisy, "randomized-model"), (Flat, "zero-gradients")],
+    [
+        (Softmax, "softmax-output"),
+        (Noisy, "randomized-model"),
+        (Flat, "zero-gradients"),
+        (Dynamic, "dynamic-model"),
+    ],
 )
 def test_warnings_are_recorded_for_the_model_that_raised_them(
-    trained, quick_attacks, defence: type[Softmax], warning: str
+    trained, quick_attacks, attack, defence: type[Softmax], warning: str
 ) -> None:
     model, x, y = trained(10)
 
     x, y = x[:12], y[:12]
-    with_warning = run_autoattack(defence(model).eval(), x, y, LINF, SCORING).checks
-    without = run_autoattack(model, x, y, LINF, SCORING).checks
+    with_warning = attack(defence(model).eval(), x, y).outcome.checks
+    without = attack(model, x, y).outcome.checks
 
     assert warning in with_warning
+    assert warning in CHECKS
     assert warning not in without
 
 
-def test_warnings_are_recorded_where_logging_shows_errors_alone(trained, quick_attacks) -> None:
+def test_the_check_of_dynamic_models_leaves_no_trace(trained, quick_attacks, attack) -> None:
+    model, x, y = trained(10)
+    counts = dict(checks.funcs)
+
+    def tracer(*event: object) -> None:
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        attack(Dynamic(model).eval(), x[:4], y[:4])
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
+    assert checks.funcs == counts
+
+
+def test_warnings_are_recorded_where_logging_shows_errors_alone(
+    trained, quick_attacks, attack
+) -> None:
     model, x, y = trained(10)
     root, logger = logging.getLogger(), logging.getLogger("auto-attack")
     before = root.level, logger.level
     root.setLevel(logging.ERROR)
     try:
-        checks = run_autoattack(Softmax(model).eval(), x[:4], y[:4], LINF, SCORING).checks
+        checks = attack(Softmax(model).eval(), x[:4], y[:4]).outcome.checks
         assert "softmax-output" in checks
         assert (root.level, logger.level) == (logging.ERROR, before[1])
     finally:
         root.setLevel(before[0])
 
 
-def test_the_callers_random_numbers_are_left_alone(trained, quick_attacks) -> None:
+def test_the_callers_random_numbers_are_left_alone(trained, quick_attacks, attack) -> None:
     model, x, y = trained(10)
     before = torch.get_rng_state()
-    run_autoattack(model, x[:8], y[:8], LINF, SCORING)
+    attack(model, x[:8], y[:8])
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_any_layer_in_training_mode_is_an_error(trained) -> None:
+def test_any_layer_in_training_mode_is_an_error(trained, attack) -> None:
     model, x, y = trained(10)
     layer = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
     layer.train()
     try:
         with pytest.raises(RuntimeError, match="training mode"):
-            run_autoattack(model, x, y, LINF, SCORING)
+            attack(model, x, y)
     finally:
         layer.eval()
 
 
-def test_images_in_another_memory_layout_give_the_same_outcome(trained, quick_attacks) -> None:
+def test_images_in_another_memory_layout_give_the_same_outcome(
+    trained, quick_attacks, attack
+) -> None:
     model, x, y = trained(10)
     permuted = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).transpose(2, 3)
     transposed = x.transpose(2, 3).contiguous()
     assert not permuted.is_contiguous()
-    outcomes = [run_autoattack(model, z, y, LINF, SCORING) for z in (permuted, transposed)]
+    outcomes = [attack(model, z, y) for z in (permuted, transposed)]
     assert outcomes[0].broken_by == outcomes[1].broken_by
 
 
@@ -211,26 +336,28 @@ class OneByOne(nn.Module):
         return torch.cat([self.model(image) for image in x.split(1)])
 
 
-def test_out_of_memory_halves_the_chunk_and_keeps_the_outcome(trained, quick_attacks) -> None:
+def test_out_of_memory_halves_the_chunk_and_keeps_the_outcome(
+    trained, quick_attacks, attack
+) -> None:
     model, x, y = trained(10)
     x, y, scoring = x[:8], y[:8], Scoring(autoattack_batch_size=8)
     roomy, tight = OneByOne(model, 8).eval(), OneByOne(model, 1).eval()
 
-    expected = run_autoattack(roomy, x, y, LINF, scoring)
-    outcome = run_autoattack(tight, x, y, LINF, scoring)
+    expected = attack(roomy, x, y, scoring=scoring)
+    outcome = attack(tight, x, y, scoring=scoring)
 
     assert len(tight.refused) >= 2 and roomy.refused == []
     assert all(later == size // 2 for size, later in pairwise(tight.refused))
     assert any(expected.broken_by)
     assert outcome.broken_by == expected.broken_by
-    assert outcome.after_attack == expected.after_attack
+    assert outcome.outcome.after_attack == expected.outcome.after_attack
     assert torch.equal(outcome.x_adv, expected.x_adv)
 
 
-def test_a_device_too_small_for_one_image_is_an_error(trained, quick_attacks) -> None:
+def test_a_device_too_small_for_one_image_is_an_error(trained, quick_attacks, attack) -> None:
     model, x, y = trained(10)
     with pytest.raises(torch.OutOfMemoryError):
-        run_autoattack(OneByOne(model, 0).eval(), x[:4], y[:4], LINF, SCORING)
+        attack(OneByOne(model, 0).eval(), x[:4], y[:4])
 
 
 def test_passes_are_counted_alike_however_they_are_split(trained) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.data import load_data
+from regmix_bench.data import EvalData, load_data
+from regmix_bench.errors import UserError
 from regmix_bench.evaluation.accuracy import (
     PassCounter,
     accuracy,
@@ -17,11 +18,10 @@ from regmix_bench.evaluation.accuracy import (
     pgd_images,
     predict_logits,
 )
-from regmix_bench.evaluation.scoring import TestSet, evaluate, outputs_for_plots
+from regmix_bench.evaluation.scoring import adversarial_images, evaluate, outputs_for_plots
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.types import Scoring, ThreatModel
 
-TestSet.__test__ = False  # its name is no test's
 LINF = ThreatModel("Linf", "24/255")
 SCORING = Scoring(autoattack_batch_size=10)
 
@@ -119,14 +119,16 @@ def test_passes_are_counted_in_images_until_the_block_ends(trained) -> None:
 
 
 @pytest.fixture
-def test_set(trained) -> TestSet:
+def test_set(trained) -> EvalData:
     _, x, y = trained(10)
-    return TestSet(x, y, torch.arange(100, 137))
+    return EvalData(x, y, torch.arange(100, 137), "d" * 64, 10)
 
 
-def test_the_table_agrees_with_the_result_image_by_image(trained, quick_attacks, test_set) -> None:
+def test_the_table_agrees_with_the_result_image_by_image(
+    trained, quick_attacks, test_set, journal
+) -> None:
     model, x, y = trained(10)
-    result, table = evaluate(model, test_set, LINF, SCORING, "selected", True)
+    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
 
     logits = model(x).detach()
     clean = (logits.argmax(1) == y).numpy()
@@ -144,16 +146,81 @@ def test_the_table_agrees_with_the_result_image_by_image(trained, quick_attacks,
     assert (result.autoattack_seed, result.autoattack_batch_size) == (0, 10)
 
 
-def test_margins_are_true_logit_minus_best_other(trained, test_set) -> None:
+def test_the_table_says_of_every_attack_what_it_did_to_every_image(
+    trained, quick_attacks, test_set, journal
+) -> None:
     model, x, y = trained(10)
-    _, table = evaluate(model, test_set, LINF, SCORING, "last", False)
+    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
+
+    logits = model(x).detach()
+    clean_margin = table["clean_margin"].to_numpy()
+    alive = (logits.argmax(1) == y).numpy()
+    for name, left in result.after_attack.items():
+        broke, norm = table[f"{name}_broke"], table[f"{name}_norm"]
+        margin = table[f"{name}_margin"]
+        assert (broke.notna() == alive).all()
+        for column in (norm, margin):
+            assert (column.notna() == alive).all()
+        broken = broke.fillna(False).to_numpy(bool)
+        assert ((table["broken_by"] == name) == broken).all()
+        assert (margin[broken] <= 0).all() and (margin[alive & ~broken] > 0).all()
+        assert (norm[broken] > 0).all() and norm.max() <= 24 / 255 + 1e-7
+        # An attack that fails gives the clean image back.
+        held = alive & ~broken
+        np.testing.assert_allclose(norm[held], 0)
+        np.testing.assert_allclose(margin[held], clean_margin[held], atol=1e-4)
+        alive &= ~broken
+        assert left == alive.mean()
+    assert table["pgd_norm"].between(0, 24 / 255 + 1e-7).all()
+    assert ((table["pgd_margin"] > 0) & table["clean_correct"] == table["pgd_correct"]).all()
+
+
+def test_the_images_that_broke_come_back_with_their_place_in_the_test_split(
+    trained, quick_attacks, test_set, journal
+) -> None:
+    model, x, y = trained(10)
+    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
+    saved = list(adversarial_images(test_set, LINF, journal, result.after_attack))
+
+    rows = table.set_index("index")
+    for part in saved:
+        assert part.threat == LINF and part.images.dtype == torch.float32
+        position = part.index - 100
+        assert (model(part.images).argmax(1) != y[position]).all()
+        norm = rows.loc[part.index.tolist(), f"{part.attack}_norm"]
+        found = (part.images.double() - x[position].double()).abs().amax((1, 2, 3))
+        assert found.tolist() == norm.tolist()
+    by_attack = {
+        name: sorted(i for part in saved if part.attack == name for i in part.index.tolist())
+        for name in ("pgd", *result.after_attack)
+    }
+    assert by_attack.pop("pgd") == list(rows.index[rows["clean_correct"] & ~rows["pgd_correct"]])
+    for name, index in by_attack.items():
+        assert index == list(rows.index[rows["broken_by"] == name])
+
+
+def test_a_model_that_returns_nan_is_one_line(trained, test_set, journal) -> None:
+    model, _, _ = trained(10)
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return model(x) / torch.where(torch.arange(len(x)) < 2, 0.0, 1.0)[:, None] * 0
+
+    with pytest.raises(UserError, match="not finite for 2 images"):
+        evaluate(Broken().eval(), test_set, LINF, SCORING, "given", journal, True)
+    assert not journal.directory.exists()
+
+
+def test_margins_are_true_logit_minus_best_other(trained, test_set, journal) -> None:
+    model, x, y = trained(10)
+    _, table, _ = evaluate(model, test_set, LINF, SCORING, "last", journal, False)
     for row, (logits, label) in enumerate(zip(model(x).tolist(), y.tolist(), strict=True)):
         others = max(value for k, value in enumerate(logits) if k != label)
         assert table["clean_margin"][row] == pytest.approx(logits[label] - others, abs=1e-4)
     assert ((table["clean_margin"] > 0) == table["clean_correct"]).all()
 
 
-def test_robust_means_clean_correct_too(test_set) -> None:
+def test_robust_means_clean_correct_too(test_set, journal) -> None:
     class Contrary(nn.Module):
         """Wrong on every clean image, right on every other: PGD 'repairs' it."""
 
@@ -164,7 +231,8 @@ def test_robust_means_clean_correct_too(test_set) -> None:
             label = torch.where(clean.any(1, keepdim=True), 1 - known, truth[: len(x)])
             return label + 0 * x.sum((1, 2, 3))[:, None]
 
-    result, table = evaluate(Contrary().eval(), test_set, LINF, SCORING, "last", False)
+    model = Contrary().eval()
+    result, table, _ = evaluate(model, test_set, LINF, SCORING, "last", journal, False)
     assert (table["adv_pred"] == table["label"]).all()
     assert (result.clean_acc, result.pgd_acc) == (0, 0)
     assert result.autoattack_acc is None and result.after_attack == {}
@@ -175,7 +243,9 @@ def test_outputs_are_balanced_halves_of_at_most_500_images(trained) -> None:
     model, _, _ = trained(10)
     x, y = load_data("digits", "train")
     x, y = x[:900], y[:900]
-    table = outputs_for_plots(model, TestSet(x, y, torch.arange(900) + 7), LINF, SCORING)
+    table = outputs_for_plots(
+        model, EvalData(x, y, torch.arange(900) + 7, "d" * 64, 10), LINF, SCORING
+    )
 
     assert list(table.columns) == [
         "index",

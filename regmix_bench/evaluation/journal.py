@@ -1,0 +1,184 @@
+"""What has been measured so far, on disk: a killed evaluation goes on where it stood.
+
+An evaluation is a list of stages (the clean pass, PGD, and each attack of AutoAttack), and a stage
+is a list of batches. Every finished batch is one file, written whole, that holds what was measured
+of its images and the adversarial ones among them; nothing of it stays in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.accuracy import PassCounter
+from regmix_bench.files import atomic_write
+from regmix_bench.perturb import perturbation_norm
+from regmix_bench.records import Cost
+from regmix_bench.types import Norm
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one batch of one stage left, in main memory.
+
+    Of B images: ``index`` (B,) int64 their positions among the images that are scored, ``pred``
+    (B,) int64, ``margin`` (B,) the true logit minus the largest other one, ``norm`` (B,) float64 of
+    the perturbation, ``broke`` (B,) bool whether an image that was right is now wrong; and
+    ``images`` (M, C, H, W), the M that broke. ``checks`` are warnings that came up meanwhile.
+    """
+
+    index: Tensor
+    pred: Tensor
+    margin: Tensor
+    norm: Tensor
+    broke: Tensor
+    images: Tensor
+    checks: tuple[str, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+
+
+@torch.no_grad()
+def judge(
+    model: nn.Module,
+    index: Tensor,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    was_right: Tensor,
+    norm: Norm,
+) -> Part:
+    """What ``model`` says of ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,).
+
+    Raises :class:`UserError` where a logit is not a finite number.
+    """
+    logits = model(x_adv)
+    if not logits.isfinite().all():
+        bad = int((~logits.isfinite()).any(1).sum())
+        raise UserError(f"the model returns logits that are not finite for {bad} images")
+    pred = logits.argmax(1)
+    broke = was_right & (pred != y)
+    return Part(
+        index=index.cpu(),
+        pred=pred.cpu(),
+        margin=_margin(logits, y).cpu(),
+        norm=perturbation_norm(x_adv.double() - x.double(), norm).cpu(),
+        broke=broke.cpu(),
+        images=x_adv[broke].cpu(),
+    )
+
+
+class Journal:
+    """The finished batches of one evaluation, in a folder of its own.
+
+    ``binding`` says what they belong to: the weights, the data, the threat and the scoring. A file
+    of anything else is refused by the name of what differs.
+    """
+
+    def __init__(self, directory: Path, binding: Mapping[str, object]) -> None:
+        self.directory = directory
+        self.binding = {name: str(value) for name, value in binding.items()}
+
+    def step(self, stage: str, number: int, model: nn.Module, measure: Callable[[], Part]) -> Part:
+        """The part of batch ``number`` of ``stage``: as written down, else measured and written."""
+        path = self.directory / f"{stage}-{number:06}.safetensors"
+        if path.exists():
+            return self._read(path)
+        started = time.perf_counter()
+        with PassCounter(model) as passes:
+            part = measure()
+        cost = Cost(
+            seconds=time.perf_counter() - started,
+            forward_images=passes.forward_images,
+            backward_images=passes.backward_images,
+        )
+        part = replace(part, cost=cost)
+        about = {"binding": self.binding, "checks": part.checks, "cost": part.cost.model_dump()}
+        tensors = {name: getattr(part, name).contiguous() for name in _TENSORS}
+        with atomic_write(path) as stream:
+            stream.write(safetensors.torch.save(tensors, {"journal": json.dumps(about)}))
+        return part
+
+    def parts(self, stage: str) -> Iterator[Part]:
+        """The parts of a stage that are written down, in order, one at a time."""
+        for path in sorted(self.directory.glob(f"{stage}-[0-9]*.safetensors")):
+            yield self._read(path)
+
+    def _read(self, path: Path) -> Part:
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {})["journal"])
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            binding = about["binding"]
+            checks, cost = tuple(about["checks"]), Cost.model_validate(about["cost"])
+        except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path} is not a state of scoring: {reason}; remove it") from error
+        for name in binding | self.binding:
+            was, now = binding.get(name), self.binding.get(name)
+            if was != now:
+                raise UserError(
+                    f"{path} belongs to another evaluation: its {name} is {was}, not {now};"
+                    f" remove {self.directory} to start again"
+                )
+        return Part(**tensors, checks=checks, cost=cost)
+
+
+_TENSORS = ("index", "pred", "margin", "norm", "broke", "images")
+
+
+class Trace:
+    """What one stage did to each of N images; it does not hold the images themselves.
+
+    ``ran`` (N,) bool, and where it ran the columns of :class:`Part` of the same names.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.ran = torch.zeros(n, dtype=torch.bool)
+        self.pred = torch.full((n,), -1)
+        self.margin = torch.full((n,), torch.nan)
+        self.norm = torch.full((n,), torch.nan, dtype=torch.float64)
+        self.broke = torch.zeros(n, dtype=torch.bool)
+        self.checks: dict[str, None] = {}
+        self.cost = Cost()
+
+    def add(self, part: Part, expected: Tensor) -> None:
+        """Take over a part, which must be of the ``expected`` images."""
+        if not torch.equal(part.index, expected.cpu()):
+            raise UserError("the state of scoring holds other images than are scored: remove it")
+        self.ran[part.index] = True
+        for name in ("pred", "margin", "norm", "broke"):
+            getattr(self, name)[part.index] = getattr(part, name).to(getattr(self, name).dtype)
+        self.checks |= dict.fromkeys(part.checks)
+        self.cost += part.cost
+
+
+def run_stage(
+    journal: Journal,
+    name: str,
+    model: nn.Module,
+    batches: Sequence[Tensor],
+    measure: Callable[[int, Tensor], Part],
+    n: int,
+) -> Trace:
+    """Measure a stage on ``n`` images; ``measure`` gets each batch's number and positions (B,)."""
+    trace = Trace(n)
+    for number, index in enumerate(batches):
+        part = journal.step(name, number, model, partial(measure, number, index))
+        trace.add(part, expected=index)
+    return trace
+
+
+def _margin(logits: Tensor, y: Tensor) -> Tensor:
+    true = logits.gather(1, y[:, None])
+    others = logits.scatter(1, y[:, None], float("-inf"))
+    return (true - others.max(1, keepdim=True).values).squeeze(1)

@@ -1,0 +1,79 @@
+"""The machine a model runs on: its device, its arithmetic, and what a record says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from regmix_bench.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(device: Device) -> torch.device:
+    """``auto`` is CUDA if there is one. Raises :class:`UserError` for CUDA where there is none."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
+
+
+def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """bf16 where the processor multiplies it natively, else fp32: emulated it is slower by far."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Not in every torch this package runs on; without an answer the safe choice stands.
+    native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Float32 means float32: TF32 would move scores, and is not what a record says was used."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a model is trained or scored on: device, threads, versions and the source's revision."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "cpu": platform.machine(),
+        "python": platform.python_version(),
+        "cuda": torch.version.cuda if cuda else None,
+        **{name: version(name) for name in ("regmix-bench", "torch", "numpy", "pyautoattack")},
+        **_revision(),
+    }
+
+
+@cache
+def _revision() -> dict[str, Any]:
+    """Commit of the source tree and whether it was changed; nothing for an installed package."""
+    source = Path(__file__).resolve().parent
+    if not (source.parent / ".git").exists():
+        return {}
+    git = ["git", "-C", os.fspath(source.parent)]
+    try:
+        head, status = (
+            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"git_revision": head.strip(), "git_dirty": bool(status.strip())}
