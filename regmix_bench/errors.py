@@ -49,3 +49,8 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         given = "" if first["type"] == "missing" else f" = {_shown.repr(first['input'])}"
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise UserError(f"{path}{given}: {reason}") from None
+
+
+def reason(error: Exception) -> str:
+    """A stranger's error on one line, shortened: its kind and what it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError, reason, unknown
 
 T = TypeVar("T")
 
@@ -55,9 +55,8 @@ class Registry(Generic[T]):
             for part in attribute.split("."):
                 found = getattr(found, part)
         except Exception as error:  # a stranger's module may raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(
-                f"{self.kind} {name!r} of {origin} cannot be loaded: {reason}"
+                f"{self.kind} {name!r} of {origin} cannot be loaded: {reason(error)}"
             ) from error
         if not self._accepts(found):
             raise UserError(f"{self.kind} {name!r} of {origin} is no {self.kind}: {target}")

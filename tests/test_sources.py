@@ -1,0 +1,383 @@
+"""Models from wherever they come: the same function of the image, and one line where they fail."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from saved import make_model, save_run
+from torch import Tensor, nn
+
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.accuracy import require_eval_mode
+from regmix_bench.export import export_safetensors
+from regmix_bench.models.checkpoint import save_checkpoint
+from regmix_bench.records import EvalRecord
+from regmix_bench.sources import Source, check_model, load_source, own_run, state_digest
+from regmix_bench.store import load_run, save_record
+from regmix_bench.types import EvalSpec, ThreatModel
+
+SHAPE = (1, 8, 8)
+MODEL = make_model()
+
+MODULE = """
+from torch import nn
+from regmix_bench.models import build_model
+number = 3
+def build(): return build_model("smallcnn", (1, 8, 8), 10)
+def linear(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def words(): return "a model"
+def broken(): raise ValueError("no\\nluck")
+class Stubborn(nn.Linear):
+    def train(self, mode=True): return self
+def stubborn(): return Stubborn(64, 10)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a run, and a module that no other test has imported."""
+    monkeypatch.chdir(tmp_path)
+    save_run(tmp_path / "results", MODEL)
+    (tmp_path / f"{module_name(tmp_path)}.py").write_text(MODULE)
+    return tmp_path
+
+
+def module_name(folder: Path) -> str:
+    return "mine_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+
+
+def load(text: str, **changes: Any) -> Source:
+    fields: dict[str, Any] = {
+        "results": Path("results"),
+        "dataset": "digits",
+        "norm": "Linf",
+        "image_shape": SHAPE,
+        "num_classes": 10,
+    }
+    return load_source(text, **fields | changes)
+
+
+def record_of(folder: Path) -> Path:
+    return next((folder / "results").glob("digits/*/*.json"))
+
+
+def run_id(folder: Path) -> str:
+    return load_run(record_of(folder)).run_id
+
+
+def sha256(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def own_weights(_: Path) -> Source:
+    save_checkpoint(Path("ours.safetensors"), MODEL, "smallcnn", SHAPE, 10)
+    assert load("ours.safetensors", arch="smallcnn").source == load("ours.safetensors").source
+    return load("ours.safetensors")
+
+
+def foreign_weights(_: Path) -> Source:
+    safetensors.torch.save_file(MODEL.state_dict(), "theirs.safetensors")
+    return load("theirs.safetensors", arch="smallcnn")
+
+
+def torch_weights(_: Path) -> Source:
+    torch.save(MODEL.state_dict(), "theirs.pth")
+    return load("theirs.pth", arch="smallcnn")
+
+
+def called(folder: Path) -> Source:
+    torch.save(MODEL.state_dict(), "theirs.pt")
+    return load(f"{module_name(folder)}:build", weights=Path("theirs.pt"))
+
+
+def script(_: Path) -> Source:
+    torch.jit.trace(MODEL, torch.rand(2, *SHAPE)).save("model.pt")
+    return load("model.pt")
+
+
+def frozen_script(_: Path) -> Source:
+    torch.jit.freeze(torch.jit.trace(MODEL, torch.rand(2, *SHAPE))).save("model.pt")
+    return load("model.pt")
+
+
+def graph(_: Path) -> Source:
+    batch = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(MODEL, (torch.rand(2, *SHAPE),), dynamic_shapes=batch)
+    torch.export.save(program, "model.pt2")
+    return load("model.pt2")
+
+
+def exported(folder: Path) -> Source:
+    export_safetensors(run_id(folder), Path("results"), Path("folder"))
+    return load("folder")
+
+
+WAYS: dict[str, tuple[Callable[[Path], Source], str, str, str]] = {
+    "run_id": (lambda folder: load(run_id(folder)[:6]), "run", "smallcnn", "trades"),
+    "record": (lambda folder: load(str(record_of(folder))), "run", "smallcnn", "trades"),
+    "last": (
+        lambda folder: load(run_id(folder), checkpoint="last"),
+        *("run", "smallcnn", "trades (last)"),
+    ),
+    "exported": (exported, "run", "smallcnn", "trades"),
+    "own weights": (own_weights, "weights", "smallcnn", "ours"),
+    "safetensors": (foreign_weights, "weights", "smallcnn", "theirs"),
+    "state dict": (torch_weights, "weights", "smallcnn", "theirs"),
+    "callable": (called, "callable", "ImageClassifier", ""),
+    "script": (script, "program", "ImageClassifier", "model"),
+    "frozen script": (frozen_script, "program", "ImageClassifier", "model"),
+    "graph": (graph, "program", "ExportedProgram", "model"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of TorchScript, which is deprecated as a whole
+@pytest.mark.parametrize("way", WAYS)
+def test_the_model_is_the_same_whichever_way_it_comes(here: Path, way: str) -> None:
+    find, kind, arch, label = WAYS[way]
+    found = find(here)
+
+    require_eval_mode(found.model)
+    images = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(found.model(images), MODEL(images), rtol=1e-5, atol=1e-6)
+    check_model(found.model, images, 10)
+    assert (found.source.kind, found.arch) == (kind, arch)
+    assert found.label == (label or f"{module_name(here)}:build")
+    assert "/" not in found.source.name
+    spec = EvalSpec(
+        model=found.source,
+        label=found.label,
+        dataset="digits",
+        arch=found.arch,
+        eval_threats=(ThreatModel("Linf", "8/255"),),
+    )
+    assert spec.stem
+
+
+def test_a_robustbench_model_is_named_by_what_it_weighs(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def zoo(*arguments: object) -> nn.Module:
+        asked.append(arguments)
+        return MODEL
+
+    monkeypatch.setenv("REGMIX_BENCH_CACHE", str(here / "cache"))
+    monkeypatch.setattr("regmix_bench.sources.load_zoo_model", zoo)
+    found = load("robustbench:Some2020Name", dataset="cifar10", norm="L2")
+    assert asked == [("Some2020Name", "cifar10", "L2", here / "cache" / "robustbench")]
+    assert found.source.model_dump() == {
+        "kind": "robustbench",
+        "name": "Some2020Name",
+        "sha256": state_digest(MODEL),
+    }
+
+
+def test_a_source_is_bound_to_its_weights(here: Path) -> None:
+    run = load_run(record_of(here))
+    assert load(run.run_id).source.name == f"{run.run_id}:selected"
+    assert load(run.run_id).source.sha256 == run.checkpoints["selected"].sha256
+    assert exported(here).source == load(run.run_id).source
+    assert torch_weights(here).source.sha256 == sha256("theirs.pth")
+    assert called(here).source.sha256 == sha256("theirs.pt")
+
+
+def test_a_callable_without_weights_is_bound_to_its_state(here: Path) -> None:
+    target = f"{module_name(here)}:build"
+    torch.manual_seed(3)
+    one = load(target)
+    torch.manual_seed(3)
+    same, other = load(target), load(target)
+    assert one.source == same.source
+    assert one.source.sha256 != other.source.sha256
+
+
+def test_own_run_finds_runs_alone(here: Path) -> None:
+    own_weights(here)
+    record = own_run(run_id(here), Path("results"))
+    assert record is not None and record.run_id == run_id(here)
+    assert own_run("ours.safetensors", Path("results")) is None
+    assert own_run("robustbench:Wong2020Fast", Path("results")) is None
+
+
+def test_a_record_named_by_its_path_brings_its_own_results_folder(here: Path) -> None:
+    Path("results").rename("elsewhere")
+    found = load(str(next(Path("elsewhere").glob("digits/*/*.json"))))
+    assert found.source.kind == "run"
+
+
+def corrupt_zip(name: str, member: str) -> None:
+    with zipfile.ZipFile(name, "w") as archive:
+        archive.writestr(member, b"nothing")
+
+
+def prepare_bad_files() -> None:
+    weights = MODEL.state_dict()
+    safetensors.torch.save_file(weights, "theirs.safetensors")
+    save_checkpoint(Path("ours.safetensors"), MODEL, "smallcnn", SHAPE, 10)
+    del weights["classifier.bias"]
+    weights["classifier.weight"] = torch.zeros(7, 128)
+    torch.save(weights | {f"extra.{n}": torch.zeros(1) for n in range(5)}, "other.pt")
+    torch.save({"state_dict": weights, "epoch": 3}, "wrapped.pt")
+    torch.save(MODEL, "pickled.pt")
+    torch.save(torch.zeros(3), "tensor.pt")
+    Path("empty.pt").touch()
+    Path("noise.safetensors").write_bytes(b"\xff" * 100)
+    Path("folder").mkdir()
+    corrupt_zip("script.pt", "model/code/x.py")
+    corrupt_zip("graph.pt2", "model/archive_format")
+    training = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Dropout()).train()
+    torch.export.save(torch.export.export(training, (torch.rand(2, *SHAPE),)), "training.pt2")
+
+
+@pytest.fixture
+def bad(here: Path) -> Path:
+    prepare_bad_files()
+    return here
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("gone.safetensors", {}, "no model file at gone.safetensors"),
+        ("{module}:build", {"weights": Path("gone.safetensors")}, "gone.safetensors is not a file"),
+        ("nothing", {}, "unknown run 'nothing'"),
+        ("folder", {}, "folder is not an exported model: FileNotFoundError"),
+        ("theirs.safetensors", {}, "does not say what it holds: name its architecture by --arch"),
+        ("theirs.safetensors", {"arch": "smalcnn"}, "did you mean 'smallcnn'"),
+        ("ours.safetensors", {"arch": "resnet8"}, "holds a 'smallcnn', not a 'resnet8'"),
+        (
+            "other.pt",
+            {"arch": "smallcnn"},
+            "other.pt does not fit the model: 1 missing (classifier.bias); 5 unexpected (extra.0,"
+            " extra.1, extra.2, …); 1 of another shape (classifier.weight (7, 128) instead of"
+            " (10, {width}))",
+        ),
+        ("wrapped.pt", {"arch": "smallcnn"}, "no state dict, but holds state_dict, epoch: save"),
+        ("pickled.pt", {"arch": "smallcnn"}, "holds more than tensors, which is not loaded"),
+        ("tensor.pt", {"arch": "smallcnn"}, "no state dict, but holds Tensor"),
+        ("empty.pt", {"arch": "smallcnn"}, "empty.pt is not a file of weights"),
+        ("noise.safetensors", {"arch": "smallcnn"}, "is not a file of weights"),
+        ("script.pt", {}, "script.pt is not a TorchScript program"),
+        ("graph.pt2", {}, "graph.pt2 is not a torch.export program"),
+        ("training.pt2", {}, "training.pt2 was exported in training mode"),
+        ("script.pt", {"arch": "smallcnn"}, "--arch belongs to a weights file, and 'script.pt' is"),
+        ("ours.safetensors", {"weights": Path("other.pt")}, "--weights fills a module:callable"),
+        ("no.such:build", {}, "ModuleNotFoundError: No module named 'no'"),
+        ("{module}:bulid", {}, "AttributeError: module '{module}' has no attribute 'bulid'"),
+        ("{module}:number", {}, "TypeError: 'int' object is not callable"),
+        ("{module}:words", {}, "{module}:words returns str, not a torch.nn.Module"),
+        ("{module}:broken", {}, "cannot be called: ValueError: no luck"),
+        ("{module}:stubborn", {}, "{module}:stubborn stays in training mode"),
+        ("{module}:build", {"weights": Path("gone.pt")}, "FileNotFoundError"),
+        (
+            "{module}:linear",
+            {"weights": Path("theirs.safetensors")},
+            "theirs.safetensors does not fit the model: 2 missing (1.bias, 1.weight);",
+        ),
+    ],
+)
+def test_what_is_no_model_is_refused_in_one_line(
+    bad: Path, text: str, options: dict[str, Any], message: str
+) -> None:
+    names = {"module": module_name(bad), "width": MODEL.classifier.in_features}
+    with pytest.raises(UserError, match=re.escape(message.format(**names))) as refused:
+        load(text.format(**names), **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_without_weights_is_refused(here: Path) -> None:
+    record = load_run(record_of(here))
+    for file in (here / "results" / "artifacts").rglob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(UserError, match="weights stay on the machine that trained them"):
+        load(record.run_id)
+    save_record(Path("results"), record.model_copy(update={"checkpoints": {}}))
+    with pytest.raises(UserError, match="has no checkpoint 'selected': none"):
+        load(record.run_id)
+
+
+def test_an_evaluation_is_no_run(here: Path) -> None:
+    source = load(run_id(here))
+    spec = EvalSpec(
+        model=source.source,
+        label="again",
+        dataset="digits",
+        arch=source.arch,
+        eval_threats=(ThreatModel("Linf", "8/255"),),
+    )
+    save_record(Path("results"), EvalRecord(run_id=spec.run_id, spec=spec))
+    with pytest.raises(UserError, match="record of an evaluation, not of a training"):
+        load(spec.run_id)
+
+
+def test_an_altered_folder_is_refused(here: Path) -> None:
+    exported(here)
+    for name in ("model.safetensors", "graph.pt2"):
+        content = (here / "folder" / name).read_bytes()
+        (here / "folder" / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(UserError, match=rf"{name} is not the recorded one"):
+            load("folder")
+        (here / "folder" / name).write_bytes(content)
+    load("folder")
+
+
+class Returns(nn.Module):
+    def __init__(self, answer: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.answer = answer
+
+    def forward(self, x: Tensor) -> object:
+        if x.shape[1:] != SHAPE:
+            raise ValueError("another\nsize")
+        return self.answer(self.linear(x.flatten(1)))
+
+
+def nan_at_a_bright_image(logits: Tensor) -> Tensor:
+    return torch.where(logits.abs().amax(1, keepdim=True) > 100, torch.nan, logits)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda z: z[:, :9], "logits of shape (1, 9) for 1 images of 10 classes, not (1, 10)"),
+        (lambda z: z[..., None], "logits of shape (1, 10, 1)"),
+        (lambda z: z.sum(0, keepdim=True), "logits of shape (1, 10) for 500 images"),
+        (lambda z: (z, z), "the model returns tuple, not a tensor"),
+        (lambda z: z.argmax(1), "the model returns torch.int64, not a tensor"),
+        (nan_at_a_bright_image, "NaN or infinite logits for 1 of 100 images"),
+        (lambda z: z / 0, "NaN or infinite logits for 1 of 1 images"),
+        (lambda z: z.detach(), "no gradient flows back"),
+        (lambda z: torch.zeros_like(z, requires_grad=True) + 1, "no gradient flows back"),
+    ],
+)
+def test_a_model_that_cannot_be_scored_is_refused(
+    answer: Callable[[Tensor], object], message: str
+) -> None:
+    images = torch.rand(600, *SHAPE)
+    images[555] *= 1e6
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_model(Returns(answer).eval(), images, 10)
+
+
+def test_images_that_do_not_fit_are_named() -> None:
+    with pytest.raises(UserError) as refused:
+        check_model(Returns(lambda z: z).eval(), torch.rand(2, 3, 8, 8), 10)
+    assert str(refused.value) == (
+        "the model does not take images of shape (1, 3, 8, 8): ValueError: another size"
+    )
+
+
+def test_what_autoattack_checks_passes() -> None:
+    images = torch.rand(3, *SHAPE)
+    for answer in (lambda z: z, lambda z: z.softmax(1), lambda z: z + torch.rand_like(z)):
+        check_model(Returns(answer).eval(), images, 10)
