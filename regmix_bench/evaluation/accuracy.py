@@ -41,6 +41,13 @@ def accuracy(flags: Tensor) -> float:
     return int(flags.sum()) / len(flags)
 
 
+def margins(logits: Tensor, y: Tensor) -> Tensor:
+    """The true logit minus the largest other one (B,), of logits (B, K) and labels (B,)."""
+    true = logits.gather(1, y[:, None])
+    others = logits.scatter(1, y[:, None], float("-inf"))
+    return (true - others.max(1, keepdim=True).values).squeeze(1)
+
+
 def fgsm_images(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
     """One step of ε on the cross-entropy from the image itself (Goodfellow et al. 2015)."""
     return _attack(model, x, y, threat, steps=1, step_ratio=1.0, start=torch.zeros_like)

@@ -104,28 +104,34 @@ def read_adversarial(path: Path) -> Iterator[Saved]:
 
 
 def _table(part: Saved, schema: pa.Schema) -> pa.Table:
-    images = np.ascontiguousarray(part.images.numpy(), dtype=np.float32).reshape(len(part.index), -1)
+    images = np.ascontiguousarray(part.images.numpy(), dtype=np.float32).reshape(
+        len(part.index), -1
+    )
     ends = np.arange(len(images) + 1, dtype=np.int32) * images.shape[1]
     columns = [
         pa.repeat(part.threat.norm, len(images)),
         pa.repeat(str(part.threat.epsilon), len(images)),
         pa.repeat(part.attack, len(images)),
         pa.array(part.index.numpy()),
-        pa.ListArray.from_arrays(pa.array(ends), images.reshape(-1), type=schema.field("image").type),
+        pa.ListArray.from_arrays(
+            pa.array(ends), images.reshape(-1), type=schema.field("image").type
+        ),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _saved(table: pa.Table, shape: list[int]) -> Saved:
-    kinds = table.select(["norm", "epsilon", "attack"]).group_by(["norm", "epsilon", "attack"])
-    (kind,) = kinds.aggregate([]).to_pylist()
+    columns = ["norm", "epsilon", "attack"]
+    kinds = table.group_by(columns).aggregate([]).to_pylist()
+    if len(kinds) != 1:
+        raise ValueError("a row group is not of one threat and attack")
     images = table["image"].combine_chunks()
     if set(images.value_lengths().to_pylist()) != {math.prod(shape)}:
         raise ValueError(f"an image does not have {math.prod(shape)} values")
     values = images.flatten().to_numpy().reshape(-1, *shape)
     return Saved(
-        ThreatModel(kind["norm"], kind["epsilon"]),
-        kind["attack"],
+        ThreatModel(kinds[0]["norm"], kinds[0]["epsilon"]),
+        kinds[0]["attack"],
         torch.from_numpy(table["index"].to_numpy().copy()),
         torch.from_numpy(values.copy()),
     )

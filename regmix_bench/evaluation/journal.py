@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import PassCounter
+from regmix_bench.evaluation.accuracy import PassCounter, margins
 from regmix_bench.files import atomic_write
 from regmix_bench.perturb import perturbation_norm
 from regmix_bench.records import Cost
@@ -70,7 +70,7 @@ def judge(
     return Part(
         index=index.cpu(),
         pred=pred.cpu(),
-        margin=_margin(logits, y).cpu(),
+        margin=margins(logits, y).cpu(),
         norm=perturbation_norm(x_adv.double() - x.double(), norm).cpu(),
         broke=broke.cpu(),
         images=x_adv[broke].cpu(),
@@ -176,9 +176,3 @@ def run_stage(
         part = journal.step(name, number, model, partial(measure, number, index))
         trace.add(part, expected=index)
     return trace
-
-
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
-    true = logits.gather(1, y[:, None])
-    others = logits.scatter(1, y[:, None], float("-inf"))
-    return (true - others.max(1, keepdim=True).values).squeeze(1)
