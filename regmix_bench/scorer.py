@@ -11,20 +11,28 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.adversarial import write_adversarial
+from regmix_bench.evaluation.diagnose import diagnose
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate
-from regmix_bench.records import Cost, RobustEval
+from regmix_bench.machine import environment, exact_float32
+from regmix_bench.records import Cost, EvalRecord, RobustEval
+from regmix_bench.sources import Source, check_model
 from regmix_bench.store import (
     adversarial_path,
     artifacts_dir,
+    find_record,
+    load_record,
     outcomes_path,
     record_path,
+    save_record,
     write_parquet,
 )
+from regmix_bench.transfer import other_model
 from regmix_bench.types import Checkpoint, Epsilon, EvalSpec, RunSpec, ThreatModel
 
 #: Hears ε, the name of an attack that is done, and the accuracy that it leaves.
@@ -33,9 +41,10 @@ OnAttack = Callable[[str, str, float], None]
 
 @dataclass(frozen=True)
 class Extras:
-    """What to make beside the scores: the adversarial images."""
+    """What to make beside the scores: the adversarial images, and the gradient-masking audit."""
 
     save_adversarial: bool = False
+    diagnose: bool = False
 
 
 def score_checkpoint(
@@ -62,6 +71,7 @@ def score_checkpoint(
         )
         for threat in spec.eval_threats
     ]
+    other = other_model(results, spec, test) if extras.diagnose else None
     found, tables, cost = [], [], Cost()
     for threat, journal in zip(spec.eval_threats, journals, strict=True):
         result, table, spent = evaluate(
@@ -74,6 +84,9 @@ def score_checkpoint(
             with_autoattack,
             partial(on_attack, str(threat.epsilon)),
         )
+        if extras.diagnose:
+            diagnoses = diagnose(model, test.x, test.y, threat, other=other)
+            result = result.model_copy(update={"diagnoses": diagnoses})
         found.append(result)
         tables.append(table)
         cost += spent
@@ -96,6 +109,69 @@ def discard_journals(results: Path, run_id: str) -> None:
     """Remove what :func:`score_checkpoint` keeps to go on after a kill."""
     for folder in artifacts_dir(results, run_id).glob("scoring-*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def evaluate_model(
+    source: Source,
+    spec: EvalSpec,
+    test: EvalData,
+    results: Path,
+    device: torch.device,
+    *,
+    extras: Extras | None = None,
+    force: bool = False,
+    on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+) -> EvalRecord:
+    """Score a model that is given, and record it; returns what is recorded already.
+
+    ``force`` discards that. Raises :class:`UserError`, with nothing written, for a model that does
+    not take these images or does not return as many finite logits as there are classes.
+    """
+    extras = extras or Extras()
+    existing = find_record(results, spec)
+    if existing is not None and not force:
+        record = load_record(existing)
+        if isinstance(record, EvalRecord) and _has(record, extras):
+            return record
+    if force:
+        discard_journals(results, spec.run_id)
+    model = source.model.to(device)
+    check_model(model, test.x, test.num_classes)
+    with exact_float32():
+        evaluations, cost = score_checkpoint(
+            model,
+            spec.model.sha256,
+            test,
+            spec,
+            "given",
+            results,
+            with_autoattack=True,
+            extras=extras,
+            on_attack=on_attack,
+        )
+    record = EvalRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        data_digest=test.digest,
+        n_test=len(test.y),
+        num_classes=test.num_classes,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        evaluations=tuple(evaluations),
+        scoring_cost=cost,
+        environment=environment(device),
+    )
+    save_record(results, record)
+    discard_journals(results, spec.run_id)
+    return record
+
+
+def _has(record: EvalRecord, extras: Extras) -> bool:
+    """Whether a record holds the extras that are asked for."""
+    return all(
+        (result.adversarial_digest or not extras.save_adversarial)
+        and (result.diagnoses or not extras.diagnose)
+        for result in record.evaluations
+    )
 
 
 def _binding(

@@ -14,10 +14,12 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"},
+    {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
+    | {"comparison"},
     {"methods", "data", "models"},
     {"training", "evaluation", "plan", "store"},
-    {"runner", "scorer", "reporting", "regression", "leaderboard", "progress"},
+    {"runner", "scorer", "sources", "export", "audit", "transfer", "progress"}
+    | {"reporting", "regression", "leaderboard"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -230,7 +230,7 @@ def test_it_learns_digits(name: str, digits: Any, tmp_path: Path) -> None:
     spec = specification(name)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = build_model(spec.arch, digits.image_shape, digits.num_classes)
+        model = build_model(spec.arch, digits.test.image_shape, digits.test.num_classes)
     untrained = copy.deepcopy(model)
     trainer = Trainer(spec, digits, model, load_method(name), tmp_path, CPU)
     trainer.run()

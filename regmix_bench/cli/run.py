@@ -14,6 +14,7 @@ from regmix_bench.cli.common import (
     AutoAttackVersion,
     DataDir,
     Device,
+    Diagnose,
     Download,
     Results,
     SaveAdversarial,
@@ -67,6 +68,7 @@ def run(
         str | None, typer.Option(help="The method that tables compare the others with.")
     ] = None,
     save_adversarial: SaveAdversarial = False,
+    diagnose: Diagnose = False,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     data_dir: DataDir = None,
@@ -132,6 +134,8 @@ def run(
         f"{counts[name]} {name}" for name in ("done", "to resume", "to run", "failed")
     )
     print(f"{len(specs)} runs: {summary}" + (f"; --force runs all {len(specs)}" if force else ""))
+    if (save_adversarial or diagnose) and counts["done"] and not force:
+        print("what is done stays as it is: `regmix-bench eval RUN` takes the same two options")
     if dry_run:
         from regmix_bench.progress import describe
 
@@ -156,7 +160,7 @@ def run(
                     device=cast(machine.Device, device),
                     force=force,
                     observer=display,
-                    extras=Extras(save_adversarial),
+                    extras=Extras(save_adversarial, diagnose),
                     reference=references[spec.run_id],
                 )
                 failed.discard(spec.run_id)

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -147,3 +148,25 @@ def test_state_of_other_images_is_refused(scored, journal, trained) -> None:
     fewer = EvalData(x[:9], y[:9], torch.arange(9), "d" * 64, 10)
     with pytest.raises(UserError, match="other images"):
         scored(journal, fewer)
+
+
+def test_images_of_finished_batches_leave_memory(
+    trained, quick_attacks, journal, monkeypatch
+) -> None:
+    """However many images are scored, those of one batch are held at a time."""
+    model, x, y = trained(10)
+    test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
+    images: list[weakref.ref[torch.Tensor]] = []
+    held = []
+    step = Journal.step
+
+    def watched(self, *arguments):
+        held.append(sum(image() is not None for image in images))
+        part = step(self, *arguments)
+        images.append(weakref.ref(part.images))
+        return part
+
+    monkeypatch.setattr(Journal, "step", watched)
+    scoring = Scoring(autoattack_batch_size=4)
+    evaluate(model, test, THREAT, scoring, "given", journal, True)
+    assert len(held) > 10 and max(held) <= 1
