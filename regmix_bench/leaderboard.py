@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,10 @@ class Reference(Frozen):
 
 
 class Leaderboard(Frozen):
-    """The references, as ``leaderboard.json`` holds them."""
+    """The references, as ``leaderboard.json`` holds them, and the checks a score may raise."""
 
     schema_version: int = LEADERBOARD_VERSION
+    allowed: tuple[str, ...] = ()
     runs: tuple[Reference, ...] = Field(min_length=1)
 
 
@@ -88,11 +89,12 @@ def load_leaderboard(path: Path) -> Leaderboard:
     return board
 
 
-def update(results: Path, reference: Path) -> Leaderboard:
+def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
-    They replace all that ``reference`` held, atomically. Raises :class:`UserError`, with nothing
-    written, where there is no such record or an outcomes file disagrees with its record.
+    They and ``allow`` replace all that ``reference`` held, atomically. Raises
+    :class:`UserError`, with nothing written, where there is no such record or an outcomes file
+    disagrees with its record.
     """
     runs = []
     for path in store.record_files(results):
@@ -123,7 +125,7 @@ def update(results: Path, reference: Path) -> Leaderboard:
         )
     if not runs:
         raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
-    board = Leaderboard(runs=tuple(runs))
+    board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
     store.write_json(reference, board.model_dump(mode="json"))
     return board
 

@@ -12,14 +12,15 @@ the same training, and may fail in about one comparison of a hundred, or more of
 itself is unsteady. No correction is made for the number of comparisons: it would hide real losses.
 
 ``missing`` and ``not comparable`` fail as ``regressed`` does, because the references ask for
-numbers that the results do not give, and a check that compares nothing must not pass.
+numbers that the results do not give, and a check that compares nothing must not pass. So does
+``unreliable``: the scoring itself warned that its number may be too high, and nobody allowed that.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,7 +48,7 @@ __all__ = ["ALPHA", "Verdict", "check", "failed", "update", "write_junit"]
 #: Level of each one-sided test.
 ALPHA = 0.01
 
-Judgement = Literal["ok", "regressed", "improved", "missing", "not comparable"]
+Judgement = Literal["ok", "regressed", "improved", "missing", "not comparable", "unreliable"]
 #: A record and its file.
 Found = tuple[Path, RunRecord | EvalRecord]
 
@@ -59,7 +60,8 @@ class Verdict:
     ``record`` is the reference's record, relative to its results folder, or for all seeds pooled
     (``seed`` None) the pattern of their names. ``tolerance`` is the smallest drop that would be
     called regressed; None where nothing was compared or no drop is resolved. ``clean_acc`` belongs
-    to the checkpoint and is compared once, under its first threat.
+    to the checkpoint and is compared once, under its first threat. The ``metric``
+    "reliability" is no accuracy: it stands for what scoring warned of, where it did.
     """
 
     record: str
@@ -84,14 +86,19 @@ class Verdict:
         return self.verdict not in ("ok", "improved")
 
 
-def check(results: Path, reference: Path, only: str | None = None) -> list[Verdict]:
+def check(
+    results: Path, reference: Path, only: str | None = None, allow: Collection[str] = ()
+) -> list[Verdict]:
     """Compare the records below ``results`` with the references.
 
     ``only`` is a shell pattern on the references' record paths, like
-    ``digits/smallcnn/pgd-at-*``. Raises :class:`UserError` where it matches none, where the
-    references cannot be read, or where outcomes are not those that were recorded.
+    ``digits/smallcnn/pgd-at-*``. Scores may have raised the checks in ``allow`` and those that the
+    references allow; the names are those of :data:`~regmix_bench.records.CHECKS`. Raises
+    :class:`UserError` where ``only`` matches none, where the references cannot be read, or where
+    outcomes are not those that were recorded.
     """
-    entries = load_leaderboard(reference).runs
+    board = load_leaderboard(reference)
+    entries, allowed = board.runs, {*board.allowed, *allow}
     if only is not None:
         names = [entry.record for entry in entries]
         entries = tuple(entry for entry in entries if fnmatchcase(entry.record, only))
@@ -101,7 +108,7 @@ def check(results: Path, reference: Path, only: str | None = None) -> list[Verdi
     found = [(path, r) for path, r in records if not isinstance(r, TransferRecord)]
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:
-        for verdict, counts in _compare(entry, _match(entry, found), reference.parent):
+        for verdict, counts in _compare(entry, _match(entry, found), reference.parent, allowed):
             verdicts.append(verdict)
             key = (entry.spec.group_id, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
@@ -109,7 +116,7 @@ def check(results: Path, reference: Path, only: str | None = None) -> list[Verdi
 
 
 def failed(verdicts: Iterable[Verdict]) -> bool:
-    """Whether any comparison is regressed, missing or not comparable."""
+    """Whether any verdict makes the check fail."""
     return any(verdict.failed for verdict in verdicts)
 
 
@@ -200,7 +207,7 @@ class _Counts:
 
 
 def _compare(
-    entry: Reference, match: Found | None, folder: Path
+    entry: Reference, match: Found | None, folder: Path, allowed: Collection[str]
 ) -> Iterator[tuple[Verdict, _Counts | None]]:
     """The verdicts of one run, and the counts behind those that could be reached."""
     path, record = match or (None, None)
@@ -224,6 +231,8 @@ def _compare(
                     changed = int((was & ~now).sum()), int((now & ~was).sum())
                     counts = replace(counts, changed=changed)
                 yield _judge(_verdict(entry, old, new, metric, "ok", why), counts), counts
+        if new and new.checks:
+            yield _reliability(entry, new, allowed), None
 
 
 def _verdict(
@@ -235,7 +244,7 @@ def _verdict(
     note: str,
 ) -> Verdict:
     """A verdict that no test has looked at yet."""
-    reference, now = getattr(old, metric), getattr(new, metric, None)
+    reference, now = (getattr(side, metric, None) for side in (old, new))
     spec = entry.spec
     return Verdict(
         record=entry.record,
@@ -249,11 +258,21 @@ def _verdict(
         n_examples=old.n_examples,
         reference=reference,
         now=now,
-        difference=None if now is None else now - reference,
+        difference=None if reference is None or now is None else now - reference,
         tolerance=None,
         verdict=judgement,
         note=note,
     )
+
+
+def _reliability(entry: Reference, new: RobustEval, allowed: Collection[str]) -> Verdict:
+    """What the scoring warned of, which fails unless all of it is allowed."""
+    refused = [name for name in new.checks if name not in allowed]
+    if refused:
+        note = f"raised {', '.join(refused)}: --allow accepts it by name"
+        return _verdict(entry, new, None, "reliability", "unreliable", note)
+    note = f"raised and allowed: {', '.join(new.checks)}"
+    return _verdict(entry, new, None, "reliability", "ok", note)
 
 
 def _judge(verdict: Verdict, counts: _Counts) -> Verdict:

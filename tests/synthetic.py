@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 
 from regmix_bench import store
-from regmix_bench.records import RobustEval, RunRecord
-from regmix_bench.types import Checkpoint, MethodSpec, Recipe, RunSpec, ThreatModel
+from regmix_bench.records import EvalRecord, RobustEval, RunRecord
+from regmix_bench.types import (
+    Checkpoint,
+    EvalSpec,
+    MethodSpec,
+    ModelSource,
+    Recipe,
+    RunSpec,
+    ThreatModel,
+)
 
 
 def make_spec(label: str = "trades", epsilon: str = "32/255", **changes: Any) -> RunSpec:
@@ -29,14 +37,26 @@ def make_spec(label: str = "trades", epsilon: str = "32/255", **changes: Any) ->
     return RunSpec(**fields | changes)
 
 
-def make_record(spec: RunSpec, **changes: Any) -> RunRecord:
+def make_eval_spec(label: str = "net", epsilon: str = "32/255", **changes: Any) -> EvalSpec:
+    fields: dict[str, Any] = {
+        "model": ModelSource(kind="weights", name=f"{label}.pt", sha256="a1b2c3d4" * 8),
+        "label": label,
+        "dataset": "digits",
+        "arch": "smallcnn",
+        "eval_threats": (ThreatModel("Linf", epsilon),),
+    }
+    return EvalSpec(**fields | changes)
+
+
+def make_record(spec: RunSpec | EvalSpec, **changes: Any) -> RunRecord | EvalRecord:
     fields: dict[str, Any] = {"run_id": spec.run_id, "status": "success", "spec": spec}
-    return RunRecord(**fields | {"data_digest": "d" * 64} | changes)
+    kind = EvalRecord if isinstance(spec, EvalSpec) else RunRecord
+    return kind(**fields | {"data_digest": "d" * 64} | changes)
 
 
 def write_run(
     results: Path,
-    spec: RunSpec,
+    spec: RunSpec | EvalSpec,
     *,
     n: int = 360,
     clean: int = 340,
@@ -48,7 +68,7 @@ def write_run(
     scored: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """Save a finished run with that many images right; returns the record's path.
+    """Save a scored model with that many images right; returns the record's path.
 
     The first images are the right ones, so that two runs differ on as few images as their counts
     allow. ``fixed`` images are moved under AutoAttack: wrong at the front, right further on.
@@ -80,7 +100,7 @@ def write_run(
             clean_acc=clean / n,
             pgd_acc=pgd / n,
             autoattack_acc=autoattack / n,
-            autoattack_version="standard",
+            autoattack_version=spec.scoring.autoattack_version,
             autoattack_seed=0,
             autoattack_batch_size=500,
             outcomes_digest=digest,

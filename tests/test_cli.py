@@ -9,13 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from synthetic import write_run
+from synthetic import make_eval_spec, make_spec, write_run
 from torch import nn
 
 from regmix_bench import cli, plan, reporting, runner, store
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
-from regmix_bench.types import Frozen, StepOutput
+from regmix_bench.records import TransferRecord, TransferSide
+from regmix_bench.types import Frozen, Scoring, StepOutput, ThreatModel
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -124,7 +125,7 @@ def test_interrupt_during_a_run_is_one_line_and_130(command: Command, monkeypatc
 
 @pytest.mark.parametrize(
     ("module", "function", "arguments"),
-    [(reporting, "write_report", ["report"]), (plan, "plan", ["run", "quick.yaml"])],
+    [(reporting, "write_report", ["report"]), (plan, "plan_runs", ["run", "quick.yaml"])],
 )
 def test_interrupt_elsewhere_is_no_traceback(
     command: Command, monkeypatch, module: object, function: str, arguments: list[str]
@@ -166,6 +167,66 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
     assert list(ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure"))
 
 
+def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, tmp_path) -> None:
+    raised = {"checks": ("softmax-output", "zero-gradients")}
+    write_run(tmp_path / "results", make_spec(), scored=raised)
+    assert command("check", "--update")[0] == 0
+
+    status, output, _ = command("check", "--junit", "j.xml")
+    assert status == 1 and "3 ok, 1 unreliable" in output
+    assert "selected reliability" in output
+    assert "unreliable: raised softmax-output, zero-gradients" in output
+    (failure,) = ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure")
+    assert "softmax-output, zero-gradients" in str(failure.get("message"))
+
+    status, output, _ = command("check", "--allow", "softmax-output")
+    assert status == 1 and "unreliable: raised zero-gradients" in output
+    for flags in (
+        ["--allow", "softmax-output,zero-gradients"],
+        ["--allow", "softmax-output", "--allow", "zero-gradients"],
+    ):
+        status, output, _ = command("check", *flags)
+        assert status == 0 and "ok: raised and allowed: softmax-output, zero-gradients" in output
+
+    before = (tmp_path / "results" / store.LEADERBOARD).read_bytes()
+    status, output, errors = command("check", "--update", "--allow", "softmax-outputs")
+    assert (status, output) == (2, "")
+    assert errors == ("error: unknown check 'softmax-outputs': did you mean 'softmax-output'?\n")
+    assert (tmp_path / "results" / store.LEADERBOARD).read_bytes() == before
+
+    assert command("check", "--update", "--allow", "zero-gradients,softmax-output")[0] == 0
+    status, output, _ = command("check")
+    assert status == 0 and "raised and allowed: softmax-output, zero-gradients" in output
+
+
+def test_report_takes_published_numbers_and_checks_with_them(command: Command, tmp_path) -> None:
+    write_run(tmp_path / "results", make_spec())
+    entry = {
+        "label": "theirs",
+        "dataset": "digits",
+        "threat": {"norm": "Linf", "epsilon": "32/255"},
+        "robust": {"AutoAttack": 12.5},
+        "source": "Somebody 2018",
+    }
+    (tmp_path / "results" / "published.yaml").write_text(yaml.safe_dump([entry]))
+    flags = ("--with-published", "--reference", "trades")
+    assert command("report", "--format", "markdown,csv", *flags)[0] == 0
+    assert "12.50" in (tmp_path / "reports" / "report.md").read_text()
+    assert command("report", "--check", *flags) == (0, "reports matches results\n", "")
+
+    write_run(tmp_path / "results", make_spec(), autoattack=200)
+    status, output, _ = command("report", "--check", *flags)
+    assert status == 1
+    assert output.splitlines()[-1] == (
+        "reports is stale: regmix-bench report --results results --out reports"
+        " --with-published --reference trades renews it"
+    )
+    before = (tmp_path / "reports" / "report.md").read_bytes()
+    status, output, errors = command("report", "--reference", "tradse")
+    assert (status, output) == (2, "") and "did you mean 'trades'?" in errors
+    assert (tmp_path / "reports" / "report.md").read_bytes() == before
+
+
 def test_list_and_show(command: Command, tmp_path: Path) -> None:
     (spec,) = plan.plan([QUICK | {"methods": ["fgsm-pgi[lambda_=1]"]}])
     path = write_run(tmp_path / "results", spec, autoattack=300)
@@ -176,6 +237,42 @@ def test_list_and_show(command: Command, tmp_path: Path) -> None:
         status, output, _ = command("show", name)
         assert status == 0
         assert yaml.safe_load(output)["run_id"] == spec.run_id
+
+
+def test_list_and_show_know_every_kind_of_record(command: Command, tmp_path: Path) -> None:
+    square = Scoring(autoattack_version="custom", attacks=("square",))
+    given = make_eval_spec("their [net]", scoring=square)
+    write_run(tmp_path / "results", given, checkpoint="given", autoattack=180)
+    side = {"arch": "smallcnn", "sha256": "0" * 64}
+    moved = TransferRecord(
+        run_id="abcdef012345",
+        dataset="digits",
+        data_digest="d" * 64,
+        eval_examples=None,
+        n_examples=360,
+        threat=ThreatModel("Linf", "32/255"),
+        attack="pgd-20",
+        seed=0,
+        runs=tuple(TransferSide(run_id=i, label=i, seed=0, **side) for i in ("one", "two")),
+        clean_acc=(0.9, 0.9),
+        accuracy=((0.5, 0.7), (0.6, 0.4)),
+    )
+    store.save_record(tmp_path / "results", moved)
+
+    status, output, _ = command("list", "runs")
+    assert status == 0
+    lines = {line.split(" · ")[0]: line.split() for line in output.splitlines()[1:]}
+    assert lines["their [net]"][-4:] == ["94.4%", "86.1%", "50.0%", "square"]
+    assert lines["transfer among 2 runs"][-3:] == ["abcdef012345", "success", "pgd-20"]
+
+    status, output, _ = command("show", given.run_id)
+    assert status == 0
+    assert output.splitlines()[0].startswith("# their [net] · digits · smallcnn · Linf 32/255")
+    assert yaml.safe_load(output)["spec"]["model"]["name"] == "their [net].pt"
+    status, output, _ = command("show", "abcd")
+    assert status == 0
+    assert output.splitlines()[0] == "# transfer among 2 runs · digits · Linf 32/255: success"
+    assert yaml.safe_load(output)["accuracy"] == [[0.5, 0.7], [0.6, 0.4]]
 
 
 @pytest.mark.parametrize(

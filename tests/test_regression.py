@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import make_record, make_spec, write_run
+from synthetic import make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
 from regmix_bench.files import file_digest
-from regmix_bench.leaderboard import LEADERBOARD_VERSION
+from regmix_bench.leaderboard import LEADERBOARD_VERSION, METRICS
 from regmix_bench.regression import (
     ALPHA,
     Verdict,
@@ -367,7 +367,7 @@ def test_outcomes_that_disagree_with_their_record_are_refused(
         ('{"schema_version": 1, "runs": []}', "is not a leaderboard: runs"),
         ('{"schema_version": 1, "runs": [{}]}', "is not a leaderboard: runs.0"),
         ('{"schema_version": 0, "runs": []}', "is not a leaderboard of this version"),
-        ('{"schema_version": 99}', "has schema 99, this version reads 1: upgrade regmix-bench"),
+        ('{"schema_version": 99}', "has schema 99, this version reads 2: upgrade regmix-bench"),
     ],
 )
 def test_a_file_that_is_no_leaderboard_is_one_line(
@@ -409,6 +409,94 @@ def test_an_edited_reference_is_refused(
     held.write_text(json.dumps(content))
     with pytest.raises(UserError, match=message):
         check(tmp_path / "now", held)
+
+
+@pytest.mark.parametrize("checkpoint", ["selected", "given"])
+def test_a_warned_of_score_fails_unless_allowed_by_name(tmp_path: Path, checkpoint) -> None:
+    spec = make_spec() if checkpoint == "selected" else make_eval_spec()
+    write_run(tmp_path / "held", spec, checkpoint=checkpoint)
+    board = tmp_path / "board.json"
+    update(tmp_path / "held", board)
+    raised = {"checks": ("softmax-output", "zero-gradients")}
+    write_run(tmp_path / "now", spec, checkpoint=checkpoint, scored=raised)
+
+    def reliability(*allow: str) -> tuple[str, str]:
+        verdicts = by_metric(check(tmp_path / "now", board, allow=allow))
+        assert {verdicts.pop(name).verdict for name in METRICS} == {"ok"}
+        (verdict,) = verdicts.values()
+        assert (verdict.metric, verdict.checkpoint) == ("reliability", checkpoint)
+        assert (verdict.reference, verdict.now, verdict.difference) == (None, None, None)
+        assert verdict.failed == (verdict.verdict == "unreliable")
+        return verdict.verdict, verdict.note
+
+    refused, note = reliability()
+    assert refused == "unreliable" and note.startswith("raised softmax-output, zero-gradients: ")
+    refused, note = reliability("softmax-output")
+    assert refused == "unreliable" and note.startswith("raised zero-gradients: ")
+    allowed = ("ok", "raised and allowed: softmax-output, zero-gradients")
+    assert reliability("softmax-output", "zero-gradients") == allowed
+
+    update(tmp_path / "now", board, ("zero-gradients", "softmax-output"))
+    assert json.loads(board.read_text())["allowed"] == ["softmax-output", "zero-gradients"]
+    assert reliability() == allowed
+    update(tmp_path / "now", board)
+    assert reliability()[0] == "unreliable"
+
+
+def test_each_warned_of_evaluation_is_named(tmp_path: Path) -> None:
+    threats = tuple(ThreatModel("Linf", f"{k}/255") for k in (16, 32))
+    raised = {"checks": ("square-stronger-than-white-box",)}
+    for seed in (0, 1):
+        write_run(tmp_path, make_spec(eval_threats=threats, seed=seed), scored=raised)
+    board = tmp_path / "board.json"
+    update(tmp_path, board)
+    unreliable = [v for v in check(tmp_path, board) if v.verdict == "unreliable"]
+    # Warnings are no counts: those of several seeds are not pooled.
+    assert [(v.seed, str(v.threat)) for v in unreliable] == [
+        (seed, f"Linf {k}/255") for seed in (0, 1) for k in (16, 32)
+    ]
+    write_junit(unreliable, tmp_path / "check.xml")
+    failures = list(ElementTree.parse(tmp_path / "check.xml").getroot().iter("failure"))
+    assert [failure.get("type") for failure in failures] == ["unreliable"] * 4
+    assert "square-stronger-than-white-box" in str(failures[0].get("message"))
+
+
+def test_a_given_model_is_held_like_a_run(tmp_path: Path) -> None:
+    square = Scoring(autoattack_version="custom", attacks=("square",))
+    for spec in (make_eval_spec(), make_eval_spec(scoring=square)):
+        write_run(tmp_path / "held", spec, checkpoint="given")
+    board = tmp_path / "board.json"
+    assert len(update(tmp_path / "held", board).runs) == 2
+    assert {v.note for v in check(tmp_path / "held", board)} == {
+        "paired: 0 lost, 0 gained of 360 images"
+    }
+    write_run(tmp_path / "now", make_eval_spec(), checkpoint="given", autoattack=200)
+    verdicts = check(tmp_path / "now", board, "digits/evaluated/*")
+    judged = {(v.metric, v.verdict) for v in verdicts if v.verdict != "not comparable"}
+    assert judged == {
+        ("clean_acc", "ok"),
+        ("pgd_acc", "ok"),
+        ("autoattack_acc", "regressed"),
+    }
+    notes = {v.note for v in verdicts if v.verdict == "not comparable"}
+    (note,) = notes
+    assert "scoring.autoattack_version custom → standard" in note
+
+
+def test_references_of_version_1_are_still_read(tmp_path: Path) -> None:
+    spec = make_spec()
+    write_run(tmp_path, spec)
+    board = tmp_path / "board.json"
+    update(tmp_path, board)
+    content = json.loads(board.read_text())
+    del content["allowed"]
+    for entry in content["runs"]:
+        del entry["spec"]["scoring"]["attacks"]
+        for evaluation in entry["evaluations"]:
+            for added in ("diagnoses", "adversarial_digest"):
+                del evaluation[added]
+    board.write_text(json.dumps(content | {"schema_version": 1}))
+    assert {v.note for v in check(tmp_path, board)} == {"paired: 0 lost, 0 gained of 360 images"}
 
 
 def test_junit_is_well_formed_and_says_why(held: Path, tmp_path: Path) -> None:

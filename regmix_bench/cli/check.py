@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regmix_bench.cli.common import Results, app, print_table
+from regmix_bench.cli.common import Results, app, choice, print_table, split
 
 
 @app.command(epilog="Example: regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'")
@@ -21,23 +21,36 @@ def check(
     only: Annotated[
         str | None, typer.Option(help="Check the references whose record matches this pattern.")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Accept scores that raised these checks; may be repeated."),
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write a JUnit XML file.")] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Show the change, then rewrite the references.")
+        bool,
+        typer.Option(
+            "--update", help="Show the change, then rewrite the references and what they allow."
+        ),
     ] = False,
 ) -> None:
     """Compare records with the references; exit 1 on a regression."""
     from regmix_bench import regression, store
+    from regmix_bench.records import CHECKS
 
+    allowed = [name for names in allow or () for name in split("--allow", names) or ()]
+    for name in allowed:
+        choice("check", name, CHECKS)
     reference = reference or results / store.LEADERBOARD
     verdicts = (
-        [] if update and not reference.exists() else regression.check(results, reference, only)
+        []
+        if update and not reference.exists()
+        else regression.check(results, reference, only, allowed)
     )
     _show_verdicts(verdicts)
     if junit is not None:
         regression.write_junit(verdicts, junit)
     if update:
-        board = regression.update(results, reference)
+        board = regression.update(results, reference, allowed)
         print(f"{len(board.runs)} references written to {reference}")
     elif regression.failed(verdicts):
         raise typer.Exit(1)

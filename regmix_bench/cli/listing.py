@@ -44,7 +44,7 @@ def list_(
         from regmix_bench.store import load_record, record_files
 
         print_table(
-            ("run", "run_id", "status", "clean", "PGD-20", "AutoAttack"),
+            ("run", "run_id", "status", "clean", "PGD-20", "robust", "attacked by"),
             [_run_row(load_record(path)) for path in record_files(results)],
         )
 
@@ -78,9 +78,16 @@ def _title(record: AnyRecord) -> str:
 
 
 def _run_row(record: AnyRecord) -> tuple[str, ...]:
-    numbers = ("", "", "")
-    for e in record.evaluations if record.kind != "transfer" else ():
-        if e.autoattack_acc is not None:
-            numbers = (f"{e.clean_acc:.1%}", f"{e.pgd_acc:.1%}", f"{e.autoattack_acc:.1%}")
-            break
-    return (_title(record), record.run_id, record.status, *numbers)
+    """The scores under the first threat, as far as there are any."""
+    from regmix_bench.reporting.cohorts import attack_words
+
+    shown: tuple[str, ...] = ("", "", "", "")
+    if record.kind == "transfer":
+        shown = ("", "", "", record.attack)
+    else:
+        for e in record.evaluations:
+            if e.autoattack_acc is not None:
+                accuracies = (e.clean_acc, e.pgd_acc, e.autoattack_acc)
+                shown = (*(f"{a:.1%}" for a in accuracies), attack_words(record.spec.scoring))
+                break
+    return (_title(record), record.run_id, record.status, *shown)

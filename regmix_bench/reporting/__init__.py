@@ -11,23 +11,36 @@ from pathlib import Path
 FORMATS = ("latex", "markdown", "csv", "figures")
 
 
-def write_report(results: Path, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def write_report(
+    results: Path,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    with_published: bool = False,
+    reference: str | None = None,
+) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
-    Each file is replaced whole. Files of these formats that an earlier report left in ``out`` and
-    that this one no longer makes are removed. Raises :class:`~regmix_bench.errors.UserError` for an
-    unknown format, a folder without records, an unreadable record or an unwritable ``out``.
+    ``with_published`` puts the numbers of ``<results>/published.yaml`` beside ours, marked as not
+    measured here. ``reference`` is the row that the others are compared with, that of each suite if
+    left out. Each file is replaced whole. Files of these formats that an earlier report left
+    in ``out`` and that this one no longer makes are removed. Raises
+    :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder without
+    records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
     """
     from regmix_bench.reporting import report
 
-    return report.write(results, out, formats)
+    return report.write(results, out, formats, with_published, reference)
 
 
-def stale(results: Path, out: Path) -> list[str]:
+def stale(
+    results: Path, out: Path, *, with_published: bool = False, reference: str | None = None
+) -> list[str]:
     """What in the report at ``out`` no longer matches ``results``, one line each; empty if fresh.
 
-    Numbers and input digests count; the bytes of a picture do not.
+    Numbers and input digests count; the bytes of a picture do not. The report must have been
+    written with the same options.
     """
     from regmix_bench.reporting import report
 
-    return report.stale(results, out)
+    return report.stale(results, out, with_published, reference)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
-from regmix_bench.records import RunRecord
+from regmix_bench.records import AnyRecord, RunRecord
 from regmix_bench.types import Recipe, RunSpec, Scoring, ThreatModel
 
 #: The order of rows and panels; other methods follow by name.
@@ -32,6 +33,8 @@ METHOD_ORDER = (
     "regmix",
     "regmix-pgd",
 )
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -106,22 +109,31 @@ class Cohort:
         return f"{self.setting_stem}-{threat_slug(self.train_threat)}"
 
 
-def load_runs(results: Path) -> tuple[Run, ...]:
+def load_records(results: Path) -> dict[Path, AnyRecord]:
     """Every record below ``results``, by path.
 
     Raises :class:`UserError` where there is none, one is unreadable, or two record the same run,
     which would count a seed twice.
     """
-    records = [(path, store.load_record(path)) for path in store.record_files(results)]
-    runs = tuple(Run(path, record) for path, record in records if isinstance(record, RunRecord))
-    if not runs:
+    records = {path: store.load_record(path) for path in store.record_files(results)}
+    if not records:
         raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
     seen: dict[str, Path] = {}
-    for run in runs:
-        other = seen.setdefault(run.record.run_id, run.path)
-        if other != run.path:
-            raise UserError(f"{other} and {run.path} record the same run: remove one")
-    return runs
+    for path, record in records.items():
+        other = seen.setdefault(record.run_id, path)
+        if other != path:
+            raise UserError(f"{other} and {path} record the same run: remove one")
+    return records
+
+
+def runs_among(records: Mapping[Path, AnyRecord]) -> tuple[Run, ...]:
+    """The trainings among the records."""
+    return tuple(Run(path, rec) for path, rec in records.items() if isinstance(rec, RunRecord))
+
+
+def load_runs(results: Path) -> tuple[Run, ...]:
+    """The trainings recorded below ``results``; raises as :func:`load_records` does."""
+    return runs_among(load_records(results))
 
 
 def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
@@ -145,7 +157,7 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
                 failed[key].append(run)
 
     keys = dict.fromkeys([*done, *failed])
-    stems = _setting_stems({setting for setting, _ in keys})
+    stems = told_apart({setting: f"{setting.dataset}-{setting.arch}" for setting, _ in keys})
     found = [
         Cohort(
             setting=setting,
@@ -164,6 +176,28 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
 def threat_slug(threat: ThreatModel) -> str:
     """A threat as it stands in file names: ``Linf-8-255``."""
     return f"{threat.norm}-{threat.epsilon.slug}"
+
+
+def attack_words(scoring: Scoring) -> str:
+    """What gave the robust accuracy: ``AutoAttack``, ``AutoAttack rand``, ``apgd-ce + square``."""
+    if scoring.autoattack_version == "custom":
+        return " + ".join(scoring.attacks)
+    version = scoring.autoattack_version
+    return "AutoAttack" if version == "standard" else f"AutoAttack {version}"
+
+
+def told_apart(names: Mapping[K, str]) -> dict[K, str]:
+    """The names, each with a digest of its key where two keys would share it.
+
+    All of them get it then, so that a file name never silently comes to mean another table.
+    """
+    uses = Counter(names.values())
+    return {
+        key: name
+        if uses[name] == 1
+        else f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
+        for key, name in names.items()
+    }
 
 
 def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]:
@@ -185,18 +219,3 @@ def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
         shown = label if labels[label] == 1 else f"{label} #{group_id[:4]}"
         groups.append(Group(shown, tuple(sorted(members, key=lambda run: run.spec.seed))))
     return tuple(sorted(groups, key=lambda group: row_order(group.method, group.label)))
-
-
-def _setting_stems(settings: Iterable[Setting]) -> dict[Setting, str]:
-    """``dataset-arch``; with a digest where two settings would share that name.
-
-    All of them get it then, so that a file name never silently comes to mean another table.
-    """
-    names = {setting: f"{setting.dataset}-{setting.arch}" for setting in settings}
-    uses = Counter(names.values())
-    return {
-        setting: name
-        if uses[name] == 1
-        else f"{name}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:6]}"
-        for setting, name in names.items()
-    }

@@ -7,14 +7,16 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import make_spec, write_run
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
-from regmix_bench.records import Alarm
+from regmix_bench.records import Alarm, TransferRecord, TransferSide
 from regmix_bench.reporting import FORMATS, stale, write_report
 from regmix_bench.reporting.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
 from regmix_bench.reporting.figures import curves_frame, robustness_frame
 from regmix_bench.reporting.style import looks
+from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")
 
@@ -156,6 +158,71 @@ def test_a_table_whose_runs_are_gone_is_removed(results, tmp_path, record):
     write_report(results, out, ["latex"])
     assert not (out / "table-digits-smallcnn-Linf-48-255.tex").exists()
     assert stale(results, out) == []
+
+
+def test_transfers_have_their_chapter(results, tmp_path):
+    runs = [store.load_run(path) for path in store.record_files(results)][:3]
+    sides = tuple(
+        TransferSide(
+            run_id=run.run_id,
+            label=run.spec.label,
+            arch=run.spec.arch,
+            seed=run.spec.seed,
+            sha256="0" * 64,
+        )
+        for run in runs
+    )
+    moved = TransferRecord(
+        run_id="abcdef012345",
+        dataset="digits",
+        data_digest="d" * 12,
+        eval_examples=None,
+        n_examples=360,
+        threat=ThreatModel("Linf", "32/255"),
+        attack="pgd-20",
+        seed=0,
+        runs=sides,
+        clean_acc=(0.9, 0.91, 0.92),
+        accuracy=((0.511, 0.7, 0.7), (0.7, 0.522, 0.7), (0.7, 0.7, 0.533)),
+    )
+    path = store.save_record(results, moved)
+    out = tmp_path / "reports"
+    write_report(results, out)
+    stem = "transfer-digits-Linf-32-255-abcdef012345"
+    page = (out / "report.md").read_text()
+    _, _, chapter = page.partition("## Transfer\n")
+    assert "51.1" in chapter and f"]({stem}.png)" in chapter
+    assert (out / f"table-{stem}.tex").exists() and (out / f"{stem}.pdf").exists()
+    assert stale(results, out) == []
+    path.write_text(path.read_text() + " ")
+    assert stale(results, out) == [f"{path}: changed since the report was made"]
+    path.unlink()
+    write_report(results, out)
+    assert not list(out.glob("*transfer*")) and "## Transfer" not in (out / "report.md").read_text()
+    assert stale(results, out) == []
+
+
+def test_verdicts_are_written_and_their_outcomes_are_inputs(tmp_path):
+    results, out = tmp_path / "results", tmp_path / "reports"
+    for seed in (0, 1):
+        write_run(results, make_spec("pgd-at", seed=seed), autoattack=300 + seed)
+        path = write_run(results, make_spec("trades", seed=seed), autoattack=200 - seed)
+    write_report(results, out, TEXT, reference="pgd-at")
+    assert (out / "models.csv").exists()
+    assert "trades" in (out / "verdicts.csv").read_text()
+    assert stale(results, out, reference="pgd-at") == []
+    assert any("verdicts.csv" in line for line in stale(results, out, reference="trades"))
+    outcomes = store.outcomes_path(path, "selected")
+    outcomes.rename(tmp_path / "elsewhere")
+    lines = stale(results, out, reference="pgd-at")
+    assert f"{outcomes}: gone since the report was made" in lines
+
+
+def test_an_unknown_reference_is_refused_in_any_format(results, tmp_path):
+    for name in FORMATS:
+        with pytest.raises(UserError, match="did you mean 'trades'"):
+            write_report(results, tmp_path / "out", [name], reference="tradse")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_written_on_bad_input(results, tmp_path):

@@ -1,0 +1,151 @@
+"""What a report says: the records below ``results``, sorted into tables and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from regmix_bench import store
+from regmix_bench.files import file_digest
+from regmix_bench.records import AnyRecord, EvalRecord, TransferRecord
+from regmix_bench.reporting import (
+    evaluated,
+    figures,
+    published,
+    style,
+    tables,
+    transfer,
+    tsne,
+    verdicts,
+)
+from regmix_bench.reporting.blocks import Block, blocks_of
+from regmix_bench.reporting.cells import Table
+from regmix_bench.reporting.cohorts import (
+    Cohort,
+    Run,
+    load_records,
+    runs_among,
+    sort_into_cohorts,
+)
+from regmix_bench.reporting.published import Published
+from regmix_bench.reporting.style import Picture
+from regmix_bench.reporting.verdicts import Judgement
+
+
+class Part(NamedTuple):
+    """One table of a chapter, its heading, and the picture that follows it."""
+
+    stem: str
+    heading: str
+    table: Table
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the records below ``results`` say, whatever the format it is written in.
+
+    ``reference`` is the row that the others are compared with, that of their suite if None.
+    """
+
+    results: Path
+    records: dict[Path, AnyRecord]
+    published: tuple[Published, ...]
+    reference: str | None
+
+    @classmethod
+    def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
+        entries = published.load(results) if with_published else ()
+        return cls(results, load_records(results), entries, reference)
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        return runs_among(self.records)
+
+    @cached_property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        return sort_into_cohorts(self.runs)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(block for cohort in self.cohorts for block in blocks_of(cohort))
+
+    @cached_property
+    def judged(self) -> dict[str, Judgement]:
+        """The verdicts of each block, by its stem."""
+        return verdicts.judge(self.blocks, self.reference)
+
+    @cached_property
+    def comparisons(self) -> dict[str, Table]:
+        """The table of each block, by its stem."""
+        found = {}
+        for block in self.blocks:
+            dataset, threat = block.cohort.setting.dataset, block.eval_threat
+            here = published.fitting(self.published, dataset, threat) if _at_home(block) else ()
+            table = tables.comparison(block, self.judged[block.stem])
+            found[block.stem] = published.beside(table, here)
+        return found
+
+    @cached_property
+    def panels(self) -> tuple[evaluated.Panel, ...]:
+        return evaluated.panels(r for r in self.records.values() if isinstance(r, EvalRecord))
+
+    @cached_property
+    def chapters(self) -> dict[str, list[Part]]:
+        """What stands beside the comparison of methods, by title."""
+        given = []
+        for panel in self.panels:
+            here = published.fitting(self.published, panel.terms.dataset, panel.terms.threat)
+            table = published.beside(evaluated.comparison(panel), here)
+            given.append(Part(panel.stem, evaluated.heading(panel), table))
+        moved = [
+            Part(part.stem, part.heading, part.table, part.picture)
+            for part in transfer.sections(
+                [r for r in self.records.values() if isinstance(r, TransferRecord)]
+            )
+        ]
+        placed = {
+            *((b.cohort.setting.dataset, b.eval_threat) for b in self.blocks if _at_home(b)),
+            *((panel.terms.dataset, panel.terms.threat) for panel in self.panels),
+        }
+        left = [entry for entry in self.published if (entry.dataset, entry.threat) not in placed]
+        quoted = [
+            Part(stem, table.caption.rstrip("."), table)
+            for stem, table in published.alone(left).items()
+        ]
+        chapters = {
+            "Evaluated models": given,
+            "Transfer": moved,
+            "Published, not measured here": quoted,
+        }
+        return {title: parts for title, parts in chapters.items() if parts}
+
+    @cached_property
+    def pictures(self) -> tuple[Picture, ...]:
+        looks = style.looks([group for cohort in self.cohorts for group in cohort.groups])
+        parts = (part for chapter in self.chapters.values() for part in chapter)
+        return (
+            *figures.pictures(self.cohorts, looks),
+            *tsne.pictures(self.cohorts),
+            *(part.picture for part in parts if part.picture),
+        )
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of every file the report reads, by path relative to ``results``."""
+        files = [*self.records, *(store.outputs_path(run.path) for run in self.runs)]
+        files += verdicts.files(self.blocks)
+        if self.published:
+            files.append(self.results / published.FILE)
+        return {
+            path.relative_to(self.results).as_posix(): file_digest(path)
+            for path in sorted(files)
+            if path.is_file()
+        }
+
+
+def _at_home(block: Block) -> bool:
+    """Whether a block attacks under the threat that it trains under, as published numbers do."""
+    return block.eval_threat == block.cohort.train_threat and block.checkpoint == "selected"
