@@ -25,6 +25,12 @@ CHECKS = (
 )
 
 
+#: What the gradient-masking audit asks.
+Question = Literal[
+    "unbounded", "more-steps", "iterative", "random-direction", "black-box", "transfer"
+]
+
+
 class EpochLog(Frozen):
     """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
 
@@ -55,9 +61,7 @@ class Diagnosis(Frozen):
     could not be asked, and ``note`` says why.
     """
 
-    name: Literal[
-        "unbounded", "more-steps", "iterative", "random-direction", "black-box", "transfer"
-    ]
+    name: Question
     stronger: float | None = Field(None, ge=0, le=1)
     weaker: float | None = Field(None, ge=0, le=1)
     n_examples: int = Field(ge=1)

@@ -171,7 +171,8 @@ def test_every_field_has_another_value_below() -> None:
         RunSpec.model_fields
     )
     assert set(OTHER_RECIPE) == set(Recipe.model_fields)
-    assert set(OTHER_SCORING) | {"autoattack_version", "attacks", "pgd_steps"} == set(Scoring.model_fields)
+    versions = {"autoattack_version", "attacks", "pgd_steps"}
+    assert set(OTHER_SCORING) | versions == set(Scoring.model_fields)
 
 
 @pytest.mark.parametrize(

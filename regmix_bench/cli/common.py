@@ -106,9 +106,10 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     if not rows:
         print("none")
         return
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    escaped = [[cell.replace("[", r"\[") for cell in row] for row in (header, *rows)]
+    table = Table(*escaped[0], box=None, pad_edge=False)
+    for row in escaped[1:]:
+        table.add_row(*row)
     console = Console(highlight=False)
     # A pipe has no width: there, every row stays on one line.
     console.print(table) if console.is_terminal else Console(width=10_000, highlight=False).print(

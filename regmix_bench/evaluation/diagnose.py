@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from pyautoattack.square import SquareAttack
@@ -35,13 +35,9 @@ from regmix_bench.evaluation.accuracy import (
 )
 from regmix_bench.methods.losses import cross_entropy
 from regmix_bench.perturb import ascend, pgd
-from regmix_bench.records import Diagnosis
+from regmix_bench.records import Diagnosis, Question
 from regmix_bench.statistics import mcnemar
 from regmix_bench.types import Epsilon, ThreatModel
-
-Question = Literal[
-    "unbounded", "more-steps", "iterative", "random-direction", "black-box", "transfer"
-]
 
 #: Images looked at; a class-balanced sample of more.
 LIMIT = 500
@@ -83,6 +79,7 @@ def diagnose(
     - ``transfer``: as many as images crafted by PGD-20 on ``other``?
 
     An image of label ``y`` (N,) that is misclassified without an attack counts as broken by all.
+    Six images that one attack alone breaks are too few for the level of 1 %, seven are enough.
     Torch's global generator is left as it was. Raises ``RuntimeError`` for a model in training
     mode.
     """

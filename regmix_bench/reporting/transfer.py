@@ -1,0 +1,194 @@
+"""Transfer matrices: which model's images break which, as tables, heat maps and numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from regmix_bench.records import TransferRecord, TransferSide
+from regmix_bench.reporting.cells import Cell, Table, fixed
+from regmix_bench.reporting.cohorts import row_order, threat_slug
+from regmix_bench.reporting.style import Picture, applied
+from regmix_bench.reporting.tables import threat_words
+from regmix_bench.statistics import wilson_interval
+
+UNATTACKED = "no attack"
+
+# Reads alike with any colour vision, and in grey.
+_COLOURS = "cividis"
+_CELL_INCHES = 0.42
+
+
+@dataclass(frozen=True)
+class Section:
+    """One transfer in a report; ``stem`` is that of its files."""
+
+    stem: str
+    heading: str
+    table: Table
+    picture: Picture
+
+
+def sections(records: Iterable[TransferRecord]) -> tuple[Section, ...]:
+    """A section per transfer, by dataset, threat and run_id."""
+    ordered = sorted(records, key=lambda r: (r.dataset, r.threat.norm, r.threat.epsilon, r.run_id))
+    return tuple(map(_section, ordered))
+
+
+def attack_words(record: TransferRecord) -> str:
+    """``PGD-20 under L∞ 8/255``."""
+    return f"{record.attack.upper()} under {threat_words(record.threat)}"
+
+
+def matrix(record: TransferRecord) -> pd.DataFrame:
+    """Accuracies (0 to 1): a row per source, after one without an attack; a column per target.
+
+    Rows and columns are in the order of a report's tables. A run is named by its label, and by what
+    tells it apart where a label stands for several: seed, architecture or run_id.
+    """
+    order = _order(record)
+    called = _names(record.runs)
+    names = [called[i] for i in order]
+    rows = [[record.clean_acc[j] for j in order]]
+    rows += [[record.accuracy[i][j] for j in order] for i in order]
+    return pd.DataFrame(rows, index=[UNATTACKED, *names], columns=names)
+
+
+def table(record: TransferRecord) -> Table:
+    """The matrix as a table, its targets by the numbers of their rows."""
+    found = matrix(record)
+    numbered = [f"{i} {name}" for i, name in enumerate(found.columns, start=1)]
+    return Table(
+        f"{record.dataset}: accuracy under images crafted on each model by {attack_words(record)}.",
+        ("Source", *map(str, range(1, len(numbered) + 1))),
+        tuple(
+            (Cell(name), *(Cell(fixed(100 * share)) for share in shares))
+            for name, shares in zip([UNATTACKED, *numbered], found.to_numpy(float), strict=True)
+        ),
+        (
+            f"Percent of {record.n_examples:,} test images that the target, a column, gets right"
+            " with and without the attack. Where source and target are the same model the attack is"
+            " white-box.",
+        ),
+    )
+
+
+def numbers(record: TransferRecord) -> pd.DataFrame:
+    """The matrix in long form: accuracies 0 to 1, with their 95 % intervals (Wilson)."""
+    rows = []
+    found = matrix(record)
+    run_ids = [record.runs[i].run_id for i in _order(record)]
+    for (row, column), accuracy in np.ndenumerate(found.to_numpy(float)):
+        low, high = wilson_interval(round(accuracy * record.n_examples), record.n_examples)
+        rows.append(
+            {
+                "dataset": record.dataset,
+                "norm": record.threat.norm,
+                "epsilon": str(record.threat.epsilon),
+                "attack": record.attack,
+                "source": found.index[row],
+                "target": found.columns[column],
+                "source_run": ["", *run_ids][row],
+                "target_run": run_ids[column],
+                "n_examples": record.n_examples,
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """The heat map of a matrix, as :func:`matrix` returns it; white-box cells are framed."""
+    shares = frame.to_numpy(float)
+    n_rows, n_columns = shares.shape
+    with applied():
+        width, height = n_columns * _CELL_INCHES + 2.2, n_rows * _CELL_INCHES + 1.6
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        shades = axes.imshow(100 * shares, cmap=_COLOURS).to_rgba(100 * shares)
+        for (row, column), share in np.ndenumerate(shares):
+            axes.text(
+                column,
+                row,
+                fixed(100 * share),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if _luminance(shades[row, column]) < _MIDDLE else "black",
+            )
+        for target in range(n_columns):  # its row as a source is one further down
+            corner = (target - 0.4, target + 0.6)
+            axes.add_patch(Rectangle(corner, 0.8, 0.8, fill=False, edgecolor="white", lw=1.4))
+        axes.axhline(0.5, color="white", linewidth=3)
+        axes.set_xticks(range(n_columns), frame.columns, rotation=45, ha="right")
+        axes.set_yticks(range(n_rows), frame.index)
+        axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def _section(record: TransferRecord) -> Section:
+    stem = f"transfer-{record.dataset}-{threat_slug(record.threat)}-{record.run_id}"
+    attack = attack_words(record)
+    picture = Picture(
+        stem,
+        numbers(record),
+        partial(draw, matrix(record)),
+        f"Accuracy (%) of each target under images crafted on each source by {attack}. In the"
+        " frames the attack is white-box.",
+    )
+    heading = f"{record.dataset}: {attack}, {len(record.runs)} models"
+    return Section(stem, heading, table(record), picture)
+
+
+def _order(record: TransferRecord) -> list[int]:
+    """Positions of the runs in the order in which tables show them."""
+
+    def place(i: int) -> tuple[object, ...]:
+        run = record.runs[i]
+        return row_order(run.label.partition("[")[0], run.label), run.arch, run.seed, run.run_id
+
+    return sorted(range(len(record.runs)), key=place)
+
+
+def _names(runs: Iterable[TransferSide]) -> list[str]:
+    runs = list(runs)
+    names = [run.label for run in runs]
+    for more in _TOLD_APART_BY:
+        alike = defaultdict(set)
+        for name, run in zip(names, runs, strict=True):
+            alike[name].add(more(run))
+        names = [
+            f"{name} {more(run)}" if len(alike[name]) > 1 else name
+            for name, run in zip(names, runs, strict=True)
+        ]
+    return names
+
+
+_TOLD_APART_BY: tuple[Callable[[TransferSide], str], ...] = (
+    lambda run: run.arch,
+    lambda run: f"s{run.seed}",
+    lambda run: f"#{run.run_id[:4]}",
+)
+
+# Where black and white text have the same contrast, by WCAG 2.1: √(1.05 · 0.05) − 0.05.
+_MIDDLE = 0.179
+
+
+def _luminance(colour: npt.NDArray[np.float64]) -> float:
+    """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2.1)."""
+    rgb = colour[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
