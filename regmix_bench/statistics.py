@@ -1,4 +1,4 @@
-"""How sure a measured accuracy is: intervals and exact tests, each a documented door to scipy.
+"""How sure a measured number is: intervals and exact tests, each a documented door to scipy.
 
 Counts are numbers of images. A test's ``alternative`` is scipy's word: "greater" asks whether the
 first of two counts is the larger one.
@@ -7,7 +7,9 @@ first of two counts is the larger one.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cache
+from statistics import fmean
 from typing import Literal
 
 from scipy import stats
@@ -23,6 +25,15 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     """
     interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of two or more values (Student 1908, Biometrika 6)."""
+    mean, error = fmean(values), float(stats.sem(values))
+    if error == 0:  # scipy has no interval without width
+        return mean, mean
+    low, high = stats.t.interval(confidence, len(values) - 1, loc=mean, scale=error)
+    return float(low), float(high)
 
 
 def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:

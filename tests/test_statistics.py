@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from regmix_bench.statistics import (
     mcnemar,
     smallest_resolvable_drop,
+    t_interval,
     two_proportions,
     wilson_interval,
 )
@@ -37,6 +38,18 @@ def test_wilson_interval_widens_with_confidence() -> None:
 def test_wilson_interval_refuses_impossible_counts() -> None:
     with pytest.raises(ValueError):
         wilson_interval(5, 4)
+
+
+def test_t_interval_equals_the_published_example() -> None:
+    # Student 1908, table of sleep: extra hours under the second drug; the 97.5 % point of t with
+    # nine degrees of freedom is 2.262.
+    hours = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    half = 2.262 * 2.0022 / 10**0.5
+    assert t_interval(hours) == pytest.approx((2.33 - half, 2.33 + half), abs=1e-3)
+
+
+def test_t_interval_of_equal_values_has_no_width() -> None:
+    assert t_interval([0.8, 0.8, 0.8]) == pytest.approx((0.8, 0.8))
 
 
 @pytest.mark.parametrize("pairs", range(1, 9))

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 # Imported for the commands they add.
-from regmix_bench.cli import check, listing, report, run  # noqa: F401
+from regmix_bench.cli import (  # noqa: F401
+    audit,
+    check,
+    compare,
+    evaluate,
+    export,
+    listing,
+    report,
+    run,
+    transfer,
+)
 from regmix_bench.cli.common import app
 from regmix_bench.errors import UserError
 

@@ -10,25 +10,44 @@ from functools import cached_property
 
 from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cohorts import Cohort, Group, Run, threat_slug
+from regmix_bench.statistics import t_interval, wilson_interval
 from regmix_bench.types import Checkpoint, ThreatModel
+
+ACCURACIES = ("clean_acc", "pgd_acc", "autoattack_acc", "last_pgd_acc")
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Mean over seeds, sample standard deviation (n - 1; None for one seed), and their number."""
+    """Mean over seeds, sample standard deviation (n - 1; None for one seed), and their number.
+
+    ``low`` and ``high`` are the ends of the 95 % interval of the mean, over seeds.
+    """
 
     mean: float
     std: float | None
     n: int
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
-    def of(cls, values: Iterable[float | None]) -> Stat | None:
-        """The statistic of the values present, or None where there is none."""
+    def of(cls, values: Iterable[float | None], images: int | None = None) -> Stat | None:
+        """The statistic of the values present, or None where there is none.
+
+        With ``images``, the values are accuracies on so many: the interval stays in [0, 1], and
+        that of a single seed is Wilson's, over images.
+        """
         present = [value for value in values if value is not None]
         if not present:
             return None
-        std = statistics.stdev(present) if len(present) > 1 else None
-        return cls(statistics.fmean(present), std, len(present))
+        mean, n = statistics.fmean(present), len(present)
+        if n > 1:
+            low, high = t_interval(present)
+            if images:
+                low, high = max(low, 0.0), min(high, 1.0)
+            return cls(mean, statistics.stdev(present), n, low, high)
+        if images:
+            return cls(mean, None, n, *wilson_interval(round(mean * images), images))
+        return cls(mean, None, n)
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,11 @@ class Row:
             values["training_seconds"].append(record.training_cost.seconds)
             values["passes"].append(_passes(record))
             values["scoring_seconds"].append(record.scoring_cost.seconds)
-        stats = {name: Stat.of(column) for name, column in values.items()}
+        images = self.scores[0][1].n_examples
+        stats = {
+            name: Stat.of(column, images if name in ACCURACIES else None)
+            for name, column in values.items()
+        }
         return {name: stat for name, stat in stats.items() if stat is not None}
 
 

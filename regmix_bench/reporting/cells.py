@@ -43,8 +43,11 @@ def fixed(value: float, decimals: int = 1) -> str:
 def latex(table: Table, label: str) -> str:
     r"""The table for a document of class ``article`` with the package booktabs.
 
-    A table wider than the text stands centred on it, which needs no further package.
+    A table wider than the text stands centred on it, which needs no further package; one of many
+    columns is set smaller, so that it stays on the page.
     """
+    size = r"\scriptsize\setlength{\tabcolsep}{2pt}" if len(table.header) > 10 else ""
+    columns = f"l{'r' * (len(table.header) - 1)}"
     lines = [
         r"\begin{table}",
         r"  \centering",
@@ -52,7 +55,7 @@ def latex(table: Table, label: str) -> str:
         r"  \setlength{\tabcolsep}{3pt}",
         rf"  \caption{{{_tex(table.caption)}}}",
         rf"  \label{{{label}}}",
-        rf"  \makebox[\linewidth]{{\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        rf"  \makebox[\linewidth]{{{size}\begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         f"    {' & '.join(_tex(name) for name in table.header)} \\\\",
         r"    \midrule",
@@ -118,6 +121,7 @@ _TEX = {
     "ε": r"$\varepsilon$",
     "–": "--",
     "†": r"\textdagger{}",
+    "¶": r"\textparagraph{}",
     "‡": r"\textdaggerdbl{}",
     "§": r"\textsection{}",
 }

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
+from regmix_bench.leaderboard import METRICS
 from regmix_bench.reporting.blocks import Block, Row, Stat
 from regmix_bench.reporting.cells import Cell, Mark, Table, fixed
-from regmix_bench.reporting.cohorts import Cohort
+from regmix_bench.reporting.cohorts import Cohort, attack_words
+from regmix_bench.reporting.footnotes import Remark, footnotes, remarks_on
+from regmix_bench.reporting.verdicts import Judgement
+from regmix_bench.statistics import wilson_interval
 from regmix_bench.types import Recipe, ThreatModel
 
 MISSING = "–"
+ROBUST = "autoattack_acc"
 MINUTES = 1 / 60
 PERCENT = 100.0
 
@@ -30,24 +34,45 @@ class Column(NamedTuple):
     spread: bool = True
 
 
-def comparison(block: Block) -> Table:
-    """The comparison table of a block, with its caption, footnotes and failed runs."""
+def comparison(block: Block, judgement: Judgement) -> Table:
+    """The comparison table of a block, with its verdicts, caption, footnotes and failed runs."""
     columns = _columns(block)
     marks = {c.metric: _marks(block.rows, c) for c in columns if c.ranked}
-    signs, footnotes = _footnotes(block.rows)
-    rows = tuple(
+    signs, signed = footnotes(
         (
-            Cell(row.label, signs=signs.get(row.label, "")),
-            *(
-                number(row.metrics.get(c.metric), c, marks.get(c.metric, {}).get(row.label, ""))
-                for c in columns
-            ),
-            Cell(str(len(row.seeds))),
-        )
-        for row in block.rows
+            remark
+            for row in block.rows
+            for run, score in row.scores
+            for remark in (
+                *remarks_on(row.label, run.spec.seed, score),
+                *(
+                    Remark(row.label, run.spec.seed, "alarm", f"{kind} at epoch {alarm.epoch}")
+                    for alarm in run.record.alarms
+                    for kind in (alarm.kind.replace("-", " "),)
+                ),
+            )
+        ),
+        {row.label: row.seeds for row in block.rows},
     )
-    header = ("Method", *(column.header for column in columns), "Seeds")
-    return Table(_caption(block), header, rows, (*_notes(block), *footnotes, *_failures(block)))
+    judged = bool(judgement.comparisons)
+    header: list[str] = ["Method"]
+    for column in columns:
+        header.append(column.header)
+        if column.metric == ROBUST:
+            header.append("95 % interval")
+            header += [f"{column.header} − {judgement.reference}"] if judged else []
+    rows = []
+    for row in block.rows:
+        cells = [Cell(row.label, signs=signs.get(row.label, ""))]
+        for column in columns:
+            stat = row.metrics.get(column.metric)
+            cells.append(number(stat, column, marks.get(column.metric, {}).get(row.label, "")))
+            if column.metric == ROBUST:
+                cells.append(_interval(stat))
+                cells += [_difference(row.label, judgement)] if judged else []
+        rows.append((*cells, Cell(str(len(row.seeds)))))
+    notes = (*_notes(block), *judgement.notes, *signed, *_failures(block))
+    return Table(_caption(block), (*header, "Seeds"), tuple(rows), notes)
 
 
 def number(stat: Stat | None, column: Column, mark: Mark = "") -> Cell:
@@ -82,11 +107,44 @@ def numbers(blocks: Sequence[Block]) -> pd.DataFrame:
                 "mean": stat.mean,
                 "std": stat.std,
                 "n": stat.n,
+                "low": stat.low,
+                "high": stat.high,
             }
             for block in blocks
             for row in block.rows
             for metric, stat in row.metrics.items()
         ],
+    )
+
+
+def models(cohorts: Sequence[Cohort]) -> pd.DataFrame:
+    """Every accuracy of every run, 0 to 1, with its 95 % interval over images (Wilson)."""
+    return pd.DataFrame(
+        [
+            {
+                **describe(cohort),
+                "label": group.label,
+                "seed": run.spec.seed,
+                "run_id": run.record.run_id,
+                "checkpoint": score.checkpoint,
+                "eval_norm": score.threat.norm,
+                "eval_epsilon": str(score.threat.epsilon),
+                "metric": metric,
+                "accuracy": accuracy,
+                "n_examples": score.n_examples,
+                "low": low,
+                "high": high,
+            }
+            for cohort in cohorts
+            for group in cohort.groups
+            for run in group.runs
+            for score in run.record.evaluations
+            for metric in METRICS
+            if (accuracy := getattr(score, metric)) is not None
+            for low, high in (
+                wilson_interval(round(accuracy * score.n_examples), score.n_examples),
+            )
+        ]
     )
 
 
@@ -169,7 +227,8 @@ def recipe_words(recipe: Recipe) -> str:
 
 
 def _columns(block: Block) -> tuple[Column, ...]:
-    pgd = f"PGD-{block.cohort.setting.scoring.pgd_steps}"
+    scoring = block.cohort.setting.scoring
+    pgd = f"PGD-{scoring.pgd_steps}"
     last = (
         Column("last_pgd_acc", f"{pgd} last", ranked=True),
         Column("pgd_drop", "Drop", spread=False),
@@ -177,12 +236,34 @@ def _columns(block: Block) -> tuple[Column, ...]:
     return (
         Column("clean_acc", "Clean", ranked=True),
         Column("pgd_acc", pgd, ranked=True),
-        Column("autoattack_acc", "AutoAttack", ranked=True),
+        Column(ROBUST, attack_words(scoring), ranked=True),
         *(last if block.checkpoint == "selected" else ()),
         Column("training_seconds", "Train min", MINUTES, decimals=2, spread=False),
         Column("passes", "Passes", 1.0, spread=False),
         Column("scoring_seconds", "Score min", MINUTES, decimals=2, spread=False),
     )
+
+
+def _interval(stat: Stat | None) -> Cell:
+    if stat is None or stat.low is None or stat.high is None:
+        return Cell(MISSING)
+    return Cell(_between(stat.low, stat.high))
+
+
+def _difference(label: str, judgement: Judgement) -> Cell:
+    if label == judgement.reference:
+        return Cell("reference")
+    found = judgement.comparisons.get(label)
+    if found is None:
+        return Cell(MISSING)
+    text = fixed(PERCENT * found.difference.value)
+    sign = "+" if found.difference.value > 0 and float(text) else ""
+    word = "n.d." if found.verdict == "not distinguishable" else found.verdict
+    return Cell(sign + text, f"{_between(*found.difference.interval())} {word}")
+
+
+def _between(low: float, high: float) -> str:
+    return f"[{fixed(PERCENT * low)}, {fixed(PERCENT * high)}]"
 
 
 def _marks(rows: Sequence[Row], column: Column) -> Mapping[str, Mark]:
@@ -221,7 +302,9 @@ def _notes(block: Block) -> Iterator[str]:
     drop = "Drop: points of PGD accuracy that the last checkpoint has less."
     yield (
         f"Accuracy in percent, {trained}{n:,} test images (one standard error at most"
-        f" {100 * math.sqrt(0.25 / n):.1f} points), mean ± sample standard deviation over seeds;"
+        f" {100 * math.sqrt(0.25 / n):.1f} points), mean ± sample standard deviation over seeds"
+        " and 95 % interval of the mean over seeds (Student's t; of a single seed Wilson's, over"
+        " images);"
         f" best bold, second underlined. {drop + ' ' if block.checkpoint == 'selected' else ''}"
         "Passes: images through the network, forwards and backwards, per training image and epoch."
         " Scoring covers every threat and checkpoint of a run."
@@ -240,43 +323,3 @@ def _failures(block: Block) -> Iterator[str]:
     for run in block.cohort.failures:
         reason = next(iter((run.record.error or "").strip().splitlines()), "no reason recorded")
         yield f"Failed: {run.spec.method.label}, seed {run.spec.seed}: {reason}"
-
-
-def _footnotes(rows: Sequence[Row]) -> tuple[dict[str, str], list[str]]:
-    """The footnote signs of each row label, and the footnotes."""
-    signs: dict[str, str] = defaultdict(str)
-    notes = []
-    everyone = {row.label: list(row.seeds) for row in rows}
-    for sign, lead in (
-        ("†", "Alarm in training"),
-        ("‡", "Raised in scoring"),
-        ("§", "Attacks replaced"),
-    ):
-        found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for row in rows:
-            for run, score in row.scores:
-                texts = {
-                    "†": [
-                        f"{alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}"
-                        for alarm in run.record.alarms
-                    ],
-                    "‡": score.checks,
-                    "§": score.substitutions,
-                }[sign]
-                for text in dict.fromkeys(texts):
-                    found[text][row.label].append(run.spec.seed)
-        for label in dict.fromkeys(label for where in found.values() for label in where):
-            signs[label] += sign
-        if found:
-            parts = (f"{text} ({_where(where, everyone)})" for text, where in found.items())
-            notes.append(f"{sign} {lead}: {'; '.join(parts)}.")
-    return signs, notes
-
-
-def _where(where: Mapping[str, list[int]], everyone: Mapping[str, list[int]]) -> str:
-    if where == everyone:
-        return "all runs"
-    return ", ".join(
-        f"{label} {'seed' if len(seeds) == 1 else 'seeds'} {'+'.join(map(str, seeds))}"
-        for label, seeds in where.items()
-    )

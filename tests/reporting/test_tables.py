@@ -7,12 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from regmix_bench.records import Alarm
-from regmix_bench.reporting import cells, tables
+from regmix_bench.comparison import Difference
+from regmix_bench.records import Alarm, Diagnosis
+from regmix_bench.reporting import cells, tables, verdicts
 from regmix_bench.reporting.blocks import blocks_of
 from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.types import Recipe
+from regmix_bench.reporting.verdicts import Comparison, Judgement
+from regmix_bench.statistics import wilson_interval
+from regmix_bench.types import Recipe, Scoring
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -21,6 +24,20 @@ def only_block(results):
     (cohort,) = sort_into_cohorts(load_runs(results))
     (block,) = blocks_of(cohort)
     return block
+
+
+def table_of(results):
+    block = only_block(results)
+    return tables.comparison(block, verdicts.judge([block], None)[block.stem])
+
+
+def judgement(**found):
+    """Verdicts against pgd-at: by row its difference, standard error and verdict."""
+    comparisons = {
+        label: Comparison(2, 2, Difference(value, error, 4.0, 0.5), 0.5, word)
+        for label, (value, error, word) in found.items()
+    }
+    return Judgement("pgd-at", comparisons, ("AutoAttack − pgd-at: points.",))
 
 
 def suite(record):
@@ -37,13 +54,14 @@ def suite(record):
 
 
 def test_latex_is_the_golden_file(record, save):
-    table = tables.comparison(only_block(save(*suite(record))))
+    trades = judgement(trades=(0.015, 0.003, "better"))
+    table = tables.comparison(only_block(save(*suite(record))), trades)
     text = cells.latex(table, "tab:digits")
     assert text == (GOLDEN / "comparison.tex").read_text()
 
 
 def test_both_syntaxes_show_the_same_numbers(record, save):
-    table = tables.comparison(only_block(save(*suite(record))))
+    table = table_of(save(*suite(record)))
     tex_rows = cells.latex(table, "t").split(r"\midrule")[1].split(r"\bottomrule")[0]
     tex_rows = tex_rows.strip().splitlines()
     md_lines = cells.markdown(table).splitlines()
@@ -70,7 +88,8 @@ def test_table_numbers_are_those_of_the_records(record, save):
         assert row["mean"] == pytest.approx(values.mean())
         assert row["n"] == len(values)
         assert row["std"] == pytest.approx(values.std(ddof=1), nan_ok=True)
-    shown = tables.comparison(only_block(save(*records))).rows
+        assert row["low"] < row["mean"] < row["high"]
+    shown = table_of(save(*records)).rows
     by_name = {row[0].text: row for row in shown}
     assert by_name["pgd-at"][3].text == "80.5"
     assert by_name["pgd-at"][3].spread == "± 0.6"
@@ -84,13 +103,13 @@ def test_ties_share_best_and_second_follows(record, save):
         record("mart", autoattack=0.55),
         record("regmix", autoattack=0.5),
     )
-    rows = tables.comparison(only_block(results)).rows
+    rows = table_of(results).rows
     marks = {row[0].text: row[3].mark for row in rows}
     assert marks == {"pgd-at": "best", "trades": "best", "mart": "second", "regmix": ""}
 
 
 def test_a_single_row_is_not_the_best_of_anything(record, save):
-    (row,) = tables.comparison(only_block(save(record()))).rows
+    (row,) = table_of(save(record())).rows
     assert {cell.mark for cell in row} == {""}
 
 
@@ -102,18 +121,110 @@ def test_alarms_checks_and_substitutions_are_footnotes(record, save):
         record("fgsm-rs", seed=0, alarms=(alarm,), substitutions=(swap,)),
         record("fgsm-rs", seed=1, checks=("randomised defence",), substitutions=(swap,)),
     )
-    table = tables.comparison(only_block(results))
+    table = table_of(results)
     assert [row[0].signs for row in table.rows] == ["§", "†‡§"]
     notes = "\n".join(table.notes)
-    assert "† Alarm in training: catastrophic overfitting at epoch 3 (fgsm-rs seed 0)." in notes
-    assert "‡ Raised in scoring: randomised defence (fgsm-rs seed 1)." in notes
-    assert f"§ Attacks replaced: {swap} (all runs)." in notes
+    assert "‡ Alarm in training: catastrophic overfitting at epoch 3 (fgsm-rs seed 0)." in notes
+    assert "† Raised in scoring: randomised defence (fgsm-rs seed 1)." in notes
+    assert f"§ Attacks replaced: {swap} (all)." in notes
+
+
+def test_a_suspected_masking_is_a_footnote_and_a_passed_audit_is_none(record, save):
+    passed = Diagnosis(name="iterative", stronger=0.5, weaker=0.6, n_examples=90, p_value=0.4)
+    caught = Diagnosis(name="black-box", stronger=0.6, weaker=0.4, n_examples=90, p_value=0.001)
+    results = save(audited(record("pgd-at"), passed), audited(record("trades"), passed, caught))
+    table = table_of(results)
+    assert [row[0].signs for row in table.rows] == ["", "¶"]
+    assert "¶ Gradient masking suspected: black-box (trades seed 0)." in table.notes
+    assert r"trades\textsuperscript{\textparagraph{}}" in cells.latex(table, "t")
+
+
+def audited(record, *diagnoses):
+    evaluations = [e.model_copy(update={"diagnoses": diagnoses}) for e in record.evaluations]
+    return record.model_copy(update={"evaluations": tuple(evaluations)})
+
+
+def column(table, header):
+    place = table.header.index(header)
+    return {row[0].text: f"{row[place].text} {row[place].spread}".strip() for row in table.rows}
+
+
+def test_the_interval_of_several_seeds_is_students_and_of_one_wilsons(record, save):
+    results = save(
+        record("pgd-at", seed=0, autoattack=0.50),
+        record("pgd-at", seed=1, autoattack=0.52),
+        record("pgd-at", seed=2, autoattack=0.54),
+        record("trades", autoattack=0.5),
+        record("mart", autoattack=None),
+    )
+    # Student's 97.5 % point with two degrees of freedom is 4.303, the standard error 2 / √3.
+    assert column(table_of(results), "95 % interval") == {
+        "pgd-at": "[47.0, 57.0]",
+        "trades": "[44.9, 55.1]",
+        "mart": tables.MISSING,
+    }
+    assert wilson_interval(180, 360) == pytest.approx((0.449, 0.551), abs=5e-4)
+
+
+def test_an_interval_of_accuracies_stays_between_0_and_100(record, save):
+    results = save(record("pgd-at", seed=0, clean=0.9), record("pgd-at", seed=1, clean=1.0))
+    frame = tables.numbers([only_block(results)]).set_index("metric")
+    assert frame.loc["clean_acc", "high"] == 1.0
+    assert frame.loc["clean_acc", "low"] == pytest.approx(0.95 - 12.706 * 0.05, abs=1e-4)
+
+
+def test_differences_and_verdicts_stand_beside_the_interval(record, save):
+    labels = ("pgd-at", "trades", "mart", "regmix", "fgsm-rs")
+    block = only_block(save(*(record(label) for label in labels)))
+    found = judgement(
+        trades=(0.05, 0.01, "better"),
+        mart=(-0.0004, 0.01, "not distinguishable"),
+        regmix=(-0.05, 0.01, "worse"),
+    )
+    table = tables.comparison(block, found)
+    assert column(table, "AutoAttack − pgd-at") == {
+        "pgd-at": "reference",
+        "trades": "+5.0 [2.2, 7.8] better",
+        "mart": "0.0 [−2.8, 2.7] n.d.",
+        "regmix": "−5.0 [−7.8, −2.2] worse",
+        "fgsm-rs": tables.MISSING,
+    }
+    assert "AutoAttack − pgd-at: points." in table.notes
+
+
+def test_without_verdicts_there_is_no_column_of_differences_but_a_note(record, save):
+    table = table_of(save(record("pgd-at"), record("trades")))
+    assert not [name for name in table.header if "−" in name]
+    assert any(note.startswith("No verdicts: the runs name no reference;") for note in table.notes)
+
+
+def test_other_attacks_are_named_in_the_header(record, save):
+    one = record("pgd-at")
+    scoring = Scoring(autoattack_version="custom", attacks=("apgd-ce", "square"))
+    spec = one.spec.model_copy(update={"scoring": scoring})
+    results = save(one.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    assert "apgd-ce + square" in table_of(results).header
+
+
+def test_every_accuracy_of_every_run_has_its_interval(record, save):
+    results = save(
+        record("pgd-at", seed=0, evaluate="both", eval_eps=("32/255", "48/255")),
+        record("trades", seed=3, autoattack=None),
+    )
+    frame = tables.models(sort_into_cohorts(load_runs(results)))
+    # Clean and PGD of both checkpoints everywhere; AutoAttack at both ε and checkpoints of one.
+    assert len(frame) == 2 * (2 * 2 + 2) + 2 * 2
+    assert not frame.duplicated(["run_id", "checkpoint", "eval_epsilon", "metric"]).any()
+    for row in frame.itertuples():
+        expected = wilson_interval(round(row.accuracy * 360), 360)
+        assert (row.low, row.high) == pytest.approx(expected)
+        assert row.low < row.accuracy < row.high
 
 
 def test_failed_runs_stand_under_the_table_and_in_csv(record, save):
     results = save(record("pgd-at"), record("mart", seed=4, error="loss is not finite\ntraceback"))
     (cohort,) = sort_into_cohorts(load_runs(results))
-    table = tables.comparison(only_block(results))
+    table = table_of(results)
     assert "Failed: mart, seed 4: loss is not finite" in table.notes
     assert "Failed: mart, seed 4" in cells.latex(table, "t")
     assert "Failed: mart, seed 4" in cells.markdown(table)
@@ -131,13 +242,13 @@ def test_latex_escapes_what_it_would_read_as_syntax():
 
 
 def test_latex_braces_and_environments_balance(record, save):
-    text = cells.latex(tables.comparison(only_block(save(*suite(record)))), "t")
+    text = cells.latex(table_of(save(*suite(record))), "t")
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
     opened = re.findall(r"\\begin\{(\w+)\}", text)
     assert opened == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
     widths = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
-    assert widths == {9}
+    assert widths == {10}
 
 
 def test_markdown_escapes_pipes_and_brackets():

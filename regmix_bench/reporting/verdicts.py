@@ -1,0 +1,193 @@
+"""What may be said of the rows of a table: each method against the reference, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from regmix_bench import store
+from regmix_bench.comparison import (
+    LEVEL,
+    MARGIN,
+    Difference,
+    Flags,
+    Spread,
+    Verdict,
+    compare_methods,
+    holm,
+    seed_pairs,
+    verdict,
+)
+from regmix_bench.errors import UserError, unknown
+from regmix_bench.leaderboard import read_outcomes
+from regmix_bench.reporting.blocks import Block, Row
+from regmix_bench.reporting.cohorts import attack_words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row against the reference: ``corrected`` is the p-value after Holm's correction."""
+
+    seeds: int
+    reference_seeds: int
+    difference: Difference
+    corrected: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts of one table by row, if there is a reference row, and what to note of them."""
+
+    reference: str | None
+    comparisons: Mapping[str, Comparison]
+    notes: tuple[str, ...]
+
+
+def judge(blocks: Sequence[Block], reference: str | None) -> dict[str, Judgement]:
+    """The judgement of each block, by its stem.
+
+    Rows are compared with ``reference``, or with the one label that the runs of the block name.
+    Raises :class:`UserError` where ``reference`` is a row of no block, or an outcomes file
+    disagrees with its record.
+    """
+    labels = {name for block in blocks for row in block.rows for name in _names(row)}
+    if reference is not None and reference not in labels:
+        raise unknown("reference", reference, labels)
+    return {block.stem: _judge(block, reference) for block in blocks}
+
+
+def files(blocks: Sequence[Block]) -> list[Path]:
+    """The outcomes files that :func:`judge` reads."""
+    return [
+        store.outcomes_path(run.path, block.checkpoint)
+        for block in blocks
+        for row in block.rows
+        for run, score in row.scores
+        if score.autoattack_acc is not None
+    ]
+
+
+def flags(block: Block) -> dict[str, Flags]:
+    """Which images each seed of a row gets right under AutoAttack, by label; (seeds, images).
+
+    Rows that lack an outcomes file are left out. Raises :class:`UserError` where a file disagrees
+    with its record or holds other images than the first one.
+    """
+    found = {}
+    first: tuple[Path, pd.Index] | None = None
+    for row in block.rows:
+        right = []
+        for run, score in row.scores:
+            file = store.outcomes_path(run.path, block.checkpoint)
+            if score.autoattack_acc is None or not file.is_file():
+                break
+            column = read_outcomes(file, score)["autoattack_acc"].sort_index()
+            first = first or (file, column.index)
+            if not column.index.equals(first[1]):
+                raise UserError(f"{file} and {first[0]} hold outcomes of different images")
+            right.append(column.to_numpy())
+        else:
+            found[row.label] = np.stack(right)
+    return found
+
+
+def spread(block: Block) -> Spread | None:
+    """What makes the block's methods differ by chance; None without two methods of two seeds."""
+    several = [rights for rights in flags(block).values() if len(rights) > 1]
+    return Spread.of(several) if len(several) > 1 else None
+
+
+def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
+    """All verdicts, one row per table and compared row; accuracies are differences, −1 to 1."""
+    return pd.DataFrame(
+        [
+            {
+                "table": stem,
+                "label": label,
+                "reference": judgement.reference,
+                "seeds": found.seeds,
+                "reference_seeds": found.reference_seeds,
+                "difference": found.difference.value,
+                "low": found.difference.interval()[0],
+                "high": found.difference.interval()[1],
+                "low90": found.difference.interval(0.90)[0],
+                "high90": found.difference.interval(0.90)[1],
+                "df": found.difference.df,
+                "p_value": found.difference.p_value,
+                "p_holm": found.corrected,
+                "margin": MARGIN,
+                "verdict": found.verdict,
+            }
+            for stem, judgement in judged.items()
+            for label, found in judgement.comparisons.items()
+        ]
+    )
+
+
+def _judge(block: Block, asked: str | None) -> Judgement:
+    rights = flags(block)
+    several = {label: right for label, right in rights.items() if len(right) > 1}
+    pairs = _pairs_note(several)
+    label, reason = _reference(block, asked)
+    if label is not None and label not in several:
+        label, reason = None, f"{label} has fewer than two seeds with outcomes per image"
+    if label is None:
+        return Judgement(None, {}, (*_no_verdicts(reason), *pairs))
+    reference = several.pop(label)
+    if not several:
+        alone = f"no row beside {label} has two seeds with outcomes per image"
+        return Judgement(label, {}, (*_no_verdicts(alone if len(block.rows) > 1 else ""), *pairs))
+    differences = {name: compare_methods(right, reference) for name, right in several.items()}
+    corrected = holm([difference.p_value for difference in differences.values()])
+    comparisons = {
+        name: Comparison(len(several[name]), len(reference), difference, p, verdict(difference, p))
+        for (name, difference), p in zip(differences.items(), corrected, strict=True)
+    }
+    attack = attack_words(block.cohort.setting.scoring)
+    explained = (
+        f"{attack} − {label}: points, with the 95 % interval over seeds and images together, each"
+        f" on its own. Better and worse: significant at {100 * LEVEL:.0f} % after Holm's"
+        f" correction over the {len(comparisons)} rows. Equivalent: the 90 % interval lies within"
+        f" ±{100 * MARGIN:g} point. Else n.d., not distinguishable."
+    )
+    left = [r.label for r in block.rows if r.label != label and r.label not in comparisons]
+    without = f"No verdict: {', '.join(left)}: fewer than two seeds with outcomes per image."
+    return Judgement(label, comparisons, (explained, *([without] if left else []), *pairs))
+
+
+def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
+    """The label of the reference row, or None and the reason."""
+    runs = [run for row in block.rows for run, _ in row.scores]
+    named = sorted({run.record.reference for run in runs if run.record.reference is not None})
+    if asked is None and len(named) != 1:
+        what = f"several references ({', '.join(named)})" if named else "no reference"
+        return None, f"the runs name {what}; `regmix-bench report --reference LABEL` chooses one"
+    name = asked if asked is not None else named[0]
+    rows = [row.label for row in block.rows if name in _names(row)]
+    if len(rows) == 1:
+        return rows[0], ""
+    return None, f"there are several rows {name}" if rows else f"there is no row {name} here"
+
+
+def _names(row: Row) -> set[str]:
+    """The row's label, and that of its method where the two differ."""
+    return {row.label, row.group.spec.label}
+
+
+def _no_verdicts(reason: str) -> tuple[str, ...]:
+    return (f"No verdicts: {reason}.",) if reason else ()
+
+
+def _pairs_note(several: Mapping[str, Flags]) -> tuple[str, ...]:
+    different, of = seed_pairs(several.values())
+    if not of:
+        return ()
+    return (
+        f"What one seed is worth: McNemar's exact test at {100 * LEVEL:.0f} % calls {different} of"
+        f" {of} seed pairs of one method different.",
+    )
