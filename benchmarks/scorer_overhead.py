@@ -56,7 +56,7 @@ def ours(model: nn.Module, test: EvalData) -> tuple[float, torch.Tensor]:
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.parts("pgd"))
     robust = table["clean_correct"] & (table["broken_by"] == "")
-    return seconds - pgd, torch.from_numpy(robust.to_numpy())
+    return seconds - pgd, torch.tensor(robust.tolist())
 
 
 def main() -> None:
