@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from regmix_bench.models import build_model
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import Cost, EpochLog, RobustEval, RunRecord
-from regmix_bench.scorer import Extras, discard_journals, score_checkpoint
+from regmix_bench.scorer import Extras, discard_journals, keep_traceback, score_checkpoint
 from regmix_bench.store import (
     artifacts_dir,
     find_record,
@@ -129,9 +127,7 @@ def execute(
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         record = run.record(status="error", error=" ".join(message.split()))
-        with contextlib.suppress(OSError):  # the disk may be what failed
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        keep_traceback(directory)
     save_record(results, record)
     if record.status == "success":
         discard_journals(results, spec.run_id)  # not before the record is there

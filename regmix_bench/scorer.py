@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +17,7 @@ import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
+from regmix_bench.errors import UserError, reason
 from regmix_bench.evaluation.adversarial import write_adversarial
 from regmix_bench.evaluation.diagnose import diagnose
 from regmix_bench.evaluation.journal import Journal
@@ -94,13 +97,14 @@ def score_checkpoint(
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
         digests["outcomes_digest"] = write_parquet(path, pd.concat(tables))
+        images = adversarial_path(results, spec.run_id, checkpoint)
+        images.unlink(missing_ok=True)  # of an earlier scoring
         if extras.save_adversarial:
             parts = chain.from_iterable(
                 adversarial_images(test, result.threat, journal, result.after_attack)
                 for result, journal in zip(found, journals, strict=True)
             )
-            path = adversarial_path(results, spec.run_id, checkpoint)
-            digests["adversarial_digest"] = write_adversarial(path, parts)
+            digests["adversarial_digest"] = write_adversarial(images, parts)
         found = [result.model_copy(update=digests) for result in found]
     return found, cost
 
@@ -132,23 +136,29 @@ def evaluate_model(
     if existing is not None and not force:
         record = load_record(existing)
         if isinstance(record, EvalRecord) and _has(record, extras):
-            return record
+            return _labelled(record, existing, spec, results)
     if force:
         discard_journals(results, spec.run_id)
     model = source.model.to(device)
     check_model(model, test.x, test.num_classes)
-    with exact_float32():
-        evaluations, cost = score_checkpoint(
-            model,
-            spec.model.sha256,
-            test,
-            spec,
-            "given",
-            results,
-            with_autoattack=True,
-            extras=extras,
-            on_attack=on_attack,
-        )
+    try:
+        with exact_float32():
+            evaluations, cost = score_checkpoint(
+                model,
+                spec.model.sha256,
+                test,
+                spec,
+                "given",
+                results,
+                with_autoattack=True,
+                extras=extras,
+                on_attack=on_attack,
+            )
+    except UserError:
+        raise
+    except Exception as error:  # a stranger's model may raise anything, however late
+        kept = keep_traceback(artifacts_dir(results, spec.run_id))
+        raise UserError(f"scoring failed: {reason(error)}; the traceback is in {kept}") from error
     record = EvalRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -160,9 +170,36 @@ def evaluate_model(
         scoring_cost=cost,
         environment=environment(device),
     )
-    save_record(results, record)
+    path = save_record(results, record)
+    if existing not in (None, path):
+        _remove(existing)
     discard_journals(results, spec.run_id)
     return record
+
+
+def keep_traceback(folder: Path) -> Path:
+    """Write the traceback of the error at hand into a run's folder; returns the file's path."""
+    path = folder / "error.txt"
+    with contextlib.suppress(OSError):  # the disk may be what failed
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    return path
+
+
+def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:
+    """The record under the label of ``spec``, of which its file has the name."""
+    if record.spec.label == spec.label:
+        return record
+    record = record.model_copy(update={"spec": spec})
+    outcomes_path(path, "given").replace(outcomes_path(record_path(results, spec), "given"))
+    save_record(results, record)
+    _remove(path)
+    return record
+
+
+def _remove(path: Path) -> None:
+    outcomes_path(path, "given").unlink(missing_ok=True)
+    path.unlink()
 
 
 def _has(record: EvalRecord, extras: Extras) -> bool:

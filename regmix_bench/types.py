@@ -120,7 +120,7 @@ class ThreatModel:
         if self.norm == "Linf" and self.epsilon > 1:
             raise UserError(
                 f"epsilon {self.epsilon} is above 1, the whole range of a pixel:"
-                f" did you mean {self.epsilon}/255?"
+                " write it like 8/255"
             )
 
     def __str__(self) -> str:

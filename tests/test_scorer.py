@@ -156,9 +156,32 @@ def test_saved_images_and_diagnoses_are_made_when_asked_for(trained_run, evaluat
     assert not list(images.parent.glob("scoring-*"))
 
 
+def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) -> None:
+    results, run = trained_run
+    arguments = (run.run_id, "--attacks", "apgd-ce")
+    first, _ = evaluated(*arguments, "--label", "one\n name")
+    assert first is not None and first.spec.label == "one name"
+    frame = outcomes(results, first)
+
+    second, printed = evaluated(*arguments, "--label", "two")
+    assert "recorded already" in printed
+    assert second is not None and second.run_id == first.run_id
+    assert second.model_dump(exclude={"spec"}) == first.model_dump(exclude={"spec"})
+    pd.testing.assert_frame_equal(outcomes(results, second), frame)
+    again, printed = evaluated(*arguments)
+    assert again is None and printed.startswith("two on 40 images")
+
+    third, _ = evaluated(*arguments, "--label", "three", "--force")
+    assert third is not None and third.spec.label == "three"
+    same = [path for path in store.record_files(results) if first.run_id in path.name]
+    assert same == [store.record_path(results, third.spec)]
+    assert len(list(same[0].parent.glob(f"*{first.run_id}*"))) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("RUN", "--label", " "), ["--label"]),
         (("nosuchrun",), ["'nosuchrun'"]),
         (("no:such", "--eps", "8/255"), ["--dataset"]),
         (("no:such", "--dataset", "digits"), ["--eps"]),
@@ -211,6 +234,29 @@ def test_a_model_that_cannot_be_scored_is_refused(evaluated, name: str, said: st
     Path("broken_models.py").write_text(BROKEN)
     _, error = evaluated(f"broken_models:{name}", "--dataset", "digits", "--eps", "8/255", code=2)
     assert said in error
+
+
+LATE = """
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x):
+        if len(x) > 2 and x.requires_grad:
+            raise ValueError("too many\\nimages")
+        return self.layer(x.flatten(1))
+"""
+
+
+def test_a_model_that_fails_late_is_one_line_and_a_traceback_on_disk(evaluated) -> None:
+    Path("late_model.py").write_text(LATE)
+    _, error = evaluated("late_model:Model", "--dataset", "digits", "--eps", "8/255", code=2)
+    assert "ValueError: too many images" in error
+    kept = Path(error.split("the traceback is in ")[1].strip())
+    assert "late_model.py" in kept.read_text()
 
 
 def test_a_record_of_other_images_is_refused(trained_run, evaluated) -> None:

@@ -96,7 +96,7 @@ def test_threats_are_equal_by_value() -> None:
 @pytest.mark.parametrize(
     ("norm", "epsilon", "message"),
     [
-        ("Linf", "8", "above 1, the whole range of a pixel: did you mean 8/255"),
+        ("Linf", "8", "above 1, the whole range of a pixel: write it like 8/255"),
         ("Linf", "256/255", "above 1"),
         ("linf", "8/255", "unknown norm 'linf': did you mean 'Linf'"),
         ("L1", "8/255", "unknown norm 'L1'"),

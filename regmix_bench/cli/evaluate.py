@@ -69,10 +69,13 @@ def evaluate(
     """Score any model with AutoAttack; the record is one like any other."""
     choice("device", device, ("auto", "cpu", "cuda"))
     choice("checkpoint", checkpoint, ("selected", "last"))
+    if label is not None and not (label := " ".join(label.split())):
+        raise UserError("--label is empty: leave it out for the model's own name")
 
     from regmix_bench import machine, store
     from regmix_bench.data import canonical_name, prepare_eval
     from regmix_bench.errors import validated
+    from regmix_bench.records import EvalRecord
     from regmix_bench.scorer import Extras, evaluate_model
     from regmix_bench.sources import load_source, own_run
     from regmix_bench.types import EvalSpec, Scoring, ThreatModel
@@ -119,7 +122,16 @@ def evaluate(
         scoring=scoring,
     )
 
+    existing = store.find_record(results, spec)
+    if label is None and existing is not None:  # a name it was given earlier stays
+        recorded = store.load_record(existing)
+        if isinstance(recorded, EvalRecord):
+            spec = spec.model_copy(update={"label": recorded.spec.label})
+    store.check_writable(store.record_path(results, spec).parent)
+    heard = []
+
     def on_attack(epsilon: str, attack: str, accuracy: float) -> None:
+        heard.append(attack)
         print(f"  at {epsilon}: {accuracy:.1%} after {attack}", flush=True)
 
     print(f"{spec.label} on {len(test.y)} images of {name}, {spec.run_id}", flush=True)
@@ -133,5 +145,7 @@ def evaluate(
         force=force,
         on_attack=on_attack,
     )
+    if not heard:
+        print("recorded already: --force scores it again")
     for line in score_lines(record.evaluations):
         print(line)

@@ -36,6 +36,10 @@ WARNINGS = {
 }
 
 
+#: Two calls on the same images differ by this share of the largest logit at most.
+RANDOMIZED = 1e-4
+
+
 @dataclass(frozen=True)
 class AttackOutcome:
     """What AutoAttack left: per image, after each attack, and its warnings.
@@ -165,6 +169,10 @@ def _check_model(
     """
     if scoring.autoattack_version != "rand":
         checks.check_randomized(model, x, y, logger=logger)
+        # It compares directions alone, where a model may also change in scale.
+        first, second = model(x), model(x)
+        if (first - second).abs().max() > RANDOMIZED * first.abs().max():
+            logger.warning("the model is a randomized defense: two calls differ")
     classes: int = checks.check_range_output(model, x, logger=logger)
     tracer, counts = sys.gettrace(), dict(checks.funcs)
     checks.funcs.update(dict.fromkeys(counts, 0))

@@ -201,6 +201,16 @@ class Noisy(Softmax):
         return self.model(x) + torch.randn(len(x), 1) * torch.arange(10.0)
 
 
+class Drifting(Softmax):
+    """Logits that grow from call to call: their direction stays."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.model(x) * (1 + 0.01 * self.calls)
+
+
 class Flat(Softmax):
     """Gradients that are zero everywhere, as from a step function."""
 
@@ -223,6 +233,7 @@ class Dynamic(Softmax):
     [
         (Softmax, "softmax-output"),
         (Noisy, "randomized-model"),
+        (Drifting, "randomized-model"),
         (Flat, "zero-gradients"),
         (Dynamic, "dynamic-model"),
     ],
