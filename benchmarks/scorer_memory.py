@@ -1,6 +1,6 @@
 """What the scorer holds in memory beside the images: at 1,000 images and at 10,000.
 
-Each size in a process of its own, on images of CIFAR-10's shape, most of which hold: the peak of
+Each size in a process of its own, on images of CIFAR-10's shape: the peak of
 resident memory less what was there once the images were loaded. The figure is the growth from the
 smaller size to the larger one, beside what keeping every adversarial image would have added.
 
