@@ -51,6 +51,6 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         raise UserError(f"{path}{given}: {reason}") from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """A stranger's error on one line, shortened: its kind and what it says."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

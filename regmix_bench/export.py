@@ -50,7 +50,7 @@ def export_safetensors(
     It holds the weights, the model as a ``torch.export`` program that takes any number of images,
     a description, and a model card with the measured table, which also says how to load it without
     this package. Raises :class:`UserError` where the checkpoint is not on this machine, or ``out``
-    (``exported/<record's stem>`` if left out) is a folder of something else.
+    (``exported/<record's stem>`` if left out) is a folder of something else or of another run.
     """
     record, file, path = find_checkpoint(run, results, checkpoint)
     model = load_checkpoint(path, file.sha256)
@@ -78,7 +78,7 @@ def export_safetensors(
         write_json(new / CONFIG, config.model_dump(mode="json"))
         (new / CARD).write_text(model_card(record, config), encoding="utf-8")
 
-    _replace_folder(folder, fill)
+    _replace_folder(folder, record.run_id, fill)
     return folder
 
 
@@ -258,16 +258,16 @@ def _save_graph(model: nn.Module, about: Description, path: Path) -> None:
     torch.export.save(program, path)
 
 
-def _replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+def _replace_folder(folder: Path, run_id: str, fill: Callable[[Path], None]) -> None:
     """Let ``fill`` write a new folder, which takes the place of ``folder`` only when it is whole.
 
-    Raises :class:`UserError` where something stands there that an export did not write.
+    Raises :class:`UserError` where something stands there that no export of this run wrote.
     """
     folder = folder.resolve()
-    if folder.exists():
-        _check_ours(folder)
     new, old = (folder.parent / f".{folder.name}-{kind}-{os.getpid()}" for kind in ("new", "old"))
     try:
+        if folder.exists():
+            _check_ours(folder, run_id)
         new.mkdir(parents=True)
         fill(new)
         if folder.exists():
@@ -280,7 +280,7 @@ def _replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _check_ours(folder: Path) -> None:
+def _check_ours(folder: Path, run_id: str) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder by --out")
     names = {path.name for path in folder.iterdir()}
@@ -289,5 +289,5 @@ def _check_ours(folder: Path) -> None:
         raise UserError(
             f"{folder} holds {foreign[0]!r}, which no export wrote: choose another --out"
         )
-    if names:
-        read_config(folder)
+    if names and (other := read_config(folder).run_id) != run_id:
+        raise UserError(f"{folder} holds the export of run {other}: choose another --out")

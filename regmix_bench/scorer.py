@@ -156,7 +156,7 @@ def evaluate_model(
             )
     except UserError:
         raise
-    except Exception as error:  # a stranger's model may raise anything, however late
+    except (Exception, SystemExit) as error:  # a stranger's model may raise anything, however late
         kept = keep_traceback(artifacts_dir(results, spec.run_id))
         raise UserError(f"scoring failed: {reason(error)}; the traceback is in {kept}") from error
     record = EvalRecord(

@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from dataclasses import dataclass
-from importlib import import_module
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +27,17 @@ from regmix_bench.models.checkpoint import (
     check_digest,
     load_checkpoint,
     load_weights,
+    problem,
     read_weights,
+    state_digest,
 )
-from regmix_bench.models.programs import ProgramKind, eval_mode, load_program, program_kind
+from regmix_bench.models.programs import (
+    ProgramKind,
+    call_model,
+    eval_mode,
+    load_program,
+    program_kind,
+)
 from regmix_bench.models.zoo import load_zoo_model
 from regmix_bench.records import CheckpointFile, RunRecord
 from regmix_bench.store import artifacts_dir, load_run, resolve_run
@@ -44,9 +49,7 @@ WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", 
 _ZOO = "robustbench:"
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2")
 
-Kind = (
-    Literal["run", "exported folder", "RobustBench model", "callable", "weights file"] | ProgramKind
-)
+Kind = Literal["run", "folder", "RobustBench model", "callable", "weights file"] | ProgramKind
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def load_source(
     match kind:
         case "run":
             return _from_run(text, results, checkpoint)
-        case "exported folder":
+        case "folder":
             return _from_folder(Path(text))
         case "RobustBench model":
             return _from_zoo(text, dataset, norm)
@@ -127,20 +130,21 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
 
     ``images`` (N, C, H, W) are in [0, 1] and on the model's device. Of any number of them it has to
     return as many rows of ``num_classes`` finite logits, through which gradients flow back.
-    Probabilities and random outputs pass: they are checks of AutoAttack, which the scores record.
+    Its layers have to stay in evaluation mode. Probabilities and random outputs pass: they are
+    checks of AutoAttack, which the scores record.
     """
     for part in (images[:1], *images.split(BATCH_SIZE)):
         with torch.no_grad():
             _check_logits(_call(model, part), len(part), num_classes)
     with torch.enable_grad():
-        image = images[:1].clone().requires_grad_()
-        logits = _call(model, image).sum()
-        connected = logits.requires_grad and any(
-            gradient is not None
-            for gradient in torch.autograd.grad(logits, image, allow_unused=True)
-        )
-    if not connected:
+        pair = images[:2].clone().requires_grad_()
+        logits = _call(model, pair)
+        _check_logits(logits, len(pair), num_classes)
+        gradient = _gradient(logits, pair) if logits.requires_grad else None
+    if gradient is None:
         raise UserError("no gradient flows back through the model: white-box attacks need one")
+    if any(module.training for module in model.modules()):
+        raise UserError("the model puts itself into training mode when it is called")
 
 
 def own_run(text: str, results: Path) -> RunRecord | None:
@@ -172,18 +176,13 @@ def read_config(folder: Path) -> ExportConfig:
     """What an exported folder says of itself; raises :class:`UserError` if it is not one."""
     try:
         return ExportConfig.model_validate_json((folder / CONFIG).read_bytes())
-    except (OSError, ValidationError, UserError) as error:
-        raise UserError(f"{folder} is not an exported model: {reason(error)}") from error
-
-
-def state_digest(model: nn.Module) -> str:
-    """SHA-256, in hex, of the names, types, shapes and values of all tensors of a model's state."""
-    hashed = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if isinstance(value, Tensor):
-            hashed.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            hashed.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return hashed.hexdigest()
+    except OSError as error:
+        said = f"{CONFIG}: {error.strerror or error}"
+    except ValidationError as error:
+        said = f"{CONFIG} does not describe one ({problem(error)})"
+    except UserError as error:  # of a threat model
+        said = f"{CONFIG}: {error}"
+    raise UserError(f"{folder} is not an exported model: {said}")
 
 
 def _kind(text: str) -> Kind:
@@ -191,7 +190,7 @@ def _kind(text: str) -> Kind:
     if text.startswith(_ZOO):
         return "RobustBench model"
     if os.path.isdir(text):
-        return "exported folder"
+        return "folder"
     if os.path.isfile(text) and suffix != ".json":
         return program_kind(Path(text)) or "weights file"
     if re.fullmatch(r"[\w.]+:[\w.]+", text):
@@ -210,6 +209,9 @@ def _from_run(text: str, results: Path, checkpoint: Checkpoint) -> Source:
 
 def _from_folder(folder: Path) -> Source:
     config = read_config(folder)
+    for name in (WEIGHTS, GRAPH):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is not a whole export: its {name} is missing")
     check_digest(folder / GRAPH, config.graph_sha256)
     model = load_checkpoint(folder / WEIGHTS, config.weights_sha256)
     return _of_run(
@@ -233,21 +235,15 @@ def _from_zoo(text: str, dataset: str, norm: Norm) -> Source:
 
 
 def _from_callable(text: str, weights: Path | None) -> Source:
-    module, _, attribute = text.partition(":")
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        model = attrgetter(attribute)(import_module(module))()
-    except Exception as error:  # a stranger's module may raise anything
-        raise UserError(f"{text} cannot be called: {reason(error)}") from error
-    finally:
-        sys.path.remove(here)
-    if not isinstance(model, nn.Module):
-        raise UserError(f"{text} returns {type(model).__name__}, not a torch.nn.Module")
+    """Its digest is that of the weights (the file, or else the state) and the code together."""
+    model, code = call_model(text)
     if weights is not None:
+        if program := program_kind(weights):
+            raise UserError(f"{weights} is a {program}: give it as the model, not by --weights")
         load_weights(model, read_weights(weights)[0], weights.name)
-    model = eval_mode(model.cpu(), text)
-    sha256 = state_digest(model) if weights is None else file_digest(weights)
+    model = eval_mode(model, text)
+    state = state_digest(model) if weights is None else file_digest(weights)
+    sha256 = hashlib.sha256(f"{state} {code}".encode()).hexdigest()
     source = ModelSource(kind="callable", name=text, sha256=sha256)
     return Source(model, source, _arch(type(model).__name__), text)
 
@@ -279,10 +275,19 @@ def _call(model: nn.Module, images: Tensor) -> Any:
         return model(images)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # a stranger's model may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's model may raise anything
         raise UserError(
             f"the model does not take images of shape {tuple(images.shape)}: {reason(error)}"
         ) from error
+
+
+def _gradient(logits: Tensor, images: Tensor) -> Tensor | None:
+    try:
+        return torch.autograd.grad(logits.sum(), images, allow_unused=True)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except (Exception, SystemExit) as error:  # so may a backward pass of its own
+        raise UserError(f"no gradient flows back through the model: {reason(error)}") from error
 
 
 def _check_logits(logits: object, n: int, num_classes: int) -> None:

@@ -215,7 +215,7 @@ class ModelSource(Frozen):
     """Where a model that was not trained by the run at hand comes from, free of paths.
 
     ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable`` or a
-    file's name; ``sha256`` is that of its weights.
+    file's name; ``sha256`` is that of its weights, of a callable together with its code.
     """
 
     kind: Literal["run", "robustbench", "callable", "weights", "program"]

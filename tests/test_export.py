@@ -116,6 +116,20 @@ def test_an_export_replaces_an_older_one(run_id: str) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_the_export_of_another_run_is_left_alone(run_id: str) -> None:
+    folder = export(run_id, out=Path("mine"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = load_run(save_run(Path("results"), MODEL, seed=1)).run_id
+    with pytest.raises(UserError, match=f"holds the export of run {run_id}: choose another --out"):
+        export(other, out=folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(run_id: str) -> None:
+    with pytest.raises(UserError, match=r"^cannot write .*: File name too long$"):
+        export(run_id, out=Path("n" * 300))
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "README.md", "config.json"])
 def test_a_folder_of_something_else_is_left_alone(run_id: str, name: str) -> None:
     folder = Path("mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from saved import make_model, save_run
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import require_eval_mode
+from regmix_bench.evaluation.accuracy import PassCounter, frozen, pgd_images, require_eval_mode
 from regmix_bench.export import export_safetensors
-from regmix_bench.models.checkpoint import save_checkpoint
+from regmix_bench.models import programs
+from regmix_bench.models.checkpoint import check_digest, save_checkpoint, state_digest
 from regmix_bench.records import EvalRecord
-from regmix_bench.sources import Source, check_model, load_source, own_run, state_digest
+from regmix_bench.sources import Source, check_model, load_source, own_run
 from regmix_bench.store import load_run, save_record
 from regmix_bench.types import EvalSpec, ThreatModel
 
@@ -28,6 +30,7 @@ SHAPE = (1, 8, 8)
 MODEL = make_model()
 
 MODULE = """
+import sys
 from torch import nn
 from regmix_bench.models import build_model
 number = 3
@@ -38,6 +41,9 @@ def broken(): raise ValueError("no\\nluck")
 class Stubborn(nn.Linear):
     def train(self, mode=True): return self
 def stubborn(): return Stubborn(64, 10)
+def meta(): return nn.Linear(64, 10, device="meta")
+def lazy(): return nn.LazyLinear(10)
+def leave(): sys.exit("enough")
 """
 
 
@@ -187,7 +193,68 @@ def test_a_source_is_bound_to_its_weights(here: Path) -> None:
     assert load(run.run_id).source.sha256 == run.checkpoints["selected"].sha256
     assert exported(here).source == load(run.run_id).source
     assert torch_weights(here).source.sha256 == sha256("theirs.pth")
-    assert called(here).source.sha256 == sha256("theirs.pt")
+
+
+def test_a_callable_is_bound_to_its_weights_and_its_code(here: Path) -> None:
+    first = called(here).source
+    assert called(here).source == first
+    with (here / f"{module_name(here)}.py").open("a") as file:
+        file.write("# changed")
+    changed = called(here).source
+    assert changed.sha256 != first.sha256
+    save_checkpoint(Path("others.safetensors"), make_model(), "smallcnn", SHAPE, 10)
+    assert load(changed.name, weights=Path("others.safetensors")).source != changed
+
+
+@pytest.mark.filterwarnings("ignore")  # of TorchScript, which is deprecated as a whole
+@pytest.mark.parametrize("way", [script, frozen_script])
+def test_a_script_is_attacked_and_counted(here: Path, way: Callable[[Path], Source]) -> None:
+    model = way(here).model
+    images, labels = torch.rand(4, *SHAPE), torch.arange(4)
+    threat = ThreatModel("Linf", "8/255")
+    with PassCounter(model) as passes:
+        attacked = pgd_images(model, images, labels, threat, steps=2)
+    assert (passes.forward_images, passes.backward_images) == (8, 8)
+    expected = pgd_images(MODEL, images, labels, threat, steps=2)
+    torch.testing.assert_close(attacked, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of TorchScript, which is deprecated as a whole
+def test_the_weights_of_a_script_are_within_reach(here: Path) -> None:
+    model = script(here).model
+    count = sum(parameter.numel() for parameter in MODEL.parameters())
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert len(model.state_dict()) == len(MODEL.state_dict())
+    with frozen(model):
+        assert not model(torch.rand(2, *SHAPE)).requires_grad
+    assert model(torch.rand(2, *SHAPE)).requires_grad
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_program_is_not_weights(here: Path) -> None:
+    corrupt_zip("script.pt", "model/code/x.py")
+    with pytest.raises(UserError, match=r"script\.pt is a TorchScript program: give it as the mod"):
+        load(f"{module_name(here)}:build", weights=Path("script.pt"))
+
+
+def test_a_damaged_graph_is_one_line_alone(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    corrupt_zip("graph.pt2", "model/archive_format")
+    with pytest.raises(UserError, match=r"not a torch\.export program"):
+        load("graph.pt2")
+    assert not caplog.records
+
+
+def test_a_file_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    own_weights(here)
+    monkeypatch.setattr(programs.zipfile, "ZipFile", refuse)
+    with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
+        load("ours.safetensors")
+    monkeypatch.setattr("regmix_bench.models.checkpoint.file_digest", refuse)
+    with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
+        check_digest(Path("ours.safetensors"), "")
 
 
 def test_a_callable_without_weights_is_bound_to_its_state(here: Path) -> None:
@@ -227,11 +294,20 @@ def prepare_bad_files() -> None:
     weights["classifier.weight"] = torch.zeros(7, 128)
     torch.save(weights | {f"extra.{n}": torch.zeros(1) for n in range(5)}, "other.pt")
     torch.save({"state_dict": weights, "epoch": 3}, "wrapped.pt")
+    parallel = {f"module.{key}": value for key, value in MODEL.state_dict().items()}
+    torch.save(parallel, "parallel.pt")
+    whole = {key: value.to(torch.int32) for key, value in MODEL.state_dict().items()}
+    torch.save(MODEL.state_dict() | {"classifier.bias": whole["classifier.bias"]}, "whole.pt")
+    about = {"arch": "smallcnn", "image_shape": SHAPE, "num_classes": 10**11}
+    safetensors.torch.save_file(whole, "huge.safetensors", {"model": json.dumps(about)})
+    Path("text.pt").write_text("hello world")
     torch.save(MODEL, "pickled.pt")
     torch.save(torch.zeros(3), "tensor.pt")
     Path("empty.pt").touch()
     Path("noise.safetensors").write_bytes(b"\xff" * 100)
     Path("folder").mkdir()
+    Path("blank").mkdir()
+    Path("blank/config.json").touch()
     corrupt_zip("script.pt", "model/code/x.py")
     corrupt_zip("graph.pt2", "model/archive_format")
     training = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Dropout()).train()
@@ -248,9 +324,18 @@ def bad(here: Path) -> Path:
     ("text", "options", "message"),
     [
         ("gone.safetensors", {}, "no model file at gone.safetensors"),
-        ("{module}:build", {"weights": Path("gone.safetensors")}, "gone.safetensors is not a file"),
+        ("{module}:build", {"weights": Path("gone.safetensors")}, "cannot read gone.safetensors"),
         ("nothing", {}, "unknown run 'nothing'"),
-        ("folder", {}, "folder is not an exported model: FileNotFoundError"),
+        ("folder", {}, "folder is not an exported model: config.json: No such file"),
+        ("blank", {}, "blank is not an exported model: config.json does not describe one (invalid"),
+        ("folder", {"arch": "smallcnn"}, "'folder' is a folder"),
+        ("huge.safetensors", {}, "its metadata describes no model (num_classes: input should be"),
+        ("parallel.pt", {"arch": "smallcnn"}, "; without 'module.' before its keys it would"),
+        (
+            "whole.pt",
+            {"arch": "smallcnn"},
+            "1 of another type (classifier.bias torch.int32 instead of torch.float32)",
+        ),
         ("theirs.safetensors", {}, "does not say what it holds: name its architecture by --arch"),
         ("theirs.safetensors", {"arch": "smalcnn"}, "did you mean 'smallcnn'"),
         ("ours.safetensors", {"arch": "resnet8"}, "holds a 'smallcnn', not a 'resnet8'"),
@@ -261,10 +346,15 @@ def bad(here: Path) -> Path:
             " extra.1, extra.2, …); 1 of another shape (classifier.weight (7, 128) instead of"
             " (10, {width}))",
         ),
-        ("wrapped.pt", {"arch": "smallcnn"}, "no state dict, but holds state_dict, epoch: save"),
+        (
+            "wrapped.pt",
+            {"arch": "smallcnn"},
+            "holds state_dict, epoch: save its 'state_dict' alone",
+        ),
         ("pickled.pt", {"arch": "smallcnn"}, "holds more than tensors, which is not loaded"),
         ("tensor.pt", {"arch": "smallcnn"}, "no state dict, but holds Tensor"),
-        ("empty.pt", {"arch": "smallcnn"}, "empty.pt is not a file of weights"),
+        ("empty.pt", {"arch": "smallcnn"}, "empty.pt is not a file of weights: torch.save did"),
+        ("text.pt", {"arch": "smallcnn"}, "text.pt is not a file of weights: torch.save did"),
         ("noise.safetensors", {"arch": "smallcnn"}, "is not a file of weights"),
         ("script.pt", {}, "script.pt is not a TorchScript program"),
         ("graph.pt2", {}, "graph.pt2 is not a torch.export program"),
@@ -277,7 +367,10 @@ def bad(here: Path) -> Path:
         ("{module}:words", {}, "{module}:words returns str, not a torch.nn.Module"),
         ("{module}:broken", {}, "cannot be called: ValueError: no luck"),
         ("{module}:stubborn", {}, "{module}:stubborn stays in training mode"),
-        ("{module}:build", {"weights": Path("gone.pt")}, "FileNotFoundError"),
+        ("{module}:meta", {}, "{module}:meta cannot be called: its weights have no values"),
+        ("{module}:lazy", {}, "{module}:lazy cannot be called: its weights have no values"),
+        ("{module}:leave", {}, "{module}:leave cannot be called: SystemExit: enough"),
+        ("{module}:build", {"weights": Path("gone.pt")}, "cannot read gone.pt: No such file"),
         (
             "{module}:linear",
             {"weights": Path("theirs.safetensors")},
@@ -317,6 +410,13 @@ def test_an_evaluation_is_no_run(here: Path) -> None:
     save_record(Path("results"), EvalRecord(run_id=spec.run_id, spec=spec))
     with pytest.raises(UserError, match="record of an evaluation, not of a training"):
         load(spec.run_id)
+
+
+def test_a_folder_that_lacks_a_file_is_refused(here: Path) -> None:
+    exported(here)
+    (here / "folder" / "graph.pt2").unlink()
+    with pytest.raises(UserError, match=r"not a whole export: its graph\.pt2 is missing"):
+        load("folder")
 
 
 def test_an_altered_folder_is_refused(here: Path) -> None:
@@ -367,6 +467,50 @@ def test_a_model_that_cannot_be_scored_is_refused(
     images[555] *= 1e6
     with pytest.raises(UserError, match=re.escape(message)):
         check_model(Returns(answer).eval(), images, 10)
+
+
+class Trains(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.train()
+        return self.linear(x.flatten(1))
+
+
+class Leaves(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Trains(), "puts itself into training mode"),
+        (Leaves(), "does not take images of shape (1, 1, 8, 8): SystemExit: 3"),
+        (Returns(lambda z: z if len(z) == 1 else z.detach()), "no gradient flows back"),
+    ],
+)
+def test_what_a_forward_does_is_refused(model: nn.Module, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_model(model.eval(), torch.rand(3, *SHAPE), 10)
+
+
+def test_sizes_that_cannot_be_built_are_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise RuntimeError("cannot allocate memory")
+
+    own_weights(here)
+    monkeypatch.setattr("regmix_bench.models.checkpoint.build_model", exhausted)
+    with pytest.raises(UserError, match=r"cannot build a 'smallcnn' .* and 10 classes: Runtime"):
+        load("ours.safetensors")
+
+
+def test_weights_without_values_have_no_digest() -> None:
+    for model in (nn.LazyLinear(3), nn.Linear(2, 3, device="meta")):
+        with pytest.raises(UserError, match="weights cannot be read"):
+            state_digest(model)
 
 
 def test_images_that_do_not_fit_are_named() -> None:

@@ -71,6 +71,6 @@ def load_zoo_model(name: str, dataset: str, norm: Norm, folder: Path) -> nn.Modu
             f"cannot download {name} of RobustBench: {reason(error)}; without a network, put its"
             f" weights at {file}"
         ) from error
-    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError) as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, SystemExit) as error:
         raise UserError(f"{file} does not hold the weights of {name}: {reason(error)}") from error
     return model.eval()

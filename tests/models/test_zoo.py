@@ -109,6 +109,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
     assert "\n" not in str(refused.value)
 
 
+def test_a_loader_that_leaves_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(1)
+
+    utils = import_robustbench("robustbench.utils")
+    monkeypatch.setattr(utils, "load_model", leave)
+    with pytest.raises(UserError, match="does not hold the weights of Wong2020Fast: SystemExit"):
+        load_zoo_model(NAME, "cifar10", "Linf", tmp_path)
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(1)}, weights_file(tmp_path))
     with pytest.raises(UserError, match=r"Wong2020Fast\.pt does not hold the weights"):
