@@ -91,6 +91,8 @@ def audit(
     found = load_record(path)
     if isinstance(found, TransferRecord):
         raise UserError(f"{record} is the record of a transfer, which saves no adversarial images")
+    if isinstance(found, RunRecord) and (model or weights):
+        raise UserError(f"{record} is a training, whose weights lie beside it: leave --model out")
     evaluations = [e for e in found.evaluations if e.adversarial_digest is not None]
     if not evaluations:
         raise UserError(

@@ -46,9 +46,11 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join([where, *(str(part) for part in first["loc"])])
-        given = "" if first["type"] == "missing" else f" = {_shown.repr(first['input'])}"
-        reason = first["msg"][:1].lower() + first["msg"][1:]
-        raise UserError(f"{path}{given}: {reason}") from None
+        # What is missing has no value, and of all keys together it would be too long to show.
+        shown = first["type"] != "missing" and first["loc"]
+        given = f" = {_shown.repr(first['input'])}" if shown else ""
+        said = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}{given}: {said[:1].lower()}{said[1:]}") from None
 
 
 def reason(error: BaseException) -> str:

@@ -131,7 +131,8 @@ def load_record(path: str | Path) -> AnyRecord:
         record = _RECORD.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])  # the kind comes first
+        # The kind comes first, unless it is what is wrong.
+        where = ".".join(str(part) for part in first["loc"][1:]) or "kind"
         raise UserError(f"{path} is not a record: {where}: {first['msg']}") from error
     except UserError as error:
         raise UserError(f"{path} is not a record: {error}") from error
@@ -154,10 +155,16 @@ _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 def record_files(results: Path) -> list[Path]:
     """Every record file below ``results``, sorted by path."""
-    if not results.exists():
-        return []
-    if not results.is_dir():
-        raise UserError(f"results folder {results} is not a folder")
+    try:
+        if not results.exists():
+            return []
+        if not results.is_dir():
+            raise UserError(f"results folder {results} is not a folder")
+        for folder in results.iterdir():
+            if folder.is_dir():
+                next(folder.iterdir(), None)  # glob passes over what it may not list
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
     return sorted(
         path
         for path in results.glob("*/*/*.json")

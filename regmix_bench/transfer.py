@@ -25,6 +25,7 @@ from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import CheckpointFile, RunRecord, TransferRecord, TransferSide
 from regmix_bench.sources import find_checkpoint
 from regmix_bench.store import (
+    TRANSFER,
     artifacts_dir,
     check_writable,
     load_record,
@@ -70,7 +71,7 @@ def transfer(
         if isinstance(record := load_record(path), TransferRecord):
             return record
 
-    check_writable(results)
+    check_writable(results / first.spec.dataset / TRANSFER)
     models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
     folder = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(first.spec.dataset, first.spec.eval_examples, target, folder)

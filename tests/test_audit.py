@@ -398,3 +398,9 @@ def test_a_transfer_is_no_model(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="is the record of a transfer"):
         audit(store.save_record(tmp_path, record))
+
+
+def test_a_training_brings_its_own_model() -> None:
+    (record,) = store.record_files(KEPT)
+    with pytest.raises(UserError, match="leave --model out"):
+        audit(record, model="other:model")

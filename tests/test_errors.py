@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regmix_bench.errors import UserError, unknown, validated
-from regmix_bench.types import Frozen
+from regmix_bench.types import Frozen, Scoring
 
 
 class Example(Frozen):
@@ -78,3 +78,12 @@ def test_every_refusal_is_one_line(key: str, value: object) -> None:
         assert len(str(error).splitlines()) == 1
     else:
         assert key in Example.model_fields
+
+
+def test_a_value_that_does_not_fit_the_others_is_told_without_all_of_them() -> None:
+    with pytest.raises(UserError, match=r"^scoring: an attack is named twice$"):
+        validated(
+            Scoring,
+            {"autoattack_version": "custom", "attacks": ["square", "square"]},
+            "scoring",
+        )

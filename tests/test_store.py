@@ -200,6 +200,7 @@ def test_what_is_no_record_is_one_line(tmp_path: Path, content: str, message: st
         ({"status": "done"}, "is not a record: status"),
         ({"surprise": 1}, "is not a record: surprise"),
         ({"schema_version": 0}, "has schema 0"),
+        ({"kind": "banana"}, "is not a record: kind: .*'banana'"),
     ],
 )
 def test_an_edited_record_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

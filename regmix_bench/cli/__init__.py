@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,9 +28,15 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        # A path or a value may hold a line break.
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except PermissionError as error:
+        _refuse(f"{error.filename} may not be read or written")
+
+
+def _refuse(reason: str) -> NoReturn:
+    # A path or a value may hold a line break.
+    print("error:", " ".join(reason.split()), file=sys.stderr)
+    sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)
