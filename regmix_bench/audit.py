@@ -33,7 +33,7 @@ from regmix_bench.files import file_digest
 from regmix_bench.machine import Device, choose_device, exact_float32
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import EvalRecord, RobustEval, RunRecord, TransferRecord
-from regmix_bench.sources import find_checkpoint, load_source
+from regmix_bench.sources import check_model, find_checkpoint, load_source
 from regmix_bench.store import adversarial_path, load_record, outcomes_path
 from regmix_bench.types import Checkpoint, Epsilon, Norm, ThreatModel
 
@@ -92,7 +92,9 @@ def audit(
     if isinstance(found, TransferRecord):
         raise UserError(f"{record} is the record of a transfer, which saves no adversarial images")
     if isinstance(found, RunRecord) and (model or weights):
-        raise UserError(f"{record} is a training, whose weights lie beside it: leave --model out")
+        raise UserError(
+            f"{record} is a training, whose weights are known: leave out --model and --weights"
+        )
     evaluations = [e for e in found.evaluations if e.adversarial_digest is not None]
     if not evaluations:
         raise UserError(
@@ -153,6 +155,7 @@ def _given(
         image_shape=test.image_shape,
         num_classes=test.num_classes,
     )
+    check_model(source.model, test.x.cpu(), test.num_classes)
     return source.model, source.source.sha256 != recorded.sha256
 
 
@@ -181,9 +184,10 @@ def _results(record: Path) -> Path:
 
 
 def _digest(file: Path) -> str:
-    if not file.is_file():
-        raise UserError(f"no {file}: it stays on the machine that made it")
-    return file_digest(file)
+    try:
+        return file_digest(file)
+    except FileNotFoundError as error:
+        raise UserError(f"no {file}: it stays on the machine that made it") from error
 
 
 def _examine_all(

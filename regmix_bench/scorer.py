@@ -137,6 +137,11 @@ def evaluate_model(
         record = load_record(existing)
         if isinstance(record, EvalRecord) and _has(record, extras):
             return _labelled(record, existing, spec, results)
+        if isinstance(record, EvalRecord):  # what was asked for earlier is kept
+            extras = Extras(
+                extras.save_adversarial or any(e.adversarial_digest for e in record.evaluations),
+                extras.diagnose or any(e.diagnoses for e in record.evaluations),
+            )
     if force:
         discard_journals(results, spec.run_id)
     model = source.model.to(device)
@@ -191,9 +196,13 @@ def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> 
     if record.spec.label == spec.label:
         return record
     record = record.model_copy(update={"spec": spec})
-    outcomes_path(path, "given").replace(outcomes_path(record_path(results, spec), "given"))
+    new = record_path(results, spec)
+    outcomes = outcomes_path(path, "given")
+    if new != path and outcomes.exists():
+        shutil.copyfile(outcomes, outcomes_path(new, "given"))
     save_record(results, record)
-    _remove(path)
+    if new != path:
+        _remove(path)
     return record
 
 

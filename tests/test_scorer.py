@@ -171,6 +171,11 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
     again, printed = evaluated(*arguments)
     assert again is None and printed.startswith("two on 40 images")
 
+    alike, _ = evaluated(*arguments, "--label", "t-wo")
+    assert alike is not None and len(outcomes(results, alike)) == 40
+    same_file, _ = evaluated(*arguments, "--label", "t wo")
+    assert same_file is None and len(outcomes(results, alike)) == 40
+
     third, _ = evaluated(*arguments, "--label", "three", "--force")
     assert third is not None and third.spec.label == "three"
     same = [path for path in store.record_files(results) if first.run_id in path.name]

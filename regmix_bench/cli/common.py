@@ -68,7 +68,7 @@ def scoring_flags(attacks: str | None, version: str | None) -> dict[str, object]
     """The keys of :class:`~regmix_bench.types.Scoring` that ``--attacks`` and the version set."""
     names = split("attacks", attacks)
     if names is None:
-        return {} if version is None else {"autoattack_version": version}
+        return {} if version is None else {"autoattack_version": version, "attacks": []}
     if version not in (None, "custom"):
         raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
     for name in names:

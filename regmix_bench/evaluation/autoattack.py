@@ -106,7 +106,8 @@ def run_autoattack(
         attacks: dict[str, Trace] = {}
         for name in names:
             _PREPARE[name](attack)
-            batches = robust.nonzero().squeeze(1).split(size)
+            left = robust.nonzero().squeeze(1)
+            batches = left.split(size) if len(left) else ()  # split would give an empty batch
             trace = run_stage(journal, name, model, batches, partial(measure, name), len(y))
             robust &= ~trace.broke.to(robust.device)
             attacks[name], after_attack[name] = trace, accuracy(robust)

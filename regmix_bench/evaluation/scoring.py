@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -50,12 +51,14 @@ def evaluate(
     def attack_pgd(number: int, index: Tensor) -> Part:
         x, y = test.x[index], test.y[index]
         # Each batch has a start of its own, whether or not those before it were made just now.
-        x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps, seed=number)
-        return judge(model, index, x, y, x_adv, right[index], threat.norm)
+        with _seeded(number, x.device):
+            x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps, seed=number)
+            return judge(model, index, x, y, x_adv, right[index], threat.norm)
 
     def look(number: int, index: Tensor) -> Part:
         x, y = test.x[index], test.y[index]
-        return judge(model, index, x, y, x, right[index], threat.norm)
+        with _seeded(number, x.device):
+            return judge(model, index, x, y, x, right[index], threat.norm)
 
     n_examples = len(test.y)
     batches = torch.arange(n_examples, device=test.y.device).split(BATCH_SIZE)
@@ -96,6 +99,14 @@ def adversarial_images(
         for part in journal.parts(stage):
             if part.broke.any():
                 yield Saved(threat, stage, test.index[part.index[part.broke]], part.images)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's global generator as a model with noise of its own finds it, whatever came before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _outcomes(

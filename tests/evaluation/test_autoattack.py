@@ -378,3 +378,16 @@ def test_passes_are_counted_alike_however_they_are_split(trained) -> None:
     with PassCounter(model) as passes:
         split(x.clone().requires_grad_()).sum().backward()
     assert (passes.forward_images, passes.backward_images) == (37, 37)
+
+
+def test_a_model_that_is_broken_whole_ends_the_attacks(trained, quick_attacks, attack) -> None:
+    """No later attack sees a batch of no images, which many a model cannot reshape."""
+    model, x, y = trained(10)
+
+    class Viewing(Softmax):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.model(x.reshape(len(x), -1).view(x.shape))
+
+    ours = attack(Viewing(model).eval(), x[:6], y[:6], ThreatModel("Linf", "255/255"))
+    assert ours.outcome.after_attack["square"] == 0
+    assert not ours.outcome.attacks["square"].ran.any()

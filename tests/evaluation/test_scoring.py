@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from regmix_bench.evaluation.accuracy import (
     pgd_images,
     predict_logits,
 )
+from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate, outputs_for_plots
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.types import Scoring, ThreatModel
@@ -274,3 +276,24 @@ def test_outputs_of_a_smaller_test_set_hold_every_image(trained, test_set) -> No
     assert sorted(outputs_for_plots(model, test_set, LINF, SCORING)["index"]) == list(
         range(100, 137)
     )
+
+
+def test_a_noisy_model_has_the_same_flags_when_it_goes_on(trained, test_set, tmp_path) -> None:
+    model, _, _ = trained(10)
+
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return model(x) + 4 * torch.randn(len(x), 10)
+
+    tables = []
+    for name in ("whole", "resumed"):
+        journal = Journal(tmp_path / name, {})
+        arguments = (Noisy().eval(), test_set, LINF, SCORING, "given", journal, False)
+        _, table, _ = evaluate(*arguments)
+        if name == "resumed":
+            (journal.directory / "pgd-000000.safetensors").unlink()
+            torch.randn(7)
+            _, table, _ = evaluate(*arguments)
+        tables.append(table)
+    pd.testing.assert_frame_equal(*tables)
+    assert 0 < tables[0]["clean_correct"].sum() < len(test_set.y)
