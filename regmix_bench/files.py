@@ -48,6 +48,15 @@ def _umask() -> int:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file, in hex.
+
+    Raises :class:`UserError` where it cannot be read, and :class:`FileNotFoundError` where there is
+    none, as only the caller knows what that means.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error

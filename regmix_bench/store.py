@@ -48,11 +48,11 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> str:
 def check_writable(results: Path) -> None:
     """Raise :class:`UserError` unless files can be written below ``results``; leaves none."""
     existing = results
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise UserError(f"results folder {results}: {existing} is not a folder")
     try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise UserError(f"results folder {results}: {existing} is not a folder")
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
@@ -75,6 +75,31 @@ def transfer_path(results: Path, record: TransferRecord) -> Path:
 def outcomes_path(record: Path, checkpoint: Checkpoint) -> Path:
     """Per-image outcomes of one checkpoint, beside its record."""
     return record.with_name(f"{record.stem}.{checkpoint}.outcomes.parquet")
+
+
+def transfer_outcomes_path(record: Path) -> Path:
+    """Per-image outcomes of a transfer, beside its record.
+
+    Columns ``source`` and ``target`` (run_ids; no source means no attack), ``index`` (position in
+    the test split) and ``correct`` (right under the attack and without it).
+    """
+    return record.with_suffix(".outcomes.parquet")
+
+
+def check_transfer_outcomes(path: Path, record: TransferRecord) -> None:
+    """Raise :class:`UserError` unless the outcomes beside the record at ``path`` are its own."""
+    if record.outcomes_digest is None:
+        return
+    file = transfer_outcomes_path(path)
+    remade = f"remove {path} and `regmix-bench transfer` makes both anew"
+    try:
+        digest = file_digest(file)
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing, the outcomes of a transfer: {remade}") from error
+    if digest != record.outcomes_digest:
+        raise UserError(
+            f"{file} is not the outcomes file of its record: its SHA-256 differs; {remade}"
+        )
 
 
 def outputs_path(record: Path) -> Path:
@@ -154,22 +179,27 @@ _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
 def record_files(results: Path) -> list[Path]:
-    """Every record file below ``results``, sorted by path."""
+    """Every record file below ``results``, sorted by path.
+
+    Raises :class:`UserError` where ``results`` or a folder below it cannot be listed.
+    """
     try:
         if not results.exists():
             return []
         if not results.is_dir():
             raise UserError(f"results folder {results} is not a folder")
-        for folder in results.iterdir():
-            if folder.is_dir():
-                next(folder.iterdir(), None)  # glob passes over what it may not list
+        # Not by glob, which passes over what it may not list.
+        return sorted(
+            path
+            for dataset in results.iterdir()
+            if dataset.is_dir() and dataset.name != ARTIFACTS
+            for folder in dataset.iterdir()
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.suffix == ".json" and not path.name.startswith(".")
+        )
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
-    return sorted(
-        path
-        for path in results.glob("*/*/*.json")
-        if path.relative_to(results).parts[0] != ARTIFACTS and not path.name.startswith(".")
-    )
 
 
 def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
@@ -184,8 +214,11 @@ def resolve_run(run: str, results: Path) -> Path:
     """The record that ``run`` names: a path, a run_id, or a unique prefix of one."""
     as_path = Path(run)
     if as_path.suffix == ".json":
-        if not as_path.is_file():
-            raise UserError(f"no record at {run}")
+        try:
+            if not as_path.is_file():
+                raise UserError(f"no record at {run}")
+        except OSError as error:
+            raise UserError(f"cannot read record {run}: {error.strerror}") from error
         return as_path
     ids = {path.stem.rsplit("-", 1)[-1]: path for path in record_files(results)}
     matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]

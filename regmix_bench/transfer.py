@@ -27,10 +27,12 @@ from regmix_bench.sources import find_checkpoint
 from regmix_bench.store import (
     TRANSFER,
     artifacts_dir,
+    check_transfer_outcomes,
     check_writable,
     load_record,
     record_files,
     save_record,
+    transfer_outcomes_path,
     transfer_path,
     write_parquet,
 )
@@ -57,8 +59,8 @@ def transfer(
     of test images; their selected checkpoints are used. The threat has the norm of the first run's
     training, and its ε unless ``epsilon`` is given. A transfer that is recorded is returned as it
     is, in whatever order its runs are named. Raises :class:`UserError`, with nothing written, for
-    runs that are unknown, named twice or cannot be compared, and for weights or data that are not
-    here or not the recorded ones.
+    runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
+    outcomes that are not here or not the recorded ones.
     """
     results, target = Path(results), choose_device(device)
     sides = [find_checkpoint(run, results, "selected") for run in runs]
@@ -67,8 +69,11 @@ def transfer(
     trained = first.spec.train_threat
     threat = trained if epsilon is None else ThreatModel(trained.norm, Epsilon(epsilon))
     run_id = _identity(sides, threat)
-    for path in results.glob(f"*/*/*-{run_id}.json"):
-        if isinstance(record := load_record(path), TransferRecord):
+    for path in record_files(results):
+        if path.stem.endswith(f"-{run_id}") and isinstance(
+            record := load_record(path), TransferRecord
+        ):
+            check_transfer_outcomes(path, record)
             return record
 
     check_writable(results / first.spec.dataset / TRANSFER)
@@ -106,7 +111,7 @@ def transfer(
         accuracy=tuple(tuple(accuracy(outcomes[a, b]) for b in names) for a in names),
         environment=environment(target),
     )
-    path = outcomes_path(transfer_path(results, record))
+    path = transfer_outcomes_path(transfer_path(results, record))
     record = record.model_copy(
         update={"outcomes_digest": write_parquet(path, _table(outcomes, test))}
     )
@@ -123,15 +128,6 @@ def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor
             for number, (images, labels) in enumerate(parts)
         ]
     )
-
-
-def outcomes_path(record: Path) -> Path:
-    """Per-image outcomes of a transfer, beside its record.
-
-    Columns ``source`` and ``target`` (run_ids; no source means no attack), ``index`` (position in
-    the test split) and ``correct`` (right under the attack and without it).
-    """
-    return record.with_suffix(".outcomes.parquet")
 
 
 def choose_source(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> Path | None:

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 # Before torch is imported, and inherited by every process a test starts: numbers depend on the
 # number of threads, and parallel test runs must not fight for cores.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg")
 for setting in [name for name in os.environ if name.startswith("REGMIX_BENCH_")]:
     del os.environ[setting]
+
+
+@pytest.fixture
+def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Forbids a file to whoever runs the tests: permissions do not bind root."""
+
+    def refuse(forbidden: Path) -> None:
+        whole = io.open
+
+        def guarded(file: Any, *arguments: Any, **options: Any) -> Any:
+            if file == forbidden:
+                raise PermissionError(errno.EACCES, "Permission denied", str(file))
+            return whole(file, *arguments, **options)
+
+        monkeypatch.setattr(io, "open", guarded)
+
+    return refuse

@@ -400,7 +400,16 @@ def test_a_transfer_is_no_model(tmp_path: Path) -> None:
         audit(store.save_record(tmp_path, record))
 
 
-def test_a_training_brings_its_own_model() -> None:
+@pytest.mark.parametrize("given", [{"model": "other:model"}, {"weights": Path("other.pt")}])
+def test_a_training_brings_its_own_model(given: dict[str, Any]) -> None:
     (record,) = store.record_files(KEPT)
-    with pytest.raises(UserError, match="leave --model out"):
-        audit(record, model="other:model")
+    with pytest.raises(UserError, match="leave out --model and --weights"):
+        audit(record, **given)
+
+
+@pytest.mark.parametrize("what", ["weights", "images", "outcomes"])
+def test_what_may_not_be_read_is_one_line(copy: Copy, refuse_reading, what: str) -> None:
+    file = getattr(copy, what)
+    refuse_reading(file)
+    with pytest.raises(UserError, match=f"cannot read {file}: Permission denied"):
+        copy.audit()

@@ -310,6 +310,17 @@ def test_tampered_reference_outcomes_are_refused(held: Path, tmp_path: Path) -> 
         check(tmp_path / "now", held)
 
 
+@pytest.mark.parametrize("side", ["held", "now"])
+def test_outcomes_that_may_not_be_read_are_one_line(
+    held: Path, tmp_path: Path, refuse_reading, side: str
+) -> None:
+    write_run(tmp_path / "now", make_spec())
+    (file,) = (tmp_path / side).rglob("*.outcomes.parquet")
+    refuse_reading(file)
+    with pytest.raises(UserError, match=f"^cannot read {file}: Permission denied$"):
+        check(tmp_path / "now", held)
+
+
 def broken(file: Path, kind: str) -> None:
     frame = pd.read_parquet(file)
     if kind == "no parquet":

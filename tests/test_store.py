@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,54 @@ def test_a_record_is_found_however_its_epsilon_was_typed(tmp_path: Path) -> None
     assert store.find_record(tmp_path, make_spec(epsilon="16/510")) == path
     assert store.find_record(tmp_path, make_spec(epsilon="4/255")) is None
     assert store.find_record(tmp_path / "nowhere", make_spec()) is None
+
+
+@pytest.mark.parametrize("below", ["", "digits", "digits/smallcnn"])
+def test_a_folder_that_may_not_be_listed_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    write_run(tmp_path, make_spec(), outcomes=False)
+    closed = tmp_path / below
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=f"^cannot read {closed}: Permission denied$"):
+        store.record_files(tmp_path)
+
+
+def test_a_file_below_a_closed_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "is_file", refuse)
+    for call in (store.check_writable, store.record_files):
+        with pytest.raises(UserError, match="Permission denied"):
+            call(tmp_path / "results")
+    with pytest.raises(UserError, match=r"cannot read record .*x\.json: Permission denied"):
+        store.resolve_run(str(tmp_path / "x.json"), tmp_path)
+
+
+def test_a_name_longer_than_the_system_takes_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no record at|File name too long"):
+        store.resolve_run("x" * 300 + ".json", tmp_path)
+
+
+def test_a_digest_needs_a_file_that_may_be_read(tmp_path: Path, refuse_reading) -> None:
+    path = tmp_path / "secret"
+    with pytest.raises(FileNotFoundError):
+        file_digest(path)
+    path.touch()
+    refuse_reading(path)
+    with pytest.raises(UserError, match=f"^cannot read {path}: Permission denied$"):
+        file_digest(path)
 
 
 def test_a_run_is_named_by_path_id_or_prefix(tmp_path: Path) -> None:

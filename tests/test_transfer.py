@@ -18,6 +18,7 @@ from regmix_bench.evaluation.accuracy import accuracy, correct, pgd_images
 from regmix_bench.files import file_digest
 from regmix_bench.models import build_model
 from regmix_bench.records import RunRecord, TransferRecord
+from regmix_bench.reporting import write_report
 from regmix_bench.types import ModelSource, ThreatModel
 
 
@@ -91,7 +92,7 @@ def test_the_outcome_of_every_image_is_kept(
     path = store.transfer_path(tmp_path, record)
     assert store.load_record(path) == record
     assert record.threat == make_spec().train_threat
-    outcomes = transfer.outcomes_path(path)
+    outcomes = store.transfer_outcomes_path(path)
     assert record.outcomes_digest == file_digest(outcomes)
     frame = pd.read_parquet(outcomes)
     assert list(frame.columns) == ["source", "target", "index", "correct"]
@@ -115,6 +116,38 @@ def test_what_is_recorded_is_returned(
     ids = [run_id(run)[:8] for run in reversed(runs)]
     assert transfer.transfer(ids, tmp_path, epsilon="12/255", device="cpu") == first
     assert {path: path.stat().st_mtime_ns for path in written(tmp_path)} == before
+
+
+def test_lost_or_altered_outcomes_are_noticed(tmp_path: Path, runs: list[str]) -> None:
+    record = transfer.transfer(runs, tmp_path, device="cpu")
+    path = store.transfer_path(tmp_path, record)
+    outcomes = store.transfer_outcomes_path(path)
+
+    def refused() -> str:
+        with pytest.raises(UserError) as again:
+            transfer.transfer(runs, tmp_path, device="cpu")
+        with pytest.raises(UserError) as reported:
+            write_report(tmp_path, tmp_path / "reports", ["csv"])
+        assert str(again.value) == str(reported.value)
+        assert not (tmp_path / "reports").exists()
+        return str(again.value)
+
+    outcomes.write_bytes(outcomes.read_bytes() + b" ")
+    assert refused().startswith(f"{outcomes} is not the outcomes file of its record")
+    outcomes.unlink()
+    assert refused().startswith(f"{outcomes} is missing")
+    path.unlink()  # as the message says
+    assert transfer.transfer(runs, tmp_path, device="cpu") == record
+    assert file_digest(outcomes) == record.outcomes_digest
+
+
+def test_a_file_in_the_way_is_noticed_before_any_work(
+    tmp_path: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits" / store.TRANSFER).write_text("in the way")
+    monkeypatch.setattr(transfer, "load_checkpoint", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(UserError, match="is not a folder"):
+        transfer.transfer(runs, tmp_path, device="cpu")
 
 
 def test_the_command_prints_the_matrix(

@@ -58,7 +58,11 @@ class Contents:
     @classmethod
     def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
         entries = published.load(results) if with_published else ()
-        return cls(results, load_records(results), entries, reference)
+        records = load_records(results)
+        for path, record in records.items():
+            if isinstance(record, TransferRecord):
+                store.check_transfer_outcomes(path, record)
+        return cls(results, records, entries, reference)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

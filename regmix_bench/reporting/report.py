@@ -138,13 +138,15 @@ class _Before:
 
 def _read_manifest(out: Path) -> _Before:
     path = out / MANIFEST
-    if not path.is_file():
-        return _Before({}, {})
     try:
         frame = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False)
         rows = list(
             zip(*(frame[name] for name in ("kind", "path", "format", "sha256")), strict=True)
         )
+    except (FileNotFoundError, NotADirectoryError):
+        return _Before({}, {})
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} is not the manifest of a report: {error}") from error
     return _Before(

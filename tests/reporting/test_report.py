@@ -225,6 +225,15 @@ def test_an_unknown_reference_is_refused_in_any_format(results, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_manifest_that_may_not_be_read_is_one_line(results, tmp_path, refuse_reading):
+    out = tmp_path / "reports"
+    write_report(results, out, ["csv"])
+    refuse_reading(out / "manifest.csv")
+    for call in (write_report, stale):
+        with pytest.raises(UserError, match=r"cannot read .*manifest\.csv: Permission denied"):
+            call(results, out)
+
+
 def test_nothing_is_written_on_bad_input(results, tmp_path):
     out = tmp_path / "reports"
     with pytest.raises(UserError, match="did you mean 'latex'"):
