@@ -36,7 +36,7 @@ class FGSMPGI(Method):
     def setup(
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
     ) -> None:
-        self.prior = Prior(dataset_size, image_shape, device, self.config.reset)
+        self.prior = Prior(dataset_size, image_shape, device, self.config.reset, self.compact_state)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.prior.on_epoch_start(epoch)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
-from regmix_bench.methods.protocol import Method
+from regmix_bench.methods.protocol import Method, attacked
 from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
@@ -31,13 +31,14 @@ class FGSMRS(Method):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         mass = self.config.true_class_mass
-        delta = pgd(
-            lambda x: cross_entropy(model(x), batch.y, mass, "sum"),
-            batch.x,
-            threat,
-            delta=uniform_start(batch.x, threat, generator),
-            steps=1,
-            step_size=self.config.step_ratio * float(threat.epsilon),
-        )
+        with attacked(model, "train"):
+            delta = pgd(
+                lambda x: cross_entropy(model(x), batch.y, mass, "sum"),
+                batch.x,
+                threat,
+                delta=uniform_start(batch.x, threat, generator),
+                steps=1,
+                step_size=self.config.step_ratio * float(threat.epsilon),
+            )
         x_adv = batch.x + delta
         return StepOutput(cross_entropy(model(x_adv), batch.y, mass), x_adv)

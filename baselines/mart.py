@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regmix_bench.methods.losses import cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import gaussian_start, pgd
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
@@ -47,7 +47,7 @@ class MART(Method):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
-        with batch_norm_mode(model, config.attack_bn):
+        with attacked(model, config.attack_bn):
             delta = pgd(
                 lambda x: cross_entropy(model(x), batch.y, reduction="sum"),
                 batch.x,

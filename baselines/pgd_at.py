@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
-from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
@@ -28,7 +28,7 @@ class PGDAT(Method):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
-        with batch_norm_mode(model, config.attack_bn):
+        with attacked(model, config.attack_bn):
             delta = pgd(
                 lambda x: cross_entropy(model(x), batch.y, config.true_class_mass, "sum"),
                 batch.x,

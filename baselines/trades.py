@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import gaussian_start, pgd
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
@@ -37,7 +37,7 @@ class TRADES(Method):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
-        with batch_norm_mode(model, config.attack_bn):
+        with attacked(model, config.attack_bn):
             # Constant during the attack, so computed once.
             with torch.no_grad():
                 clean_logits = model(batch.x)

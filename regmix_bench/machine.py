@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +20,18 @@ import torch
 from regmix_bench.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
+Switch = Literal["auto", "on", "off"]
+
+#: Images with shorter sides gain nothing from another memory layout.
+CHANNELS_LAST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How networks are run. It changes their speed, and their numbers by rounding alone."""
+
+    channels_last: bool = False
+    compile: bool = False
 
 
 def choose_device(device: Device) -> torch.device:
@@ -34,6 +49,30 @@ def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
     # Not in every torch this package runs on; without an answer the safe choice stands.
     native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
+
+
+def choose_execution(
+    device: torch.device, side: int, channels_last: Switch = "auto", compile: Switch = "auto"
+) -> Execution:
+    """What suits ``device`` and images of ``side`` pixels, where a switch does not say.
+
+    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA, where it repays itself
+    within an epoch: convolutions on a CPU are as fast without. Raises :class:`UserError` where
+    compilation is asked for and its compiler is missing.
+    """
+    last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
+    missing = _missing_compiler(device)
+    if compile == "on" and missing:
+        raise UserError(f"compile 'on': {missing} is not installed here; use --compile off")
+    compiled = device.type == "cuda" and not missing if compile == "auto" else compile == "on"
+    return Execution(last, compiled)
+
+
+def _missing_compiler(device: torch.device) -> str | None:
+    if device.type == "cuda":
+        return None if find_spec("triton") else "triton"
+    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++")))
+    return None if found else "a C++ compiler"
 
 
 @contextlib.contextmanager

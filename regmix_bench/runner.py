@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,15 @@ import torch
 from regmix_bench.data import RunData, prepare
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scoring import outputs_for_plots
-from regmix_bench.machine import Device, choose_device, environment, exact_float32
+from regmix_bench.machine import (
+    Device,
+    Execution,
+    Switch,
+    choose_device,
+    choose_execution,
+    environment,
+    exact_float32,
+)
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.models import build_model
 from regmix_bench.models.base import ImageClassifier
@@ -75,15 +84,18 @@ def run(
     observer: Observer | None = None,
     extras: Extras | None = None,
     reference: str | None = None,
+    channels_last: Switch = "auto",
+    compile: Switch = "auto",
 ) -> RunRecord:
     """Train, score and record one run; resumes where an earlier try was cut off.
 
-    ``reference`` is the label of the run that a table shall compare this one with.
+    ``reference`` is the label of the run that a table shall compare this one with;
+    ``channels_last`` and ``compile`` are those of :func:`~regmix_bench.machine.choose_execution`.
 
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
     failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
-    "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data or a
-    device that is not there, and for a results folder that cannot be written.
+    "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
+    device or a compiler that is not there, and for a results folder that cannot be written.
     """
     results = Path(results)
     target = choose_device(device)
@@ -93,9 +105,20 @@ def run(
         if record.status == "success":
             return record
     data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
+    side = min(data.test.image_shape[1:])
+    execution = choose_execution(target, side, channels_last, compile)
     if force:
         discard(spec, results)
-    return execute(spec, data, results, target, observer or Silent(), extras or Extras(), reference)
+    return execute(
+        spec,
+        data,
+        results,
+        target,
+        observer or Silent(),
+        extras or Extras(),
+        reference,
+        execution,
+    )
 
 
 def discard(spec: RunSpec, results: Path) -> None:
@@ -117,10 +140,11 @@ def execute(
     observer: Observer,
     extras: Extras,
     reference: str | None,
+    execution: Execution,
 ) -> RunRecord:
     """One cell of a grid, from specification to record; what any launcher calls."""
     directory = artifacts_dir(results, spec.run_id)
-    run = _Run(spec, data, results, device, observer, extras, reference, directory)
+    run = _Run(spec, data, results, device, observer, extras, reference, execution, directory)
     try:
         with exact_float32():
             record = run.train_and_score()
@@ -145,6 +169,7 @@ class _Run:
     observer: Observer
     extras: Extras
     reference: str | None
+    execution: Execution
     directory: Path
 
     def __post_init__(self) -> None:
@@ -152,6 +177,7 @@ class _Run:
         self.evaluations: list[RobustEval] = []
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
+        self.warm_up_seconds = 0.0
 
     def train_and_score(self) -> RunRecord:
         spec, data = self.spec, self.data
@@ -162,9 +188,10 @@ class _Run:
         model.to(self.device)
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         method = load_method(spec.method.name, **spec.method.params)
-        trainer = Trainer(spec, data, model, method, self.directory, self.device)
+        trainer = Trainer(spec, data, model, method, self.directory, self.device, self.execution)
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
+        self.warm_up_seconds = trainer.warm_up_seconds
         if self.progress.failure:
             return self.record(status="error", error=self.progress.failure)
         for checkpoint in ("selected", "last"):
@@ -213,6 +240,10 @@ class _Run:
             checkpoints=progress.checkpoints,
             environment={
                 **environment(self.device),
+                "training": {
+                    **dataclasses.asdict(self.execution),
+                    "warm_up_seconds": self.warm_up_seconds,
+                },
                 "method_origin": METHODS.origin(self.spec.method.name),
             },
             reference=self.reference,

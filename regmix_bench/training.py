@@ -31,9 +31,12 @@ from regmix_bench.evaluation.accuracy import (
     pgd_images,
 )
 from regmix_bench.files import atomic_write
+from regmix_bench.machine import Execution
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.checkpoint import save_checkpoint
+from regmix_bench.models.execution import Executed
+from regmix_bench.models.folding import Folded
 from regmix_bench.records import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.types import Checkpoint, Recipe, RunSpec
 
@@ -71,29 +74,37 @@ class Trainer:
         method: Method,
         directory: Path,
         device: torch.device,
+        execution: Execution,
     ) -> None:
         self.spec, self.data, self.method, self.directory = spec, data, method, directory
         self.device = device
         self.model = model
         recipe = spec.recipe
         self.steps = len(data.train)
-        self.forward = _Autocast(model) if recipe.precision == "bf16" else model
+        self.trained = Executed(model, execution, recipe.precision)
+        # Validation is not trained on: its weights are a copy that needs no gradient.
+        self.folded = Folded(model)
+        self.validated = Executed(self.folded, execution)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.lr,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
+            fused=device.type == "cuda",
         )
         self.scheduler = _schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
+        method.compact_state = recipe.precision == "bf16"
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = Progress([], [], {}, Cost())
+        self.warm_up_seconds = 0.0
         self._resume()
 
     def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
         """Train to the last epoch, or to a loss that is not finite (``failure`` then says so)."""
         progress = self.progress
+        self._warm_up()
         for epoch in range(progress.epoch + 1, self.spec.recipe.epochs + 1):
             lr = self.optimizer.param_groups[0]["lr"]
             means, cost = self._train_epoch(epoch)
@@ -117,6 +128,13 @@ class Trainer:
             self._save_state()
             on_epoch(log)
 
+    def _warm_up(self) -> None:
+        """Compile before the clock runs, where anything is left to train."""
+        if self.progress.epoch < self.spec.recipe.epochs:
+            shapes = [(size, *self.data.test.image_shape) for size in self.data.train.batch_sizes]
+            self.model.train()
+            self.warm_up_seconds = self.trained.warm_up(shapes, self.device)
+
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""
         model, method = self.model, self.method
@@ -126,9 +144,9 @@ class Trainer:
         model.train()
         totals: dict[str, Tensor] = {}
         started = time.perf_counter()
-        with PassCounter(model) as passes:
+        with PassCounter(self.trained) as passes:
             for batch in batches:
-                output = method.step(self.forward, batch, self.spec.train_threat, attack)
+                output = method.step(self.trained, batch, self.spec.train_threat, attack)
                 self.optimizer.zero_grad(set_to_none=True)
                 output.loss.backward()
                 if self.spec.recipe.gradient_clip is not None:
@@ -155,7 +173,8 @@ class Trainer:
 
     def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
         """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
-        model = self._evaluated_model().eval()
+        self.folded.refresh(self._evaluated_model())
+        model = self.validated.eval()
         x, y = self.data.validation
         threat = self.spec.train_threat
         clean = correct(model, x, y)
@@ -280,19 +299,6 @@ def overfitting_alarm(history: list[EpochLog], n_validation: int) -> Alarm | Non
         f" while PGD-10 fell from {best.val_pgd_acc:.1%} to {now.val_pgd_acc:.1%}"
     )
     return Alarm(kind="catastrophic-overfitting", epoch=now.epoch, message=message)
-
-
-class _Autocast(nn.Module):
-    """The model in bfloat16 where torch deems it safe, its logits in float32."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
-            logits: Tensor = self.model(x)
-        return logits.float()
 
 
 def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from regmix_bench.data import prepare
 from regmix_bench.errors import UserError
+from regmix_bench.machine import Execution
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
@@ -232,7 +233,7 @@ def test_it_learns_digits(name: str, digits: Any, tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = build_model(spec.arch, digits.test.image_shape, digits.test.num_classes)
     untrained = copy.deepcopy(model)
-    trainer = Trainer(spec, digits, model, load_method(name), tmp_path, CPU)
+    trainer = Trainer(spec, digits, model, load_method(name), tmp_path, CPU, Execution())
     trainer.run()
     assert trainer.progress.failure is None
     last = trainer.progress.history[-1]

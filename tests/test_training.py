@@ -19,6 +19,7 @@ from torch.optim import SGD
 from regmix_bench import training
 from regmix_bench.data import prepare
 from regmix_bench.errors import UserError
+from regmix_bench.machine import Execution
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
@@ -49,7 +50,7 @@ def make_trainer(spec: RunSpec, directory: Path) -> Trainer:
         torch.manual_seed(spec.seed)
         model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     method = load_method(spec.method.name, **spec.method.params)
-    return Trainer(spec, data, model, method, directory, CPU)
+    return Trainer(spec, data, model, method, directory, CPU, Execution())
 
 
 def trained(spec: RunSpec, directory: Path) -> Trainer:

@@ -42,6 +42,11 @@ class Batches:
         """Number of batches in an epoch."""
         return math.ceil(self.size / self._batch_size)
 
+    @property
+    def batch_sizes(self) -> set[int]:
+        """The sizes that batches have: one, or two that differ by one."""
+        return {self.size // len(self), math.ceil(self.size / len(self))}
+
     def channel_statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel, in [0, 1] pixel units, before augmentation."""
         sums = torch.zeros(2, self._images.shape[1], dtype=torch.float64)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from regmix_bench.methods.losses import cross_entropy
-from regmix_bench.perturb import pgd, uniform_start
+from regmix_bench.perturb import frozen, pgd, uniform_start
 from regmix_bench.types import ThreatModel
 
 #: Images per forward pass; results do not depend on it beyond rounding.
@@ -88,19 +87,6 @@ def _attack(
 
     with frozen(model):
         return torch.cat(list(map(attacked, x.split(BATCH_SIZE), y.split(BATCH_SIZE))))
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Keep the weights out of the graph, so that attacks compute input gradients alone."""
-    required = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in required:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in required:
-            parameter.requires_grad_(True)
 
 
 class PassCounter:

@@ -29,12 +29,11 @@ from regmix_bench.evaluation.accuracy import (
     STEP_RATIO,
     correct,
     fgsm_images,
-    frozen,
     pgd_images,
     require_eval_mode,
 )
 from regmix_bench.methods.losses import cross_entropy
-from regmix_bench.perturb import ascend, pgd
+from regmix_bench.perturb import ascend, frozen, pgd
 from regmix_bench.records import Diagnosis, Question
 from regmix_bench.statistics import mcnemar
 from regmix_bench.types import Epsilon, ThreatModel

@@ -11,6 +11,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from regmix_bench.models.execution import Executed
+from regmix_bench.perturb import frozen
 from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
 
 
@@ -27,6 +29,9 @@ class Method(ABC):
     norms: ClassVar[tuple[Norm, ...]] = ("Linf", "L2")
     #: Whether ``evaluated_model`` returns averaged weights; the recipe's own EMA is then refused.
     averages_weights: ClassVar[bool] = False
+    #: Whether to keep per-image state in bfloat16; the trainer of a bf16 run sets it before
+    #: ``setup``. Its range is float32's, which momentum near 1e-6 needs.
+    compact_state: bool = False
 
     class Config(Frozen):
         """Hyper-parameters: validated, named, and all of them part of the run's identity."""
@@ -79,11 +84,20 @@ class AttackConfig(Frozen):
 
 
 @contextlib.contextmanager
-def batch_norm_mode(model: nn.Module, mode: Literal["train", "eval"]) -> Iterator[None]:
-    """Run the attack with the model in ``mode``, then put it back into training."""
-    if mode == "eval":
-        model.eval()
+def attacked(model: nn.Module, mode: Literal["train", "eval"]) -> Iterator[None]:
+    """Let a step's attack run on ``model``, its batch-norm layers in ``mode``.
+
+    While the block runs no gradient reaches a weight, so that input gradients cost what they must;
+    in "eval" the trainer's model answers with a copy whose batch norm is folded into its
+    convolutions. Afterwards the model is in training mode, as before.
+    """
+    if mode == "eval" and isinstance(model, Executed):
+        with model.attacked():
+            yield
+        return
+    model.train(mode == "train")
     try:
-        yield
+        with frozen(model):
+            yield
     finally:
         model.train()

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import AttackConfig, Method, batch_norm_mode
+from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import Prior, ascend, pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
@@ -81,7 +81,7 @@ class RegMix(Method):
     def setup(
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
     ) -> None:
-        self.prior = Prior(dataset_size, image_shape, device, self.config.reset)
+        self.prior = Prior(dataset_size, image_shape, device, self.config.reset, self.compact_state)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.prior.on_epoch_start(epoch)
@@ -156,7 +156,7 @@ class RegMixPGD(Method):
     ) -> StepOutput:
         config = self.config
         initial = uniform_start(batch.x, threat, generator)
-        with batch_norm_mode(model, config.attack_bn):
+        with attacked(model, config.attack_bn):
             final = pgd(
                 lambda x: cross_entropy(model(x), batch.y, config.true_class_mass, "sum"),
                 batch.x,

@@ -1,0 +1,106 @@
+"""How a network is run: memory layout, precision, compilation, and the copy that attacks see."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.machine import Execution
+from regmix_bench.models.folding import Folded
+from regmix_bench.perturb import frozen, input_gradient
+
+
+class Executed(nn.Module):
+    """A model as a run executes it, from images (B, C, H, W) in [0, 1] to float32 logits (B, K).
+
+    The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
+    In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe.
+    """
+
+    def __init__(
+        self, model: nn.Module, execution: Execution, precision: Literal["fp32", "bf16"] = "fp32"
+    ) -> None:
+        super().__init__()
+        self.execution, self.precision = execution, precision
+        self.model = self._placed(model)
+        self._call = self._compiled(model)
+        self._folded: Folded | None = None
+        self.attacking = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of ``x``; while :meth:`attacked` holds, those of the folded copy."""
+        if self.execution.channels_last:
+            x = _ChannelsLast.apply(x)
+        call = self._call_folded if self.attacking else self._call
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits: Tensor = call(x)
+        return logits.float()
+
+    @contextlib.contextmanager
+    def attacked(self) -> Iterator[None]:
+        """Answer as in evaluation mode while the block runs, and let no gradient reach a weight."""
+        if self._folded is None:
+            self._folded = Folded(self.model)
+            self._placed(self._folded)
+            self._call_folded = self._compiled(self._folded)
+        else:
+            self._folded.refresh(self.model)
+        self.attacking = True
+        try:
+            yield
+        finally:
+            self.attacking = False
+
+    def warm_up(self, shapes: Sequence[Sequence[int]], device: torch.device) -> float:
+        """Compile what a training step calls, for inputs of ``shapes``; the seconds it took.
+
+        Nothing of it stays: neither statistics nor gradients. Without compilation it does nothing.
+        """
+        if not self.execution.compile:
+            return 0.0
+        started = time.perf_counter()
+        before = {name: value.clone() for name, value in self.model.named_buffers()}
+        for shape in shapes:
+            x = torch.zeros(*shape, device=device)
+            self(x).sum().backward()
+            with frozen(self):
+                input_gradient(lambda images: self(images).sum(), x)
+            with self.attacked():
+                input_gradient(lambda images: self(images).sum(), x)
+                with torch.no_grad():
+                    self(x)
+        for name, value in self.model.named_buffers():
+            value.copy_(before[name])
+        self.model.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        if self.execution.channels_last:
+            model.to(memory_format=torch.channels_last)
+        return model
+
+    def _compiled(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        # Batches come in two sizes at most, and a kernel for each is faster than one for any.
+        return torch.compile(model.forward, dynamic=False) if self.execution.compile else model
+
+
+class _ChannelsLast(torch.autograd.Function):
+    """The same images with the channels innermost; the gradient in the images' own layout."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.plain = x.is_contiguous()
+        return x.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # AutoAttack takes views of a gradient, which the other layout does not allow.
+        (gradient,) = gradients
+        return gradient.contiguous() if ctx.plain else gradient
