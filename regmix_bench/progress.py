@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+)
 
 from regmix_bench.records import EpochLog
 from regmix_bench.types import EvalSpec, RunSpec
@@ -17,8 +26,23 @@ from regmix_bench.types import EvalSpec, RunSpec
 QUIET_SECONDS = 5.0
 
 
+@dataclass
+class _Running:
+    """What the display remembers of a run that goes on; times in seconds."""
+
+    name: str
+    epochs: TaskID
+    started: float
+    first_epoch: int | None = None
+    said: float = 0.0
+
+
 class Display:
-    """Follows the runs of a grid; use it as a context manager and as a runner's observer."""
+    """Follows the runs of a grid, of which several may go on at a time.
+
+    Use it as a context manager and as a runner's observer. On a terminal each run that goes on has
+    a bar of its epochs, below that of the runs done; elsewhere each line starts with its run.
+    """
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
@@ -34,7 +58,8 @@ class Display:
             console=self.console,
             disable=not self.live,
         )
-        self._epochs = self._bars.add_task("", visible=False, numbers="")
+        self._done = self._bars.add_task("runs done", total=runs, visible=runs > 1, numbers="")
+        self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -51,38 +76,42 @@ class Display:
     def on_start(self, spec: RunSpec) -> None:
         """A run begins, perhaps at a later epoch than the first."""
         self.number += 1
-        self._started = time.monotonic()
-        self._first_epoch: int | None = None
-        self._said = 0.0
-        self._name = f"[{self.number}/{self.runs}] {describe(spec)}"
-        self._bars.reset(self._epochs, total=spec.recipe.epochs, visible=True)
-        self._bars.update(self._epochs, description=self._name, numbers="")
-        self.say(f"{self._name}: started")
+        name = f"[{self.number}/{self.runs}] {describe(spec)}"
+        epochs = self._bars.add_task(name, total=spec.recipe.epochs, numbers="")
+        self._running[spec.run_id] = _Running(name, epochs, started=time.monotonic())
+        self.say(f"{name}: started")
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Show the epoch's loss, accuracies and the time left."""
-        now = time.monotonic()
-        if self._first_epoch is None:
-            self._first_epoch = log.epoch - 1
-        done = log.epoch - self._first_epoch
-        left = (now - self._started) / done * (spec.recipe.epochs - log.epoch)
+        run, now = self._running[spec.run_id], time.monotonic()
+        if run.first_epoch is None:
+            run.first_epoch = log.epoch - 1
+        done = log.epoch - run.first_epoch
+        left = (now - run.started) / done * (spec.recipe.epochs - log.epoch)
         numbers = (
             f"loss {log.loss:.3f}  val clean {log.val_clean_acc:.1%}"
             f"  PGD-10 {log.val_pgd_acc:.1%}  {_duration(left)} left"
         )
-        self._bars.update(self._epochs, completed=log.epoch, numbers=numbers)
-        if not self.live and (now - self._said > QUIET_SECONDS or log.epoch == spec.recipe.epochs):
-            self._said = now
-            self.say(f"{self._name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
+        self._bars.update(run.epochs, completed=log.epoch, numbers=numbers)
+        if not self.live and (now - run.said > QUIET_SECONDS or log.epoch == spec.recipe.epochs):
+            run.said = now
+            self.say(f"{run.name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
 
-    def on_attack(
-        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
-    ) -> None:
+    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
         """Show what accuracy one attack has left."""
+        run = self._running[spec.run_id]
         numbers = f"AutoAttack at {threat}: {accuracy:.1%} after {attack}"
-        self._bars.update(self._epochs, numbers=numbers)
+        self._bars.update(run.epochs, numbers=numbers)
         if not self.live:
-            self.say(f"{self._name}: {numbers}")
+            self.say(f"{run.name}: {numbers}")
+
+    def on_end(self, spec: RunSpec, lines: Iterable[str]) -> None:
+        """A run has ended; ``lines`` say how."""
+        run = self._running.pop(spec.run_id)
+        self._bars.remove_task(run.epochs)
+        self._bars.advance(self._done)
+        for line in lines:
+            self.say(f"{run.name}: {line.strip()}")
 
     def say(self, line: str) -> None:
         """Print one line above the display."""

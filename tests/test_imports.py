@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
-    | {"comparison"},
+    | {"comparison", "deferred"},
     {"methods", "data", "models"},
     {"training", "evaluation", "plan", "store"},
-    {"runner", "scorer", "sources", "export", "audit", "transfer", "progress"}
+    {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
     | {"reporting", "regression", "leaderboard"},
     {"cli", "__init__"},
 )

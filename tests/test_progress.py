@@ -61,10 +61,55 @@ def test_time_left_is_judged_by_the_epochs_of_this_process(capsys, clock) -> Non
     assert "1:40 left" in capsys.readouterr().out
 
 
-def test_a_terminal_shows_the_name_with_its_brackets(monkeypatch, capsys, clock) -> None:
+def test_runs_that_go_on_together_each_keep_their_name_and_their_time(capsys, clock) -> None:
+    early, late = make_spec(seed=0), make_spec(seed=1)
+    with Display(2) as display:
+        display.on_start(early)
+        clock[0] += 10
+        display.on_start(late)
+        clock[0] += 10
+        display.on_epoch(early, make_log(1))
+        display.on_epoch(late, make_log(1))
+        display.on_end(early, ["failed: out of luck", "  raised: doubts"])
+        display.on_attack(late, "32/255", "fab-t", 0.5)
+    first, second = (f"[{s.seed + 1}/2] {describe(s)}" for s in (early, late))
+    numbers = "loss 1.250  val clean 90.0%  PGD-10 40.0%"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{first}: started",
+        f"{second}: started",
+        f"{first}: epoch 1/50  {numbers}  16:20 left",
+        f"{second}: epoch 1/50  {numbers}  8:10 left",
+        f"{first}: failed: out of luck",
+        f"{first}: raised: doubts",
+        f"{second}: AutoAttack at 32/255: 50.0% after fab-t",
+    ]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         progress, "Console", lambda **_: Console(force_terminal=True, width=200, highlight=False)
     )
+
+
+def test_a_terminal_shows_a_bar_for_each_run_that_goes_on(terminal, capsys, clock) -> None:
+    specs = [make_spec(seed=seed) for seed in (0, 1, 2)]
+    with Display(3) as display:
+        for spec in specs:
+            display.on_start(spec)
+        display.on_epoch(specs[1], make_log(20))
+        display.on_end(specs[0], [])
+        capsys.readouterr()
+        display._bars.refresh()
+        shown = capsys.readouterr().out
+    rows = [row for row in shown.splitlines() if "/" in row]
+    assert len(rows) == 3
+    assert "runs done" in rows[0] and "1/3" in rows[0]
+    assert "[2/3]" in rows[1] and "20/50" in rows[1] and "loss 1.250" in rows[1]
+    assert "[3/3]" in rows[2] and "0/50" in rows[2]
+
+
+def test_a_terminal_shows_the_name_with_its_brackets(terminal, capsys, clock) -> None:
     spec = make_spec("fgsm-pgi[lambda_=1]")
     with Display(1) as display:
         display.on_start(spec)
