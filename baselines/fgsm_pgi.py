@@ -5,16 +5,18 @@ Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Traini
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import Method
 from regmix_bench.perturb import Prior, ascend
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class FGSMPGI(Method):

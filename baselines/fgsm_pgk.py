@@ -5,16 +5,18 @@ Jia et al., "Improving Fast Adversarial Training with Prior-Guided Knowledge", I
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.losses import TrueClassMass
 
 from .fgsm_pgi import FGSMPGI
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class FGSMPGK(FGSMPGI):

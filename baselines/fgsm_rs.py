@@ -5,14 +5,18 @@ Wong, Rice and Kolter, "Fast is better than free: Revisiting adversarial trainin
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from pydantic import Field
-from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import Method, attacked
 from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class FGSMRS(Method):

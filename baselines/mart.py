@@ -6,17 +6,18 @@ ICLR 2020.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regmix_bench.methods.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import gaussian_start, pgd
 from regmix_bench.types import Batch, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -26,7 +27,9 @@ def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """
     probabilities = logits.softmax(1)
     wrong = probabilities.scatter(1, y[:, None], -1.0).argmax(1)
-    return cross_entropy(logits, y) + F.nll_loss((1.0001 - probabilities + 1e-12).log(), wrong)
+    return cross_entropy(logits, y) + torch.nn.functional.nll_loss(
+        (1.0001 - probabilities + 1e-12).log(), wrong
+    )
 
 
 class MART(Method):

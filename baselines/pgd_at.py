@@ -5,13 +5,17 @@ Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", I
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class PGDAT(Method):

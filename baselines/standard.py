@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Standard(Method):

@@ -5,16 +5,18 @@ Zhang et al., "Theoretically Principled Trade-off between Robustness and Accurac
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import gaussian_start, pgd
 from regmix_bench.types import Batch, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class TRADES(Method):

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torch import Tensor, nn
 
 from regmix_bench.types import Batch, Norm, ThreatModel
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 #: A loss to increase: images (B, C, H, W) → scalar, summed over the batch.
-Objective = Callable[[Tensor], Tensor]
+Objective: TypeAlias = "Callable[[Tensor], Tensor]"
 
 
 def project(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:

@@ -281,3 +281,26 @@ def test_a_batch_without_gradient_leaves_a_finite_prior() -> None:
     delta = visit(prior, batch, torch.zeros(3, 1, 2, 2), 0)
     assert torch.equal(prior.delta, delta)
     assert not prior.momentum.any()
+
+
+def test_a_compact_prior_holds_a_momentum_near_a_millionth() -> None:
+    size, index = 64, torch.arange(64)
+    x = torch.rand(size, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    batch = Batch(x, torch.zeros(size).long(), index)
+    gradient = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
+    threat = ThreatModel("Linf", "8/255")
+    priors = [Prior(size, (3, 8, 8), torch.device("cpu"), 9, compact) for compact in (False, True)]
+    found = []
+    for prior in priors:
+        prior.on_epoch_start(1)
+        visit_at = prior.initial(batch, threat, torch.Generator().manual_seed(2))
+        prior.update(batch, visit_at, gradient, threat)
+        prior.on_epoch_start(2)
+        found.append(prior.initial(batch, threat, torch.Generator()))
+    full, compact = priors
+    assert compact.momentum.nbytes == full.momentum.nbytes / 2
+    assert full.momentum.abs().median() < 1e-4
+    relative = (compact.momentum.float() - full.momentum).abs() / full.momentum.abs()
+    assert relative.max() <= 2**-8
+    assert found[1].dtype == x.dtype and found[1].abs().max() <= 8 / 255
+    torch.testing.assert_close(found[1], found[0], rtol=2**-8, atol=0)

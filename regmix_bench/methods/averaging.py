@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -17,14 +20,14 @@ class WeightAverage:
     def __init__(self) -> None:
         self.average: dict[str, Tensor] = {}
 
-    @torch.no_grad()
     def update(self, model: nn.Module, decay: float | Tensor) -> None:
         """``average ← decay·average + (1 − decay)·model``; ``decay`` in [0, 1], scalar."""
-        for name, value in model.state_dict().items():
-            if name in self.average and value.is_floating_point():
-                self.average[name].lerp_(value, 1 - torch.as_tensor(decay).to(value))
-            else:
-                self.average[name] = value.clone()
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                if name in self.average and value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - torch.as_tensor(decay).to(value))
+                else:
+                    self.average[name] = value.clone()
 
     def apply_to(self, model: nn.Module) -> nn.Module:
         """A copy of ``model`` with the averaged weights; ``model`` itself before any update."""

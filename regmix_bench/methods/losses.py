@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Probability that smoothed labels give the true class; the other classes share the rest.
 TrueClassMass = Annotated[float, Field(ge=0.5, le=1)]
@@ -25,7 +27,9 @@ def cross_entropy(
     """
     classes = logits.shape[1]
     smoothing = (1 - true_class_mass) * classes / max(classes - 1, 1)
-    return F.cross_entropy(logits, y, label_smoothing=min(smoothing, 1.0), reduction=reduction)
+    return torch.nn.functional.cross_entropy(
+        logits, y, label_smoothing=min(smoothing, 1.0), reduction=reduction
+    )
 
 
 def kl_divergence(
@@ -35,8 +39,8 @@ def kl_divergence(
 
     Differentiable in both arguments; ``"none"`` keeps one value per image, (B,).
     """
-    pointwise = F.kl_div(
-        F.log_softmax(logits_q, 1), F.log_softmax(logits_p, 1), reduction="none", log_target=True
+    pointwise = torch.nn.functional.kl_div(
+        logits_q.log_softmax(1), logits_p.log_softmax(1), reduction="none", log_target=True
     ).sum(1)
     if reduction == "none":
         return pointwise

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
-from regmix_bench.models.execution import Executed
 from regmix_bench.perturb import frozen
 from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Method(ABC):
@@ -91,6 +92,9 @@ def attacked(model: nn.Module, mode: Literal["train", "eval"]) -> Iterator[None]
     in "eval" the trainer's model answers with a copy whose batch norm is folded into its
     convolutions. Afterwards the model is in training mode, as before.
     """
+    # Here, so that a plan, which needs the methods' defaults alone, does without torch.
+    from regmix_bench.models.execution import Executed
+
     if mode == "eval" and isinstance(model, Executed):
         with model.attacked():
             yield

@@ -15,16 +15,18 @@ small tuning run on CIFAR-10.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
 from regmix_bench.perturb import Prior, ascend, pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Weights(Frozen):

@@ -16,10 +16,11 @@ from regmix_bench.perturb import frozen, input_gradient
 
 
 class Executed(nn.Module):
-    """A model as a run executes it, from images (B, C, H, W) in [0, 1] to float32 logits (B, K).
+    """A model as a run executes it, from images (B, C, H, W) in [0, 1] to logits (B, K).
 
     The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
-    In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe.
+    In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe;
+    the logits, and so the losses, are float32 again.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Executed(nn.Module):
         call = self._call_folded if self.attacking else self._call
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = call(x)
-        return logits.float()
+        return logits.float() if self.precision == "bf16" else logits
 
     @contextlib.contextmanager
     def attacked(self) -> Iterator[None]:

@@ -1,0 +1,40 @@
+"""A module that is imported when something of it is first used.
+
+The modules of methods name torch, which takes seconds to load; their defaults, which a plan needs,
+do not. The command line defers it, so that a grid with nothing left to do ends before.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+
+
+def defer(name: str) -> None:
+    """Let ``import name`` load nothing until an attribute or a submodule is asked for.
+
+    The object that stands for the module then becomes the module itself, for all who hold it.
+    ``from name import x`` asks at once. Without effect where it is loaded, or not installed.
+    """
+    if name in sys.modules or (spec := find_spec(name)) is None:
+        return
+    module = module_from_spec(spec)
+    # Without it an import of a submodule would pass over the module's own code.
+    del module.__path__
+    module.__class__ = _Deferred
+    sys.modules[name] = module
+
+
+class _Deferred(ModuleType):
+    # Unlike importlib.util.LazyLoader, whose modules load at the second `import` statement.
+    __spec__: ModuleSpec
+
+    def __getattr__(self, name: str) -> object:
+        loader = self.__spec__.loader
+        assert loader is not None
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        self.__path__ = self.__spec__.submodule_search_locations or []
+        loader.exec_module(self)
+        return getattr(self, name)

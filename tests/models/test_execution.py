@@ -1,0 +1,215 @@
+"""How a network is run changes its speed, and its numbers by rounding alone."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regmix_bench import machine
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.accuracy import PassCounter
+from regmix_bench.machine import Execution, choose_execution
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods.protocol import attacked
+from regmix_bench.models import build_model
+from regmix_bench.models.execution import Executed
+from regmix_bench.perturb import input_gradient
+from regmix_bench.types import Batch, ThreatModel
+
+CPU = torch.device("cpu")
+PLAIN, LAST = Execution(), Execution(channels_last=True)
+COMPILED = Execution(channels_last=True, compile=True)
+LINF = ThreatModel("Linf", "8/255")
+SHAPE = (3, 16, 16)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        built = build_model("resnet8", SHAPE, 10)
+        with torch.no_grad():
+            built(torch.rand(8, *SHAPE))  # statistics of its own
+    return built.train()
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(8, *SHAPE, generator=generator)
+    return Batch(x, torch.arange(8), torch.arange(8))
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything of compilation but the code generator, which takes half a minute."""
+    compiled = torch.compile
+
+    def compile_(function: Any, **options: Any) -> Any:
+        return compiled(function, backend="aot_eager", **options)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    return [p.grad for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("execution", [PLAIN, LAST])
+def test_a_gradient_has_the_layout_of_its_images(
+    model: nn.Module, batch: Batch, execution: Execution, layout: torch.memory_format
+) -> None:
+    executed = Executed(copy.deepcopy(model), execution)
+    x = batch.x.contiguous(memory_format=layout)
+    found = input_gradient(lambda z: executed(z).square().sum(), x)
+    expected = input_gradient(lambda z: model(z).square().sum(), batch.x)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert found.is_contiguous(memory_format=layout)
+
+
+def test_the_weights_are_the_models_own(model: nn.Module) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    executed = Executed(model, LAST)
+    assert executed.model is model
+    assert model.get_submodule("trunk.0").weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("execution", [PLAIN, LAST])
+def test_an_attack_sees_the_model_as_it_is_evaluated(
+    model: nn.Module, batch: Batch, execution: Execution
+) -> None:
+    executed = Executed(model, execution)
+    for _ in range(2):  # before and after an update
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        with torch.no_grad(), attacked(executed, "eval"):
+            found = executed(batch.x)
+        expected = copy.deepcopy(model).eval()(batch.x)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        assert model.training and executed.training
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        nn.functional.cross_entropy(executed(batch.x), batch.y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            changed = copy.deepcopy(model).eval()(batch.x)
+        assert (changed - expected).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_no_gradient_of_an_attack_reaches_a_weight(
+    model: nn.Module, batch: Batch, mode: Any, wrapped: bool
+) -> None:
+    target = Executed(model, PLAIN) if wrapped else model
+    x = batch.x.clone().requires_grad_()
+    with attacked(target, mode):
+        target(x).sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+    assert not gradients(model)
+    assert model.training and all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "execution"),
+    # Compiled: an attack on the folded copy, and a graph that serves attack and loss.
+    [(name, LAST) for name in METHODS.names()] + [("trades", COMPILED), ("regmix", COMPILED)],
+)
+def test_a_step_is_the_same_however_the_network_is_run(
+    model: nn.Module, batch: Batch, quick_compiler: None, name: str, execution: Execution
+) -> None:
+    losses, found = [], []
+    for run in (lambda m: m, lambda m: Executed(m, execution)):
+        method = load_method(name)
+        method.setup(8, SHAPE, CPU)
+        method.on_epoch_start(1)
+        trained = copy.deepcopy(model)
+        output = method.step(run(trained), batch, LINF, torch.Generator().manual_seed(2))
+        output.loss.backward()
+        losses.append(output.loss.detach())
+        found.append(torch.cat([gradient.flatten() for gradient in gradients(trained)]))
+    # The sign of a gradient near zero may round either way, and then moves a pixel by a whole step.
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-2, atol=1e-2)
+    assert nn.functional.cosine_similarity(*found, dim=0) > 0.99
+
+
+def test_bf16_computes_in_bf16_and_answers_in_float32(model: nn.Module, batch: Batch) -> None:
+    executed = Executed(model, PLAIN, "bf16")
+    seen: list[torch.dtype] = []
+    layer = model.get_submodule("trunk.0")
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    logits = executed(batch.x)
+    logits.sum().backward()
+    assert seen == [torch.bfloat16] and logits.dtype == torch.float32
+    assert {gradient.dtype for gradient in gradients(model)} == {torch.float32}
+    torch.testing.assert_close(logits, copy.deepcopy(model)(batch.x), rtol=0.1, atol=0.1)
+
+
+def test_a_warm_up_leaves_nothing_behind(
+    model: nn.Module, batch: Batch, quick_compiler: None
+) -> None:
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    executed = Executed(model, COMPILED)
+    assert executed.warm_up([(8, *SHAPE), (7, *SHAPE)], CPU) > 0
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert not gradients(model) and model.training
+
+
+def test_without_compilation_there_is_no_warm_up(model: nn.Module) -> None:
+    with PassCounter(executed := Executed(model, LAST)) as passes:
+        assert executed.warm_up([(8, *SHAPE)], CPU) == 0
+    assert passes.forward_images == 0
+
+
+def test_passes_through_the_folded_copy_are_counted(model: nn.Module, batch: Batch) -> None:
+    executed = Executed(model, PLAIN)
+    method = load_method("trades", steps=3)
+    with PassCounter(executed) as passes:
+        output = method.step(executed, batch, LINF, torch.Generator().manual_seed(0))
+        output.loss.backward()
+    # Clean probabilities once, three steps, and two passes with weight gradients.
+    assert (passes.forward_images, passes.backward_images) == ((1 + 3 + 2) * 8, (3 + 2) * 8)
+
+
+def test_what_suits_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_execution(CPU, 32) == Execution(channels_last=True, compile=False)
+    assert choose_execution(CPU, 8) == Execution(channels_last=False, compile=False)
+    assert choose_execution(CPU, 32, channels_last="off") == Execution()
+    assert choose_execution(CPU, 8, channels_last="on").channels_last
+    monkeypatch.setattr(machine, "find_spec", lambda name: object())
+    assert choose_execution(torch.device("cuda"), 32) == Execution(True, True)
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    assert choose_execution(torch.device("cuda"), 32) == Execution(True, False)
+
+
+def test_a_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    assert not choose_execution(CPU, 32).compile
+    with pytest.raises(UserError, match=r"compile 'on': a C\+\+ compiler is not installed here"):
+        choose_execution(CPU, 32, compile="on")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_step_never_waits_for_the_device(model: nn.Module, batch: Batch, name: str) -> None:
+    device = torch.device("cuda")
+    executed = Executed(model.to(device), LAST, "bf16")
+    there = Batch(batch.x.to(device), batch.y.to(device), batch.index.to(device))
+    method = load_method(name)
+    method.setup(8, SHAPE, device)
+    method.on_epoch_start(1)
+    generator = torch.Generator(device).manual_seed(0)
+    for careful in (False, True):  # the first step chooses kernels
+        torch.cuda.set_sync_debug_mode("error" if careful else "default")
+        try:
+            method.step(executed, there, LINF, generator).loss.backward()
+            method.after_update(model)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
