@@ -260,7 +260,8 @@ def _audit_evaluation(
     for reason, index, attack in faulty[["fault", "index", "attack"]].to_numpy():
         yield about(reason, index=index, attack=attack)
 
-    truth = shown_outcomes(sound, test, right, attacks)
+    screened = evaluation.screened_acc is not None
+    truth = shown_outcomes(sound, test, right, attacks, screened)
     missing = outcomes["label"].isna()
     for index in outcomes.index[missing]:
         yield about("has no row in the outcomes file", index=index)
@@ -271,7 +272,7 @@ def _audit_evaluation(
         _other_measures(sound[sound["index"].isin(outcomes.index)], outcomes, evaluation, test),
     ):
         yield about(f"{column} is {stored} in the outcomes, {now} by the images", index=index)
-    for name, now in shown_accuracies(truth, attacks).items():
+    for name, now in shown_accuracies(truth, attacks, screened).items():
         recorded = getattr(evaluation, name)
         if recorded != now:
             yield about(f"{name} is {recorded} in the record, {now} by the images")

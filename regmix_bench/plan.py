@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,7 @@ class Grid(Frozen):
     archs: tuple[str, ...] | None = None
     eps: tuple[_EpsilonText, ...] = Field(min_length=1)
     eval_eps: tuple[_EpsilonText, ...] | None = None
+    pgd_eps: tuple[_EpsilonText, ...] = ()
     norm: Norm = "Linf"
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     recipe: dict[str, Any] = {}
@@ -111,13 +112,18 @@ class Planned:
     spec: RunSpec
     reference: str
 
+    @cached_property
+    def run_id(self) -> str:
+        """That of the specification, which computes it anew each time."""
+        return self.spec.run_id
+
 
 def plan(
     grids: Sequence[Mapping[str, Any]],
     flags: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
-    precision: str = "fp32",
+    precision: Callable[[], str] = lambda: "fp32",
 ) -> tuple[RunSpec, ...]:
     """The specifications of :func:`plan_runs`."""
     planned = plan_runs(grids, flags, settings, canonical_name, precision)
@@ -129,32 +135,32 @@ def plan_runs(
     flags: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
-    precision: str = "fp32",
+    precision: Callable[[], str] = lambda: "fp32",
 ) -> tuple[Planned, ...]:
     """The runs of all grids, each once, in the order of the axes.
 
     ``flags`` replace keys of the grids, ``recipe`` and ``scoring`` key by key. ``settings`` are
     texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as
-    typed into the name by which it is recorded; ``precision`` holds where neither grid nor flag has
-    one. Raises :class:`UserError` for anything that does not exist or does not fit.
+    typed into the name by which it is recorded; ``precision`` is asked where neither grid nor flag
+    has one. Raises :class:`UserError` for anything that does not exist or does not fit.
     """
+    canonical_name, precision = cache(canonical_name), cache(precision)
     runs: dict[str, Planned] = {}
     named: dict[str, None] = {}
     for written in grids:
         content = {**written, **flags}
-        content["recipe"] = {
-            "precision": precision,
-            **_mapping(written, "recipe"),
-            **_mapping(flags, "recipe"),
-        }
+        content["recipe"] = {**_mapping(written, "recipe"), **_mapping(flags, "recipe")}
         content["scoring"] = {**_mapping(written, "scoring"), **_mapping(flags, "scoring")}
         content["params"] = {name: dict(values) for name, values in _params(written).items()}
         _apply_settings(content, settings)
+        if "precision" not in content["recipe"]:
+            content["recipe"]["precision"] = precision()
         grid = validated(Grid, content, "suite")
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
-        for spec in _expand(grid, cache(canonical_name)):
-            runs.setdefault(spec.run_id, Planned(spec, reference))
+        for spec in _expand(grid, canonical_name):
+            run = Planned(spec, reference)
+            runs.setdefault(run.run_id, run)
     # Of any grid: what is shared, or set by a flag, need not concern all of them.
     used = {run.spec.method.name for run in runs.values()}
     for name in named:
@@ -172,15 +178,19 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
     methods = [parse_method(text, grid.params) for text in grid.methods]
     threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
     scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
+    without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
     scoring = validated(Scoring, grid.scoring, "scoring")
     for typed, threat in itertools.product(grid.datasets, threats):
         dataset = canonical_name(typed)
         recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")
         archs = grid.archs or (DATASET_ARCHS.get(dataset, DEFAULT_ARCH),)
-        for arch, method, seed in itertools.product(archs, methods, grid.seeds):
+        for arch in archs:
             if arch not in ARCHS.names():
                 raise unknown("architecture", arch, ARCHS.names())
+        for method in methods:
             _check_fits(method, threat, recipe)
+        attacked = tuple(dict.fromkeys(scored)) or (threat,)
+        for arch, method, seed in itertools.product(archs, methods, grid.seeds):
             yield RunSpec(
                 method=method,
                 dataset=dataset,
@@ -188,7 +198,10 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                 eval_examples=grid.eval_examples,
                 arch=arch,
                 train_threat=threat,
-                eval_threats=tuple(dict.fromkeys(scored)) or (threat,),
+                eval_threats=attacked,
+                pgd_threats=tuple(
+                    other for other in dict.fromkeys(without) if other not in attacked
+                ),
                 evaluate=grid.evaluate,
                 recipe=recipe,
                 scoring=scoring,

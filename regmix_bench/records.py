@@ -5,7 +5,7 @@ Nothing here imports torch, so that listing and reporting start at once.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -15,14 +15,16 @@ from regmix_bench.types import Checkpoint, EvalSpec, Frozen, RunSpec, ThreatMode
 SCHEMA_VERSION = 2
 
 #: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
-CHECKS = (
+Check = Literal[
     "randomized-model",
     "softmax-output",
     "zero-gradients",
     "dynamic-model",
     "square-stronger-than-white-box",
     "too-few-classes",
-)
+    "other-warning",
+]
+CHECKS: tuple[Check, ...] = get_args(Check)
 
 
 #: What the gradient-masking audit asks.
@@ -74,14 +76,23 @@ class Diagnosis(Frozen):
         return self.p_value is not None and self.p_value < 0.01
 
 
+class ScoredCopy(Frozen):
+    """How the copy of a model that attacks ran on was run, its batch norm folded."""
+
+    channels_last: bool
+    compile: bool
+
+
 class RobustEval(Frozen):
     """Accuracies (0 to 1) of one checkpoint under one threat; robust means clean-correct too.
 
     ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
     it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
-    ``substitutions`` says which attacks were changed because there are too few classes, ``checks``
-    what AutoAttack warned of, ``diagnoses`` what the gradient-masking audit found, if it was asked
-    for. The digests are the SHA-256 of the outcomes file and of the saved adversarial images.
+    ``screened_acc`` stands in the place of ``autoattack_acc`` where AutoAttack saw the survivors of
+    PGD alone. ``substitutions`` says which attacks were changed because there are too few classes,
+    ``checks`` what AutoAttack warned of, ``diagnoses`` what the gradient-masking audit found, if it
+    was asked for. ``scored_copy`` is None where attacks ran on the model itself. The digests are
+    the SHA-256 of the outcomes file and of the saved adversarial images.
     """
 
     threat: ThreatModel
@@ -90,6 +101,7 @@ class RobustEval(Frozen):
     clean_acc: float = Field(ge=0, le=1)
     pgd_acc: float = Field(ge=0, le=1)
     autoattack_acc: float | None = Field(None, ge=0, le=1)
+    screened_acc: float | None = Field(None, ge=0, le=1)
     after_attack: dict[str, float] = {}
     autoattack_version: str | None = None
     autoattack_seed: int | None = None
@@ -97,8 +109,14 @@ class RobustEval(Frozen):
     substitutions: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    scored_copy: ScoredCopy | None = None
     outcomes_digest: str | None = None
     adversarial_digest: str | None = None
+
+    @property
+    def robust_acc(self) -> float | None:
+        """Whichever of the two robust accuracies was measured, if any: never compare them."""
+        return self.autoattack_acc if self.screened_acc is None else self.screened_acc
 
 
 class Cost(Frozen):

@@ -28,7 +28,7 @@ from regmix_bench.models import build_model
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import Cost, EpochLog, RobustEval, RunRecord
-from regmix_bench.scorer import Extras, discard_journals, keep_traceback, score_checkpoint
+from regmix_bench.scorer import Extras, keep_traceback, score_checkpoint, tidy
 from regmix_bench.store import (
     artifacts_dir,
     find_record,
@@ -61,18 +61,6 @@ class Silent:
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None: ...
 
 
-State = Literal["done", "failed", "to resume", "to run"]
-
-
-def state_of(spec: RunSpec, results: Path) -> State:
-    """What a run of ``spec`` would find below ``results``."""
-    path = find_record(results, spec)
-    if path is not None:
-        return "done" if load_run(path).status == "success" else "failed"
-    resumable = any(artifacts_dir(results, spec.run_id).glob("state-*.pt"))
-    return "to resume" if resumable else "to run"
-
-
 def run(
     spec: RunSpec,
     results: str | Path = "results",
@@ -103,6 +91,7 @@ def run(
     if existing is not None and not force:
         record = load_run(existing)
         if record.status == "success":
+            tidy(results, record)
             return record
     data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
     side = min(data.test.image_shape[1:])
@@ -154,7 +143,7 @@ def execute(
         keep_traceback(directory)
     save_record(results, record)
     if record.status == "success":
-        discard_journals(results, spec.run_id)  # not before the record is there
+        tidy(results, record)  # not before the record is there
     return record
 
 

@@ -7,10 +7,12 @@ import hashlib
 import shutil
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import torch
@@ -19,11 +21,12 @@ from torch import nn
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError, reason
 from regmix_bench.evaluation.adversarial import write_adversarial
-from regmix_bench.evaluation.diagnose import diagnose
+from regmix_bench.evaluation.diagnose import OtherModel, diagnose
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate
 from regmix_bench.machine import environment, exact_float32
-from regmix_bench.records import Cost, EvalRecord, RobustEval
+from regmix_bench.records import Cost, EvalRecord, RobustEval, RunRecord
 from regmix_bench.sources import Source, check_model
 from regmix_bench.store import (
     adversarial_path,
@@ -38,8 +41,12 @@ from regmix_bench.store import (
 from regmix_bench.transfer import other_model
 from regmix_bench.types import Checkpoint, Epsilon, EvalSpec, RunSpec, ThreatModel
 
+_TRACEBACK = "error.txt"
+
 #: Hears ε, the name of an attack that is done, and the accuracy that it leaves.
 OnAttack = Callable[[str, str, float], None]
+
+_Scored = tuple[Journal, RobustEval, pd.DataFrame, Cost]
 
 
 @dataclass(frozen=True)
@@ -67,52 +74,55 @@ def score_checkpoint(
     Goes on where an earlier call was killed; :func:`discard_journals` ends that.
     """
     folder = artifacts_dir(results, spec.run_id)
-    journals = [
-        Journal(
-            folder / f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}",
-            _binding(sha256, test, threat, spec),
+
+    def score(threat: ThreatModel, autoattack: bool) -> _Scored:
+        name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
+        journal = Journal(folder / name, _binding(sha256, test, threat, spec))
+        heard = partial(on_attack, str(threat.epsilon))
+        return journal, *evaluate(
+            model, test, threat, spec.scoring, checkpoint, journal, autoattack, heard
         )
-        for threat in spec.eval_threats
-    ]
+
     other = other_model(results, spec, test) if extras.diagnose else None
-    found, tables, cost = [], [], Cost()
-    for threat, journal in zip(spec.eval_threats, journals, strict=True):
-        result, table, spent = evaluate(
-            model,
-            test,
-            threat,
-            spec.scoring,
-            checkpoint,
-            journal,
-            with_autoattack,
-            partial(on_attack, str(threat.epsilon)),
-        )
-        if extras.diagnose:
-            diagnoses = diagnose(model, test.x, test.y, threat, other=other)
-            result = result.model_copy(update={"diagnoses": diagnoses})
-        found.append(result)
-        tables.append(table)
-        cost += spent
+    attacked = [score(threat, with_autoattack) for threat in spec.eval_threats]
+    without = [score(threat, False) for threat in spec.pgd_threats]
+    cost = sum((spent for *_, spent in [*attacked, *without]), Cost())
+    found = [result for _, result, *_ in attacked]
+    if extras.diagnose:
+        found = [_diagnosed(result, model, test, other) for result in found]
     if with_autoattack:
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
+        tables = [table for _, _, table, _ in attacked]
         digests["outcomes_digest"] = write_parquet(path, pd.concat(tables))
         images = adversarial_path(results, spec.run_id, checkpoint)
-        images.unlink(missing_ok=True)  # of an earlier scoring
         if extras.save_adversarial:
             parts = chain.from_iterable(
                 adversarial_images(test, result.threat, journal, result.after_attack)
-                for result, journal in zip(found, journals, strict=True)
+                for journal, result, *_ in attacked
             )
             digests["adversarial_digest"] = write_adversarial(images, parts)
         found = [result.model_copy(update=digests) for result in found]
-    return found, cost
+    return [*found, *(result for _, result, *_ in without)], cost
 
 
 def discard_journals(results: Path, run_id: str) -> None:
     """Remove what :func:`score_checkpoint` keeps to go on after a kill."""
     for folder in artifacts_dir(results, run_id).glob("scoring-*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
+    """Remove what a successful ``record``, which is written, has no use for.
+
+    That is the state to go on from, the traceback of an earlier failure, and adversarial images of
+    an earlier scoring.
+    """
+    discard_journals(results, record.run_id)
+    (artifacts_dir(results, record.run_id) / _TRACEBACK).unlink(missing_ok=True)
+    kept = {e.checkpoint for e in record.evaluations if e.adversarial_digest is not None}
+    for checkpoint in set(get_args(Checkpoint)) - kept:
+        adversarial_path(results, record.run_id, checkpoint).unlink(missing_ok=True)
 
 
 def evaluate_model(
@@ -133,62 +143,78 @@ def evaluate_model(
     """
     extras = extras or Extras()
     existing = find_record(results, spec)
-    if existing is not None and not force:
-        record = load_record(existing)
-        if isinstance(record, EvalRecord) and _has(record, extras):
-            return _labelled(record, existing, spec, results)
-        if isinstance(record, EvalRecord):  # what was asked for earlier is kept
-            extras = Extras(
-                extras.save_adversarial or any(e.adversarial_digest for e in record.evaluations),
-                extras.diagnose or any(e.diagnoses for e in record.evaluations),
-            )
+    recorded = None if existing is None or force else load_record(existing)
+    if existing is not None and isinstance(recorded, EvalRecord):
+        if _has(recorded, extras):
+            tidy(results, recorded)
+            return _labelled(recorded, existing, spec, results)
+        extras = Extras(  # what was asked for earlier is kept
+            extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
+            extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
+        )
     if force:
         discard_journals(results, spec.run_id)
     model = source.model.to(device)
-    check_model(model, test.x, test.num_classes)
+    scored = Scored(model)
+    scored.chunks.fit(lambda: check_model(scored.plain, test.x, test.num_classes))
     try:
         with exact_float32():
-            evaluations, cost = score_checkpoint(
-                model,
-                spec.model.sha256,
-                test,
-                spec,
-                "given",
-                results,
-                with_autoattack=True,
-                extras=extras,
-                on_attack=on_attack,
-            )
+            if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
+                other = other_model(results, spec, test)
+                asked = tuple(_diagnosed(e, model, test, other) for e in recorded.evaluations)
+                record = recorded.model_copy(update={"evaluations": asked})
+            else:
+                evaluations, cost = score_checkpoint(
+                    model,
+                    spec.model.sha256,
+                    test,
+                    spec,
+                    "given",
+                    results,
+                    with_autoattack=True,
+                    extras=extras,
+                    on_attack=on_attack,
+                )
+                record = EvalRecord(
+                    run_id=spec.run_id,
+                    spec=spec,
+                    data_digest=test.digest,
+                    n_test=len(test.y),
+                    num_classes=test.num_classes,
+                    n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+                    evaluations=tuple(evaluations),
+                    scoring_cost=cost,
+                    environment=environment(device),
+                )
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a stranger's model may raise anything, however late
         kept = keep_traceback(artifacts_dir(results, spec.run_id))
         raise UserError(f"scoring failed: {reason(error)}; the traceback is in {kept}") from error
-    record = EvalRecord(
-        run_id=spec.run_id,
-        spec=spec,
-        data_digest=test.digest,
-        n_test=len(test.y),
-        num_classes=test.num_classes,
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        evaluations=tuple(evaluations),
-        scoring_cost=cost,
-        environment=environment(device),
-    )
     path = save_record(results, record)
     if existing not in (None, path):
         _remove(existing)
-    discard_journals(results, spec.run_id)
-    return record
+    tidy(results, record)
+    return _labelled(record, path, spec, results)
 
 
 def keep_traceback(folder: Path) -> Path:
     """Write the traceback of the error at hand into a run's folder; returns the file's path."""
-    path = folder / "error.txt"
+    path = folder / _TRACEBACK
     with contextlib.suppress(OSError):  # the disk may be what failed
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(traceback.format_exc(), encoding="utf-8")
     return path
+
+
+def _diagnosed(
+    result: RobustEval, model: nn.Module, test: EvalData, other: OtherModel | None
+) -> RobustEval:
+    plain = Scored(model).plain
+    diagnoses = plain.chunks.fit(
+        lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
+    )
+    return result.model_copy(update={"diagnoses": diagnoses})
 
 
 def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:
@@ -236,4 +262,7 @@ def _binding(
         "seed": spec.scoring.autoattack_seed,
         "batch size": spec.scoring.autoattack_batch_size,
         "number of PGD steps": spec.scoring.pgd_steps,
+        "screen": spec.scoring.screen,
+        "pyautoattack": version("pyautoattack"),
+        "torch": version("torch"),
     }

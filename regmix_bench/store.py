@@ -1,24 +1,27 @@
 """The results folder: where records lie, how they are written whole, and how they are read back.
 
 A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
-``artifacts/<run_id>/``, which git ignores. Nothing here imports torch at run time.
+``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
+table is asked for.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from regmix_bench.errors import UserError
 from regmix_bench.files import atomic_write, file_digest
 from regmix_bench.records import SCHEMA_VERSION, AnyRecord, EvalRecord, RunRecord, TransferRecord
 from regmix_bench.types import Checkpoint, EvalSpec, RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEADERBOARD = "leaderboard.json"
 ARTIFACTS = "artifacts"
@@ -210,6 +213,31 @@ def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
     return next(expected.parent.glob(f"*-{spec.run_id}.json"), None)
 
 
+State = Literal["done", "failed", "to resume", "to run"]
+
+
+def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, State]:
+    """What a run of each specification would find below ``results``; both are by run_id.
+
+    Lists the folders once, however many specifications there are. Raises :class:`UserError` where
+    a folder or a record among them cannot be read.
+    """
+    recorded = {(path.parent, _run_id(path)): path for path in record_files(results)}
+    found: dict[str, State] = {}
+    for run_id, spec in specs.items():
+        path = recorded.get((results / spec.dataset / spec.arch, run_id))
+        if path is not None:
+            found[run_id] = "done" if load_run(path).status == "success" else "failed"
+        else:
+            resumable = any(artifacts_dir(results, run_id).glob("state-*.pt"))
+            found[run_id] = "to resume" if resumable else "to run"
+    return found
+
+
+def _run_id(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
 def resolve_run(run: str, results: Path) -> Path:
     """The record that ``run`` names: a path, a run_id, or a unique prefix of one."""
     as_path = Path(run)
@@ -220,7 +248,7 @@ def resolve_run(run: str, results: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot read record {run}: {error.strerror}") from error
         return as_path
-    ids = {path.stem.rsplit("-", 1)[-1]: path for path in record_files(results)}
+    ids = {_run_id(path): path for path in record_files(results)}
     matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
     if len(matches) == 1:
         return matches[0]
@@ -237,7 +265,8 @@ COLUMNS = (
     *("train_epsilon", "epochs", "selected_epoch", "alarms"),
     *("training_seconds", "scoring_seconds", "record"),
     *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
-    *("clean_acc", "pgd_acc", "autoattack_acc", "autoattack_version", "checks"),
+    *("clean_acc", "pgd_acc", "autoattack_acc", "screened_acc"),
+    *("autoattack_version", "checks"),
 )
 
 
@@ -249,6 +278,8 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     typed and ``epsilon_value`` its float. ``record`` is the file's path, relative to ``results``.
     Raises :class:`UserError` at the first unreadable record.
     """
+    import pandas as pd
+
     results = Path(results)
     rows: list[dict[str, Any]] = []
     for path in record_files(results):
@@ -293,6 +324,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "clean_acc": evaluation.clean_acc,
             "pgd_acc": evaluation.pgd_acc,
             "autoattack_acc": evaluation.autoattack_acc,
+            "screened_acc": evaluation.screened_acc,
             "autoattack_version": evaluation.autoattack_version,
             "checks": ", ".join(evaluation.checks),
         }

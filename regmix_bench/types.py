@@ -194,6 +194,7 @@ class Scoring(Frozen):
     """How robustness is measured. Only what changes a score stands here.
 
     ``attacks`` are those of version ``custom``, in the order they run, and empty for the others.
+    With ``screen`` AutoAttack sees the survivors of PGD alone, which is another number.
     """
 
     autoattack_version: Literal["standard", "plus", "rand", "custom"] = "standard"
@@ -201,6 +202,7 @@ class Scoring(Frozen):
     autoattack_seed: int = 0
     autoattack_batch_size: int = Field(500, ge=1)
     pgd_steps: Literal[20] = 20
+    screen: bool = False
 
     @model_validator(mode="after")
     def _only_custom_names_attacks(self) -> Self:
@@ -224,12 +226,16 @@ class ModelSource(Frozen):
 
 
 class _Spec(Frozen):
-    """What the specification of every scored model holds."""
+    """What the specification of every scored model holds.
+
+    AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
+    """
 
     dataset: str = Field(pattern=_FILE_NAME)
     eval_examples: int | None = Field(None, ge=1)
     arch: str = Field(pattern=_FILE_NAME)
     eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
+    pgd_threats: tuple[ThreatModel, ...] = ()
     scoring: Scoring = Scoring()
 
     @property
@@ -245,11 +251,14 @@ class _Spec(Frozen):
     def identity(self) -> dict[str, Any]:
         """What the run_id hashes: ε in lowest terms, and no label, which follows from the rest."""
         content = self.model_dump(mode="json")
-        for threat in content["eval_threats"]:
+        for threat in (*content["eval_threats"], *content["pgd_threats"]):
             threat["epsilon"] = _lowest_terms(threat["epsilon"])
-        # Records are older than this field: where it says nothing, their run_ids stay.
-        if not content["scoring"]["attacks"]:
-            del content["scoring"]["attacks"]
+        # Records are older than these fields: where they say nothing, their run_ids stay.
+        for field_name in ("attacks", "screen"):
+            if not content["scoring"][field_name]:
+                del content["scoring"][field_name]
+        if not content["pgd_threats"]:
+            del content["pgd_threats"]
         return {"identity": IDENTITY_VERSION, **content}
 
 

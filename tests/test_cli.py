@@ -113,6 +113,23 @@ def test_a_failed_cell_does_not_end_the_grid(command: Command, tmp_path, monkeyp
     assert status == 0 and output.count("started") == 1
 
 
+def test_jobs_are_a_number_or_auto(command: Command, tmp_path: Path) -> None:
+    status, output, errors = run_quick(command, "--jobs", "many")
+    assert (status, output) == (2, "")
+    assert errors == "error: jobs 'many' is not a number above zero: write it like 2, or auto\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["quick.yaml"]
+    assert run_quick(command, "--jobs", "auto", "--dry-run")[0] == 0
+
+
+def test_jobs_side_by_side_end_as_one_after_another(command: Command, tmp_path: Path) -> None:
+    status, output, errors = run_quick(command, "--seeds", "0,1", "--jobs", "2")
+    assert (status, errors) == (0, "")
+    for seed in (0, 1):
+        name = f"[{seed + 1}/2] standard · digits · smallcnn · Linf 128/255 · seed {seed}"
+        assert f"{name}: started" in output and f"{name}: selected at Linf 128/255" in output
+    assert len(store.record_files(tmp_path / "results")) == 2
+
+
 def test_interrupt_during_a_run_is_one_line_and_130(command: Command, monkeypatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -142,7 +159,7 @@ def test_a_bug_is_shown_as_one(command: Command, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runner, "state_of", broken)
+    monkeypatch.setattr(store, "states", broken)
     monkeypatch.setattr(sys, "argv", ["regmix-bench", "run", "quick.yaml"])
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -118,10 +118,29 @@ def test_attacks_of_ones_own_are_another_scoring() -> None:
 
 
 def test_each_grid_of_a_suite_merges_its_own_recipe_over_the_shared() -> None:
-    recipes = {s.method.name: s.recipe for s in specs(grids=load_suite("paper-cifar10"))}
+    recipes = {s.method.name: s.recipe for s in specs(grids=load_suite("authors-cifar10"))}
     assert (recipes["mart"].lr, recipes["mart"].weight_decay) == (0.01, 3.5e-3)
     assert (recipes["trades"].lr, recipes["trades"].weight_decay) == (0.1, 2e-4)
     assert {recipe.batch_size for recipe in recipes.values()} == {128}
+
+
+def test_the_paper_suite_shares_one_recipe_and_spares_autoattack_at_other_budgets() -> None:
+    planned = specs(grids=load_suite("paper-cifar10"))
+    assert {s.method.name for s in planned} >= {"pgd-at", "trades", "mart", "regmix", "regmix-pgd"}
+    assert len({s.recipe for s in planned}) == 1
+    (first, *_) = planned
+    assert (first.arch, first.eval_examples, str(first.train_threat)) == (
+        "resnet18",
+        1000,
+        "Linf 8/255",
+    )
+    assert list(map(str, first.eval_threats)) == ["Linf 8/255"]
+    assert list(map(str, first.pgd_threats)) == ["Linf 4/255", "Linf 12/255", "Linf 16/255"]
+
+
+def test_a_budget_that_autoattack_sees_is_not_scored_twice() -> None:
+    (spec,) = specs(eps=["8/255"], pgd_eps=["16/510", "4/255", "4/255"])
+    assert list(map(str, spec.pgd_threats)) == ["Linf 4/255"]
 
 
 def test_variants_are_rows_of_their_own() -> None:
@@ -157,7 +176,7 @@ def test_brackets_win_over_params_and_settings_over_the_suites_params() -> None:
 
 
 def test_a_setting_concerns_the_grids_that_use_its_method() -> None:
-    planned = specs("trades.beta=3", grids=load_suite("paper-cifar10"))
+    planned = specs("trades.beta=3", grids=load_suite("authors-cifar10"))
     assert "trades[beta=3]" in {s.method.label for s in planned}
     assert "mart" in {s.method.label for s in planned}
 
@@ -192,9 +211,11 @@ def test_unknown_classes_are_not_mirrored() -> None:
 
 
 def test_precision_holds_where_nothing_else_is_said() -> None:
-    assert plan([GRID], precision="bf16")[0].recipe.precision == "bf16"
+    assert plan([GRID], precision=lambda: "bf16")[0].recipe.precision == "bf16"
     assert (
-        plan([GRID | {"recipe": {"precision": "fp32"}}], precision="bf16")[0].recipe.precision
+        plan([GRID | {"recipe": {"precision": "fp32"}}], precision=lambda: "bf16")[
+            0
+        ].recipe.precision
         == "fp32"
     )
 

@@ -94,14 +94,14 @@ def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path
     time.sleep(chance.uniform(0, 0.2))
     training.process.kill()
     training.process.communicate()
-    assert runner.state_of(spec, results) == "to resume"
+    assert store.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
 
     scoring = Running(suite, results)
     scoring.wait_for((log.parent / "last-0008.safetensors").exists)
     time.sleep(chance.uniform(0.02, 0.2))
     scoring.process.kill()
     scoring.process.communicate()
-    assert runner.state_of(spec, results) == "to resume"
+    assert store.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
 
     resumed = runner.run(spec, results, device="cpu")
     undisturbed = runner.run(spec, tmp_path / "undisturbed", device="cpu")
@@ -130,7 +130,7 @@ def test_interrupt_ends_soon_with_one_line_and_the_run_resumes(tmp_path: Path) -
 
     assert running.process.returncode == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
-    assert runner.state_of(spec, results) == "to resume"
+    assert store.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
     assert not store.record_files(results)
 
 
@@ -207,7 +207,7 @@ def test_discard_removes_everything_of_one_run_and_nothing_else(tmp_path: Path) 
     runner.discard(removed, tmp_path)
     assert kept.run_id in "".join(map(str, tmp_path.rglob("*")))
     assert removed.run_id not in "".join(map(str, tmp_path.rglob("*")))
-    assert runner.state_of(kept, tmp_path) == "done"
+    assert store.states({kept.run_id: kept}, tmp_path) == {kept.run_id: "done"}
 
 
 def test_cuda_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
 
     assert (record.status, record.error) == ("error", "ZeroDivisionError: out of luck")
     assert len(record.history) == 1 and record.evaluations == ()
-    assert runner.state_of(spec, tmp_path) == "failed"
+    assert store.states({spec.run_id: spec}, tmp_path) == {spec.run_id: "failed"}
     trace = store.artifacts_dir(tmp_path, spec.run_id) / "error.txt"
     assert "in on_epoch_start" in trace.read_text()
     assert runner.load_model(record, tmp_path)(torch.rand(1, 1, 8, 8)).shape == (1, 10)
@@ -274,3 +274,21 @@ def test_a_missing_results_folder_is_made_and_a_file_refused(tmp_path: Path) -> 
         runner.run(quick_spec(), tmp_path / "file" / "results", device="cpu")
     assert (tmp_path / "file").read_text() == ""
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_autoattack_is_spared_where_pgd_has_to_do(tmp_path: Path) -> None:
+    spec = quick_spec(pgd_eps=["64/255"])
+    record = runner.run(spec, tmp_path, device="cpu")
+    assert record.status == "success", record.error
+    attacked, spared = [e for e in record.evaluations if e.checkpoint == "selected"]
+    assert (str(attacked.threat), str(spared.threat)) == ("Linf 128/255", "Linf 64/255")
+    assert attacked.autoattack_acc is not None and attacked.outcomes_digest is not None
+    assert spared.autoattack_acc is None and spared.outcomes_digest is None
+    assert spared.clean_acc == attacked.clean_acc and spared.pgd_acc >= attacked.pgd_acc
+    assert spec.run_id != quick_spec().run_id
+
+
+def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
+    record = runner.run(quick_spec(), tmp_path, device="cpu", channels_last="on")
+    training = record.environment["training"]
+    assert training == {"channels_last": True, "compile": False, "warm_up_seconds": 0.0}

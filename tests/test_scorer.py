@@ -14,9 +14,11 @@ from pyautoattack import AutoAttack
 from quick_attacks import shortened
 
 from regmix_bench import cli, runner, store
+from regmix_bench.audit import audit
+from regmix_bench.files import file_digest
 from regmix_bench.plan import plan
 from regmix_bench.records import EvalRecord, RunRecord
-from regmix_bench.scorer import Extras
+from regmix_bench.scorer import Extras, discard_journals
 
 GRID: dict[str, Any] = {
     "methods": ["fgsm-rs"],
@@ -154,6 +156,79 @@ def test_saved_images_and_diagnoses_are_made_when_asked_for(trained_run, evaluat
     for diagnosis in result.diagnoses:
         assert diagnosis.name in printed
     assert not list(images.parent.glob("scoring-*"))
+
+
+def test_questions_asked_later_attack_nothing_again(trained_run, evaluated, monkeypatch) -> None:
+    results, run = trained_run
+    record, _ = evaluated(run.run_id, "--attacks", "apgd-ce", "--save-adversarial")
+    assert record is not None
+    path = store.record_path(results, record.spec)
+    files = [store.adversarial_path(results, record.run_id, "given")]
+    files.append(store.outcomes_path(path, "given"))
+    before = [file.stat().st_mtime_ns for file in files]
+
+    def attacked(*_: object) -> None:
+        raise AssertionError("attacked again")
+
+    monkeypatch.setattr("regmix_bench.scorer.score_checkpoint", attacked)
+    _, printed = evaluated(run.run_id, "--attacks", "apgd-ce", "--diagnose")
+    again = store.load_record(path)
+    assert isinstance(again, EvalRecord)
+    (result,) = again.evaluations
+    assert len(result.diagnoses) == 6 and "more-steps" in printed
+    undiagnosed = result.model_copy(update={"diagnoses": ()})
+    assert again.model_copy(update={"evaluations": (undiagnosed,)}) == record
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_kill_before_the_record_leaves_the_images_of_the_old_one(
+    trained_run, evaluated, monkeypatch
+) -> None:
+    results, run = trained_run
+    arguments = (run.run_id, "--attacks", "apgd-ce")
+    record, _ = evaluated(*arguments, "--save-adversarial")
+    assert record is not None
+    images = store.adversarial_path(results, record.run_id, "given")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("regmix_bench.scorer.save_record", killed)
+        patch.setattr(sys, "argv", [])
+        cli.evaluate.evaluate(run.run_id, attacks="apgd-ce", results=results, force=True)
+    assert file_digest(images) == record.evaluations[0].adversarial_digest
+
+    evaluated(*arguments, "--force")
+    assert not images.exists()
+
+
+def test_nothing_of_an_earlier_try_is_left_beside_a_record(trained_run, evaluated) -> None:
+    results, run = trained_run
+    arguments = (run.run_id, "--attacks", "apgd-ce")
+    record, _ = evaluated(*arguments)
+    assert record is not None
+    folder = store.artifacts_dir(results, record.run_id)
+    (folder / "scoring-given-Linf-24-255").mkdir(parents=True)
+    (folder / "error.txt").write_text("of a try that failed")
+    evaluated(*arguments)
+    assert not list(folder.glob("*"))
+
+
+def test_a_screened_number_is_never_autoattacks(trained_run, evaluated) -> None:
+    results, run = trained_run
+    record, printed = evaluated(run.run_id, "--screen", "--save-adversarial")
+    assert record is not None and record.spec.scoring.screen
+    (result,) = record.evaluations
+    (standard,) = (e for e in run.evaluations if e.checkpoint == "selected")
+    assert result.autoattack_acc is None and result.screened_acc <= standard.autoattack_acc
+    assert f"PGD → AutoAttack {result.screened_acc:.1%}" in printed
+    frame = store.load_results(results)
+    (row,) = frame[frame["run_id"] == record.run_id].to_dict("records")
+    assert pd.isna(row["autoattack_acc"]) and row["screened_acc"] == result.screened_acc
+    path = store.find_record(results, record.spec)
+    assert path is not None
+    assert audit(path, device="cpu").findings == ()
 
 
 def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) -> None:
@@ -296,5 +371,5 @@ def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkey
     assert list(folder.glob("scoring-*/apgd-ce-*")), scoring
     with pytest.raises(runner.UserError, match="weights' SHA-256 is aaa"):
         score_checkpoint(model, "b" * 64, test, run.spec, "selected", results, **arguments)
-    runner.discard_journals(results, run.run_id)
+    discard_journals(results, run.run_id)
     assert not list(folder.glob("scoring-*")) and file.is_file()

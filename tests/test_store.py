@@ -381,3 +381,24 @@ def test_results_stop_at_an_unreadable_record(tmp_path: Path) -> None:
     write_run(tmp_path, make_spec(), outcomes=False).write_text("{")
     with pytest.raises(UserError, match="is not a record"):
         store.load_results(tmp_path)
+
+
+def test_states_say_what_a_run_would_find(tmp_path: Path) -> None:
+    done, failed, begun, new, retyped = (make_spec(seed=seed) for seed in range(5))
+    write_run(tmp_path, done)
+    write_run(tmp_path, failed, status="error")
+    write_run(tmp_path, make_spec(seed=4, epsilon="64/510"))
+    state = store.artifacts_dir(tmp_path, begun.run_id) / "state-1.pt"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    specs = {spec.run_id: spec for spec in (done, failed, begun, new, retyped)}
+    assert list(store.states(specs, tmp_path).values()) == [
+        *("done", "failed", "to resume", "to run", "done")
+    ]
+
+
+def test_a_record_that_cannot_be_read_is_no_state(tmp_path: Path) -> None:
+    spec = make_spec()
+    write_run(tmp_path, spec).write_text("{")
+    with pytest.raises(UserError, match="is not a record"):
+        store.states({spec.run_id: spec}, tmp_path)

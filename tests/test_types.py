@@ -141,6 +141,7 @@ OTHER: dict[str, Any] = {
     "train_threat": ThreatModel("Linf", "48/255"),
     "train_threat.norm": ThreatModel("L2", "32/255"),
     "eval_threats": (ThreatModel("Linf", "32/255"), ThreatModel("Linf", "48/255")),
+    "pgd_threats": (ThreatModel("Linf", "8/255"),),
     "evaluate": "both",
     "seed": 1,
 }
@@ -171,7 +172,7 @@ def test_every_field_has_another_value_below() -> None:
         RunSpec.model_fields
     )
     assert set(OTHER_RECIPE) == set(Recipe.model_fields)
-    versions = {"autoattack_version", "attacks", "pgd_steps"}
+    versions = {"autoattack_version", "attacks", "pgd_steps", "screen"}
     assert set(OTHER_SCORING) | versions == set(Scoring.model_fields)
 
 
@@ -181,6 +182,7 @@ def test_every_field_has_another_value_below() -> None:
     + [{"recipe": {"epochs": 50} | {name: value}} for name, value in OTHER_RECIPE.items()]
     + [{"scoring": {name: value}} for name, value in OTHER_SCORING.items()]
     + [{"scoring": {"autoattack_version": "plus"}}]
+    + [{"scoring": {"screen": True}}]
     + [{"scoring": {"autoattack_version": "custom", "attacks": ["square"]}}],
     ids=str,
 )

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.types import AttackName
 
 if TYPE_CHECKING:
     from regmix_bench.records import RobustEval
@@ -39,6 +36,10 @@ Attacks = Annotated[
 AutoAttackVersion = Annotated[
     str | None, typer.Option(help="AutoAttack's version: standard, plus or rand.")
 ]
+Screen = Annotated[
+    bool,
+    typer.Option("--screen", help="Spare AutoAttack what PGD-20 broke; a number of its own."),
+]
 SaveAdversarial = Annotated[
     bool, typer.Option("--save-adversarial", help="Keep the adversarial images, for audit.")
 ]
@@ -64,29 +65,38 @@ def choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
         raise unknown(kind, value, choices)
 
 
-def scoring_flags(attacks: str | None, version: str | None) -> dict[str, object]:
-    """The keys of :class:`~regmix_bench.types.Scoring` that ``--attacks`` and the version set."""
+def scoring_flags(
+    attacks: str | None, version: str | None, screen: bool = False
+) -> dict[str, object]:
+    """The keys of :class:`~regmix_bench.types.Scoring` that the options set."""
+    from regmix_bench.types import AttackName
+
     names = split("attacks", attacks)
+    screened: dict[str, object] = {"screen": True} if screen else {}
     if names is None:
-        return {} if version is None else {"autoattack_version": version, "attacks": []}
+        return screened | (
+            {} if version is None else {"autoattack_version": version, "attacks": []}
+        )
     if version not in (None, "custom"):
         raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
     for name in names:
         choice("attack", name, get_args(AttackName))
-    return {"autoattack_version": "custom", "attacks": names}
+    return {**screened, "autoattack_version": "custom", "attacks": names}
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
     for e in evaluations:
-        if e.autoattack_acc is None:
+        if e.robust_acc is None:
             continue
         name = {"standard": "AutoAttack", "custom": " + ".join(e.after_attack)}.get(
             e.autoattack_version or "", f"AutoAttack {e.autoattack_version}"
         )
+        if e.screened_acc is not None:
+            name = f"PGD → {name}"
         yield (
             f"{e.checkpoint} at {e.threat}: clean {e.clean_acc:.1%}  PGD-20 {e.pgd_acc:.1%}"
-            f"  {name} {e.autoattack_acc:.1%}"
+            f"  {name} {e.robust_acc:.1%}"
         )
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"
@@ -103,6 +113,9 @@ def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows of text under a header, or that there are none."""
+    from rich.console import Console
+    from rich.table import Table
+
     if not rows:
         print("none")
         return

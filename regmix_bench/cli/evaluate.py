@@ -16,6 +16,7 @@ from regmix_bench.cli.common import (
     Download,
     Results,
     SaveAdversarial,
+    Screen,
     app,
     choice,
     score_lines,
@@ -56,6 +57,7 @@ def evaluate(
     ] = None,
     attacks: Attacks = None,
     autoattack: AutoAttackVersion = None,
+    screen: Screen = False,
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
     device: Device = "auto",
@@ -92,7 +94,7 @@ def evaluate(
     )
     if eval_examples is None and run is not None and name == run.spec.dataset:
         eval_examples = run.spec.eval_examples
-    scoring = validated(Scoring, scoring_flags(attacks, autoattack), "scoring")
+    scoring = validated(Scoring, scoring_flags(attacks, autoattack, screen), "scoring")
     store.check_writable(results)
     target = machine.choose_device(cast(machine.Device, device))
     test = prepare_eval(name, eval_examples, target, data_dir, download)

@@ -86,8 +86,8 @@ def _run_row(record: AnyRecord) -> tuple[str, ...]:
         shown = ("", "", "", record.attack)
     else:
         for e in record.evaluations:
-            if e.autoattack_acc is not None:
-                accuracies = (e.clean_acc, e.pgd_acc, e.autoattack_acc)
+            if e.robust_acc is not None:
+                accuracies = (e.clean_acc, e.pgd_acc, e.robust_acc)
                 shown = (*(f"{a:.1%}" for a in accuracies), attack_words(record.spec.scoring))
                 break
     return (_title(record), record.run_id, record.status, *shown)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import closing
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -18,6 +20,7 @@ from regmix_bench.cli.common import (
     Download,
     Results,
     SaveAdversarial,
+    Screen,
     app,
     choice,
     score_lines,
@@ -25,6 +28,10 @@ from regmix_bench.cli.common import (
     split,
 )
 from regmix_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from regmix_bench.launcher import Work
+    from regmix_bench.plan import Planned
 
 
 @app.command(
@@ -46,6 +53,9 @@ def run(
     eval_eps: Annotated[
         str | None, typer.Option(help="Budgets to score at; each run's own by default.")
     ] = None,
+    pgd_eps: Annotated[
+        str | None, typer.Option(help="Further budgets to score at, without AutoAttack.")
+    ] = None,
     norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, such as 0,1,2.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Training epochs.")] = None,
@@ -64,6 +74,7 @@ def run(
     ] = None,
     attacks: Attacks = None,
     autoattack: AutoAttackVersion = None,
+    screen: Screen = False,
     reference: Annotated[
         str | None, typer.Option(help="The method that tables compare the others with.")
     ] = None,
@@ -71,6 +82,16 @@ def run(
     diagnose: Diagnose = False,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    compile_: Annotated[
+        str, typer.Option("--compile", help="Compile the network: auto, on or off.")
+    ] = "auto",
+    channels_last: Annotated[
+        str, typer.Option(help="Keep an image's channels together in memory: auto, on or off.")
+    ] = "auto",
+    jobs: Annotated[
+        str,
+        typer.Option(help="Runs at a time, in processes that share the cores: a number or auto."),
+    ] = "1",
     data_dir: DataDir = None,
     download: Download = False,
     results: Results = Path("results"),
@@ -85,14 +106,18 @@ def run(
     """Train and score a grid of methods, datasets, architectures, budgets and seeds."""
     choice("device", device, ("auto", "cpu", "cuda"))
     choice("precision", precision or "auto", ("auto", "fp32", "bf16"))
+    for kind, switch in (("compile", compile_), ("channels-last", channels_last)):
+        choice(kind, switch, ("auto", "on", "off"))
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
 
-    from regmix_bench import machine, plan, runner, store
-    from regmix_bench.data import canonical_name, prepare
-    from regmix_bench.scorer import Extras
+    from regmix_bench import launcher, machine, plan, store
+    from regmix_bench.data import canonical_name
 
-    target = machine.choose_device(cast(machine.Device, device))
+    at_a_time = launcher.parse_jobs(jobs)
+    target = cache(partial(machine.choose_device, cast(machine.Device, device)))
+    if device == "cuda":
+        target()
     recipe: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     if precision in ("fp32", "bf16"):
         recipe["precision"] = precision
@@ -102,6 +127,7 @@ def run(
         "archs": split("archs", archs),
         "eps": split("eps", eps),
         "eval_eps": split("eval_eps", eval_eps),
+        "pgd_eps": split("pgd_eps", pgd_eps),
         "norm": norm,
         "seeds": split("seeds", seeds),
         "train_examples": train_examples,
@@ -109,25 +135,24 @@ def run(
         "evaluate": evaluate,
         "reference": reference,
         "recipe": recipe or None,
-        "scoring": scoring_flags(attacks, autoattack) or None,
+        "scoring": scoring_flags(attacks, autoattack, screen) or None,
     }
     planned = plan.plan_runs(
         plan.load_suite(suite) if suite else [{"eps": ["8/255"]}],
         {key: value for key, value in written.items() if value is not None},
         settings or (),
         lambda name: canonical_name(name, data_dir),
-        machine.fast_precision(target),
+        lambda: machine.fast_precision(target()),
     )
-    specs = [run.spec for run in planned]
-    references = {run.spec.run_id: run.reference for run in planned}
+    specs = {cell.run_id: cell.spec for cell in planned}
     store.check_writable(results)
-    states = {spec.run_id: runner.state_of(spec, results) for spec in specs}
+    states = store.states(specs, results)
     waiting = [
-        spec
-        for spec in specs
+        cell
+        for cell in planned
         if force
-        or states[spec.run_id] in ("to run", "to resume")
-        or (retry_failed and states[spec.run_id] == "failed")
+        or states[cell.run_id] in ("to run", "to resume")
+        or (retry_failed and states[cell.run_id] == "failed")
     ]
     counts = Counter(states.values())
     summary = ", ".join(
@@ -139,39 +164,53 @@ def run(
     if dry_run:
         from regmix_bench.progress import describe
 
-        for spec in specs:
-            print(f"  {states[spec.run_id]:9}  {describe(spec)}  {spec.run_id}")
+        for run_id, spec in specs.items():
+            print(f"  {states[run_id]:9}  {describe(spec)}  {run_id}")
         return
-    # Data that does not fit is found before anything is written.
-    for sample in {(s.dataset, s.train_examples, s.eval_examples): s for s in waiting}.values():
-        prepare(sample, target, data_dir, download)
+    failed = {run_id for run_id, state in states.items() if state == "failed"}
+    if waiting:
+        # Here, because torch takes seconds to load, and a finished grid does without.
+        from regmix_bench import runner
+        from regmix_bench.data import prepare
+        from regmix_bench.scorer import Extras
 
-    from regmix_bench.progress import Display
-
-    failed = {spec.run_id for spec in specs if states[spec.run_id] == "failed"}
-    try:
-        with Display(len(waiting)) as display:
-            for spec in waiting:
-                display.on_start(spec)
-                record = runner.run(
-                    spec,
-                    results,
-                    data_dir=data_dir,
-                    device=cast(machine.Device, device),
-                    force=force,
-                    observer=display,
-                    extras=Extras(save_adversarial, diagnose),
-                    reference=references[spec.run_id],
-                )
-                failed.discard(spec.run_id)
-                if record.status == "error":
-                    failed.add(spec.run_id)
-                    display.say(f"  failed: {record.error}")
-                for line in score_lines(record.evaluations):
-                    display.say(f"  {line}")
-    except KeyboardInterrupt:
-        print("interrupted: the same command resumes at the last checkpoint", file=sys.stderr)
-        raise typer.Exit(130) from None
+        # Data that does not fit is found before anything is written.
+        sizes = {(c.spec.dataset, c.spec.train_examples, c.spec.eval_examples): c for c in waiting}
+        for cell in sizes.values():
+            prepare(cell.spec, target(), data_dir, download)
+        work = partial(
+            runner.run,
+            results=results,
+            data_dir=data_dir,
+            device=cast(machine.Device, device),
+            force=force,
+            extras=Extras(save_adversarial, diagnose),
+            channels_last=cast(machine.Switch, channels_last),
+            compile=cast(machine.Switch, compile_),
+        )
+        _launch(waiting, work, at_a_time or launcher.auto_jobs(target()), failed)
     if failed:
         print(f"{len(failed)} of {len(specs)} runs failed: --retry-failed tries them again")
         raise typer.Exit(1)
+
+
+def _launch(waiting: list[Planned], work: Work, jobs: int, failed: set[str]) -> None:
+    """Run what waits, show how it goes, and keep ``failed`` up to date."""
+    from regmix_bench import launcher
+    from regmix_bench.progress import Display
+
+    try:
+        with (
+            Display(len(waiting)) as display,
+            closing(launcher.launch(waiting, work, jobs, display)) as runs,
+        ):
+            for ended in runs:
+                failed.discard(ended.spec.run_id)
+                lines = [*score_lines(ended.evaluations)]
+                if ended.error is not None:
+                    failed.add(ended.spec.run_id)
+                    lines.insert(0, f"failed: {ended.error}")
+                display.on_end(ended.spec, lines)
+    except KeyboardInterrupt:
+        print("interrupted: the same command resumes at the last checkpoint", file=sys.stderr)
+        raise typer.Exit(130) from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,16 +17,17 @@ from functools import partial
 
 import torch
 from pyautoattack import AutoAttack, checks
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
-from regmix_bench.evaluation.accuracy import accuracy, frozen, require_eval_mode
+from regmix_bench.evaluation.accuracy import accuracy, require_eval_mode
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.records import Cost
+from regmix_bench.evaluation.scored import InChunks, Scored
+from regmix_bench.perturb import frozen
+from regmix_bench.records import Check, Cost
 from regmix_bench.types import Scoring, ThreatModel
 
 #: What the package warns of → the name under which it is recorded.
-WARNINGS = {
+WARNINGS: dict[str, Check] = {
     "randomized defense": "randomized-model",
     "probability distribution": "softmax-output",
     "zero gradient": "zero-gradients",
@@ -61,7 +61,7 @@ class AttackOutcome:
 
 
 def run_autoattack(
-    model: nn.Module,
+    model: Scored,
     x: Tensor,
     y: Tensor,
     right: Tensor,
@@ -72,15 +72,15 @@ def run_autoattack(
 ) -> AttackOutcome:
     """Run AutoAttack on images (N, C, H, W) in [0, 1] with labels (N,), where ``right`` (N,) bool.
 
-    What ``journal`` holds is not computed again; the adversarial images are there alone.
+    It runs on the copy of the model; what it warns of beforehand, and every outcome, is the model's
+    own. What ``journal`` holds is not computed again; the adversarial images are there alone.
     ``on_attack`` hears the name of each finished attack and the accuracy that is left. Raises
     ``RuntimeError`` for a model in training mode, and what :func:`judge` and the journal raise.
     """
-    require_eval_mode(model)
+    require_eval_mode(model.plain)
     size = scoring.autoattack_batch_size
-    whole = InChunks(model)
     attack = AutoAttack(
-        whole,
+        model.attacked,
         norm=threat.norm,
         eps=float(threat.epsilon),
         seed=scoring.autoattack_seed,
@@ -93,14 +93,17 @@ def run_autoattack(
 
     def measure(name: str, _: int, index: Tensor) -> Part:
         with warnings_of(attack.logger) as raised:
-            x_adv = _perturb(attack, whole, name, x[index], y[index])
-        part = judge(model, index, x[index], y[index], x_adv, right[index], threat.norm)
+            # Seeded by the package, so that it repeats itself where memory ran out.
+            x_adv = getattr(attack, _MEMBER[name]).perturb(x[index].clone(), y[index].clone())
+        part = judge(model.plain, index, x[index], y[index], x_adv, right[index], threat.norm)
         return replace(part, checks=tuple(raised))
 
     # Every attack reseeds torch's global generator; that must not leak into the caller's.
-    with frozen(model), torch.random.fork_rng(devices), torch.no_grad():
+    with frozen(model.attacked), torch.random.fork_rng(devices), torch.no_grad():
         with warnings_of(attack.logger) as raised:
-            classes = _check_model(whole, x[:size], y[:size], scoring, attack.logger)
+            classes = model.chunks.fit(
+                lambda: _check_model(model.plain, x[:size], y[:size], scoring, attack.logger)
+            )
         names, substitutions = _adapt_to_classes(attack, classes)
         robust, after_attack = right.clone(), {"clean": accuracy(right)}
         attacks: dict[str, Trace] = {}
@@ -125,39 +128,6 @@ def run_autoattack(
         substitutions=substitutions,
         checks=tuple(dict.fromkeys([*raised, *meanwhile, *raised_after])),
     )
-
-
-class InChunks(nn.Module):
-    """Splits a forward pass that does not fit into memory; the attack's batch stays whole.
-
-    A split pass is computed again on the way back, so that one chunk's graph is alive at a time.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.size: int | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.size is None or len(x) <= self.size:
-            logits: Tensor = self.model(x)
-            return logits
-        parts = x.split(self.size)
-        return torch.cat([checkpoint(self.model, part, use_reentrant=False) for part in parts])
-
-
-def _perturb(attack: AutoAttack, model: InChunks, name: str, x: Tensor, y: Tensor) -> Tensor:
-    """One attack on one batch; seeded by the package, so that a retry repeats it."""
-    while True:
-        try:
-            x_adv: Tensor = getattr(attack, _MEMBER[name]).perturb(x.clone(), y.clone())
-            return x_adv
-        except torch.OutOfMemoryError:
-            if model.size == 1:
-                raise
-        # Here, because the traceback of a handled error keeps its tensors alive.
-        model.size = max(1, (model.size or len(x)) // 2)
-        torch.cuda.empty_cache()
 
 
 def _check_model(
@@ -248,17 +218,18 @@ def _adapt_to_classes(attack: AutoAttack, classes: int) -> tuple[list[str], tupl
 
 
 @contextlib.contextmanager
-def warnings_of(logger: logging.Logger) -> Iterator[list[str]]:
+def warnings_of(logger: logging.Logger) -> Iterator[list[Check]]:
     """Collect the names of what the package warns of while the block runs."""
-    raised: list[str] = []
+    raised: list[Check] = []
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
             name = next((WARNINGS[key] for key in WARNINGS if key in message), None)
-            name = name or re.sub(r"\s+", " ", message)
-            if name not in raised:
-                raised.append(name)
+            if name is None:  # of a later version of the package
+                logging.getLogger(__name__).warning("AutoAttack warns: %s", message)
+            if (known := name or "other-warning") not in raised:
+                raised.append(known)
 
     handler = Collect(logging.WARNING)
     level, propagate = logger.level, logger.propagate

@@ -68,30 +68,34 @@ def examine(model: nn.Module, test: EvalData, right: Tensor, saved: Saved) -> pd
 
 
 def shown_outcomes(
-    sound: pd.DataFrame, test: EvalData, right: Tensor, attacks: list[str]
+    sound: pd.DataFrame, test: EvalData, right: Tensor, attacks: list[str], screened: bool = False
 ) -> pd.DataFrame:
     """Every image's outcome, by its index, as faultless rows of :func:`examine` show it.
 
     The columns are those that :func:`~regmix_bench.evaluation.scoring.evaluate` gives the same
-    name; an image that no attack is shown to break has held.
+    name; an image that no attack is shown to break has held. Where AutoAttack was ``screened``, PGD
+    is the first of its attacks.
     """
     shown = pd.DataFrame({"label": test.y.cpu().numpy()}, index=test.index.numpy())
     shown["clean_correct"] = shown["pgd_correct"] = right.cpu().numpy()
     shown.loc[sound["index"][sound["attack"] == PGD], "pgd_correct"] = False
-    broken_by = sound[sound["attack"] != PGD].set_index("index")["attack"]
+    counted = sound if screened else sound[sound["attack"] != PGD]
+    broken_by = counted.set_index("index")["attack"]
     shown["broken_by"] = broken_by.reindex(shown.index).fillna("")
     for attack in attacks:
         shown[f"{attack}_broke"] = shown["broken_by"] == attack
     return shown
 
 
-def shown_accuracies(outcomes: pd.DataFrame, attacks: list[str]) -> dict[str, Any]:
+def shown_accuracies(
+    outcomes: pd.DataFrame, attacks: list[str], screened: bool = False
+) -> dict[str, Any]:
     """Fields of :class:`~regmix_bench.records.RobustEval` as :func:`shown_outcomes` imply them."""
 
     def share(flags: pd.Series[bool]) -> float:
         return int(flags.sum()) / len(flags)
 
-    standing, after_attack = outcomes["clean_correct"], {}
+    standing, after_attack = outcomes["pgd_correct" if screened else "clean_correct"], {}
     for attack in attacks:
         standing = standing & ~outcomes[f"{attack}_broke"]
         after_attack[attack] = share(standing)
@@ -100,7 +104,8 @@ def shown_accuracies(outcomes: pd.DataFrame, attacks: list[str]) -> dict[str, An
         "clean_acc": share(outcomes["clean_correct"]),
         "pgd_acc": share(outcomes["pgd_correct"]),
         "after_attack": after_attack,
-        "autoattack_acc": share(standing),
+        "autoattack_acc": None if screened else share(standing),
+        "screened_acc": share(standing) if screened else None,
     }
 
 

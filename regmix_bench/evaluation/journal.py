@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.accuracy import PassCounter, margins
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.files import atomic_write
 from regmix_bench.perturb import perturbation_norm
 from regmix_bench.records import Cost
@@ -88,18 +89,18 @@ class Journal:
         self.directory = directory
         self.binding = {name: str(value) for name, value in binding.items()}
 
-    def step(self, stage: str, number: int, model: nn.Module, measure: Callable[[], Part]) -> Part:
+    def step(self, stage: str, number: int, model: Scored, measure: Callable[[], Part]) -> Part:
         """The part of batch ``number`` of ``stage``: as written down, else measured and written."""
         path = self.directory / f"{stage}-{number:06}.safetensors"
         if path.exists():
             return self._read(path)
         started = time.perf_counter()
-        with PassCounter(model) as passes:
-            part = measure()
+        with PassCounter(model.attacked) as attacks, PassCounter(model.plain) as verdicts:
+            part = model.chunks.fit(measure)
         cost = Cost(
             seconds=time.perf_counter() - started,
-            forward_images=passes.forward_images,
-            backward_images=passes.backward_images,
+            forward_images=attacks.forward_images + verdicts.forward_images,
+            backward_images=attacks.backward_images + verdicts.backward_images,
         )
         part = replace(part, cost=cost)
         about = {"binding": self.binding, "checks": part.checks, "cost": part.cost.model_dump()}
@@ -165,7 +166,7 @@ class Trace:
 def run_stage(
     journal: Journal,
     name: str,
-    model: nn.Module,
+    model: Scored,
     batches: Sequence[Tensor],
     measure: Callable[[int, Tensor], Part],
     n: int,

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
 from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, pgd_images
-from regmix_bench.evaluation.adversarial import Saved
+from regmix_bench.evaluation.adversarial import PGD, Saved
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
+from regmix_bench.evaluation.scored import Scored, scored_copy
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.records import Cost, RobustEval
 from regmix_bench.types import Checkpoint, Scoring, ThreatModel
@@ -45,41 +46,51 @@ def evaluate(
     ``_norm`` of the perturbation and the ``_margin`` after it, for the latter also whether it
     ``_broke`` the image; an attack that fails gives the clean image back. All three are missing
     where the attack was spared, because the image was misclassified or broken before.
+
+    Attacks run on a :func:`scored_copy` of the model where there can be one; what they did is what
+    the model itself says of their images. A screened AutoAttack is spared the images that PGD
+    broke, of which ``broken_by`` says ``pgd``.
     """
+    made = scored_copy(model, test.x)
+    scored = Scored(model, None if made is None else made[0])
     right = torch.zeros_like(test.y, dtype=torch.bool)
 
     def attack_pgd(number: int, index: Tensor) -> Part:
         x, y = test.x[index], test.y[index]
         # Each batch has a start of its own, whether or not those before it were made just now.
         with _seeded(number, x.device):
-            x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps, seed=number)
-            return judge(model, index, x, y, x_adv, right[index], threat.norm)
+            x_adv = pgd_images(scored.attacked, x, y, threat, scoring.pgd_steps, seed=number)
+            return judge(scored.plain, index, x, y, x_adv, right[index], threat.norm)
 
     def look(number: int, index: Tensor) -> Part:
         x, y = test.x[index], test.y[index]
         with _seeded(number, x.device):
-            return judge(model, index, x, y, x, right[index], threat.norm)
+            return judge(scored.plain, index, x, y, x, right[index], threat.norm)
 
     n_examples = len(test.y)
     batches = torch.arange(n_examples, device=test.y.device).split(BATCH_SIZE)
-    clean = run_stage(journal, "clean", model, batches, look, n_examples)
+    clean = run_stage(journal, "clean", scored, batches, look, n_examples)
     right |= clean.pred.to(test.y.device) == test.y
-    pgd = run_stage(journal, "pgd", model, batches, attack_pgd, n_examples)
+    pgd = run_stage(journal, "pgd", scored, batches, attack_pgd, n_examples)
     cost = clean.cost + pgd.cost
+    survived = right & ~pgd.broke.to(right.device)
     result = RobustEval(
         threat=threat,
         checkpoint=checkpoint,
         n_examples=n_examples,
         clean_acc=accuracy(right),
-        pgd_acc=accuracy(right.cpu() & ~pgd.broke),
+        pgd_acc=accuracy(survived),
+        scored_copy=None if made is None else made[1],
     )
     attacks: dict[str, Trace] = {}
     if with_autoattack:
-        outcome = run_autoattack(model, test.x, test.y, right, threat, scoring, journal, on_attack)
+        start = survived if scoring.screen else right
+        outcome = run_autoattack(scored, test.x, test.y, start, threat, scoring, journal, on_attack)
         attacks, cost = outcome.attacks, cost + outcome.cost
+        robust_acc = "screened_acc" if scoring.screen else "autoattack_acc"
         result = result.model_copy(
             update={
-                "autoattack_acc": accuracy(outcome.robust),
+                robust_acc: accuracy(outcome.robust),
                 "after_attack": outcome.after_attack,
                 "autoattack_version": scoring.autoattack_version,
                 "autoattack_seed": scoring.autoattack_seed,
@@ -88,7 +99,8 @@ def evaluate(
                 "checks": outcome.checks,
             }
         )
-    return result, _outcomes(test, threat, right.cpu(), clean, pgd, attacks), cost
+    screen = {PGD: pgd} if with_autoattack and scoring.screen else {}
+    return result, _outcomes(test, threat, right.cpu(), clean, pgd, attacks, screen), cost
 
 
 def adversarial_images(
@@ -116,11 +128,12 @@ def _outcomes(
     clean: Trace,
     pgd: Trace,
     attacks: Mapping[str, Trace],
+    screen: Mapping[str, Trace],
 ) -> pd.DataFrame:
     """The table of :func:`evaluate`."""
     adv_pred, adv_margin = pgd.pred.clone(), pgd.margin.clone()
     broken_by = np.full(len(right), "", dtype=object)
-    for name, trace in attacks.items():
+    for name, trace in {**screen, **attacks}.items():
         broken_by[trace.broke.numpy()] = name
         adv_pred[trace.broke], adv_margin[trace.broke] = (
             trace.pred[trace.broke],

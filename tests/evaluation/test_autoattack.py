@@ -18,8 +18,9 @@ from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
 from regmix_bench.evaluation.accuracy import PassCounter
-from regmix_bench.evaluation.autoattack import AttackOutcome, InChunks, run_autoattack
+from regmix_bench.evaluation.autoattack import AttackOutcome, run_autoattack
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Chunks, InChunks, Scored
 from regmix_bench.records import CHECKS
 from regmix_bench.types import Scoring, ThreatModel
 
@@ -72,7 +73,7 @@ def attack(tmp_path: Path) -> Attack:
         journal = Journal(tmp_path / str(next(numbers)), {})
         with torch.no_grad():
             right = model(x).argmax(1) == y
-        outcome = run_autoattack(model, x, y, right, threat, scoring, journal, on_attack)
+        outcome = run_autoattack(Scored(model), x, y, right, threat, scoring, journal, on_attack)
         broken_by, x_adv = [""] * len(y), x.clone()
         for name in outcome.attacks:
             for part in journal.parts(name):
@@ -320,8 +321,8 @@ def test_chunks_give_the_logits_and_gradients_of_the_whole(trained) -> None:
         x = x.double()
         results = []
         for size in (None, 10):
-            split = InChunks(model)
-            split.size = size
+            split = InChunks(model, Chunks())
+            split.chunks.size = size
             images = x.clone().requires_grad_()
             logits = split(images)
             loss = nn.functional.cross_entropy(logits, y, reduction="sum")
@@ -373,8 +374,8 @@ def test_a_device_too_small_for_one_image_is_an_error(trained, quick_attacks, at
 
 def test_passes_are_counted_alike_however_they_are_split(trained) -> None:
     model, x, _ = trained(10)
-    split = InChunks(model)
-    split.size = 10
+    split = InChunks(model, Chunks())
+    split.chunks.size = 10
     with PassCounter(model) as passes:
         split(x.clone().requires_grad_()).sum().backward()
     assert (passes.forward_images, passes.backward_images) == (37, 37)

@@ -29,7 +29,7 @@ SCORING = Scoring(autoattack_seed=3, autoattack_batch_size=16)
 
 
 def parts(folder: Path) -> int:
-    return len(list(folder.glob("journal/*.safetensors")))
+    return len(list(folder.glob("journal/[!.]*.safetensors")))
 
 
 def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
@@ -55,7 +55,7 @@ def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
         process.kill()
         process.communicate()
         assert not (tmp_path / "result.json").exists()
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("journal/*.safetensors")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("journal/[!.]*.safetensors")}
     assert len(before) >= moments[-1]
 
     subprocess.run([sys.executable, str(SCORER), str(tmp_path)], check=True, env=unmeasured())
@@ -64,7 +64,7 @@ def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
     assert (
         before.items()
         <= {
-            path: path.stat().st_mtime_ns for path in tmp_path.glob("journal/*.safetensors")
+            path: path.stat().st_mtime_ns for path in tmp_path.glob("journal/[!.]*.safetensors")
         }.items()
     )
     attack = AutoAttack(model, norm="Linf", eps=float(THREAT.epsilon), seed=3)
@@ -103,15 +103,16 @@ def scored(trained, journal, monkeypatch):
     return score
 
 
-def test_a_second_scoring_computes_nothing(scored, journal, trained) -> None:
-    model, _, _ = trained(10)
-    calls = []
-    handle = model.register_forward_hook(lambda *_: calls.append(1))
-    try:
+def test_a_second_scoring_measures_nothing(scored, journal, monkeypatch) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("what is on disk is measured again")
+
+    for name in ("judge", "pgd_images"):
+        monkeypatch.setattr(f"regmix_bench.evaluation.scoring.{name}", measured)
+    scored(journal)
+    (journal.directory / "pgd-000000.safetensors").unlink()
+    with pytest.raises(AssertionError, match="measured again"):
         scored(journal)
-    finally:
-        handle.remove()
-    assert calls == []
 
 
 def test_state_of_something_else_is_refused_by_name(scored, journal) -> None:

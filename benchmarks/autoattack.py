@@ -1,0 +1,122 @@
+"""AutoAttack on the scored copy: its time below that of bare ``pyautoattack``, its flags the same.
+
+The bare call sees the unmodified model, its parameters requiring gradients. Both score the same
+images under the same threat, the seed and the batch being the scorer's, one after the other; the
+scorer's PGD-20, which the bare call lacks, is left out of its time. Every image whose flag differs
+is listed, with the margins that both leave; a margin within rounding of zero is one below 1e-4 of
+the largest logit. The last line is the bare call's time over the scorer's.
+
+    python benchmarks/autoattack.py WEIGHTS --data-dir DIR [--images 250]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pyautoattack import AutoAttack
+from torch import Tensor, nn
+
+from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.evaluation.accuracy import margins, predict_logits
+from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scoring import evaluate
+from regmix_bench.files import file_digest
+from regmix_bench.models.checkpoint import load_checkpoint
+from regmix_bench.models.folding import TOLERANCE
+from regmix_bench.types import Scoring, ThreatModel
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side says of N images: seconds, which held (N,), and its margins there (N,)."""
+
+    seconds: float
+    held: Tensor
+    margin: Tensor
+
+
+def bare(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring) -> Side:
+    """The authors' call."""
+    started = time.perf_counter()
+    attack = AutoAttack(
+        model,
+        norm=threat.norm,
+        eps=float(threat.epsilon),
+        seed=scoring.autoattack_seed,
+        device=test.x.device,
+    )
+    x_adv, y_adv = attack.run_standard_evaluation(
+        test.x, test.y, batch_size=scoring.autoattack_batch_size
+    )
+    seconds = time.perf_counter() - started
+    return Side(seconds, y_adv == test.y, margins(predict_logits(model, x_adv), test.y))
+
+
+def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring) -> Side:
+    """The scorer without its PGD."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder), {})
+        started = time.perf_counter()
+        result, table, _ = evaluate(model, test, threat, scoring, "given", journal, True)
+        seconds = time.perf_counter() - started
+        pgd = sum(part.cost.seconds for part in journal.parts("pgd"))
+    print(f"attacked: {result.scored_copy or 'the model itself'}")
+    held = table["clean_correct"] & (table["broken_by"] == "")
+    margin = table["adv_margin"].where(table["broken_by"] != "", table["clean_margin"])
+    return Side(seconds - pgd, torch.tensor(held.tolist()), torch.tensor(margin.tolist()))
+
+
+def differences(test: EvalData, largest: float, ours: Side, bare: Side) -> list[str]:
+    """One line for each image on which the two disagree."""
+    return [
+        f"image {int(test.index[i])}: {'held' if ours.held[i] else 'broken'} for the scorer (margin"
+        f" {ours.margin[i]:+.2e}), {'held' if bare.held[i] else 'broken'} for the bare call"
+        f" ({bare.margin[i]:+.2e}): "
+        + (
+            "within rounding of zero"
+            if min(abs(ours.margin[i]), abs(bare.margin[i])) <= TOLERANCE * largest
+            else "AWAY FROM ZERO"
+        )
+        for i in (ours.held != bare.held.cpu()).nonzero().squeeze(1).tolist()
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--images", type=int, default=250)
+    parser.add_argument("--eps", default="8/255")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    threat, scoring = ThreatModel("Linf", options.eps), Scoring()
+    test = prepare_eval(options.dataset, options.images, device, options.data_dir)
+    model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
+    found = ours(model, test, threat, scoring)
+    model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
+    expected = bare(model.requires_grad_(True), test, threat, scoring)
+    largest = float(predict_logits(model, test.x).abs().max())
+    lines = differences(test, largest, found, expected)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {device}")
+    print(
+        f"{len(test.y)} images at {threat}: {int(found.held.sum())} hold for the scorer,"
+        f" {int(expected.held.sum())} for the bare call; {len(lines)} differ"
+    )
+    for line in lines:
+        print(line)
+    print(f"bare {expected.seconds:.1f} s, scorer {found.seconds:.1f} s")
+    print(f"ratio {expected.seconds / found.seconds:.2f}")
+
+
+if __name__ == "__main__":
+    main()
