@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ from scipy import stats
 from steps import THREAT, Setting, Training, ours, parser, setting, timed
 from torch import Tensor
 
-from regmix_bench.methods import METHODS
 from regmix_bench.models.execution import Executed
 from regmix_bench.perturb import frozen
 
@@ -31,12 +29,16 @@ FOLDED, HELD, WHOLE = "folded copy", "model, weights held", "model"
 FORWARD, ALONE, INPUT, WEIGHT = "forward", "forward alone", "input gradient", "weight gradient"
 
 
+#: How many passes of a kind, in a place.
+Counts = Counter[tuple[str, str]]
+
+
 class Passes:
     """Counts the passes of a step by kind and place."""
 
     def __init__(self, executed: Executed) -> None:
         self.executed = executed
-        self.counts: Counter[tuple[str, str]] = Counter()
+        self.counts: Counts = Counter()
         self.updating = False
         executed.register_forward_hook(self._forward)
 
@@ -54,7 +56,7 @@ class Passes:
         self.counts[WEIGHT if self.updating else INPUT, place] += 1
 
 
-def count(name: str, where: Setting) -> Counter[tuple[str, str]]:
+def count(name: str, where: Setting) -> Counts:
     """The passes of one step of a method."""
     training, executed, _ = ours(name, where)
     passes = Passes(executed)
@@ -64,43 +66,56 @@ def count(name: str, where: Setting) -> Counter[tuple[str, str]]:
     return passes.counts
 
 
-def bare(
-    training: Training, executed: Executed, counts: Counter[tuple[str, str]], device: torch.device
-) -> float:
+def bare(training: Training, executed: Executed, counts: Counts, device: torch.device) -> float:
     """Seconds of the passes in ``counts``, each kind timed once with nothing around it."""
-    x = training.batch.x
     total = 0.0
-
-    def spend(kind: str, place: str, run: Callable[[], object]) -> None:
-        nonlocal total
-        total += counts[kind, place] * timed(run, device)
-
     for place in {place for _, place in counts}:
         with _at(place, executed):
-            if counts[ALONE, place]:
-                with torch.no_grad():
-                    spend(ALONE, place, lambda: executed(x))
-            if counts[INPUT, place] or counts[FORWARD, place]:
-                to_images = not counts[WEIGHT, place]
-                images = x.detach().requires_grad_(to_images)
-                kept: list[Tensor] = []
-                spend(FORWARD, place, lambda: kept.append(executed(images)))
-                if to_images:
-                    spend(INPUT, place, lambda: torch.autograd.grad(kept[0].sum(), images))
-                else:
-                    spend(WEIGHT, place, lambda: kept[0].sum().backward())
-            if counts[INPUT, place] and counts[WEIGHT, place]:
-                images = x.detach().requires_grad_()
-                logits = executed(images)
-                spend(INPUT, place, lambda: torch.autograd.grad(logits.sum(), images))
+            seconds = _bare(training.batch.x, executed, counts[WEIGHT, place] > 0, device)
+        total += sum(counts[kind, place] * seconds[kind] for kind in seconds)
     training.optimizer.zero_grad(set_to_none=True)
     return total
+
+
+def _bare(x: Tensor, executed: Executed, weights: bool, device: torch.device) -> dict[str, float]:
+    """Seconds of one pass of each kind, in the place that holds."""
+    logits: list[Tensor] = []
+    images = x.detach().requires_grad_()
+    with torch.no_grad():
+        seconds = {ALONE: timed(lambda: executed(x), device)}
+    seconds[FORWARD] = timed(lambda: logits.append(executed(images)), device)
+    seconds[INPUT] = timed(lambda: torch.autograd.grad(logits[0].sum(), images), device)
+    if weights:
+        logits.append(executed(x))
+        seconds[WEIGHT] = timed(lambda: logits[1].sum().backward(), device)
+    return seconds
 
 
 def _at(place: str, executed: Executed) -> contextlib.AbstractContextManager[None]:
     if place == FOLDED:
         return executed.attacked()
     return frozen(executed) if place == HELD else contextlib.nullcontext()
+
+
+def measure(name: str, where: Setting, rounds: int) -> list[float]:
+    """Step ÷ floor, round by round."""
+    counts = count(name, where)
+    listed = ", ".join(f"{n} {kind} ({place})" for (kind, place), n in sorted(counts.items()))
+    print(f"{name}: {listed}", flush=True)
+    training, executed, step = ours(name, where)
+
+    def floor() -> float:
+        return bare(training, executed, counts, where.device)
+
+    ratios = []
+    step(), floor()  # caches, kernel choices
+    for number in range(rounds):
+        if number % 2:
+            below, seconds = floor(), timed(step, where.device)
+        else:
+            seconds, below = timed(step, where.device), floor()
+        ratios.append(seconds / below)
+    return ratios
 
 
 def main() -> None:
@@ -110,25 +125,10 @@ def main() -> None:
     print(where)
     found = {}
     for name in options.methods.split(","):
-        counts = count(name, where)
-        listed = ", ".join(f"{n} {kind} ({place})" for (kind, place), n in sorted(counts.items()))
-        print(f"{name}: {listed}", flush=True)
-        training, executed, step = ours(name, where)
-        for warm in (step, lambda: bare(training, executed, counts, where.device)):
-            warm()
-        ratios = []
-        for number in range(options.rounds):
-            seconds: dict[bool, float] = {}
-            for whole in (number % 2 == 0, number % 2 == 1):
-                seconds[whole] = (
-                    timed(step, where.device)
-                    if whole
-                    else bare(training, executed, counts, where.device)
-                )
-            ratios.append(seconds[True] / seconds[False])
+        ratios = measure(name, where, options.rounds)
         found[name] = float(np.median(ratios))
         interval = stats.quantile_test(ratios, p=0.5).confidence_interval(0.95)
-        print(f"  step ÷ floor {found[name]:.3f} [{interval.low:.3f}, {interval.high:.3f}]", flush=True)
+        print(f"  step ÷ floor {found[name]:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
     print(", ".join(f"{name} {ratio:.3f}" for name, ratio in found.items()))
 
 

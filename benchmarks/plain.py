@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regmix_bench.methods.losses import cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import Method
 from regmix_bench.perturb import ascend, gaussian_start, uniform_start
 from regmix_bench.types import Batch, ThreatModel
 
@@ -25,7 +24,11 @@ Step = Callable[[nn.Module, Batch, ThreatModel, torch.Generator, Any], Tensor]
 
 
 def _pgd(
-    objective: Callable[[Tensor], Tensor], batch: Batch, threat: ThreatModel, delta: Tensor, config: Any
+    objective: Callable[[Tensor], Tensor],
+    batch: Batch,
+    threat: ThreatModel,
+    delta: Tensor,
+    config: Any,
 ) -> Tensor:
     for _ in range(config.steps):
         x_adv = (batch.x + delta).detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""One training step of a method, ready to be timed: the package's, or the plain loop of its paper."""
+"""One training step of a method, ready to be timed: the package's, and its paper's plain loop."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ class Training:
         self.method.setup(where.batch_size, SHAPE, where.device)
         self.method.on_epoch_start(1)
         self.method.on_epoch_start(2)  # from now on the prior is read, not drawn
-        self.optimizer = SGD(
-            self.model.parameters(), 1e-4, 0.9, fused=where.device.type == "cuda"
-        )
+        self.optimizer = SGD(self.model.parameters(), 1e-4, 0.9, fused=where.device.type == "cuda")
         self.generator = torch.Generator(where.device).manual_seed(0)
         x = torch.rand(where.batch_size, *SHAPE, device=where.device)
         y = torch.randint(10, (where.batch_size,), device=where.device)
