@@ -21,6 +21,7 @@ from scipy import stats
 from steps import THREAT, Setting, Training, ours, parser, setting, timed
 from torch import Tensor
 
+from regmix_bench.methods import METHODS
 from regmix_bench.models.execution import Executed
 from regmix_bench.perturb import frozen
 
@@ -120,7 +121,7 @@ def measure(name: str, where: Setting, rounds: int) -> list[float]:
 
 def main() -> None:
     """Count, measure and print."""
-    options = parser(__doc__).parse_args()
+    options = parser(__doc__, ",".join(METHODS.names())).parse_args()
     where = setting(options)
     print(where)
     found = {}

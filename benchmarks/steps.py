@@ -41,11 +41,11 @@ class Setting:
         return ", ".join(words)
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
+def parser(doc: str | None, methods: str) -> argparse.ArgumentParser:
     """The options that both measurements of training have."""
     arguments = argparse.ArgumentParser(description=doc)
     arguments.add_argument("--arch", default="resnet8")
-    arguments.add_argument("--methods", default=",".join(plain.STEPS))
+    arguments.add_argument("--methods", default=methods)
     arguments.add_argument("--batch-size", type=int, default=128)
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from plain import STEPS
 from scipy import stats
 from steps import ours, parser, setting, theirs, timed
 
 
 def main() -> None:
     """Measure and print."""
-    options = parser(__doc__).parse_args()
+    options = parser(__doc__, ",".join(STEPS)).parse_args()
     where = setting(options)
     print(f"{where}, against fp32, NCHW")
     found = {}
