@@ -16,6 +16,7 @@ from regmix_bench.files import file_digest
 from regmix_bench.models.checkpoint import Description, load_checkpoint, read_weights
 from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cells import Cell, Table, fixed, markdown, markdown_text
+from regmix_bench.reporting.cohorts import attack_words
 from regmix_bench.reporting.tables import recipe_words, threat_words
 from regmix_bench.sources import (
     CARD,
@@ -26,7 +27,7 @@ from regmix_bench.sources import (
     find_checkpoint,
     read_config,
 )
-from regmix_bench.statistics import wilson_interval
+from regmix_bench.statistics import accuracy_interval
 from regmix_bench.store import write_json
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
@@ -203,7 +204,7 @@ def _measured(record: RunRecord, checkpoint: Checkpoint) -> str:
     notes += [f"{alarm.kind} at epoch {alarm.epoch}: {alarm.message}" for alarm in record.alarms]
     table = Table(
         f"Accuracy on test images of {record.spec.dataset}",
-        ("threat", "images", "clean", "PGD-20", "AutoAttack"),
+        ("threat", "images", "clean", "PGD-20", attack_words(record.spec.scoring)),
         tuple(rows),
         tuple(notes),
     )
@@ -213,7 +214,7 @@ def _measured(record: RunRecord, checkpoint: Checkpoint) -> str:
 def _interval(accuracy: float | None, n: int) -> Cell:
     if accuracy is None:
         return Cell("–")
-    low, high = wilson_interval(round(accuracy * n), n)
+    low, high = accuracy_interval(accuracy, n)
     return Cell(fixed(100 * accuracy), f"({fixed(100 * low)}–{fixed(100 * high)})")
 
 

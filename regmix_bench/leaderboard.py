@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
 from pydantic import Field, ValidationError
 
 from regmix_bench import store
@@ -25,6 +29,9 @@ from regmix_bench.types import Checkpoint, Epsilon, EvalSpec, Frozen, RunSpec
 LEADERBOARD_VERSION = 2
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
+_COLUMNS = pd.Index(METRICS)
+
+_OUTCOMES = ("norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by")
 
 
 class OutcomesFile(Frozen):
@@ -138,27 +145,34 @@ def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
     if digest is not None and file_digest(file) != digest:
         raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
-    columns = ["norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by"]
     try:
-        frame = pd.read_parquet(file, columns=columns)
-        same = {text: Epsilon(text) == threat.epsilon for text in frame["epsilon"].unique()}
-    except (OSError, ValueError, UserError) as error:
+        # A report reads thousands, and pandas would take most of its time.
+        with ParquetFile(file) as source:
+            table = source.read(columns=list(_OUTCOMES), use_threads=False).select(_OUTCOMES)
+        here = _where(table["norm"], lambda norm: norm == threat.norm)
+        same = str(threat.epsilon)
+        here &= _where(table["epsilon"], lambda e: e == same or Epsilon(e) == threat.epsilon)
+    except (OSError, ValueError, KeyError, UserError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{file} is not an outcomes file: {reason}") from error
-    under = frame["norm"].eq(threat.norm) & frame["epsilon"].map(same).astype(bool)
-    frame = frame[under].set_index("index")
-    clean = frame["clean_correct"].astype(bool)
-    right = pd.DataFrame(
-        {
-            "clean_acc": clean,
-            "pgd_acc": clean & frame["pgd_correct"].astype(bool),
-            "autoattack_acc": clean & frame["broken_by"].eq(""),
-        }
+    clean, pgd = (
+        table[name].to_numpy()[here].astype(bool) for name in ("clean_correct", "pgd_correct")
     )
-    recorded = {metric: round(getattr(evaluation, metric) * n) for metric in METRICS}
-    if len(right) != n or not right.index.is_unique or right.sum().to_dict() != recorded:
+    held = _where(table["broken_by"], lambda attack: attack == "")[here]
+    right = np.column_stack((clean, clean & pgd, clean & held))
+    index = pd.Index(table["index"].to_numpy()[here], name="index")
+    recorded = [round(getattr(evaluation, metric) * n) for metric in METRICS]
+    if len(index) != n or not index.is_unique or right.sum(axis=0).tolist() != recorded:
         raise UserError(f"{file} does not hold the outcomes that its record counts")
-    return right
+    return pd.DataFrame(right, index=index, columns=_COLUMNS)
+
+
+def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
+    """For each row whether its value ``holds``, which is asked once for each distinct value."""
+    codes = column.combine_chunks().dictionary_encode("encode")
+    found = np.array([holds(value) for value in codes.dictionary.to_pylist()], bool)
+    answers: NDArray[np.bool_] = found[codes.indices.to_numpy()]
+    return answers
 
 
 def pair_outcomes(
@@ -208,6 +222,7 @@ def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
 def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, object]:
     # Threats stay objects: equal by value, and shown as typed.
     content = spec.identity() | {"eval_threats": spec.eval_threats, "data_digest": data_digest}
+    content["pgd_threats"] = spec.pgd_threats
     return _flat(content)
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 Alternative = Literal["two-sided", "greater", "less"]
 
 
+@cache  # a report asks for the same counts again and again
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927, JASA 22), as (low, high) in [0, 1].
 
@@ -25,6 +26,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     """
     interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy (0 to 1) on ``n`` images, over images (Wilson)."""
+    return wilson_interval(round(accuracy * n), n)
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -36,6 +42,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     return float(low), float(high)
 
 
+@cache
 def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:
     """p-value of McNemar's exact test (McNemar 1947, Psychometrika 12) of paired outcomes.
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cohorts import Cohort, Group, Run, threat_slug
-from regmix_bench.statistics import t_interval, wilson_interval
+from regmix_bench.statistics import accuracy_interval, t_interval
 from regmix_bench.types import Checkpoint, ThreatModel
 
 ACCURACIES = ("clean_acc", "pgd_acc", "autoattack_acc", "last_pgd_acc")
@@ -46,7 +46,7 @@ class Stat:
                 low, high = max(low, 0.0), min(high, 1.0)
             return cls(mean, statistics.stdev(present), n, low, high)
         if images:
-            return cls(mean, None, n, *wilson_interval(round(mean * images), images))
+            return cls(mean, None, n, *accuracy_interval(mean, images))
         return cls(mean, None, n)
 
 

@@ -84,8 +84,9 @@ def markdown(table: Table) -> str:
 
 def csv(frame: pd.DataFrame) -> str:
     """A frame as CSV, ten significant digits; text that looks like a formula is defused."""
-    safe = frame.map(lambda value: _defused(value) if isinstance(value, str) else value)
-    return safe.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    safe = texts.map(lambda value: _defused(value) if isinstance(value, str) else value)
+    return frame.assign(**safe).to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def markdown_text(text: str) -> str:

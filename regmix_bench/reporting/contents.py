@@ -131,7 +131,7 @@ class Contents:
         looks = style.looks([group for cohort in self.cohorts for group in cohort.groups])
         parts = (part for chapter in self.chapters.values() for part in chapter)
         return (
-            *figures.pictures(self.cohorts, looks),
+            *figures.pictures(self.cohorts, self.blocks, looks),
             *tsne.pictures(self.cohorts),
             *(part.picture for part in parts if part.picture),
         )

@@ -14,7 +14,7 @@ from regmix_bench.reporting import tables
 from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import attack_words, threat_slug, told_apart
 from regmix_bench.reporting.footnotes import footnotes, remarks_on
-from regmix_bench.statistics import wilson_interval
+from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Scoring, ThreatModel
 
 
@@ -136,7 +136,7 @@ def numbers(found: Sequence[Panel]) -> pd.DataFrame:
             for row in panel.rows
             for metric in METRICS
             if (accuracy := getattr(row.score, metric)) is not None
-            for low, high in (_interval(accuracy, panel.terms.n_examples),)
+            for low, high in (accuracy_interval(accuracy, panel.terms.n_examples),)
         ]
     )
 
@@ -152,12 +152,8 @@ def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (-(row.score.autoattack_acc or 0.0), row.label)))
 
 
-def _interval(accuracy: float, n: int) -> tuple[float, float]:
-    return wilson_interval(round(accuracy * n), n)
-
-
 def _accuracy(accuracy: float | None, n: int) -> Cell:
     if accuracy is None:
         return Cell(tables.MISSING)
-    low, high = _interval(accuracy, n)
+    low, high = accuracy_interval(accuracy, n)
     return Cell(fixed(100 * accuracy), f"[{fixed(100 * low)}, {fixed(100 * high)}]")

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from regmix_bench.reporting.blocks import blocks_of
-from regmix_bench.reporting.cohorts import Cohort
+from regmix_bench.reporting.blocks import Block
+from regmix_bench.reporting.cohorts import Cohort, attack_words
 from regmix_bench.reporting.style import GREY, Look, Picture, applied
 from regmix_bench.reporting.tables import describe, norm_words, threat_words
 from regmix_bench.types import Epsilon
 
 COLUMNS = 5
+#: Seeds beyond which a method has the band they lie in instead of a line each.
+MOST_LINES = 12
 
 
-def pictures(cohorts: Sequence[Cohort], looks: Mapping[str, Look]) -> list[Picture]:
-    """Every figure of this module that the cohorts have numbers for."""
+def pictures(
+    cohorts: Sequence[Cohort], blocks: Sequence[Block], looks: Mapping[str, Look]
+) -> list[Picture]:
+    """Every figure of this module that the cohorts and their blocks have numbers for."""
     found = []
-    for stem, members in groupby(cohorts, key=lambda cohort: cohort.setting_stem):
-        frame = robustness_frame(list(members))
+    for stem, members in groupby(blocks, key=lambda block: block.cohort.setting_stem):
+        here = list(members)
+        frame = robustness_frame(here)
         if not frame.empty:
+            attack = attack_words(here[0].cohort.setting.scoring)
             found.append(
                 Picture(
                     f"robustness-vs-epsilon-{stem}",
                     frame,
-                    partial(draw_robustness, frame, looks),
-                    "AutoAttack accuracy of the selected checkpoint against the evaluation ε."
+                    partial(draw_robustness, frame, looks, attack),
+                    f"{attack} accuracy of the selected checkpoint against the evaluation ε."
                     " ε = 0 is clean accuracy, bars are one standard deviation over seeds, the"
                     " dotted line is the training ε.",
                 )
@@ -48,42 +55,42 @@ def pictures(cohorts: Sequence[Cohort], looks: Mapping[str, Look]) -> list[Pictu
                     frame,
                     partial(draw_curves, frame, looks),
                     f"Training under {threat_words(cohort.train_threat)}: validation accuracy,"
-                    " clean and under PGD-10, mean over seeds with the single seeds behind it.",
+                    " clean and under PGD-10, mean over seeds with the single seeds behind it"
+                    f"{_banded(frame)}.",
                 )
             )
     return found
 
 
-def robustness_frame(cohorts: Sequence[Cohort]) -> pd.DataFrame:
+def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
     """One row per training threat, label and evaluation ε, ε = 0 being clean accuracy (0 to 1)."""
     rows: dict[tuple[object, ...], dict[str, object]] = {}
-    for cohort in cohorts:
-        for block in blocks_of(cohort):
-            if block.checkpoint != "selected":
+    for block in blocks:
+        if block.checkpoint != "selected":
+            continue
+        for row in block.rows:
+            if "autoattack_acc" not in row.metrics:
                 continue
-            for row in block.rows:
-                if "autoattack_acc" not in row.metrics:
-                    continue
-                for epsilon, metric in (
-                    ("0", "clean_acc"),
-                    (str(block.eval_threat.epsilon), "autoattack_acc"),
-                ):
-                    stat = row.metrics[metric]
-                    key = (cohort.stem, block.eval_threat.norm, row.label, epsilon)
-                    rows[key] = {
-                        **describe(cohort),
-                        "eval_norm": block.eval_threat.norm,
-                        "eval_epsilon": epsilon,
-                        "method": row.group.method,
-                        "label": row.label,
-                        "mean": stat.mean,
-                        "std": stat.std,
-                        "n": stat.n,
-                    }
+            for epsilon, metric in (
+                ("0", "clean_acc"),
+                (str(block.eval_threat.epsilon), "autoattack_acc"),
+            ):
+                stat = row.metrics[metric]
+                key = (block.cohort.stem, block.eval_threat.norm, row.label, epsilon)
+                rows[key] = {
+                    **describe(block.cohort),
+                    "eval_norm": block.eval_threat.norm,
+                    "eval_epsilon": epsilon,
+                    "method": row.group.method,
+                    "label": row.label,
+                    "mean": stat.mean,
+                    "std": stat.std,
+                    "n": stat.n,
+                }
     return pd.DataFrame(list(rows.values()))
 
 
-def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
     """One panel per training threat and evaluation norm, one line per label."""
     panels = list(frame.groupby(["train_norm", "train_epsilon", "eval_norm"], sort=False))
     with applied():
@@ -98,7 +105,7 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
             axis.set_title(f"trained under {norm_words(norm)} {epsilon}")
             axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
-        axes[0].set_ylabel("AutoAttack accuracy (%)")
+        axes[0].set_ylabel(f"{attack} accuracy (%)")
         axes[0].set_ylim(-2, 102)
         shown = set(frame["label"])
         figure.legend(
@@ -135,18 +142,25 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
     return frame
 
 
+def _banded(frame: pd.DataFrame) -> str:
+    if frame.groupby("label")["seed"].nunique().max() <= MOST_LINES:
+        return ""
+    return f", or the band they lie in where there are more than {MOST_LINES}"
+
+
 def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """One small panel per label, all on the same axes."""
     with applied():
         labels = [str(label) for label in frame["label"].unique()]
         figure, axes = grid(len(labels), height=1.45, shared=True)
+        end = max(2, int(frame["epoch"].max())) + 0.5
+        ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, end) if tick <= end]
+        axes[0].set(xlim=(0, end), ylim=(0, 100), yticks=range(0, 101, 25))
+        axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for axis, label in zip(axes, labels, strict=True):
             _draw_curve(axis, frame[frame["label"] == label], looks[label].colour)
             axis.set_title(label)
-        axes[0].set(ylim=(0, 100), yticks=range(0, 101, 25))
-        axes[0].set_xlim(0, max(2, frame["epoch"].max()) + 0.5)
-        axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        figure.supylabel("validation accuracy (%)", fontsize=8)
+        figure.supylabel("validation accuracy (%)", x=0.05 / figure.get_figwidth(), fontsize=8)
         handles = [
             Line2D([], [], color=GREY, linestyle="--", label="clean"),
             Line2D([], [], color=GREY, label="PGD-10"),
@@ -167,13 +181,19 @@ def grid(panels: int, height: float, shared: bool) -> tuple[Figure, list[Axes]]:
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
     size = (max(1.75 * columns + 0.3, 4.2), height * rows + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=None if shared else "constrained")
     axes = list(figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat)
     for axis in axes[panels:]:
         axis.remove()
-    for axis in axes[panels - columns : panels] if shared else ():
-        axis.tick_params(labelbottom=True)
-        axis.set_xlabel("epoch")
+    if shared:
+        # All that stands around such panels has a known size, and a solver takes its time.
+        figure.subplots_adjust(
+            **{"left": 0.6 / size[0], "right": 1 - 0.1 / size[0], "wspace": 0.1},
+            **{"bottom": 0.72 / size[1], "top": 1 - 0.22 / size[1], "hspace": 0.28},
+        )
+        for axis in axes[panels - columns : panels]:
+            axis.tick_params(labelbottom=True)
+            axis.set_xlabel("epoch")
     return figure, axes[:panels]
 
 
@@ -194,13 +214,22 @@ def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int) -> None:
 
 
 def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
+    mean = panel.drop_duplicates("epoch").sort_values("epoch")
     for name, line in (("val_clean_acc", "--"), ("val_pgd_acc", "-")):
-        for _, seed in panel.groupby("seed"):
-            axis.plot(seed["epoch"], 100 * seed[name], line, color=colour, alpha=0.3, linewidth=0.6)
-        mean = panel.drop_duplicates("epoch").sort_values("epoch")
+        seeds = 100 * panel.pivot(index="epoch", columns="seed", values=name)
+        if seeds.shape[1] > MOST_LINES:
+            low, high = seeds.min(axis=1), seeds.max(axis=1)
+            axis.fill_between(seeds.index, low, high, color=colour, alpha=0.2, linewidth=0)
+        else:
+            single = list(np.stack(np.broadcast_arrays(seeds.index, seeds.to_numpy().T), axis=-1))
+            axis.add_collection(
+                LineCollection(single, colors=colour, linestyles=line, alpha=0.3, linewidths=0.6)
+            )
         axis.plot(mean["epoch"], 100 * mean[f"{name}_mean"], line, color=colour)
     chosen = panel[panel["selected"]]
-    axis.plot(chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, markersize=4.5)
+    axis.plot(
+        chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, ms=4.5, clip_on=False
+    )
     alarmed = panel[panel["alarm"] != ""]
     axis.plot(alarmed["epoch"], 100 * alarmed["val_pgd_acc"], "x", color="black", zorder=3)
 

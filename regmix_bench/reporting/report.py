@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -41,7 +43,11 @@ def write(
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
-    contents = Contents.of(results, with_published, reference)
+    with _loaded(results, with_published, reference) as contents:
+        return _write(contents, out, formats)
+
+
+def _write(contents: Contents, out: Path, formats: Sequence[str]) -> list[Path]:
     before = _read_manifest(out)
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
@@ -54,7 +60,7 @@ def write(
         for picture in contents.pictures:
             style.save(picture.draw(), out / picture.stem)
             written += [out / f"{picture.stem}{end}" for end in (".png", ".pdf")]
-    outputs = kept | _outputs(contents, formats)
+    outputs = kept | _outputs(texts, contents, formats)
     written.append(_write_text(out / MANIFEST, _manifest(contents, outputs)))
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_OURS):
@@ -64,7 +70,11 @@ def write(
 
 def stale(results: Path, out: Path, with_published: bool, reference: str | None) -> list[str]:
     """See :func:`regmix_bench.reporting.stale`."""
-    contents = Contents.of(results, with_published, reference)
+    with _loaded(results, with_published, reference) as contents:
+        return _stale(contents, out)
+
+
+def _stale(contents: Contents, out: Path) -> list[str]:
     before = _read_manifest(out)
     if not before.outputs:
         return [f"{out}: no report here: `regmix-bench report` writes it"]
@@ -74,17 +84,36 @@ def stale(results: Path, out: Path, with_published: bool, reference: str | None)
         then, now = before.inputs.get(path), contents.inputs.get(path)
         if then != now:
             change = "new" if then is None else "gone" if now is None else "changed"
-            lines.append(f"{results / path}: {change} since the report was made")
-    expected = _outputs(contents, formats)
+            lines.append(f"{contents.results / path}: {change} since the report was made")
+    texts = list(_texts(contents, formats, formats))
+    expected = _outputs(texts, contents, formats)
     present = {path.name for path in out.iterdir() if path.name.startswith(_OURS)}
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
     lines += [
         f"{out / name}: not part of this report" for name in sorted(present - expected.keys())
     ]
-    for _, name, text in _texts(contents, formats, formats):
+    for _, name, text in texts:
         if (out / name).is_file():
             lines += _first_difference(out / name, text)
     return lines
+
+
+@contextmanager
+def _loaded(results: Path, with_published: bool, reference: str | None) -> Iterator[Contents]:
+    """What is reported, its records kept from the garbage collector.
+
+    They stay to the end: looking through thousands of them for garbage time and again, as
+    statsmodels does after each correction, would take seconds.
+    """
+    gc.disable()
+    try:
+        contents = Contents.of(results, with_published, reference)
+        gc.freeze()
+        gc.enable()
+        yield contents
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def _texts(
@@ -115,9 +144,11 @@ def _texts(
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
 
 
-def _outputs(contents: Contents, formats: Collection[str]) -> dict[str, str]:
+def _outputs(
+    texts: Sequence[tuple[str, str, str]], contents: Contents, formats: Collection[str]
+) -> dict[str, str]:
     """Format by file name, pictures included."""
-    names = {name: kind for kind, name, _ in _texts(contents, formats, formats)}
+    names = {name: kind for kind, name, _ in texts}
     if "figures" in formats:
         for picture in contents.pictures:
             names |= {f"{picture.stem}{end}": "figures" for end in (".png", ".pdf")}

@@ -43,6 +43,7 @@ _RC: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "axes.titlesize": 8,
+    "axes.titley": 1.0,  # else matplotlib asks every tick whether it is in the way
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.5,
@@ -98,13 +99,12 @@ def applied() -> AbstractContextManager[None]:
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``<stem>.png`` (200 dpi) and ``<stem>.pdf``, without dates or versions in them."""
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with applied(), atomic_write(stem.with_name(stem.name + suffix)) as stream:
-            figure.savefig(
-                stream,
-                format=suffix[1:],
-                dpi=200,
-                bbox_inches="tight",
-                pad_inches=0.05,
-                metadata=metadata,
-            )
+    with applied():
+        # Laid out once for both: that takes longer than drawing.
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+            engine.execute(figure)  # panels of a fixed shape have their size only now
+            figure.set_layout_engine(None)
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+            with atomic_write(stem.with_name(stem.name + suffix)) as stream:
+                figure.savefig(stream, format=suffix[1:], dpi=200, metadata=metadata)

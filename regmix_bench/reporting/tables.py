@@ -14,7 +14,7 @@ from regmix_bench.reporting.cells import Cell, Mark, Table, fixed
 from regmix_bench.reporting.cohorts import Cohort, attack_words
 from regmix_bench.reporting.footnotes import Remark, footnotes, remarks_on
 from regmix_bench.reporting.verdicts import Judgement
-from regmix_bench.statistics import wilson_interval
+from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Recipe, ThreatModel
 
 MISSING = "–"
@@ -141,9 +141,7 @@ def models(cohorts: Sequence[Cohort]) -> pd.DataFrame:
             for score in run.record.evaluations
             for metric in METRICS
             if (accuracy := getattr(score, metric)) is not None
-            for low, high in (
-                wilson_interval(round(accuracy * score.n_examples), score.n_examples),
-            )
+            for low, high in (accuracy_interval(accuracy, score.n_examples),)
         ]
     )
 

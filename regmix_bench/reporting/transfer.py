@@ -18,7 +18,7 @@ from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import row_order, threat_slug
 from regmix_bench.reporting.style import Picture, applied
 from regmix_bench.reporting.tables import threat_words
-from regmix_bench.statistics import wilson_interval
+from regmix_bench.statistics import accuracy_interval
 
 UNATTACKED = "no attack"
 
@@ -87,7 +87,7 @@ def numbers(record: TransferRecord) -> pd.DataFrame:
     found = matrix(record)
     run_ids = [record.runs[i].run_id for i in _order(record)]
     for (row, column), accuracy in np.ndenumerate(found.to_numpy(float)):
-        low, high = wilson_interval(round(accuracy * record.n_examples), record.n_examples)
+        low, high = accuracy_interval(float(accuracy), record.n_examples)
         rows.append(
             {
                 "dataset": record.dataset,

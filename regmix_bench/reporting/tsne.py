@@ -22,9 +22,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.spatial.distance import cdist
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
@@ -108,6 +105,9 @@ def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
 
 def measures(outputs: Outputs) -> dict[str, float]:
     """The numbers under a map, all of the adversarial outputs in probability space."""
+    from scipy.spatial.distance import cdist
+    from sklearn.metrics import silhouette_score
+
     distances = cdist(outputs.adversarial, outputs.adversarial)
     classes = len(np.unique(outputs.labels))
     separable = 2 <= classes < len(outputs.labels)
@@ -122,6 +122,8 @@ def measures(outputs: Outputs) -> dict[str, float]:
 
 def embed(outputs: Outputs) -> tuple[Floats, Floats, Floats]:
     """One t-SNE map (seed 0) of clean outputs (N, 2), adversarial (N, 2) and vertices (K, 2)."""
+    from sklearn.manifold import TSNE
+
     points = np.concatenate([outputs.clean, outputs.adversarial, outputs.truth])
     perplexity = min(30.0, (len(points) - 1) / 3)
     mapped = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)

@@ -15,8 +15,8 @@ from regmix_bench.comparison import (
     MARGIN,
     Difference,
     Flags,
+    Relation,
     Spread,
-    Verdict,
     compare_methods,
     holm,
     seed_pairs,
@@ -36,7 +36,7 @@ class Comparison:
     reference_seeds: int
     difference: Difference
     corrected: float
-    verdict: Verdict
+    verdict: Relation
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def files(blocks: Sequence[Block]) -> list[Path]:
 def flags(block: Block) -> dict[str, Flags]:
     """Which images each seed of a row gets right under AutoAttack, by label; (seeds, images).
 
-    Rows that lack an outcomes file are left out. Raises :class:`UserError` where a file disagrees
-    with its record or holds other images than the first one.
+    Seeds that lack an outcomes file are left out, and so are rows without any. Raises
+    :class:`UserError` where a file disagrees with its record or holds other images than the first.
     """
     found = {}
     first: tuple[Path, pd.Index] | None = None
@@ -85,13 +85,15 @@ def flags(block: Block) -> dict[str, Flags]:
         for run, score in row.scores:
             file = store.outcomes_path(run.path, block.checkpoint)
             if score.autoattack_acc is None or not file.is_file():
-                break
-            column = read_outcomes(file, score)["autoattack_acc"].sort_index()
+                continue
+            column = read_outcomes(file, score)["autoattack_acc"]
+            if not column.index.is_monotonic_increasing:
+                column = column.sort_index()
             first = first or (file, column.index)
             if not column.index.equals(first[1]):
                 raise UserError(f"{file} and {first[0]} hold outcomes of different images")
             right.append(column.to_numpy())
-        else:
+        if right:
             found[row.label] = np.stack(right)
     return found
 
@@ -157,7 +159,14 @@ def _judge(block: Block, asked: str | None) -> Judgement:
     )
     left = [r.label for r in block.rows if r.label != label and r.label not in comparisons]
     without = f"No verdict: {', '.join(left)}: fewer than two seeds with outcomes per image."
-    return Judgement(label, comparisons, (explained, *([without] if left else []), *pairs))
+    partly = [
+        f"{row.label} on {len(rights[row.label])} of {len(row.scores)}"
+        for row in block.rows
+        if row.label in {label, *comparisons} and len(rights[row.label]) < len(row.scores)
+    ]
+    fewer = f"Verdicts on the seeds with outcomes per image alone: {', '.join(partly)}."
+    remarks = (*([without] if left else []), *([fewer] if partly else []))
+    return Judgement(label, comparisons, (explained, *remarks, *pairs))
 
 
 def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:

@@ -13,6 +13,7 @@ from regmix_bench import store
 from regmix_bench.errors import UserError
 from regmix_bench.records import Alarm, TransferRecord, TransferSide
 from regmix_bench.reporting import FORMATS, stale, write_report
+from regmix_bench.reporting.blocks import blocks_of
 from regmix_bench.reporting.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
 from regmix_bench.reporting.figures import curves_frame, robustness_frame
 from regmix_bench.reporting.style import looks
@@ -91,7 +92,7 @@ def test_figures_draw_the_numbers_of_the_records(results):
     both = frame.loc["trades"]["val_pgd_acc"].groupby("epoch").mean()
     means = frame.loc["trades"]["val_pgd_acc_mean"].groupby("epoch").first()
     assert means.to_list() == pytest.approx(both.to_list())
-    robust = robustness_frame(cohorts)
+    robust = robustness_frame(b for cohort in cohorts for b in blocks_of(cohort))
     regmix = robust[robust["label"] == "regmix"].set_index("eval_epsilon")["mean"]
     assert regmix.to_dict() == pytest.approx({"0": 0.9, "16/255": 0.65, "32/255": 0.55})
 

@@ -130,8 +130,16 @@ def test_a_row_of_one_seed_has_no_verdict(results):
     assert "mart has fewer than two seeds" in alone.notes[0]
 
 
-def test_a_row_that_lacks_an_outcomes_file_has_no_verdict(results):
+def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results):
     next(results.glob("*/*/trades-*-s1-*.outcomes.parquet")).unlink()
+    found = judged(results, "pgd-at")
+    assert {label: one.seeds for label, one in found.comparisons.items()} == {
+        "standard": 3,
+        "trades": 2,
+    }
+    (note,) = (note for note in found.notes if "outcomes per image alone" in note)
+    assert note.endswith(": trades on 2 of 3.")
+    next(results.glob("*/*/trades-*-s0-*.outcomes.parquet")).unlink()
     found = judged(results, "pgd-at")
     assert set(found.comparisons) == {"standard"}
     assert any("No verdict: trades:" in note for note in found.notes)

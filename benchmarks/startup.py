@@ -1,0 +1,155 @@
+"""How long a user waits before anything happens: help, planning, a finished grid, a report.
+
+Each is timed as a whole process, from its start to its end, several times in turn; the figure is
+the median. The limits are 0.4 s for ``--help``, 2 s for a finished grid of 1,000 cells started
+again, and 15 s for a report, tables and pictures, on 2,000 records without t-SNE; planning 10,000
+cells is to stay interactive, here 3 s. The records are made up: no model is trained, and each has
+its history of 30 epochs and its outcomes of 1,000 images beside it, as real ones have.
+
+Two-core x86 CPU without a GPU, other work beside it, n = 2: help 0.28 s, plan of 10,000 2.2 s,
+finished 1,000 1.3 s. The report was last timed with both cores taken, n = 1: 31 s, 29 s of CPU
+time, two fifths of it ten pictures as PNG and PDF; its limit was not reached there.
+
+    python benchmarks/startup.py [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from regmix_bench import store
+from regmix_bench.plan import Planned, plan_runs
+from regmix_bench.records import EpochLog, RobustEval, RunRecord
+
+COMMAND = (sys.executable, "-m", "regmix_bench.cli")
+EPOCHS, IMAGES = 30, 1000
+GRID = {
+    "methods": [
+        *("standard", "pgd-at", "trades", "mart", "fgsm-rs", "fgsm-pgi", "fgsm-pgk"),
+        *("regmix-amr", "regmix", "regmix-pgd"),
+    ],
+    "datasets": ["cifar10"],
+    "archs": ["resnet8", "resnet18"],
+    "eps": ["4/255", "8/255", "12/255", "16/255"],
+    "seeds": list(range(25)),
+    "reference": "pgd-at",
+    "recipe": {"epochs": EPOCHS, "precision": "fp32"},
+}
+HALF = GRID | {"archs": ["resnet8"]}  # 1,000 cells
+MANY = GRID | {"seeds": list(range(125))}  # 10,000 cells
+LIMITS = {"help": 0.4, "plan of 10,000": 3.0, "finished 1,000": 2.0, "report on 2,000": 15.0}
+
+
+def record(run: Planned, results: Path, draw: np.random.Generator) -> None:
+    """A made-up record of ``run`` with its outcomes."""
+    (threat,) = run.spec.eval_threats
+    clean, pgd, held = (draw.random(IMAGES) < share for share in (0.8, 0.7, 0.9))
+    robust = clean & pgd & held
+    frame = pd.DataFrame(
+        {
+            "norm": threat.norm,
+            "epsilon": str(threat.epsilon),
+            "index": np.arange(IMAGES),
+            "label": np.arange(IMAGES) % 10,
+            "clean_correct": clean,
+            "pgd_correct": clean & pgd,
+            "broken_by": np.where(robust | ~clean, "", "apgd-ce"),
+        }
+    )
+    path = store.record_path(results, run.spec)
+    score = RobustEval(
+        threat=threat,
+        checkpoint="selected",
+        n_examples=IMAGES,
+        clean_acc=clean.mean(),
+        pgd_acc=(clean & pgd).mean(),
+        autoattack_acc=robust.mean(),
+        autoattack_version="standard",
+        autoattack_seed=0,
+        autoattack_batch_size=500,
+        outcomes_digest=store.write_parquet(store.outcomes_path(path, "selected"), frame),
+    )
+    rises = np.sort(draw.uniform(0.2, 0.8, EPOCHS))
+    history = tuple(
+        EpochLog(
+            epoch=epoch,
+            lr=0.1,
+            loss=2 - rise,
+            val_clean_acc=rise,
+            val_fgsm_acc=0.7 * rise,
+            val_pgd_acc=0.6 * rise,
+            seconds=1.0,
+        )
+        for epoch, rise in enumerate(rises.tolist(), start=1)
+    )
+    made = RunRecord(
+        run_id=run.run_id,
+        status="success",
+        spec=run.spec,
+        reference=run.reference,
+        data_digest="d" * 64,
+        n_train=9000,
+        selected_epoch=EPOCHS,
+        history=history,
+        evaluations=(score,),
+    )
+    store.save_record(results, made)
+
+
+def suite(folder: Path, name: str, grid: dict[str, object]) -> str:
+    """A suite file of ``grid``."""
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(grid))
+    return str(path)
+
+
+def seconds(arguments: Sequence[str]) -> float:
+    """Of one whole process."""
+    started = time.perf_counter()
+    subprocess.run([*COMMAND, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    rounds = arguments.parse_args().rounds
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        results = str(folder / "results")
+        draw = np.random.default_rng(0)
+        for run in plan_runs([GRID]):
+            record(run, Path(results), draw)
+        many, half = suite(folder, "many", MANY), suite(folder, "half", HALF)
+        commands = {
+            "help": ["--help"],
+            "plan of 10,000": ["run", many, "--results", str(folder / "empty"), "--dry-run"],
+            "finished 1,000": ["run", half, "--results", results],
+            "report on 2,000": ["report", "--results", results, "--out", str(folder / "report")],
+        }
+        found: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, command in commands.items():
+                found[name].append(seconds(command))
+    for name, times in found.items():
+        median, limit = statistics.median(times), LIMITS[name]
+        print(
+            f"{name}: median {median:.2f} s of {rounds} ({min(times):.2f} to {max(times):.2f}),"
+            f" limit {limit:g} s, limit ÷ measured {limit / median:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
