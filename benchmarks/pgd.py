@@ -4,6 +4,9 @@ Both take 20 steps of ε/4 on the cross-entropy from a uniform random start, on 
 weights, float32, in batches of 500. The draws of the start differ, so that the accuracies may, by
 sampling error. The last line is the time of ``torchattacks`` over the scorer's, in alternation.
 
+Two-core AVX2 CPU shared with other work, one thread, resnet8, 250 images of CIFAR-10, n = 2:
+18.0 % against 17.6 and 18.0 %, ratio 1.48.
+
 ``torchattacks`` pins versions of its own, so it stays out of this environment:
 
     python -m venv OTHER && OTHER/bin/pip install torchattacks && OTHER/bin/pip install -e .

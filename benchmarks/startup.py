@@ -6,9 +6,8 @@ again, and 15 s for a report, tables and pictures, on 2,000 records without t-SN
 cells is to stay interactive, here 3 s. The records are made up: no model is trained, and each has
 its history of 30 epochs and its outcomes of 1,000 images beside it, as real ones have.
 
-Two-core x86 CPU without a GPU, other work beside it, n = 2: help 0.28 s, plan of 10,000 2.2 s,
-finished 1,000 1.3 s. The report was last timed with both cores taken, n = 1: 31 s, 29 s of CPU
-time, two fifths of it ten pictures as PNG and PDF; its limit was not reached there.
+Two-core AVX2 CPU, n = 1: help 0.26 s, plan of 10,000 2.2 s, finished 1,000 1.3 s. The report
+misses its limit: 23.5 s, two fifths of it ten pictures as PNG and PDF.
 
     python benchmarks/startup.py [--rounds 5]
 """
