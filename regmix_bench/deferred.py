@@ -34,7 +34,8 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> object:
         loader = self.__spec__.loader
         assert loader is not None
-        self.__class__ = ModuleType  # type: ignore[assignment]
+        module: ModuleType = self
+        module.__class__ = ModuleType
         self.__path__ = self.__spec__.submodule_search_locations or []
         loader.exec_module(self)
         return getattr(self, name)

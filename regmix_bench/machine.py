@@ -22,7 +22,7 @@ from regmix_bench.errors import UserError
 Device = Literal["auto", "cpu", "cuda"]
 Switch = Literal["auto", "on", "off"]
 
-#: Images with shorter sides gain nothing from another memory layout.
+#: On images with shorter sides, such as digits, another memory layout gains nothing.
 CHANNELS_LAST_SIDE = 16
 
 
@@ -56,9 +56,9 @@ def choose_execution(
 ) -> Execution:
     """What suits ``device`` and images of ``side`` pixels, where a switch does not say.
 
-    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA, where it repays itself
-    within an epoch: convolutions on a CPU are as fast without. Raises :class:`UserError` where
-    compilation is asked for and its compiler is missing.
+    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA alone, as convolutions
+    on a CPU were as fast without. Raises :class:`UserError` where compilation is asked for and its
+    compiler is missing.
     """
     last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
     missing = _missing_compiler(device)
@@ -71,7 +71,7 @@ def choose_execution(
 def _missing_compiler(device: torch.device) -> str | None:
     if device.type == "cuda":
         return None if find_spec("triton") else "triton"
-    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++")))
+    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
     return None if found else "a C++ compiler"
 
 

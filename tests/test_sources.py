@@ -244,7 +244,9 @@ def test_a_damaged_graph_is_one_line_alone(here: Path, caplog: pytest.LogCapture
     assert not caplog.records
 
 
-def test_a_file_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, refuse_reading: Callable[[Path], None]
+) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -252,7 +254,7 @@ def test_a_file_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(programs.zipfile, "ZipFile", refuse)
     with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
         load("ours.safetensors")
-    monkeypatch.setattr("regmix_bench.models.checkpoint.file_digest", refuse)
+    refuse_reading(Path("ours.safetensors"))
     with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
         check_digest(Path("ours.safetensors"), "")
 

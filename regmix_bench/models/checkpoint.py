@@ -81,12 +81,10 @@ def check_digest(path: Path, sha256: str) -> None:
     """Raise :class:`UserError` unless the checkpoint at ``path`` is the one with this SHA-256."""
     try:
         found = file_digest(path)
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except FileNotFoundError as error:
         raise UserError(
             f"no checkpoint at {path}: weights stay on the machine that trained them"
         ) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if found != sha256:
         raise UserError(f"checkpoint {path} is not the recorded one: its SHA-256 differs")
 

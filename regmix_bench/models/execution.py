@@ -88,7 +88,7 @@ class Executed(nn.Module):
         return model
 
     def _compiled(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        # Batches come in two sizes at most, and a kernel for each is faster than one for any.
+        # Batches come in two sizes at most: each has its own kernels.
         return torch.compile(model.forward, dynamic=False) if self.execution.compile else model
 
 
