@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.evaluation.accuracy import margins, predict_logits
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.files import file_digest
 from regmix_bench.models.checkpoint import load_checkpoint
@@ -67,7 +68,9 @@ def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         started = time.perf_counter()
-        result, table, _ = evaluate(model, test, threat, scoring, "given", journal, True)
+        result, table, _ = evaluate(
+            Scored.of(model, test.x), test, threat, scoring, "given", journal, True
+        )
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.parts("pgd"))
     print(f"attacked: {result.scored_copy or 'the model itself'}")

@@ -20,6 +20,7 @@ from torch import nn
 
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.types import Scoring, ThreatModel
 
@@ -40,7 +41,7 @@ def measure(n: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         threat = ThreatModel("Linf", "1/255")
-        evaluate(model, test, threat, scoring, "given", journal, True)
+        evaluate(Scored.of(model, test.x), test, threat, scoring, "given", journal, True)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MIB
 
 

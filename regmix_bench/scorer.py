@@ -74,13 +74,14 @@ def score_checkpoint(
     Goes on where an earlier call was killed; :func:`discard_journals` ends that.
     """
     folder = artifacts_dir(results, spec.run_id)
+    scored = Scored.of(model, test.x)
 
     def score(threat: ThreatModel, autoattack: bool) -> _Scored:
         name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
         journal = Journal(folder / name, _binding(sha256, test, threat, spec))
         heard = partial(on_attack, str(threat.epsilon))
         return journal, *evaluate(
-            model, test, threat, spec.scoring, checkpoint, journal, autoattack, heard
+            scored, test, threat, spec.scoring, checkpoint, journal, autoattack, heard
         )
 
     other = other_model(results, spec, test) if extras.diagnose else None

@@ -77,13 +77,24 @@ class Scored:
     """A model that is scored: ``plain`` gives every verdict, and attacks run on ``attacked``.
 
     Both map images (B, C, H, W) in [0, 1] to logits (B, K), and are the same model where there is
-    no ``copy`` of it.
+    no ``copy`` of it; ``how`` says how that is run.
     """
 
-    def __init__(self, model: nn.Module, copy: Executed | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, copy: Executed | None = None, how: ScoredCopy | None = None
+    ) -> None:
         self.chunks = Chunks()
         self.plain = InChunks(model, self.chunks)
         self.attacked = InChunks(model if copy is None else copy, self.chunks)
+        self.how = how
+
+    @classmethod
+    def of(cls, model: nn.Module, images: Tensor) -> Scored:
+        """``model`` with a :func:`scored_copy` to attack, where ``images`` show it to be the same.
+
+        To be made once for all threats: where the copy is compiled, that takes a while.
+        """
+        return cls(model, *(scored_copy(model, images) or ()))
 
 
 def scored_copy(model: nn.Module, images: Tensor) -> tuple[Executed, ScoredCopy] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
@@ -17,7 +17,7 @@ from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, pgd_images
 from regmix_bench.evaluation.adversarial import PGD, Saved
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.evaluation.scored import Scored, scored_copy
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.records import Cost, RobustEval
 from regmix_bench.types import Checkpoint, Scoring, ThreatModel
@@ -27,7 +27,7 @@ OUTPUT_EXAMPLES = 500
 
 
 def evaluate(
-    model: nn.Module,
+    scored: Scored,
     test: EvalData,
     threat: ThreatModel,
     scoring: Scoring,
@@ -47,12 +47,9 @@ def evaluate(
     ``_broke`` the image; an attack that fails gives the clean image back. All three are missing
     where the attack was spared, because the image was misclassified or broken before.
 
-    Attacks run on a :func:`scored_copy` of the model where there can be one; what they did is what
-    the model itself says of their images. A screened AutoAttack is spared the images that PGD
-    broke, of which ``broken_by`` says ``pgd``.
+    What an attack did is what the model itself says of its images, not the copy it ran on. A
+    screened AutoAttack is spared the images that PGD broke, of which ``broken_by`` says ``pgd``.
     """
-    made = scored_copy(model, test.x)
-    scored = Scored(model, None if made is None else made[0])
     right = torch.zeros_like(test.y, dtype=torch.bool)
 
     def attack_pgd(number: int, index: Tensor) -> Part:
@@ -80,7 +77,7 @@ def evaluate(
         n_examples=n_examples,
         clean_acc=accuracy(right),
         pgd_acc=accuracy(survived),
-        scored_copy=None if made is None else made[1],
+        scored_copy=scored.how,
     )
     attacks: dict[str, Trace] = {}
     if with_autoattack:

@@ -13,6 +13,7 @@ from pyautoattack import AutoAttack
 
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.models import build_model
 from regmix_bench.types import Scoring, ThreatModel
@@ -31,7 +32,9 @@ def main(folder: Path) -> None:
     model.load_state_dict(saved["weights"])
     test = EvalData(saved["x"], saved["y"], torch.arange(len(saved["y"])), "d" * 64, 10)
     journal = Journal(folder / "journal", {"weights": "w"})
-    result, table, _ = evaluate(model.eval(), test, THREAT, SCORING, "given", journal, True)
+    result, table, _ = evaluate(
+        Scored.of(model.eval(), test.x), test, THREAT, SCORING, "given", journal, True
+    )
     table.to_parquet(folder / "outcomes.parquet")
     (folder / "result.json").write_text(result.model_dump_json())
 

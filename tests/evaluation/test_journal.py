@@ -19,6 +19,7 @@ from synthetic import unmeasured
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.types import Scoring, ThreatModel
 
@@ -79,7 +80,9 @@ def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
 
     test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
     undisturbed = Journal(tmp_path / "undisturbed", {"weights": "w"})
-    result, table, cost = evaluate(model, test, THREAT, SCORING, "given", undisturbed, True)
+    result, table, cost = evaluate(
+        Scored.of(model, test.x), test, THREAT, SCORING, "given", undisturbed, True
+    )
     assert json.loads((tmp_path / "result.json").read_text()) == result.model_dump(mode="json")
     pd.testing.assert_frame_equal(killed, table, check_dtype=False)
     assert parts(tmp_path) == len(list((tmp_path / "undisturbed").glob("*")))
@@ -93,7 +96,7 @@ def scored(trained, journal, monkeypatch):
     test = EvalData(x[:10], y[:10], torch.arange(10), "d" * 64, 10)
 
     def score(journal: Journal, test: EvalData = test) -> None:
-        evaluate(model, test, THREAT, SCORING, "given", journal, False)
+        evaluate(Scored.of(model, test.x), test, THREAT, SCORING, "given", journal, False)
 
     score(journal)
     assert sorted(path.name for path in journal.directory.iterdir()) == [
@@ -169,5 +172,5 @@ def test_images_of_finished_batches_leave_memory(
 
     monkeypatch.setattr(Journal, "step", watched)
     scoring = Scoring(autoattack_batch_size=4)
-    evaluate(model, test, THREAT, scoring, "given", journal, True)
+    evaluate(Scored.of(model, test.x), test, THREAT, scoring, "given", journal, True)
     assert len(held) > 10 and max(held) <= 1

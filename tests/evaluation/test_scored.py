@@ -33,7 +33,7 @@ def test_set(trained) -> EvalData:
 
 
 def score(model: nn.Module, test: EvalData, journal: Journal, scoring: Scoring = SCORING):
-    return evaluate(model, test, LINF, scoring, "given", journal, True)
+    return evaluate(Scored.of(model, test.x), test, LINF, scoring, "given", journal, True)
 
 
 def test_autoattack_on_the_copy_has_the_flags_of_the_authors_loop(
@@ -66,7 +66,7 @@ def test_attacks_see_the_copy_and_the_model_gives_the_verdicts(
 
     made = scored_copy(model, x)
     assert made is not None
-    monkeypatch.setattr("regmix_bench.evaluation.scoring.scored_copy", lambda *_: made)
+    monkeypatch.setattr("regmix_bench.evaluation.scored.scored_copy", lambda *_: made)
     handle = model.register_forward_hook(count)
     try:
         _, _, cost = score(model, test_set, journal)
@@ -90,7 +90,7 @@ def test_an_attack_that_fools_the_copy_alone_breaks_nothing(
     copy, how = made
     with torch.no_grad():
         copy.get_submodule("model.copy.classifier").bias += 100 * torch.eye(10)[4]
-    monkeypatch.setattr("regmix_bench.evaluation.scoring.scored_copy", lambda *_: (copy, how))
+    monkeypatch.setattr("regmix_bench.evaluation.scored.scored_copy", lambda *_: (copy, how))
 
     result, table, _ = score(model, test_set, journal)
 
@@ -114,7 +114,7 @@ def test_a_copy_that_is_another_function_is_not_used(
     monkeypatch.setattr(Folded, "refresh", wrong)
     assert scored_copy(model, x) is None
     fallen_back = score(model, test_set, Journal(tmp_path / "a", {}))
-    monkeypatch.setattr("regmix_bench.evaluation.scoring.scored_copy", lambda *_: None)
+    monkeypatch.setattr("regmix_bench.evaluation.scored.scored_copy", lambda *_: None)
     plain = score(model, test_set, Journal(tmp_path / "b", {}))
 
     assert fallen_back[0] == plain[0] and plain[0].scored_copy is None

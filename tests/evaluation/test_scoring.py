@@ -20,6 +20,7 @@ from regmix_bench.evaluation.accuracy import (
     predict_logits,
 )
 from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate, outputs_for_plots
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.types import Scoring, ThreatModel
@@ -130,7 +131,9 @@ def test_the_table_agrees_with_the_result_image_by_image(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
+    result, table, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    )
 
     logits = model(x).detach()
     clean = (logits.argmax(1) == y).numpy()
@@ -152,7 +155,9 @@ def test_the_table_says_of_every_attack_what_it_did_to_every_image(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
+    result, table, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    )
 
     logits = model(x).detach()
     clean_margin = table["clean_margin"].to_numpy()
@@ -181,7 +186,9 @@ def test_the_images_that_broke_come_back_with_their_place_in_the_test_split(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(model, test_set, LINF, SCORING, "selected", journal, True)
+    result, table, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    )
     saved = list(adversarial_images(test_set, LINF, journal, result.after_attack))
 
     rows = table.set_index("index")
@@ -209,13 +216,15 @@ def test_a_model_that_returns_nan_is_one_line(trained, test_set, journal) -> Non
             return model(x) / torch.where(torch.arange(len(x)) < 2, 0.0, 1.0)[:, None] * 0
 
     with pytest.raises(UserError, match="not finite for 2 images"):
-        evaluate(Broken().eval(), test_set, LINF, SCORING, "given", journal, True)
+        evaluate(Scored(Broken().eval()), test_set, LINF, SCORING, "given", journal, True)
     assert not journal.directory.exists()
 
 
 def test_margins_are_true_logit_minus_best_other(trained, test_set, journal) -> None:
     model, x, y = trained(10)
-    _, table, _ = evaluate(model, test_set, LINF, SCORING, "last", journal, False)
+    _, table, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
+    )
     for row, (logits, label) in enumerate(zip(model(x).tolist(), y.tolist(), strict=True)):
         others = max(value for k, value in enumerate(logits) if k != label)
         assert table["clean_margin"][row] == pytest.approx(logits[label] - others, abs=1e-4)
@@ -234,7 +243,9 @@ def test_robust_means_clean_correct_too(test_set, journal) -> None:
             return label + 0 * x.sum((1, 2, 3))[:, None]
 
     model = Contrary().eval()
-    result, table, _ = evaluate(model, test_set, LINF, SCORING, "last", journal, False)
+    result, table, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
+    )
     assert (table["adv_pred"] == table["label"]).all()
     assert (result.clean_acc, result.pgd_acc) == (0, 0)
     assert result.autoattack_acc is None and result.after_attack == {}
@@ -288,7 +299,7 @@ def test_a_noisy_model_has_the_same_flags_when_it_goes_on(trained, test_set, tmp
     tables = []
     for name in ("whole", "resumed"):
         journal = Journal(tmp_path / name, {})
-        arguments = (Noisy().eval(), test_set, LINF, SCORING, "given", journal, False)
+        arguments = (Scored(Noisy().eval()), test_set, LINF, SCORING, "given", journal, False)
         _, table, _ = evaluate(*arguments)
         if name == "resumed":
             (journal.directory / "pgd-000000.safetensors").unlink()
