@@ -74,6 +74,14 @@ def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> 
     assert (status, output) == (0, "2 runs: 2 done, 0 to resume, 0 to run, 0 failed\n")
     assert [path.stat().st_mtime_ns for path in paths] == times
 
+    status, output, _ = run_quick(
+        command, "--seeds", "0", "--reference", "trades", "--diagnose", "--dry-run"
+    )
+    assert output.splitlines()[1:3] == [
+        "what is done stays as it is: `regmix-bench eval RUN` takes the same two options",
+        "what is done keeps its reference: `regmix-bench report --reference` takes another",
+    ]
+
     status, output, _ = run_quick(command, "--seeds", "0", "--force")
     assert status == 0 and "--force runs all 1" in output
     assert paths[0].stat().st_mtime_ns != times[0] and paths[1].stat().st_mtime_ns == times[1]

@@ -161,6 +161,8 @@ def run(
     print(f"{len(specs)} runs: {summary}" + (f"; --force runs all {len(specs)}" if force else ""))
     if (save_adversarial or diagnose) and counts["done"] and not force:
         print("what is done stays as it is: `regmix-bench eval RUN` takes the same two options")
+    if reference and counts["done"] and not force:
+        print("what is done keeps its reference: `regmix-bench report --reference` takes another")
     if dry_run:
         from regmix_bench.progress import describe
 
