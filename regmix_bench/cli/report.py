@@ -29,26 +29,50 @@ def report(
         str | None,
         typer.Option(help="Row that the others are compared with; its suite's own if left out."),
     ] = None,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="LaTeX tables as documents, cropped to the table.")
+    ] = False,
+    columns: Annotated[
+        int, typer.Option(help="Columns of the paper: 1, or 2 for tables over both.")
+    ] = 1,
+    caption: Annotated[
+        str, typer.Option(help="Caption of each LaTeX table, as text; {} stands for its own.")
+    ] = "{}",
+    label: Annotated[str, typer.Option(help="What the label of each LaTeX table starts with.")] = (
+        "tab:"
+    ),
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 where the report is stale.")
     ] = False,
 ) -> None:
     """Write tables and figures of everything that is recorded."""
     from regmix_bench import reporting
+    from regmix_bench.reporting.latex import Layout
 
+    layout = Layout(standalone, columns, caption, label)
     chosen = tuple(split("format", formats) or reporting.FORMATS)
     if not check:
         written = reporting.write_report(
-            results, out, chosen, with_published=with_published, reference=reference
+            results, out, chosen, with_published=with_published, reference=reference, layout=layout
         )
         print(f"{len(written)} files in {out}")
         return
-    stale = reporting.stale(results, out, with_published=with_published, reference=reference)
+    stale = reporting.stale(
+        results, out, with_published=with_published, reference=reference, layout=layout
+    )
     for line in stale:
         print(line)
     if stale:
-        flags = " --with-published" if with_published else ""
-        flags += f" --reference {shlex.quote(reference)}" if reference else ""
+        # The report must be renewed as it was checked.
+        given = [
+            "--with-published" if with_published else "",
+            f"--reference {shlex.quote(reference)}" if reference else "",
+            "--standalone" if standalone else "",
+            f"--columns {columns}" if columns != 1 else "",
+            f"--caption {shlex.quote(caption)}" if caption != "{}" else "",
+            f"--label {shlex.quote(label)}" if label != "tab:" else "",
+        ]
+        flags = "".join(f" {flag}" for flag in given if flag)
         print(
             f"{out} is stale: regmix-bench report --results {results} --out {out}{flags} renews it"
         )

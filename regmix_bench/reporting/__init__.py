@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.latex import Layout
 
 FORMATS = ("latex", "markdown", "csv", "figures")
 
@@ -18,23 +22,29 @@ def write_report(
     *,
     with_published: bool = False,
     reference: str | None = None,
+    layout: Layout | None = None,
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
     ``with_published`` puts the numbers of ``<results>/published.yaml`` beside ours, marked as not
     measured here. ``reference`` is the row that the others are compared with, that of each suite if
-    left out. Each file is replaced whole. Files of these formats that an earlier report left
-    in ``out`` and that this one no longer makes are removed. Raises
-    :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder without
-    records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
+    left out. ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these
+    formats that an earlier report left in ``out`` and that this one no longer makes are removed.
+    Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
+    without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
     """
     from regmix_bench.reporting import report
 
-    return report.write(results, out, formats, with_published, reference)
+    return report.write(results, out, formats, with_published, reference, layout)
 
 
 def stale(
-    results: Path, out: Path, *, with_published: bool = False, reference: str | None = None
+    results: Path,
+    out: Path,
+    *,
+    with_published: bool = False,
+    reference: str | None = None,
+    layout: Layout | None = None,
 ) -> list[str]:
     """What in the report at ``out`` no longer matches ``results``, one line each; empty if fresh.
 
@@ -43,4 +53,4 @@ def stale(
     """
     from regmix_bench.reporting import report
 
-    return report.stale(results, out, with_published, reference)
+    return report.stale(results, out, with_published, reference, layout)

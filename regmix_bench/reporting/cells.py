@@ -1,4 +1,4 @@
-"""A table in plain text, and the two syntaxes it is written in; frames as CSV.
+"""A table in plain text, and in Markdown; frames as CSV.
 
 What is shown is decided where the table is made. Here it is only escaped and decorated.
 """
@@ -40,34 +40,6 @@ def fixed(value: float, decimals: int = 1) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def latex(table: Table, label: str) -> str:
-    r"""The table for a document of class ``article`` with the package booktabs.
-
-    A table wider than the text stands centred on it, which needs no further package; one of many
-    columns is set smaller, so that it stays on the page.
-    """
-    size = r"\scriptsize\setlength{\tabcolsep}{2pt}" if len(table.header) > 10 else ""
-    columns = f"l{'r' * (len(table.header) - 1)}"
-    lines = [
-        r"\begin{table}",
-        r"  \centering",
-        r"  \footnotesize",
-        r"  \setlength{\tabcolsep}{3pt}",
-        rf"  \caption{{{_tex(table.caption)}}}",
-        rf"  \label{{{label}}}",
-        rf"  \makebox[\linewidth]{{{size}\begin{{tabular}}{{{columns}}}",
-        r"    \toprule",
-        f"    {' & '.join(_tex(name) for name in table.header)} \\\\",
-        r"    \midrule",
-        *(f"    {' & '.join(_tex_cell(cell) for cell in row)} \\\\" for row in table.rows),
-        r"    \bottomrule",
-        r"  \end{tabular}}",
-        *(rf"  \par\smallskip\parbox{{\linewidth}}{{{_tex(note)}}}" for note in table.notes),
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def markdown(table: Table) -> str:
     """The table in the syntax of GitHub: caption above, notes as a list below."""
     lines = [
@@ -96,50 +68,6 @@ def markdown_text(text: str) -> str:
 
 def _defused(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-# A bracket after \\ would be read as its optional argument, hence the braces.
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "[": "{[}",
-    "]": "{]}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "∞": r"$_\infty$",
-    "ε": r"$\varepsilon$",
-    "–": "--",
-    "†": r"\textdagger{}",
-    "¶": r"\textparagraph{}",
-    "‡": r"\textdaggerdbl{}",
-    "§": r"\textsection{}",
-}
-
-
-def _tex(text: str) -> str:
-    # LaTeX stops at letters its fonts lack, and an error message may hold any of them.
-    return "".join(
-        _TEX.get(letter) or (letter if letter.isprintable() and ord(letter) < 0x180 else "?")
-        for letter in " ".join(text.split())
-    )
-
-
-def _tex_cell(cell: Cell) -> str:
-    wrap = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}[cell.mark]
-    signs = rf"\textsuperscript{{{_tex(cell.signs)}}}" if cell.signs else ""
-    return f"{wrap.format(_tex(cell.text))}{signs} {_tex(cell.spread)}".rstrip()
 
 
 def _markdown_cell(cell: Cell) -> str:

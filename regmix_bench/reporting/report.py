@@ -16,6 +16,7 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.files import atomic_write
 from regmix_bench.reporting import FORMATS, cells, evaluated, published, style, tables, verdicts
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.latex import Layout, latex
 from regmix_bench.reporting.page import PICTURES, page
 
 MANIFEST = "manifest.csv"
@@ -38,43 +39,49 @@ def write(
     formats: Sequence[str],
     with_published: bool,
     reference: str | None,
+    layout: Layout | None,
 ) -> list[Path]:
     """See :func:`regmix_bench.reporting.write_report`."""
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     with _loaded(results, with_published, reference) as contents:
-        return _write(contents, out, formats)
+        return _write_all(contents, out, formats, layout or Layout())
 
 
-def _write(contents: Contents, out: Path, formats: Sequence[str]) -> list[Path]:
+def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: Layout) -> list[Path]:
     before = _read_manifest(out)
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
     # All of it, so that nothing is written where something is refused.
-    texts = list(_texts(contents, formats, shown))
+    texts = list(_texts(contents, formats, shown, layout))
 
-    written = [_write_text(out / name, text) for _, name, text in texts]
-    if "figures" in formats:
-        for picture in contents.pictures:
-            style.save(picture.draw(), out / picture.stem)
-            written += [out / f"{picture.stem}{end}" for end in (".png", ".pdf")]
+    written = [_write(out / name, text.encode()) for _, name, text in texts]
+    pictures = contents.pictures if "figures" in formats else ()
+    for picture, files in zip(pictures, style.render_all(pictures), strict=True):
+        written += [_write(out / f"{picture.stem}{end}", data) for end, data in files.items()]
     outputs = kept | _outputs(texts, contents, formats)
-    written.append(_write_text(out / MANIFEST, _manifest(contents, outputs)))
+    written.append(_write(out / MANIFEST, _manifest(contents, outputs).encode()))
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_OURS):
             (out / name).unlink(missing_ok=True)
     return written
 
 
-def stale(results: Path, out: Path, with_published: bool, reference: str | None) -> list[str]:
+def stale(
+    results: Path,
+    out: Path,
+    with_published: bool,
+    reference: str | None,
+    layout: Layout | None,
+) -> list[str]:
     """See :func:`regmix_bench.reporting.stale`."""
     with _loaded(results, with_published, reference) as contents:
-        return _stale(contents, out)
+        return _stale(contents, out, layout or Layout())
 
 
-def _stale(contents: Contents, out: Path) -> list[str]:
+def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
     before = _read_manifest(out)
     if not before.outputs:
         return [f"{out}: no report here: `regmix-bench report` writes it"]
@@ -85,7 +92,7 @@ def _stale(contents: Contents, out: Path) -> list[str]:
         if then != now:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
-    texts = list(_texts(contents, formats, formats))
+    texts = list(_texts(contents, formats, formats, layout))
     expected = _outputs(texts, contents, formats)
     present = {path.name for path in out.iterdir() if path.name.startswith(_OURS)}
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
@@ -117,7 +124,7 @@ def _loaded(results: Path, with_published: bool, reference: str | None) -> Itera
 
 
 def _texts(
-    contents: Contents, formats: Collection[str], shown: Collection[str]
+    contents: Contents, formats: Collection[str], shown: Collection[str], layout: Layout
 ) -> Iterator[tuple[str, str, str]]:
     """Format, file name and content of each text file; ``shown`` are the formats to link to."""
     # Whatever the formats: a reference that is no row must be refused.
@@ -125,7 +132,7 @@ def _texts(
     if "latex" in formats:
         parts = {p.stem: p.table for chapter in contents.chapters.values() for p in chapter}
         for stem, table in (contents.comparisons | parts).items():
-            yield "latex", f"table-{stem}.tex", cells.latex(table, f"tab:{stem}")
+            yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
     if "csv" in formats:
         if any(block.rows for block in contents.blocks):
             yield "csv", NUMBERS, cells.csv(tables.numbers(contents.blocks))
@@ -186,9 +193,9 @@ def _read_manifest(out: Path) -> _Before:
     )
 
 
-def _write_text(path: Path, text: str) -> Path:
+def _write(path: Path, data: bytes) -> Path:
     with atomic_write(path) as stream:
-        stream.write(text.encode())
+        stream.write(data)
     return path
 
 

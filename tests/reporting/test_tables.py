@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from synthetic import make_spec, write_run
 
 from regmix_bench.comparison import Difference
 from regmix_bench.records import Alarm, Diagnosis
-from regmix_bench.reporting import cells, tables, verdicts
+from regmix_bench.reporting import cells, tables, verdicts, write_report
 from regmix_bench.reporting.blocks import blocks_of
 from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.reporting.latex import Layout, latex
 from regmix_bench.reporting.verdicts import Comparison, Judgement
 from regmix_bench.statistics import wilson_interval
 from regmix_bench.types import Recipe, Scoring
@@ -56,22 +58,22 @@ def suite(record):
 def test_latex_is_the_golden_file(record, save):
     trades = judgement(trades=(0.015, 0.003, "better"))
     table = tables.comparison(only_block(save(*suite(record))), trades)
-    text = cells.latex(table, "tab:digits")
+    text = latex(table, "digits", Layout())
     assert text == (GOLDEN / "comparison.tex").read_text()
 
 
 def test_both_syntaxes_show_the_same_numbers(record, save):
     table = table_of(save(*suite(record)))
-    tex_rows = cells.latex(table, "t").split(r"\midrule")[1].split(r"\bottomrule")[0]
-    tex_rows = tex_rows.strip().splitlines()
+    text = latex(table, "t", Layout(columns=2))
+    tex_rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     md_lines = cells.markdown(table).splitlines()
     md_rows = [line for line in md_lines if line.startswith("| ")][2:]
     numbers = re.compile(r"\d+\.\d")
     assert len(tex_rows) == len(table.rows) == 4
     for tex, md in zip(tex_rows, md_rows, strict=True):
-        assert numbers.findall(tex) == numbers.findall(md)
-        assert tex.count("textbf") == md.count("**") / 2
-        assert tex.count("underline") == md.count("<u>")
+        assert numbers.findall(re.sub(r"\\runnerup{.*?}", "", tex)) == numbers.findall(md)
+        assert tex.count("bfseries") == md.count("**") / 2
+        assert tex.count("runnerup") == md.count("<u>")
 
 
 def test_table_numbers_are_those_of_the_records(record, save):
@@ -136,7 +138,7 @@ def test_a_suspected_masking_is_a_footnote_and_a_passed_audit_is_none(record, sa
     table = table_of(results)
     assert [row[0].signs for row in table.rows] == ["", "¶"]
     assert "¶ Gradient masking suspected: black-box (trades seed 0)." in table.notes
-    assert r"trades\textsuperscript{\textparagraph{}}" in cells.latex(table, "t")
+    assert r"trades\textsuperscript{\textparagraph{}}" in latex(table, "t", Layout())
 
 
 def audited(record, *diagnoses):
@@ -206,6 +208,36 @@ def test_other_attacks_are_named_in_the_header(record, save):
     assert "apgd-ce + square" in table_of(results).header
 
 
+def test_a_screened_accuracy_has_its_own_table_column_interval_and_verdict(tmp_path):
+    scoring = Scoring(screen=True)
+    for label, right in (("pgd-at", 300), ("trades", 250)):
+        for seed in (0, 1):
+            score = {"autoattack_acc": None, "screened_acc": (right + seed) / 360}
+            spec = make_spec(label, seed=seed, scoring=scoring)
+            write_run(tmp_path, spec, autoattack=right + seed, scored=score)
+        write_run(tmp_path, make_spec(label), autoattack=200)
+    out = tmp_path / "out"
+    write_report(tmp_path, out, ("markdown", "csv"), reference="pgd-at")
+    screened, plain = sorted(  # of the two tables
+        (line for line in (out / "report.md").read_text().splitlines() if "PGD-20 |" in line),
+        key=lambda line: "→" not in line,
+    )
+    assert "| PGD → AutoAttack | 95 % interval | PGD → AutoAttack − pgd-at |" in screened
+    assert "| AutoAttack | 95 % interval |" in plain
+    judged = pd.read_csv(out / "verdicts.csv")
+    assert judged[["label", "verdict"]].to_numpy().tolist() == [["trades", "worse"]]
+    found = pd.read_csv(out / "tables.csv").groupby("table")["metric"].agg(set)
+    assert sorted(("screened_acc" in s, "autoattack_acc" in s) for s in found) == [
+        (False, True),
+        (True, False),
+    ]
+    models = pd.read_csv(out / "models.csv").set_index("metric")
+    assert sorted(models.loc["screened_acc", "accuracy"] * 360) == pytest.approx(
+        [250, 251, 300, 301]
+    )
+    assert models.loc["autoattack_acc", "accuracy"].to_list() == pytest.approx([200 / 360] * 2)
+
+
 def test_every_accuracy_of_every_run_has_its_interval(record, save):
     results = save(
         record("pgd-at", seed=0, evaluate="both", eval_eps=("32/255", "48/255")),
@@ -226,29 +258,32 @@ def test_failed_runs_stand_under_the_table_and_in_csv(record, save):
     (cohort,) = sort_into_cohorts(load_runs(results))
     table = table_of(results)
     assert "Failed: mart, seed 4: loss is not finite" in table.notes
-    assert "Failed: mart, seed 4" in cells.latex(table, "t")
+    assert "Failed: mart, seed 4" in latex(table, "t", Layout())
     assert "Failed: mart, seed 4" in cells.markdown(table)
     assert list(tables.failed([cohort])["seed"]) == [4]
 
 
 def test_latex_escapes_what_it_would_read_as_syntax():
     name = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m" + "\nλ\x1b"
-    text = cells.latex(Table("c", ("Method", "x"), ((Cell(name), Cell("1")),)), "t")
+    text = latex(Table("c", ("Method", "x"), ((Cell(name), Cell("1")),)), "t", Layout())
     row = text.split("\\midrule\n")[1].splitlines()[0]
     assert row == (
         r"    a\_b\%c\&d\#e{[}f{]}\{g\}\$h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k"
-        r"\textless{}l\textgreater{}\textbar{}m ?? & 1 \\"
+        r"\textless{}l\textgreater{}\textbar{}m $\lambda$U+001B & 1 \\"
     )
 
 
 def test_latex_braces_and_environments_balance(record, save):
-    text = cells.latex(table_of(save(*suite(record))), "t")
+    text = latex(table_of(save(*suite(record))), "t", Layout(standalone=True))
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
-    opened = re.findall(r"\\begin\{(\w+)\}", text)
-    assert opened == re.findall(r"\\end\{(\w+)\}", text)[::-1] == ["table", "tabular"]
-    widths = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
-    assert widths == {10}
+    opened = []
+    for side, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if side == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert opened == []
 
 
 def test_markdown_escapes_pipes_and_brackets():

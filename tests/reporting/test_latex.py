@@ -1,0 +1,186 @@
+"""LaTeX tables: what is written, and what a real engine makes of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from regmix_bench.errors import UserError
+from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.latex import Layout, latex
+from regmix_bench.reporting.latex_text import tex
+
+RECORDED = Path(__file__).parents[2] / "results"
+HOSTILE = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m--n"
+
+needs_engine = pytest.mark.skipif(
+    not all(map(shutil.which, ("pdflatex", "kpsewhich", "pdftotext")))
+    or subprocess.run(["kpsewhich", "siunitx.sty", "lmodern.sty", "preview.sty"]).returncode != 0,
+    reason="no pdflatex with siunitx, lmodern and preview, or no pdftotext: apt-get install"
+    " texlive-latex-recommended texlive-science lmodern preview-latex-style poppler-utils",
+)
+
+ARTICLE = r"""
+\documentclass%s{article}
+\usepackage[T1]{fontenc}
+\usepackage{lmodern, booktabs, graphicx, siunitx}
+%s
+\begin{document}
+Before. \input{table}
+See Table~\ref{tab:stem}.
+\end{document}
+"""
+TIMES = r"\usepackage{times}\setlength{\textwidth}{%s}\setlength{\oddsidemargin}{0pt}"
+# Documents that a table is set in, by how many columns they have.
+DOCUMENTS = {
+    "alone": (1, None),
+    "article": (1, ARTICLE % ("", "")),
+    "neurips": (1, ARTICLE % ("", TIMES % "5.5in")),
+    "alone-2": (2, None),
+    "article-2": (2, ARTICLE % ("[twocolumn]", "")),
+    "icml": (2, ARTICLE % ("[twocolumn]", TIMES % "6.75in")),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return Contents.of(RECORDED, False, None).comparisons["digits-smallcnn-Linf-32-255"]
+
+
+def compiled(folder, table, document="alone", **options):
+    """The text of the PDF, once the document compiled without a complaint."""
+    columns, frame = DOCUMENTS[document]
+    layout = Layout(standalone=frame is None, columns=columns, **options)
+    text = latex(table, "stem", layout)
+    if frame is not None:
+        (folder / "table.tex").write_text(text, "utf-8")
+    (folder / "main.tex").write_text(text if frame is None else frame.lstrip(), "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    for _ in range(1 if frame is None else 2):  # the second knows the number of the table
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
+        log = (folder / "main.log").read_text("utf-8", errors="replace")
+        assert done.returncode == 0, log[-2000:]
+    complaints = re.compile("^!|Overfull|Undefined|undefined|too large|Missing character", re.M)
+    assert not complaints.search(log), log
+    shown = subprocess.run(
+        ["pdftotext", "-layout", "main.pdf", "-"], cwd=folder, capture_output=True, check=True
+    )
+    return shown.stdout.decode()
+
+
+def numbers(text):
+    return re.findall(r"[+−]?\d+(?:\.\d+)?", text)
+
+
+def rows_of(table, text):
+    """The numbers of each row in the PDF, its panels joined."""
+    found = {}
+    for row in table.rows:
+        name = row[0].text
+        lines = re.findall(rf"^ *{re.escape(name + row[0].signs)} .*$", text, re.M)
+        found[name] = [n for line in lines for n in numbers(line.replace(name, "", 1))]
+    return found
+
+
+@needs_engine
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_recorded_table_compiles_and_shows_its_numbers(recorded, tmp_path, document):
+    text = compiled(tmp_path, recorded, document)
+    expected = {
+        row[0].text: [n for cell in row[1:] for n in numbers(f"{cell.text} {cell.spread}")]
+        for row in recorded.rows
+    }
+    assert len(expected) == 13 and all(len(row) >= 11 for row in expected.values())
+    assert rows_of(recorded, text) == expected
+    assert "lambda_=3" in text
+
+
+@needs_engine
+def test_hostile_text_survives(tmp_path):
+    table = Table(
+        f"Caption {HOSTILE} `--flag`.",
+        (HOSTILE, "x_%", "y&#"),
+        ((Cell(HOSTILE, signs="†"), Cell("1.5", mark="second"), Cell(HOSTILE)),),
+        (f"Note {HOSTILE} 'quoted'", "z" * 10_000),
+    )
+    text = compiled(tmp_path, table)
+    assert text.count(HOSTILE) == 5
+    assert "†" in text
+    assert "x_%" in text and "y&#" in text and "--flag" in text
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    "text", ["ąđŁé ßœ", "λ=3 ε≤∞", "中文", "жя", "\x1b\x00", "``q'' ''", "a" * 10_000]
+)
+def test_no_letter_stops_the_compilation(tmp_path, text):
+    cell = Cell(text)
+    table = Table(text, ("Method", text), ((cell, cell), (Cell("b"), Cell("2.0"))), (text,))
+    assert "Table 1" in compiled(tmp_path, table, "alone")
+    # Without T1 and Latin Modern as well, which a paper may not load.
+    plain = (tmp_path / "main.tex").read_text().replace(r"\usepackage[T1]{fontenc}", "")
+    (tmp_path / "main.tex").write_text(plain.replace("{lmodern, ", "{"))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+
+@needs_engine
+def test_numbers_of_other_places_missing_ones_and_marks_stay_in_their_columns(tmp_path):
+    cells = [Cell("–"), Cell("98.7", "± 10.3", "best"), Cell("8.75"), Cell("100", mark="second")]
+    rows = tuple((Cell(name), cell) for name, cell in zip("abcd", cells, strict=True))
+    text = compiled(tmp_path, Table("Numbers.", ("Method", "A"), rows))
+    lines = re.findall(r"^ *[a-d] .*$", text, re.M)
+    assert [line.split()[1:] for line in lines] == [["–"], ["98.7", "±", "10.3"], ["8.75"], ["100"]]
+    ends = [line.index(n) + len(n) for line, n in zip(lines[1:], ("98", "8", "100"), strict=True)]
+    assert max(ends) - min(ends) <= 1
+
+
+def table_of(*cells, header="A"):
+    return Table("Usual.", ("Method", header), tuple((Cell("m"), cell) for cell in cells))
+
+
+def test_numbers_stand_in_columns_of_siunitx():
+    text = latex(
+        table_of(Cell("+4.4", "[−2.5, 6.4] better"), Cell("reference"), Cell("–")), "s", Layout()
+    )
+    assert "S[table-format = +1.1" in text and "S[table-format = {[}+1.1{,}" in text
+    assert r"m & +4.4 & {[}-2.5{,} & \num{6.4}] & better \\" in text
+    assert r"m & \multicolumn{4}{c}{reference} \\" in text
+    assert r"m & \multicolumn{4}{c}{\textendash{}} \\" in text
+
+
+def test_text_with_digits_is_not_taken_for_numbers():
+    digests = table_of(Cell("66913176"), Cell("01234567"), Cell("b960deb9"))
+    assert r"m & 01234567 \\" in latex(digests, "s", Layout())
+    assert "S[" not in latex(digests, "s", Layout())
+
+
+def test_a_wide_table_is_cut_into_panels_that_repeat_the_names():
+    header = ("Method", *(f"column {i}" for i in range(30)))
+    table = Table("c", header, ((Cell("trades"), *(Cell(f"{i}.25") for i in range(30))),))
+    one, two = (latex(table, "s", Layout(columns=columns)) for columns in (1, 2))
+    assert 1 < two.count("trades &") < one.count("trades &") == one.count(r"\begin{tabular}")
+    assert re.findall(r"(\d+)\.25", one) == [str(i) for i in range(30)]
+    assert r"\begin{table*}" in two and r"\begin{table*}" not in one
+
+
+def test_caption_and_label_are_the_authors():
+    text = latex(table_of(Cell("1")), "s", Layout(caption="50 % & {}", label="app:"))
+    assert r"\caption{50 \% \& Usual.}" in text and r"\label{app:s}" in text
+    assert r"\label{tab:s}" in latex(table_of(Cell("1")), "s", Layout())
+
+
+@pytest.mark.parametrize("wrong", [{"columns": 3}, {"label": "a}b"}, {"label": "tab:%"}])
+def test_what_latex_could_not_set_is_refused(wrong):
+    with pytest.raises(UserError, match=r"choose from 1, 2|would break LaTeX"):
+        Layout(**wrong)
+
+
+def test_ligatures_and_letters_without_a_font():
+    assert tex("a--b---c") == "a-{}-b-{}-{}-c"
+    assert tex("ą λ 中 ﬁ\n\tx") == r"a $\lambda$ U+4E2D fi x"
