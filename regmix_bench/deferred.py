@@ -1,7 +1,7 @@
 """A module that is imported when something of it is first used.
 
 The modules of methods name torch, which takes seconds to load; their defaults, which a plan needs,
-do not. The command line defers it, so that a grid with nothing left to do ends before.
+do not. `run` defers it, so that a grid with nothing left to do ends before.
 """
 
 from __future__ import annotations

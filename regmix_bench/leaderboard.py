@@ -29,7 +29,8 @@ from regmix_bench.types import Checkpoint, Epsilon, EvalSpec, Frozen, RunSpec
 LEADERBOARD_VERSION = 2
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
-_COLUMNS = pd.Index(METRICS)
+#: And what a record may hold in the place of the last: no reference, and never compared with it.
+MEASURED = (*METRICS, "screened_acc")
 
 _OUTCOMES = ("norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by")
 
@@ -140,6 +141,7 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
 def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     """Which images each metric counts as right: bool columns named as the metrics, by ``index``.
 
+    The metrics are those of :data:`MEASURED` that ``evaluation``, a score with AutoAttack, has.
     Raises :class:`UserError` where the file is no outcomes file or disagrees with the evaluation.
     """
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
@@ -161,10 +163,11 @@ def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     held = _where(table["broken_by"], lambda attack: attack == "")[here]
     right = np.column_stack((clean, clean & pgd, clean & held))
     index = pd.Index(table["index"].to_numpy()[here], name="index")
-    recorded = [round(getattr(evaluation, metric) * n) for metric in METRICS]
+    metrics = [name for name in MEASURED if getattr(evaluation, name) is not None]
+    recorded = [round(getattr(evaluation, name) * n) for name in metrics]
     if len(index) != n or not index.is_unique or right.sum(axis=0).tolist() != recorded:
         raise UserError(f"{file} does not hold the outcomes that its record counts")
-    return pd.DataFrame(right, index=index, columns=_COLUMNS)
+    return pd.DataFrame(right, index=index, columns=metrics)
 
 
 def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """How sure a measured number is: intervals and exact tests, each a documented door to scipy.
 
 Counts are numbers of images. A test's ``alternative`` is scipy's word: "greater" asks whether the
-first of two counts is the larger one.
+first of two counts is the larger one. scipy is loaded by the first call, as it takes a second.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from functools import cache
 from statistics import fmean
 from typing import Literal
-
-from scipy import stats
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -24,6 +22,8 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     Unlike the normal approximation it stays inside [0, 1] and does not collapse at 0 or ``n``.
     Raises ``ValueError`` unless 0 <= ``successes`` <= ``n`` and ``n`` >= 1.
     """
+    from scipy import stats
+
     interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -35,6 +35,8 @@ def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of two or more values (Student 1908, Biometrika 6)."""
+    from scipy import stats
+
     mean, error = fmean(values), float(stats.sem(values))
     if error == 0:  # scipy has no interval without width
         return mean, mean
@@ -49,6 +51,8 @@ def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:
     ``b`` images are right in the first run alone, ``c`` in the second alone; those on which both
     agree say nothing. Under the null hypothesis ``b`` is binomial with b + c draws of 1/2.
     """
+    from scipy import stats
+
     if b + c == 0:
         return 1.0
     return float(stats.binomtest(b, b + c, 0.5, alternative=alternative).pvalue)
@@ -66,6 +70,8 @@ def two_proportions(
     It never rejects more often than it claims, and stays quick at ten thousand images, where the
     unconditional tests of Barnard and Boschloo do not.
     """
+    from scipy import stats
+
     table = [
         [successes_a, n_a - successes_a],
         [successes_b, n_b - successes_b],

@@ -235,6 +235,23 @@ def test_the_same_run_measured_otherwise_is_not_comparable(
     assert failed(verdicts)
 
 
+@pytest.mark.parametrize("scoring", [Scoring(), Scoring(screen=True)])
+def test_a_screened_accuracy_is_held_by_no_reference(
+    held: Path, tmp_path: Path, scoring: Scoring
+) -> None:
+    score = {"autoattack_acc": None, "screened_acc": 300 / N}
+    now = tmp_path / "now"
+    write_run(now, make_spec(scoring=scoring), scored=score)
+    verdicts = check(now, held)
+    assert [v.metric for v in verdicts] == list(METRICS)
+    found = {(v.verdict, v.note, v.now) for v in verdicts if v.metric == "autoattack_acc"}
+    screened = ("not comparable", "scoring.screen none → True", None)
+    lost = ("missing", "AutoAttack did not run on the selected checkpoint", None)
+    assert found == {screened if scoring.screen else lost}
+    with pytest.raises(UserError, match="no record with AutoAttack"):
+        update(now, now / store.LEADERBOARD)
+
+
 def test_the_own_run_is_preferred_then_the_nearest(held: Path, tmp_path: Path) -> None:
     now = tmp_path / "now"
     write_run(now, make_spec(recipe=Recipe(epochs=5, lr=0.5)))

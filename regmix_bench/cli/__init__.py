@@ -20,13 +20,11 @@ from regmix_bench.cli import (  # noqa: F401
     transfer,
 )
 from regmix_bench.cli.common import app
-from regmix_bench.deferred import defer
 from regmix_bench.errors import UserError
 
 
 def main() -> None:
     """Entry point: bad input is one line on standard error and exit status 2."""
-    defer("torch")
     try:
         app()
     except UserError as error:

@@ -86,17 +86,14 @@ def scoring_flags(
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
+    from regmix_bench.reporting.cohorts import score_words
+
     for e in evaluations:
         if e.robust_acc is None:
             continue
-        name = {"standard": "AutoAttack", "custom": " + ".join(e.after_attack)}.get(
-            e.autoattack_version or "", f"AutoAttack {e.autoattack_version}"
-        )
-        if e.screened_acc is not None:
-            name = f"PGD → {name}"
         yield (
             f"{e.checkpoint} at {e.threat}: clean {e.clean_acc:.1%}  PGD-20 {e.pgd_acc:.1%}"
-            f"  {name} {e.robust_acc:.1%}"
+            f"  {score_words(e)} {e.robust_acc:.1%}"
         )
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"

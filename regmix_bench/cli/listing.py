@@ -21,6 +21,9 @@ def list_(
     """List what there is to run, and what has been run."""
     choice("thing to list", what, ("methods", "datasets", "archs", "suites", "runs"))
     if what == "methods":
+        from regmix_bench.deferred import defer
+
+        defer("torch")
         from regmix_bench.methods import METHODS
 
         rows = [

@@ -111,6 +111,9 @@ def run(
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
 
+    from regmix_bench.deferred import defer
+
+    defer("torch")
     from regmix_bench import launcher, machine, plan, store
     from regmix_bench.data import canonical_name
 

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from regmix_bench.leaderboard import MEASURED
 from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cohorts import Cohort, Group, Run, threat_slug
 from regmix_bench.statistics import accuracy_interval, t_interval
 from regmix_bench.types import Checkpoint, ThreatModel
 
-ACCURACIES = ("clean_acc", "pgd_acc", "autoattack_acc", "last_pgd_acc")
+ACCURACIES = (*MEASURED, "last_pgd_acc")
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ class Row:
         for run, evaluation in self.scores:
             record = run.record
             last = record.evaluation("last", self.threat)
-            values["clean_acc"].append(evaluation.clean_acc)
-            values["pgd_acc"].append(evaluation.pgd_acc)
-            values["autoattack_acc"].append(evaluation.autoattack_acc)
+            for metric in MEASURED:
+                values[metric].append(getattr(evaluation, metric))
             values["last_pgd_acc"].append(last.pgd_acc if last else None)
             values["pgd_drop"].append(evaluation.pgd_acc - last.pgd_acc if last else None)
             values["training_seconds"].append(record.training_cost.seconds)
@@ -127,7 +127,7 @@ def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
     for group in cohort.groups:
         for run in group.runs:
             for found in run.record.evaluations:
-                if found.checkpoint == "selected" or found.autoattack_acc is not None:
+                if found.checkpoint == "selected" or found.robust_acc is not None:
                     keys[(found.threat, found.checkpoint)] = None
     if not cohort.groups:
         for run in cohort.failures:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from regmix_bench.leaderboard import METRICS
+from regmix_bench.leaderboard import MEASURED
 from regmix_bench.records import EvalRecord, RobustEval
 from regmix_bench.reporting import tables
 from regmix_bench.reporting.cells import Cell, Table, fixed
-from regmix_bench.reporting.cohorts import attack_words, threat_slug, told_apart
+from regmix_bench.reporting.cohorts import attack_words, robust_metric, threat_slug, told_apart
 from regmix_bench.reporting.footnotes import footnotes, remarks_on
 from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Scoring, ThreatModel
@@ -81,6 +81,7 @@ def comparison(panel: Panel) -> Table:
     """The table of a panel, with its caption and footnotes."""
     terms = panel.terms
     attack = attack_words(terms.scoring)
+    metrics = ("clean_acc", "pgd_acc", robust_metric(terms.scoring))
     signs, notes = footnotes(
         [remark for row in panel.rows for remark in remarks_on(row.label, None, row.score)],
         {row.label: [None] for row in panel.rows},
@@ -95,7 +96,7 @@ def comparison(panel: Panel) -> Table:
                 Cell(row.record.spec.arch),
                 Cell(f"{row.record.spec.model.kind} {row.record.spec.model.name}"),
                 Cell(row.record.spec.model.sha256[:8]),
-                *(_accuracy(getattr(row.score, metric), terms.n_examples) for metric in METRICS),
+                *(_accuracy(getattr(row.score, metric), terms.n_examples) for metric in metrics),
             )
             for row in panel.rows
         ),
@@ -134,7 +135,7 @@ def numbers(found: Sequence[Panel]) -> pd.DataFrame:
             }
             for panel in found
             for row in panel.rows
-            for metric in METRICS
+            for metric in MEASURED
             if (accuracy := getattr(row.score, metric)) is not None
             for low, high in (accuracy_interval(accuracy, panel.terms.n_examples),)
         ]
@@ -149,7 +150,7 @@ def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[Row, ...]:
         for record, score in scored
         for label in (record.spec.label,)
     ]
-    return tuple(sorted(rows, key=lambda row: (-(row.score.autoattack_acc or 0.0), row.label)))
+    return tuple(sorted(rows, key=lambda row: (-(row.score.robust_acc or 0.0), row.label)))
 
 
 def _accuracy(accuracy: float | None, n: int) -> Cell:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.reporting.blocks import Block
-from regmix_bench.reporting.cohorts import Cohort, attack_words
+from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
 from regmix_bench.reporting.style import GREY, Look, Picture, applied
 from regmix_bench.reporting.tables import describe, norm_words, threat_words
 from regmix_bench.types import Epsilon
@@ -68,12 +68,13 @@ def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
     for block in blocks:
         if block.checkpoint != "selected":
             continue
+        robust = robust_metric(block.cohort.setting.scoring)
         for row in block.rows:
-            if "autoattack_acc" not in row.metrics:
+            if robust not in row.metrics:
                 continue
             for epsilon, metric in (
                 ("0", "clean_acc"),
-                (str(block.eval_threat.epsilon), "autoattack_acc"),
+                (str(block.eval_threat.epsilon), robust),
             ):
                 stat = row.metrics[metric]
                 key = (block.cohort.stem, block.eval_threat.norm, row.label, epsilon)

@@ -9,9 +9,9 @@ from typing import cast, get_args
 
 from regmix_bench import store
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.leaderboard import read_outcomes
+from regmix_bench.leaderboard import read_outcomes, scoring_differences
 from regmix_bench.records import EvalRecord, RobustEval, RunRecord, TransferRecord
-from regmix_bench.reporting.cohorts import attack_words
+from regmix_bench.reporting.cohorts import attack_words, robust_metric
 from regmix_bench.statistics import mcnemar
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
@@ -43,8 +43,8 @@ def compare(
     """The models of two records, under each threat that AutoAttack saw on both, or ``epsilon``.
 
     ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
-    where the two were attacked in different ways, under different threats or on other images, or
-    where outcomes are missing.
+    where the two were attacked in different ways or with other seeds, under different threats or
+    on other images, or where outcomes are missing.
     """
     if checkpoint is not None and checkpoint not in get_args(Checkpoint):
         raise unknown("checkpoint", checkpoint, get_args(Checkpoint))
@@ -86,7 +86,7 @@ class _Model:
         scores = {
             found.threat: found
             for found in record.evaluations
-            if found.checkpoint == checkpoint and found.autoattack_acc is not None
+            if found.checkpoint == checkpoint and found.robust_acc is not None
         }
         if not scores:
             raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint")
@@ -111,10 +111,16 @@ def _pair(one: _Model, two: _Model, threat: ThreatModel) -> Pair:
         file = store.outcomes_path(model.path, model.checkpoint)
         if not file.is_file():
             raise UserError(f"no outcomes per image at {file}")
-        columns.append(read_outcomes(file, model.scores[threat])["autoattack_acc"].sort_index())
+        robust = robust_metric(model.record.spec.scoring)
+        columns.append(read_outcomes(file, model.scores[threat])[robust].sort_index())
     was, now = columns
     if not was.index.equals(now.index):
         raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
+    if differing := scoring_differences(one.scores[threat], two.scores[threat]):
+        raise UserError(
+            f"{one.name} and {two.name} were scored in different ways: {'; '.join(differing)}:"
+            " no pair to test"
+        )
     return Pair(
         names=(one.name, two.name),
         threat=threat,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+import joblib
 import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regmix_bench.files import atomic_write
 from regmix_bench.reporting.cells import Table
 from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
 
@@ -69,7 +69,8 @@ class Look:
 class Picture:
     """A figure: the numbers it shows, how to draw it, and what to say under it.
 
-    ``frame`` is written beside it as CSV; ``draw`` is called only when pixels are wanted.
+    ``frame`` is written beside it as CSV; ``draw`` is called only when pixels are wanted, and in
+    another process: it is a function of a module, or a ``functools.partial`` of one.
     """
 
     stem: str
@@ -97,8 +98,10 @@ def applied() -> AbstractContextManager[None]:
     return matplotlib.style.context(_RC, after_reset=True)
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Write ``<stem>.png`` (200 dpi) and ``<stem>.pdf``, without dates or versions in them."""
+def rendered(draw: Callable[[], Figure]) -> dict[str, bytes]:
+    """A figure by suffix: ``.png`` (200 dpi) and ``.pdf``, without dates or versions in them."""
+    figure = draw()
+    files = {}
     with applied():
         # Laid out once for both: that takes longer than drawing.
         if (engine := figure.get_layout_engine()) is not None:
@@ -106,5 +109,22 @@ def save(figure: Figure, stem: Path) -> None:
             engine.execute(figure)  # panels of a fixed shape have their size only now
             figure.set_layout_engine(None)
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            with atomic_write(stem.with_name(stem.name + suffix)) as stream:
-                figure.savefig(stream, format=suffix[1:], dpi=200, metadata=metadata)
+            stream = io.BytesIO()
+            figure.savefig(stream, format=suffix[1:], dpi=200, metadata=metadata)
+            files[suffix] = stream.getvalue()
+    return files
+
+
+def render_all(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
+    """The files of each picture, as :func:`rendered` makes them, in the order of the pictures.
+
+    Where there are many, several processes begin to draw at the call; few are drawn here, each when
+    it is asked for.
+    """
+    # A process takes as long to start as a few pictures to draw.
+    processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
+    parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
+    files: Iterator[dict[str, bytes]] = parallel(
+        joblib.delayed(rendered)(picture.draw) for picture in pictures
+    )
+    return files

@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from regmix_bench.leaderboard import METRICS
+from regmix_bench.leaderboard import MEASURED
 from regmix_bench.reporting.blocks import Block, Row, Stat
 from regmix_bench.reporting.cells import Cell, Mark, Table, fixed
-from regmix_bench.reporting.cohorts import Cohort, attack_words
+from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
 from regmix_bench.reporting.footnotes import Remark, footnotes, remarks_on
 from regmix_bench.reporting.verdicts import Judgement
 from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Recipe, ThreatModel
 
 MISSING = "–"
-ROBUST = "autoattack_acc"
 MINUTES = 1 / 60
 PERCENT = 100.0
 
@@ -37,6 +36,7 @@ class Column(NamedTuple):
 def comparison(block: Block, judgement: Judgement) -> Table:
     """The comparison table of a block, with its verdicts, caption, footnotes and failed runs."""
     columns = _columns(block)
+    robust = robust_metric(block.cohort.setting.scoring)
     marks = {c.metric: _marks(block.rows, c) for c in columns if c.ranked}
     signs, signed = footnotes(
         (
@@ -58,7 +58,7 @@ def comparison(block: Block, judgement: Judgement) -> Table:
     header: list[str] = ["Method"]
     for column in columns:
         header.append(column.header)
-        if column.metric == ROBUST:
+        if column.metric == robust:
             header.append("95 % interval")
             header += [f"{column.header} − {judgement.reference}"] if judged else []
     rows = []
@@ -67,7 +67,7 @@ def comparison(block: Block, judgement: Judgement) -> Table:
         for column in columns:
             stat = row.metrics.get(column.metric)
             cells.append(number(stat, column, marks.get(column.metric, {}).get(row.label, "")))
-            if column.metric == ROBUST:
+            if column.metric == robust:
                 cells.append(_interval(stat))
                 cells += [_difference(row.label, judgement)] if judged else []
         rows.append((*cells, Cell(str(len(row.seeds)))))
@@ -139,7 +139,7 @@ def models(cohorts: Sequence[Cohort]) -> pd.DataFrame:
             for group in cohort.groups
             for run in group.runs
             for score in run.record.evaluations
-            for metric in METRICS
+            for metric in MEASURED
             if (accuracy := getattr(score, metric)) is not None
             for low, high in (accuracy_interval(accuracy, score.n_examples),)
         ]
@@ -234,7 +234,7 @@ def _columns(block: Block) -> tuple[Column, ...]:
     return (
         Column("clean_acc", "Clean", ranked=True),
         Column("pgd_acc", pgd, ranked=True),
-        Column(ROBUST, attack_words(scoring), ranked=True),
+        Column(robust_metric(scoring), attack_words(scoring), ranked=True),
         *(last if block.checkpoint == "selected" else ()),
         Column("training_seconds", "Train min", MINUTES, decimals=2, spread=False),
         Column("passes", "Passes", 1.0, spread=False),

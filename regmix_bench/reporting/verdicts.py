@@ -25,7 +25,7 @@ from regmix_bench.comparison import (
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.leaderboard import read_outcomes
 from regmix_bench.reporting.blocks import Block, Row
-from regmix_bench.reporting.cohorts import attack_words
+from regmix_bench.reporting.cohorts import attack_words, robust_metric
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def files(blocks: Sequence[Block]) -> list[Path]:
         for block in blocks
         for row in block.rows
         for run, score in row.scores
-        if score.autoattack_acc is not None
+        if score.robust_acc is not None
     ]
 
 
@@ -79,14 +79,15 @@ def flags(block: Block) -> dict[str, Flags]:
     :class:`UserError` where a file disagrees with its record or holds other images than the first.
     """
     found = {}
+    robust = robust_metric(block.cohort.setting.scoring)
     first: tuple[Path, pd.Index] | None = None
     for row in block.rows:
         right = []
         for run, score in row.scores:
             file = store.outcomes_path(run.path, block.checkpoint)
-            if score.autoattack_acc is None or not file.is_file():
+            if score.robust_acc is None or not file.is_file():
                 continue
-            column = read_outcomes(file, score)["autoattack_acc"]
+            column = read_outcomes(file, score)[robust]
             if not column.index.is_monotonic_increasing:
                 column = column.sort_index()
             first = first or (file, column.index)

@@ -7,7 +7,8 @@ from synthetic import make_eval_spec, write_run
 from regmix_bench import store
 from regmix_bench.records import Diagnosis, EvalRecord
 from regmix_bench.reporting import evaluated, stale, write_report
-from regmix_bench.reporting.cells import latex, markdown
+from regmix_bench.reporting.cells import markdown
+from regmix_bench.reporting.latex import Layout, latex
 from regmix_bench.statistics import wilson_interval
 from regmix_bench.types import ModelSource, Scoring, ThreatModel
 
@@ -54,6 +55,7 @@ def test_a_row_says_what_was_measured_and_on_which_weights(results):
     [
         (Scoring(autoattack_version="plus"), "AutoAttack plus"),
         (Scoring(autoattack_version="rand"), "AutoAttack rand"),
+        (Scoring(screen=True), "PGD → AutoAttack"),
         (SQUARE, "square"),
         (
             Scoring(autoattack_version="custom", attacks=("apgd-ce", "square")),
@@ -119,7 +121,7 @@ def test_checks_and_replaced_attacks_are_footnotes(results):
     assert "¶ Gradient masking suspected: black-box (masked)." in table.notes
     assert "§ Attacks replaced: no fab-t (masked)." in table.notes
     assert "masked†¶§" in markdown(table)
-    assert r"\textdagger{}\textparagraph{}\textsection{}" in latex(table, "tab:x")
+    assert r"\textdagger{}\textparagraph{}\textsection{}" in latex(table, "x", Layout())
 
 
 def test_evaluations_alone_make_a_report(results, tmp_path):

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
+from synthetic import make_spec, write_run
 
 from regmix_bench.reporting import figures, style
-from regmix_bench.reporting.style import Look
+from regmix_bench.reporting.blocks import blocks_of
+from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.reporting.style import Look, Picture
+from regmix_bench.types import Scoring
 
 LOOKS = {"trades": Look("#000000", "o", "-")}
 
@@ -53,7 +59,31 @@ def test_nothing_reaches_over_the_rim(tmp_path, panels):
 
 
 def assert_inside(figure: Figure, folder):
-    style.save(figure, folder / "picture")
+    style.rendered(lambda: figure)
     (left, bottom), (right, top) = figure.get_tightbbox().get_points()
     width, height = figure.get_size_inches()
     assert np.greater_equal((left, bottom, width - right, height - top), -0.01).all()
+
+
+def test_a_screened_accuracy_is_drawn_under_its_own_name(tmp_path):
+    score = {"autoattack_acc": None, "screened_acc": 300 / 360}
+    write_run(tmp_path, make_spec(scoring=Scoring(screen=True)), scored=score)
+    cohorts = sort_into_cohorts(load_runs(tmp_path))
+    looks = style.looks(cohorts[0].groups)
+    (picture,) = figures.pictures(cohorts, blocks_of(cohorts[0]), looks)
+    assert picture.caption.startswith("PGD → AutoAttack accuracy")
+    assert picture.frame.set_index("eval_epsilon")["mean"].to_dict() == pytest.approx(
+        {"0": 340 / 360, "32/255": 300 / 360}
+    )
+    assert picture.draw().axes[0].get_ylabel() == "PGD → AutoAttack accuracy (%)"
+
+
+@pytest.mark.parametrize("pictures", [1, 8])
+def test_pictures_drawn_by_processes_are_those_drawn_here_in_their_order(monkeypatch, pictures):
+    monkeypatch.setattr(style.joblib, "cpu_count", lambda: 2)
+    looks = {"trades": LOOKS["trades"]}
+    drawn = [
+        Picture(f"p{k}", curves(k + 1), partial(figures.draw_curves, curves(k + 1), looks), "")
+        for k in range(pictures)
+    ]
+    assert list(style.render_all(drawn)) == [style.rendered(picture.draw) for picture in drawn]

@@ -17,6 +17,8 @@ from regmix_bench.store import save_record
 from regmix_bench.types import Scoring, ThreatModel
 
 RAND = Scoring(autoattack_version="rand")
+SCREENED = Scoring(screen=True)
+SCREENED_SCORE = {"scored": {"autoattack_acc": None, "screened_acc": 300 / 360}}
 BOTH = (ThreatModel("Linf", "32/255"), ThreatModel("Linf", "48/255"))
 
 
@@ -33,6 +35,15 @@ def test_images_lost_and_gained_are_counted(tmp_path):
     assert pair.p_value == mcnemar(20, 10)
     (back,) = pairs.compare([two, one])
     assert (back.lost, back.gained, back.p_value) == (10, 20, pair.p_value)
+
+
+def test_screened_scores_are_a_pair_among_themselves(tmp_path):
+    paths = [
+        write_run(tmp_path, make_spec(label, scoring=SCREENED), **SCREENED_SCORE)
+        for label in ("pgd-at", "trades")
+    ]
+    (pair,) = pairs.compare(paths)
+    assert (pair.attack, pair.right) == ("PGD → AutoAttack", (300, 300))
 
 
 def test_a_training_and_a_given_model_are_a_pair_too(tmp_path):
@@ -64,6 +75,17 @@ def test_epsilon_chooses_among_the_common_threats(tmp_path):
         ({}, {"data_digest": "e" * 64}, "were scored on other images"),
         ({}, {"n": 350}, "were scored on other images"),
         ({"scoring": RAND}, {}, "by AutoAttack, pgd-at .* AutoAttack rand"),
+        ({"scoring": SCREENED}, SCREENED_SCORE, "by AutoAttack, pgd-at .* by PGD → AutoAttack"),
+        (
+            {},
+            {"scored": {"autoattack_seed": 1, "autoattack_batch_size": 100}},
+            "in different ways: autoattack_seed 0 → 1; autoattack_batch_size 500 → 100: no pair",
+        ),
+        (
+            {},
+            {"scored": {"substitutions": ("no fab-t",)}},
+            "substitutions none → no fab-t: no pair",
+        ),
         ({}, {"outcomes": False}, "no outcomes per image at .*pgd-at"),
         ({}, {"checkpoint": "last"}, "has no AutoAttack score of the selected checkpoint"),
     ],
