@@ -17,6 +17,7 @@ from regmix_bench.cli import (  # noqa: F401
     listing,
     report,
     run,
+    serve,
     transfer,
 )
 from regmix_bench.cli.common import app

@@ -17,7 +17,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
     formats: Annotated[
         str | None,
-        typer.Option("--format", help="Of latex, markdown, csv, figures; all by default."),
+        typer.Option("--format", help="Of latex, markdown, csv, figures, html; all by default."),
     ] = None,
     with_published: Annotated[
         bool,
@@ -45,7 +45,7 @@ def report(
         bool, typer.Option("--check", help="Write nothing; exit 1 where the report is stale.")
     ] = False,
 ) -> None:
-    """Write tables and figures of everything that is recorded."""
+    """Write tables, figures and pages of everything that is recorded."""
     from regmix_bench import reporting
     from regmix_bench.reporting.latex import Layout
 

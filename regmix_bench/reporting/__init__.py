@@ -1,4 +1,4 @@
-"""What ``results/`` holds, as LaTeX, Markdown, CSV and figures. Never trains, never attacks.
+"""What ``results/`` holds, as LaTeX, Markdown, CSV, figures and pages. Never trains, never attacks.
 
 Importing this package is cheap: plotting libraries load when a report is made.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regmix_bench.reporting.latex import Layout
 
-FORMATS = ("latex", "markdown", "csv", "figures")
+FORMATS = ("latex", "markdown", "csv", "figures", "html")
 
 
 def write_report(
@@ -30,6 +30,7 @@ def write_report(
     measured here. ``reference`` is the row that the others are compared with, that of each suite if
     left out. ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these
     formats that an earlier report left in ``out`` and that this one no longer makes are removed.
+    ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
     Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
     without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
     """

@@ -14,10 +14,20 @@ import pandas as pd
 
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.files import atomic_write
-from regmix_bench.reporting import FORMATS, cells, evaluated, published, style, tables, verdicts
+from regmix_bench.reporting import (
+    FORMATS,
+    cells,
+    evaluated,
+    published,
+    site,
+    style,
+    tables,
+    verdicts,
+)
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.latex import Layout, latex
 from regmix_bench.reporting.page import PICTURES, page
+from regmix_bench.store import record_files
 
 MANIFEST = "manifest.csv"
 PAGE = "report.md"
@@ -27,8 +37,9 @@ VERDICTS = "verdicts.csv"
 EVALUATED = "evaluated.csv"
 PUBLISHED = "published.csv"
 FAILED = "failed-runs.csv"
+SITE = "site/"
 _OURS = (
-    *("table-", "transfer-", *PICTURES),
+    *(SITE, "table-", "transfer-", *PICTURES),
     *(NUMBERS, MODELS, VERDICTS, EVALUATED, PUBLISHED),
 )
 
@@ -45,6 +56,8 @@ def write(
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
+    if "html" in formats and results.is_dir() and not record_files(results):
+        return [_write(out / SITE / name, data) for name, data in site.empty()]
     with _loaded(results, with_published, reference) as contents:
         return _write_all(contents, out, formats, layout or Layout())
 
@@ -56,12 +69,14 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
 
     # All of it, so that nothing is written where something is refused.
     texts = list(_texts(contents, formats, shown, layout))
+    pages = _pages(contents, formats)
 
     written = [_write(out / name, text.encode()) for _, name, text in texts]
+    written += [_write(out / name, data) for name, data in pages.items()]
     pictures = contents.pictures if "figures" in formats else ()
     for picture, files in zip(pictures, style.render_all(pictures), strict=True):
         written += [_write(out / f"{picture.stem}{end}", data) for end, data in files.items()]
-    outputs = kept | _outputs(texts, contents, formats)
+    outputs = kept | _outputs(texts, pages, contents, formats)
     written.append(_write(out / MANIFEST, _manifest(contents, outputs).encode()))
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_OURS):
@@ -93,8 +108,11 @@ def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
     texts = list(_texts(contents, formats, formats, layout))
-    expected = _outputs(texts, contents, formats)
-    present = {path.name for path in out.iterdir() if path.name.startswith(_OURS)}
+    pages = _pages(contents, formats)
+    expected = _outputs(texts, pages, contents, formats)
+    files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
+    names = (path.relative_to(out).as_posix() for path in files)
+    present = {name for name in names if name.startswith(_OURS)}
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
     lines += [
         f"{out / name}: not part of this report" for name in sorted(present - expected.keys())
@@ -102,6 +120,9 @@ def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
     for _, name, text in texts:
         if (out / name).is_file():
             lines += _first_difference(out / name, text)
+    for name, data in pages.items():
+        if (out / name).is_file() and (out / name).read_bytes() != data:
+            lines.append(f"{out / name}: changed")
     return lines
 
 
@@ -151,11 +172,21 @@ def _texts(
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
 
 
+def _pages(contents: Contents, formats: Collection[str]) -> dict[str, bytes]:
+    """The files of the site by name."""
+    if "html" not in formats:
+        return {}
+    return {SITE + name: data for name, data in site.files(contents)}
+
+
 def _outputs(
-    texts: Sequence[tuple[str, str, str]], contents: Contents, formats: Collection[str]
+    texts: Sequence[tuple[str, str, str]],
+    pages: Collection[str],
+    contents: Contents,
+    formats: Collection[str],
 ) -> dict[str, str]:
     """Format by file name, pictures included."""
-    names = {name: kind for kind, name, _ in texts}
+    names = {name: kind for kind, name, _ in texts} | dict.fromkeys(pages, "html")
     if "figures" in formats:
         for picture in contents.pictures:
             names |= {f"{picture.stem}{end}": "figures" for end in (".png", ".pdf")}

@@ -46,7 +46,7 @@ def texts(folder):
 def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
     out = tmp_path / "reports"
     written = write_report(results, out)
-    assert sorted(written) == sorted(out.iterdir())
+    assert sorted(written) == sorted(path for path in out.rglob("*") if path.is_file())
     stems = {
         "robustness-vs-epsilon-digits-smallcnn",
         "curves-digits-smallcnn-Linf-32-255",
@@ -69,6 +69,34 @@ def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
     assert stale(results, out) == []
     (out / "tsne-digits-smallcnn-Linf-32-255.png").write_bytes(b"drawn with another font")
     assert stale(results, out) == []
+
+
+def test_a_page_that_is_changed_lost_or_not_ours_is_stale(results, tmp_path):
+    out = tmp_path / "reports"
+    write_report(results, out, ["html"])
+    assert stale(results, out) == []
+    index = out / "site" / "index.html"
+    index.write_text(index.read_text().replace("62.5", "63.5", 1))
+    (out / "site" / "assets" / "site.css").unlink()
+    (out / "site" / "runs" / "more.html").write_text("")
+    assert stale(results, out) == [
+        f"{out / 'site' / 'assets' / 'site.css'}: missing",
+        f"{out / 'site' / 'runs' / 'more.html'}: not part of this report",
+        f"{index}: changed",
+    ]
+    write_report(results, out, ["html"])
+    (out / "site" / "runs" / "more.html").unlink()
+    assert stale(results, out) == []
+
+
+def test_a_site_of_no_records_says_what_to_run(tmp_path):
+    (tmp_path / "results").mkdir()
+    out = tmp_path / "reports"
+    written = write_report(tmp_path / "results", out, ["html"])
+    assert out / "site" / "index.html" in written
+    assert "regmix-bench run" in (out / "site" / "index.html").read_text()
+    with pytest.raises(UserError, match="no records"):
+        write_report(tmp_path / "results", out, TEXT)
 
 
 def test_text_is_the_same_on_every_run(results, tmp_path):

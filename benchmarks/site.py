@@ -1,0 +1,128 @@
+"""What the site costs with 500 runs: seconds to build it, its size, and how soon it is seen.
+
+The records are made up: ten methods on two architectures, at five training budgets and with five
+seeds each, 110 epochs of history and two attacked budgets. Building starts from the files of the
+records and ends with the last file of the site on disk. The first view is the browser's first
+contentful paint of ``index.html`` opened from disk in a window of 1,280 × 900, in a fresh process
+each time; "ready" is the end of the page's load event, when the table sorts and filters. Given are
+the medians. Needs playwright and a chromium on PATH.
+
+    python benchmarks/site.py [--runs 500] [--times 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from regmix_bench.records import EpochLog
+from regmix_bench.reporting import site
+from regmix_bench.reporting.cohorts import METHOD_ORDER
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.types import Recipe, ThreatModel
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from synthetic import make_spec, write_run
+
+EPOCHS = 110
+ATTACKS = {"apgd-ce": 0.84, "apgd-t": 0.82, "fab-t": 0.82, "square": 0.82}
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+READY = "performance.timing.loadEventEnd - performance.timing.navigationStart"
+
+
+def record(results: Path, runs: int) -> None:
+    """Write so many records and their outcomes per image."""
+    grid = itertools.product(
+        ("smallcnn", "resnet18"), (8, 16, 24, 32, 40), METHOD_ORDER[:10], range(5)
+    )
+    for number, (arch, epsilon, label, seed) in enumerate(itertools.islice(grid, runs)):
+        own, larger = (ThreatModel("Linf", f"{budget}/255") for budget in (epsilon, epsilon + 8))
+        history = tuple(
+            EpochLog(
+                epoch=epoch,
+                lr=0.1,
+                loss=2.3 / epoch,
+                metrics={"ce": 2.0 / epoch, "kl": 0.3 / epoch},
+                val_clean_acc=0.9 - (number % 97) / epoch / 200,
+                val_fgsm_acc=0.7 - (number % 89) / epoch / 200,
+                val_pgd_acc=0.6 - (number % 83) / epoch / 200,
+                seconds=1.0,
+            )
+            for epoch in range(1, EPOCHS + 1)
+        )
+        write_run(
+            results,
+            make_spec(
+                label,
+                f"{epsilon}/255",
+                arch=arch,
+                seed=seed,
+                recipe=Recipe(epochs=EPOCHS),
+                eval_threats=(own, larger),
+            ),
+            autoattack=240 + number % 60,
+            scored={"after_attack": ATTACKS},
+            history=history,
+            selected_epoch=EPOCHS - 3,
+            reference="pgd-at",
+            n_train=1000,
+            environment={"device": "cpu", "threads": 1, "torch": "2.15.0", "python": "3.11"},
+        )
+
+
+def build(results: Path, out: Path) -> tuple[int, int]:
+    """Write the site; returns the number of its files and their bytes."""
+    count = size = 0
+    contents = Contents.of(results, False, None)
+    gc.freeze()  # as the report does
+    for name, content in site.files(contents):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        count, size = count + 1, size + path.write_bytes(content)
+    return count, size
+
+
+def view(page: Path) -> tuple[float, float]:
+    """Milliseconds to the first paint and to the end of loading, in a fresh browser."""
+    chromium = shutil.which("chromium") or shutil.which("chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        window = browser.new_page(viewport={"width": 1280, "height": 900})
+        window.goto(page.as_uri())
+        window.wait_for_selector("table.dataTable")
+        found = float(window.evaluate(PAINT)), float(window.evaluate(READY))
+        browser.close()
+    return found
+
+
+def main() -> None:
+    """Print what was measured beside what is allowed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--times", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results, out = Path(folder) / "results", Path(folder) / "site"
+        record(results, arguments.runs)
+        started = time.perf_counter()
+        count, size = build(results, out)
+        seconds = time.perf_counter() - started
+        print(f"{arguments.runs} runs: built in {seconds:.1f} s (at most 20)")
+        print(f"{count} files, {size / 1e6:.1f} MB (at most 25)")
+        views = [view(out / "index.html") for _ in range(arguments.times)]
+        paint, ready = (statistics.median(column) for column in zip(*views, strict=True))
+        index = (out / "index.html").stat().st_size
+        print(f"first view {paint:.0f} ms (at most 1,000), ready {ready:.0f} ms; {index:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The report as a site: pages that open from disk or from any static host.
+
+:func:`files` and :func:`empty` yield each file as its path below the site, with ``/``, and its
+content. The same records give the same bytes. Nothing of a page comes from another host, and no
+script stands inside one, so that a strict content security policy may be sent with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files as resources
+
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site import pages
+from regmix_bench.reporting.site.definitions import define
+from regmix_bench.reporting.site.leaderboard import Leaderboard
+from regmix_bench.reporting.site.runs import RunPage, run_pages
+from regmix_bench.reporting.site.text import script
+
+#: What every site holds; plotly.min.js comes from the package of that name.
+ASSETS = (
+    "site.css",
+    "tables.js",
+    "charts.js",
+    "compare.js",
+    "datatables.min.js",
+    "datatables.LICENSE.txt",
+)
+
+
+def files(contents: Contents) -> Iterator[tuple[str, bytes]]:
+    """Every file of the site, each when it is asked for.
+
+    Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
+    """
+    board = Leaderboard.of(contents)
+    found = run_pages(contents)
+    yield "index.html", pages.index(contents, board, found)
+    yield "runs.html", pages.runs(board, found)
+    yield "compare.html", pages.compare()
+    for page in found:
+        yield f"runs/{page.id}.html", pages.run(page)
+        yield f"data/{page.id}.js", _data(page)
+    for method in board.methods(found):
+        yield method.file, pages.method(define(method.name), method)
+    yield from _assets()
+    plotly = resources("plotly").joinpath("package_data", "plotly.min.js")
+    yield "assets/plotly.min.js", plotly.read_bytes()
+
+
+def empty() -> Iterator[tuple[str, bytes]]:
+    """The site of a results folder without records: one page, which says what to run."""
+    yield "index.html", pages.empty()
+    yield from _assets()
+
+
+def _data(page: RunPage) -> bytes:
+    # A script and not JSON: pages opened from disk may load the one and not the other.
+    return f'(window.regmixRuns ??= {{}})["{page.id}"] = {script(page.data)};\n'.encode()
+
+
+def _assets() -> Iterator[tuple[str, bytes]]:
+    folder = resources(__name__).joinpath("static")
+    for name in ASSETS:
+        yield f"assets/{name}", folder.joinpath(name).read_bytes()

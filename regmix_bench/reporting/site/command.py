@@ -1,0 +1,65 @@
+"""The command that trains and scores a recorded run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from regmix_bench.types import Recipe, RunSpec, Scoring
+
+#: Named whatever their value, as datasets have defaults of their own.
+_SAID = {"schedule", "augmentation"}
+#: These have options of their own.
+_OPTIONS = {"epochs", "precision", "autoattack_version", "attacks", "screen"}
+
+
+def command(spec: RunSpec, reference: str | None) -> str:
+    """The ``regmix-bench run`` of exactly this specification, quoted for a POSIX shell.
+
+    What equals a default is left out, except where a dataset brings a default of its own.
+    """
+    return " ".join(["regmix-bench run", *_options(spec, reference)])
+
+
+def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
+    scoring, recipe = spec.scoring, spec.recipe
+    own = (spec.train_threat,)
+    custom = scoring.autoattack_version == "custom"
+    options: dict[str, object] = {
+        "methods": spec.method.label,
+        "datasets": spec.dataset,
+        "archs": spec.arch,
+        "norm": spec.train_threat.norm,
+        "eps": spec.train_threat.epsilon,
+        "eval-eps": _epsilons(spec.eval_threats) if spec.eval_threats != own else None,
+        "pgd-eps": _epsilons(spec.pgd_threats) or None,
+        "seeds": spec.seed,
+        "epochs": recipe.epochs,
+        "precision": recipe.precision,
+        "train-examples": spec.train_examples,
+        "eval-examples": spec.eval_examples,
+        "evaluate": spec.evaluate if spec.evaluate != "selected" else None,
+        "attacks": ",".join(scoring.attacks) or None,
+        "autoattack": None if custom else scoring.autoattack_version,
+        "reference": reference,
+    }
+    if options["autoattack"] == "standard":
+        del options["autoattack"]
+    for name, value in options.items():
+        if value is not None:
+            yield f"--{name} {shlex.quote(str(value))}"
+    if scoring.screen:
+        yield "--screen"
+    for group, values, default in (
+        ("recipe", recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")),
+        ("scoring", scoring.model_dump(mode="json"), Scoring().model_dump(mode="json")),
+    ):
+        for name, value in values.items():
+            if name not in _OPTIONS and (name in _SAID or value != default[name]):
+                text = value if isinstance(value, str) else json.dumps(value)
+                yield f"--set {shlex.quote(f'{group}.{name}={text}')}"
+
+
+def _epsilons(threats: tuple[object, ...]) -> str:
+    return ",".join(str(getattr(threat, "epsilon", "")) for threat in threats)

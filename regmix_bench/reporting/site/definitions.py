@@ -1,0 +1,93 @@
+"""What a method says of itself: its docstrings and hyper-parameters, where it is installed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from regmix_bench.deferred import defer
+from regmix_bench.errors import UserError
+from regmix_bench.registry import Registry
+from regmix_bench.reporting.site.text import Passage, passages
+
+
+class Parameter(NamedTuple):
+    """One hyper-parameter: its default, the values it may take, and its description, if any."""
+
+    name: str
+    default: str
+    allowed: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A method as installed here; where it is not, ``missing`` says why and the rest is empty."""
+
+    name: str
+    missing: str = ""
+    version: int | None = None
+    origin: str = ""
+    norms: tuple[str, ...] = ()
+    summary: tuple[Passage, ...] = ()
+    source: tuple[Passage, ...] = ()
+    config: tuple[Passage, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+
+# Not `regmix_bench.methods`, which trains: definitions are read from where any package offers them.
+_METHODS: Registry[Any] = Registry("method", group="regmix_bench.methods")
+
+
+def define(name: str) -> Definition:
+    """The definition of the method that records call ``name``; torch is not loaded for it."""
+    defer("torch")
+    try:
+        method = _METHODS[name]
+    except UserError as error:
+        return Definition(name, missing=str(error))
+    module = inspect.getmodule(method)
+    schema = method.Config.model_json_schema()
+    return Definition(
+        name,
+        version=method.version,
+        origin=_METHODS.origin(name),
+        norms=tuple(method.norms),
+        summary=passages(method.__doc__ or ""),
+        source=passages((module.__doc__ if module else "") or ""),
+        config=passages(method.Config.__doc__ or ""),
+        parameters=tuple(
+            Parameter(
+                key,
+                value_words(field.get("default")),
+                ", ".join(_allowed(field)),
+                field.get("description", ""),
+            )
+            for key, field in schema.get("properties", {}).items()
+        ),
+    )
+
+
+def value_words(value: object) -> str:
+    """A hyper-parameter's value as a suite file would hold it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _allowed(field: Mapping[str, Any]) -> Iterator[str]:
+    if "anyOf" in field:
+        yield " or ".join(", ".join(_allowed(part)) for part in field["anyOf"])
+    elif "enum" in field:
+        yield " or ".join(value_words(value) for value in field["enum"])
+    else:
+        yield str(field.get("type", "any"))
+    for key, sign in (
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+    ):
+        if key in field:
+            yield f"{sign} {field[key]:g}"

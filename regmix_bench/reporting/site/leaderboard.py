@@ -1,0 +1,212 @@
+"""The comparison tables as one: every row with its setting, so that it can stand among others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from regmix_bench.reporting.blocks import Block, Row
+from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cohorts import attack_words, row_order
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.runs import RunPage
+from regmix_bench.reporting.site.text import file_name
+from regmix_bench.reporting.tables import MISSING, norm_words, threat_words
+
+ROBUST, DIFFERENCE = "Robust", "− reference"
+
+
+class Facet(NamedTuple):
+    """Something that rows are filtered by: its name in the page, its title, and its values."""
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: what it is about, by facet, and its cells, by the header of their column.
+
+    ``runs`` holds seed and run_id of each training behind it; a row that was published and not
+    measured has none, and no ``method``.
+    """
+
+    name: Cell
+    method: str | None
+    facets: dict[str, str]
+    attack: str
+    cells: dict[str, Cell]
+    runs: tuple[tuple[int, str], ...]
+    stem: str
+
+    @property
+    def setting(self) -> str:
+        """The facets as one line, for where there is no room for their columns."""
+        known = self.facets
+        return (
+            f"{known['dataset']}, {known['arch']}, {known['norm']}: trained {known['trained']},"
+            f" attacked {known['attacked']}, {known['checkpoint']}"
+        )
+
+
+class Note(NamedTuple):
+    """What stands below the table that the rows of ``stem`` come from."""
+
+    stem: str
+    caption: str
+    notes: tuple[str, ...]
+
+
+class MethodPage(NamedTuple):
+    """A recorded method: its page, the rows it has, its runs, and the parameters they used."""
+
+    name: str
+    file: str
+    entries: tuple[Entry, ...]
+    board: Leaderboard
+    runs: tuple[RunPage, ...]
+    used: dict[str, tuple[object, ...]]
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All rows, the columns that any of them has, and the notes of the tables they come from."""
+
+    entries: tuple[Entry, ...]
+    columns: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(cls, contents: Contents) -> Leaderboard:
+        entries: list[Entry] = []
+        columns: dict[str, None] = {}
+        quoted: set[tuple[str, ...]] = set()
+        for block in contents.blocks:
+            table = contents.comparisons[block.stem]
+            attack = attack_words(block.cohort.setting.scoring)
+            header = tuple(_canonical(name, attack) for name in table.header)
+            columns |= dict.fromkeys(header[1:])
+            for entry in _entries(block, table, header, attack):
+                # What was published stands below each table that it fits, here once.
+                key = (entry.name.text, *entry.facets.values())
+                if entry.runs or key not in quoted:
+                    entries.append(entry)
+                quoted |= set() if entry.runs else {key}
+        notes = tuple(
+            Note(block.stem, table.caption, table.notes)
+            for block in contents.blocks
+            for table in (contents.comparisons[block.stem],)
+        )
+        # The difference is not known to every table, and belongs beside the interval.
+        order = sorted(columns, key=lambda name: _ORDER.index(name) if name in _ORDER else 0)
+        return cls(tuple(entries), tuple(order), notes)
+
+    @property
+    def facets(self) -> tuple[Facet, ...]:
+        """What the rows can be filtered by; rows that were published lack some values."""
+        return tuple(
+            Facet(name, title, values)
+            for name, title in _FACETS.items()
+            for values in (
+                tuple(
+                    dict.fromkeys(e.facets[name] for e in self.entries if e.facets[name] != MISSING)
+                ),
+            )
+        )
+
+    @property
+    def robust(self) -> str:
+        """The header of the robust accuracy: the attack, where it is the same in every row."""
+        attacks = {entry.attack for entry in self.entries}
+        return next(iter(attacks)) if len(attacks) == 1 else ROBUST
+
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """Each sign that a row bears, and what it stands for."""
+        used = {sign for entry in self.entries for sign in entry.name.signs}
+        found = {
+            note[0]: note[1:].partition(":")[0].strip()
+            for group in self.notes
+            for note in group.notes
+            if note[:1] in used
+        }
+        return tuple(found.items())
+
+    def methods(self, runs: Sequence[RunPage]) -> tuple[MethodPage, ...]:
+        """One page for each method that a run, finished or failed, names."""
+        names = sorted({page.method for page in runs}, key=lambda name: row_order(name, ""))
+        return tuple(self._method(name, runs) for name in names)
+
+    def _method(self, name: str, runs: Sequence[RunPage]) -> MethodPage:
+        own = tuple(page for page in runs if page.method == name)
+        used: dict[str, dict[str, object]] = {}
+        for page in own:
+            for key, value in page.run.spec.method.params.items():
+                used.setdefault(key, {})[repr(value)] = value
+        return MethodPage(
+            name,
+            method_file(name),
+            tuple(entry for entry in self.entries if entry.method == name),
+            self,
+            own,
+            {key: tuple(values.values()) for key, values in used.items()},
+            tuple(sorted({page.run.spec.method.version for page in own})),
+        )
+
+
+_ORDER = (
+    *("Clean", "PGD-20", ROBUST, "95 % interval", DIFFERENCE, "Seeds", "PGD-20 last", "Drop"),
+    *("Train min", "Passes", "Score min"),
+)
+
+_FACETS = {
+    "method": "Method",
+    "dataset": "Dataset",
+    "arch": "Architecture",
+    "norm": "Norm",
+    "trained": "Training ε",
+    "attacked": "Attacked ε",
+    "checkpoint": "Checkpoint",
+}
+
+
+def method_file(name: str) -> str:
+    """The page of the method that records call ``name``, below the site."""
+    return f"methods/{file_name(name)}.html"
+
+
+def _canonical(header: str, attack: str) -> str:
+    """A header that tables attacked by something else share."""
+    if header.startswith(f"{attack} − "):
+        return DIFFERENCE
+    return ROBUST if header == attack else header
+
+
+def _entries(block: Block, table: Table, header: tuple[str, ...], attack: str) -> Iterator[Entry]:
+    setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
+    rows: tuple[Row | None, ...] = (*block.rows, *[None] * (len(table.rows) - len(block.rows)))
+    for row, (name, *cells) in zip(rows, table.rows, strict=True):
+        facets = {
+            "method": row.group.method if row else "published",
+            "dataset": setting.dataset,
+            "arch": setting.arch if row else MISSING,
+            "norm": norm_words(attacked.norm),
+            # Its norm goes without saying, unless it is another one.
+            "trained": str(trained.epsilon)
+            if trained.norm == attacked.norm
+            else threat_words(trained),
+            "attacked": str(attacked.epsilon),
+            "checkpoint": block.checkpoint if row else MISSING,
+        }
+        yield Entry(
+            name,
+            row.group.method if row else None,
+            facets,
+            attack,
+            dict(zip(header[1:], cells, strict=True)),
+            tuple((run.spec.seed, run.record.run_id) for run, _ in row.scores) if row else (),
+            block.stem,
+        )

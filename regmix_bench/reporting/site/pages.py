@@ -1,0 +1,110 @@
+"""The pages: what a template is given, and how text becomes markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import jinja2
+
+from regmix_bench.reporting.cells import Cell
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.definitions import Definition, value_words
+from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, method_file
+from regmix_bench.reporting.site.runs import RunPage
+from regmix_bench.reporting.site.text import on_dark, short
+from regmix_bench.reporting.tables import MISSING
+
+_NO_NUMBER = -1e9
+
+
+def index(contents: Contents, board: Leaderboard, runs: Sequence[RunPage]) -> bytes:
+    """The leaderboard, what its signs mean, failed runs, and the report's other tables."""
+    looks = {page.id: page.look for page in runs}
+    failed = [page for page in runs if page.failed]
+    return _render(
+        "index.html",
+        board=board,
+        runs=runs,
+        failed=failed,
+        looks=looks,
+        chapters=contents.chapters,
+        others=len(contents.records) - len(contents.runs),
+    )
+
+
+def runs(board: Leaderboard, found: Sequence[RunPage]) -> bytes:
+    """Every run in one table."""
+    return _render("runs.html", board=board, runs=found)
+
+
+def run(page: RunPage) -> bytes:
+    """One run."""
+    return _render("run.html", page=page)
+
+
+def method(definition: Definition, page: MethodPage) -> bytes:
+    """One method."""
+    looks = {run.id: run.look for run in page.runs}
+    return _render("method.html", page=page, definition=definition, looks=looks)
+
+
+def compare() -> bytes:
+    """The page that a script fills with the runs which its address names."""
+    return _render("compare.html")
+
+
+def empty() -> bytes:
+    """What to do where nothing is recorded yet."""
+    return _render("empty.html")
+
+
+def order(cell: Cell) -> float:
+    """What a cell is sorted by: the number it shows, below all others where it shows none."""
+    try:
+        return float(cell.text.replace("−", "-").replace(",", ""))
+    except ValueError:
+        return 0.0 if cell.text == "reference" else _NO_NUMBER
+
+
+def is_word(cell: Cell) -> bool:
+    """Whether a cell holds words, which are set from the left."""
+    return order(cell) == _NO_NUMBER and cell.text != MISSING
+
+
+def interval(cell: Cell) -> tuple[float, float] | None:
+    """The ends of ``[low, high]`` as shown, in percent."""
+    ends = cell.text.strip("[]").split(", ")
+    try:
+        low, high = map(float, ends)
+    except ValueError:
+        return None
+    return low, high
+
+
+def _render(template: str, **context: object) -> bytes:
+    # Pages one folder down reach the others, and the assets, through it.
+    root = "../" if template in ("run.html", "method.html") else ""
+    text = _environment().get_template(template).render(root=root, **context)
+    return text.encode()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("regmix_bench.reporting.site"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "short": short,
+        "order": order,
+        "is_word": is_word,
+        "interval": interval,
+        "on_dark": on_dark,
+        "value_words": value_words,
+        "method_file": method_file,
+    }
+    return environment

@@ -1,0 +1,135 @@
+// Charts of runs, drawn from what data/<run_id>.js put into `regmixRuns`.
+"use strict";
+
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+let printing = false;
+
+const CHARTS = {
+  curves: (runs) => ({
+    traces: runs.flatMap((run) => curves(run, runs.length === 1)),
+    x: "epoch",
+    y: "validation accuracy (%)",
+    range: [0, 100],
+  }),
+  loss: (runs) => ({
+    traces: runs.map((run) => ({ ...line(run), x: run.epochs, y: run.loss })),
+    x: "epoch",
+    y: "training loss",
+  }),
+  attacks: (runs) => ({
+    traces: runs.flatMap((run) => cascades(run, runs.length === 1)),
+    x: "",
+    y: "accuracy (%)",
+    range: [0, 100],
+  }),
+};
+
+function css(property) {
+  return getComputedStyle(document.documentElement).getPropertyValue(property).trim();
+}
+
+function colour(run) {
+  return run.colours[darkness.matches && !printing ? 1 : 0];
+}
+
+// Plotly reads tags and entities in what it shows.
+function plain(text) {
+  const cut = text.length > 48 ? `${text.slice(0, 47)}…` : text;
+  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
+
+function line(run) {
+  return {
+    name: plain(run.title),
+    mode: "lines",
+    line: { color: colour(run), dash: run.dash, width: 2 },
+  };
+}
+
+function curves(run, alone) {
+  // In a comparison a click on a run's name hides all that is drawn of it.
+  const base = { ...line(run), x: run.epochs, ...(alone ? {} : { legendgroup: run.id }) };
+  const of = (name, width, dash) => ({
+    ...base,
+    name: alone ? name : `${plain(run.title)}, ${name}`,
+    line: { ...base.line, width, dash: alone ? dash : run.dash },
+    showlegend: alone || name === "PGD-10",
+  });
+  const marks = (epochs, name, symbol, color) => ({
+    ...base,
+    x: epochs,
+    y: epochs.map((epoch) => run.pgd[run.epochs.indexOf(epoch)]),
+    mode: "markers",
+    name: alone ? name : `${plain(run.title)}, ${name}`,
+    showlegend: alone,
+    marker: { color, symbol, size: 10, line: { color, width: 2 } },
+  });
+  const traces = [
+    { ...of("clean", 1.2, "dash"), y: run.clean },
+    ...(alone ? [{ ...of("FGSM", 1.2, "dot"), y: run.fgsm }] : []),
+    { ...of("PGD-10", 2.2, "solid"), y: run.pgd },
+  ];
+  if (run.selected) traces.push(marks([run.selected], "selected", "circle-open", colour(run)));
+  const alarms = run.alarms.map(([epoch]) => epoch).filter((epoch) => run.epochs.includes(epoch));
+  if (alarms.length) traces.push(marks(alarms, "alarm", "x-thin", css("--alert")));
+  return traces;
+}
+
+function cascades(run, alone) {
+  const dashes = ["solid", "dash", "dot", "dashdot"];
+  return (alone ? run.attacks : run.attacks.slice(0, 1)).map((attacked, number) => ({
+    ...line(run),
+    name: alone ? attacked.where : `${plain(run.title)}: ${attacked.where}`,
+    mode: "lines+markers",
+    x: attacked.names,
+    y: attacked.accuracies,
+    line: {
+      color: colour(run),
+      width: 1.5,
+      dash: alone ? dashes[number % dashes.length] : run.dash,
+    },
+    marker: { color: colour(run), symbol: run.symbol, size: 8 },
+    showlegend: true,
+  }));
+}
+
+function draw(element, runs) {
+  const { traces, x, y, range } = CHARTS[element.dataset.chart](runs);
+  const many = traces.filter((trace) => trace.showlegend !== false).length;
+  const rule = css("--rule");
+  const axis = { gridcolor: rule, linecolor: rule, zeroline: false, automargin: true };
+  Plotly.react(
+    element,
+    traces,
+    {
+      font: { family: css("--sans"), size: 12, color: css("--ink") },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 48, r: 8, t: 8, b: 40 },
+      height: 300 + (many > 1 ? 20 * Math.ceil((many * 200) / element.clientWidth) : 0),
+      xaxis: { ...axis, title: { text: x }, fixedrange: element.clientWidth < 500 },
+      yaxis: { ...axis, title: { text: y }, range, fixedrange: element.clientWidth < 500 },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
+      showlegend: many > 1,
+      hovermode: "closest",
+      hoverlabel: { namelength: -1 },
+    },
+    { responsive: true, displayModeBar: false, displaylogo: false },
+  );
+}
+
+function drawAll() {
+  for (const element of document.querySelectorAll("[data-chart][data-runs]")) {
+    const ids = element.dataset.runs.split(",");
+    draw(element, ids.map((id) => window.regmixRuns[id]));
+  }
+}
+
+darkness.addEventListener("change", drawAll);
+for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(name, () => {
+    printing = value;
+    drawAll();
+  });
+}
+drawAll();

@@ -1,0 +1,72 @@
+"""Text that came from a record or a docstring, made fit for a page, a script or a file name."""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import inspect
+import json
+import re
+from typing import Literal, NamedTuple
+
+from markupsafe import Markup, escape
+
+
+class Passage(NamedTuple):
+    """A paragraph of prose, already escaped, or lines to be set as they stand."""
+
+    kind: Literal["prose", "formula"]
+    text: Markup
+
+
+def file_name(text: str) -> str:
+    """``text`` as one component of a path: itself where it is harmless, else with a digest."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", text):
+        return text
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    return f"{slug or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def short(text: str, length: int = 120) -> str:
+    """``text`` on one line, cut where it is longer than a label can reasonably be."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def script(value: object) -> Markup:
+    """``value`` as JSON that cannot end the script element or comment it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # U+2028 and U+2029 end a line in older JavaScript, in JSON they do not.
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def passages(docstring: str) -> tuple[Passage, ...]:
+    """A docstring as paragraphs; a block indented under ``::`` is set as a formula."""
+    found: list[Passage] = []
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
+        if found and part.startswith(" "):
+            found.append(Passage("formula", escape(inspect.cleandoc(f"\n{part}"))))
+        elif part.strip():
+            found.append(Passage("prose", _prose(part)))
+    return tuple(found)
+
+
+def on_dark(colour: str) -> str:
+    """``#rrggbb`` for a dark page: of the same hue, as light as it was dark."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    hue, light, saturation = colorsys.rgb_to_hls(red, green, blue)
+    channels = colorsys.hls_to_rgb(hue, max(light, 1 - light), saturation)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
+
+
+def _prose(paragraph: str) -> Markup:
+    text = re.sub(r"::$", ":", " ".join(paragraph.split()))
+    text = re.sub(r":[a-z]+:`~?([^`]*)`", r"``\1``", text)
+    # Every second piece stood between double backticks.
+    pieces = enumerate(text.split("``"))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece)
+        for number, piece in pieces
+    )

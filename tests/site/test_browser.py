@@ -1,0 +1,228 @@
+"""The site in a browser: from disk, and under the policy that `regmix-bench serve` sends."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regmix_bench.reporting.contents import Contents
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; connect-src 'self'; font-src 'self'"
+)
+WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
+
+
+@pytest.fixture
+def opened(browser: Any, pages: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the site from disk; at the end, no page may have complained or called out."""
+    contexts: dict[tuple[int, str], Any] = {}
+    complaints: list[str] = []
+
+    def open_(name: str, width: int = 1280, scheme: str = "light", root: str = "") -> Any:
+        key = (width, scheme)
+        if key not in contexts:
+            window = {"width": width, "height": 900}
+            contexts[key] = browser.new_context(viewport=window, color_scheme=scheme)
+        root = root or pages.as_uri()
+        page = contexts[key].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(_outside(request.url, root)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(f"{root}/{name}")
+        return page
+
+    yield open_
+    for context in contexts.values():
+        context.close()
+    assert complaints == []
+
+
+def _outside(url: str, root: str) -> list[str]:
+    return [] if url.startswith((f"{root}/", "data:", "blob:")) else [url]
+
+
+def kinds(pages: Path, contents: Contents) -> dict[str, str]:
+    """One page of every kind, hostile ones among them."""
+    runs = [run for run in contents.runs if run.record.status == "success"]
+    hostile = next(run for run in runs if run.spec.label.startswith("<script>")).record
+    failed = next(run for run in contents.runs if run.record.status == "error").record
+    alarmed = next(run for run in runs if run.record.alarms).record
+    method = next((pages / "methods").glob("script*"))
+    return {
+        "index": "index.html",
+        "runs": "runs.html",
+        "run": f"runs/{alarmed.run_id}.html",
+        "failed run": f"runs/{failed.run_id}.html",
+        "method": "methods/regmix.html",
+        "hostile method": f"methods/{method.name}",
+        "compare": f"compare.html#{alarmed.run_id},{hostile.run_id}",
+    }
+
+
+def settle(page: Any) -> None:
+    """Wait until charts and tables stand."""
+    for script, done in (("tables.js", "table.dataTable"), ("charts.js", ".chart .main-svg")):
+        if (
+            page.locator(f"script[src$='{script}']").count()
+            and page.locator("table[data-table]:visible, .chart[data-runs]:visible").count()
+        ):
+            page.wait_for_selector(done)
+
+
+def column(page: Any, title: str) -> list[str]:
+    """The visible texts of a column of the leaderboard."""
+    headers = [text.strip() for text in page.locator("table.board thead th").all_inner_texts()]
+    place = headers.index(title) + 1
+    cells = page.locator(f"table.board tbody tr > :nth-child({place})").all_inner_texts()
+    return [text.strip() for text in cells]
+
+
+def numbers(texts: list[str]) -> list[float]:
+    return [float(text.split()[0]) for text in texts]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_kind_of_page_fits_and_is_accessible(
+    opened: Callable[..., Any], pages: Path, contents: Contents, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # Else it asks for the style sheet, which a page opened from disk may not.
+    options = {"preload": False, "resultTypes": ["violations"]}
+    for kind, name in kinds(pages, contents).items():
+        page = opened(name, width, scheme)
+        settle(page)
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{kind} is {wider} px wider than the window"
+        assert page.evaluate("window.harmed") is None
+        found = [
+            f"{kind}: {violation['id']}: {node['html'][:200]}"
+            for violation in axe.run(page, options=options).response["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+        assert found == []
+        page.close()
+
+
+def test_pages_work_under_a_strict_policy(
+    opened: Callable[..., Any], pages: Path, contents: Contents
+) -> None:
+    with served(pages) as root:
+        for name in kinds(pages, contents).values():
+            settle(opened(name, root=root))
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            self.send_header("Content-Security-Policy", POLICY)
+            super().end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_click_sorts_and_another_turns_it_round(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    header = page.get_by_role("columnheader", name="AutoAttack", exact=False).first
+    before = numbers(column(page, "AutoAttack"))
+    header.click()
+    down = numbers(column(page, "AutoAttack"))
+    assert down == sorted(before, reverse=True) != before
+    header.click()
+    assert numbers(column(page, "AutoAttack")) == sorted(before)
+
+
+def test_the_keyboard_sorts(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_role("button", name=re.compile("^Clean")).first.focus()
+    page.keyboard.press("Enter")
+    found = numbers(column(page, "Clean"))
+    assert found == sorted(found, reverse=True)
+    assert page.locator("th[aria-sort=descending]").count() == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_filters_leave_what_fits(opened: Callable[..., Any], width: int) -> None:
+    page = opened("index.html", width)
+    rows = page.locator("table.board tbody tr")
+    everything = rows.count()
+    page.get_by_role("combobox", name="Attacked ε").select_option("48/255")
+    page.get_by_role("combobox", name="Method").select_option("regmix")
+    assert rows.count() == 1 < everything
+    assert rows.first.get_attribute("data-attacked") == "48/255"
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(
+        "n => document.querySelectorAll('table.board tbody tr').length === n", arg=everything
+    )
+
+
+def test_the_search_finds_a_method(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_label("Search").fill("regmix")
+    names = column(page, "Method")
+    assert len(names) == 3 and all(name.startswith("regmix") for name in names)
+    page.get_by_label("Search").fill("no such thing")
+    assert page.get_by_text("No row fits").is_visible()
+
+
+def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
+    assert page.get_by_role("heading", level=1).inner_text() == "regmix, seed 1"
+    page.wait_for_selector(".chart .main-svg")
+    assert page.locator(".chart .main-svg").count() > 0
+
+
+def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
+    page = opened("index.html")
+    page.get_by_role("combobox", name="Architecture").select_option("smallcnn")
+    for name in ("pgd-at", "regmix"):
+        page.get_by_role("checkbox", name=f"Choose {name}, digits, smallcnn").check()
+    assert page.get_by_text("4 runs chosen").is_visible()
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    page.wait_for_selector("#accuracies tbody tr")
+    heads = page.locator("#accuracies thead th").all_inner_texts()
+    assert heads == [f"{name}, seed {seed}" for name in ("pgd-at", "regmix") for seed in (0, 1)]
+    row = page.locator("#accuracies tbody tr", has_text="AutoAttack").first
+    shown = [text.split()[0] for text in row.locator("td").all_inner_texts()]
+    assert shown == [f"{100 * k / 360:.1f}" for k in (280, 281, 300, 301)]
+    differing = page.locator("#facts tr.differs th").all_inner_texts()
+    assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
+    assert page.locator("[data-chart=curves] .legend .traces").count() == 4
+
+
+def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{pages.as_uri()}/compare.html#0123456789ab,{json.dumps('<b>')}")
+    page.get_by_text("0 runs; 2 that the address names are not here").wait_for()
+    page.close()
+
+
+def test_rows_are_readable_without_scripts(browser: Any, pages: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{pages.as_uri()}/index.html")
+    assert page.locator("table.board tbody tr:visible").count() > 15
+    assert not page.get_by_label("Search").is_visible()
+    context.close()
