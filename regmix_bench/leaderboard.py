@@ -138,19 +138,21 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
     return board
 
 
-def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
+def read_outcomes(file: Path, evaluation: RobustEval, *, label: bool = False) -> pd.DataFrame:
     """Which images each metric counts as right: bool columns named as the metrics, by ``index``.
 
-    The metrics are those of :data:`MEASURED` that ``evaluation``, a score with AutoAttack, has.
+    The metrics are those of :data:`MEASURED` that ``evaluation``, a score with AutoAttack, has;
+    ``label`` asks for one more column, the images' classes.
     Raises :class:`UserError` where the file is no outcomes file or disagrees with the evaluation.
     """
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
+    columns = (*_OUTCOMES, "label") if label else _OUTCOMES
     if digest is not None and file_digest(file) != digest:
         raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
     try:
         # A report reads thousands, and pandas would take most of its time.
         with ParquetFile(file) as source:
-            table = source.read(columns=list(_OUTCOMES), use_threads=False).select(_OUTCOMES)
+            table = source.read(columns=list(columns), use_threads=False).select(columns)
         here = _where(table["norm"], lambda norm: norm == threat.norm)
         same = str(threat.epsilon)
         here &= _where(table["epsilon"], lambda e: e == same or Epsilon(e) == threat.epsilon)
@@ -167,7 +169,8 @@ def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     recorded = [round(getattr(evaluation, name) * n) for name in metrics]
     if len(index) != n or not index.is_unique or right.sum(axis=0).tolist() != recorded:
         raise UserError(f"{file} does not hold the outcomes that its record counts")
-    return pd.DataFrame(right, index=index, columns=metrics)
+    found = pd.DataFrame(right, index=index, columns=metrics)
+    return found.assign(label=table["label"].to_numpy()[here]) if label else found
 
 
 def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:

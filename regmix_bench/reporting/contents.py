@@ -11,11 +11,14 @@ from regmix_bench import store
 from regmix_bench.files import file_digest
 from regmix_bench.records import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting import (
+    cascade,
     evaluated,
     figures,
+    perclass,
     published,
     style,
     tables,
+    tradeoff,
     transfer,
     tsne,
     verdicts,
@@ -26,6 +29,7 @@ from regmix_bench.reporting.cohorts import (
     Cohort,
     Run,
     load_records,
+    robust_metric,
     runs_among,
     sort_into_cohorts,
 )
@@ -79,7 +83,26 @@ class Contents:
     @cached_property
     def judged(self) -> dict[str, Judgement]:
         """The verdicts of each block, by its stem."""
-        return verdicts.judge(self.blocks, self.reference)
+        return verdicts.judge(self.blocks, self.reference, self.outcomes)
+
+    @cached_property
+    def outcomes(self) -> dict[str, verdicts.Outcomes]:
+        """What the rows of each block get right, image by image, by its stem."""
+        return {block.stem: verdicts.read(block) for block in self.blocks}
+
+    @cached_property
+    def main_blocks(self) -> tuple[Block, ...]:
+        """The block of each cohort that stands for it in figures.
+
+        It attacks under the training threat and at the selected checkpoint where there is one that
+        does; cohorts without AutoAttack have none.
+        """
+        found: dict[str, Block] = {}
+        for block in sorted(self.blocks, key=lambda block: not _at_home(block)):
+            robust = robust_metric(block.cohort.setting.scoring)
+            if any(robust in row.metrics for row in block.rows):
+                found.setdefault(block.cohort.stem, block)
+        return tuple(found[c.stem] for c in self.cohorts if c.stem in found)
 
     @cached_property
     def comparisons(self) -> dict[str, Table]:
@@ -131,7 +154,10 @@ class Contents:
         looks = style.looks([group for cohort in self.cohorts for group in cohort.groups])
         parts = (part for chapter in self.chapters.values() for part in chapter)
         return (
+            *tradeoff.pictures(self.main_blocks, looks),
             *figures.pictures(self.cohorts, self.blocks, looks),
+            *cascade.pictures(self.main_blocks, looks),
+            *perclass.pictures(self.main_blocks, self.outcomes, looks),
             *tsne.pictures(self.cohorts),
             *(part.picture for part in parts if part.picture),
         )

@@ -17,13 +17,15 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
-from regmix_bench.reporting.style import GREY, Look, Picture, applied
+from regmix_bench.reporting.style import GREY, Look, Picture, applied, legend_handles, legend_inches
 from regmix_bench.reporting.tables import describe, norm_words, threat_words
 from regmix_bench.types import Epsilon
 
 COLUMNS = 5
 #: Seeds beyond which a method has the band they lie in instead of a line each.
 MOST_LINES = 12
+#: Evaluation ε beyond which an axis has round ticks instead of one each.
+MOST_TICKS = 8
 
 
 def pictures(
@@ -43,7 +45,8 @@ def pictures(
                     partial(draw_robustness, frame, looks, attack),
                     f"{attack} accuracy of the selected checkpoint against the evaluation ε."
                     " ε = 0 is clean accuracy, bars are one standard deviation over seeds, the"
-                    " dotted line is the training ε.",
+                    " dotted line is the training ε. Points of one ε are set side by side, so that"
+                    " none hides another.",
                 )
             )
     for cohort in cohorts:
@@ -94,23 +97,31 @@ def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
 def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
     """One panel per training threat and evaluation norm, one line per label."""
     panels = list(frame.groupby(["train_norm", "train_epsilon", "eval_norm"], sort=False))
+    shown = set(frame["label"])
     with applied():
-        figure = Figure(figsize=(3.1 * len(panels) + 1.6, 3.4), layout="constrained")
+        figure = Figure(
+            figsize=(3.1 * len(panels) + legend_inches(shown), 3.4), layout="constrained"
+        )
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (key, panel) in zip(axes, panels, strict=True):
             norm, epsilon, eval_norm = map(str, key)
             unit = 255 if eval_norm == "Linf" else 1
-            for label, line in panel.groupby("label", sort=False):
-                _draw_line(axis, line, looks[str(label)], unit)
+            ticks = sorted({_value(text) * unit for text in panel["eval_epsilon"]})
+            lines = list(panel.groupby("label", sort=False))
+            # Side by side: many methods differ by less than their markers are high.
+            beside = np.linspace(-1, 1, len(lines)) * 0.03 * ticks[-1] * (len(lines) > 1)
+            for shift, (label, line) in zip(beside, lines, strict=True):
+                _draw_line(axis, line, looks[str(label)], unit, shift)
+            if len(ticks) <= MOST_TICKS:
+                axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
             if norm == eval_norm:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
             axis.set_title(f"trained under {norm_words(norm)} {epsilon}")
             axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
         axes[0].set_ylabel(f"{attack} accuracy (%)")
         axes[0].set_ylim(-2, 102)
-        shown = set(frame["label"])
         figure.legend(
-            handles=[_handle(look, label) for label, look in looks.items() if label in shown],
+            handles=legend_handles(looks, shown, lines=True),
             loc="outside right center",
             handlelength=3.2,
         )
@@ -156,7 +167,7 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         figure, axes = grid(len(labels), height=1.45, shared=True)
         end = max(2, int(frame["epoch"].max())) + 0.5
         ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, end) if tick <= end]
-        axes[0].set(xlim=(0, end), ylim=(0, 100), yticks=range(0, 101, 25))
+        axes[0].set(xlim=(0, end), ylim=(0, 102), yticks=range(0, 101, 25))
         axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for axis, label in zip(axes, labels, strict=True):
             _draw_curve(axis, frame[frame["label"] == label], looks[label].colour)
@@ -198,19 +209,16 @@ def grid(panels: int, height: float, shared: bool) -> tuple[Figure, list[Axes]]:
     return figure, axes[:panels]
 
 
-def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int) -> None:
+def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int, shift: float) -> None:
     x = np.array([_value(text) for text in line["eval_epsilon"]]) * unit
     order = np.argsort(x)
     axis.errorbar(
-        x[order],
+        x[order] + shift,
         100 * line["mean"].to_numpy(float)[order],
         yerr=100 * line["std"].astype(float).fillna(0.0).to_numpy(float)[order],
-        color=look.colour,
-        marker=look.marker,
         linestyle=look.line,
         elinewidth=0.8,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
+        **look.marks,
     )
 
 
@@ -237,7 +245,3 @@ def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
 
 def _value(epsilon: str) -> float:
     return 0.0 if epsilon == "0" else float(Epsilon(epsilon))
-
-
-def _handle(look: Look, label: str) -> Line2D:
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)

@@ -10,7 +10,14 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.style import Picture
 
 #: How the names of pictures begin that belong to a setting or a cohort; its stem follows.
-PICTURES = ("robustness-vs-epsilon-", "curves-", "tsne-")
+PICTURES = (
+    "tradeoff-",
+    "robustness-vs-epsilon-",
+    "curves-",
+    "cascade-",
+    "classes-",
+    "tsne-",
+)
 
 
 def page(contents: Contents, with_figures: bool) -> str:

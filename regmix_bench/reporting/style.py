@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import joblib
 import matplotlib.style
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from regmix_bench.reporting.cells import Table
 from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
@@ -35,7 +40,9 @@ _COLOURS = (
 _KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
 _OTHERS = (("#888888", "h"), ("#117733", "d"), ("#AA4499", "8"), ("#6699CC", "H"), ("#661100", "."))
 Line = Literal["-", "--", ":", "-."]
+Fill = Literal["full", "none", "left", "bottom"]
 _LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
+_FILLS: dict[Line, Fill] = {"-": "full", "--": "none", ":": "left", "-.": "bottom"}
 
 _RC: dict[str, Any] = {
     "font.size": 8,
@@ -54,15 +61,36 @@ _RC: dict[str, Any] = {
 }
 
 GREY = "#777777"
+#: Colours of a heat map: they read alike with any colour vision, and in grey.
+HEAT = "cividis"
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one row is drawn: colour and marker are the method's, the line style the variant's."""
+    """How one row is drawn: colour and marker shape are the method's.
+
+    The line style, and what of the marker is filled, are the variant's.
+    """
 
     colour: str
     marker: str
     line: Line
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What matplotlib is to draw its markers with, with or without a line."""
+        fill = _FILLS[self.line]
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markersize": 8 if self.marker == "*" else 5.5,  # a star is mostly air
+            # A hollow marker hides the line under it, as a full one does.
+            "fillstyle": "full" if fill == "none" else fill,
+            "markerfacecolor": "white" if fill == "none" else self.colour,
+            "markerfacecoloralt": "white",
+            "markeredgecolor": "white" if fill == "full" else self.colour,
+            "markeredgewidth": 0.4 if fill == "full" else 0.8,
+        }
 
 
 @dataclass(frozen=True)
@@ -91,6 +119,58 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
         variants[method] = variant + 1
         found[label] = Look(colour, marker, _LINES[variant % len(_LINES)])
     return found
+
+
+def legend_handles(looks: Mapping[str, Look], shown: Collection[str], lines: bool) -> list[Line2D]:
+    """Legend entries of the labels ``shown``, in the order of ``looks``."""
+    return [
+        Line2D([], [], linestyle=look.line if lines else "", label=label, **look.marks)
+        for label, look in looks.items()
+        if label in shown
+    ]
+
+
+def legend_inches(labels: Collection[str]) -> float:
+    """About the width of a legend beside the panels."""
+    return 0.65 + 0.065 * max(map(len, labels))
+
+
+# Where black and white text have the same contrast, by WCAG 2.1: √(1.05 · 0.05) − 0.05.
+_MIDDLE = 0.179
+
+
+def ink(colour: npt.NDArray[np.float64]) -> str:
+    """Black or white, whichever reads better on an sRGB colour with parts from 0 to 1."""
+    rgb = colour[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))  # relative, WCAG 2.1
+    return "white" if luminance < _MIDDLE else "black"
+
+
+def heat_map(
+    axes: Axes,
+    values: npt.NDArray[np.float64],
+    texts: Sequence[Sequence[str]],
+    colours: str,
+    norm: Normalize | None = None,
+) -> npt.NDArray[np.float64]:
+    """Shade a matrix, write each cell's text into it; returns the RGBA colours of the cells."""
+    image = axes.imshow(values, cmap=colours, norm=norm)
+    shades: npt.NDArray[np.float64] = image.to_rgba(values)
+    for row, column in np.ndindex(values.shape):
+        axes.text(
+            column,
+            row,
+            texts[row][column],
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=ink(shades[row, column]),
+        )
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return shades
 
 
 def applied() -> AbstractContextManager[None]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,14 +15,12 @@ from matplotlib.patches import Rectangle
 from regmix_bench.records import TransferRecord, TransferSide
 from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import row_order, threat_slug
-from regmix_bench.reporting.style import Picture, applied
+from regmix_bench.reporting.style import HEAT, Picture, applied, heat_map, ink
 from regmix_bench.reporting.tables import threat_words
 from regmix_bench.statistics import accuracy_interval
 
 UNATTACKED = "no attack"
 
-# Reads alike with any colour vision, and in grey.
-_COLOURS = "cividis"
 _CELL_INCHES = 0.42
 
 
@@ -112,30 +109,22 @@ def draw(frame: pd.DataFrame) -> Figure:
     shares = frame.to_numpy(float)
     n_rows, n_columns = shares.shape
     with applied():
-        width, height = n_columns * _CELL_INCHES + 2.2, n_rows * _CELL_INCHES + 1.6
+        # The names stand left of the cells, and aslant below them.
+        name = 0.075 * max(map(len, frame.index))
+        width = n_columns * _CELL_INCHES + name + 0.4
+        height = n_rows * _CELL_INCHES + 0.72 * name + 0.5
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
-        shades = axes.imshow(100 * shares, cmap=_COLOURS).to_rgba(100 * shares)
-        for (row, column), share in np.ndenumerate(shares):
-            axes.text(
-                column,
-                row,
-                fixed(100 * share),
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if _luminance(shades[row, column]) < _MIDDLE else "black",
-            )
+        texts = [[fixed(100 * share) for share in row] for row in shares]
+        shades = heat_map(axes, 100 * shares, texts, HEAT)
         for target in range(n_columns):  # its row as a source is one further down
-            corner = (target - 0.4, target + 0.6)
-            axes.add_patch(Rectangle(corner, 0.8, 0.8, fill=False, edgecolor="white", lw=1.4))
+            corner = (target - 0.42, target + 0.58)
+            edge = ink(shades[target + 1, target])
+            axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=edge, lw=0.9))
         axes.axhline(0.5, color="white", linewidth=3)
         axes.set_xticks(range(n_columns), frame.columns, rotation=45, ha="right")
         axes.set_yticks(range(n_rows), frame.index)
         axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
-        axes.grid(visible=False)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
     return figure
 
 
@@ -182,13 +171,3 @@ _TOLD_APART_BY: tuple[Callable[[TransferSide], str], ...] = (
     lambda run: f"s{run.seed}",
     lambda run: f"#{run.run_id[:4]}",
 )
-
-# Where black and white text have the same contrast, by WCAG 2.1: √(1.05 · 0.05) − 0.05.
-_MIDDLE = 0.179
-
-
-def _luminance(colour: npt.NDArray[np.float64]) -> float:
-    """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2.1)."""
-    rgb = colour[:3]
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench import store
@@ -48,17 +49,33 @@ class Judgement:
     notes: tuple[str, ...]
 
 
-def judge(blocks: Sequence[Block], reference: str | None) -> dict[str, Judgement]:
+@dataclass(frozen=True)
+class Outcomes:
+    """What each seed of a table's rows gets right under AutoAttack, image by image.
+
+    ``labels`` are the images' classes, (images,); ``rights``, by row, is (seeds, images).
+    """
+
+    labels: npt.NDArray[np.int64]
+    rights: Mapping[str, Flags]
+
+
+def judge(
+    blocks: Sequence[Block], reference: str | None, outcomes: Mapping[str, Outcomes] | None = None
+) -> dict[str, Judgement]:
     """The judgement of each block, by its stem.
 
     Rows are compared with ``reference``, or with the one label that the runs of the block name.
-    Raises :class:`UserError` where ``reference`` is a row of no block, or an outcomes file
-    disagrees with its record.
+    ``outcomes`` are those of each block, by its stem, read here if None. Raises
+    :class:`UserError` where ``reference`` is a row of no block, or an outcomes file disagrees with
+    its record.
     """
     labels = {name for block in blocks for row in block.rows for name in _names(row)}
     if reference is not None and reference not in labels:
         raise unknown("reference", reference, labels)
-    return {block.stem: _judge(block, reference) for block in blocks}
+    if outcomes is None:
+        outcomes = {block.stem: read(block) for block in blocks}
+    return {block.stem: _judge(block, outcomes[block.stem].rights, reference) for block in blocks}
 
 
 def files(blocks: Sequence[Block]) -> list[Path]:
@@ -72,31 +89,36 @@ def files(blocks: Sequence[Block]) -> list[Path]:
     ]
 
 
-def flags(block: Block) -> dict[str, Flags]:
-    """Which images each seed of a row gets right under AutoAttack, by label; (seeds, images).
+def read(block: Block) -> Outcomes:
+    """The outcomes of a block's rows, from the files of its records.
 
     Seeds that lack an outcomes file are left out, and so are rows without any. Raises
     :class:`UserError` where a file disagrees with its record or holds other images than the first.
     """
     found = {}
     robust = robust_metric(block.cohort.setting.scoring)
-    first: tuple[Path, pd.Index] | None = None
+    first: tuple[Path, pd.DataFrame] | None = None
     for row in block.rows:
         right = []
         for run, score in row.scores:
             file = store.outcomes_path(run.path, block.checkpoint)
             if score.robust_acc is None or not file.is_file():
                 continue
-            column = read_outcomes(file, score)[robust]
-            if not column.index.is_monotonic_increasing:
-                column = column.sort_index()
-            first = first or (file, column.index)
-            if not column.index.equals(first[1]):
+            images = read_outcomes(file, score, label=True)
+            if not images.index.is_monotonic_increasing:
+                images = images.sort_index()
+            first = first or (file, images)
+            if not images.index.equals(first[1].index):
                 raise UserError(f"{file} and {first[0]} hold outcomes of different images")
-            right.append(column.to_numpy())
+            right.append(images[robust].to_numpy())
         if right:
             found[row.label] = np.stack(right)
-    return found
+    return Outcomes(first[1]["label"].to_numpy() if first else np.empty(0, np.int64), found)
+
+
+def flags(block: Block) -> Mapping[str, Flags]:
+    """Which images each seed of a row gets right, by label: the rights that :func:`read` finds."""
+    return read(block).rights
 
 
 def spread(block: Block) -> Spread | None:
@@ -132,8 +154,7 @@ def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
     )
 
 
-def _judge(block: Block, asked: str | None) -> Judgement:
-    rights = flags(block)
+def _judge(block: Block, rights: Mapping[str, Flags], asked: str | None) -> Judgement:
     several = {label: right for label, right in rights.items() if len(right) > 1}
     pairs = _pairs_note(several)
     label, reason = _reference(block, asked)
