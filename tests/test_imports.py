@@ -17,7 +17,7 @@ LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
     | {"comparison", "deferred"},
     {"methods", "data", "models"},
-    {"training", "evaluation", "plan", "store", "views"},
+    {"training", "evaluation", "plan", "store"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
     | {"reporting", "regression", "leaderboard", "serve"},
     {"cli", "__init__"},
