@@ -12,7 +12,7 @@ from pydantic import Field
 from regmix_bench.types import Checkpoint, EvalSpec, Frozen, RunSpec, ThreatModel
 
 #: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
 Check = Literal[
@@ -170,7 +170,8 @@ class _Record(Frozen):
 class RunRecord(_Record):
     """One training with its scores, finished or failed.
 
-    ``reference`` is the label that the run's suite compares the others with.
+    ``reference`` is the label that the run's suite compares the others with; ``views_digest`` the
+    SHA-256 of the file of views, if there is one.
     """
 
     kind: Literal["run"] = "run"
@@ -184,6 +185,7 @@ class RunRecord(_Record):
     alarms: tuple[Alarm, ...] = ()
     training_cost: Cost = Cost()
     checkpoints: dict[Checkpoint, CheckpointFile] = {}
+    views_digest: str | None = None
     error: str | None = None
 
 

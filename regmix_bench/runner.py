@@ -13,6 +13,7 @@ import torch
 
 from regmix_bench.data import RunData, prepare
 from regmix_bench.errors import UserError
+from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.scoring import outputs_for_plots
 from regmix_bench.machine import (
     Device,
@@ -37,10 +38,12 @@ from regmix_bench.store import (
     outputs_path,
     record_path,
     save_record,
+    views_path,
     write_parquet,
 )
 from regmix_bench.training import Progress, Trainer
 from regmix_bench.types import Checkpoint, RunSpec
+from regmix_bench.views import write_views
 
 
 class Observer(Protocol):
@@ -117,6 +120,7 @@ def discard(spec: RunSpec, results: Path) -> None:
         for checkpoint in ("selected", "last"):
             outcomes_path(record, checkpoint).unlink(missing_ok=True)
         outputs_path(record).unlink(missing_ok=True)
+        views_path(record).unlink(missing_ok=True)
         record.unlink()
     shutil.rmtree(artifacts_dir(results, spec.run_id), ignore_errors=True)
 
@@ -166,6 +170,7 @@ class _Run:
         self.evaluations: list[RobustEval] = []
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
+        self.views_digest: str | None = None
         self.warm_up_seconds = 0.0
 
     def train_and_score(self) -> RunRecord:
@@ -204,8 +209,11 @@ class _Run:
         self.evaluations += evaluations
         self.scoring_cost += cost
         if checkpoint == "selected":
+            path = record_path(self.results, spec)
             outputs = outputs_for_plots(model, self.data.test, spec.train_threat, spec.scoring)
-            write_parquet(outputs_path(record_path(self.results, spec)), outputs)
+            write_parquet(outputs_path(path), outputs)
+            views = measure_views(model, self.data.test, spec.eval_threats[0], spec.scoring)
+            self.views_digest = write_views(views_path(path), views)
 
     def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
         progress, data = self.progress, self.data
@@ -227,6 +235,7 @@ class _Run:
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,
             checkpoints=progress.checkpoints,
+            views_digest=self.views_digest,
             environment={
                 **environment(self.device),
                 "training": {

@@ -44,6 +44,17 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     return float(low), float(high)
 
 
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of the median, between two of the values (Thompson 1936, Ann. Math. Stat. 7).
+
+    It supposes nothing of how they are distributed; a bound is NaN where they are too few for it.
+    """
+    from scipy import stats
+
+    interval = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
+
+
 @cache
 def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:
     """p-value of McNemar's exact test (McNemar 1947, Psychometrika 12) of paired outcomes.

@@ -31,6 +31,7 @@ TRANSFER = "transfer"
 #: ``MIGRATIONS[n]`` turns the JSON of a record of schema n into that of schema n + 1.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda content: {**content, "kind": "run"},
+    2: lambda content: {**content, "schema_version": 3},  # a run may name its views
 }
 
 
@@ -108,6 +109,11 @@ def check_transfer_outcomes(path: Path, record: TransferRecord) -> None:
 def outputs_path(record: Path) -> Path:
     """Softmax outputs and penultimate features of the selected checkpoint, beside its record."""
     return record.with_name(f"{record.stem}.outputs.parquet")
+
+
+def views_path(record: Path) -> Path:
+    """Example images, loss surfaces and curvature of the selected checkpoint, beside its record."""
+    return record.with_name(f"{record.stem}.views.safetensors")
 
 
 def artifacts_dir(results: Path, run_id: str) -> Path:

@@ -17,9 +17,9 @@ LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
     | {"comparison", "deferred"},
     {"methods", "data", "models"},
-    {"training", "evaluation", "plan", "store"},
+    {"training", "evaluation", "plan", "store", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
-    | {"reporting", "regression", "leaderboard", "serve"},
+    | {"inspection", "reporting", "regression", "leaderboard", "serve"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

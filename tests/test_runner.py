@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -27,6 +28,7 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.plan import load_suite, plan
 from regmix_bench.records import RunRecord
 from regmix_bench.types import Frozen, RunSpec, StepOutput
+from regmix_bench.views import read_views
 
 #: AutoAttack is over at once where nothing holds: at half the range of a pixel.
 QUICK: dict[str, Any] = {
@@ -173,6 +175,10 @@ def test_every_checkpoint_is_scored_at_every_budget(done) -> None:
         assert held.mean() == evaluation.autoattack_acc
     outputs = pd.read_parquet(store.outputs_path(path))
     assert len(outputs) == 10
+    assert record.views_digest is not None
+    views = read_views(store.views_path(path), record.views_digest)
+    assert views.threat == spec.eval_threats[0]
+    assert np.isin(views.index, outputs["index"]).all() and len(views.curvature) == 10
 
 
 def test_a_record_is_not_made_twice(done, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,7 @@ def test_companions_share_the_stem_of_the_record(tmp_path: Path) -> None:
     assert path == tmp_path / "digits" / "smallcnn" / f"{spec.stem}.json"
     assert store.outcomes_path(path, "last").name == f"{spec.stem}.last.outcomes.parquet"
     assert store.outputs_path(path).name == f"{spec.stem}.outputs.parquet"
+    assert store.views_path(path).name == f"{spec.stem}.views.safetensors"
     assert store.artifacts_dir(tmp_path, spec.run_id) == tmp_path / "artifacts" / spec.run_id
 
 
@@ -181,7 +182,7 @@ def edited(path: Path, **changes: Any) -> str:
         ("[]", "it has no schema_version"),
         ('{"schema_version": true}', "it has no schema_version"),
         ('{"schema_version": "1"}', "it has no schema_version"),
-        ('{"schema_version": 99}', "has schema 99, this version reads up to 2: upgrade"),
+        ('{"schema_version": 99}', "has schema 99, this version reads up to 3: upgrade"),
         ('{"schema_version": 0}', "has schema 0, which no migration reads"),
         ('{"schema_version": 1}', "is not a record: run_id"),
     ],
@@ -224,6 +225,19 @@ def test_a_record_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         store.load_record(tmp_path / "x.json")
     with pytest.raises(UserError, match=r"cannot read record .*: Is a directory"):
         store.load_record(tmp_path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_record_from_before_there_were_views_has_none(tmp_path: Path, version: int) -> None:
+    record = make_record(make_spec())
+    path = store.save_record(tmp_path, record)
+    content = json.loads(path.read_text()) | {"schema_version": version}
+    del content["views_digest"]
+    if version == 1:
+        del content["kind"]
+    path.write_text(json.dumps(content))
+    assert store.load_run(path) == record
+    assert record.views_digest is None
 
 
 def test_older_records_are_migrated_step_by_step(

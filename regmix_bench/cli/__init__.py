@@ -14,6 +14,7 @@ from regmix_bench.cli import (  # noqa: F401
     compare,
     evaluate,
     export,
+    inspect,
     listing,
     report,
     run,

@@ -13,10 +13,13 @@ from regmix_bench.records import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting import (
     cascade,
     evaluated,
+    examples,
+    features,
     figures,
     perclass,
     published,
     style,
+    surface,
     tables,
     tradeoff,
     transfer,
@@ -159,6 +162,9 @@ class Contents:
             *cascade.pictures(self.main_blocks, looks),
             *perclass.pictures(self.main_blocks, self.outcomes, looks),
             *tsne.pictures(self.cohorts),
+            *features.pictures(self.cohorts),
+            *surface.pictures(self.cohorts),
+            *examples.pictures(self.cohorts),
             *(part.picture for part in parts if part.picture),
         )
 
@@ -166,6 +172,7 @@ class Contents:
     def inputs(self) -> dict[str, str]:
         """SHA-256 of every file the report reads, by path relative to ``results``."""
         files = [*self.records, *(store.outputs_path(run.path) for run in self.runs)]
+        files += [store.views_path(run.path) for run in self.runs]
         files += verdicts.files(self.blocks)
         if self.published:
             files.append(self.results / published.FILE)

@@ -17,6 +17,9 @@ PICTURES = (
     "cascade-",
     "classes-",
     "tsne-",
+    "features-",
+    "surface-",
+    "examples-",
 )
 
 

@@ -189,7 +189,7 @@ def _outputs(
     names = {name: kind for kind, name, _ in texts} | dict.fromkeys(pages, "html")
     if "figures" in formats:
         for picture in contents.pictures:
-            names |= {f"{picture.stem}{end}": "figures" for end in (".png", ".pdf")}
+            names |= {f"{picture.stem}{end}": "figures" for end in picture.suffixes}
     return names
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import joblib
 import matplotlib.style
@@ -19,7 +19,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from regmix_bench.reporting.cells import Table
+from regmix_bench.reporting.cells import Table, csv
 from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
 
 # Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
@@ -93,19 +93,33 @@ class Look:
         }
 
 
+class Drawn(NamedTuple):
+    """A figure, and the numbers that came of drawing it."""
+
+    figure: Figure
+    points: pd.DataFrame
+
+
+_DRAWN = (".png", ".pdf")
+#: The files of a picture whose ``draw`` gives a :class:`Drawn`.
+MAPPED = (*_DRAWN, ".points.csv")
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure: the numbers it shows, how to draw it, and what to say under it.
 
     ``frame`` is written beside it as CSV; ``draw`` is called only when pixels are wanted, and in
-    another process: it is a function of a module, or a ``functools.partial`` of one.
+    another process: it is a function of a module, or a ``functools.partial`` of one. What comes of
+    it has the ``suffixes``, and depends on the machine in its last bits.
     """
 
     stem: str
     frame: pd.DataFrame
-    draw: Callable[[], Figure]
+    draw: Callable[[], Figure | Drawn]
     caption: str
     table: Table | None = None
+    suffixes: tuple[str, ...] = _DRAWN
 
 
 def looks(groups: Sequence[Group]) -> dict[str, Look]:
@@ -178,10 +192,13 @@ def applied() -> AbstractContextManager[None]:
     return matplotlib.style.context(_RC, after_reset=True)
 
 
-def rendered(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def rendered(draw: Callable[[], Figure | Drawn]) -> dict[str, bytes]:
     """A figure by suffix: ``.png`` (200 dpi) and ``.pdf``, without dates or versions in them."""
+    files: dict[str, bytes] = {}
     figure = draw()
-    files = {}
+    if isinstance(figure, Drawn):
+        figure, points = figure
+        files[".points.csv"] = csv(points).encode()
     with applied():
         # Laid out once for both: that takes longer than drawing.
         if (engine := figure.get_layout_engine()) is not None:

@@ -25,6 +25,7 @@ LEAST_RANGE = 4.0
 #: Points beyond the outermost marker that its interval is given, or the range of the markers.
 MOST_BEYOND = 10.0
 COLUMNS = 3
+_STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 
 
 def pictures(blocks: Sequence[Block], looks: Mapping[str, Look]) -> tuple[Picture, ...]:
@@ -42,9 +43,9 @@ def pictures(blocks: Sequence[Block], looks: Mapping[str, Look]) -> tuple[Pictur
                 frame,
                 partial(draw, frame, looks, attack),
                 f"Clean against {attack} accuracy, a panel per training threat. {_bars(frame)}"
-                " An interval that reaches the rim goes on beyond it. The scales differ between"
-                " panels and do not start at 0; methods far from the others stand at the rim, with"
-                " their accuracies below.",
+                " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
+                " own, which need not start at 0; a method named below a panel lies outside it, and"
+                " its marker stands at the rim.",
             )
         )
     return tuple(found)
@@ -100,7 +101,7 @@ def draw(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
 
 
 def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
-    """Draw the points; returns a line for each of those that are far from the others."""
+    """Draw the points; returns a line for each of those that lie outside of the axes."""
     values = {name: 100 * panel[name].to_numpy(float) for name in ("clean", "robust")}
     far = _far(values["robust"], np.zeros(len(panel), bool))
     far = _far(values["clean"], far)
@@ -109,11 +110,13 @@ def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> l
         ends = (100 * panel[f"{name}_{end}"].to_numpy(float) for end in ("low", "high"))
         low, high = (end[~far] for end in ends)
         limits[name] = _limits(here[~far], low, high)
+    # Intervals of the others may reach so far that even a far point has its place.
+    inside = [(limits[name][0] <= x) & (x <= limits[name][1]) for name, x in values.items()]
     axis.set(xlim=limits["clean"], ylim=limits["robust"])
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.yaxis.set_major_locator(MaxNLocator(6))
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
     notes = []
-    for row, outside in zip(panel.to_dict("records"), far, strict=True):
+    for row, outside in zip(panel.to_dict("records"), ~np.logical_and(*inside), strict=True):
         look = looks[row["label"]]
         x, y = 100 * row["clean"], 100 * row["robust"]
         if outside:
@@ -148,14 +151,20 @@ def _limits(
     low: npt.NDArray[np.float64],
     high: npt.NDArray[np.float64],
 ) -> tuple[float, float]:
-    """Limits that hold the points, and the intervals unless they would dwarf the points."""
+    """Limits that hold the points, and the intervals unless they would dwarf the points.
+
+    They pass 0 and 100 by a margin at most.
+    """
     least, most = float(values.min()), float(values.max())
     room = max(most - least, LEAST_RANGE)
     beyond = max(room, MOST_BEYOND)
-    bottom = max(float(low.min()), least - beyond) - 0.06 * room
-    top = min(float(high.max()), most + beyond) + 0.06 * room
-    missing = max(0.0, LEAST_RANGE - (top - bottom)) / 2
-    return bottom - missing, top + missing
+    margin = 0.06 * room
+    bottom = max(float(low.min()), least - beyond) - margin
+    top = min(float(high.max()), most + beyond) + margin
+    missing = max(0.0, LEAST_RANGE - (top - bottom))
+    bottom = max(bottom - missing / 2, -margin)
+    top = min(max(top, bottom + LEAST_RANGE), 100 + margin)
+    return min(bottom, top - LEAST_RANGE), top
 
 
 def _title(norm: str, epsilon: str, panel: pd.DataFrame) -> str:

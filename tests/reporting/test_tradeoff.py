@@ -76,3 +76,24 @@ def test_screened_scores_are_named_and_no_score_is_no_picture(tmp_path):
     picture = picture_of(tmp_path / "some")
     assert picture.caption.startswith("Clean against PGD → AutoAttack accuracy")
     assert set(style.rendered(picture.draw)) == {".png", ".pdf"}
+
+
+def test_a_far_method_that_others_intervals_reach_is_drawn_in_its_place(tmp_path):
+    for seed, right in enumerate((260, 300)):
+        write_run(tmp_path, make_spec("mart", seed=seed), autoattack=right)
+    for label, right in {"trades": 281, "regmix": 282, "standard": 250}.items():
+        write_run(tmp_path, make_spec(label), autoattack=right)
+    (axis,) = picture_of(tmp_path).draw().axes
+    assert axis.get_xlabel() == "clean accuracy (%)"
+    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+    assert np.isclose(drawn, 25000 / 360).any()
+
+
+def test_no_scale_goes_on_far_beyond_what_an_accuracy_can_be(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, make_spec("standard", seed=seed), clean=360, pgd=0, autoattack=0)
+        write_run(tmp_path, make_spec("trades", seed=seed), clean=360, pgd=0, autoattack=1)
+    (axis,) = picture_of(tmp_path).draw().axes
+    assert axis.get_xlim()[1] <= 100.5 and axis.get_ylim()[0] >= -0.5
+    for low, high in (axis.get_xlim(), axis.get_ylim()):
+        assert high - low >= 4

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
 from regmix_bench.reporting import tsne
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.reporting.maps import Points
 
 
 def test_distance_to_truth_at_its_ends():
@@ -19,40 +19,10 @@ def test_distance_to_truth_at_its_ends():
     assert tsne.distance_to_truth(np.full((2, 2), 0.5), labels) == pytest.approx(math.sqrt(0.5))
 
 
-def test_purity_without_ties_counts_the_nearest():
-    generator = np.random.default_rng(0)
-    points, labels = generator.normal(size=(40, 3)), generator.integers(0, 3, 40)
-    distances = cdist(points, points)
-    counted = []
-    for i in range(40):
-        nearest = [j for j in np.argsort(distances[i]) if j != i][:10]
-        counted.append(np.mean(labels[nearest] == labels[i]))
-    assert tsne.knn_purity(distances, labels) == pytest.approx(np.mean(counted))
-
-
-def test_purity_of_coinciding_outputs_ignores_the_order_of_images():
-    labels = np.repeat([0, 1], 20)
-    distances = np.zeros((40, 40))
-    shuffled = np.random.default_rng(1).permutation(labels)
-    # 19 of the 39 others have an image's own label.
-    assert tsne.knn_purity(distances, labels) == pytest.approx(19 / 39)
-    assert tsne.knn_purity(distances, shuffled) == pytest.approx(19 / 39)
-
-
 def test_measures_of_perfect_outputs():
     labels = np.repeat(np.arange(4), 12)
-    perfect = tsne.Outputs(labels, np.eye(4)[labels], np.eye(4)[labels])
+    perfect = Points(labels, np.eye(4)[labels], np.eye(4)[labels])
     assert tsne.measures(perfect) == {"distance": 0.0, "purity": 1.0, "silhouette": 1.0}
-
-
-def test_the_map_holds_clean_adversarial_and_vertices():
-    generator = np.random.default_rng(0)
-    labels = generator.integers(0, 5, 30)
-    clean, adversarial = generator.dirichlet(np.ones(5), size=(2, 30))
-    outputs = tsne.Outputs(labels, clean, adversarial)
-    first, again = tsne.embed(outputs), tsne.embed(outputs)
-    assert [len(part) for part in first] == [30, 30, 5]
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_every_seed_is_measured_the_lowest_is_drawn_and_smoothing_is_said(record, save):

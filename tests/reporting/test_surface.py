@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from saved_views import make_views, save_views
+
+from regmix_bench import store
+from regmix_bench.errors import UserError
+from regmix_bench.reporting import surface
+from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.statistics import median_interval
+from regmix_bench.types import ThreatModel
+
+
+def cohort_of(results):
+    (cohort,) = sort_into_cohorts(load_runs(results))
+    return cohort
+
+
+def save_all(results, **changes):
+    """Views beside every record, the higher the seed the more bent; by label and seed."""
+    found = {}
+    for path in store.record_files(results):
+        spec = store.load_run(path).spec
+        views = make_views(spec.train_threat, seed=spec.seed, bend=1.0 + spec.seed, **changes)
+        save_views(path, views)
+        found[spec.label, spec.seed] = views
+    return found
+
+
+def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
+    results = save(*(record(name, seed=s) for name in ("trades", "regmix") for s in (2, 1)))
+    views = save_all(results)
+    (picture,) = surface.pictures([cohort_of(results)])
+    assert picture.stem == "surface-digits-smallcnn-Linf-32-255"
+    frame = picture.frame
+    assert list(dict.fromkeys(zip(frame["label"], frame["seed"], strict=True))) == [
+        ("trades", 1),
+        ("regmix", 1),
+    ]
+    drawn = views["trades", 1].curvature.astype(float)
+    first = frame.iloc[0]
+    assert first["curvature"] == pytest.approx(np.median(drawn))
+    assert first["curvature_mean"] == pytest.approx(drawn.mean())
+    expected = median_interval(drawn)
+    assert (first["curvature_low"], first["curvature_high"]) == pytest.approx(expected)
+    # The loss rises by 2a² + a, however high it was at the image itself.
+    trades = frame[frame["label"] == "trades"]
+    steps = trades["adversarial"].to_numpy()
+    assert trades["random -1.00"].to_numpy() == pytest.approx(2 * steps**2 + steps, abs=1e-5)
+
+    medians = [float(np.median(views["trades", seed].curvature)) for seed in (1, 2)]
+    assert picture.table is not None
+    (cells,) = [row for row in picture.table.rows if row[0].text == "trades"]
+    assert cells[1].text == f"{np.mean(medians):.3f}"
+    assert cells[1].spread == f"± {np.std(medians, ddof=1):.3f}"
+    assert cells[-1].text == "2"
+    signs = {row[0].text: row[0].signs for row in picture.table.rows}
+    assert signs == {"trades": "", "regmix": "*"} and "smoothed" in picture.table.notes[0]
+
+    figure = pickle.loads(pickle.dumps(picture.draw))()
+    panels = {axis.get_title(): axis.get_xlabel() for axis in figure.axes if axis.get_title()}
+    assert panels["trades"].startswith(f"curvature {np.median(drawn):.3f}\n[")
+    assert "*" in panels["regmix"]
+
+
+def test_images_without_a_gradient_have_no_curvature(record, save):
+    results = save(record())
+    (path,) = store.record_files(results)
+    views = make_views()
+    views.curvature[::2] = np.nan
+    save_views(path, views)
+    (picture,) = surface.pictures([cohort_of(results)])
+    first = picture.frame.iloc[0]
+    assert first["n_images"] == 20
+    assert first["curvature"] == pytest.approx(np.nanmedian(views.curvature.astype(float)))
+    views.curvature[:] = np.nan
+    save_views(path, views)
+    (picture,) = surface.pictures([cohort_of(results)])
+    assert picture.frame["curvature"].isna().all()
+    assert picture.table is not None and picture.table.rows[0][1].text == "–"
+    assert picture.draw().axes
+
+
+def test_panels_share_one_threat_and_the_others_are_named(record, save):
+    results = save(record("trades"), record("mart"), record("pgd-at"))
+    for path in store.record_files(results):
+        label = store.load_run(path).spec.label
+        if label != "pgd-at":
+            save_views(
+                path, make_views(ThreatModel("Linf", "32/255" if label == "mart" else "1/2"))
+            )
+    (picture,) = surface.pictures([cohort_of(results)])
+    assert set(picture.frame["label"]) == {"mart"}
+    assert "Nothing is recorded of pgd-at, trades." in picture.caption
+
+
+def test_no_picture_without_views(record, save):
+    results = save(record("trades"), record("mart"))
+    assert surface.pictures([cohort_of(results)]) == ()
+    for path in store.record_files(results):
+        save_views(path, make_views()).unlink()
+    assert surface.pictures([cohort_of(results)]) == ()
+
+
+def test_a_file_that_is_not_its_records_is_refused(record, save):
+    results = save(record())
+    (path,) = store.record_files(results)
+    save_views(path, make_views()).write_bytes(b"other")
+    with pytest.raises(UserError, match="not the views file of its record"):
+        surface.pictures([cohort_of(results)])
