@@ -107,7 +107,7 @@ def draw(shown: Mapping[str, Views], factor: float, attack: str) -> Figure:
             axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
             for i in range(count):
                 left = i * triple
-                for place, pixels in enumerate(_three(views, i, factor)):
+                for place, pixels in enumerate(three(views, i, factor)):
                     x = left + place * step
                     canvas[top : top + height, x : x + width] = pixels
                     frames.append(Rectangle((x, top), width, height))
@@ -131,7 +131,8 @@ def draw(shown: Mapping[str, Views], factor: float, attack: str) -> Figure:
     return figure
 
 
-def _three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
+def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
+    """A clean image, its perturbation times ``factor`` around grey, the adversarial: (H, W, 3)."""
     image = views.image[i].astype(np.float64)
     perturbation = views.perturbation[i].astype(np.float64)
     return _rgb(image), _rgb(0.5 + factor * perturbation), _rgb(image + perturbation)

@@ -73,18 +73,22 @@ def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
     return tuple(found)
 
 
+def views_of(run: Run) -> Views | None:
+    """What was looked at of a run, if it is there.
+
+    Raises :class:`UserError` for a file that is not the one its record names.
+    """
+    digest, file = run.record.views_digest, store.views_path(run.path)
+    return read_views(file, digest) if digest and file.is_file() else None
+
+
 def viewed(cohort: Cohort) -> dict[str, list[Viewed]]:
     """The runs whose views are there, by label and rising seed, all under one threat.
 
-    That is the one they were trained under, if any was looked at under it. Raises
-    :class:`UserError` for a file that is not the one its record names.
+    That is the one they were trained under, if any was looked at under it.
     """
     found = {
-        group.label: [
-            Viewed(run, read_views(file, run.record.views_digest))
-            for run in group.runs
-            if run.record.views_digest and (file := store.views_path(run.path)).is_file()
-        ]
+        group.label: [Viewed(run, views) for run in group.runs if (views := views_of(run))]
         for group in cohort.groups
     }
     threats = {run.views.threat: None for runs in found.values() for run in runs}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saved_views import make_views, save_views
 from synthetic import make_eval_spec, make_spec, write_run
 
 from regmix_bench.records import Alarm, EpochLog
@@ -66,7 +67,7 @@ def fill(results: Path) -> None:
                     else ()
                 )
                 scored = {**attacks, "checks": checks}
-                write_run(
+                path = write_run(
                     results,
                     spec,
                     pgd=right + 10,
@@ -75,6 +76,8 @@ def fill(results: Path) -> None:
                     alarms=alarms,
                     **common,
                 )
+                if seed:
+                    save_views(path, make_views(LINF_32, shape=(3, 32, 32)))
     for text in HOSTILE:
         spec = make_spec(method=method(text, beta=text), arch="smallcnn", seed=7)
         write_run(results, spec, autoattack=100, **common)

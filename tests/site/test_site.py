@@ -11,10 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from synthetic import make_spec
 from typer.testing import CliRunner
 
+from regmix_bench import store
 from regmix_bench.cli import app
 from regmix_bench.reporting import site
 from regmix_bench.reporting.cohorts import load_runs
@@ -22,6 +25,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
 from regmix_bench.types import MethodSpec, Recipe, RunSpec, Scoring, ThreatModel
+from regmix_bench.views import read_views
 
 RESULTS = Path(__file__).parents[2] / "results"
 VOID = {"meta", "link", "input", "br", "img", "hr"}
@@ -206,6 +210,23 @@ def test_the_data_of_a_run_is_that_of_its_record(pages: Path, contents: Contents
     assert data["pgd"] == [round(100 * log.val_pgd_acc, 2) for log in run.record.history]
     (attacked,) = [a for a in data["attacks"] if a["where"] == "selected, L∞ 32/255"][:1]
     assert attacked["names"] == ["clean", "apgd-ce", "apgd-t", "square"]
+
+
+def test_the_images_of_a_run_are_those_that_it_was_shown(pages: Path, contents: Contents) -> None:
+    looked = next(run for run in contents.runs if run.record.views_digest)
+    views = read_views(store.views_path(looked.path), looked.record.views_digest or "")
+    strip = plt.imread(pages / f"images/{looked.record.run_id}-0.png")
+    assert strip.shape[:2] == (32, 3 * 32 + 2)
+    clean, added, adversarial = strip[:, :32, :3], strip[:, 33:65, :3], strip[:, 66:, :3]
+    assert clean == pytest.approx(views.image[0].transpose(1, 2, 0), abs=1 / 255)
+    assert set(np.unique(added)) == {0.0, 1.0}  # every pixel is moved by ε, magnified to the full
+    moved = np.clip(views.image[0] + views.perturbation[0], 0, 1)
+    assert adversarial == pytest.approx(moved.transpose(1, 2, 0), abs=1 / 255)
+    text = (pages / f"runs/{looked.record.run_id}.html").read_text("utf-8")
+    assert "Class 1: predicted 1, under attack 1<" in text
+    assert 'Class 2: predicted 2, under attack <strong class="wrong">9 (wrong)</strong>' in text
+    without = next(run for run in contents.runs if not run.record.views_digest).record
+    assert not list(pages.glob(f"images/{without.run_id}*"))
 
 
 def varied() -> list[RunSpec]:

@@ -41,6 +41,8 @@ def files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for page in found:
         yield f"runs/{page.id}.html", pages.run(page)
         yield f"data/{page.id}.js", _data(page)
+        for number, example in enumerate(page.examples.shown if page.examples else ()):
+            yield f"images/{page.id}-{number}.png", example.png
     for method in board.methods(found):
         yield method.file, pages.method(define(method.name), method)
     yield from _assets()

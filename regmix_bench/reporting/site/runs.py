@@ -14,6 +14,7 @@ from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import Run, row_order, score_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.command import command
+from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark, short
 from regmix_bench.reporting.tables import MISSING, recipe_words, threat_words
 from regmix_bench.statistics import accuracy_interval
@@ -81,6 +82,10 @@ class RunPage:
         scores = [e for e in self.run.record.evaluations if e.checkpoint == "selected"]
         own = [e for e in scores if e.threat == self.run.spec.train_threat]
         return next(iter(own or scores), None)
+
+    @cached_property
+    def examples(self) -> Examples | None:
+        return examples(self.run)
 
     @cached_property
     def listed(self) -> dict[str, Cell]:
