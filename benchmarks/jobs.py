@@ -7,8 +7,8 @@ order turns round every round; the figures are ratios of the median times. A run
 AutoAttack's standard version, some 20 s on a core, so that a round takes seven minutes. Idle cores
 are needed: threads that wait for each other at every operation suffer most from a third party.
 
-Two-core AVX2 CPU, n = 1, another process there for part of the first way: two at a time 94 s, one
-after another 417 s, ratio 4.4; the third way was not measured.
+Two-core AVX2 CPU, otherwise idle, n = 1: two at a time 97 s, one after another 175 s, ratio 1.8; on
+a single core 195 s, ratio 2.0.
 
     python benchmarks/jobs.py [--rounds 1] [--runs 8] [--epochs 15] [--images 60]
 """

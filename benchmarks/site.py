@@ -1,11 +1,11 @@
 """What the site costs with 500 runs: seconds to build it, its size, and how soon it is seen.
 
 The records are made up: ten methods on two architectures, at five training budgets and with five
-seeds each, 110 epochs of history and two attacked budgets. Building starts from the files of the
-records and ends with the last file of the site on disk. The first view is the browser's first
-contentful paint of ``index.html`` opened from disk in a window of 1,280 × 900, in a fresh process
-each time; "ready" is the end of the page's load event, when the table sorts and filters. Given are
-the medians. Needs playwright and a chromium on PATH.
+seeds each, 110 epochs of history, two attacked budgets and test images of noise, which compress
+worst. Building starts from the files of the records and ends with the last file of the site on
+disk. The first view is the browser's first contentful paint of ``index.html`` opened from disk in a
+window of 1,280 × 900, in a fresh process each time; "ready" is the end of the page's load event,
+when the table sorts and filters. Given are the medians. Needs playwright and a chromium on PATH.
 
     python benchmarks/site.py [--runs 500] [--times 5]
 """
@@ -31,6 +31,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.types import Recipe, ThreatModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from saved_views import make_views, save_views
 from synthetic import make_spec, write_run
 
 EPOCHS = 110
@@ -59,7 +60,7 @@ def record(results: Path, runs: int) -> None:
             )
             for epoch in range(1, EPOCHS + 1)
         )
-        write_run(
+        path = write_run(
             results,
             make_spec(
                 label,
@@ -77,6 +78,7 @@ def record(results: Path, runs: int) -> None:
             n_train=1000,
             environment={"device": "cpu", "threads": 1, "torch": "2.15.0", "python": "3.11"},
         )
+        save_views(path, make_views(own, seed=number, shape=(3, 32, 32)))
 
 
 def build(results: Path, out: Path) -> tuple[int, int]:

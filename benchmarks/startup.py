@@ -6,9 +6,9 @@ again, and 15 s for a report, tables and pictures, on 2,000 records without t-SN
 cells is to stay interactive, here 3 s. The records are made up: no model is trained, and each has
 its history of 30 epochs and its outcomes of 1,000 images beside it, as real ones have.
 
-Two-core AVX2 CPU, n = 1: help 0.26 s, plan of 10,000 2.2 s, finished 1,000 1.3 s. The report
-missed its limit: 23.5 s, two fifths of it ten pictures as PNG and PDF. Since then processes of
-their own draw the pictures, which has been timed on busy cores alone and not against the limit.
+Two-core AVX2 CPU, medians of three: help 0.32 s, plan of 10,000 2.4 s, finished 1,000 1.8 s. The
+report misses its limit: 36 s, between 30 and 44, where another time it took 25: about 10 s read the
+records and outcomes and judge, the rest draws twenty pictures as PNG and PDF in two processes.
 
     python benchmarks/startup.py [--rounds 5]
 """

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from regmix_bench.reporting.cohorts import Run
-from regmix_bench.reporting.examples import SHOWN, magnification, three
+from regmix_bench.reporting.examples import magnification, three
 from regmix_bench.reporting.surface import views_of
 from regmix_bench.reporting.tables import threat_words
 
+_SHOWN = 3  # with more, a site of hundreds of runs would be mostly images
 _SEAM = 0.5  # between the images of a strip, as grey as a pixel that the attack leaves alone
 
 
@@ -51,7 +52,7 @@ def examples(run: Run) -> Examples | None:
         return None
     factor = magnification([views])
     shown = []
-    for i in range(min(SHOWN, len(views.label))):
+    for i in range(min(_SHOWN, len(views.label))):
         images = three(views, i, factor)
         seam = np.full((images[0].shape[0], 1, 3), _SEAM)
         stream = io.BytesIO()
