@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from regmix_bench.reporting.blocks import Block, Row
 from regmix_bench.reporting.cells import fixed
 from regmix_bench.reporting.cohorts import attack_words
-from regmix_bench.reporting.style import GREY, Look, Picture, applied, heat_map
+from regmix_bench.reporting.style import GREY, Look, Picture, applied, brief, heat_map, widest
 from regmix_bench.reporting.tables import describe, threat_words
 
 CLEAN, PGD = "clean", "PGD-20"
@@ -80,7 +80,7 @@ def draw(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
     taken = frame.dropna(subset="lost").pivot(index="label", columns="stage", values="lost")
     taken = 100 * taken.loc[labels, list(dict.fromkeys(frame.dropna(subset="lost")["stage"]))]
     with applied():
-        name = 0.075 * max(map(len, labels))
+        name = 0.075 * widest(map(_name, labels))
         wide = _CELL_INCHES * taken.shape[1]
         size = (name + 2.9 + wide, _ROW_INCHES * len(labels) + 1.25)
         figure = Figure(figsize=size)
@@ -146,9 +146,13 @@ def _draw_scale(
         axis.plot(accuracy[PGD], place, color=colour, marker="|", ms=9, mew=1.4, zorder=3)
         axis.plot(last, place, color=colour, marker="o", clip_on=False, zorder=3)
     axis.set(xlim=(0, 100), ylim=(len(labels) - 0.5, -0.5), xlabel="accuracy left (%)")
-    axis.set_yticks(range(len(labels)), labels)
+    axis.set_yticks(range(len(labels)), [_name(label) for label in labels])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
+
+
+def _name(label: str) -> str:
+    return brief(label, 40, lines=1)
 
 
 def _open(colour: str) -> dict[str, Any]:

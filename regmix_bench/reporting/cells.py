@@ -40,6 +40,12 @@ def fixed(value: float, decimals: int = 1) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
+def short(text: str, length: int = 120) -> str:
+    """``text`` on one line, cut where it is longer than a label can reasonably be."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
 def markdown(table: Table) -> str:
     """The table in the syntax of GitHub: caption above, notes as a list below."""
     lines = [

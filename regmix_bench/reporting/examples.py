@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from textwrap import wrap
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from regmix_bench.reporting.cohorts import Cohort
-from regmix_bench.reporting.style import GREY, Picture, applied
+from regmix_bench.reporting.style import GREY, Picture, applied, brief
 from regmix_bench.reporting.surface import Viewed, viewed
 from regmix_bench.reporting.tables import describe, threat_words
 from regmix_bench.views import Views
@@ -103,7 +102,7 @@ def draw(shown: Mapping[str, Views], factor: float, attack: str) -> Figure:
         figure = Figure(figsize=size)
         axis = figure.add_axes((_NAMES / size[0], 0, 1 - _NAMES / size[0], 1 - _HEADS / size[1]))
         for top, (label, views) in zip(range(0, len(canvas), row_step), shown.items(), strict=True):
-            name = "\n".join(wrap(label, 20, max_lines=3, placeholder="…"))
+            name = brief(label, 20, lines=3)
             axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
             for i in range(count):
                 left = i * triple

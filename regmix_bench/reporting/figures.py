@@ -17,7 +17,15 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
-from regmix_bench.reporting.style import GREY, Look, Picture, applied, legend_handles, legend_inches
+from regmix_bench.reporting.style import (
+    GREY,
+    Look,
+    Picture,
+    applied,
+    brief,
+    legend_handles,
+    legend_inches,
+)
 from regmix_bench.reporting.tables import describe, norm_words, threat_words
 from regmix_bench.types import Epsilon
 
@@ -164,14 +172,13 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """One small panel per label, all on the same axes."""
     with applied():
         labels = [str(label) for label in frame["label"].unique()]
-        figure, axes = grid(len(labels), height=1.45, shared=True)
+        figure, axes = grid(labels, height=1.45, shared=True)
         end = max(2, int(frame["epoch"].max())) + 0.5
         ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, end) if tick <= end]
         axes[0].set(xlim=(0, end), ylim=(0, 102), yticks=range(0, 101, 25))
         axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for axis, label in zip(axes, labels, strict=True):
             _draw_curve(axis, frame[frame["label"] == label], looks[label].colour)
-            axis.set_title(label)
         figure.supylabel("validation accuracy (%)", x=0.05 / figure.get_figwidth(), fontsize=8)
         handles = [
             Line2D([], [], color=GREY, linestyle="--", label="clean"),
@@ -185,23 +192,32 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def grid(panels: int, height: float, shared: bool) -> tuple[Figure, list[Axes]]:
-    """Equal panels, up to :data:`COLUMNS` a row, ``height`` inches each.
+def grid(titles: Sequence[str], height: float, shared: bool) -> tuple[Figure, list[Axes]]:
+    """Equal panels under their titles, up to :data:`COLUMNS` a row, ``height`` inches each.
 
     ``shared`` axes carry their tick labels at the left and at the foot of each column.
     """
+    panels = len(titles)
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
-    size = (max(1.75 * columns + 0.3, 4.2), height * rows + 0.7)
+    brief_titles = [brief(title, 26) for title in titles]
+    second = 0.12 * any("\n" in title for title in brief_titles)  # inches of a second line
+    size = (max(1.75 * columns + 0.3, 4.2), (height + second) * rows + 0.7)
     figure = Figure(figsize=size, layout=None if shared else "constrained")
     axes = list(figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat)
     for axis in axes[panels:]:
         axis.remove()
+    for axis, title in zip(axes, brief_titles, strict=False):
+        axis.set_title(title)
     if shared:
         # All that stands around such panels has a known size, and a solver takes its time.
         figure.subplots_adjust(
             **{"left": 0.6 / size[0], "right": 1 - 0.1 / size[0], "wspace": 0.1},
-            **{"bottom": 0.72 / size[1], "top": 1 - 0.22 / size[1], "hspace": 0.28},
+            **{
+                "bottom": 0.72 / size[1],
+                "top": 1 - (0.22 + second) / size[1],
+                "hspace": 0.28 + second,
+            },
         )
         for axis in axes[panels - columns : panels]:
             axis.tick_params(labelbottom=True)

@@ -157,12 +157,11 @@ def draw_maps(panels: Sequence[Panel], attack: str, footnote: str = "") -> Drawn
     """Maps in a grid; the points of ``attack`` have a marker of their own."""
     markers = {"o": "clean", "x": attack}
     with applied():
-        figure, axes = grid(len(panels), height=2.35, shared=False)
+        figure, axes = grid([panel.title for panel in panels], height=2.35, shared=False)
         for axis, panel in zip(axes, panels, strict=True):
             _draw_map(axis, panel)
             if panel.vertices is not None:
                 markers["*"] = "one-hot truth"
-            axis.set_title(panel.title)
             axis.set_xlabel(panel.numbers, fontsize=7)
         figure.legend(
             handles=[

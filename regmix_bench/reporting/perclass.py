@@ -20,10 +20,12 @@ from regmix_bench.reporting.style import (
     Look,
     Picture,
     applied,
+    brief,
     heat_map,
     ink,
     legend_handles,
     legend_inches,
+    widest,
 )
 from regmix_bench.reporting.tables import describe, threat_words
 from regmix_bench.reporting.verdicts import Outcomes
@@ -100,7 +102,8 @@ def draw_map(frame: pd.DataFrame) -> Figure:
     cells = np.column_stack([shares, gap, mean, shares.min(axis=1)])
     texts = [["" if np.isnan(x) else fixed(x) for x in line] for line in cells]
     with applied():
-        name = 0.075 * max(map(len, labels))
+        names = [brief(label, 40, lines=1) for label in labels]
+        name = 0.075 * widest(names)
         size = (
             name + 0.3 + _CELL_INCHES * (cells.shape[1] - 0.6),
             0.62 * _CELL_INCHES * len(labels) + 0.6,
@@ -123,7 +126,7 @@ def draw_map(frame: pd.DataFrame) -> Figure:
         axes.xaxis.tick_top()
         places = [*range(classes), classes + 1, classes + 2]
         axes.set_xticks(places, [*map(str, table.columns), "all", "worst"])
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_yticks(range(len(labels)), names)
         axes.text((classes - 1) / 2, 1 + 0.26 / (size[1] - 0.58), "class", ha="center",
                   transform=axes.get_xaxis_transform())  # fmt: skip
     return figure

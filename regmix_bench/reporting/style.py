@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 import joblib
@@ -19,7 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from regmix_bench.reporting.cells import Table, csv
+from regmix_bench.reporting.cells import Table, csv, short
 from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
 
 # Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
@@ -38,7 +39,8 @@ _COLOURS = (
     ("#882255", "p"),  # regmix-pgd
 )
 _KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
-_OTHERS = (("#888888", "h"), ("#117733", "d"), ("#AA4499", "8"), ("#6699CC", "H"), ("#661100", "."))
+_OTHER_COLOURS = ("#888888", "#117733", "#AA4499", "#6699CC", "#661100")
+_OTHER_MARKERS = ("h", "d", "8", "H", ".")
 Line = Literal["-", "--", ":", "-."]
 Fill = Literal["full", "none", "left", "bottom"]
 _LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
@@ -58,6 +60,7 @@ _RC: dict[str, Any] = {
     "lines.markersize": 5.5,
     "legend.frameon": False,
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a label may hold dollars
 }
 
 GREY = "#777777"
@@ -127,18 +130,33 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     variants: dict[str, int] = {}
     for method, label in sorted({(g.method, g.label) for g in groups}, key=lambda k: row_order(*k)):
-        other = _OTHERS[zlib.crc32(method.encode()) % len(_OTHERS)]
-        colour, marker = _KNOWN.get(method, other)
+        colour, marker = _KNOWN.get(method) or _other(method)
         variant = variants.get(method, 0)
         variants[method] = variant + 1
         found[label] = Look(colour, marker, _LINES[variant % len(_LINES)])
     return found
 
 
+def _other(method: str) -> tuple[str, str]:
+    """Of its name alone, so that it is the same in every report."""
+    marker, colour = divmod(zlib.crc32(method.encode()), len(_OTHER_COLOURS))
+    return _OTHER_COLOURS[colour], _OTHER_MARKERS[marker % len(_OTHER_MARKERS)]
+
+
+def brief(label: str, width: int = 28, lines: int = 2) -> str:
+    """A label for a figure: broken into ``lines`` of ``width`` characters, and cut after them."""
+    return "\n".join(wrap(short(label, width * lines), width, max_lines=lines, placeholder="…"))
+
+
+def widest(labels: Iterable[str]) -> int:
+    """The characters of the longest line in labels, which may have several."""
+    return max(len(line) for label in labels for line in label.split("\n"))
+
+
 def legend_handles(looks: Mapping[str, Look], shown: Collection[str], lines: bool) -> list[Line2D]:
     """Legend entries of the labels ``shown``, in the order of ``looks``."""
     return [
-        Line2D([], [], linestyle=look.line if lines else "", label=label, **look.marks)
+        Line2D([], [], linestyle=look.line if lines else "", label=brief(label), **look.marks)
         for label, look in looks.items()
         if label in shown
     ]
@@ -146,7 +164,7 @@ def legend_handles(looks: Mapping[str, Look], shown: Collection[str], lines: boo
 
 def legend_inches(labels: Collection[str]) -> float:
     """About the width of a legend beside the panels."""
-    return 0.65 + 0.065 * max(map(len, labels))
+    return 0.65 + 0.065 * widest(map(brief, labels))
 
 
 # Where black and white text have the same contrast, by WCAG 2.1: √(1.05 · 0.05) − 0.05.

@@ -153,12 +153,11 @@ def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) 
     scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
     smoothed = bool((numbers["true_class_mass"] < 1).any())
     with applied():
-        figure, axes = grid(len(rises), height=2.15, shared=False)
+        figure, axes = grid(list(rises), height=2.15, shared=False)
         for axis, (label, values) in zip(axes, rises.items(), strict=True):
             _draw_panel(axis, values, threat, scale)
             row = numbers.loc[label]
             star = _SMOOTHED if row["true_class_mass"] < 1 else ""
-            axis.set_title(label)
             axis.set_xlabel(
                 f"curvature {row['curvature']:.3f}{star}\n"
                 f"[{row['curvature_low']:.3f}, {row['curvature_high']:.3f}]",

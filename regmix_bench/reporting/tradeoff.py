@@ -17,7 +17,14 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cells import fixed
 from regmix_bench.reporting.cohorts import attack_words, robust_metric
-from regmix_bench.reporting.style import Look, Picture, applied, legend_handles, legend_inches
+from regmix_bench.reporting.style import (
+    Look,
+    Picture,
+    applied,
+    brief,
+    legend_handles,
+    legend_inches,
+)
 from regmix_bench.reporting.tables import describe, norm_words
 
 #: Points that an axis shows at least, so that noise is not blown up to a trend.
@@ -120,7 +127,7 @@ def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> l
         look = looks[row["label"]]
         x, y = 100 * row["clean"], 100 * row["robust"]
         if outside:
-            notes.append(f"{row['label']} at {fixed(x)}, {fixed(y)}")
+            notes.append(f"{brief(row['label'], lines=1)} at {fixed(x)}, {fixed(y)}")
             x, y = np.clip(x, *limits["clean"]), np.clip(y, *limits["robust"])
         else:
             cross: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "alpha": 0.45}

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from regmix_bench.records import TransferRecord, TransferSide
 from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import row_order, threat_slug
-from regmix_bench.reporting.style import HEAT, Picture, applied, heat_map, ink
+from regmix_bench.reporting.style import HEAT, Picture, applied, brief, heat_map, ink, widest
 from regmix_bench.reporting.tables import threat_words
 from regmix_bench.statistics import accuracy_interval
 
@@ -110,7 +110,8 @@ def draw(frame: pd.DataFrame) -> Figure:
     n_rows, n_columns = shares.shape
     with applied():
         # The names stand left of the cells, and aslant below them.
-        name = 0.075 * max(map(len, frame.index))
+        sources, targets = ([*map(brief, names)] for names in (frame.index, frame.columns))
+        name = 0.075 * widest(sources)
         width = n_columns * _CELL_INCHES + name + 0.4
         height = n_rows * _CELL_INCHES + 0.72 * name + 0.5
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -122,8 +123,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             edge = ink(shades[target + 1, target])
             axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=edge, lw=0.9))
         axes.axhline(0.5, color="white", linewidth=3)
-        axes.set_xticks(range(n_columns), frame.columns, rotation=45, ha="right")
-        axes.set_yticks(range(n_rows), frame.index)
+        axes.set_xticks(range(n_columns), targets, rotation=45, ha="right")
+        axes.set_yticks(range(n_rows), sources)
         axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
     return figure
 

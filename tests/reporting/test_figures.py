@@ -45,14 +45,14 @@ def test_a_dozen_seeds_have_a_line_each_and_more_the_band_they_lie_in():
 
 @pytest.mark.parametrize("panels", [1, 2, 7])
 def test_nothing_reaches_over_the_rim(tmp_path, panels):
-    names = [f"method {k}" for k in range(panels)]
+    names = [f"method {k}{' of a long name' * k * k}" for k in range(panels)]
     looks = dict.fromkeys(names, LOOKS["trades"])
     curve = pd.concat([curves(2).assign(label=name) for name in names])
     assert_inside(figures.draw_curves(curve, looks), tmp_path)
     with style.applied():
-        maps, axes = figures.grid(panels, height=2.35, shared=False)
+        maps, axes = figures.grid(names, height=2.35, shared=False)
         for axis in axes:
-            axis.set(box_aspect=1, title="method", xlabel="one\ntwo\nthree", xticks=[], yticks=[])
+            axis.set(box_aspect=1, xlabel="one\ntwo\nthree", xticks=[], yticks=[])
         axes[0].plot([], label="a mark")
         maps.legend(title="a\nb", loc="outside lower center")
     assert_inside(maps, tmp_path)
@@ -63,6 +63,23 @@ def assert_inside(figure: Figure, folder):
     (left, bottom), (right, top) = figure.get_tightbbox().get_points()
     width, height = figure.get_size_inches()
     assert np.greater_equal((left, bottom, width - right, height - top), -0.01).all()
+
+
+@pytest.mark.parametrize("label", ["a" * 10_000, "of $many\\words " * 500, "two\nlines", "$x^2$"])
+def test_no_label_is_wider_than_its_figure_has_room(label):
+    lines = style.brief(label).split("\n")
+    assert len(lines) <= 2
+    assert max(map(len, lines)) <= 28
+    assert lines[0].startswith(label[:3])
+    assert lines[-1].endswith("…") == (len(label) > 100)
+    assert style.widest([style.brief(label), "ab"]) <= 28
+
+
+def test_labels_are_text_and_not_mathematics(tmp_path):
+    figure = figures.draw_curves(curves(1).assign(label="a$b_1$c$"), {"a$b_1$c$": LOOKS["trades"]})
+    assert_inside(figure, tmp_path)
+    assert figure.axes[0].get_title() == "a$b_1$c$"
+    assert not figure.axes[0].title.get_parse_math()
 
 
 def test_a_screened_accuracy_is_drawn_under_its_own_name(tmp_path):

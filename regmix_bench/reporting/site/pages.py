@@ -7,12 +7,12 @@ from functools import cache
 
 import jinja2
 
-from regmix_bench.reporting.cells import Cell
+from regmix_bench.reporting.cells import Cell, short
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, method_file
 from regmix_bench.reporting.site.runs import RunPage
-from regmix_bench.reporting.site.text import on_dark, short
+from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables import MISSING
 
 _NO_NUMBER = -1e9

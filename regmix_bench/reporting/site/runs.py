@@ -10,12 +10,12 @@ from typing import Any
 
 from regmix_bench.records import RobustEval
 from regmix_bench.reporting import style
-from regmix_bench.reporting.cells import Cell, Table, fixed
+from regmix_bench.reporting.cells import Cell, Table, fixed, short
 from regmix_bench.reporting.cohorts import Run, row_order, score_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.images import Examples, examples
-from regmix_bench.reporting.site.text import on_dark, short
+from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables import MISSING, recipe_words, threat_words
 from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Scoring

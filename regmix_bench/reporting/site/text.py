@@ -27,12 +27,6 @@ def file_name(text: str) -> str:
     return f"{slug or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def short(text: str, length: int = 120) -> str:
-    """``text`` on one line, cut where it is longer than a label can reasonably be."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
 def script(value: object) -> Markup:
     """``value`` as JSON that cannot end the script element or comment it stands in."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
