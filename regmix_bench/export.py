@@ -16,8 +16,7 @@ from regmix_bench.files import file_digest
 from regmix_bench.models.checkpoint import Description, load_checkpoint, read_weights
 from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.reporting.cells import Cell, Table, fixed, markdown, markdown_text
-from regmix_bench.reporting.cohorts import attack_words
-from regmix_bench.reporting.tables import recipe_words, threat_words
+from regmix_bench.reporting.words import attack_words, recipe_words, threat_words
 from regmix_bench.sources import (
     CARD,
     CONFIG,

@@ -86,7 +86,7 @@ def scoring_flags(
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
-    from regmix_bench.reporting.cohorts import score_words
+    from regmix_bench.reporting.words import score_words
 
     for e in evaluations:
         if e.robust_acc is None:

@@ -82,7 +82,7 @@ def _title(record: AnyRecord) -> str:
 
 def _run_row(record: AnyRecord) -> tuple[str, ...]:
     """The scores under the first threat, as far as there are any."""
-    from regmix_bench.reporting.cohorts import attack_words
+    from regmix_bench.reporting.words import attack_words
 
     shown: tuple[str, ...] = ("", "", "", "")
     if record.kind == "transfer":

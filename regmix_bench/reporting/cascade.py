@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 
 from regmix_bench.reporting.blocks import Block, Row
 from regmix_bench.reporting.cells import fixed
-from regmix_bench.reporting.cohorts import attack_words
 from regmix_bench.reporting.style import GREY, Look, Picture, applied, brief, heat_map, widest
-from regmix_bench.reporting.tables import describe, threat_words
+from regmix_bench.reporting.tables import describe
+from regmix_bench.reporting.words import attack_words, threat_words
 
 CLEAN, PGD = "clean", "PGD-20"
 _ROW_INCHES, _CELL_INCHES = 0.27, 0.58

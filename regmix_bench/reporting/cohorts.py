@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from regmix_bench import store
 from regmix_bench.errors import UserError
-from regmix_bench.records import AnyRecord, RobustEval, RunRecord
+from regmix_bench.records import AnyRecord, RunRecord
 from regmix_bench.types import Recipe, RunSpec, Scoring, ThreatModel
 
 #: The order of rows and panels; other methods follow by name.
@@ -178,20 +178,6 @@ def threat_slug(threat: ThreatModel) -> str:
     return f"{threat.norm}-{threat.epsilon.slug}"
 
 
-def attack_words(scoring: Scoring) -> str:
-    """What gives the robust accuracy: ``AutoAttack``, ``AutoAttack rand``, ``apgd-ce + square``.
-
-    Where AutoAttack sees the survivors of PGD alone it is ``PGD → AutoAttack``, another number.
-    """
-    return _attack_words(scoring.autoattack_version, scoring.attacks, scoring.screen)
-
-
-def score_words(score: RobustEval) -> str:
-    """What gave the robust accuracy of a score, as :func:`attack_words` says it."""
-    screened = score.screened_acc is not None
-    return _attack_words(score.autoattack_version or "standard", score.after_attack, screened)
-
-
 def robust_metric(scoring: Scoring) -> str:
     """The field of :class:`RobustEval` that holds the robust accuracy."""
     return "screened_acc" if scoring.screen else "autoattack_acc"
@@ -216,12 +202,6 @@ def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]
     place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
     parts = re.findall(r"\d+|\D+", label)
     return place, method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
-
-
-def _attack_words(version: str, attacks: Iterable[str], screen: bool) -> str:
-    known = {"standard": "AutoAttack", "custom": " + ".join(attacks)}
-    words = known.get(version, f"AutoAttack {version}")
-    return f"PGD → {words}" if screen else words
 
 
 def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:

@@ -11,9 +11,10 @@ import pandas as pd
 from regmix_bench.leaderboard import MEASURED
 from regmix_bench.records import EvalRecord, RobustEval
 from regmix_bench.reporting import tables
-from regmix_bench.reporting.cells import Cell, Table, fixed
-from regmix_bench.reporting.cohorts import attack_words, robust_metric, threat_slug, told_apart
+from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cohorts import robust_metric, threat_slug, told_apart
 from regmix_bench.reporting.footnotes import footnotes, remarks_on
+from regmix_bench.reporting.words import attack_words, threat_words
 from regmix_bench.statistics import accuracy_interval
 from regmix_bench.types import Scoring, ThreatModel
 
@@ -73,7 +74,7 @@ def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
 def heading(panel: Panel) -> str:
     """``digits: attacked under L∞ 8/255 by AutoAttack``."""
     terms = panel.terms
-    threat = tables.threat_words(terms.threat)
+    threat = threat_words(terms.threat)
     return f"{terms.dataset}: attacked under {threat} by {attack_words(terms.scoring)}"
 
 
@@ -96,7 +97,10 @@ def comparison(panel: Panel) -> Table:
                 Cell(row.record.spec.arch),
                 Cell(f"{row.record.spec.model.kind} {row.record.spec.model.name}"),
                 Cell(row.record.spec.model.sha256[:8]),
-                *(_accuracy(getattr(row.score, metric), terms.n_examples) for metric in metrics),
+                *(
+                    tables.accuracy(getattr(row.score, metric), terms.n_examples)
+                    for metric in metrics
+                ),
             )
             for row in panel.rows
         ),
@@ -151,10 +155,3 @@ def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[Row, ...]:
         for label in (record.spec.label,)
     ]
     return tuple(sorted(rows, key=lambda row: (-(row.score.robust_acc or 0.0), row.label)))
-
-
-def _accuracy(accuracy: float | None, n: int) -> Cell:
-    if accuracy is None:
-        return Cell(tables.MISSING)
-    low, high = accuracy_interval(accuracy, n)
-    return Cell(fixed(100 * accuracy), f"[{fixed(100 * low)}, {fixed(100 * high)}]")

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from regmix_bench.reporting.cohorts import Cohort
 from regmix_bench.reporting.style import GREY, Picture, applied, brief
 from regmix_bench.reporting.surface import Viewed, viewed
-from regmix_bench.reporting.tables import describe, threat_words
+from regmix_bench.reporting.tables import describe
+from regmix_bench.reporting.words import threat_words
 from regmix_bench.views import Views
 
 Floats = npt.NDArray[np.float64]

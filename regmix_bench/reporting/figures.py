@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.reporting.blocks import Block
-from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
+from regmix_bench.reporting.cohorts import Cohort, robust_metric
 from regmix_bench.reporting.style import (
     GREY,
     Look,
@@ -26,7 +26,8 @@ from regmix_bench.reporting.style import (
     legend_handles,
     legend_inches,
 )
-from regmix_bench.reporting.tables import describe, norm_words, threat_words
+from regmix_bench.reporting.tables import describe
+from regmix_bench.reporting.words import attack_words, norm_words, threat_words
 from regmix_bench.types import Epsilon
 
 COLUMNS = 5

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from regmix_bench.reporting import cells, tables
+from regmix_bench.reporting import cells
 from regmix_bench.reporting.blocks import Block, blocks_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.style import Picture
+from regmix_bench.reporting.words import threat_words
 
 #: How the names of pictures begin that belong to a setting or a cohort; its stem follows.
 PICTURES = (
@@ -55,7 +56,7 @@ def page(contents: Contents, with_figures: bool) -> str:
 
 def _heading(block: Block) -> str:
     train, attack = (
-        tables.threat_words(threat) for threat in (block.cohort.train_threat, block.eval_threat)
+        threat_words(threat) for threat in (block.cohort.train_threat, block.eval_threat)
     )
     last = ", last checkpoint" if block.checkpoint == "last" else ""
     return f"Trained under {train}, attacked under {attack}{last}"

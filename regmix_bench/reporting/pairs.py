@@ -11,7 +11,8 @@ from regmix_bench import store
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.leaderboard import read_outcomes, scoring_differences
 from regmix_bench.records import EvalRecord, RobustEval, RunRecord, TransferRecord
-from regmix_bench.reporting.cohorts import attack_words, robust_metric
+from regmix_bench.reporting.cohorts import robust_metric
+from regmix_bench.reporting.words import attack_words
 from regmix_bench.statistics import mcnemar
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 

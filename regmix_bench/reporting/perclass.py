@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cells import fixed
-from regmix_bench.reporting.cohorts import attack_words
 from regmix_bench.reporting.style import (
     HEAT,
     Look,
@@ -27,8 +26,9 @@ from regmix_bench.reporting.style import (
     legend_inches,
     widest,
 )
-from regmix_bench.reporting.tables import describe, threat_words
+from regmix_bench.reporting.tables import describe
 from regmix_bench.reporting.verdicts import Outcomes
+from regmix_bench.reporting.words import attack_words, threat_words
 
 #: Classes beyond which there is a curve per method instead of a number per class.
 MOST_COLUMNS = 12

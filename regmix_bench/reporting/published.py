@@ -15,6 +15,7 @@ from pydantic import Field
 from regmix_bench.errors import UserError, validated
 from regmix_bench.reporting import tables
 from regmix_bench.reporting.cells import Cell, Table, fixed
+from regmix_bench.reporting.words import threat_words
 from regmix_bench.types import Frozen, ThreatModel
 
 FILE = "published.yaml"
@@ -104,7 +105,7 @@ def alone(entries: Iterable[Published]) -> dict[str, Table]:
     found = {}
     for (dataset, threat), here in sorted_in.items():
         attacks = dict.fromkeys(name for entry in here for name in entry.robust)
-        caption = f"{dataset}: trained and attacked under {tables.threat_words(threat)}."
+        caption = f"{dataset}: trained and attacked under {threat_words(threat)}."
         note = "Accuracy in percent. Recipes, architectures and test images differ."
         blank = Table(caption, ("Method", "Arch", "Clean", *attacks), (), (note,))
         found[f"published-{dataset}-{threat.norm}-{threat.epsilon.slug}"] = beside(blank, here)

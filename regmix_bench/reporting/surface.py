@@ -21,7 +21,8 @@ from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import Cohort, Group, Run
 from regmix_bench.reporting.figures import grid
 from regmix_bench.reporting.style import HEAT, Picture, applied
-from regmix_bench.reporting.tables import Column, describe, number, threat_words
+from regmix_bench.reporting.tables import Column, describe, number
+from regmix_bench.reporting.words import threat_words
 from regmix_bench.statistics import median_interval
 from regmix_bench.types import ThreatModel
 from regmix_bench.views import Views, read_views

@@ -11,11 +11,11 @@ import pandas as pd
 from regmix_bench.leaderboard import MEASURED
 from regmix_bench.reporting.blocks import Block, Row, Stat
 from regmix_bench.reporting.cells import Cell, Mark, Table, fixed
-from regmix_bench.reporting.cohorts import Cohort, attack_words, robust_metric
+from regmix_bench.reporting.cohorts import Cohort, robust_metric
 from regmix_bench.reporting.footnotes import Remark, footnotes, remarks_on
 from regmix_bench.reporting.verdicts import Judgement
+from regmix_bench.reporting.words import attack_words, recipe_words, threat_words
 from regmix_bench.statistics import accuracy_interval
-from regmix_bench.types import Recipe, ThreatModel
 
 MISSING = "–"
 MINUTES = 1 / 60
@@ -82,6 +82,13 @@ def number(stat: Stat | None, column: Column, mark: Mark = "") -> Cell:
     shown = column.spread and stat.std is not None
     spread = f"± {fixed((stat.std or 0.0) * column.scale, column.decimals)}" if shown else ""
     return Cell(fixed(stat.mean * column.scale, column.decimals), spread, mark)
+
+
+def accuracy(share: float | None, n: int) -> Cell:
+    """An accuracy of ``n`` images (0 to 1), with its 95 % interval (Wilson)."""
+    if share is None:
+        return Cell(MISSING)
+    return Cell(fixed(PERCENT * share), _between(*accuracy_interval(share, n)))
 
 
 def numbers(blocks: Sequence[Block]) -> pd.DataFrame:
@@ -184,44 +191,6 @@ def describe(cohort: Cohort) -> dict[str, object]:
         "train_norm": cohort.train_threat.norm,
         "train_epsilon": str(cohort.train_threat.epsilon),
     }
-
-
-def threat_words(threat: ThreatModel) -> str:
-    """``L∞ 8/255``."""
-    return f"{norm_words(threat.norm)} {threat.epsilon}"
-
-
-def norm_words(norm: str) -> str:
-    """``L∞`` or ``L2``."""
-    return "L∞" if norm == "Linf" else norm
-
-
-def recipe_words(recipe: Recipe) -> str:
-    """A recipe as a reader would say it."""
-    drops = ", ".join(f"{100 * milestone:.0f} %" for milestone in recipe.milestones)
-    schedule = {
-        "multistep": f"×{recipe.gamma:g} at {drops} of the epochs" if drops else "constant",
-        "cosine": "cosine schedule",
-        "onecycle": "one-cycle schedule",
-    }[recipe.schedule]
-    augmentation = {
-        "none": "no augmentation",
-        "crop": "random crop",
-        "crop-flip": "random crop and flip",
-    }[recipe.augmentation]
-    words = [
-        f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}",
-        f"batch {recipe.batch_size}",
-        f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum:g}",
-        f"learning rate {recipe.lr:g} ({schedule})",
-        f"weight decay {recipe.weight_decay:g}",
-        augmentation,
-    ]
-    if recipe.gradient_clip is not None:
-        words.append(f"gradient norm clipped at {recipe.gradient_clip:g}")
-    if recipe.ema_decay is not None:
-        words.append(f"weights averaged with decay {recipe.ema_decay:g}")
-    return ", ".join([*words, recipe.precision])
 
 
 def _columns(block: Block) -> tuple[Column, ...]:

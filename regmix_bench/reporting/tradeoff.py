@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cells import fixed
-from regmix_bench.reporting.cohorts import attack_words, robust_metric
+from regmix_bench.reporting.cohorts import robust_metric
 from regmix_bench.reporting.style import (
     Look,
     Picture,
@@ -25,7 +25,8 @@ from regmix_bench.reporting.style import (
     legend_handles,
     legend_inches,
 )
-from regmix_bench.reporting.tables import describe, norm_words
+from regmix_bench.reporting.tables import describe
+from regmix_bench.reporting.words import attack_words, norm_words
 
 #: Points that an axis shows at least, so that noise is not blown up to a trend.
 LEAST_RANGE = 4.0

@@ -16,7 +16,7 @@ from regmix_bench.records import TransferRecord, TransferSide
 from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import row_order, threat_slug
 from regmix_bench.reporting.style import HEAT, Picture, applied, brief, heat_map, ink, widest
-from regmix_bench.reporting.tables import threat_words
+from regmix_bench.reporting.words import threat_words
 from regmix_bench.statistics import accuracy_interval
 
 UNATTACKED = "no attack"

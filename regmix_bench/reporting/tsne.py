@@ -28,7 +28,8 @@ from regmix_bench.reporting.maps import (
     with_outputs,
 )
 from regmix_bench.reporting.style import MAPPED, Drawn, Picture
-from regmix_bench.reporting.tables import Column, describe, number, threat_words
+from regmix_bench.reporting.tables import Column, describe, number
+from regmix_bench.reporting.words import threat_words
 
 _SMOOTHED = "*"
 _FOOTNOTE = (

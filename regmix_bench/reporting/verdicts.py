@@ -26,7 +26,8 @@ from regmix_bench.comparison import (
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.leaderboard import read_outcomes
 from regmix_bench.reporting.blocks import Block, Row
-from regmix_bench.reporting.cohorts import attack_words, robust_metric
+from regmix_bench.reporting.cohorts import robust_metric
+from regmix_bench.reporting.words import attack_words
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.reporting.latex import Layout, latex
 from regmix_bench.reporting.verdicts import Comparison, Judgement
+from regmix_bench.reporting.words import recipe_words
 from regmix_bench.statistics import wilson_interval
 from regmix_bench.types import Recipe, Scoring
 
@@ -300,7 +301,7 @@ def test_csv_text_cannot_be_a_formula(label):
 
 
 def test_a_recipe_in_words():
-    words = tables.recipe_words(Recipe(epochs=1, nesterov=True, gradient_clip=1, ema_decay=0.999))
+    words = recipe_words(Recipe(epochs=1, nesterov=True, gradient_clip=1, ema_decay=0.999))
     assert words == (
         "1 epoch, batch 128, SGD with Nesterov momentum 0.9, learning rate 0.1 (×0.1 at 91 %, 95 %"
         " of the epochs), weight decay 0.0005, random crop and flip, gradient norm clipped at 1,"

@@ -11,7 +11,7 @@ from PIL import Image
 from regmix_bench.reporting.cohorts import Run
 from regmix_bench.reporting.examples import magnification, three
 from regmix_bench.reporting.surface import views_of
-from regmix_bench.reporting.tables import threat_words
+from regmix_bench.reporting.words import threat_words
 
 _SHOWN = 3  # with more, a site of hundreds of runs would be mostly images
 _SEAM = 0.5  # between the images of a strip, as grey as a pixel that the attack leaves alone

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from regmix_bench.reporting.blocks import Block, Row
 from regmix_bench.reporting.cells import Cell, Table
-from regmix_bench.reporting.cohorts import attack_words, row_order
+from regmix_bench.reporting.cohorts import row_order
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables import MISSING, norm_words, threat_words
+from regmix_bench.reporting.tables import MISSING
+from regmix_bench.reporting.words import attack_words, norm_words, threat_words
 
 ROBUST, DIFFERENCE = "Robust", "− reference"
 

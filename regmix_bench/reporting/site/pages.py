@@ -9,6 +9,7 @@ import jinja2
 
 from regmix_bench.reporting.cells import Cell, short
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, method_file
 from regmix_bench.reporting.site.runs import RunPage
@@ -40,7 +41,15 @@ def runs(board: Leaderboard, found: Sequence[RunPage]) -> bytes:
 
 def run(page: RunPage) -> bytes:
     """One run."""
-    return _render("run.html", page=page)
+    record = page.run.record
+    return _render(
+        "run.html",
+        page=page,
+        specification=facts.specification(page.run),
+        cost=facts.cost(record),
+        environment=facts.environment(record),
+        digests=facts.digests(record),
+    )
 
 
 def method(definition: Definition, page: MethodPage) -> bytes:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from regmix_bench.records import RobustEval
-from regmix_bench.reporting import style
+from regmix_bench.reporting import style, tables
 from regmix_bench.reporting.cells import Cell, Table, fixed, short
-from regmix_bench.reporting.cohorts import Run, row_order, score_words
+from regmix_bench.reporting.cohorts import Run, row_order
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.command import command
+from regmix_bench.reporting.site.facts import cost, specification
 from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.tables import MISSING, recipe_words, threat_words
-from regmix_bench.statistics import accuracy_interval
-from regmix_bench.types import Scoring
+from regmix_bench.reporting.words import score_words, threat_words
 
 #: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
@@ -29,8 +27,6 @@ _SYMBOLS = {
     **{".": "circle-open"},
 }
 _FAILED = style.Look(style.GREY, "o", "-")
-
-Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -92,70 +88,8 @@ class RunPage:
         """The accuracies of :attr:`score`, by the header of their column."""
         score = self.score
         values = (score.clean_acc, score.pgd_acc, score.robust_acc) if score else (None,) * 3
-        cells = (Cell(MISSING if v is None else fixed(100 * v)) for v in values)
+        cells = (Cell(tables.MISSING if v is None else fixed(100 * v)) for v in values)
         return dict(zip(("Clean", "PGD-20", "Robust"), cells, strict=True))
-
-    @property
-    def specification(self) -> Facts:
-        """What decided the numbers."""
-        spec, record = self.run.spec, self.run.record
-        sizes = (
-            ("training", record.n_train, spec.train_examples),
-            ("validation", record.n_validation, None),
-            ("test", record.n_test, spec.eval_examples),
-        )
-        images = ", ".join(
-            f"{n:,} {part}{' (a sample)' if sample else ''}" for part, n, sample in sizes if n
-        )
-        rows = {
-            "Method": f"{spec.method.name}, version {spec.method.version}",
-            **{f"· {key}": _words(value) for key, value in spec.method.params.items()},
-            "Dataset": spec.dataset,
-            "Images": images,
-            "Architecture": spec.arch
-            + (f", {record.n_parameters:,} parameters" if record.n_parameters else ""),
-            "Trained under": threat_words(spec.train_threat),
-            "Attacked under": ", ".join(map(threat_words, spec.eval_threats)),
-            "Attacked by PGD alone under": ", ".join(map(threat_words, spec.pgd_threats)),
-            "Recipe": recipe_words(spec.recipe),
-            "Checkpoint": "highest validation PGD-10"
-            + (f", epoch {record.selected_epoch}" if record.selected_epoch else ""),
-            "Scoring": scoring_words(spec.scoring),
-            "Seed": str(spec.seed),
-        }
-        return tuple((name, text) for name, text in rows.items() if text)
-
-    @property
-    def cost(self) -> Facts:
-        record = self.run.record
-        return tuple(
-            (
-                name,
-                f"{fixed(cost.seconds / 60, 2)} min, {cost.forward_images:,} images forwards,"
-                f" {cost.backward_images:,} backwards",
-            )
-            for name, cost in (
-                ("Training cost", record.training_cost),
-                ("Scoring cost", record.scoring_cost),
-            )
-            if cost.seconds
-        )
-
-    @property
-    def environment(self) -> Facts:
-        return tuple((key, _words(value)) for key, value in self.run.record.environment.items())
-
-    @property
-    def digests(self) -> Facts:
-        """SHA-256 of what went in and came out, as far as it was recorded."""
-        record = self.run.record
-        rows: dict[str, str | None] = {"Data": record.data_digest}
-        for name, file in record.checkpoints.items():
-            rows[f"Weights, {name} checkpoint (epoch {file.epoch})"] = file.sha256
-        for score in record.evaluations:
-            rows[f"Outcomes per image, {score.checkpoint} checkpoint"] = score.outcomes_digest
-            rows[f"Adversarial images, {score.checkpoint} checkpoint"] = score.adversarial_digest
-        return tuple((name, digest) for name, digest in rows.items() if digest)
 
     @cached_property
     def scores(self) -> Table:
@@ -169,10 +103,10 @@ class RunPage:
             rows.append(
                 (
                     Cell(f"{score.checkpoint}, {threat_words(score.threat)}"),
-                    _accuracy(score.clean_acc, n),
-                    _accuracy(score.pgd_acc, n),
-                    *(Cell(MISSING if a is None else fixed(100 * a)) for a in after),
-                    _accuracy(score.robust_acc, n),
+                    tables.accuracy(score.clean_acc, n),
+                    tables.accuracy(score.pgd_acc, n),
+                    *(Cell(tables.MISSING if a is None else fixed(100 * a)) for a in after),
+                    tables.accuracy(score.robust_acc, n),
                     Cell(f"{n:,}"),
                 )
             )
@@ -224,14 +158,16 @@ class RunPage:
             "colours": [self.look.colour, on_dark(self.look.colour)],
             "dash": _DASHES[self.look.line],
             "symbol": _SYMBOLS[self.look.marker],
-            "facts": [(name, short(text, 300)) for name, text in self.specification + self.cost],
+            "facts": [
+                (name, short(text, 300)) for name, text in specification(self.run) + cost(record)
+            ],
             "scores": [
                 {
                     "where": row[0].text,
                     "accuracies": [
                         (name, f"{cell.text} {cell.spread}".rstrip())
                         for name, cell in zip(self.scores.header[1:], row[1:], strict=True)
-                        if cell.text != MISSING
+                        if cell.text != tables.MISSING
                     ],
                 }
                 for row in self.scores.rows
@@ -298,31 +234,5 @@ def run_pages(contents: Contents) -> tuple[RunPage, ...]:
     return tuple(page(run) for run in sorted(contents.runs, key=place))
 
 
-def scoring_words(scoring: Scoring) -> str:
-    """How robustness was measured."""
-    words = {
-        "standard": "AutoAttack",
-        "custom": " + ".join(scoring.attacks),
-    }.get(scoring.autoattack_version, f"AutoAttack {scoring.autoattack_version}")
-    screened = f"of the survivors of PGD-{scoring.pgd_steps} alone, " if scoring.screen else ""
-    return (
-        f"PGD-{scoring.pgd_steps}; {words}, {screened}seed {scoring.autoattack_seed},"
-        f" batches of {scoring.autoattack_batch_size}"
-    )
-
-
-def _accuracy(accuracy: float | None, n: int) -> Cell:
-    if accuracy is None:
-        return Cell(MISSING)
-    low, high = accuracy_interval(accuracy, n)
-    return Cell(fixed(100 * accuracy), f"[{fixed(100 * low)}, {fixed(100 * high)}]")
-
-
 def _percent(accuracies: Iterable[float]) -> list[float]:
     return [round(100 * accuracy, 2) for accuracy in accuracies]
-
-
-def _words(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

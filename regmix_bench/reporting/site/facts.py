@@ -1,0 +1,80 @@
+"""What a record says of its run in names and texts."""
+
+from __future__ import annotations
+
+import json
+
+from regmix_bench.records import RunRecord
+from regmix_bench.reporting.cells import fixed
+from regmix_bench.reporting.cohorts import Run
+from regmix_bench.reporting.words import recipe_words, scoring_words, threat_words
+
+Facts = tuple[tuple[str, str], ...]
+
+
+def specification(run: Run) -> Facts:
+    """What decided the numbers."""
+    spec, record = run.spec, run.record
+    sizes = (
+        ("training", record.n_train, spec.train_examples),
+        ("validation", record.n_validation, None),
+        ("test", record.n_test, spec.eval_examples),
+    )
+    images = ", ".join(
+        f"{n:,} {part}{' (a sample)' if sample else ''}" for part, n, sample in sizes if n
+    )
+    rows = {
+        "Method": f"{spec.method.name}, version {spec.method.version}",
+        **{f"· {key}": _words(value) for key, value in spec.method.params.items()},
+        "Dataset": spec.dataset,
+        "Images": images,
+        "Architecture": spec.arch
+        + (f", {record.n_parameters:,} parameters" if record.n_parameters else ""),
+        "Trained under": threat_words(spec.train_threat),
+        "Attacked under": ", ".join(map(threat_words, spec.eval_threats)),
+        "Attacked by PGD alone under": ", ".join(map(threat_words, spec.pgd_threats)),
+        "Recipe": recipe_words(spec.recipe),
+        "Checkpoint": "highest validation PGD-10"
+        + (f", epoch {record.selected_epoch}" if record.selected_epoch else ""),
+        "Scoring": scoring_words(spec.scoring),
+        "Seed": str(spec.seed),
+    }
+    return tuple((name, text) for name, text in rows.items() if text)
+
+
+def cost(record: RunRecord) -> Facts:
+    """What training and scoring took."""
+    return tuple(
+        (
+            name,
+            f"{fixed(took.seconds / 60, 2)} min, {took.forward_images:,} images forwards,"
+            f" {took.backward_images:,} backwards",
+        )
+        for name, took in (
+            ("Training cost", record.training_cost),
+            ("Scoring cost", record.scoring_cost),
+        )
+        if took.seconds
+    )
+
+
+def environment(record: RunRecord) -> Facts:
+    """The machine and the libraries, as recorded."""
+    return tuple((key, _words(value)) for key, value in record.environment.items())
+
+
+def digests(record: RunRecord) -> Facts:
+    """SHA-256 of what went in and came out, as far as it was recorded."""
+    rows: dict[str, str | None] = {"Data": record.data_digest}
+    for name, file in record.checkpoints.items():
+        rows[f"Weights, {name} checkpoint (epoch {file.epoch})"] = file.sha256
+    for score in record.evaluations:
+        rows[f"Outcomes per image, {score.checkpoint} checkpoint"] = score.outcomes_digest
+        rows[f"Adversarial images, {score.checkpoint} checkpoint"] = score.adversarial_digest
+    return tuple((name, digest) for name, digest in rows.items() if digest)
+
+
+def _words(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
