@@ -7,6 +7,9 @@ disk. The first view is the browser's first contentful paint of ``index.html`` o
 window of 1,280 × 900, in a fresh process each time; "ready" is the end of the page's load event,
 when the table sorts and filters. Given are the medians. Needs playwright and a chromium on PATH.
 
+Two-core AVX2 CPU: built in 10.8 s (at most 20), 23.3 MB in 2,520 files (at most 25), first view
+after 0.32 s (at most 1), ready after 1.3 s.
+
     python benchmarks/site.py [--runs 500] [--times 5]
 """
 

@@ -6,9 +6,10 @@ again, and 15 s for a report, tables and pictures, on 2,000 records without t-SN
 cells is to stay interactive, here 3 s. The records are made up: no model is trained, and each has
 its history of 30 epochs and its outcomes of 1,000 images beside it, as real ones have.
 
-Two-core AVX2 CPU, medians of three: help 0.32 s, plan of 10,000 2.4 s, finished 1,000 1.8 s. The
-report misses its limit: 36 s, between 30 and 44, where another time it took 25: about 10 s read the
-records and outcomes and judge, the rest draws twenty pictures as PNG and PDF in two processes.
+Two-core AVX2 CPU, medians of three: help 0.29 s, plan of 10,000 2.4 s, finished 1,000 1.5 s. The
+whole report misses its limit: 33 s, between 32 and 38. Its tables alone take 13 s, most of it to
+read outcomes and judge; twenty pictures as PNG and PDF in two processes add 14 s, and a site of 4,000
+files 12 s.
 
     python benchmarks/startup.py [--rounds 5]
 """
