@@ -8,8 +8,8 @@ its history of 30 epochs and its outcomes of 1,000 images beside it, as real one
 
 Two-core AVX2 CPU, medians of three: help 0.29 s, plan of 10,000 2.4 s, finished 1,000 1.5 s. The
 whole report misses its limit: 33 s, between 32 and 38. Its tables alone take 13 s, most of it to
-read outcomes and judge; twenty pictures as PNG and PDF in two processes add 14 s, and a site of 4,000
-files 12 s.
+read outcomes and judge; twenty pictures as PNG and PDF in two processes add 14 s, and a site of
+4,000 files 12 s.
 
     python benchmarks/startup.py [--rounds 5]
 """
