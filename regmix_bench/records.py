@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from regmix_bench.types import Checkpoint, EvalSpec, Frozen, RunSpec, ThreatModel
+from regmix_bench.types import FILE_NAME, Checkpoint, EvalSpec, Frozen, RunSpec, ThreatModel
 
 #: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
 SCHEMA_VERSION = 3
@@ -138,7 +138,7 @@ class CheckpointFile(Frozen):
     """A weights file under the run's artifacts: its epoch, name and SHA-256."""
 
     epoch: int
-    file: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    file: str = Field(pattern=FILE_NAME)
     sha256: str
 
 
@@ -200,7 +200,7 @@ class EvalRecord(_Record):
 class TransferSide(Frozen):
     """A run that takes part in a transfer: its row's label, its seed, and its weights."""
 
-    run_id: str
+    run_id: str = Field(pattern=FILE_NAME)
     label: str
     arch: str
     seed: int
@@ -217,8 +217,8 @@ class TransferRecord(Frozen):
     schema_version: int = SCHEMA_VERSION
     kind: Literal["transfer"] = "transfer"
     status: Literal["success"] = "success"
-    run_id: str
-    dataset: str
+    run_id: str = Field(pattern=FILE_NAME)
+    dataset: str = Field(pattern=FILE_NAME)
     data_digest: str
     eval_examples: int | None
     n_examples: int = Field(ge=1)

@@ -33,8 +33,8 @@ Norm = Literal["Linf", "L2"]
 Checkpoint = Literal["selected", "last", "given"]
 AttackName = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
 
-# What may stand as one component of a path.
-_FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#: What may stand as one component of a path.
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 #: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
 IDENTITY_VERSION = 1
@@ -231,9 +231,9 @@ class _Spec(Frozen):
     AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
     """
 
-    dataset: str = Field(pattern=_FILE_NAME)
+    dataset: str = Field(pattern=FILE_NAME)
     eval_examples: int | None = Field(None, ge=1)
-    arch: str = Field(pattern=_FILE_NAME)
+    arch: str = Field(pattern=FILE_NAME)
     eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
     pgd_threats: tuple[ThreatModel, ...] = ()
     scoring: Scoring = Scoring()

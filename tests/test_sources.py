@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 import zipfile
 from collections.abc import Callable
@@ -242,6 +243,41 @@ def test_a_damaged_graph_is_one_line_alone(here: Path, caplog: pytest.LogCapture
     with pytest.raises(UserError, match=r"not a torch\.export program"):
         load("graph.pt2")
     assert not caplog.records
+
+
+class Trap:
+    """Unpickling it leaves a trace."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("trapped"),)
+
+
+@pytest.mark.parametrize("place", ["weights", "constants", "sample_inputs"])
+def test_a_pickle_inside_a_graph_is_not_loaded(here: Path, place: str) -> None:
+    graph(here)
+    with zipfile.ZipFile("model.pt2") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    torch.save(Trap(), "trap.pt")
+    trap = Path("trap.pt").read_bytes()
+    config_name = f"/{place}/model_{place}_config.json"
+    for name, content in list(members.items()):
+        if place == "sample_inputs" and f"/{place}/" in name:
+            members[name] = trap
+        elif name.endswith(config_name):
+            config = json.loads(content)
+            entry = next(iter(config["config"].values()), {"is_param": False, "tensor_meta": None})
+            file = "opaque_obj_0" if place == "constants" else "weight_trap"
+            config["config"] |= {"trap": entry | {"path_name": file, "use_pickle": True}}
+            members[name] = json.dumps(config).encode()
+            folder = name.rpartition("/")[0]
+            members[f"{folder}/{file}"] = pickle.dumps(Trap()) if place == "constants" else trap
+    with zipfile.ZipFile("model.pt2", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match=r"model\.pt2 holds a pickle of .*, which is not loaded"):
+        load("model.pt2")
+    assert not Path("trapped").exists()
+    assert pickle.loads(pickle.dumps(Path("elsewhere"))) == Path("elsewhere")  # only in there
 
 
 def test_a_file_that_cannot_be_read_is_named(

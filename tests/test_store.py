@@ -352,6 +352,49 @@ def test_an_unknown_run_points_at_the_list(tmp_path: Path, run: str) -> None:
         store.resolve_run(run, tmp_path)
 
 
+TRANSFER = {
+    "schema_version": SCHEMA_VERSION,
+    "kind": "transfer",
+    "run_id": "0" * 12,
+    "dataset": "digits",
+    "data_digest": "d",
+    "eval_examples": None,
+    "n_examples": 10,
+    "threat": {"norm": "Linf", "epsilon": "8/255"},
+    "attack": "pgd-20",
+    "seed": 0,
+    "runs": [
+        {"run_id": name * 12, "label": name, "arch": "smallcnn", "seed": 0, "sha256": "0" * 64}
+        for name in "ab"
+    ],
+    "clean_acc": [0.9, 0.9],
+    "accuracy": [[0.5, 0.6], [0.6, 0.5]],
+}
+
+
+@pytest.mark.parametrize("name", ["../../harm", "/tmp/harm", "..", ".hidden", "a/b", "a\n", ""])
+@pytest.mark.parametrize(
+    "place",
+    ["run_id", "dataset", "spec.dataset", "spec.arch", "checkpoints.last.file", "runs.0.run_id"],
+)
+def test_names_of_a_record_are_no_paths(tmp_path: Path, place: str, name: str) -> None:
+    path = write_run(tmp_path, make_spec(), outcomes=False)
+    content: Any = json.loads(path.read_text())
+    content["checkpoints"] = {"last": {"epoch": 1, "file": "last-0001.safetensors", "sha256": "0"}}
+    if place in ("run_id", "dataset", "runs.0.run_id"):
+        content = json.loads(json.dumps(TRANSFER))
+    path.write_text(json.dumps(content))
+    store.load_record(path)
+    *outer, last = place.split(".")
+    inner = content
+    for key in outer:
+        inner = inner[int(key) if key.isdigit() else key]
+    inner[last] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"is not a record: .*should match pattern"):
+        store.load_record(path)
+
+
 def test_a_path_that_is_no_file_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no record at "):
         store.resolve_run(str(tmp_path / "x.json"), tmp_path)

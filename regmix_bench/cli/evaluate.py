@@ -31,8 +31,9 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run of ours, robustbench:ID, MODULE:CALLABLE, a file of weights, TorchScript"
-            " or torch.export, or a folder made by export."
+            help="A run of ours, robustbench:ID, MODULE:CALLABLE (runs that Python code), a file of"
+            " weights, TorchScript or torch.export (runs its operators), or a folder made by"
+            " export."
         ),
     ],
     weights: Annotated[

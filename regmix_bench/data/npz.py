@@ -13,6 +13,11 @@ from regmix_bench.data.cache import UNREADABLE
 from regmix_bench.data.dataset import Dataset, Images, Labels
 from regmix_bench.errors import UserError
 
+#: Members of more bytes than this may not unpack to more than so many times their size: deflate
+#: reaches a thousand with zeros, and with images ten.
+LARGE_MEMBER = 2**30
+DENSEST_MEMBER = 200
+
 
 def read_npz(path: Path) -> Dataset:
     """Read and check ``train_images``, ``train_labels``, ``test_*`` and, where present, ``val_*``.
@@ -64,6 +69,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 raise UserError(
                     f"{path} has no {missing[0]!r}: it holds {', '.join(stored.files) or 'nothing'}"
                 )
+            for member in stored.zip.infolist():
+                _check_unpacked_size(member)
             arrays = {}
             for key in keys:
                 arrays[key] = stored[key]
@@ -71,6 +78,17 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {path}{f', {key}' if key else ''}: {reason}") from error
+
+
+def _check_unpacked_size(member: zipfile.ZipInfo) -> None:
+    """Raise :class:`ValueError` for a member so dense that it cannot be images or labels."""
+    large = member.file_size > LARGE_MEMBER
+    if large and member.file_size > DENSEST_MEMBER * member.compress_size:
+        raise ValueError(
+            f"{member.filename}: {member.compress_size:,} bytes that unpack to"
+            f" {member.file_size:,} may be a decompression bomb: save it with numpy.savez, which"
+            " does not compress"
+        )
 
 
 def _split(path: Path, split: str, arrays: dict[str, NDArray[Any]]) -> tuple[Images, Labels]:

@@ -1,6 +1,7 @@
 """Models that bring their own code: TorchScript and ``torch.export`` files, and Python callables.
 
-Such code can do what any program can, so load only what you would run.
+Such code can do what any program can, so load only what you would run. Of the two kinds of files no
+Python is run, but torch's operators may read and write files.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from itertools import chain
 from operator import attrgetter
@@ -30,6 +33,8 @@ ProgramKind = Literal["TorchScript program", "torch.export program"]
 
 # What an archive of torch.export holds, in today's form and in the one before torch 2.7.
 _GRAPH_MARKS = ("archive_format", "serialized_exported_program.json")
+
+_REFUSING = ContextVar("refusing", default=False)
 
 
 class ScriptedModel(nn.Module):
@@ -72,8 +77,10 @@ def load_program(path: Path, kind: ProgramKind) -> tuple[nn.Module, str]:
     program: Any
     script = kind == "TorchScript program"
     try:
-        with _quiet():
+        with _quiet(), _pickles_refused():
             program = torch.jit.load(path, "cpu") if script else torch.export.load(path)
+    except UserError as error:
+        raise UserError(f"{path} {error}") from error
     except (Exception, SystemExit) as error:  # a damaged file may raise anything
         said = reason(error).partition(" Please check the warnings above")[0]  # there are none
         raise UserError(f"{path} is not a {kind}: {said}") from error
@@ -133,6 +140,28 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def _pickles_refused() -> Iterator[None]:
+    """Refuse what names a class or function in a pickle: ``torch.export.load`` would load it."""
+    _install_refusal()
+    token = _REFUSING.set(True)
+    try:
+        yield
+    finally:
+        _REFUSING.reset(token)
+
+
+@cache
+def _install_refusal() -> None:
+    # An audit hook is there for good, hence the variable that says whether it minds.
+    sys.addaudithook(_refuse_pickles)
+
+
+def _refuse_pickles(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "pickle.find_class" and _REFUSING.get():
+        raise UserError(f"holds a pickle of {'.'.join(map(str, arguments))}, which is not loaded")
 
 
 def _has_values(model: nn.Module) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regmix_bench.data import canonical_name, load_data, load_dataset
+from regmix_bench.data import canonical_name, load_data, load_dataset, npz
 from regmix_bench.errors import UserError
 
 
@@ -133,6 +133,23 @@ def test_object_arrays_are_refused_and_never_unpickled(tmp_path, arrays):
     assert "train_labels" in message
     assert "Object arrays cannot be loaded" in message
     assert not trace.exists()
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, arrays, monkeypatch):
+    monkeypatch.setattr(npz, "LARGE_MEMBER", 100_000)
+    zeros = np.zeros((2000, 6, 5, 3), np.uint8)
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, **(arrays | {"train_images": zeros}))
+    said = refused(f"npz:{path}")
+    assert "train_images.npy" in said
+    assert "bytes that unpack to 180,128 may be a decompression bomb" in said
+    noise = np.random.default_rng(0).integers(0, 256, zeros.shape, np.uint8)
+    labels = np.arange(len(noise)) % 3
+    dense = arrays | {"train_images": noise, "train_labels": labels}
+    np.savez_compressed(path, **dense)
+    assert load_dataset(f"npz:{path}").train_images.shape == (2000, 3, 6, 5)
+    np.savez(path, **(dense | {"train_images": zeros}))
+    assert load_dataset(f"npz:{path}").train_images.shape == (2000, 3, 6, 5)
 
 
 def test_files_that_are_no_npz(tmp_path, arrays):
