@@ -266,11 +266,11 @@ def test_a_pickle_inside_a_graph_is_not_loaded(here: Path, place: str) -> None:
         elif name.endswith(config_name):
             config = json.loads(content)
             entry = next(iter(config["config"].values()), {"is_param": False, "tensor_meta": None})
-            file = "opaque_obj_0" if place == "constants" else "weight_trap"
+            file = "tensor_999" if place == "constants" else "weight_999"
             config["config"] |= {"trap": entry | {"path_name": file, "use_pickle": True}}
             members[name] = json.dumps(config).encode()
             folder = name.rpartition("/")[0]
-            members[f"{folder}/{file}"] = pickle.dumps(Trap()) if place == "constants" else trap
+            members[f"{folder}/{file}"] = trap
     with zipfile.ZipFile("model.pt2", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
