@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regmix_bench.errors import UserError
+from regmix_bench.locks import Busy
 from regmix_bench.plan import Planned
 from regmix_bench.records import EpochLog, RobustEval, RunRecord
 from regmix_bench.types import RunSpec
@@ -29,11 +30,15 @@ Work = Callable[..., RunRecord]
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended: its scores, and what went wrong, the death of its process included."""
+    """A run that has ended: its scores, and what went wrong, the death of its process included.
+
+    ``left`` says which other process works on the run, where one does.
+    """
 
     spec: RunSpec
-    evaluations: tuple[RobustEval, ...]
-    error: str | None
+    evaluations: tuple[RobustEval, ...] = ()
+    error: str | None = None
+    left: str | None = None
 
 
 def parse_jobs(text: str) -> int | None:
@@ -70,8 +75,12 @@ def launch(
         return
     for cell in cells:
         display.on_start(cell.spec)
-        record = work(cell.spec, reference=cell.reference, observer=display)
-        yield Ended(cell.spec, record.evaluations, record.error)
+        try:
+            record = work(cell.spec, reference=cell.reference, observer=display)
+        except Busy as busy:
+            yield Ended(cell.spec, left=str(busy))
+        else:
+            yield Ended(cell.spec, record.evaluations, record.error)
 
 
 def _launch_workers(
@@ -93,15 +102,18 @@ def _launch_workers(
                     message = connection.recv()
                 except (EOFError, OSError):
                     del workers[connection]
-                    yield Ended(worker.cell.spec, (), worker.end())
+                    yield Ended(worker.cell.spec, error=worker.end())
                     continue
-                if isinstance(message, Exception):
-                    raise message
-                if not isinstance(message, RunRecord):
+                if isinstance(message, tuple):
                     event, *arguments = message
                     getattr(display, event)(*arguments)
                     continue
-                yield Ended(worker.cell.spec, message.evaluations, message.error)
+                if isinstance(message, Busy):
+                    yield Ended(worker.cell.spec, left=str(message))
+                elif isinstance(message, Exception):
+                    raise message
+                else:
+                    yield Ended(worker.cell.spec, message.evaluations, message.error)
                 if waiting:
                     worker.begin(waiting.popleft(), display)
                 else:
@@ -184,6 +196,9 @@ class _Messenger:
 
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
         self.send(("on_attack", spec, threat, attack, accuracy))
+
+    def on_note(self, spec: RunSpec, line: str) -> None:
+        self.send(("on_note", spec, line))
 
     def send(self, message: RunRecord | Exception | tuple[Any, ...]) -> None:
         with _lost_without_parent():

@@ -105,6 +105,10 @@ class Display:
         if not self.live:
             self.say(f"{run.name}: {numbers}")
 
+    def on_note(self, spec: RunSpec, line: str) -> None:
+        """Say what was not as it should be."""
+        self.say(f"{self._running[spec.run_id].name}: {line}")
+
     def on_end(self, spec: RunSpec, lines: Iterable[str]) -> None:
         """A run has ended; ``lines`` say how."""
         run = self._running.pop(spec.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.scoring import outputs_for_plots
+from regmix_bench.locks import run_lock
 from regmix_bench.machine import (
     Device,
     Execution,
@@ -31,6 +33,7 @@ from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.records import Cost, EpochLog, RobustEval, RunRecord
 from regmix_bench.scorer import Extras, keep_traceback, score_checkpoint, tidy
 from regmix_bench.store import (
+    LOCK,
     artifacts_dir,
     find_record,
     load_run,
@@ -55,6 +58,9 @@ class Observer(Protocol):
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
         """AutoAttack has finished one attack; ``accuracy`` is left."""
 
+    def on_note(self, spec: RunSpec, line: str) -> None:
+        """Something was not as it should be, and has been dealt with."""
+
 
 class Silent:
     """An observer that says nothing."""
@@ -62,6 +68,8 @@ class Silent:
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
 
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None: ...
+
+    def on_note(self, spec: RunSpec, line: str) -> None: ...
 
 
 def run(
@@ -86,31 +94,34 @@ def run(
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
     failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
     "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
-    device or a compiler that is not there, and for a results folder that cannot be written.
+    device or a compiler that is not there, and for a results folder that cannot be written, and
+    :class:`~regmix_bench.locks.Busy` for a run that another process works on.
     """
     results = Path(results)
+    observer = observer or Silent()
     target = choose_device(device)
-    existing = find_record(results, spec)
-    if existing is not None and not force:
-        record = load_run(existing)
-        if record.status == "success":
-            tidy(results, record)
-            return record
+    if not force and (done := _finished(spec, results)):
+        return done
     data = prepare(spec, target, Path(data_dir) if data_dir is not None else None, download)
     side = min(data.test.image_shape[1:])
     execution = choose_execution(target, side, channels_last, compile)
-    if force:
-        discard(spec, results)
-    return execute(
-        spec,
-        data,
-        results,
-        target,
-        observer or Silent(),
-        extras or Extras(),
-        reference,
-        execution,
-    )
+    with run_lock(results, spec.run_id, partial(observer.on_note, spec)):
+        if force:
+            discard(spec, results)
+        elif done := _finished(spec, results):  # by another process, meanwhile
+            return done
+        return execute(
+            spec, data, results, target, observer, extras or Extras(), reference, execution
+        )
+
+
+def _finished(spec: RunSpec, results: Path) -> RunRecord | None:
+    existing = find_record(results, spec)
+    record = load_run(existing) if existing is not None else None
+    if record is None or record.status != "success":
+        return None
+    tidy(results, record)
+    return record
 
 
 def discard(spec: RunSpec, results: Path) -> None:
@@ -122,7 +133,12 @@ def discard(spec: RunSpec, results: Path) -> None:
         outputs_path(record).unlink(missing_ok=True)
         views_path(record).unlink(missing_ok=True)
         record.unlink()
-    shutil.rmtree(artifacts_dir(results, spec.run_id), ignore_errors=True)
+    artifacts = artifacts_dir(results, spec.run_id)
+    for path in artifacts.iterdir() if artifacts.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
 
 
 def execute(
@@ -142,13 +158,34 @@ def execute(
         with exact_float32():
             record = run.train_and_score()
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        record = run.record(status="error", error=" ".join(message.split()))
+        record = run.record(status="error", error=_explained(error, run))
         keep_traceback(directory)
     save_record(results, record)
     if record.status == "success":
         tidy(results, record)  # not before the record is there
     return record
+
+
+def _explained(error: Exception, run: _Run) -> str:
+    """What went wrong, on one line; of memory, with what would need less."""
+    if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return " ".join(message.split())
+    if not run.trained:
+        size = run.spec.recipe.batch_size
+        return (
+            f"out of memory in training with batches of {size}:"
+            f" --set recipe.batch_size={max(1, size // 2)} needs about half"
+        )
+    size = run.spec.scoring.autoattack_batch_size
+    return (
+        f"out of memory in scoring with batches of {size}: in a suite, scoring:"
+        f" {{autoattack_batch_size: {max(1, size // 2)}}} needs about half"
+    )
+
+
+# As torch says it of CUDA, and of the CPU.
+_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 @dataclass
@@ -172,6 +209,7 @@ class _Run:
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
         self.warm_up_seconds = 0.0
+        self.trained = False
 
     def train_and_score(self) -> RunRecord:
         spec, data = self.spec, self.data
@@ -182,12 +220,16 @@ class _Run:
         model.to(self.device)
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         method = load_method(spec.method.name, **spec.method.params)
-        trainer = Trainer(spec, data, model, method, self.directory, self.device, self.execution)
+        say = partial(self.observer.on_note, spec)
+        trainer = Trainer(
+            spec, data, model, method, self.directory, self.device, self.execution, say
+        )
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
         self.warm_up_seconds = trainer.warm_up_seconds
         if self.progress.failure:
             return self.record(status="error", error=self.progress.failure)
+        self.trained = True
         for checkpoint in ("selected", "last"):
             self._score(checkpoint)
         return self.record(status="success")

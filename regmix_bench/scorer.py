@@ -25,8 +25,9 @@ from regmix_bench.evaluation.diagnose import OtherModel, diagnose
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate
+from regmix_bench.locks import run_lock
 from regmix_bench.machine import environment, exact_float32
-from regmix_bench.records import Cost, EvalRecord, RobustEval, RunRecord
+from regmix_bench.records import AnyRecord, Cost, EvalRecord, RobustEval, RunRecord
 from regmix_bench.sources import Source, check_model
 from regmix_bench.store import (
     adversarial_path,
@@ -136,11 +137,14 @@ def evaluate_model(
     extras: Extras | None = None,
     force: bool = False,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> EvalRecord:
     """Score a model that is given, and record it; returns what is recorded already.
 
-    ``force`` discards that. Raises :class:`UserError`, with nothing written, for a model that does
-    not take these images or does not return as many finite logits as there are classes.
+    ``force`` discards that; ``say`` gets a line where a process that died had begun it. Raises
+    :class:`UserError`, with nothing written, for a model that does not take these images or does
+    not return as many finite logits as there are classes, and :class:`~regmix_bench.locks.Busy`
+    where another process scores it.
     """
     extras = extras or Extras()
     existing = find_record(results, spec)
@@ -153,50 +157,67 @@ def evaluate_model(
             extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
             extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
         )
-    if force:
-        discard_journals(results, spec.run_id)
     model = source.model.to(device)
     scored = Scored(model)
     scored.chunks.fit(lambda: check_model(scored.plain, test.x, test.num_classes))
-    try:
-        with exact_float32():
-            if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
-                other = other_model(results, spec, test)
-                asked = tuple(_diagnosed(e, model, test, other) for e in recorded.evaluations)
-                record = recorded.model_copy(update={"evaluations": asked})
-            else:
-                evaluations, cost = score_checkpoint(
-                    model,
-                    spec.model.sha256,
-                    test,
-                    spec,
-                    "given",
-                    results,
-                    with_autoattack=True,
-                    extras=extras,
-                    on_attack=on_attack,
-                )
-                record = EvalRecord(
-                    run_id=spec.run_id,
-                    spec=spec,
-                    data_digest=test.digest,
-                    n_test=len(test.y),
-                    num_classes=test.num_classes,
-                    n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-                    evaluations=tuple(evaluations),
-                    scoring_cost=cost,
-                    environment=environment(device),
-                )
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:  # a stranger's model may raise anything, however late
-        kept = keep_traceback(artifacts_dir(results, spec.run_id))
-        raise UserError(f"scoring failed: {reason(error)}; the traceback is in {kept}") from error
-    path = save_record(results, record)
-    if existing not in (None, path):
-        _remove(existing)
-    tidy(results, record)
-    return _labelled(record, path, spec, results)
+    with run_lock(results, spec.run_id, say):
+        if force:
+            discard_journals(results, spec.run_id)
+        try:
+            with exact_float32():
+                record = _scored(model, spec, test, results, device, extras, recorded, on_attack)
+        except UserError:
+            raise
+        # A stranger's model may raise anything, however late.
+        except (Exception, SystemExit) as error:
+            kept = keep_traceback(artifacts_dir(results, spec.run_id))
+            raise UserError(
+                f"scoring failed: {reason(error)}; the traceback is in {kept}"
+            ) from error
+        path = save_record(results, record)
+        if existing not in (None, path):
+            _remove(existing)
+        tidy(results, record)
+        return _labelled(record, path, spec, results)
+
+
+def _scored(
+    model: nn.Module,
+    spec: EvalSpec,
+    test: EvalData,
+    results: Path,
+    device: torch.device,
+    extras: Extras,
+    recorded: AnyRecord | None,
+    on_attack: OnAttack,
+) -> EvalRecord:
+    """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
+    if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
+        other = other_model(results, spec, test)
+        asked = tuple(_diagnosed(e, model, test, other) for e in recorded.evaluations)
+        return recorded.model_copy(update={"evaluations": asked})
+    evaluations, cost = score_checkpoint(
+        model,
+        spec.model.sha256,
+        test,
+        spec,
+        "given",
+        results,
+        with_autoattack=True,
+        extras=extras,
+        on_attack=on_attack,
+    )
+    return EvalRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        data_digest=test.digest,
+        n_test=len(test.y),
+        num_classes=test.num_classes,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        evaluations=tuple(evaluations),
+        scoring_cost=cost,
+        environment=environment(device),
+    )
 
 
 def keep_traceback(folder: Path) -> Path:

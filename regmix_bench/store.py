@@ -121,6 +121,10 @@ def artifacts_dir(results: Path, run_id: str) -> Path:
     return results / ARTIFACTS / run_id
 
 
+#: The file in a run's artifacts that says who works on it.
+LOCK = "lock"
+
+
 def adversarial_path(results: Path, run_id: str, checkpoint: Checkpoint) -> Path:
     """The saved adversarial images of one checkpoint, among the run's artifacts."""
     return artifacts_dir(results, run_id) / f"adversarial-{checkpoint}.parquet"

@@ -7,14 +7,11 @@ at a checkpoint does what the undisturbed run would have done.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +19,6 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from regmix_bench.data import RunData
-from regmix_bench.errors import UserError
 from regmix_bench.evaluation.accuracy import (
     PassCounter,
     accuracy,
@@ -38,11 +34,8 @@ from regmix_bench.models.checkpoint import save_checkpoint
 from regmix_bench.models.execution import Executed
 from regmix_bench.models.folding import Folded
 from regmix_bench.records import Alarm, CheckpointFile, Cost, EpochLog
+from regmix_bench.states import States
 from regmix_bench.types import Checkpoint, Recipe, RunSpec
-
-#: State above this size is written every ``SPARSE_INTERVAL`` epochs instead of every epoch.
-LARGE_STATE_BYTES = 2**28
-SPARSE_INTERVAL = 5
 
 #: PGD accuracy must fall this far below its best, and by three standard errors, to raise the alarm.
 OVERFITTING_DROP = 0.05
@@ -64,7 +57,10 @@ class Progress:
 
 
 class Trainer:
-    """Trains one model, from the newest state in ``directory`` where there is one."""
+    """Trains one model, from the newest whole state in ``directory`` where there is one.
+
+    ``say`` gets a line for each state that is not whole.
+    """
 
     def __init__(
         self,
@@ -75,6 +71,7 @@ class Trainer:
         directory: Path,
         device: torch.device,
         execution: Execution,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec, self.data, self.method, self.directory = spec, data, method, directory
         self.device = device
@@ -99,7 +96,8 @@ class Trainer:
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = Progress([], [], {}, Cost())
         self.warm_up_seconds = 0.0
-        self._resume()
+        self.states = States(directory, spec.run_id)
+        self._resume(say)
 
     def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
         """Train to the last epoch, or to a loss that is not finite (``failure`` then says so)."""
@@ -212,10 +210,7 @@ class Trainer:
                 stream.write(log.model_dump_json().encode() + b"\n")
 
     def _save_state(self) -> None:
-        """Write what a resumed run needs, named by its own digest, then drop what it replaces."""
-        epoch = self.progress.epoch
         state = {
-            "run_id": self.spec.run_id,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -223,30 +218,15 @@ class Trainer:
             "average": self.average.state_dict() if self.average else {},
             "history": [log.model_dump() for log in self.progress.history],
             "alarms": [alarm.model_dump() for alarm in self.progress.alarms],
-            "checkpoints": {k: v.model_dump() for k, v in self.progress.checkpoints.items()},
             "cost": self.progress.cost.model_dump(),
         }
-        large = sum(tensor.nbytes for tensor in _tensors(state)) > LARGE_STATE_BYTES
-        if large and epoch % SPARSE_INTERVAL and epoch < self.spec.recipe.epochs:
-            return
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
-        path = self.directory / f"state-{epoch:04d}-{digest}.pt"
-        with atomic_write(path) as stream:
-            stream.write(buffer.getbuffer())
-        kept = {path.name, *(file.file for file in self.progress.checkpoints.values())}
-        # A killed process may have left a temporary file behind.
-        for pattern in ("state-*.pt", "*.safetensors", ".tmp-*"):
-            for old in self.directory.glob(pattern):
-                if old.name not in kept:
-                    old.unlink(missing_ok=True)
+        self.states.save(self.progress.epoch, state, self.progress.checkpoints)
 
-    def _resume(self) -> None:
-        states = sorted(self.directory.glob("state-*.pt"))
-        if not states:
+    def _resume(self, say: Callable[[str], None]) -> None:
+        found = self.states.load(self.device, say)
+        if found is None:
             return
-        state = load_state(states[-1], self.spec.run_id, self.device)
+        state, checkpoints = found
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -256,24 +236,9 @@ class Trainer:
         self.progress = Progress(
             [EpochLog.model_validate(log) for log in state["history"]],
             [Alarm.model_validate(alarm) for alarm in state["alarms"]],
-            {k: CheckpointFile.model_validate(v) for k, v in state["checkpoints"].items()},
+            checkpoints,
             Cost.model_validate(state["cost"]),
         )
-
-
-def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
-    """The saved state of a run. Raises :class:`UserError` for an altered or foreign file."""
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
-        raise UserError(f"{path} was altered or cut off: delete it, or run with --force")
-    try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path} is not a training state: delete it") from error
-    owner = state.get("run_id") if isinstance(state, dict) else None
-    if owner != run_id:
-        raise UserError(f"{path} belongs to run {owner}, not to {run_id}: delete it")
-    return cast(dict[str, Any], state)
 
 
 def selected_epoch(history: list[EpochLog]) -> int:
@@ -316,11 +281,3 @@ def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
 def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _tensors(state: object) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)

@@ -17,7 +17,7 @@ LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
     | {"comparison", "deferred"},
     {"methods", "data", "models"},
-    {"training", "evaluation", "plan", "store", "views"},
+    {"training", "states", "evaluation", "plan", "store", "locks", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
     | {"inspection", "reporting", "regression", "leaderboard", "serve"},
     {"cli", "__init__"},

@@ -51,6 +51,9 @@ class Heard:
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
         self.events.append(("attack", spec.seed, (threat, attack, accuracy)))
 
+    def on_note(self, spec: RunSpec, line: str) -> None:
+        self.events.append(("note", spec.seed, line))
+
 
 def cells(*seeds: int) -> list[Planned]:
     return [Planned(make_spec(seed=seed), "trades") for seed in seeds]

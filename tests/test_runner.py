@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from torch import nn
 
 from regmix_bench import runner, store
 from regmix_bench.errors import UserError
+from regmix_bench.locks import Busy, run_lock
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
 from regmix_bench.plan import load_suite, plan
 from regmix_bench.records import RunRecord
+from regmix_bench.training import Trainer
 from regmix_bench.types import Frozen, RunSpec, StepOutput
 from regmix_bench.views import read_views
 
@@ -57,8 +60,8 @@ def numbers(record: RunRecord) -> dict[str, Any]:
 class Running:
     """`regmix-bench run SUITE` in a process of its own, whose output is read as it comes."""
 
-    def __init__(self, suite: Path, results: Path) -> None:
-        command = [sys.executable, "-m", "regmix_bench.cli", "run", str(suite)]
+    def __init__(self, suite: Path, results: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "regmix_bench.cli", "run", str(suite), *options]
         self.process = subprocess.Popen(
             [*command, "--device", "cpu", "--results", str(results)],
             stdout=subprocess.PIPE,
@@ -112,28 +115,40 @@ def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path
     assert numbers(resumed) == numbers(undisturbed)
 
 
-def test_interrupt_ends_soon_with_one_line_and_the_run_resumes(tmp_path: Path) -> None:
-    grid = QUICK | {"train_examples": 1000}
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [
+        (signal.SIGINT, 130, "interrupted: the same command resumes at the last checkpoint\n"),
+        (signal.SIGTERM, 143, "terminated: the same command goes on from what is finished\n"),
+    ],
+)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_ends_it_soon_with_one_line_and_the_run_resumes(
+    tmp_path: Path, number: signal.Signals, status: int, line: str, jobs: str
+) -> None:
+    grid = QUICK | {"train_examples": 1000, "seeds": list(range(int(jobs)))}
     grid["recipe"] = QUICK["recipe"] | {"epochs": 300}
     suite = tmp_path / "suite.yaml"
     suite.write_text(yaml.safe_dump(grid))
-    (spec,) = plan(load_suite(str(suite)))
+    specs = {spec.run_id: spec for spec in plan(load_suite(str(suite)))}
     results = tmp_path / "results"
 
-    running = Running(suite, results)
-    directory = store.artifacts_dir(results, spec.run_id)
-    running.wait_for(lambda: any(directory.glob("state-*.pt")))
-    running.process.send_signal(signal.SIGINT)
+    running = Running(suite, results, "--jobs", jobs)
+    directories = [store.artifacts_dir(results, run_id) for run_id in specs]
+    running.wait_for(lambda: all(any(path.glob("state-*.pt")) for path in directories))
+    running.process.send_signal(number)
     # A second or two on a free core; machines are noisy, so the limit only tells it from the end.
     try:
         _, errors = running.process.communicate(timeout=60)
     finally:
         running.process.kill()
 
-    assert running.process.returncode == 130
-    assert errors == "interrupted: the same command resumes at the last checkpoint\n"
-    assert store.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
+    assert (running.process.returncode, errors) == (status, line)
+    assert store.states(specs, results) == dict.fromkeys(specs, "to resume")
     assert not store.record_files(results)
+    for run_id in specs:  # and no process stays that would hold one of them
+        with run_lock(results, run_id, lambda line: None):
+            pass
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +227,9 @@ def test_discard_removes_everything_of_one_run_and_nothing_else(tmp_path: Path) 
         runner.run(spec, tmp_path, device="cpu")
     runner.discard(removed, tmp_path)
     assert kept.run_id in "".join(map(str, tmp_path.rglob("*")))
-    assert removed.run_id not in "".join(map(str, tmp_path.rglob("*")))
+    artifacts = store.artifacts_dir(tmp_path, removed.run_id)
+    left = {path for path in tmp_path.rglob("*") if removed.run_id in str(path)}
+    assert left == {artifacts, artifacts / store.LOCK}
     assert store.states({kept.run_id: kept}, tmp_path) == {kept.run_id: "done"}
 
 
@@ -259,6 +276,72 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
     Failing.broken = False
     mended = runner.run(spec, tmp_path, device="cpu")
     assert mended.status == "success" and mended.history[0] == record.history[0]
+
+
+CUDA_SAYS = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB"
+CPU_SAYS = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError(CUDA_SAYS), RuntimeError(CPU_SAYS)]
+)
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("_train_epoch", r"in training with batches of 128: --set recipe\.batch_size=64 needs"),
+        (
+            "score",
+            r"in scoring with batches of 500: in a suite, scoring: {autoattack_batch_size: 250",
+        ),
+    ],
+)
+def test_out_of_memory_names_the_batch_and_a_smaller_one(
+    tmp_path, monkeypatch, error, where, said
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    if where == "score":
+        monkeypatch.setattr(runner, "score_checkpoint", fail)
+    else:
+        monkeypatch.setattr(Trainer, where, fail)
+    record = runner.run(quick_spec(), tmp_path, device="cpu")
+    assert record.status == "error"
+    assert re.fullmatch(rf"out of memory {said}.* about half", record.error)
+
+
+def test_a_run_is_one_process_s_at_a_time(tmp_path) -> None:
+    spec, lines = quick_spec(), []
+
+    class Notes(runner.Silent):
+        def on_note(self, spec: RunSpec, line: str) -> None:
+            lines.append(line)
+
+    with run_lock(tmp_path, spec.run_id, lines.append):
+        with pytest.raises(Busy, match=rf"left to process {os.getpid()} on .*, which works on it"):
+            runner.run(spec, tmp_path, device="cpu", force=True)
+        assert store.find_record(tmp_path, spec) is None
+    runner.run(spec, tmp_path, device="cpu", observer=Notes())
+    assert lines == []
+    assert (store.artifacts_dir(tmp_path, spec.run_id) / "lock").read_text() == ""
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path) -> None:
+    spec, lines = quick_spec(), []
+    code = f"""
+import os, signal
+from pathlib import Path
+from regmix_bench.locks import run_lock
+with run_lock(Path({str(tmp_path)!r}), {spec.run_id!r}, print):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    dead = subprocess.run([sys.executable, "-c", code], env=unmeasured())
+    assert dead.returncode == -signal.SIGKILL
+    with run_lock(tmp_path, spec.run_id, lines.append):
+        (line,) = lines
+        assert re.fullmatch(
+            r"taken over from process \d+ on .*, which ended before it was done", line
+        )
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing, monkeypatch):

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from regmix_bench.models import build_model
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.plan import plan
 from regmix_bench.records import EpochLog
-from regmix_bench.training import Trainer, load_state, overfitting_alarm, selected_epoch
+from regmix_bench.states import load_state
+from regmix_bench.training import Trainer, overfitting_alarm, selected_epoch
 from regmix_bench.types import Frozen, Recipe, RunSpec, StepOutput
 
 CPU = torch.device("cpu")
@@ -44,13 +46,15 @@ def make_spec(method: str = "fgsm-rs", seed: int = 0, **recipe: Any) -> RunSpec:
     return plan([grid])[0]
 
 
-def make_trainer(spec: RunSpec, directory: Path) -> Trainer:
+def make_trainer(
+    spec: RunSpec, directory: Path, say: Callable[[str], None] = lambda line: None
+) -> Trainer:
     data = prepare(spec, CPU)
     with torch.random.fork_rng([]):
         torch.manual_seed(spec.seed)
         model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     method = load_method(spec.method.name, **spec.method.params)
-    return Trainer(spec, data, model, method, directory, CPU, Execution())
+    return Trainer(spec, data, model, method, directory, CPU, Execution(), say)
 
 
 def trained(spec: RunSpec, directory: Path) -> Trainer:
@@ -209,8 +213,9 @@ def test_the_selected_checkpoint_is_the_first_of_the_best(tmp_path, register, sc
     for file in (selected, last):
         model = load_checkpoint(tmp_path / file.file, file.sha256)
         assert torch.equal(model.classifier.weight, weights[file.epoch])
-    (state,) = tmp_path.glob("state-*.pt")
-    names = {"selected-0002.safetensors", "last-0004.safetensors", "train.jsonl", state.name}
+    states = sorted(path.name for path in tmp_path.glob("state-*.pt"))
+    assert [name[:10] for name in states] == ["state-0003", "state-0004"]
+    names = {"selected-0002.safetensors", "last-0004.safetensors", "train.jsonl", *states}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
@@ -308,31 +313,56 @@ def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
     assert numbers(first)[0] != numbers(other)[0]
 
 
-def test_a_large_state_is_written_every_fifth_epoch(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(training, "LARGE_STATE_BYTES", 0)
-    spec = make_spec("regmix", epochs=7)
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes(
+        {"flipped": flipped, "cut": content[:middle], "zeroed": bytes(2 * middle)}[how]
+    )
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "zeroed"])
+@pytest.mark.parametrize("victim", ["state-0003-*.pt", "selected-0003.safetensors"])
+def test_a_damaged_file_costs_an_epoch(tmp_path, register, monkeypatch, how, victim) -> None:
+    # The newest epoch is the selected one, so that only its state refers to its weights.
+    monkeypatch.setattr(training, "selected_epoch", lambda history: len(history))
+    spec = make_spec(register(), epochs=4)
     undisturbed = trained(spec, tmp_path / "whole")
-
     directory = tmp_path / "parts"
-    written = []
-
-    def look(log: EpochLog) -> None:
-        written.append([int(path.name.split("-")[1]) for path in directory.glob("state-*.pt")])
-        stop_after(6)(log)
-
     with pytest.raises(Killed):
-        make_trainer(spec, directory).run(look)
-    assert written == [[], [], [], [], [5], [5]]
-    resumed = make_trainer(spec, directory)
-    assert resumed.progress.epoch == 5
+        make_trainer(spec, directory).run(stop_after(3))
+    (damaged,) = directory.glob(victim)
+    damage(damaged, how)
+
+    lines: list[str] = []
+    resumed = make_trainer(spec, directory, lines.append)
+    assert resumed.progress.epoch == 2
+    (line,) = lines
+    assert damaged.name in line and line.endswith("; going back one state") and "\n" not in line
     resumed.run()
     assert numbers(resumed) == numbers(undisturbed)
-    assert len(list(directory.glob("state-0007-*.pt"))) == 1
+    assert len(list(directory.glob("state-*.pt"))) == 2
+
+
+def test_without_a_whole_state_training_starts_anew(tmp_path, register) -> None:
+    spec = make_spec(register(), epochs=3)
+    undisturbed = trained(spec, tmp_path / "whole")
+    with pytest.raises(Killed):
+        make_trainer(spec, tmp_path / "parts").run(stop_after(2))
+    for path in (tmp_path / "parts").glob("state-*.pt"):
+        damage(path, "cut")
+    lines: list[str] = []
+    resumed = make_trainer(spec, tmp_path / "parts", lines.append)
+    assert resumed.progress.epoch == 0
+    assert len(lines) == 3 and lines[-1] == "no state is whole: training starts anew"
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
 
 
 @pytest.fixture
 def state(tmp_path: Path, register) -> tuple[Path, RunSpec]:
-    spec = make_spec(register())
+    spec = make_spec(register(), epochs=1)
     trained(spec, tmp_path)
     (path,) = tmp_path.glob("state-*.pt")
     return path, spec
@@ -346,12 +376,9 @@ def named_by_digest(folder: Path, content: bytes) -> Path:
 
 def test_an_altered_state_is_refused(state) -> None:
     path, spec = state
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="altered or cut off") as refused:
-        make_trainer(spec, path.parent)
-    assert "\n" not in str(refused.value)
+    damage(path, "flipped")
+    with pytest.raises(UserError, match="altered or cut off"):
+        load_state(path, spec.run_id, CPU)
 
 
 def test_the_state_of_another_run_is_refused(state) -> None:

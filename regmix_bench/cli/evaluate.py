@@ -147,6 +147,7 @@ def evaluate(
         extras=Extras(save_adversarial, diagnose),
         force=force,
         on_attack=on_attack,
+        say=print,
     )
     if not heard:
         print("recorded already: --force scores it again")

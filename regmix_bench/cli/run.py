@@ -212,6 +212,8 @@ def _launch(waiting: list[Planned], work: Work, jobs: int, failed: set[str]) -> 
             for ended in runs:
                 failed.discard(ended.spec.run_id)
                 lines = [*score_lines(ended.evaluations)]
+                if ended.left is not None:
+                    lines.append(ended.left)
                 if ended.error is not None:
                     failed.add(ended.spec.run_id)
                     lines.insert(0, f"failed: {ended.error}")
