@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import tempfile
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from regmix_bench.errors import UserError
+
+_TEMPORARY = ".tmp-"
+_NAMED = 120  # characters of the name that is to be, in that of the temporary file
 
 
 @contextlib.contextmanager
@@ -22,7 +26,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        prefix = f"{_TEMPORARY}{path.name[:_NAMED]}-"
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     try:
@@ -38,6 +43,15 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left half written in ``folder`` of files named ``name…``.
+
+    Only for who knows that no other process writes these now.
+    """
+    for path in folder.glob(f"{_TEMPORARY}{glob.escape(name[:_NAMED])}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -25,6 +25,7 @@ from regmix_bench.evaluation.diagnose import OtherModel, diagnose
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate
+from regmix_bench.files import sweep
 from regmix_bench.locks import run_lock
 from regmix_bench.machine import environment, exact_float32
 from regmix_bench.records import AnyRecord, Cost, EvalRecord, RobustEval, RunRecord
@@ -121,6 +122,8 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     an earlier scoring.
     """
     discard_journals(results, record.run_id)
+    path = record_path(results, record.spec)
+    sweep(path.parent, path.stem)
     (artifacts_dir(results, record.run_id) / _TRACEBACK).unlink(missing_ok=True)
     kept = {e.checkpoint for e in record.evaluations if e.adversarial_digest is not None}
     for checkpoint in set(get_args(Checkpoint)) - kept:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 
 from regmix_bench.errors import UserError
-from regmix_bench.files import atomic_write
+from regmix_bench.files import atomic_write, sweep
 from regmix_bench.models.checkpoint import check_digest
 from regmix_bench.records import CheckpointFile
 from regmix_bench.types import Checkpoint
@@ -51,8 +51,8 @@ class States:
         with atomic_write(path) as stream:
             stream.write(buffer.getbuffer())
         before, self._newest = self._newest, _names(path, checkpoints)
-        # A killed process may have left a temporary file behind.
-        for pattern in ("state-*.pt", "*.safetensors", ".tmp-*"):
+        sweep(self.directory)
+        for pattern in ("state-*.pt", "*.safetensors"):
             for old in self.directory.glob(pattern):
                 if old.name not in self._newest | before:
                     old.unlink(missing_ok=True)

@@ -74,6 +74,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {}
             for key in keys:
                 arrays[key] = stored[key]
+                if not isinstance(arrays[key], np.ndarray):  # bytes, of what numpy did not write
+                    raise ValueError("it is no array")
             return arrays
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error

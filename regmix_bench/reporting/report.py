@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.files import atomic_write
+from regmix_bench.files import atomic_write, sweep
 from regmix_bench.reporting import (
     FORMATS,
     cells,
@@ -81,6 +81,8 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_OURS):
             (out / name).unlink(missing_ok=True)
+    for folder in {path.parent for path in written}:
+        sweep(folder)
     return written
 
 

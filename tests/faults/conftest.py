@@ -1,0 +1,90 @@
+"""What every scenario of the fault harness has, and the table of what came of them all.
+
+pytest tests/faults --fault-table tests/faults/README.md
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from harness import PAGES, SUITE, Answer, Grid, cli
+
+from regmix_bench.reporting.cells import Cell, Table, markdown
+
+_ROWS: list[tuple[str, str, str]] = []
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """A grid that went undisturbed, with its leaderboard and its report. Not to be changed."""
+    grid = Grid(tmp_path_factory.mktemp("finished"))
+    grid.suite.write_text(yaml.safe_dump(SUITE))
+    assert cli(*grid.run).status == 0
+    leaderboard = grid.results / "leaderboard.json"
+    allow = ("--allow", "square-stronger-than-white-box")
+    assert cli("check", "--update", "--results", grid.results, "--reference", leaderboard, *allow)
+    report = cli(*grid.report, *PAGES)
+    assert report.status == 0, report
+    return grid
+
+
+@pytest.fixture
+def grid(finished: Grid, tmp_path: Path) -> Grid:
+    """A copy of the finished grid, to be hurt."""
+    shutil.copytree(finished.folder, tmp_path / "grid")
+    return Grid(tmp_path / "grid")
+
+
+@pytest.fixture
+def begun(grid: Grid) -> Grid:
+    """The grid with one of its runs not finished: trained, but without a record."""
+    stem = grid.one("fgsm-rs-*.json").stem
+    for path in grid.results.rglob(f"{stem}*"):
+        path.unlink()
+    return grid
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[Answer, str], None]:
+    """Note what came of a scenario; fails it where the user saw a traceback."""
+
+    def note(found: Answer, outcome: str) -> None:
+        assert "Traceback" not in found.out + found.errors, found
+        # -15: asked to end when it was over, and Python no longer listened.
+        assert found.status in (-15, -9, 0, 1, 2, 130, 143), found
+        scenario = request.node.name.removeprefix("test_").replace("_", " ")
+        said = found.words.replace(str(request.getfixturevalue("tmp_path")), "…")
+        said = re.sub(r"process \d+ on [^ ,]+", "process … on …", said)
+        _ROWS.append((scenario, f"{found.status}: {said[:160]}", outcome))
+
+    return note
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", help="Write the table of all scenarios to this file.")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if path := session.config.getoption("--fault-table", default=None):
+        table = Table(
+            f"{len(_ROWS)} faults, and what came of them. Made by pytest tests/faults"
+            " --fault-table tests/faults/README.md.",
+            ("Scenario", "Exit status and last line", "What was kept"),
+            tuple(tuple(map(Cell, row)) for row in sorted(_ROWS)),
+        )
+        Path(path).write_text("# Faults\n\n" + markdown(table).replace("---:", ":---"))
+
+
+@pytest.fixture
+def unharmed(tmp_path: Path) -> Iterator[Path]:
+    """A path that hostile content tries to make; afterwards it must not be there."""
+    path = tmp_path / "harm"
+    yield path
+    assert not path.exists(), "foreign code has run"
+    assert not os.path.lexists("harm")

@@ -1,0 +1,101 @@
+"""Disks that are full or may not be written, and memory that is not there."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import Answer, Grid, answer, cli, recorded, start
+
+Tell = Callable[[Answer, str], None]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder))
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system may not be mounted here")
+    yield folder
+    subprocess.run(("umount", "--lazy", str(folder)), check=True)
+
+
+def test_a_full_disk(finished: Grid, small_disk: Path, tell: Tell) -> None:
+    grid = Grid(small_disk)
+    shutil.copy(finished.suite, grid.suite)
+    found = cli(*grid.run)
+    assert found.status in (1, 2) and "No space left on device" in found.out + found.errors, found
+    subprocess.run(("mount", "-o", "remount,size=50m", str(small_disk)), check=True)
+    again = cli(*grid.run, "--retry-failed")
+    assert again.status == 0, again
+    assert recorded(grid.results) == recorded(finished.results)
+    tell(found, "what was finished; with room the same command ends as if nothing had been")
+
+
+@pytest.mark.parametrize("size", [2_000, 100_000])
+def test_a_limit_on_the_size_of_files(
+    finished: Grid, tmp_path: Path, tell: Tell, size: int
+) -> None:
+    grid = Grid(tmp_path)
+    shutil.copy(finished.suite, grid.suite)
+    limited = start(
+        *grid.run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    )
+    found = answer(limited)
+    assert found.status in (1, 2) and "File too large" in found.out + found.errors, found
+    again = cli(*grid.run, "--retry-failed")
+    assert again.status == 0, again
+    assert recorded(grid.results) == recorded(finished.results)
+    tell(found, "what was finished; without the limit the same command ends as if nothing had been")
+
+
+def test_a_folder_that_may_not_be_written(grid: Grid, small_disk: Path, tell: Tell) -> None:
+    shutil.copytree(grid.results / "digits", small_disk / "results" / "digits")
+    before = recorded(small_disk / "results")
+    subprocess.run(("mount", "-o", "remount,ro", str(small_disk)), check=True)
+    found = cli("run", "--methods", "pgd-at", "--eps", "8/255", "--results", small_disk / "results")
+    assert found.status == 2 and "Read-only file system" in found.errors, found
+    assert recorded(small_disk / "results") == before
+    reports = small_disk / "reports"
+    refused = cli(
+        "report", "--results", small_disk / "results", "--out", reports, "--format", "csv"
+    )
+    assert refused.status == 2 and "Read-only file system" in refused.errors, refused
+    tell(found, "all records")
+
+
+def test_a_record_that_may_not_be_read(
+    grid: Grid, tell: Tell, refuse_reading: Callable[[Path], None]
+) -> None:
+    path = next(iter(sorted((grid.results / "digits").rglob("*.json"))))
+    refuse_reading(path)
+    found = cli(*grid.report, "--format", "csv")
+    assert found.status == 2 and str(path) in found.errors, found
+    tell(found, "all records, and the report of before")
+
+
+def test_memory_that_is_not_there(tmp_path: Path, tell: Tell) -> None:
+    data = tmp_path / "large.npz"
+    images = np.random.default_rng(0).integers(0, 256, (400, 128, 128, 3), np.uint8)
+    labels = np.arange(400) % 2
+    test = {"test_images": images[:20], "test_labels": labels[:20]}
+    np.savez(data, train_images=images, train_labels=labels, **test)
+    # Enough for torch and the network, not for what 300 images leave on their way through it.
+    room = 8 * 2**30
+    limited = start(
+        *("run", "--methods", "standard", "--datasets", f"npz:{data}", "--archs", "resnet18"),
+        *("--set", "recipe.batch_size=300", "--device", "cpu", "--results", tmp_path / "results"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)),
+    )
+    found = answer(limited)
+    assert found.status == 1, found
+    assert "out of memory in training with batches of 300: --set recipe.batch_size=150" in found.out
+    tell(found, "the record of the failure, which names the batch and a smaller one")
