@@ -173,23 +173,27 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     """What a worker does until it is killed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    messenger = _Messenger(connection)
+
+    def send(message: RunRecord | Exception | tuple[Any, ...]) -> None:
+        with _lost_without_parent():
+            connection.send(message)
+
     while True:
         with _lost_without_parent():
             cell: Planned = connection.recv()
         reply: RunRecord | Exception
         try:
-            reply = work(cell.spec, reference=cell.reference, observer=messenger)
+            reply = work(cell.spec, reference=cell.reference, observer=Messenger(send))
         except (UserError, PermissionError) as error:
             reply = error
-        messenger.send(reply)
+        send(reply)
 
 
-class _Messenger:
-    """Tells the parent what a run's observer hears, and how the run ends."""
+class Messenger:
+    """An observer that sends on what it hears, as (event, specification, details…)."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, send: Callable[[tuple[Any, ...]], None]) -> None:
+        self.send = send
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self.send(("on_epoch", spec, log))
@@ -199,10 +203,6 @@ class _Messenger:
 
     def on_note(self, spec: RunSpec, line: str) -> None:
         self.send(("on_note", spec, line))
-
-    def send(self, message: RunRecord | Exception | tuple[Any, ...]) -> None:
-        with _lost_without_parent():
-            self.connection.send(message)
 
 
 @contextlib.contextmanager

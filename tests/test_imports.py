@@ -19,7 +19,7 @@ LAYERS: tuple[set[str], ...] = (
     {"methods", "data", "models"},
     {"training", "states", "evaluation", "plan", "store", "locks", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
-    | {"inspection", "reporting", "regression", "leaderboard", "serve"},
+    | {"ray_launcher", "inspection", "reporting", "regression", "leaderboard", "serve"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

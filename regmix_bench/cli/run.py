@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
@@ -30,8 +31,8 @@ from regmix_bench.cli.common import (
 from regmix_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from regmix_bench.launcher import Work
-    from regmix_bench.plan import Planned
+    from regmix_bench.launcher import Ended
+    from regmix_bench.progress import Display
 
 
 @app.command(
@@ -90,8 +91,18 @@ def run(
     ] = "auto",
     jobs: Annotated[
         str,
-        typer.Option(help="Runs at a time, in processes that share the cores: a number or auto."),
+        typer.Option(
+            help="Runs at a time, in processes that share the cores: a number or auto. On a"
+            " cluster each run takes this share of this machine's cores."
+        ),
     ] = "1",
+    launcher_name: Annotated[
+        str, typer.Option("--launcher", help="Who starts the runs: local, or ray for a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="With --launcher ray: the cluster, or auto; else one is started here."),
+    ] = None,
     data_dir: DataDir = None,
     download: Download = False,
     results: Results = Path("results"),
@@ -106,6 +117,9 @@ def run(
     """Train and score a grid of methods, datasets, architectures, budgets and seeds."""
     choice("device", device, ("auto", "cpu", "cuda"))
     choice("precision", precision or "auto", ("auto", "fp32", "bf16"))
+    choice("launcher", launcher_name, ("local", "ray"))
+    if address is not None and launcher_name != "ray":
+        raise UserError(f"--address {address} is a cluster of Ray: it needs --launcher ray")
     for kind, switch in (("compile", compile_), ("channels-last", channels_last)):
         choice(kind, switch, ("auto", "on", "off"))
     if suite is None and methods is None:
@@ -186,30 +200,36 @@ def run(
         work = partial(
             runner.run,
             results=results,
-            data_dir=data_dir,
+            # Workers of a cluster stand in folders of their own.
+            data_dir=data_dir if data_dir is None else data_dir.absolute(),
             device=cast(machine.Device, device),
             force=force,
             extras=Extras(save_adversarial, diagnose),
             channels_last=cast(machine.Switch, channels_last),
             compile=cast(machine.Switch, compile_),
         )
-        _launch(waiting, work, at_a_time or launcher.auto_jobs(target()), failed)
+        at_once = at_a_time or launcher.auto_jobs(target())
+        if launcher_name == "ray":
+            from regmix_bench import ray_launcher
+
+            grid = partial(ray_launcher.launch, waiting, work, results, target(), at_once, address)
+        else:
+            grid = partial(launcher.launch, waiting, work, at_once)
+        _follow(grid, len(waiting), failed)
     if failed:
         print(f"{len(failed)} of {len(specs)} runs failed: --retry-failed tries them again")
         raise typer.Exit(1)
 
 
-def _launch(waiting: list[Planned], work: Work, jobs: int, failed: set[str]) -> None:
-    """Run what waits, show how it goes, and keep ``failed`` up to date."""
-    from regmix_bench import launcher
+def _follow(
+    grid: Callable[[Display], Generator[Ended, None, None]], runs: int, failed: set[str]
+) -> None:
+    """Let the grid run, show how it goes, and keep ``failed`` up to date."""
     from regmix_bench.progress import Display
 
     try:
-        with (
-            Display(len(waiting)) as display,
-            closing(launcher.launch(waiting, work, jobs, display)) as runs,
-        ):
-            for ended in runs:
+        with Display(runs) as display, closing(grid(display)) as endings:
+            for ended in endings:
                 failed.discard(ended.spec.run_id)
                 lines = [*score_lines(ended.evaluations)]
                 if ended.left is not None:
