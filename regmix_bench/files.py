@@ -13,6 +13,11 @@ from typing import IO
 
 from regmix_bench.errors import UserError
 
+
+class CannotWrite(UserError):
+    """The disk is full, or the folder refuses: nothing that a run has done wrong."""
+
+
 _TEMPORARY = ".tmp-"
 _NAMED = 120  # characters of the name that is to be, in that of the temporary file
 
@@ -21,15 +26,15 @@ _NAMED = 120  # characters of the name that is to be, in that of the temporary f
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only when the block ends well.
 
-    Raises :class:`UserError` where the folder refuses the file or the disk is full; whatever stood
-    at ``path`` before is then still there.
+    Raises :class:`CannotWrite` where the folder refuses the file or the disk is full; whatever
+    stood at ``path`` before is then still there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"{_TEMPORARY}{path.name[:_NAMED]}-"
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -41,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+            raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
         raise
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from regmix_bench.errors import UserError
+from regmix_bench.files import CannotWrite
 from regmix_bench.store import LOCK, artifacts_dir
 
 
@@ -24,18 +25,18 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
 
     The lock is one of ``flock``, which ends with its process, however that ends; ``say`` gets a
     line where one has ended without giving it back. Raises :class:`Busy` where another process has
-    it, and :class:`UserError` where the folder refuses the file.
+    it, and :class:`CannotWrite` where the folder refuses the file, or its file system locks.
     """
     path = artifacts_dir(results, run_id) / LOCK
     # The file stays: were it removed, two could hold it, one by its name and one without.
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
         raise Busy(f"left to {_holder(path) or 'another process'}, which works on it") from error
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
     try:
         if dead := _holder(path):
             say(f"taken over from {dead}, which ended before it was done")

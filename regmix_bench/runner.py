@@ -16,6 +16,7 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.scoring import outputs_for_plots
+from regmix_bench.files import CannotWrite
 from regmix_bench.locks import run_lock
 from regmix_bench.machine import (
     Device,
@@ -157,6 +158,8 @@ def execute(
     try:
         with exact_float32():
             record = run.train_and_score()
+    except CannotWrite:
+        raise  # of no run's making, and the next would meet it too
     except Exception as error:
         record = run.record(status="error", error=_explained(error, run))
         keep_traceback(directory)
