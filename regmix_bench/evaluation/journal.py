@@ -7,6 +7,8 @@ of its images and the adversarial ones among them; nothing of it stays in memory
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +80,10 @@ def judge(
     )
 
 
+class DamagedPart(UserError):
+    """A batch whose file was cut off or altered."""
+
+
 class Journal:
     """The finished batches of one evaluation, in a folder of its own.
 
@@ -93,7 +99,8 @@ class Journal:
         """The part of batch ``number`` of ``stage``: as written down, else measured and written."""
         path = self.directory / f"{stage}-{number:06}.safetensors"
         if path.exists():
-            return self._read(path)
+            with contextlib.suppress(DamagedPart):  # it is measured again, to the same numbers
+                return self._read(path)
         started = time.perf_counter()
         with PassCounter(model.attacked) as attacks, PassCounter(model.plain) as verdicts:
             part = model.chunks.fit(measure)
@@ -105,6 +112,7 @@ class Journal:
         part = replace(part, cost=cost)
         about = {"binding": self.binding, "checks": part.checks, "cost": part.cost.model_dump()}
         tensors = {name: getattr(part, name).contiguous() for name in _TENSORS}
+        about["sha256"] = _digest(tensors)
         with atomic_write(path) as stream:
             stream.write(safetensors.torch.save(tensors, {"journal": json.dumps(about)}))
         return part
@@ -120,10 +128,12 @@ class Journal:
                 about = json.loads((file.metadata() or {})["journal"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
             binding = about["binding"]
+            if about["sha256"] != _digest(tensors):
+                raise ValueError("its SHA-256 differs")
             checks, cost = tuple(about["checks"]), Cost.model_validate(about["cost"])
         except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{path} is not a state of scoring: {reason}; remove it") from error
+            raise DamagedPart(f"{path} is not a state of scoring: {reason}; remove it") from error
         for name in binding | self.binding:
             was, now = binding.get(name), self.binding.get(name)
             if was != now:
@@ -135,6 +145,10 @@ class Journal:
 
 
 _TENSORS = ("index", "pred", "margin", "norm", "broke", "images")
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()
 
 
 class Trace:
