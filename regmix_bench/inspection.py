@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from regmix_bench.data import prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.locks import run_lock
 from regmix_bench.machine import Device, choose_device, exact_float32
 from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.sources import find_checkpoint
@@ -15,13 +17,18 @@ from regmix_bench.views import Views, write_views
 
 
 def inspect(
-    record: str | Path, *, data_dir: str | Path | None = None, device: Device = "auto"
+    record: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+    say: Callable[[str], None] = lambda line: None,
 ) -> Views:
     """Look at a run, given by its record's path, as it would have been when it was scored.
 
     Writes the file beside the record and its digest into it; no other number changes. Raises
     :class:`UserError`, with nothing written, for a record of another kind, for weights that are not
-    on this machine or not the recorded ones, and for data that is not the record's.
+    on this machine or not the recorded ones, and for data that is not the record's. ``say`` gets a
+    line where a process that died had begun to write.
     """
     path = Path(record).absolute()
     found, file, weights = find_checkpoint(str(path), path.parents[2], "selected")
@@ -36,7 +43,8 @@ def inspect(
         )
     with exact_float32():
         views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
-    digest = write_views(views_path(path), views)
-    # Where it lies, which need not be where a new record of it would be written.
-    write_json(path, found.model_copy(update={"views_digest": digest}).model_dump(mode="json"))
+    with run_lock(path.parents[2], found.run_id, say):
+        digest = write_views(views_path(path), views)
+        # Where it lies, which need not be where a new record of it would be written.
+        write_json(path, found.model_copy(update={"views_digest": digest}).model_dump(mode="json"))
     return views

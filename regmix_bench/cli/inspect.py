@@ -31,5 +31,6 @@ def inspect_runs(
     from regmix_bench.inspection import inspect
 
     for path in [store.resolve_run(run, results) for run in runs]:
-        views = inspect(path, data_dir=data_dir, device=cast(machine.Device, device))
+        target = cast(machine.Device, device)
+        views = inspect(path, data_dir=data_dir, device=target, say=print)
         print(f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}", flush=True)
