@@ -124,6 +124,8 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     discard_journals(results, record.run_id)
     path = record_path(results, record.spec)
     sweep(path.parent, path.stem)
+    for state in sorted(artifacts_dir(results, record.run_id).glob("state-*.pt"))[:-1]:
+        state.unlink()
     (artifacts_dir(results, record.run_id) / _TRACEBACK).unlink(missing_ok=True)
     kept = {e.checkpoint for e in record.evaluations if e.adversarial_digest is not None}
     for checkpoint in set(get_args(Checkpoint)) - kept:
