@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -69,13 +70,13 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
 
     # All of it, so that nothing is written where something is refused.
     texts = list(_texts(contents, formats, shown, layout))
-    pages = _pages(contents, formats)
-
-    written = [_write(out / name, text.encode()) for _, name, text in texts]
-    written += [_write(out / name, data) for name, data in pages.items()]
     pictures = contents.pictures if "figures" in formats else ()
-    for picture, files in zip(pictures, style.render_all(pictures), strict=True):
-        written += [_write(out / f"{picture.stem}{end}", data) for end, data in files.items()]
+    with closing(style.render_all(pictures)) as drawn:  # in other processes, meanwhile
+        pages = _pages(contents, formats)
+        written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
+        for picture, files in zip(pictures, drawn, strict=True):
+            named = {f"{picture.stem}{end}": data for end, data in files.items()}
+            written += _write_many(out, named)
     outputs = kept | _outputs(texts, pages, contents, formats)
     written.append(_write(out / MANIFEST, _manifest(contents, outputs).encode()))
     for name in before.outputs.keys() - outputs.keys():
@@ -224,6 +225,12 @@ def _read_manifest(out: Path) -> _Before:
         {path: digest for kind, path, _, digest in rows if kind == "input"},
         {path: form for kind, path, form, _ in rows if kind == "output" and form in FORMATS},
     )
+
+
+def _write_many(out: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files by name, several at a time, since each waits for the disk."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda name: _write(out / name, files[name]), files))
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from textwrap import wrap
@@ -230,7 +230,7 @@ def rendered(draw: Callable[[], Figure | Drawn]) -> dict[str, bytes]:
     return files
 
 
-def render_all(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
+def render_all(pictures: Sequence[Picture]) -> Generator[dict[str, bytes], None, None]:
     """The files of each picture, as :func:`rendered` makes them, in the order of the pictures.
 
     Where there are many, several processes begin to draw at the call; few are drawn here, each when
@@ -239,7 +239,7 @@ def render_all(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
     # A process takes as long to start as a few pictures to draw.
     processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
     parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
-    files: Iterator[dict[str, bytes]] = parallel(
+    files: Generator[dict[str, bytes], None, None] = parallel(
         joblib.delayed(rendered)(picture.draw) for picture in pictures
     )
     return files
