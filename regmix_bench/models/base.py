@@ -65,8 +65,14 @@ class ImageClassifier(nn.Module):
         return features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of ``x`` (B, C, H, W) in [0, 1]."""
-        logits: Tensor = self.classifier(self.features(x))
+        """Logits (B, K) of ``x`` (B, C, H, W) in [0, 1]; also under autocast in the weights' dtype.
+
+        A logit of eight in bfloat16 is off by up to 0.016, which is more than the first steps of an
+        attack on KL(p(x) ‖ p(x')) move it, whose gradient is p(x') − p(x).
+        """
+        features = self.features(x)
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.classifier(features.to(self.classifier.weight.dtype))
         return logits
 
 

@@ -148,6 +148,7 @@ def test_bf16_computes_in_bf16_and_answers_in_float32(model: nn.Module, batch: B
     logits = executed(batch.x)
     logits.sum().backward()
     assert seen == [torch.bfloat16] and logits.dtype == torch.float32
+    assert (logits != logits.bfloat16()).any()  # not rounded on the way
     assert {gradient.dtype for gradient in gradients(model)} == {torch.float32}
     torch.testing.assert_close(logits, copy.deepcopy(model)(batch.x), rtol=0.1, atol=0.1)
 
