@@ -2,7 +2,8 @@
 
 The methods are trained on digits at 32/255 by the suite's recipe in both precisions and scored, in
 float32, by AutoAttack. The figure is the difference of the robust accuracies, bf16 less float32,
-over seeds and images together, with its 90 % interval: inside ±3 points counts as the same. Where
+over seeds and images together, with its 90 % interval: inside ±3 points counts as the same. Both
+begin with the same weights and see the same batches, so that each seed is a pair. Where
 the processor has no bf16 of its own it is emulated: slow, and the same numbers. Runs that are
 recorded below ``--results`` are not repeated.
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from regmix_bench import run, store
-from regmix_bench.comparison import Flags, compare_methods
+from regmix_bench.comparison import Flags, compare_treatments
 from regmix_bench.leaderboard import read_outcomes
 from regmix_bench.plan import load_suite, plan
 
@@ -51,7 +52,7 @@ def main() -> None:
         sides = [
             robust(method, precision, seeds, options.results) for precision in ("bf16", "fp32")
         ]
-        difference = compare_methods(*sides)
+        difference = compare_treatments(*sides)
         low, high = difference.interval(0.90)
         ends += [abs(low), abs(high)]
         print(

@@ -73,6 +73,22 @@ def compare_methods(a: Flags, b: Flags) -> Difference:
     return _judged(value, images, seeds)
 
 
+def compare_treatments(a: Flags, b: Flags) -> Difference:
+    """The difference of two ways to train one method, over seeds and images together.
+
+    ``a`` and ``b`` (seeds, images), at least two seeds; here seed 0 of one has all to do with seed
+    0 of the other, as both begin with the same weights and see the same batches. So each seed is a
+    pair, and what is tested is the difference within the pairs. Raises ``ValueError`` for other
+    shapes.
+    """
+    if a.ndim != 2 or a.shape != b.shape or min(a.shape) < 2:
+        raise ValueError(f"flags of shapes {a.shape} and {b.shape} are no pairs")
+    parts = _Parts.of(a.astype(np.float64) - b)
+    images = max(parts.images, 0.0) / a.shape[1]
+    seeds = [(parts.seed_means / parts.n_seeds, parts.n_seeds - 1)]
+    return _judged(float(a.mean() - b.mean()), images, seeds)
+
+
 def _judged(value: float, images: float, seeds: Sequence[tuple[float, int]]) -> Difference:
     """With the variances of the difference: that of the images, and of each method's seeds."""
     variance = images + sum(part for part, _ in seeds)
@@ -86,7 +102,7 @@ def _judged(value: float, images: float, seeds: Sequence[tuple[float, int]]) -> 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Mean squares of one method's flags.
+    """Mean squares of one method's flags, or of the differences of two.
 
     ``seed_means`` is the variance of accuracy over seeds, which holds σ²(seed) and a share of the
     residual; ``images`` the covariance over images of two different seeds, that is the variance
@@ -99,7 +115,7 @@ class _Parts:
     residual: float
 
     @classmethod
-    def of(cls, flags: Flags) -> _Parts:
+    def of(cls, flags: Flags | NDArray[np.float64]) -> _Parts:
         n = len(flags)
         single = float(flags.var(axis=1, ddof=1).mean())
         mean = float(flags.mean(axis=0).var(ddof=1))

@@ -12,6 +12,7 @@ from regmix_bench.comparison import (
     Difference,
     Spread,
     compare_methods,
+    compare_treatments,
     holm,
     seed_pairs,
     verdict,
@@ -162,6 +163,45 @@ def test_equivalence_begins_where_the_90_percent_interval_lies_inside_the_margin
     assert verdict(inside, 1.0) == "equivalent"
     assert verdict(outside, 1.0) == "not distinguishable"
     assert verdict(outside, 1.0, margin=2 * MARGIN) == "equivalent"
+
+
+def two_treatments(rng, seeds=3, treatment_sd=0.2):
+    """Like seeds, trained in two ways that change little."""
+    hardness, shift = images(rng), rng.normal(0, 1.0, (seeds, 1))
+    noise = rng.normal(0, 1, (seeds, IMAGES))
+    return [
+        2
+        + hardness
+        + shift
+        + noise
+        + rng.normal(0, treatment_sd, (seeds, 1))
+        + rng.normal(0, treatment_sd, (seeds, IMAGES))
+        + rng.normal(0, treatment_sd, IMAGES)
+        > 0
+        for _ in range(2)
+    ]
+
+
+def test_equal_treatments_are_called_different_in_five_percent_at_most():
+    rng = np.random.default_rng(9)
+    found = [compare_treatments(*two_treatments(rng)) for _ in range(1000)]
+    assert 0.02 <= np.mean([difference.p_value < 0.05 for difference in found]) <= 0.065
+
+
+def test_pairs_of_seeds_say_more_than_seeds_that_have_nothing_in_common():
+    rng = np.random.default_rng(10)
+    pairs = [two_treatments(rng) for _ in range(200)]
+    paired, apart = (
+        np.median([compare(*pair).standard_error for pair in pairs])
+        for compare in (compare_treatments, compare_methods)
+    )
+    assert paired < apart / 2
+
+
+@pytest.mark.parametrize("shape", [(2, 9), (3, 10), (1, 10), (10,)])
+def test_treatments_without_pairs_are_refused(shape):
+    with pytest.raises(ValueError, match="are no pairs"):
+        compare_treatments(np.ones((2, 10), bool)[: shape[0]], np.ones(shape, bool))
 
 
 def test_seed_pairs_are_counted_within_methods_alone():
