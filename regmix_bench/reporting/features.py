@@ -15,7 +15,7 @@ import pandas as pd
 
 from regmix_bench import store
 from regmix_bench.reporting.blocks import Stat
-from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import Cohort, Run
 from regmix_bench.reporting.maps import (
     NEIGHBOURS,
@@ -109,7 +109,7 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
         points = Points.read(store.outputs_path(runs[row["label"]].path), "features")
         numbers = (
             f"displacement {row['displacement']:.2f}\n"
-            f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\nsilhouette {row['silhouette']:.2f}"
+            f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\nsilhouette {fixed(row['silhouette'], 2)}"
         )
         clean, adversarial = embed(points.clean, points.adversarial)
         panels.append(Panel(row["label"], numbers, points.labels, clean, adversarial))

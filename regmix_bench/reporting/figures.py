@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 import pandas as pd
@@ -46,13 +46,13 @@ def pictures(
         here = list(members)
         frame = robustness_frame(here)
         if not frame.empty:
-            attack = attack_words(here[0].cohort.setting.scoring)
+            attacks = " and ".join(frame["attack"].unique())
             found.append(
                 Picture(
                     f"robustness-vs-epsilon-{stem}",
                     frame,
-                    partial(draw_robustness, frame, looks, attack),
-                    f"{attack} accuracy of the selected checkpoint against the evaluation ε."
+                    partial(draw_robustness, frame, looks),
+                    f"{attacks} accuracy of the selected checkpoint against the evaluation ε."
                     " ε = 0 is clean accuracy, bars are one standard deviation over seeds, the"
                     " dotted line is the training ε. Points of one ε are set side by side, so that"
                     " none hides another.",
@@ -75,59 +75,79 @@ def pictures(
 
 
 def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
-    """One row per training threat, label and evaluation ε, ε = 0 being clean accuracy (0 to 1)."""
+    """One row per training threat, attack, label and evaluation ε, with accuracies 0 to 1.
+
+    ε = 0 is clean accuracy.
+    """
     rows: dict[tuple[object, ...], dict[str, object]] = {}
-    for block in blocks:
-        if block.checkpoint != "selected":
-            continue
-        robust = robust_metric(block.cohort.setting.scoring)
-        for row in block.rows:
-            if robust not in row.metrics:
-                continue
-            for epsilon, metric in (
-                ("0", "clean_acc"),
-                (str(block.eval_threat.epsilon), robust),
-            ):
-                stat = row.metrics[metric]
-                key = (block.cohort.stem, block.eval_threat.norm, row.label, epsilon)
-                rows[key] = {
-                    **describe(block.cohort),
-                    "eval_norm": block.eval_threat.norm,
-                    "eval_epsilon": epsilon,
-                    "method": row.group.method,
-                    "label": row.label,
-                    "mean": stat.mean,
-                    "std": stat.std,
-                    "n": stat.n,
-                }
+    selected = (block for block in blocks if block.checkpoint == "selected")
+    for (stem, norm), members in groupby(selected, lambda b: (b.cohort.stem, b.eval_threat.norm)):
+        here = list(members)
+        for (metric, attack), block in product(_attacks(here).items(), here):
+            for row in block.rows:
+                if metric not in row.metrics:
+                    continue
+                for epsilon, name in (
+                    ("0", "clean_acc"),
+                    (str(block.eval_threat.epsilon), metric),
+                ):
+                    stat = row.metrics[name]
+                    rows[stem, norm, attack, row.label, epsilon] = {
+                        **describe(block.cohort),
+                        "eval_norm": norm,
+                        "eval_epsilon": epsilon,
+                        "attack": attack,
+                        "method": row.group.method,
+                        "label": row.label,
+                        "mean": stat.mean,
+                        "std": stat.std,
+                        "n": stat.n,
+                    }
     return pd.DataFrame(list(rows.values()))
 
 
-def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
-    """One panel per training threat and evaluation norm, one line per label."""
-    panels = list(frame.groupby(["train_norm", "train_epsilon", "eval_norm"], sort=False))
-    shown = set(frame["label"])
+def _attacks(blocks: Sequence[Block]) -> dict[str, str]:
+    """The metrics to draw, and their names: PGD's where it was asked at more ε than AutoAttack."""
+    scoring = blocks[0].cohort.setting.scoring
+    robust = robust_metric(scoring)
+    found = {robust: attack_words(scoring)}
+    if not all(any(robust in row.metrics for row in block.rows) for block in blocks):
+        found["pgd_acc"] = f"PGD-{scoring.pgd_steps}"
+    return found
+
+
+def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """One panel per training threat, evaluation norm and attack, one line per label."""
+    panels = list(frame.groupby(["train_norm", "train_epsilon", "eval_norm", "attack"], sort=False))
+    shown, attacks = set(frame["label"]), frame["attack"].unique()
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
     with applied():
         figure = Figure(
-            figsize=(3.1 * len(panels) + legend_inches(shown), 3.4), layout="constrained"
+            figsize=(3.1 * columns + legend_inches(shown), 3.4 * rows), layout="constrained"
         )
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axis, (key, panel) in zip(axes, panels, strict=True):
-            norm, epsilon, eval_norm = map(str, key)
+        axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        for axis, (key, panel) in zip(axes, panels, strict=False):
+            norm, epsilon, eval_norm, attack = map(str, key)
             unit = 255 if eval_norm == "Linf" else 1
             ticks = sorted({_value(text) * unit for text in panel["eval_epsilon"]})
             lines = list(panel.groupby("label", sort=False))
             # Side by side: many methods differ by less than their markers are high.
-            beside = np.linspace(-1, 1, len(lines)) * 0.03 * ticks[-1] * (len(lines) > 1)
+            room = 0.007 * len(lines) * np.diff(ticks).min() * (len(lines) > 1)
+            beside = np.linspace(-1, 1, len(lines)) * room
             for shift, (label, line) in zip(beside, lines, strict=True):
                 _draw_line(axis, line, looks[str(label)], unit, shift)
             if len(ticks) <= MOST_TICKS:
                 axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
             if norm == eval_norm:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
-            axis.set_title(f"trained under {norm_words(norm)} {epsilon}")
+            by = f",\nattacked by {attack}" if len(attacks) > 1 else ""
+            axis.set_title(f"trained under {norm_words(norm)} {epsilon}{by}")
             axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
-        axes[0].set_ylabel(f"{attack} accuracy (%)")
+        for axis in axes[: len(panels) : columns]:
+            axis.set_ylabel(f"{attacks[0]} accuracy (%)" if len(attacks) == 1 else "accuracy (%)")
         axes[0].set_ylim(-2, 102)
         figure.legend(
             handles=legend_handles(looks, shown, lines=True),
@@ -175,7 +195,8 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         labels = [str(label) for label in frame["label"].unique()]
         figure, axes = grid(labels, height=1.45, shared=True)
         end = max(2, int(frame["epoch"].max())) + 0.5
-        ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, end) if tick <= end]
+        locator = MaxNLocator(5, integer=True, steps=(1, 2, 2.5, 5, 10))
+        ticks = [tick for tick in locator.tick_values(0, end) if tick <= end]
         axes[0].set(xlim=(0, end), ylim=(0, 102), yticks=range(0, 101, 25))
         axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for axis, label in zip(axes, labels, strict=True):
@@ -199,8 +220,8 @@ def grid(titles: Sequence[str], height: float, shared: bool) -> tuple[Figure, li
     ``shared`` axes carry their tick labels at the left and at the foot of each column.
     """
     panels = len(titles)
-    columns = min(COLUMNS, panels)
-    rows = math.ceil(panels / columns)
+    rows = math.ceil(panels / COLUMNS)
+    columns = math.ceil(panels / rows)  # so that no row is left nearly empty
     brief_titles = [brief(title, 26) for title in titles]
     second = 0.12 * any("\n" in title for title in brief_titles)  # inches of a second line
     size = (max(1.75 * columns + 0.3, 4.2), (height + second) * rows + 0.7)

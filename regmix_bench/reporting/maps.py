@@ -193,7 +193,7 @@ def _draw_map(axis: Axes, panel: Panel) -> None:
         axis.scatter(points[:, 0], points[:, 1], linewidths=0.5, **style)
     if len(colours) <= _NAMED_CLASSES:
         _name_classes(axis, panel)
-    axis.set(xticks=[], yticks=[], xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), box_aspect=1)
+    axis.set(xticks=[], yticks=[], xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), box_aspect=1)
     axis.grid(visible=False)
     axis.spines[:].set_visible(True)
     axis.spines[:].set_color("#bbbbbb")

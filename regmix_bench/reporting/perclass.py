@@ -53,7 +53,7 @@ def pictures(
             how = "the classes of each method are sorted by their accuracy, the worst first"
         else:
             drawn = partial(draw_map, frame)
-            how = "the worst class of each method, the first of equals, is framed"
+            how = "the worst classes of each method are framed"
         caption = f"{shown}, means over seeds; {how}. {many} test images a class."
         found.append(Picture(f"classes-{block.cohort.stem}", frame, drawn, caption))
     return tuple(found)
@@ -62,7 +62,7 @@ def pictures(
 def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
     """One row per label and class: robust accuracy (0 to 1), mean over ``n`` seeds.
 
-    ``worst`` marks a label's class of the lowest accuracy, the first of equals.
+    ``worst`` marks a label's classes of the lowest accuracy.
     """
     classes, images = np.unique(outcomes.labels, return_counts=True)
     rows = []
@@ -71,8 +71,7 @@ def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
             continue
         rights = outcomes.rights[row.label]
         shares = [float(rights[:, outcomes.labels == k].mean()) for k in classes]
-        worst = int(np.argmin(shares))
-        for place, (k, count, share) in enumerate(zip(classes, images, shares, strict=True)):
+        for k, count, share in zip(classes, images, shares, strict=True):
             rows.append(
                 {
                     **describe(block.cohort),
@@ -84,7 +83,7 @@ def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
                     "class": int(k),
                     "images": int(count),
                     "accuracy": share,
-                    "worst": place == worst,
+                    "worst": share == min(shares),
                     "n": len(rights),
                 }
             )
@@ -118,7 +117,7 @@ def draw_map(frame: pd.DataFrame) -> Figure:
         )
         shades = heat_map(axes, cells, texts, HEAT, Normalize(0, 100))
         axes.set_aspect("auto")
-        for row, column in enumerate(np.argmin(shares, axis=1)):
+        for row, column in np.argwhere(shares == shares.min(axis=1, keepdims=True)):
             edge = ink(shades[row, column])
             corner = (column - 0.44, row - 0.42)
             axes.add_patch(Rectangle(corner, 0.88, 0.84, fill=False, edgecolor=edge, lw=0.9))

@@ -32,6 +32,8 @@ from regmix_bench.reporting.words import attack_words, norm_words
 LEAST_RANGE = 4.0
 #: Points beyond the outermost marker that its interval is given, or the range of the markers.
 MOST_BEYOND = 10.0
+#: How much wider axes may become for a point that lies apart, rather than leave it out.
+MOST_WIDER = 1.5
 COLUMNS = 3
 _STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 
@@ -111,13 +113,12 @@ def draw(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
 def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
     """Draw the points; returns a line for each of those that lie outside of the axes."""
     values = {name: 100 * panel[name].to_numpy(float) for name in ("clean", "robust")}
-    far = _far(values["robust"], np.zeros(len(panel), bool))
-    far = _far(values["clean"], far)
-    limits = {}
-    for name, here in values.items():
-        ends = (100 * panel[f"{name}_{end}"].to_numpy(float) for end in ("low", "high"))
-        low, high = (end[~far] for end in ends)
-        limits[name] = _limits(here[~far], low, high)
+    everyone = np.zeros(len(panel), bool)
+    far = _far(values["clean"], _far(values["robust"], everyone))
+    limits, wider = _panel_limits(panel, far), _panel_limits(panel, everyone)
+    # Intervals may take nearly as much room.
+    if all(np.ptp(wider[name]) <= MOST_WIDER * np.ptp(limits[name]) for name in values):
+        limits = wider
     # Intervals of the others may reach so far that even a far point has its place.
     inside = [(limits[name][0] <= x) & (x <= limits[name][1]) for name, x in values.items()]
     axis.set(xlim=limits["clean"], ylim=limits["robust"])
@@ -138,6 +139,17 @@ def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> l
             axis.plot([x, x], along, linewidth=0.9, **cross)
         axis.plot(x, y, linestyle="", clip_on=False, zorder=3, **look.marks)
     return notes
+
+
+def _panel_limits(
+    panel: pd.DataFrame, far: npt.NDArray[np.bool_]
+) -> dict[str, tuple[float, float]]:
+    """The limits of both axes for the points that are not ``far``."""
+    near = panel[~far]
+    return {
+        name: _limits(*(100 * near[name + end].to_numpy(float) for end in ("", "_low", "_high")))
+        for name in ("clean", "robust")
+    }
 
 
 def _far(values: npt.NDArray[np.float64], already: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from regmix_bench import store
 from regmix_bench.reporting.blocks import Stat
-from regmix_bench.reporting.cells import Cell, Table
+from regmix_bench.reporting.cells import Cell, Table, fixed
 from regmix_bench.reporting.cohorts import Cohort, Run
 from regmix_bench.reporting.maps import (
     NEIGHBOURS,
@@ -109,7 +109,7 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
         star = _SMOOTHED if row["true_class_mass"] < 1 else ""
         numbers = (
             f"distance to truth {row['distance']:.2f}{star}\n"
-            f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\nsilhouette {row['silhouette']:.2f}"
+            f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\nsilhouette {fixed(row['silhouette'], 2)}"
         )
         truth = np.eye(outputs.clean.shape[1])
         mapped = embed(outputs.clean, outputs.adversarial, truth)

@@ -9,11 +9,12 @@ from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
 from synthetic import make_spec, write_run
 
+from regmix_bench import store
 from regmix_bench.reporting import figures, style
 from regmix_bench.reporting.blocks import blocks_of
 from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.reporting.style import Look, Picture
-from regmix_bench.types import Scoring
+from regmix_bench.types import Scoring, ThreatModel
 
 LOOKS = {"trades": Look("#000000", "o", "-")}
 
@@ -93,6 +94,41 @@ def test_a_screened_accuracy_is_drawn_under_its_own_name(tmp_path):
         {"0": 340 / 360, "32/255": 300 / 360}
     )
     assert picture.draw().axes[0].get_ylabel() == "PGD → AutoAttack accuracy (%)"
+
+
+def test_budgets_that_pgd_alone_was_asked_at_are_drawn_as_pgd(tmp_path):
+    more = ThreatModel("Linf", "48/255")
+    for label in ("trades", "regmix"):
+        path = write_run(tmp_path, make_spec(label, pgd_threats=(more,)))
+        record = store.load_record(path)
+        (score,) = record.evaluations
+        alone = {"threat": more, "pgd_acc": 0.5, "autoattack_acc": None, "outcomes_digest": None}
+        both = (score, score.model_copy(update=alone))
+        store.save_record(tmp_path, record.model_copy(update={"evaluations": both}))
+    cohorts = sort_into_cohorts(load_runs(tmp_path))
+    looks = style.looks(cohorts[0].groups)
+    (picture,) = figures.pictures(cohorts, blocks_of(cohorts[0]), looks)
+    drawn = picture.frame[picture.frame["label"] == "regmix"].set_index(["attack", "eval_epsilon"])
+    assert drawn["mean"].to_dict() == pytest.approx(
+        {
+            ("AutoAttack", "0"): 340 / 360,
+            ("AutoAttack", "32/255"): 300 / 360,
+            ("PGD-20", "0"): 340 / 360,
+            ("PGD-20", "32/255"): 310 / 360,
+            ("PGD-20", "48/255"): 0.5,
+        }
+    )
+    axes = picture.draw().axes
+    titles = [axis.get_title().split("attacked by ")[1] for axis in axes]
+    assert titles == ["AutoAttack", "PGD-20"]
+    assert [axis.get_ylabel() for axis in axes] == ["accuracy (%)", ""]
+    assert picture.caption.startswith("AutoAttack and PGD-20 accuracy")
+
+
+@pytest.mark.parametrize(("panels", "shape"), [(3, (1, 3)), (6, (2, 3)), (13, (3, 5))])
+def test_rows_of_panels_are_about_equally_long(panels, shape):
+    _, axes = figures.grid([f"m{k}" for k in range(panels)], height=1.0, shared=True)
+    assert axes[0].get_gridspec().get_geometry() == shape and len(axes) == panels
 
 
 @pytest.mark.parametrize("pictures", [1, 8])

@@ -48,6 +48,15 @@ def test_a_method_far_from_the_others_stands_at_the_rim_with_its_numbers(tmp_pat
     assert drawn[1:, 1] == pytest.approx([29000 / 360, 29500 / 360, 30000 / 360])
 
 
+def test_a_method_apart_stays_where_the_axes_need_hardly_be_wider_for_it(tmp_path):
+    rights = {"trades": (115, 44), "mart": (85, 51), "pgd-at": (95, 58), "regmix": (88, 50)}
+    for label, (clean, robust) in rights.items():
+        write_run(tmp_path, make_spec(label), n=250, clean=clean, pgd=70, autoattack=robust)
+    (axis,) = picture_of(tmp_path).draw().axes
+    assert axis.get_xlabel() == "clean accuracy (%)"
+    assert axis.get_xlim()[1] > 46 + 4  # with its interval
+
+
 def test_two_methods_are_never_far_from_each_other(tmp_path):
     write_run(tmp_path, make_spec("standard"), autoattack=18)
     write_run(tmp_path, make_spec("trades"), autoattack=300)
