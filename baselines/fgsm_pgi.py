@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class FGSMPGI(Method):
-    """CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²), x' one step of ε from the stored prior.
+    """Cross-entropy one step of ε from a stored prior, and agreement with the output at the prior.
+
+    With x' one step of ε from x+δ_prior::
+
+        L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)
 
     The mean is over the batch and the classes, and both outputs carry gradient.
     """

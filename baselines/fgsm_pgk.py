@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 class FGSMPGK(FGSMPGI):
     """FGSM-PGI whose momentum is weighted by attack quality, scored on averaged weights.
 
-    With r = #correct(x') / #correct(x+δ_prior) on the batch, the gradient enters the momentum with
-    weight 2 − r, and the average decays by min(a, (t+1)/(t+10)) at step t, where a = 0.999 while
-    r < 0.82 and min(1, 0.99999·r/0.82) from there on, so that steps of a weak attack count less.
+    With x' one step of ε from x+δ_prior, on each batch::
+
+        L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)
+        r = #correct(x') / #correct(x+δ_prior)
+
+    The gradient enters the momentum with weight 2 − r, and the average decays by
+    min(a, (t+1)/(t+10)) at step t, where a = 0.999 while r < 0.82 and min(1, 0.99999·r/0.82) from
+    there on, so that steps of a weak attack count less.
     """
 
     name = "fgsm-pgk"

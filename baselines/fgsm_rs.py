@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class FGSMRS(Method):
-    """CE(f(x'), ŷ), where x' is one step of 1.25·ε from a uniform start."""
+    """Cross-entropy after one step from a random start.
+
+    With x' one step of 1.25·ε from a uniform start::
+
+        L = CE(f(x'), ŷ)
+    """
 
     name = "fgsm-rs"
     norms = ("Linf",)

@@ -33,9 +33,14 @@ def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 class MART(Method):
-    """BCE(x') + β·mean_i[KL_i(p(x) ‖ p(x'))·(1 − p(x)_y)] (eq. 11), x' the end point of PGD.
+    """Boosted cross-entropy, and a divergence that weighs more where the clean image is doubtful.
 
-    β is 5 for a ResNet-18 and 6 for a WRN-34-10 in the paper.
+    With x' the end point of PGD (eq. 11)::
+
+        L = BCE(x') + β·mean_i[KL_i(p(x) ‖ p(x'))·(1 − p(x)_y)]
+
+    BCE is the cross-entropy plus −log(1 − p of the best wrong class). β is 5 for a ResNet-18 and 6
+    for a WRN-34-10 in the paper.
     """
 
     name = "mart"

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class PGDAT(Method):
-    """CE(f(x'), ŷ), where x' is the end point of PGD on the cross-entropy from a uniform start."""
+    """Cross-entropy on the end point of PGD.
+
+    With x' the end point of PGD on the cross-entropy from a uniform start::
+
+        L = CE(f(x'), ŷ)
+    """
 
     name = "pgd-at"
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class Standard(Method):
-    """CE(f(x), ŷ), without an attack."""
+    """Cross-entropy without an attack.
+
+    On clean images::
+
+        L = CE(f(x), ŷ)
+    """
 
     name = "standard"
 

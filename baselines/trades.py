@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class TRADES(Method):
-    """CE(f(x), ŷ) + β·KL(p(x) ‖ p(x')), where x' maximises the same divergence (eq. 5).
+    """Cross-entropy on clean images, and the divergence that an attack can cause.
+
+    With x' the end point of PGD on that divergence (eq. 5)::
+
+        L = CE(f(x), ŷ) + β·KL(p(x) ‖ p(x'))
 
     Both outputs carry gradient. The attack starts at 0.001·N(0, 1) and, as in the authors' code,
     runs with batch normalisation in evaluation mode.

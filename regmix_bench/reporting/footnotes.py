@@ -17,6 +17,14 @@ _SIGNS: dict[Kind, tuple[str, str]] = {
     "substitution": ("§", "Attacks replaced"),
 }
 
+#: What each sign stands for, where the notes are elsewhere.
+MEANINGS = {
+    "†": "scoring raised a warning, such as Square breaking what attacks by gradients did not",
+    "¶": "an audit suspects masked gradients",
+    "‡": "training raised an alarm, such as catastrophic overfitting",
+    "§": "an attack was replaced",
+}
+
 
 class Remark(NamedTuple):
     """``text`` about the row ``label``, or about one seed of it."""

@@ -171,12 +171,16 @@ def legend_inches(labels: Collection[str]) -> float:
 _MIDDLE = 0.179
 
 
+def luminance(colour: npt.ArrayLike) -> float:
+    """The relative luminance, by WCAG 2.1, of an sRGB colour with parts from 0 to 1."""
+    rgb = np.asarray(colour, float)[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
 def ink(colour: npt.NDArray[np.float64]) -> str:
     """Black or white, whichever reads better on an sRGB colour with parts from 0 to 1."""
-    rgb = colour[:3]
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))  # relative, WCAG 2.1
-    return "white" if luminance < _MIDDLE else "black"
+    return "white" if luminance(colour) < _MIDDLE else "black"
 
 
 def heat_map(

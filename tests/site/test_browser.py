@@ -162,6 +162,10 @@ def test_a_click_sorts_and_another_turns_it_round(opened: Callable[..., Any]) ->
 def test_the_keyboard_sorts(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
     page.get_by_role("button", name=re.compile("^Clean")).first.focus()
+    outlined = "getComputedStyle(document.activeElement.closest('th')).outlineWidth"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate(outlined) == "2px"
     page.keyboard.press("Enter")
     found = numbers(column(page, "Clean"))
     assert found == sorted(found, reverse=True)
@@ -216,6 +220,44 @@ def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -
     differing = page.locator("#facts tr.differs th").all_inner_texts()
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
     assert page.locator("[data-chart=curves] .legend .traces").count() == 4
+
+
+def test_facts_of_unlike_methods_stand_where_each_has_them(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    runs = {run.spec.label: run.record.run_id for run in contents.runs}
+    page = opened(f"compare.html#{runs['standard']},{runs['../../../harm']}")
+    page.wait_for_selector("#facts tbody tr")
+    names = page.locator("#facts tbody th").all_inner_texts()
+    assert names[-3:-1] == ["Checkpoint", "Scoring"] and names.index("· beta") == 2
+
+
+def test_a_page_loaded_anew_is_as_it_was_left(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_label("Search").fill("smallcnn")
+    page.get_by_role("combobox", name="Method").select_option("trades")
+    page.get_by_role("columnheader", name="Clean").first.click()
+    page.get_by_role("checkbox", name="Choose trades").first.check()
+    before = column(page, "Method")
+    page.reload()
+    assert column(page, "Method") == before and len(before) == 1
+    assert page.get_by_label("Search").input_value() == "smallcnn"
+    assert page.locator("th[aria-sort=descending]").inner_text() == "Clean"
+    assert page.get_by_text("2 runs chosen").is_visible()
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function("document.querySelectorAll('table.board tbody tr').length > 15")
+
+
+def test_charts_fit_the_paper(opened: Callable[..., Any], pages: Path) -> None:
+    page = opened("index.html")
+    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
+    settle(page)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.main-svg')].every((s) => s.clientWidth <= 480)"
+    )
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("document.querySelector('.main-svg').clientWidth > 480")
 
 
 def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:

@@ -8,6 +8,8 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib.resources import files as resources
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,10 +22,12 @@ from typer.testing import CliRunner
 from regmix_bench import store
 from regmix_bench.cli import app
 from regmix_bench.reporting import site
-from regmix_bench.reporting.cohorts import load_runs
+from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.command import command
+from regmix_bench.reporting.site.leaderboard import budget
 from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
+from regmix_bench.reporting.style import looks, luminance
 from regmix_bench.types import MethodSpec, Recipe, RunSpec, Scoring, ThreatModel
 from regmix_bench.views import read_views
 
@@ -301,6 +305,42 @@ def test_a_docstring_becomes_prose_and_formulas() -> None:
     ]
 
 
-def test_colours_turn_light_on_dark_pages() -> None:
-    assert on_dark("#000000") == "#ffffff"
-    assert on_dark("#56B4E9").lower() == "#56b4e9"
+def test_colours_are_seen_and_told_apart_on_dark_pages() -> None:
+    css = resources("regmix_bench.reporting.site").joinpath("static", "site.css").read_text()
+    papers = [rgb(match) for match in re.findall(r"--paper: (#\w{6});", css)]
+    (dark,) = papers
+    groups = [group for cohort in sort_into_cohorts(load_runs(RESULTS)) for group in cohort.groups]
+    light = sorted({look.colour for look in looks(groups).values()})
+    assert len(light) == 11
+    shown = [rgb(on_dark(colour)) for colour in light]
+    assert on_dark("#000000") == "#ffffff" and on_dark("#56B4E9") == "#56b4e9"
+    for colour in shown:
+        assert (luminance(colour) + 0.05) / (luminance(dark) + 0.05) >= 3
+    for one, other in combinations(range(len(light)), 2):
+        apart = np.linalg.norm(rgb(light[one]) - rgb(light[other]))
+        assert np.linalg.norm(shown[one] - shown[other]) > min(0.25, 0.8 * apart)
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+
+
+def test_every_installed_method_has_a_formula(pages: Path) -> None:
+    for name in ("standard", "pgd-at", "trades", "regmix"):
+        text = (pages / f"methods/{name}.html").read_text("utf-8")
+        assert re.search(r'<pre class="formula"[^>]*>L\w* += ', text), name
+
+
+def test_signs_are_explained_above_the_table_and_lead_to_their_note(
+    parsed: dict[Path, Page], pages: Path
+) -> None:
+    text = (pages / "index.html").read_text("utf-8")
+    assert "† scoring raised a warning" in text and "‡ training raised an alarm" in text
+    assert "§ " not in text.partition("<table")[0]
+
+
+def test_budgets_sort_by_value(pages: Path) -> None:
+    assert [budget(text) for text in ("8/255", "L2 0.5")] == [8 / 255, 0.5]
+    text = (pages / "index.html").read_text("utf-8")
+    for cell in re.findall(r'<td class="setting" data-order="([\d.]+)">L∞ (\d+)/255', text):
+        assert float(cell[0]) == pytest.approx(int(cell[1]) / 255)

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from regmix_bench.reporting import published
 from regmix_bench.reporting.blocks import Block, Row
 from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.cohorts import row_order
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.footnotes import MEANINGS
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
 from regmix_bench.reporting.tables import MISSING
 from regmix_bench.reporting.words import attack_words, norm_words, threat_words
+from regmix_bench.types import Epsilon
 
-ROBUST, DIFFERENCE = "Robust", "− reference"
+ROBUST, DIFFERENCE = "Robust", "vs. reference"
 
 
 class Facet(NamedTuple):
@@ -108,15 +111,14 @@ class Leaderboard:
     @property
     def facets(self) -> tuple[Facet, ...]:
         """What the rows can be filtered by; rows that were published lack some values."""
-        return tuple(
-            Facet(name, title, values)
-            for name, title in _FACETS.items()
-            for values in (
-                tuple(
-                    dict.fromkeys(e.facets[name] for e in self.entries if e.facets[name] != MISSING)
-                ),
-            )
-        )
+        found = {
+            name: dict.fromkeys(e.facets[name] for e in self.entries if e.facets[name] != MISSING)
+            for name in _FACETS
+        }
+        # Rows come by dataset, and the next may begin with smaller budgets.
+        for name in ("trained", "attacked"):
+            found[name] = dict.fromkeys(sorted(found[name], key=budget))
+        return tuple(Facet(name, title, tuple(found[name])) for name, title in _FACETS.items())
 
     @property
     def robust(self) -> str:
@@ -128,13 +130,8 @@ class Leaderboard:
     def legend(self) -> tuple[tuple[str, str], ...]:
         """Each sign that a row bears, and what it stands for."""
         used = {sign for entry in self.entries for sign in entry.name.signs}
-        found = {
-            note[0]: note[1:].partition(":")[0].strip()
-            for group in self.notes
-            for note in group.notes
-            if note[:1] in used
-        }
-        return tuple(found.items())
+        known = MEANINGS | {published.SIGN: "published elsewhere, not measured here"}
+        return tuple((sign, words) for sign, words in known.items() if sign in used)
 
     def methods(self, runs: Sequence[RunPage]) -> tuple[MethodPage, ...]:
         """One page for each method that a run, finished or failed, names."""
@@ -177,6 +174,11 @@ _FACETS = {
 def method_file(name: str) -> str:
     """The page of the method that records call ``name``, below the site."""
     return f"methods/{file_name(name)}.html"
+
+
+def budget(text: str) -> float:
+    """What a facet such as ``32/255``, or ``L2 0.5``, is sorted by."""
+    return float(Epsilon(text.rpartition(" ")[2]))
 
 
 def _canonical(header: str, attack: str) -> str:

@@ -11,10 +11,11 @@ from regmix_bench.reporting.cells import Cell, short
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
-from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, method_file
+from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, budget, method_file
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables import MISSING
+from regmix_bench.reporting.words import norm_words, threat_words
 
 _NO_NUMBER = -1e9
 
@@ -115,5 +116,8 @@ def _environment() -> jinja2.Environment:
         "on_dark": on_dark,
         "value_words": value_words,
         "method_file": method_file,
+        "budget": budget,
+        "norm_words": norm_words,
+        "threat_words": threat_words,
     }
     return environment

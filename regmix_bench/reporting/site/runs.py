@@ -159,7 +159,8 @@ class RunPage:
             "dash": _DASHES[self.look.line],
             "symbol": _SYMBOLS[self.look.marker],
             "facts": [
-                (name, short(text, 300)) for name, text in specification(self.run) + cost(record)
+                (short(name), short(text, 300))
+                for name, text in specification(self.run) + cost(record)
             ],
             "scores": [
                 {

@@ -11,6 +11,11 @@ from typing import Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
+from regmix_bench.reporting.style import luminance
+
+_DARK_PAPER = (0x14 / 255, 0x17 / 255, 0x1B / 255)  # as in site.css
+_LEAST_CONTRAST = 3.0  # of what is no text, by WCAG 2.1
+
 
 class Passage(NamedTuple):
     """A paragraph of prose, already escaped, or lines to be set as they stand."""
@@ -48,11 +53,21 @@ def passages(docstring: str) -> tuple[Passage, ...]:
 
 
 def on_dark(colour: str) -> str:
-    """``#rrggbb`` for a dark page: of the same hue, as light as it was dark."""
+    """``#rrggbb`` for a dark page: itself where it can be seen there, else just light enough.
+
+    Black turns white.
+    """
     red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     hue, light, saturation = colorsys.rgb_to_hls(red, green, blue)
-    channels = colorsys.hls_to_rgb(hue, max(light, 1 - light), saturation)
+    light = light if light or saturation else 1.0
+    while _contrast(channels := colorsys.hls_to_rgb(hue, light, saturation)) < _LEAST_CONTRAST:
+        light += 0.01
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
+
+
+def _contrast(channels: tuple[float, float, float]) -> float:
+    """With the paper of a dark page, by WCAG 2.1."""
+    return (luminance(channels) + 0.05) / (luminance(_DARK_PAPER) + 0.05)
 
 
 def _prose(paragraph: str) -> Markup:

@@ -3,6 +3,7 @@
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 let printing = false;
+const PAPER = 480; // two charts beside each other on a page
 
 const CHARTS = {
   curves: (runs) => ({
@@ -95,6 +96,7 @@ function cascades(run, alone) {
 
 function draw(element, runs) {
   const { traces, x, y, range } = CHARTS[element.dataset.chart](runs);
+  const width = printing ? PAPER : element.clientWidth;
   const many = traces.filter((trace) => trace.showlegend !== false).length;
   const rule = css("--rule");
   const axis = { gridcolor: rule, linecolor: rule, zeroline: false, automargin: true };
@@ -106,9 +108,10 @@ function draw(element, runs) {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 48, r: 8, t: 8, b: 40 },
-      height: 300 + (many > 1 ? 20 * Math.ceil((many * 200) / element.clientWidth) : 0),
-      xaxis: { ...axis, title: { text: x }, fixedrange: element.clientWidth < 500 },
-      yaxis: { ...axis, title: { text: y }, range, fixedrange: element.clientWidth < 500 },
+      height: 300 + (many > 1 ? 20 * Math.ceil((many * 200) / width) : 0),
+      ...(printing ? { width } : {}),
+      xaxis: { ...axis, title: { text: x }, fixedrange: width < 500 },
+      yaxis: { ...axis, title: { text: y }, range, fixedrange: width < 500 },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
       showlegend: many > 1,
       hovermode: "closest",
@@ -129,6 +132,7 @@ darkness.addEventListener("change", drawAll);
 for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(name, () => {
     printing = value;
+    document.querySelectorAll(".js-plotly-plot").forEach(Plotly.purge); // else it keeps its width
     drawAll();
   });
 }

@@ -53,17 +53,25 @@ function fill(table, runs, rows, marked) {
   table.replaceChildren(head.parentElement, body);
 }
 
+// What is in any list once, each behind what it stands behind there.
 function union(lists) {
-  return [...new Set(lists.flat())];
+  const found = [];
+  for (const list of lists) {
+    let place = found.length;
+    for (const item of list) {
+      const known = found.indexOf(item);
+      if (known < 0) found.splice(place, 0, item);
+      place = (known < 0 ? place : known) + 1;
+    }
+  }
+  return found;
 }
 
 function accuracyRows(runs) {
   return union(runs.map((run) => run.scores.map((score) => score.where))).flatMap((where) => {
     const scores = runs.map((run) => run.scores.find((score) => score.where === where));
     const lists = scores.map((score) => (score ? score.accuracies.map(([name]) => name) : []));
-    // The longest first, so that the attacks keep their places.
-    const names = union(lists.toSorted((one, other) => other.length - one.length));
-    const rows = names.map((name) => [
+    const rows = union(lists).map((name) => [
       name,
       scores.map((score) => new Map(score ? score.accuracies : []).get(name) ?? "–"),
     ]);
