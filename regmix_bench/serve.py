@@ -145,7 +145,7 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
+            why = getattr(error, "strerror", None) or "there are those from 0 to 65535"
             raise UserError(f"cannot serve on port {port}: {why}; --port takes another") from error
 
     @property

@@ -238,6 +238,8 @@ def test_report_takes_published_numbers_and_checks_with_them(command: Command, t
     assert command("report", "--format", "markdown,csv", *flags)[0] == 0
     assert "12.50" in (tmp_path / "reports" / "report.md").read_text()
     assert command("report", "--check", *flags) == (0, "reports matches results\n", "")
+    status, output, errors = command("report", "--check", "--format", "csv")
+    assert (status, output) == (2, "") and "leave --format out" in errors
 
     write_run(tmp_path / "results", make_spec(), autoattack=200)
     status, output, _ = command("report", "--check", *flags)

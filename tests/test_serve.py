@@ -204,7 +204,7 @@ def test_the_real_site_is_served(results, monkeypatch):
         (["--results", "nowhere"], "no folder nowhere: `regmix-bench run` makes it"),
         (["--results", "file"], "no folder file"),
         (["--port", "{taken}"], "cannot serve on port {taken}: Address already in use"),
-        (["--port", "70000"], "cannot serve on port 70000"),
+        (["--port", "70000"], "cannot serve on port 70000: there are those from 0 to 65535"),
     ],
 )
 def test_bad_input_is_one_line(results, pages, tmp_path, monkeypatch, capsys, arguments, said):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from regmix_bench.cli.common import Results, app, split
+from regmix_bench.errors import UserError
 
 
 @app.command(epilog="Example: regmix-bench report --format latex,figures --out reports")
@@ -49,6 +50,8 @@ def report(
     from regmix_bench import reporting
     from regmix_bench.reporting.latex import Layout
 
+    if check and formats is not None:
+        raise UserError("--check compares whatever formats the report has: leave --format out")
     layout = Layout(standalone, columns, caption, label)
     chosen = tuple(split("format", formats) or reporting.FORMATS)
     if not check:

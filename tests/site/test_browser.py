@@ -1,9 +1,7 @@
-"""The site in a browser: from disk, and under the policy that `regmix-bench serve` sends."""
+"""The site in a browser: from disk, and as `regmix-bench serve` shows it."""
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import re
 import threading
@@ -13,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic import make_spec, write_run
 
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.serve import Server, Site
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data:; connect-src 'self'; font-src 'self'"
-)
 WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
 
 
@@ -123,28 +119,37 @@ def test_every_kind_of_page_fits_and_is_accessible(
         page.close()
 
 
-def test_pages_work_under_a_strict_policy(
+def test_pages_work_under_the_policy_they_are_served_with(
     opened: Callable[..., Any], pages: Path, contents: Contents
 ) -> None:
-    with served(pages) as root:
+    with served(contents.results) as server:
         for name in kinds(pages, contents).values():
-            settle(opened(name, root=root))
+            page = opened(name, root=server.url.rstrip("/"))
+            settle(page)
+            page.close()
+
+
+def test_a_page_is_shown_anew_when_a_record_arrives_as_it_was_left(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    for label in ("trades", "mart"):
+        write_run(tmp_path, make_spec(label))
+    with served(tmp_path) as server:
+        page = opened("index.html", root=server.url.rstrip("/"))
+        page.get_by_label("Search").fill("trades")
+        write_run(tmp_path, make_spec("trades", seed=1))
+        assert server.site.refresh()
+        page.get_by_text("of 3 recorded runs").wait_for()
+        assert column(page, "Method") == ["trades"] and column(page, "Seeds") == ["0 1"]
+        page.close()
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def end_headers(self) -> None:
-            self.send_header("Content-Security-Policy", POLICY)
-            super().end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+def served(results: Path) -> Iterator[Server]:
+    with Server(0) as server:
+        server.site = Site(results, False, None)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
         server.shutdown()
 
 
