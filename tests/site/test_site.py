@@ -335,8 +335,8 @@ def test_signs_are_explained_above_the_table_and_lead_to_their_note(
     parsed: dict[Path, Page], pages: Path
 ) -> None:
     text = (pages / "index.html").read_text("utf-8")
-    assert "† scoring raised a warning" in text and "‡ training raised an alarm" in text
-    assert "§ " not in text.partition("<table")[0]
+    assert "†&nbsp;scoring raised a warning" in text and "‡&nbsp;training raised an alarm" in text
+    assert "§" not in text.partition("<table")[0]
 
 
 def test_budgets_sort_by_value(pages: Path) -> None:
