@@ -23,9 +23,12 @@ from matplotlib.lines import Line2D
 from regmix_bench.reporting.cells import Table, csv, short
 from regmix_bench.reporting.cohorts import METHOD_ORDER, Group, row_order
 
+#: matplotlib's: a letter, or a star's points, 1 and angle.
+Marker = str | tuple[int, int, int]
+
 # Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
 # chosen for colour-blind readers, and the marker says it a second time.
-_COLOURS = (
+_COLOURS: tuple[tuple[str, Marker], ...] = (
     ("#000000", "o"),  # standard
     ("#0072B2", "s"),  # pgd-at
     ("#56B4E9", "^"),  # trades
@@ -40,7 +43,9 @@ _COLOURS = (
 )
 _KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
 _OTHER_COLOURS = ("#888888", "#117733", "#AA4499", "#6699CC", "#661100")
-_OTHER_MARKERS = ("h", "d", "8", "H", ".")
+# As small as they are, more hexagons and an octagon would look like this one.
+_OTHER_MARKERS: tuple[Marker, ...] = ("h", "d", (4, 1, 0), (6, 1, 0))
+_STARS = ("*", *_OTHER_MARKERS[2:])
 Line = Literal["-", "--", ":", "-."]
 Fill = Literal["full", "none", "left", "bottom"]
 _LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
@@ -76,7 +81,7 @@ class Look:
     """
 
     colour: str
-    marker: str
+    marker: Marker
     line: Line
 
     @property
@@ -86,7 +91,7 @@ class Look:
         return {
             "color": self.colour,
             "marker": self.marker,
-            "markersize": 8 if self.marker == "*" else 5.5,  # a star is mostly air
+            "markersize": 8 if self.marker in _STARS else 5.5,  # a star is mostly air
             # A hollow marker hides the line under it, as a full one does.
             "fillstyle": "full" if fill == "none" else fill,
             "markerfacecolor": "white" if fill == "none" else self.colour,
@@ -137,7 +142,7 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
     return found
 
 
-def _other(method: str) -> tuple[str, str]:
+def _other(method: str) -> tuple[str, Marker]:
     """Of its name alone, so that it is the same in every report."""
     marker, colour = divmod(zlib.crc32(method.encode()), len(_OTHER_COLOURS))
     return _OTHER_COLOURS[colour], _OTHER_MARKERS[marker % len(_OTHER_MARKERS)]

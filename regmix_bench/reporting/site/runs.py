@@ -20,11 +20,11 @@ from regmix_bench.reporting.words import score_words, threat_words
 
 #: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-_SYMBOLS = {
+_SYMBOLS: dict[style.Marker, str] = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "P": "cross"},
     **{"D": "diamond", "X": "x", "<": "triangle-left", ">": "triangle-right", "*": "star"},
-    **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall", "8": "octagon", "H": "hexagon2"},
-    **{".": "circle-open"},
+    **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall", (4, 1, 0): "star-diamond"},
+    (6, 1, 0): "hexagram",
 }
 _FAILED = style.Look(style.GREY, "o", "-")
 
