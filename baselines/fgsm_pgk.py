@@ -12,6 +12,7 @@ from pydantic import Field
 
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.losses import TrueClassMass
+from regmix_bench.perturb import batch_sum
 
 from .fgsm_pgi import FGSMPGI
 
@@ -52,7 +53,7 @@ class FGSMPGK(FGSMPGI):
     def prior_weight(self, prior_logits: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         correct = (logits.argmax(1) == y).sum().to(logits.dtype)
         prior_correct = (prior_logits.argmax(1) == y).sum().to(logits.dtype)
-        self.ratio = correct / prior_correct.clamp_min(1)
+        self.ratio = batch_sum(correct) / batch_sum(prior_correct).clamp_min(1)
         return 2 - self.ratio
 
     def after_update(self, model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import signal
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -56,3 +57,10 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
 def reason(error: BaseException) -> str:
     """A stranger's error on one line, shortened: its kind and what it says."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def death(exitcode: int) -> str:
+    """How a process with this exit code, negative for a signal, has ended: a predicate."""
+    if exitcode < 0:
+        return f"was killed by signal {-exitcode} ({signal.strsignal(-exitcode)})"
+    return f"ended with exit code {exitcode}"

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, death
+from regmix_bench.group import Lost
 from regmix_bench.locks import Busy
+from regmix_bench.observers import Messenger, tell
 from regmix_bench.plan import Planned
-from regmix_bench.records import EpochLog, RobustEval, RunRecord
+from regmix_bench.records import RobustEval, RunRecord
 from regmix_bench.types import RunSpec
 
 if TYPE_CHECKING:
@@ -40,23 +42,44 @@ class Ended:
     error: str | None = None
     left: str | None = None
 
+    @classmethod
+    def of(cls, spec: RunSpec, outcome: RunRecord | Exception) -> Ended:
+        """What ``work`` has returned or raised; raised here where it is not of one run alone."""
+        if isinstance(outcome, Busy):
+            return cls(spec, left=str(outcome))
+        if isinstance(outcome, Lost):
+            return cls(spec, error=str(outcome))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return cls(spec, outcome.evaluations, outcome.error)
+
 
 def parse_jobs(text: str) -> int | None:
     """A number of jobs, or None for ``auto``; raises :class:`UserError` for anything else."""
-    if text == "auto":
-        return None
+    return None if text == "auto" else _above_zero("jobs", text, ", or auto")
+
+
+def parse_devices(text: str) -> int:
+    """A number of devices; raises :class:`UserError` for anything else."""
+    return _above_zero("devices", text)
+
+
+def _above_zero(kind: str, text: str, also: str = "") -> int:
     try:
-        jobs = int(text)
+        number = int(text)
     except ValueError:
-        jobs = 0
-    if jobs < 1:
-        raise UserError(f"jobs {text!r} is not a number above zero: write it like 2, or auto")
-    return jobs
+        number = 0
+    if number < 1:
+        raise UserError(f"{kind} {text!r} is not a number above zero: write it like 2{also}")
+    return number
 
 
-def auto_jobs(device: torch.device) -> int:
-    """A job for each CPU thread that one run would use; on CUDA 1, as memory may not hold two."""
-    return torch.get_num_threads() if device.type == "cpu" else 1
+def auto_jobs(device: torch.device, devices: int = 1) -> int:
+    """A job for each CPU thread that a device of a run would use.
+
+    On CUDA 1, as memory may not hold two.
+    """
+    return max(1, torch.get_num_threads() // devices) if device.type == "cpu" else 1
 
 
 def launch(
@@ -75,12 +98,12 @@ def launch(
         return
     for cell in cells:
         display.on_start(cell.spec)
+        outcome: RunRecord | Exception
         try:
-            record = work(cell.spec, reference=cell.reference, observer=display)
-        except Busy as busy:
-            yield Ended(cell.spec, left=str(busy))
-        else:
-            yield Ended(cell.spec, record.evaluations, record.error)
+            outcome = work(cell.spec, reference=cell.reference, observer=display)
+        except (Busy, Lost) as error:
+            outcome = error
+        yield Ended.of(cell.spec, outcome)
 
 
 def _launch_workers(
@@ -105,15 +128,9 @@ def _launch_workers(
                     yield Ended(worker.cell.spec, error=worker.end())
                     continue
                 if isinstance(message, tuple):
-                    event, *arguments = message
-                    getattr(display, event)(*arguments)
+                    tell(display, message)
                     continue
-                if isinstance(message, Busy):
-                    yield Ended(worker.cell.spec, left=str(message))
-                elif isinstance(message, Exception):
-                    raise message
-                else:
-                    yield Ended(worker.cell.spec, message.evaluations, message.error)
+                yield Ended.of(worker.cell.spec, message)
                 if waiting:
                     worker.begin(waiting.popleft(), display)
                 else:
@@ -148,10 +165,7 @@ class _Worker:
         """Wait for the dying process; returns what it died of."""
         self.process.join()
         self.connection.close()
-        code = self.process.exitcode or 0
-        if code < 0:
-            return f"its process was killed by signal {-code} ({signal.strsignal(-code)})"
-        return f"its process ended with exit code {code}"
+        return f"its process {death(self.process.exitcode or 0)}"
 
     def kill(self) -> None:
         """Whatever it has finished is on disk, and what it has not resumes."""
@@ -187,22 +201,6 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
         except (UserError, PermissionError) as error:
             reply = error
         send(reply)
-
-
-class Messenger:
-    """An observer that sends on what it hears, as (event, specification, details…)."""
-
-    def __init__(self, send: Callable[[tuple[Any, ...]], None]) -> None:
-        self.send = send
-
-    def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        self.send(("on_epoch", spec, log))
-
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
-        self.send(("on_attack", spec, threat, attack, accuracy))
-
-    def on_note(self, spec: RunSpec, line: str) -> None:
-        self.send(("on_note", spec, line))
 
 
 @contextlib.contextmanager

@@ -28,10 +28,15 @@ CHANNELS_LAST_SIDE = 16
 
 @dataclass(frozen=True)
 class Execution:
-    """How networks are run. It changes their speed, and their numbers by rounding alone."""
+    """How networks are run. It changes their speed, and their numbers by rounding alone.
+
+    Save for ``sync_bn``: on several devices batch norm then takes its statistics over the whole
+    batch, as on one, and else over each device's share of it.
+    """
 
     channels_last: bool = False
     compile: bool = False
+    sync_bn: bool = False
 
 
 def choose_device(device: Device) -> torch.device:
@@ -51,21 +56,42 @@ def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
     return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
 
 
+def check_devices(device: torch.device, devices: int) -> None:
+    """Raise :class:`UserError` unless there are so many of the kind of ``device``.
+
+    On a CPU a device is a process with its share of the threads: a core is the least it needs.
+    """
+    cuda = device.type == "cuda"
+    there = torch.cuda.device_count() if cuda else os.cpu_count() or 1
+    if not 1 <= devices <= max(there, 1):
+        kind = "CUDA devices" if cuda else "processor cores"
+        raise UserError(f"devices {devices}: this machine has {there} {kind}; use 1 to {there}")
+
+
 def choose_execution(
-    device: torch.device, side: int, channels_last: Switch = "auto", compile: Switch = "auto"
+    device: torch.device,
+    side: int,
+    channels_last: Switch = "auto",
+    compile: Switch = "auto",
+    sync_bn: Switch = "auto",
+    devices: int = 1,
 ) -> Execution:
     """What suits ``device`` and images of ``side`` pixels, where a switch does not say.
 
     Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA alone, as convolutions
-    on a CPU were as fast without. Raises :class:`UserError` where compilation is asked for and its
-    compiler is missing.
+    on a CPU were as fast without; synchronised batch statistics on several CUDA ``devices``, as
+    torch has them for CUDA alone. Raises :class:`UserError` where compilation is asked for and its
+    compiler is missing, or synchronisation where there is none.
     """
+    synchronisable = device.type == "cuda" and devices > 1
+    if sync_bn == "on" and not synchronisable:
+        raise UserError("sync-bn 'on': torch synchronises batch norm on several CUDA devices only")
     last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
     missing = _missing_compiler(device)
     if compile == "on" and missing:
         raise UserError(f"compile 'on': {missing} is not installed here; use --compile off")
     compiled = device.type == "cuda" and not missing if compile == "auto" else compile == "on"
-    return Execution(last, compiled)
+    return Execution(last, compiled, synchronisable and sync_bn != "off")
 
 
 def _missing_compiler(device: torch.device) -> str | None:

@@ -7,11 +7,12 @@ and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from regmix_bench.distributed import Sharding, all_sum, share
 from regmix_bench.types import Batch, Norm, ThreatModel
 
 if TYPE_CHECKING:
@@ -92,14 +93,38 @@ def pgd(
     return delta.detach()
 
 
+def noise(
+    draw: Callable[..., Tensor],
+    x: Tensor,
+    generator: torch.Generator,
+    shape: Sequence[int] | None = None,
+) -> Tensor:
+    """What ``draw``, as ``torch.rand``, draws for each image of ``x`` (B, C, H, W): (B, …).
+
+    Of the images' own shape or of ``shape``. Where several processes share a batch, the trainer's
+    ``generator`` knows its ``total`` images: each draws for all and keeps what is its own, so that
+    the noise of an image does not depend on the number of processes.
+    """
+    shape = x.shape[1:] if shape is None else shape
+    total = getattr(generator, "total", None)
+    rows = len(x) if total is None else total
+    drawn = draw(rows, *shape, generator=generator, device=x.device, dtype=x.dtype)
+    return drawn if total is None else drawn[share(total)]
+
+
+def batch_sum(value: Tensor) -> Tensor:
+    """The sum over a whole batch, given that over the images of this process; no gradient."""
+    return all_sum(value)
+
+
 def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
     """A perturbation drawn uniformly from the ball, clipped to valid pixels."""
     if threat.norm == "Linf":
-        delta = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype) * 2 - 1
+        delta = noise(torch.rand, x, generator) * 2 - 1
         return project(delta * float(threat.epsilon), x, threat)
     # A Gaussian gives the direction; the d-th root of a uniform number gives the radius.
-    delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    radius = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device, dtype=x.dtype)
+    delta = noise(torch.randn, x, generator)
+    radius = noise(torch.rand, x, generator, (1, 1, 1))
     radius = radius ** (1 / x[0].numel()) * float(threat.epsilon)
     return project(delta / _l2_norm(delta) * radius, x, threat)
 
@@ -108,8 +133,7 @@ def gaussian_start(
     x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
 ) -> Tensor:
     """A normal draw of standard deviation ``scale``, projected (Zhang et al. 2019)."""
-    delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    return project(delta * scale, x, threat)
+    return project(noise(torch.randn, x, generator) * scale, x, threat)
 
 
 class Prior:
@@ -118,7 +142,8 @@ class Prior:
     Jia et al. (2022), "Prior-Guided Fast Adversarial Training", the variant with momentum over
     epochs (FGSM-MEP). The prior is in input coordinates and does not follow an image's crop or
     flip. Every ``reset`` epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum.
-    ``compact`` keeps it in bfloat16: half the memory, δ to 0.4 % of itself.
+    ``compact`` keeps it in bfloat16: half the memory, δ to 0.4 % of itself. In a group each process
+    keeps that of its share of the training set, and every call is one of all.
     """
 
     momentum_decay = 0.3
@@ -132,7 +157,8 @@ class Prior:
         compact: bool = False,
     ) -> None:
         dtype = torch.bfloat16 if compact else torch.float32
-        self.delta = torch.zeros(dataset_size, *image_shape, device=device, dtype=dtype)
+        self._shards = Sharding(dataset_size)
+        self.delta = self._shards.zeros(image_shape, device, dtype)
         self.momentum = torch.zeros_like(self.delta)
         self.reset = reset
         self.fresh = True
@@ -145,10 +171,10 @@ class Prior:
         """The starting perturbation of a batch, inside the ball and the valid range."""
         if self.fresh:
             # Every image is visited once an epoch, so drawing on the visit resets them all.
-            noise = torch.rand(batch.x.shape, generator=generator, device=batch.x.device)
-            delta = float(threat.epsilon) * (noise - 0.5).sign()
+            drawn = noise(torch.rand, batch.x.float(), generator)
+            delta = float(threat.epsilon) * (drawn - 0.5).sign()
         else:
-            delta = self.delta[batch.index]
+            delta = self._taken(self.delta, batch, batch.x.dtype)
         return project(delta.to(batch.x.dtype), batch.x, threat)
 
     def update(
@@ -165,22 +191,32 @@ class Prior:
         ``δ ← Π(δ + ε·sign m)``. FGSM-PGK weighs the gradient; FGSM-PGI leaves the weight at 1.
         """
         tiny = torch.finfo(gradient.dtype).tiny
-        momentum = weight * gradient / gradient.abs().sum().clamp_min(tiny)
+        momentum = weight * gradient / batch_sum(gradient.abs().sum()).clamp_min(tiny)
         if not self.fresh:
-            before = self.momentum[batch.index].to(momentum.dtype)
+            before = self._taken(self.momentum, batch, momentum.dtype)
             momentum = momentum + self.momentum_decay * before
         following = ascend(delta, batch.x, momentum, threat, float(threat.epsilon))
-        self.momentum[batch.index] = momentum.to(self.momentum.dtype)
-        self.delta[batch.index] = following.to(self.delta.dtype)
+        self._put(self.momentum, batch, momentum)
+        self._put(self.delta, batch, following)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The per-image state; whether it is fresh follows from the epoch."""
-        return {"delta": self.delta, "momentum": self.momentum}
+        """The per-image state, of all images in the first process; the epoch tells if it is fresh.
+
+        What the others return is not to be saved.
+        """
+        gather = self._shards.gather
+        return {"delta": gather(self.delta), "momentum": gather(self.momentum)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over a saved state of the same shape."""
-        self.delta.copy_(state["delta"])
-        self.momentum.copy_(state["momentum"])
+        """Take over a saved state of the same shape, whatever the number of processes."""
+        self._shards.load(self.delta, state["delta"])
+        self._shards.load(self.momentum, state["momentum"])
+
+    def _taken(self, rows: Tensor, batch: Batch, dtype: torch.dtype) -> Tensor:
+        return self._shards.take(rows, batch.index, batch.total or len(batch.index), dtype)
+
+    def _put(self, rows: Tensor, batch: Batch, values: Tensor) -> None:
+        self._shards.put(rows, batch.index, batch.total or len(batch.index), values)
 
 
 def perturbation_norm(delta: Tensor, norm: Norm) -> Tensor:

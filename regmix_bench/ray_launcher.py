@@ -22,8 +22,8 @@ import torch
 from regmix_bench import store
 from regmix_bench.errors import UserError, reason
 from regmix_bench.files import atomic_write
-from regmix_bench.launcher import Ended, Messenger, Work
-from regmix_bench.locks import Busy
+from regmix_bench.launcher import Ended, Work
+from regmix_bench.observers import Messenger
 from regmix_bench.plan import Planned
 from regmix_bench.records import RunRecord
 from regmix_bench.types import RunSpec
@@ -67,16 +67,25 @@ class Home:
 class Outcome:
     """What a task returns: a record or why there is none, and files that the driver lacks."""
 
-    record: RunRecord | None
-    error: UserError | None = None
+    result: RunRecord | UserError
     files: tuple[tuple[str, bytes], ...] = ()
 
 
-def resources(spec: RunSpec, device: torch.device, threads: int) -> dict[str, float]:
-    """What one run asks of Ray: CPUs, GPUs (a quarter for a small network), bytes of memory."""
-    gpus = 0.0 if device.type == "cpu" else 0.25 if spec.arch in SMALL else 1.0
+def resources(
+    spec: RunSpec, device: torch.device, threads: int, devices: int = 1
+) -> dict[str, float]:
+    """What one run asks of Ray: CPUs, GPUs, bytes of memory.
+
+    On one GPU a small network asks for a quarter of it. On several ``devices`` each is a process,
+    with a GPU of its own, its memory, and a CPU at least.
+    """
+    shared = 0.25 if spec.arch in SMALL and devices == 1 else 1.0
     memory = (1 if spec.arch in SMALL else 4) * GIB
-    return {"num_cpus": threads, "num_gpus": gpus, "memory": memory}
+    return {
+        "num_cpus": max(threads, devices),
+        "num_gpus": 0.0 if device.type == "cpu" else shared * devices,
+        "memory": memory * devices,
+    }
 
 
 def launch(
@@ -85,6 +94,7 @@ def launch(
     results: Path,
     device: torch.device,
     jobs: int,
+    devices: int,
     address: str | None,
     display: Display,
 ) -> Generator[Ended, None, None]:
@@ -92,11 +102,12 @@ def launch(
 
     Without an ``address`` a cluster of this machine is started, and ended with the generator; it
     runs ``jobs`` at a time. Each run takes a ``jobs``-th of this machine's threads, wherever it
-    runs, so that its numbers are those of the local launcher. Raises :class:`UserError` where Ray
-    is not installed or not at the address, and what ``work`` raises for bad input.
+    runs, so that its numbers are those of the local launcher, and ``devices`` GPUs. Raises
+    :class:`UserError` where Ray is not installed or not at the address, and what ``work`` raises
+    for bad input.
     """
     threads = max(1, torch.get_num_threads() // jobs)
-    with _connected(address, threads * jobs) as ray, _home(results) as home:
+    with _connected(address, max(threads, devices) * jobs) as ray, _home(results) as home:
         from ray.util.queue import Queue
 
         news = Queue(actor_options={"num_cpus": 0})
@@ -107,7 +118,7 @@ def launch(
         try:
             while True:
                 while len(running) < WINDOW and (cell := next(waiting, None)) is not None:
-                    asked = resources(cell.spec, device, threads)
+                    asked = resources(cell.spec, device, threads, devices)
                     options = asked if address else asked | {"memory": None}
                     ref = task.options(**options).remote(cell, work, home, threads, news)
                     running[ref] = cell
@@ -138,9 +149,9 @@ def _run(cell: Planned, work: Work, home: Home, threads: int, news: Any) -> Outc
     try:
         record = work(cell.spec, reference=cell.reference, observer=Messenger(send), results=folder)
     except UserError as error:
-        return Outcome(None, error)
+        return Outcome(error)
     except PermissionError as error:
-        return Outcome(None, UserError(f"{error.filename} may not be read or written"))
+        return Outcome(UserError(f"{error.filename} may not be read or written"))
     return Outcome(record, files=() if home.shared else tuple(_files(folder, cell.spec)))
 
 
@@ -163,15 +174,10 @@ def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ended:
     except ray.exceptions.RayError as error:
         lost = f"its worker was lost, and so were {RETRIES} tries"
         return Ended(spec, error=f"{lost}: {reason(error)}")
-    if isinstance(outcome.error, Busy):
-        return Ended(spec, left=str(outcome.error))
-    if outcome.error is not None:
-        raise outcome.error
-    assert outcome.record is not None
     for name, content in outcome.files:
         with atomic_write(results / name) as stream:
             stream.write(content)
-    return Ended(spec, outcome.record.evaluations, outcome.record.error)
+    return Ended.of(spec, outcome.result)
 
 
 def _show(news: Any, display: Display, started: set[str]) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
+from regmix_bench.distributed import on_first
 from regmix_bench.errors import UserError, reason
 from regmix_bench.evaluation.adversarial import write_adversarial
 from regmix_bench.evaluation.diagnose import OtherModel, diagnose
@@ -73,7 +74,8 @@ def score_checkpoint(
 ) -> tuple[list[RobustEval], Cost]:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
 
-    Goes on where an earlier call was killed; :func:`discard_journals` ends that.
+    Goes on where an earlier call was killed; :func:`discard_journals` ends that. In a group the
+    processes share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
     scored = Scored.of(model, test.x)
@@ -92,19 +94,20 @@ def score_checkpoint(
     cost = sum((spent for *_, spent in [*attacked, *without]), Cost())
     found = [result for _, result, *_ in attacked]
     if extras.diagnose:
-        found = [_diagnosed(result, model, test, other) for result in found]
+        asked = found
+        found = on_first(lambda: [_diagnosed(result, model, test, other) for result in asked])
     if with_autoattack:
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
         tables = [table for _, _, table, _ in attacked]
-        digests["outcomes_digest"] = write_parquet(path, pd.concat(tables))
+        digests["outcomes_digest"] = on_first(lambda: write_parquet(path, pd.concat(tables)))
         images = adversarial_path(results, spec.run_id, checkpoint)
         if extras.save_adversarial:
             parts = chain.from_iterable(
                 adversarial_images(test, result.threat, journal, result.after_attack)
                 for journal, result, *_ in attacked
             )
-            digests["adversarial_digest"] = write_adversarial(images, parts)
+            digests["adversarial_digest"] = on_first(lambda: write_adversarial(images, parts))
         found = [result.model_copy(update=digests) for result in found]
     return [*found, *(result for _, result, *_ in without)], cost
 

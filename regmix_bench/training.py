@@ -1,5 +1,9 @@
 """The epoch loop. It knows a Method, never a method's name.
 
+In a group of processes each trains on its share of every batch, whose gradients are averaged: the
+batch size and the learning rate are those of the recipe, however many devices there are. All hold
+the same model at every step; the first alone writes.
+
 Everything random in an epoch follows from the run's seed and the epoch's number, so a run resumed
 at a checkpoint does what the undisturbed run would have done.
 """
@@ -9,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +24,13 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from regmix_bench.data import RunData
+from regmix_bench.distributed import all_sum, on_first, share, size
 from regmix_bench.evaluation.accuracy import (
     PassCounter,
-    accuracy,
     correct,
     fgsm_images,
     pgd_images,
+    pgd_start,
 )
 from regmix_bench.files import atomic_write
 from regmix_bench.machine import Execution
@@ -35,7 +41,7 @@ from regmix_bench.models.execution import Executed
 from regmix_bench.models.folding import Folded
 from regmix_bench.records import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.states import States
-from regmix_bench.types import Checkpoint, Recipe, RunSpec
+from regmix_bench.types import Batch, Checkpoint, Recipe, RunSpec
 
 #: PGD accuracy must fall this far below its best, and by three standard errors, to raise the alarm.
 OVERFITTING_DROP = 0.05
@@ -54,6 +60,18 @@ class Progress:
     @property
     def epoch(self) -> int:
         return len(self.history)
+
+    @classmethod
+    def restored(
+        cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
+    ) -> Progress:
+        """That of a saved state, and the weights that belong to it."""
+        return cls(
+            [EpochLog.model_validate(log) for log in state["history"]],
+            [Alarm.model_validate(alarm) for alarm in state["alarms"]],
+            checkpoints,
+            Cost.model_validate(state["cost"]),
+        )
 
 
 class Trainer:
@@ -122,14 +140,15 @@ class Trainer:
             alarm = overfitting_alarm(progress.history, len(self.data.validation[1]))
             if alarm and not progress.alarms:
                 progress.alarms.append(alarm)
-            self._save_log()
+            on_first(self._save_log)
             self._save_state()
             on_epoch(log)
 
     def _warm_up(self) -> None:
         """Compile before the clock runs, where anything is left to train."""
         if self.progress.epoch < self.spec.recipe.epochs:
-            shapes = [(size, *self.data.test.image_shape) for size in self.data.train.batch_sizes]
+            shares = [share(total) for total in sorted(self.data.train.batch_sizes)]
+            shapes = [(part.stop - part.start, *self.data.test.image_shape) for part in shares]
             self.model.train()
             self.warm_up_seconds = self.trained.warm_up(shapes, self.device)
 
@@ -144,26 +163,34 @@ class Trainer:
         started = time.perf_counter()
         with PassCounter(self.trained) as passes:
             for batch in batches:
+                attack.total = batch.total
                 output = method.step(self.trained, batch, self.spec.train_threat, attack)
                 self.optimizer.zero_grad(set_to_none=True)
-                output.loss.backward()
+                self._backward(output.loss, batch)
                 if self.spec.recipe.gradient_clip is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), self.spec.recipe.gradient_clip)
                 self.optimizer.step()
                 self.scheduler.step()
+                self.trained.average_statistics()
                 method.after_update(model)
                 if self.average is not None and self.spec.recipe.ema_decay is not None:
                     self.average.update(model, self.spec.recipe.ema_decay)
                 for name, value in {"loss": output.loss.detach(), **output.metrics}.items():
-                    share = value * (len(batch.y) / self.data.train.size)
-                    totals[name] = totals[name] + share if name in totals else share
-            means = {name: value.item() for name, value in totals.items()}
-        cost = Cost(
-            seconds=time.perf_counter() - started,
-            forward_images=passes.forward_images,
-            backward_images=passes.backward_images,
-        )
+                    part = value * (len(batch.y) / self.data.train.size)
+                    totals[name] = totals[name] + part if name in totals else part
+            sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
+        counted = torch.tensor([passes.forward_images, passes.backward_images], device=self.device)
+        forward, backward = all_sum(counted).tolist()
+        seconds = time.perf_counter() - started
+        means = dict(zip(totals, sums, strict=True))
+        cost = Cost(seconds=seconds, forward_images=forward, backward_images=backward)
         return means, cost
+
+    def _backward(self, loss: Tensor, batch: Batch) -> None:
+        if size() > 1 and batch.total is not None:
+            # The mean of the shares' means counts an image of the smaller share for more.
+            loss = loss * (len(batch.y) * size() / batch.total)
+        loss.backward()
 
     def _evaluated_model(self) -> nn.Module:
         model = self.method.evaluated_model(self.model)
@@ -173,32 +200,34 @@ class Trainer:
         """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
         self.folded.refresh(self._evaluated_model())
         model = self.validated.eval()
-        x, y = self.data.validation
         threat = self.spec.train_threat
+        x, y = self.data.validation
+        n, mine = len(y), share(len(y))
+        start = pgd_start(x, threat)[mine]
+        x, y = x[mine], y[mine]
         clean = correct(model, x, y)
         fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
-        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10), y)
+        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10, start=start), y)
+        counts = all_sum(torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])).tolist()
+        clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
         loss = means.pop("loss")
         return EpochLog(
             epoch=epoch,
             lr=lr,
             loss=loss,
             metrics=means,
-            val_clean_acc=accuracy(clean),
-            val_fgsm_acc=accuracy(fgsm),
-            val_pgd_acc=accuracy(pgd),
+            val_clean_acc=clean_acc,
+            val_fgsm_acc=fgsm_acc,
+            val_pgd_acc=pgd_acc,
             seconds=seconds,
         )
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
         # The epoch in the name lets the older file stand until the state no longer refers to it.
         path = self.directory / f"{checkpoint}-{epoch:04d}.safetensors"
-        sha256 = save_checkpoint(
-            path,
-            self._evaluated_model(),
-            self.spec.arch,
-            self.data.test.image_shape,
-            self.data.test.num_classes,
+        model, test = self._evaluated_model(), self.data.test
+        sha256 = on_first(
+            lambda: save_checkpoint(path, model, self.spec.arch, test.image_shape, test.num_classes)
         )
         self.progress.checkpoints[checkpoint] = CheckpointFile(
             epoch=epoch, file=path.name, sha256=sha256
@@ -220,7 +249,7 @@ class Trainer:
             "alarms": [alarm.model_dump() for alarm in self.progress.alarms],
             "cost": self.progress.cost.model_dump(),
         }
-        self.states.save(self.progress.epoch, state, self.progress.checkpoints)
+        on_first(lambda: self.states.save(self.progress.epoch, state, self.progress.checkpoints))
 
     def _resume(self, say: Callable[[str], None]) -> None:
         found = self.states.load(self.device, say)
@@ -233,12 +262,7 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.progress = Progress(
-            [EpochLog.model_validate(log) for log in state["history"]],
-            [Alarm.model_validate(alarm) for alarm in state["alarms"]],
-            checkpoints,
-            Cost.model_validate(state["cost"]),
-        )
+        self.progress = Progress.restored(state, checkpoints)
 
 
 def selected_epoch(history: list[EpochLog]) -> int:
@@ -278,6 +302,14 @@ def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
     return MultiStepLR(optimizer, milestones, recipe.gamma)
 
 
-def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
+class _Generator(torch.Generator):
+    """One that :func:`~regmix_bench.perturb.noise` asks for the size of the whole batch."""
+
+    total: int | None = None
+
+
+def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> _Generator:
     digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+    generator = _Generator(device)
+    generator.manual_seed(int.from_bytes(digest[:7], "big"))
+    return generator

@@ -132,12 +132,14 @@ class Batch:
     """Training images on the device.
 
     ``x`` (B, C, H, W) float in [0, 1]; ``y`` (B,) int64; ``index`` (B,) int64, the position of each
-    image in the training set, for methods that keep state per image.
+    image in the training set, for methods that keep state per image. Where several processes share
+    a batch, these are its images in this one, of ``total`` in all.
     """
 
     x: Tensor
     y: Tensor
     index: Tensor
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
-    | {"comparison", "deferred"},
+    | {"comparison", "deferred", "distributed"},
     {"methods", "data", "models"},
     {"training", "states", "evaluation", "plan", "store", "locks", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
-    | {"ray_launcher", "inspection", "reporting", "regression", "leaderboard", "serve"},
+    | {"ray_launcher", "inspection", "reporting", "regression", "leaderboard", "serve"}
+    | {"task", "group", "observers"},
     {"cli", "__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -19,7 +19,7 @@ from synthetic import make_record, make_spec, unmeasured
 
 from regmix_bench import runner, store
 from regmix_bench.errors import UserError
-from regmix_bench.launcher import Ended, auto_jobs, launch, parse_jobs
+from regmix_bench.launcher import Ended, auto_jobs, launch, parse_devices, parse_jobs
 from regmix_bench.plan import Planned, load_suite, plan, plan_runs
 from regmix_bench.records import EpochLog, RunRecord
 from regmix_bench.runner import Observer
@@ -140,15 +140,19 @@ def test_bad_input_found_by_a_worker_ends_them_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", "", "Auto", "9" * 5000])
-def test_jobs_that_are_no_number_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="not a number above zero: write it like 2, or auto"):
+def test_jobs_and_devices_that_are_no_number_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"not a number above zero: write it like 2, or auto$"):
         parse_jobs(text)
+    with pytest.raises(UserError, match=r"not a number above zero: write it like 2$"):
+        parse_devices(text)
 
 
 def test_auto_gives_each_thread_a_run_and_a_gpu_one(monkeypatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert parse_jobs("auto") is None and parse_jobs("2") == 2
     assert auto_jobs(torch.device("cpu")) == 3
+    assert auto_jobs(torch.device("cpu"), devices=2) == 1
+    assert auto_jobs(torch.device("cpu"), devices=4) == 1
     assert auto_jobs(torch.device("cuda")) == 1
 
 

@@ -58,7 +58,7 @@ def launched(
             cells = plan_runs([GRID])
             work = partial(work, device="cpu")
             with Display(len(cells)) as display:
-                found = ray_launcher.launch(cells, work, results, CPU, 1, "auto", display)
+                found = ray_launcher.launch(cells, work, results, CPU, 1, 1, "auto", display)
                 return list(found)
 
     return launch
@@ -192,3 +192,6 @@ def test_what_a_run_asks_for() -> None:
     assert ray_launcher.resources(small, CPU, 2) == {"num_cpus": 2, "num_gpus": 0, "memory": 2**30}
     assert ray_launcher.resources(small, cuda, 1)["num_gpus"] == 0.25
     assert ray_launcher.resources(large, cuda, 1)["num_gpus"] == 1
+    asked = ray_launcher.resources(small, cuda, 1, devices=2)
+    assert asked == {"num_cpus": 2, "num_gpus": 2, "memory": 2 * 2**30}
+    assert ray_launcher.resources(large, CPU, 3, devices=2)["num_cpus"] == 3

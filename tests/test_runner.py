@@ -22,7 +22,7 @@ import yaml
 from synthetic import unmeasured
 from torch import nn
 
-from regmix_bench import runner, store
+from regmix_bench import runner, store, task
 from regmix_bench.errors import UserError
 from regmix_bench.locks import Busy, run_lock
 from regmix_bench.methods import METHODS
@@ -302,7 +302,7 @@ def test_out_of_memory_names_the_batch_and_a_smaller_one(
         raise error
 
     if where == "score":
-        monkeypatch.setattr(runner, "score_checkpoint", fail)
+        monkeypatch.setattr(task, "score_checkpoint", fail)
     else:
         monkeypatch.setattr(Trainer, where, fail)
     record = runner.run(quick_spec(), tmp_path, device="cpu")
@@ -380,4 +380,10 @@ def test_autoattack_is_spared_where_pgd_has_to_do(tmp_path: Path) -> None:
 def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
     record = runner.run(quick_spec(), tmp_path, device="cpu", channels_last="on")
     training = record.environment["training"]
-    assert training == {"channels_last": True, "compile": False, "warm_up_seconds": 0.0}
+    assert training == {
+        "channels_last": True,
+        "compile": False,
+        "sync_bn": False,
+        "warm_up_seconds": 0.0,
+    }
+    assert record.environment["devices"] == 1

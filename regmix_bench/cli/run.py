@@ -89,6 +89,18 @@ def run(
     channels_last: Annotated[
         str, typer.Option(help="Keep an image's channels together in memory: auto, on or off.")
     ] = "auto",
+    devices: Annotated[
+        str,
+        typer.Option(
+            help="Devices that share a run, by torch's distributed engine: GPUs, or processes on a"
+            " CPU, each with its part of the threads. The recipe's batch size is that of all"
+            " together, and its learning rate stays: a run is the same on any number of them."
+        ),
+    ] = "1",
+    sync_bn: Annotated[
+        str,
+        typer.Option(help="Batch statistics over all GPUs of a run: auto (yes), on or off."),
+    ] = "auto",
     jobs: Annotated[
         str,
         typer.Option(
@@ -120,7 +132,11 @@ def run(
     choice("launcher", launcher_name, ("local", "ray"))
     if address is not None and launcher_name != "ray":
         raise UserError(f"--address {address} is a cluster of Ray: it needs --launcher ray")
-    for kind, switch in (("compile", compile_), ("channels-last", channels_last)):
+    for kind, switch in (
+        ("compile", compile_),
+        ("channels-last", channels_last),
+        ("sync-bn", sync_bn),
+    ):
         choice(kind, switch, ("auto", "on", "off"))
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
@@ -132,9 +148,12 @@ def run(
     from regmix_bench.data import canonical_name
 
     at_a_time = launcher.parse_jobs(jobs)
+    together = launcher.parse_devices(devices)
     target = cache(partial(machine.choose_device, cast(machine.Device, device)))
     if device == "cuda":
         target()
+    if together > 1 and address is None:  # the nodes of a cluster have their own
+        machine.check_devices(target(), together)
     recipe: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     if precision in ("fp32", "bf16"):
         recipe["precision"] = precision
@@ -207,12 +226,15 @@ def run(
             extras=Extras(save_adversarial, diagnose),
             channels_last=cast(machine.Switch, channels_last),
             compile=cast(machine.Switch, compile_),
+            sync_bn=cast(machine.Switch, sync_bn),
+            devices=together,
         )
-        at_once = at_a_time or launcher.auto_jobs(target())
+        at_once = at_a_time or launcher.auto_jobs(target(), together)
         if launcher_name == "ray":
             from regmix_bench import ray_launcher
 
-            grid = partial(ray_launcher.launch, waiting, work, results, target(), at_once, address)
+            placed = (results, target(), at_once, together, address)
+            grid = partial(ray_launcher.launch, waiting, work, *placed)
         else:
             grid = partial(launcher.launch, waiting, work, at_once)
         _follow(grid, len(waiting), failed)

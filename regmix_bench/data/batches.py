@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from regmix_bench.distributed import share
 from regmix_bench.types import Batch
 
 Augmentation = Literal["none", "crop", "crop-flip"]
@@ -61,14 +62,21 @@ class Batches:
         """Every image once, in random order and augmentation, both drawn from ``generator``.
 
         Batches have at most ``batch_size`` images and differ in size by one at most. ``generator``
-        lives on the images' device.
+        lives on the images' device. In a group of processes each draws all, and gets its share of
+        every batch.
         """
         order = torch.randperm(self.size, generator=generator, device=self._labels.device)
         for index in torch.tensor_split(order, len(self)):
             images = self._images[index]
             if self._augmentation != "none":
                 images = random_crop(images, generator, flip=self._augmentation == "crop-flip")
-            yield Batch(x=as_float(images), y=self._labels[index], index=index)
+            mine = share(len(index))
+            yield Batch(
+                x=as_float(images[mine]),
+                y=self._labels[index[mine]],
+                index=index[mine],
+                total=len(index),
+            )
 
 
 def random_crop(images: Tensor, generator: torch.Generator, flip: bool) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -49,19 +47,30 @@ def margins(logits: Tensor, y: Tensor) -> Tensor:
 
 def fgsm_images(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
     """One step of ε on the cross-entropy from the image itself (Goodfellow et al. 2015)."""
-    return _attack(model, x, y, threat, steps=1, step_ratio=1.0, start=torch.zeros_like)
+    return _attack(model, x, y, threat, torch.zeros_like(x), steps=1, step_ratio=1.0)
+
+
+def pgd_start(x: Tensor, threat: ThreatModel, seed: int = 0) -> Tensor:
+    """Uniform starts (N, C, H, W) of PGD on images ``x``, which ``seed`` and ``x`` decide."""
+    generator = torch.Generator(x.device).manual_seed(seed)
+    return torch.cat([uniform_start(part, threat, generator) for part in x.split(BATCH_SIZE)])
 
 
 def pgd_images(
-    model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, steps: int, seed: int = 0
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    threat: ThreatModel,
+    steps: int,
+    seed: int = 0,
+    start: Tensor | None = None,
 ) -> Tensor:
-    """PGD end points (N, C, H, W): cross-entropy, one uniform start, steps of ε/4."""
-    generator = torch.Generator(x.device).manual_seed(seed)
+    """PGD end points (N, C, H, W): cross-entropy, one uniform start, steps of ε/4.
 
-    def start(images: Tensor) -> Tensor:
-        return uniform_start(images, threat, generator)
-
-    return _attack(model, x, y, threat, steps, STEP_RATIO, start)
+    The start is that of :func:`pgd_start` with ``seed``, unless it is given.
+    """
+    start = pgd_start(x, threat, seed) if start is None else start
+    return _attack(model, x, y, threat, start, steps, STEP_RATIO)
 
 
 def _attack(
@@ -69,24 +78,23 @@ def _attack(
     x: Tensor,
     y: Tensor,
     threat: ThreatModel,
+    start: Tensor,
     steps: int,
     step_ratio: float,
-    start: Callable[[Tensor], Tensor],
 ) -> Tensor:
     require_eval_mode(model)
     step_size = step_ratio * float(threat.epsilon)
 
-    def attacked(images: Tensor, labels: Tensor) -> Tensor:
+    def attacked(images: Tensor, labels: Tensor, delta: Tensor) -> Tensor:
         def objective(z: Tensor) -> Tensor:
             return cross_entropy(model(z), labels, reduction="sum")
 
-        delta = start(images)
         return images + pgd(
             objective, images, threat, delta=delta, steps=steps, step_size=step_size
         )
 
     with frozen(model):
-        return torch.cat(list(map(attacked, x.split(BATCH_SIZE), y.split(BATCH_SIZE))))
+        return torch.cat(list(map(attacked, *(part.split(BATCH_SIZE) for part in (x, y, start)))))
 
 
 class PassCounter:

@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.distributed import barrier, rank, size
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.accuracy import PassCounter, margins
 from regmix_bench.evaluation.scored import Scored
@@ -185,9 +186,19 @@ def run_stage(
     measure: Callable[[int, Tensor], Part],
     n: int,
 ) -> Trace:
-    """Measure a stage on ``n`` images; ``measure`` gets each batch's number and positions (B,)."""
+    """Measure a stage on ``n`` images; ``measure`` gets each batch's number and positions (B,).
+
+    In a group each process measures its batches, and then reads those of all.
+    """
+
+    def step(number: int) -> Part:
+        return journal.step(name, number, model, partial(measure, number, batches[number]))
+
+    if size() > 1:
+        for number in range(rank(), len(batches), size()):
+            step(number)
+        barrier()
     trace = Trace(n)
     for number, index in enumerate(batches):
-        part = journal.step(name, number, model, partial(measure, number, index))
-        trace.add(part, expected=index)
+        trace.add(step(number), expected=index)
     return trace

@@ -57,6 +57,11 @@ class Method(ABC):
         ``model`` maps images (B, C, H, W) in [0, 1] to logits (B, K) and is in training mode, in
         which it must be left. All randomness is drawn from ``generator``, which lives on the
         batch's device. Everything is computed in the dtype of ``batch.x``.
+
+        On several devices the batch is this one's share. To give the numbers of one device, the
+        loss is a mean over images, noise comes from :func:`~regmix_bench.perturb.noise` (as that of
+        all starts there does), and a sum over the batch passes through
+        :func:`~regmix_bench.perturb.batch_sum`.
         """
 
     def after_update(self, model: nn.Module) -> None:
@@ -67,7 +72,10 @@ class Method(ABC):
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and containers of them: what a resumed run needs."""
+        """Tensors, numbers and containers of them: what a resumed run needs.
+
+        On several devices all call it, and what the first returns is saved.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

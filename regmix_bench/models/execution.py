@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
+from regmix_bench import distributed
 from regmix_bench.machine import Execution
 from regmix_bench.models.folding import Folded
 from regmix_bench.perturb import frozen, input_gradient
@@ -21,6 +25,8 @@ class Executed(nn.Module):
     The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
     In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe;
     the logits, and so the losses, are float32 again.
+
+    In a group of processes, backward passes average the weights' gradients over it.
     """
 
     def __init__(
@@ -30,6 +36,11 @@ class Executed(nn.Module):
         self.execution, self.precision = execution, precision
         self.model = self._placed(model)
         self._call = self._compiled(model)
+        self._weight = next(model.parameters())
+        # Only what is trained: an attack, whose weights are frozen, is each process's own.
+        self._call_shared = self._call
+        if distributed.size() > 1 and self._weight.requires_grad:
+            self._call_shared = self._compiled(_averaging(model))
         self._folded: Folded | None = None
         self.attacking = False
 
@@ -38,6 +49,8 @@ class Executed(nn.Module):
         if self.execution.channels_last:
             x = _ChannelsLast.apply(x)
         call = self._call_folded if self.attacking else self._call
+        if torch.is_grad_enabled() and self._weight.requires_grad and not self.attacking:
+            call = self._call_shared
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = call(x)
         return logits.float() if self.precision == "bf16" else logits
@@ -57,10 +70,19 @@ class Executed(nn.Module):
         finally:
             self.attacking = False
 
+    def average_statistics(self) -> None:
+        """Let the running statistics of batch norm be the means of those in the group."""
+        if distributed.size() > 1:
+            norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
+            unlike = [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]
+            found = [s for norm in unlike for s in (norm.running_mean, norm.running_var)]
+            distributed.average([statistic for statistic in found if statistic is not None])
+
     def warm_up(self, shapes: Sequence[Sequence[int]], device: torch.device) -> float:
         """Compile what a training step calls, for inputs of ``shapes``; the seconds it took.
 
         Nothing of it stays: neither statistics nor gradients. Without compilation it does nothing.
+        In a group, all give as many shapes.
         """
         if not self.execution.compile:
             return 0.0
@@ -90,6 +112,13 @@ class Executed(nn.Module):
     def _compiled(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
         # Batches come in two sizes at most: each has its own kernels.
         return torch.compile(model.forward, dynamic=False) if self.execution.compile else model
+
+
+def _averaging(model: nn.Module) -> nn.Module:
+    """``model``, whose weights' gradients a backward pass averages over the group."""
+    with warnings.catch_warnings():  # of a new name for the argument, which older torches lack
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(model, broadcast_buffers=False)
 
 
 class _ChannelsLast(torch.autograd.Function):

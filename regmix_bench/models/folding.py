@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
 #: A folded copy may differ from its model by this share of the largest logit.
 TOLERANCE = 1e-4
 
@@ -79,6 +81,6 @@ def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:
         if not isinstance(module, nn.Sequential):
             continue
         for (first, conv), (second, norm) in pairwise(module.named_children()):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, _NORMS):
                 prefix = f"{name}." if name else ""
                 yield prefix + first, prefix + second

@@ -1,0 +1,130 @@
+"""What the processes that share one run tell each other.
+
+Without a group every function here is the identity: a process alone computes what it ever did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process, from 0; the first alone writes results."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def size() -> int:
+    """The number of processes that share a run."""
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def share(n: int) -> slice:
+    """This process's part of ``n`` rows; parts differ by one at most, the first are the larger."""
+    quotient, rest = divmod(n, size())
+    start = rank() * quotient + min(rank(), rest)
+    return slice(start, start + quotient + (rank() < rest))
+
+
+def all_sum(value: Tensor) -> Tensor:
+    """The sum over the processes of ``value``, which has the same shape in each; no gradient."""
+    if size() == 1:
+        return value
+    total = value.detach().clone(memory_format=torch.contiguous_format)
+    torch.distributed.all_reduce(total)
+    return total
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in one exchange; all of one dtype."""
+    if size() == 1 or not tensors:
+        return
+    mean = all_sum(torch.cat([tensor.flatten() for tensor in tensors])) / size()
+    for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def on_first(make: Callable[[], T]) -> T:
+    """What ``make`` returns in the first process, where alone it is called; all wait for it."""
+    if size() == 1:
+        return make()
+    made: list[Any] = [make() if rank() == 0 else None]
+    torch.distributed.broadcast_object_list(made)
+    found: T = made[0]
+    return found
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if size() > 1:
+        torch.distributed.barrier()
+
+
+class Sharding:
+    """How a table of ``n`` rows lies in a group: each process holds its :func:`share` of them.
+
+    ``rows`` is what :meth:`zeros` makes. It is read and written for a batch of ``total`` rows, of
+    which each process has its share too; ``index`` (B,) are the positions of these in the table.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n, self.mine = n, share(n)
+        self.held = self.mine.stop - self.mine.start
+
+    def zeros(self, shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The rows that this process holds, each of ``shape``."""
+        # In a group, one more: there goes what others hold, so that no shape depends on the data.
+        return torch.zeros(self.held + (size() > 1), *shape, device=device, dtype=dtype)
+
+    def take(self, rows: Tensor, index: Tensor, total: int, dtype: torch.dtype) -> Tensor:
+        """The rows (B, …) at ``index``, as ``dtype``."""
+        if size() == 1:
+            return rows[index].to(dtype)
+        place = self._places(index, total)
+        found = rows[place].to(dtype)
+        there = (place < self.held).view(-1, *[1] * (rows.dim() - 1))
+        return all_sum(torch.where(there, found, 0))[share(total)]
+
+    def put(self, rows: Tensor, index: Tensor, total: int, values: Tensor) -> None:
+        """Write ``values`` (B, …) at ``index``."""
+        if size() > 1:
+            index, values = self._places(index, total), _whole(values, total)
+        rows[index] = values.to(rows.dtype)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """All rows (n, …), in the first process; none in the others, which have to take part."""
+        if size() == 1:
+            return rows
+        parts = []
+        for source in range(size()):
+            held = self.n // size() + (source < self.n % size())
+            part = (
+                rows[:held].clone() if rank() == source else rows.new_empty(held, *rows.shape[1:])
+            )
+            torch.distributed.broadcast(part, source)
+            if rank() == 0:
+                parts.append(part.cpu())  # a device need not have room for all
+        return torch.cat(parts) if parts else rows[:0]
+
+    def load(self, rows: Tensor, state: Tensor) -> None:
+        """Take over all rows (n, …), however many processes have gathered them."""
+        rows[: self.held].copy_(state[self.mine])
+
+    def _places(self, index: Tensor, total: int) -> Tensor:
+        """Where the whole batch's rows lie in this process (``total``,), or at the odd row."""
+        place = _whole(index, total) - self.mine.start
+        return torch.where((place >= 0) & (place < self.held), place, self.held)
+
+
+def _whole(rows: Tensor, total: int) -> Tensor:
+    """All ``total`` rows, of which each process has its share."""
+    found = rows.new_zeros(total, *rows.shape[1:])
+    found[share(total)] = rows
+    return all_sum(found)

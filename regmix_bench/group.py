@@ -1,0 +1,225 @@
+"""A group of processes that share one run, one for each device: its start, its news, its end.
+
+The group is torch's own (``torch.distributed.launcher``, which is torchrun): NCCL on CUDA and Gloo
+on a CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import torch
+
+from regmix_bench.errors import UserError, death, reason
+
+T = TypeVar("T")
+
+#: What one process may lag behind another: a batch of AutoAttack, or all that the first does alone.
+PATIENCE = timedelta(days=1)
+#: Seconds in which the death of a process is noticed, when others complain that it is gone.
+NOTICED = 2.0
+
+
+class Lost(UserError):
+    """A process of a group has died, of no error of its own; what it had finished is on disk."""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What a process that failed says before it waits for its end."""
+
+    error: UserError
+    trace: str
+
+
+class _Elsewhere(Exception):
+    """The traceback of another process, as the cause of an error that is raised in this one."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def launch(
+    work: Callable[[torch.device, Callable[[Any], None]], T],
+    devices: int,
+    kind: str,
+    hear: Callable[[Any], None],
+) -> T:
+    """Call ``work``, which must be picklable, in a group of processes; what the first returns.
+
+    Each gets its device of the ``kind`` "cuda" or "cpu", an equal share of this process's threads,
+    and a function to send what ``hear`` is called with here; only the first is heard. The group
+    ends with this process, however that ends, and leaves interrupts to it.
+
+    Raises the :class:`UserError` of a process; any other error becomes one. Raises :class:`Lost`
+    where a process died.
+    """
+    context = get_context("spawn")
+    news: SimpleQueue[Any] = context.SimpleQueue()
+    theirs, leash = context.Pipe(duplex=False)
+    threads = max(1, torch.get_num_threads() // devices)
+    failed: _Failed | None = None
+    returned: list[T] = []
+    with TemporaryDirectory(prefix="regmix-bench-") as folder:
+        arguments = (work, news, theirs, threads, kind, folder)
+        agent = _Agent(devices, Path(folder), arguments)
+        agent.start()
+        try:
+            while agent.is_alive() or not news.empty():
+                if news.empty():
+                    agent.join(0.05)
+                    continue
+                word, content = news.get()
+                if word == "heard":
+                    hear(content)
+                elif word == "returned":
+                    returned.append(content)
+                else:
+                    # The first: whoever complains later has lost the one that failed, or waits.
+                    failed = content
+                    agent.join(NOTICED)
+                    break
+            died = not agent.is_alive()
+        finally:
+            leash.close()
+            agent.join()
+    if failed is not None and not died:
+        raise failed.error from _Elsewhere(failed.trace)
+    if returned:
+        return returned[0]
+    raise agent.lost()
+
+
+class _Agent(threading.Thread):
+    """The thread that starts the group, by torchrun's API, and looks after it.
+
+    Not the main thread, whose signal handlers torch would take away.
+    """
+
+    def __init__(self, devices: int, folder: Path, arguments: tuple[Any, ...]) -> None:
+        super().__init__(name="group")
+        self.devices, self.folder, self.arguments = devices, folder, arguments
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+        # Inherited by the group: Ctrl-C reaches every process of a terminal, and is this one's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=self.devices,
+            max_restarts=0,  # a run goes on from its own state, by the same command
+            run_id=uuid.uuid4().hex,
+            # Met in a private folder, since rendezvous over TCP would read pickles of any caller.
+            rdzv_backend="c10d",
+            rdzv_endpoint=str(self.folder / "rendezvous"),
+            rdzv_configs={"store_type": "file"},
+            local_addr="localhost",
+            logs_specs=DefaultLogsSpecs(log_dir=str(self.folder)),
+        )
+        try:
+            with _silence():
+                elastic_launch(config, _enter)(*self.arguments)
+        except Exception as error:
+            self.error = error
+
+    def lost(self) -> Exception:
+        """Why the group has ended without a word."""
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+        if isinstance(self.error, ChildFailedError):
+            number, failure = self.error.get_first_failure()
+            ended = f"process {number + 1} of {self.devices} {death(failure.exitcode)}"
+            return Lost(f"{ended}: the same command goes on from what is finished")
+        assert isinstance(self.error, Exception)
+        return self.error
+
+
+def _enter(
+    work: Callable[[torch.device, Callable[[Any], None]], Any],
+    news: SimpleQueue[Any],
+    leash: Connection,
+    threads: int,
+    kind: str,
+    folder: str,
+) -> None:
+    """What a process of the group does."""
+    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
+    torch.set_num_threads(threads)
+    number, group = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    device = torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+
+    def send(content: Any) -> None:
+        if number == 0:
+            news.put(("heard", content))
+
+    try:
+        if kind == "cuda":
+            torch.cuda.set_device(device)
+        # Gloo would listen where the host's name leads.
+        loopback = "lo0" if sys.platform == "darwin" else "lo"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+        torch.distributed.init_process_group(
+            "nccl" if kind == "cuda" else "gloo",
+            init_method=Path(folder, "group").as_uri(),
+            rank=number,
+            world_size=group,
+            timeout=PATIENCE,
+            device_id=device if kind == "cuda" else None,
+        )
+        result = work(device, send)
+        if number == 0:
+            news.put(("returned", result))
+        torch.distributed.destroy_process_group()
+    except Exception as error:
+        told = error if isinstance(error, UserError) else UserError(reason(error))
+        news.put(("failed", _Failed(told, traceback.format_exc())))
+        # Were it to end, the others would fail as well, and the first to die would be blamed.
+        threading.Event().wait()
+
+
+def _end_with_parent(leash: Connection) -> None:
+    """End this process as soon as the other end of ``leash`` is closed, or its holder dead."""
+    try:
+        leash.recv_bytes()
+    finally:
+        os._exit(1)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What torch logs of a group that ends: whoever launched it says it in one line."""
+    loggers = [logging.getLogger(f"torch.{name}") for name in _TALKATIVE]
+    propagate = [logger.propagate for logger in loggers]
+    nowhere = logging.NullHandler()
+    for logger in loggers:
+        logger.addHandler(nowhere)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, propagate, strict=True):
+            logger.removeHandler(nowhere)
+            logger.propagate = before
+
+
+_TALKATIVE = ("distributed.elastic", "multiprocessing.spawn")
