@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from regmix_bench import distributed
+from regmix_bench.comparison import compare_methods
 from regmix_bench.data import prepare
 from regmix_bench.data.batches import Batches
 from regmix_bench.distributed import (
@@ -24,6 +26,7 @@ from regmix_bench.distributed import (
     share,
     size,
 )
+from regmix_bench.evaluation.accuracy import correct, pgd_images
 from regmix_bench.group import launch
 from regmix_bench.machine import Execution
 from regmix_bench.methods import load_method
@@ -36,6 +39,7 @@ from regmix_bench.types import RunSpec, ThreatModel
 
 CPU = torch.device("cpu")
 EPOCHS = 6
+SEEDS = (0, 1, 2)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "priors": ("regmix", {"augmentation": "crop"}),
     "a ratio over the batch, and averaged weights": ("fgsm-pgk", {}),
@@ -44,10 +48,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def make_spec(method: str, **recipe: Any) -> RunSpec:
+def make_spec(method: str, seed: int = 0, **recipe: Any) -> RunSpec:
     """541 images in batches of 90 and 91, which two processes share unevenly."""
     shared = {"epochs": EPOCHS, "batch_size": 91, "schedule": "cosine", "augmentation": "none"}
-    grid = {"methods": [method], "eps": ["16/255"], "train_examples": 601, "eval_examples": 10}
+    grid = {"methods": [method], "seeds": [seed], "eps": ["16/255"], "train_examples": 601}
     return plan([grid | {"recipe": shared | recipe}])[0]
 
 
@@ -169,7 +173,8 @@ def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> d
     spec = make_spec("fgsm-pgk")
     found["resumed"] = left_by(train(make_trainer(spec, folder / "begun by one")))
     train(make_trainer(spec, folder / "begun by two"), epochs=3)
-    with_norm = make_trainer(make_spec("mart[steps=2]", epochs=2), folder / "norm", normed)
+    found["with norm"] = [right_of(folder / "two", seed) for seed in SEEDS]
+    with_norm = make_trainer(make_spec("mart[steps=2]", epochs=1), folder / "norm", normed)
     state = left_by(train(with_norm))["model"]
     digest = sum(float(abs(value).sum()) for value in state.values())
     both = all_sum(torch.tensor([digest], dtype=torch.float64))
@@ -180,6 +185,20 @@ def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> d
 
 def normed(method: str) -> nn.Module:
     return build_model("smallcnn", (1, 8, 8), 10)
+
+
+def right_of(folder: Path, seed: int) -> list[bool]:
+    """Which test images a network with batch norm holds under PGD, trained with ``seed``."""
+
+    def build(method: str) -> nn.Module:
+        torch.manual_seed(seed)
+        return normed(method)
+
+    spec = make_spec("fgsm-rs", seed)
+    trainer = train(make_trainer(spec, folder / f"norm {seed}", build))
+    x, y = trainer.data.test.x, trainer.data.test.y
+    model = trainer.model.eval()
+    return correct(model, pgd_images(model, x, y, spec.train_threat, steps=20), y).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +249,14 @@ def test_batch_norm_is_the_same_in_both(two) -> None:
     ours, mean_of_both, names = two["norm"]
     assert ours == mean_of_both
     assert names == sorted(normed("mart").state_dict())
+
+
+def test_with_batch_norm_accuracy_is_not_distinguishable(two, tmp_path: Path) -> None:
+    """Each process normalises by its half of the batch: other numbers, of the same quality."""
+    one = np.array([right_of(tmp_path, seed) for seed in SEEDS])
+    both = np.array(two["with norm"])
+    assert one.mean() > 0.5 and both.mean() > 0.5
+    assert compare_methods(both, one).p_value > 0.01
 
 
 def test_what_processes_exchange(two) -> None:
