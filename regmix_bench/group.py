@@ -123,6 +123,8 @@ class _Agent(threading.Thread):
 
         # Inherited by the group: Ctrl-C reaches every process of a terminal, and is this one's.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # No port that is open to all: the group meets in the folder too.
+        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -178,6 +180,9 @@ def _enter(
         # Gloo would listen where the host's name leads.
         loopback = "lo0" if sys.platform == "darwin" else "lo"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+        if kind == "cpu":  # where compilers that write the same file at once read half of it
+            compiled = os.path.join(folder, f"compiled-{number}")
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled)
         torch.distributed.init_process_group(
             "nccl" if kind == "cuda" else "gloo",
             init_method=Path(folder, "group").as_uri(),

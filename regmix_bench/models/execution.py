@@ -40,7 +40,7 @@ class Executed(nn.Module):
         # Only what is trained: an attack, whose weights are frozen, is each process's own.
         self._call_shared = self._call
         if distributed.size() > 1 and self._weight.requires_grad:
-            self._call_shared = self._compiled(_averaging(model))
+            self._call_shared = _averaging(_Calling(model, self._call))
         self._folded: Folded | None = None
         self.attacking = False
 
@@ -116,9 +116,22 @@ class Executed(nn.Module):
 
 def _averaging(model: nn.Module) -> nn.Module:
     """``model``, whose weights' gradients a backward pass averages over the group."""
+    # The weights of a single channel have two layouts that are one.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     with warnings.catch_warnings():  # of a new name for the argument, which older torches lack
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+class _Calling(nn.Module):
+    """A model with its weights, called by ``call``, which may be its compiled form."""
+
+    def __init__(self, model: nn.Module, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.call = model, call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(x)
 
 
 class _ChannelsLast(torch.autograd.Function):
