@@ -33,7 +33,7 @@ T = TypeVar("T")
 #: What one process may lag behind another: a batch of AutoAttack, or all that the first does alone.
 PATIENCE = timedelta(days=1)
 #: Seconds in which the death of a process is noticed, when others complain that it is gone.
-NOTICED = 2.0
+NOTICED = 5.0
 
 
 class Lost(UserError):
@@ -55,6 +55,19 @@ class _Elsewhere(Exception):
         return f"\n{self.args[0]}"
 
 
+def hush() -> None:
+    """Let Python's keeper of semaphores, which outlives a killed process, tidy up without a word.
+
+    To be called before the first process is started, and the keeper with it.
+    """
+    rules = os.environ.get("PYTHONWARNINGS", "").split(",")
+    if _HUSH not in rules:
+        os.environ["PYTHONWARNINGS"] = ",".join([*filter(None, rules), _HUSH])
+
+
+_HUSH = "ignore::UserWarning:multiprocessing.resource_tracker"
+
+
 def launch(
     work: Callable[[torch.device, Callable[[Any], None]], T],
     devices: int,
@@ -70,6 +83,7 @@ def launch(
     Raises the :class:`UserError` of a process; any other error becomes one. Raises :class:`Lost`
     where a process died.
     """
+    hush()
     context = get_context("spawn")
     news: SimpleQueue[Any] = context.SimpleQueue()
     theirs, leash = context.Pipe(duplex=False)

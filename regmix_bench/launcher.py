@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regmix_bench.errors import UserError, death
-from regmix_bench.group import Lost
+from regmix_bench.group import Lost, hush
 from regmix_bench.locks import Busy
 from regmix_bench.observers import Messenger, tell
 from regmix_bench.plan import Planned
@@ -109,6 +109,7 @@ def launch(
 def _launch_workers(
     waiting: deque[Planned], work: Work, jobs: int, display: Display
 ) -> Generator[Ended, None, None]:
+    hush()
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, _Worker] = {}
     try:

@@ -221,4 +221,4 @@ def test_whatever_ends_a_group_leaves_nobody_and_the_run_resumes(tmp_path: Path)
     line = "interrupted: the same command resumes at the last checkpoint\n"
     assert (found.status, found.errors) == (130, line)
     found = ended(lambda parent, group: os.kill(parent, signal.SIGKILL))
-    assert found.status == -signal.SIGKILL
+    assert (found.status, found.errors) == (-signal.SIGKILL, "")
