@@ -6,8 +6,6 @@ goes on from its own newest state.
 
 from __future__ import annotations
 
-import os
-import socket
 import tempfile
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -15,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import torch
 
@@ -25,6 +22,7 @@ from regmix_bench.files import atomic_write
 from regmix_bench.launcher import Ended, Messenger, Work
 from regmix_bench.locks import Busy
 from regmix_bench.plan import Planned
+from regmix_bench.ray_cluster import connected, sigterm_held
 from regmix_bench.records import RunRecord
 from regmix_bench.types import RunSpec
 
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 RETRIES = 10
 #: Tasks submitted ahead of those that end, so that the driver's memory does not grow with the grid.
 WINDOW = 200
-#: What a cluster has to answer.
-SECONDS = 10
 #: Networks of which four fit a GPU at once.
 SMALL = frozenset({"smallcnn", "resnet8"})
 GIB = 2**30
@@ -96,7 +92,11 @@ def launch(
     is not installed or not at the address, and what ``work`` raises for bad input.
     """
     threads = max(1, torch.get_num_threads() // jobs)
-    with _connected(address, threads * jobs) as ray, _home(results) as home:
+    with (
+        connected(address, threads * jobs) as ray,
+        _home(results) as home,
+        sigterm_held() as let_sigterm_through,
+    ):
         news = ray.remote(num_cpus=0)(_News).remote()
         task = ray.remote(max_retries=RETRIES, max_calls=0)(_run)
         # Once for all tasks, of which each would carry a copy.
@@ -112,6 +112,7 @@ def launch(
                     running[task.options(**options).remote(cell, shared)] = cell
                 if not running:
                     return
+                let_sigterm_through()
                 done, _ = ray.wait(list(running), num_returns=len(running), timeout=0.2)
                 shown.hear(ray.get(news.take.remote()))
                 for ref in done:
@@ -226,42 +227,3 @@ def _home(results: Path) -> Iterator[Home]:
     finally:
         with suppress(OSError):
             (home.results / home.token).unlink()
-
-
-def _reach(address: str) -> None:
-    """Raise :class:`OSError` where nobody answers, of which Ray itself is sure after minutes."""
-    if address == "auto":  # is what this variable says, else a cluster that Ray finds here
-        address = os.environ.get("RAY_ADDRESS") or address
-    if address != "auto":
-        there = urlsplit(address if "//" in address else f"//{address}")
-        socket.create_connection((there.hostname, there.port or 0), SECONDS).close()
-
-
-@contextmanager
-def _connected(address: str | None, cpus: int) -> Iterator[Any]:
-    """Ray, connected to ``address`` or to a cluster of ``cpus`` of its own."""
-    # Before the import, which reads them: no reports to Ray's makers, and no advice in between.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            "the launcher ray needs the package of this name: pip install 'regmix-bench[ray]'"
-        ) from error
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address is None:
-            # "local", or it would join a cluster that runs here already.
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-        else:
-            _reach(address)
-            ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"no cluster of Ray at {address or 'this machine'}: {reason(error)}"
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()

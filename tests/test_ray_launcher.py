@@ -206,7 +206,16 @@ def test_a_bug_in_a_task_is_no_loss_of_its_worker(launched: Any, tmp_path: Path)
         launched(tmp_path / "r", broken)
 
 
-def test_an_interrupt_ends_all_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted: the same command resumes at the last checkpoint\n"),
+        (signal.SIGTERM, 143, "terminated: the same command goes on from what is finished\n"),
+    ],
+)
+def test_a_signal_ends_all_with_one_line(
+    tmp_path: Path, number: signal.Signals, status: int, said: str
+) -> None:
     suite, results = tmp_path / "suite.yaml", tmp_path / "r"
     suite.write_text(yaml.safe_dump(GRID | {"recipe": SUITE["recipe"] | {"epochs": 500}}))
     process = start(
@@ -218,10 +227,10 @@ def test_an_interrupt_ends_all_with_one_line(tmp_path: Path) -> None:
     while len({path.parent for path in results.rglob("state-*")}) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     found = answer(process)
-    assert found.status == 130, found
-    assert found.errors == "interrupted: the same command resumes at the last checkpoint\n"
+    assert found.status == status, found
+    assert found.errors == said
     epochs = sorted(path.name for path in results.rglob("state-*"))
     time.sleep(2)
     assert epochs == sorted(path.name for path in results.rglob("state-*"))  # no worker stays
