@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,14 @@ def cli(*arguments: object) -> Answer:
     return Answer(int(status), out.getvalue(), errors.getvalue())
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """The command line in a process of its own, with pipes."""
-    command = [sys.executable, "-m", "regmix_bench.cli", *map(str, arguments)]
+COMMAND = (sys.executable, "-m", "regmix_bench.cli")
+
+
+def start(
+    *arguments: object, program: Sequence[str] = COMMAND, **options: Any
+) -> subprocess.Popen[str]:
+    """The command line, or another program, in a process of its own, with pipes."""
+    command = [*program, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=unmeasured(), **pipes, **options)
 

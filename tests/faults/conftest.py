@@ -81,6 +81,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(path).write_text("# Faults\n\n" + markdown(table).replace("---:", ":---"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _ROWS:
+        terminalreporter.section(f"{len(_ROWS)} faults, and what came of them")
+        for scenario, said, outcome in sorted(_ROWS):
+            terminalreporter.line(f"{scenario} | {said} | {outcome}")
+
+
 @pytest.fixture
 def unharmed(tmp_path: Path) -> Iterator[Path]:
     """A path that hostile content tries to make; afterwards it must not be there."""

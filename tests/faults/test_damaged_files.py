@@ -23,7 +23,9 @@ def damage(path: Path, how: str) -> None:
 
 
 @HOW
-@pytest.mark.parametrize("kind", ["state-0003-*.pt", "last-*.safetensors", "train.jsonl"])
+@pytest.mark.parametrize(
+    "kind", ["state-0003-*.pt", "selected-*.safetensors", "last-*.safetensors", "train.jsonl"]
+)
 def test_a_file_of_a_training(begun: Grid, finished: Grid, tell: Tell, kind: str, how: str) -> None:
     (run_id,) = {path.parent.name for path in begun.results.rglob("state-*")} - {
         path.stem.rpartition("-")[2] for path in (begun.results / "digits").rglob("*.json")
@@ -72,7 +74,7 @@ def test_a_checkpoint_that_is_scored_again(grid: Grid, tell: Tell, how: str) -> 
     tell(found, "all records; the damaged weights are not scored")
 
 
-@pytest.mark.parametrize("how", ["cut", "zeroed"])
+@HOW
 def test_the_leaderboard(grid: Grid, tell: Tell, how: str) -> None:
     path, before = grid.results / "leaderboard.json", recorded(grid.results)
     damage(path, how)
