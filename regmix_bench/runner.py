@@ -95,8 +95,9 @@ def run(
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
     failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
     "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
-    device or a compiler that is not there, and for a results folder that cannot be written, and
-    :class:`~regmix_bench.locks.Busy` for a run that another process works on.
+    device or a compiler that is not there, and for a results folder that cannot be written,
+    :class:`PermissionError` for one that may not be read, and :class:`~regmix_bench.locks.Busy` for
+    a run that another process works on.
     """
     results = Path(results)
     observer = observer or Silent()
@@ -158,7 +159,7 @@ def execute(
     try:
         with exact_float32():
             record = run.train_and_score()
-    except CannotWrite:
+    except (CannotWrite, PermissionError):
         raise  # of no run's making, and the next would meet it too
     except Exception as error:
         record = run.record(status="error", error=_explained(error, run))

@@ -8,7 +8,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ SUITE: dict[str, Any] = {
     "recipe": {"epochs": 3, "schedule": "cosine", "augmentation": "none", "precision": "fp32"},
     "scoring": {"autoattack_version": "custom", "attacks": ["apgd-ce"], "autoattack_batch_size": 8},
 }
+
+
+#: One run, long enough to be interrupted anywhere.
+LONGER = SUITE | {"methods": ["fgsm-rs"], "recipe": SUITE["recipe"] | {"epochs": 40}}
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,14 @@ def answer(process: subprocess.Popen[str]) -> Answer:
     finally:
         process.kill()
     return Answer(process.returncode, out, errors)
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    """Return as soon as it is, which has to be soon."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def recorded(results: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import PAGES, SUITE, Answer, Grid, cli
+from harness import LONGER, PAGES, SUITE, Answer, Grid, cli
 
 from regmix_bench.reporting.cells import Cell, Table, markdown
 
@@ -31,6 +31,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     assert cli("check", "--update", "--results", grid.results, "--reference", leaderboard, *allow)
     report = cli(*grid.report, *PAGES)
     assert report.status == 0, report
+    return grid
+
+
+@pytest.fixture(scope="session")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """A run of forty epochs that went undisturbed."""
+    grid = Grid(tmp_path_factory.mktemp("longer"))
+    grid.suite.write_text(yaml.safe_dump(LONGER))
+    assert cli(*grid.run).status == 0
     return grid
 
 

@@ -74,7 +74,7 @@ def test_a_file_of_an_evaluation(
     found = cli(*grid.report, "--format", "csv")
     # A flipped bit of a number is another number: records are believed, `audit` is who does not.
     believed = how == "flipped" and path.suffix == ".json" and found.status == 0
-    assert found.status == 2 and path.name in found.errors or believed, found
+    assert (found.status == 2 and path.name in found.errors) or believed, found
     tell(found, "the report of before, and every other record")
 
 
@@ -182,7 +182,7 @@ def test_weights(grid: Grid, tmp_path: Path, tell: Tell, kind: str, how: str) ->
                 "--eval-examples", 20, "--attacks", "apgd-ce",
                 "--results", grid.results, "--device", "cpu")  # fmt: skip
     # A flipped bit is another number, and the record names the file by its SHA-256.
-    assert found.status == 2 and path.name in found.errors or how == "flipped", found
+    assert (found.status == 2 and path.name in found.errors) or how == "flipped", found
     assert all(path.read_bytes() == content for path, content in before.items())
     tell(found, "all records")
 

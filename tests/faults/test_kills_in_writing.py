@@ -1,4 +1,4 @@
-"""SIGKILL at the worst instants of writing: when a file is whole but has not its name, and after."""
+"""SIGKILL at the worst instants of writing: when a file is whole but has no name yet, and after."""
 
 from __future__ import annotations
 

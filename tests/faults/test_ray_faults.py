@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import Answer, Grid, answer, cli, recorded, start
-from test_kills import LONGER, wait_for
+from harness import LONGER, Answer, Grid, answer, cli, recorded, start, wait_for
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
