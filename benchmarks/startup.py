@@ -52,8 +52,8 @@ MANY = GRID | {"seeds": list(range(125))}  # 10,000 cells
 LIMITS = {"help": 0.4, "plan of 10,000": 3.0, "finished 1,000": 2.0, "report on 2,000": 15.0}
 
 
-def record(run: Planned, results: Path, draw: np.random.Generator) -> None:
-    """A made-up record of ``run`` with its outcomes."""
+def record(run: Planned, results: Path, draw: np.random.Generator) -> RunRecord:
+    """A made-up record of ``run``, written with its outcomes."""
     (threat,) = run.spec.eval_threats
     clean, pgd, held = (draw.random(IMAGES) < share for share in (0.8, 0.7, 0.9))
     robust = clean & pgd & held
@@ -106,6 +106,7 @@ def record(run: Planned, results: Path, draw: np.random.Generator) -> None:
         evaluations=(score,),
     )
     store.save_record(results, made)
+    return made
 
 
 def suite(folder: Path, name: str, grid: dict[str, object]) -> str:

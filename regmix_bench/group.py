@@ -44,7 +44,7 @@ class Lost(UserError):
 class _Failed:
     """What a process that failed says before it waits for its end."""
 
-    error: UserError
+    error: Exception
     trace: str
 
 
@@ -80,8 +80,8 @@ def launch(
     and a function to send what ``hear`` is called with here; only the first is heard. The group
     ends with this process, however that ends, and leaves interrupts to it.
 
-    Raises the :class:`UserError` of a process; any other error becomes one. Raises :class:`Lost`
-    where a process died.
+    Raises the :class:`UserError` or :class:`PermissionError` of a process; any other error becomes
+    the former. Raises :class:`Lost` where a process died.
     """
     hush()
     context = get_context("spawn")
@@ -210,7 +210,8 @@ def _enter(
             news.put(("returned", result))
         torch.distributed.destroy_process_group()
     except Exception as error:
-        told = error if isinstance(error, UserError) else UserError(reason(error))
+        known = isinstance(error, (UserError, PermissionError))
+        told = error if known else UserError(reason(error))
         news.put(("failed", _Failed(told, traceback.format_exc())))
         # Were it to end, the others would fail as well, and the first to die would be blamed.
         threading.Event().wait()

@@ -48,11 +48,12 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
 
 
 def _holder(path: Path) -> str:
-    """Whom the file names, on one line."""
+    """Whom the file names, on one line that a terminal may be given."""
     try:
-        return " ".join(path.read_text("utf-8", errors="replace").split())[:80]
+        words = path.read_text("utf-8", errors="replace").split()
     except OSError:
         return ""
+    return "".join(character for character in " ".join(words) if character.isprintable())[:80]
 
 
 def _write(path: Path, text: str) -> None:

@@ -84,7 +84,7 @@ class Display:
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Show the epoch's loss, accuracies and the time left."""
         run, now = self._running[spec.run_id], time.monotonic()
-        if run.first_epoch is None:
+        if run.first_epoch is None or log.epoch <= run.first_epoch:  # begun, or gone back
             run.first_epoch = log.epoch - 1
         done = log.epoch - run.first_epoch
         left = (now - run.started) / done * (spec.recipe.epochs - log.epoch)

@@ -6,16 +6,13 @@ goes on from its own newest state.
 
 from __future__ import annotations
 
-import os
-import socket
 import tempfile
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import torch
 
@@ -25,6 +22,7 @@ from regmix_bench.files import atomic_write
 from regmix_bench.launcher import Ended, Work
 from regmix_bench.observers import Messenger
 from regmix_bench.plan import Planned
+from regmix_bench.ray_cluster import connected, sigterm_held
 from regmix_bench.records import RunRecord
 from regmix_bench.types import RunSpec
 
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 RETRIES = 10
 #: Tasks submitted ahead of those that end, so that the driver's memory does not grow with the grid.
 WINDOW = 200
-#: What a cluster has to answer.
-SECONDS = 10
 #: Networks of which four fit a GPU at once.
 SMALL = frozenset({"smallcnn", "resnet8"})
 GIB = 2**30
@@ -107,44 +103,91 @@ def launch(
     for bad input.
     """
     threads = max(1, torch.get_num_threads() // jobs)
-    with _connected(address, max(threads, devices) * jobs) as ray, _home(results) as home:
-        from ray.util.queue import Queue
-
-        news = Queue(actor_options={"num_cpus": 0})
+    with (
+        connected(address, max(threads, devices) * jobs) as ray,
+        _home(results) as home,
+        sigterm_held() as let_sigterm_through,
+    ):
+        news = ray.remote(num_cpus=0)(_News).remote()
         task = ray.remote(max_retries=RETRIES, max_calls=0)(_run)
+        # Once for all tasks, of which each would carry a copy.
+        shared = ray.put((work, home, threads, news))
         waiting = iter(cells)
         running: dict[Any, Planned] = {}
-        started: set[str] = set()
+        shown = _Shown(display)
         try:
             while True:
                 while len(running) < WINDOW and (cell := next(waiting, None)) is not None:
                     asked = resources(cell.spec, device, threads, devices)
                     options = asked if address else asked | {"memory": None}
-                    ref = task.options(**options).remote(cell, work, home, threads, news)
-                    running[ref] = cell
+                    running[task.options(**options).remote(cell, shared)] = cell
                 if not running:
                     return
+                let_sigterm_through()
                 done, _ = ray.wait(list(running), num_returns=len(running), timeout=0.2)
-                _show(news, display, started)
+                shown.hear(ray.get(news.take.remote()))
                 for ref in done:
-                    spec = running.pop(ref).spec
-                    if spec.run_id not in started:  # it was over before its news came
-                        display.on_start(spec)
-                    started.discard(spec.run_id)
-                    yield _ended(ray, ref, spec, results)
+                    cell = running.pop(ref)
+                    shown.end(cell)
+                    yield _ended(ray, ref, cell.spec, results)
         finally:
             for ref in running:
                 ray.cancel(ref, force=True)
 
 
-def _run(cell: Planned, work: Work, home: Home, threads: int, news: Any) -> Outcome:
+class _News:
+    """The actor to which tasks tell how they go on; it keeps the order in which each tells."""
+
+    def __init__(self) -> None:
+        self.untold: list[tuple[Any, ...]] = []
+
+    def tell(self, *message: Any) -> None:
+        self.untold.append(message)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        taken, self.untold = self.untold, []
+        return taken
+
+
+class _Shown:
+    """The runs that the display shows: those that have told that they started."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.specs: dict[str, RunSpec] = {}
+
+    def hear(self, news: Iterable[tuple[Any, ...]]) -> None:
+        """Tell the display what tasks have told; of a run started again, that it was."""
+        for event, told, *details in news:
+            if event != "on_start":
+                if told in self.specs:
+                    getattr(self.display, event)(self.specs[told], *details)
+            elif told.run_id in self.specs:
+                self.display.on_note(told.spec, "its worker was lost: started again")
+            else:
+                self._start(told)
+
+    def end(self, cell: Planned) -> None:
+        """Forget a run that is over, be it before its news came."""
+        if cell.run_id not in self.specs:
+            self._start(cell)
+        del self.specs[cell.run_id]
+
+    def _start(self, cell: Planned) -> None:
+        self.specs[cell.run_id] = cell.spec
+        self.display.on_start(cell.spec)
+
+
+def _run(cell: Planned, shared: tuple[Work, Home, int, Any]) -> Outcome:
     """The task: one run, on a worker of Ray."""
+    work, home, threads, news = shared
     torch.set_num_threads(threads)
 
     def send(message: tuple[Any, ...]) -> None:
-        news.actor.put_nowait.remote(message)  # not `put`: a task that waits gives its CPU away
+        event, _, *details = message
+        news.tell.remote(event, cell.run_id, *details)
 
-    send(("on_start", cell.spec))
+    news.tell.remote("on_start", cell)
     folder = home.folder
     try:
         record = work(cell.spec, reference=cell.reference, observer=Messenger(send), results=folder)
@@ -180,18 +223,6 @@ def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ended:
     return Ended.of(spec, outcome.result)
 
 
-def _show(news: Any, display: Display, started: set[str]) -> None:
-    """Tell the display what the tasks have sent; of a run started again, that it was."""
-    for event, spec, *details in news.get_nowait_batch(news.qsize()):
-        if event == "on_start":
-            if spec.run_id in started:
-                display.on_note(spec, "its worker was lost: started again")
-                continue
-            started.add(spec.run_id)
-        if spec.run_id in started:
-            getattr(display, event)(spec, *details)
-
-
 @contextmanager
 def _home(results: Path) -> Iterator[Home]:
     home = Home(results.absolute(), f".grid-{uuid.uuid4().hex[:12]}")
@@ -202,39 +233,3 @@ def _home(results: Path) -> Iterator[Home]:
     finally:
         with suppress(OSError):
             (home.results / home.token).unlink()
-
-
-def _reach(address: str) -> None:
-    """Raise :class:`OSError` where nobody answers, of which Ray itself is sure after minutes."""
-    if address != "auto":
-        there = urlsplit(address if "//" in address else f"//{address}")
-        socket.create_connection((there.hostname, there.port or 0), SECONDS).close()
-
-
-@contextmanager
-def _connected(address: str | None, cpus: int) -> Iterator[Any]:
-    """Ray, connected to ``address`` or to a cluster of ``cpus`` of its own."""
-    # Before the import, which reads them: no reports to Ray's makers, and no advice in between.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            "the launcher ray needs the package of this name: pip install 'regmix-bench[ray]'"
-        ) from error
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address is None:
-            ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
-        else:
-            _reach(address)
-            ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"no cluster of Ray at {address or 'this machine'}: {reason(error)}"
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()

@@ -63,9 +63,10 @@ def run(
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
     failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
     "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
-    device or a compiler that is not there, and for a results folder that cannot be written, and
-    :class:`~regmix_bench.locks.Busy` for a run that another process works on. Raises
-    :class:`~regmix_bench.group.Lost` where one of several processes died; the run resumes.
+    device or a compiler that is not there, and for a results folder that cannot be written,
+    :class:`PermissionError` for one that may not be read, and :class:`~regmix_bench.locks.Busy` for
+    a run that another process works on. Raises :class:`~regmix_bench.group.Lost` where one of
+    several processes died; the run resumes.
     """
     results = Path(results)
     observer = observer or Silent()
@@ -123,7 +124,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     run = Run(task, data, device, observer)
     try:
         record = run.share_out() if task.devices > 1 else run.train_and_score()
-    except (CannotWrite, Lost):
+    except (CannotWrite, PermissionError, Lost):
         raise  # of no run's making: the next would meet it too, or this one goes on
     except Exception as error:
         record = run.record(status="error", error=explained(error, run))

@@ -85,9 +85,15 @@ class States:
 
 
 def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
-    """The saved state of a run. Raises :class:`UserError` for an altered or foreign file."""
+    """The saved state of a run.
+
+    Raises :class:`UserError` for an altered or foreign file, and :class:`PermissionError`, since a
+    file that may not be read can be whole.
+    """
     try:
         content = path.read_bytes()
+    except PermissionError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:

@@ -182,7 +182,7 @@ def _take_part(
     run = Run(task, data, device, Messenger(send) if rank() == 0 else Silent())
     try:
         return run.train_and_score()
-    except CannotWrite:
+    except (CannotWrite, PermissionError):
         raise
     except Exception as error:
         raise UserError(explained(error, run)) from error

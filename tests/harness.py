@@ -8,6 +8,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ SUITE: dict[str, Any] = {
     "recipe": {"epochs": 3, "schedule": "cosine", "augmentation": "none", "precision": "fp32"},
     "scoring": {"autoattack_version": "custom", "attacks": ["apgd-ce"], "autoattack_batch_size": 8},
 }
+
+
+#: One run, long enough to be interrupted anywhere.
+LONGER = SUITE | {"methods": ["fgsm-rs"], "recipe": SUITE["recipe"] | {"epochs": 40}}
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,14 @@ def cli(*arguments: object) -> Answer:
     return Answer(int(status), out.getvalue(), errors.getvalue())
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """The command line in a process of its own, with pipes."""
-    command = [sys.executable, "-m", "regmix_bench.cli", *map(str, arguments)]
+COMMAND = (sys.executable, "-m", "regmix_bench.cli")
+
+
+def start(
+    *arguments: object, program: Sequence[str] = COMMAND, **options: Any
+) -> subprocess.Popen[str]:
+    """The command line, or another program, in a process of its own, with pipes."""
+    command = [*program, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=unmeasured(), **pipes, **options)
 
@@ -76,6 +87,14 @@ def answer(process: subprocess.Popen[str]) -> Answer:
     finally:
         process.kill()
     return Answer(process.returncode, out, errors)
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    """Return as soon as it is, which has to be soon."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def recorded(results: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
     {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
-    | {"comparison", "deferred", "distributed"},
+    | {"comparison", "deferred", "distributed", "ray_cluster"},
     {"methods", "data", "models"},
     {"training", "states", "evaluation", "plan", "store", "locks", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}

@@ -52,6 +52,20 @@ def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
     assert "\x1b" not in output.out and output.err == ""
 
 
+def test_a_run_that_goes_back_behind_its_first_epoch_is_judged_anew(capsys, clock) -> None:
+    spec = make_spec()  # of 50 epochs
+    with Display(1) as display:
+        display.on_start(spec)
+        for epoch in (40, 39, 49):
+            clock[0] += 10
+            display.on_epoch(spec, make_log(epoch))
+    assert [line.split()[-2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "1:40",  # 10 s for the fortieth, ten to go
+        "3:40",  # 20 s for the thirty-ninth, eleven to go
+        "0:03",
+    ]
+
+
 def test_time_left_is_judged_by_the_epochs_of_this_process(capsys, clock) -> None:
     spec = make_spec()
     with Display(1) as display:

@@ -117,13 +117,17 @@ def load(entry_name: str, dataset_name: str) -> Dataset:
 def load_source(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
     """The dataset of the entry that ``find_entry`` names, called like the entry unless named.
 
-    A damaged entry is sought a second time: its source, if still there, is then decoded anew.
+    A damaged entry is sought a second time: its source, if known and still there, is then decoded
+    anew.
     """
     name = find_entry()
     try:
         return load(name, dataset_name or name)
-    except DamagedEntry:
-        name = find_entry()
+    except DamagedEntry as damaged:
+        try:
+            name = find_entry()
+        except UserError:
+            raise damaged from None
     return load(name, dataset_name or name)
 
 

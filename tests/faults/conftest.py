@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import PAGES, SUITE, Answer, Grid, cli
+from harness import LONGER, PAGES, SUITE, Answer, Grid, cli
 
 from regmix_bench.reporting.cells import Cell, Table, markdown
 
@@ -31,6 +31,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     assert cli("check", "--update", "--results", grid.results, "--reference", leaderboard, *allow)
     report = cli(*grid.report, *PAGES)
     assert report.status == 0, report
+    return grid
+
+
+@pytest.fixture(scope="session")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """A run of forty epochs that went undisturbed."""
+    grid = Grid(tmp_path_factory.mktemp("longer"))
+    grid.suite.write_text(yaml.safe_dump(LONGER))
+    assert cli(*grid.run).status == 0
     return grid
 
 
@@ -79,6 +88,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             tuple(tuple(map(Cell, row)) for row in sorted(_ROWS)),
         )
         Path(path).write_text("# Faults\n\n" + markdown(table).replace("---:", ":---"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _ROWS:
+        terminalreporter.section(f"{len(_ROWS)} faults, and what came of them")
+        for scenario, said, outcome in sorted(_ROWS):
+            terminalreporter.line(f"{scenario} | {said} | {outcome}")
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ def damage(path: Path, how: str) -> None:
 
 
 @HOW
-@pytest.mark.parametrize("kind", ["state-0003-*.pt", "last-*.safetensors", "train.jsonl"])
+@pytest.mark.parametrize(
+    "kind", ["state-0003-*.pt", "selected-*.safetensors", "last-*.safetensors", "train.jsonl"]
+)
 def test_a_file_of_a_training(begun: Grid, finished: Grid, tell: Tell, kind: str, how: str) -> None:
     (run_id,) = {path.parent.name for path in begun.results.rglob("state-*")} - {
         path.stem.rpartition("-")[2] for path in (begun.results / "digits").rglob("*.json")

@@ -10,28 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-from harness import PAGES, SUITE, Answer, Grid, answer, cli, recorded, start
+from harness import PAGES, Answer, Grid, answer, cli, recorded, start, wait_for
 
 Tell = Callable[[Answer, str], None]
-
-LONGER = SUITE | {"methods": ["fgsm-rs"], "recipe": SUITE["recipe"] | {"epochs": 40}}
-
-
-@pytest.fixture(scope="session")
-def longer(tmp_path_factory: pytest.TempPathFactory) -> Grid:
-    """A run of forty epochs that went undisturbed."""
-    grid = Grid(tmp_path_factory.mktemp("longer"))
-    grid.suite.write_text(yaml.safe_dump(LONGER))
-    assert cli(*grid.run).status == 0
-    return grid
-
-
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -11,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import Answer, Grid, answer, cli, recorded, start
+from harness import Answer, Grid, answer, cli, recorded, start, wait_for
 
 Tell = Callable[[Answer, str], None]
+
+# Of Linux: prctl(2) and capabilities(7).
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 
 @pytest.fixture
@@ -80,6 +85,45 @@ def test_a_record_that_may_not_be_read(
     found = cli(*grid.report, "--format", "csv")
     assert found.status == 2 and str(path) in found.errors, found
     tell(found, "all records, and the report of before")
+
+
+def bound_by_permissions() -> None:
+    """Let the process to be obey what files permit, which root need not."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def test_permission_is_lost_in_training(longer: Grid, tmp_path: Path, tell: Tell) -> None:
+    grid = Grid(tmp_path)
+    shutil.copy(longer.suite, grid.suite)
+    process = start(*grid.run, preexec_fn=bound_by_permissions)
+    wait_for(lambda: any(grid.results.rglob("state-0005-*")) or process.poll() is not None)
+    (folder,) = (grid.results / "artifacts").iterdir()
+    folder.chmod(0o500)
+    found = answer(process)
+    folder.chmod(0o700)
+    # As whatever comes first says it, a writing or a removing.
+    assert re.search("Permission denied|may not be read or written", found.errors), found
+    assert found.status == 2 and len(found.errors.splitlines()) == 1, found
+    resumed = cli(*grid.run)
+    assert resumed.status == 0 and "1 to resume" in resumed.out, resumed
+    assert recorded(grid.results) == recorded(longer.results)
+    tell(found, "every finished epoch; with permission the same command goes on")
+
+
+def test_a_state_that_may_not_be_read(begun: Grid, finished: Grid, tell: Tell) -> None:
+    paths = list(begun.results.rglob("state-*"))
+    for path in paths:
+        path.chmod(0)
+    found = answer(start(*begun.run, preexec_fn=bound_by_permissions))
+    assert found.status == 2 and "may not be read" in found.errors, found
+    for path in paths:
+        path.chmod(0o600)
+    again = cli(*begun.run)
+    assert again.status == 0 and "going back" not in again.out, again
+    assert recorded(begun.results) == recorded(finished.results)
+    tell(found, "the state, which is whole: with permission the same command goes on from it")
 
 
 def test_memory_that_is_not_there(tmp_path: Path, tell: Tell) -> None:

@@ -1,0 +1,88 @@
+"""The connection to a cluster of Ray: one that is there, or one of this machine alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from regmix_bench.errors import UserError, reason
+
+#: What a cluster has to answer.
+SECONDS = 10
+
+
+@contextmanager
+def connected(address: str | None, cpus: int) -> Iterator[Any]:
+    """Ray, connected to ``address`` or to a cluster of ``cpus`` of its own."""
+    # Before the import, which reads them: no reports to Ray's makers, and no advice in between.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address is None:
+        # Ray listens on every interface and runs what it is sent: by this driver, and nobody else.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "the launcher ray needs the package of this name: pip install 'regmix-bench[ray]'"
+        ) from error
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        if address is None:
+            # "local", or it would join a cluster that runs here already.
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        else:
+            _reach(address)
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        why = reason(error.__cause__ or error)  # which Ray repeats with its traceback
+        raise UserError(f"no cluster of Ray at {address or 'this machine'}: {why}") from error
+    signal.signal(signal.SIGTERM, on_sigterm)  # which Ray has replaced by one of its own
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise :class:`OSError` where nobody answers, of which Ray itself is sure after minutes."""
+    if address == "auto":  # is what this variable says, else a cluster that Ray finds here
+        address = os.environ.get("RAY_ADDRESS") or address
+    if address != "auto":
+        there = urlsplit(address if "//" in address else f"//{address}")
+        socket.create_connection((there.hostname, there.port or 0), SECONDS).close()
+
+
+@contextmanager
+def sigterm_held() -> Iterator[Callable[[], None]]:
+    """Hold SIGTERM back, whose handler may raise what the C++ of Ray would trip over.
+
+    The function that is given lets it through, and so does the end of the block.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append(number)
+
+    def let_through() -> None:
+        if held:
+            signal.signal(signal.SIGTERM, handler)
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, hold)
+    try:
+        yield let_through
+        let_through()
+    finally:
+        if signal.getsignal(signal.SIGTERM) is hold:
+            signal.signal(signal.SIGTERM, handler)
