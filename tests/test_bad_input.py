@@ -235,7 +235,7 @@ def test_what_the_parser_refuses_exits_with_2(arguments, monkeypatch, capsys) ->
     assert "Traceback" not in errors
 
 
-def test_a_full_disk_fails_the_run_and_leaves_earlier_records_whole(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Path) -> None:
     results = tmp_path / "results"
     earlier = write_run(results, make_spec())
     before = earlier.read_bytes()
@@ -256,12 +256,11 @@ def test_a_full_disk_fails_the_run_and_leaves_earlier_records_whole(tmp_path: Pa
         text=True,
         timeout=120,
     )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr == ""
-    assert "failed: cannot write" in done.stdout and "File too large" in done.stdout
+    assert done.returncode == 2, done.stderr
+    assert "error: cannot write" in done.stderr and "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert earlier.read_bytes() == before
-    (failed,) = (path for path in store.record_files(results) if path != earlier)
-    assert store.load_record(failed).status == "error"
+    assert store.record_files(results) == [earlier]  # a full disk is no failure of the run
     assert not list(results.rglob(".tmp-*"))
 
 
