@@ -71,8 +71,13 @@ class ImageClassifier(nn.Module):
         attack on KL(p(x) ‖ p(x')) move it, whose gradient is p(x') − p(x).
         """
         features = self.features(x)
-        with torch.autocast(x.device.type, enabled=False):
-            logits: Tensor = self.classifier(features.to(self.classifier.weight.dtype))
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._classified(features.to(self.classifier.weight.dtype))
+        return self._classified(features)
+
+    def _classified(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(features)
         return logits
 
 
