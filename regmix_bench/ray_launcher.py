@@ -108,7 +108,8 @@ def launch(
         _home(results) as home,
         sigterm_held() as let_sigterm_through,
     ):
-        news = ray.remote(num_cpus=0)(_News).remote()
+        # Started again where its node is lost: what is missing then was for the display alone.
+        news = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_News).remote()
         task = ray.remote(max_retries=RETRIES, max_calls=0)(_run)
         # Once for all tasks, of which each would carry a copy.
         shared = ray.put((work, home, threads, news))

@@ -212,7 +212,7 @@ def test_nothing_of_an_earlier_try_is_left_beside_a_record(trained_run, evaluate
     (folder / "scoring-given-Linf-24-255").mkdir(parents=True)
     (folder / "error.txt").write_text("of a try that failed")
     evaluated(*arguments)
-    assert not list(folder.glob("*"))
+    assert [path.name for path in folder.iterdir()] == [store.LOCK]
 
 
 def test_a_screened_number_is_never_autoattacks(trained_run, evaluated) -> None:

@@ -68,10 +68,10 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
-    # All of it, so that nothing is written where something is refused.
-    texts = list(_texts(contents, formats, shown, layout))
     pictures = contents.pictures if "figures" in formats else ()
     with closing(style.render_all(pictures)) as drawn:  # in other processes, meanwhile
+        # All of it, so that nothing is written where something is refused.
+        texts = list(_texts(contents, formats, shown, layout))
         pages = _pages(contents, formats)
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
         for picture, files in zip(pictures, drawn, strict=True):

@@ -67,15 +67,22 @@ def test_a_worker_of_ray_is_killed(
     )
 
 
-def test_the_driver_of_a_cluster_is_killed(fresh: Grid, undisturbed: Grid, tell: Tell) -> None:
-    process = start(*fresh.run, "--launcher", "ray", "--jobs", "2")
-    trainer = worker(fresh, "state-0005-*")
+def test_the_driver_of_a_cluster_is_killed(tmp_path: Path, tell: Tell) -> None:
+    # A cluster takes seconds to notice: the run has to take longer.
+    suite = SUITE | {"seeds": [0], "recipe": SUITE["recipe"] | {"epochs": 400}}
+    killed, undisturbed = Grid(tmp_path / "killed"), Grid(tmp_path / "undisturbed")
+    for grid in (killed, undisturbed):
+        grid.folder.mkdir()
+        grid.suite.write_text(yaml.safe_dump(suite))
+    process = start(*killed.run, "--launcher", "ray", "--jobs", "2")
+    trainer = worker(killed, "state-0005-*")
     process.kill()
     found = answer(process)
     wait_for(lambda: not Path(f"/proc/{trainer}").exists())
-    again = cli(*fresh.run)
+    again = cli(*killed.run)
     assert again.status == 0 and "taken over from process" in again.out, again
-    assert recorded(fresh.results) == recorded(undisturbed.results)
+    assert cli(*undisturbed.run).status == 0
+    assert recorded(killed.results) == recorded(undisturbed.results)
     tell(found, "every finished epoch; no worker stays, and the local launcher goes on")
 
 
