@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
 #: And what a record may hold in the place of the last: no reference, and never compared with it.
 MEASURED = (*METRICS, "screened_acc")
 
-_OUTCOMES = ("norm", "epsilon", "index", "clean_correct", "pgd_correct", "broken_by")
+_OUTCOMES = [
+    *("norm", "epsilon", "index", "label"),
+    *("clean_correct", "pgd_correct", "broken_by"),
+]
 
 
 class OutcomesFile(Frozen):
@@ -138,21 +142,38 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
     return board
 
 
-def read_outcomes(file: Path, evaluation: RobustEval, *, label: bool = False) -> pd.DataFrame:
-    """Which images each metric counts as right: bool columns named as the metrics, by ``index``.
+@dataclass(frozen=True)
+class ImageOutcomes:
+    """Which images each metric counts as right.
 
-    The metrics are those of :data:`MEASURED` that ``evaluation``, a score with AutoAttack, has;
-    ``label`` asks for one more column, the images' classes.
-    Raises :class:`UserError` where the file is no outcomes file or disagrees with the evaluation.
+    ``index`` (N,) are positions in the test split, ``labels`` (N,) the images' classes, and
+    ``right``, by metric, is bool (N,).
+    """
+
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    right: dict[str, NDArray[np.bool_]]
+
+
+def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
+    """As :func:`read_images`, in a table: bool columns named as the metrics, by ``index``."""
+    found = read_images(file, evaluation)
+    return pd.DataFrame(found.right, index=pd.Index(found.index, name="index"))
+
+
+def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
+    """The outcomes of ``evaluation``, a score with AutoAttack, in the order of ``file``.
+
+    The metrics are those of :data:`MEASURED` that it has. Raises :class:`UserError` where the file
+    is no outcomes file or disagrees with the evaluation.
     """
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
-    columns = (*_OUTCOMES, "label") if label else _OUTCOMES
     if digest is not None and file_digest(file) != digest:
         raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
     try:
         # A report reads thousands, and pandas would take most of its time.
         with ParquetFile(file) as source:
-            table = source.read(columns=list(columns), use_threads=False).select(columns)
+            table = source.read(columns=_OUTCOMES, use_threads=False).select(_OUTCOMES)
         here = _where(table["norm"], lambda norm: norm == threat.norm)
         same = str(threat.epsilon)
         here &= _where(table["epsilon"], lambda e: e == same or Epsilon(e) == threat.epsilon)
@@ -163,14 +184,14 @@ def read_outcomes(file: Path, evaluation: RobustEval, *, label: bool = False) ->
         table[name].to_numpy()[here].astype(bool) for name in ("clean_correct", "pgd_correct")
     )
     held = _where(table["broken_by"], lambda attack: attack == "")[here]
-    right = np.column_stack((clean, clean & pgd, clean & held))
-    index = pd.Index(table["index"].to_numpy()[here], name="index")
     metrics = [name for name in MEASURED if getattr(evaluation, name) is not None]
+    right = dict(zip(metrics, (clean, clean & pgd, clean & held), strict=True))
+    index = table["index"].to_numpy()[here]
     recorded = [round(getattr(evaluation, name) * n) for name in metrics]
-    if len(index) != n or not index.is_unique or right.sum(axis=0).tolist() != recorded:
+    counted = [int(flags.sum()) for flags in right.values()]
+    if len(index) != n or len(np.unique(index)) != n or counted != recorded:
         raise UserError(f"{file} does not hold the outcomes that its record counts")
-    found = pd.DataFrame(right, index=index, columns=metrics)
-    return found.assign(label=table["label"].to_numpy()[here]) if label else found
+    return ImageOutcomes(index, table["label"].to_numpy()[here], right)
 
 
 def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ from regmix_bench.comparison import (
     verdict,
 )
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.leaderboard import read_outcomes
+from regmix_bench.leaderboard import read_images
 from regmix_bench.reporting.blocks import Block, Row
 from regmix_bench.reporting.cohorts import robust_metric
 from regmix_bench.reporting.words import attack_words
@@ -98,23 +98,23 @@ def read(block: Block) -> Outcomes:
     """
     found = {}
     robust = robust_metric(block.cohort.setting.scoring)
-    first: tuple[Path, pd.DataFrame] | None = None
+    first: tuple[Path, npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
     for row in block.rows:
         right = []
         for run, score in row.scores:
             file = store.outcomes_path(run.path, block.checkpoint)
             if score.robust_acc is None or not file.is_file():
                 continue
-            images = read_outcomes(file, score, label=True)
-            if not images.index.is_monotonic_increasing:
-                images = images.sort_index()
-            first = first or (file, images)
-            if not images.index.equals(first[1].index):
+            images = read_images(file, score)
+            order = np.argsort(images.index)
+            index, labels = images.index[order], images.labels[order]
+            first = first or (file, index, labels)
+            if not np.array_equal(index, first[1]):
                 raise UserError(f"{file} and {first[0]} hold outcomes of different images")
-            right.append(images[robust].to_numpy())
+            right.append(images.right[robust][order])
         if right:
             found[row.label] = np.stack(right)
-    return Outcomes(first[1]["label"].to_numpy() if first else np.empty(0, np.int64), found)
+    return Outcomes(first[2] if first else np.empty(0, np.int64), found)
 
 
 def flags(block: Block) -> Mapping[str, Flags]:
