@@ -5,7 +5,8 @@ Both take the same step on the same made-up batch, in turn and in alternating or
 the figure of a method is the median of the ratios with its 95 % interval. Compilation is not timed.
 
 Two-core AVX512-BF16 CPU, one thread beside other work, bf16 against float32, resnet8, n = 5: TRADES
-3.97x, PGD-AT 2.80x, MART 2.51x, FGSM-PGI 2.42x, FGSM-RS 2.31x, RegMix 2.29x. Two-core AVX2 CPU
+3.97x, PGD-AT 2.80x, MART 2.51x, FGSM-PGI 2.42x, FGSM-RS 2.31x, RegMix 2.29x; resnet18, otherwise
+idle, two threads, n = 3: TRADES 3.55x (batch 32 on one thread 2.85x). Two-core AVX2 CPU
 without bf16 of its own, so float32 on both sides, resnet8, n = 5: TRADES 1.92x, PGD-AT 1.44x, MART
 1.28x, FGSM-RS 1.27x, FGSM-PGI 1.25x, RegMix 1.19x; resnet18, one thread, n = 6: TRADES 1.74x. Where
 an attack runs in training mode, or shares its forward pass with the loss, the plain loop wastes
