@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from regmix_bench.data import RunData, prepare
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, signals_as_raised
 from regmix_bench.files import CannotWrite
 from regmix_bench.group import Lost
 from regmix_bench.locks import run_lock
@@ -123,7 +123,8 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     """One cell of a grid, from specification to record; what any launcher calls."""
     run = Run(task, data, device, observer)
     try:
-        record = run.share_out() if task.devices > 1 else run.train_and_score()
+        with signals_as_raised():
+            record = run.share_out() if task.devices > 1 else run.train_and_score()
     except (CannotWrite, PermissionError, Lost):
         raise  # of no run's making: the next would meet it too, or this one goes on
     except Exception as error:

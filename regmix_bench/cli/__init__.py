@@ -24,7 +24,7 @@ from regmix_bench.cli import (  # noqa: F401
     transfer,
 )
 from regmix_bench.cli.common import app
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, signals_as_raised
 
 
 class Terminated(BaseException):
@@ -38,7 +38,8 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        with signals_as_raised():
+            app()
     except Terminated:
         print("terminated: the same command goes on from what is finished", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
