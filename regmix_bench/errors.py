@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 import signal
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -58,21 +57,6 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
 def reason(error: BaseException) -> str:
     """A stranger's error on one line, shortened: its kind and what it says."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-@contextmanager
-def signals_as_raised() -> Iterator[None]:
-    """Let through what a signal's handler raises, where C code has made an error of its own of it.
-
-    A handler runs wherever Python looks for signals, which may be below a function of torch that
-    is not prepared for it: a :class:`SystemError` then is what callers see.
-    """
-    try:
-        yield
-    except SystemError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, Exception):
-            raise
-        raise error.__cause__ from None
 
 
 def death(exitcode: int) -> str:

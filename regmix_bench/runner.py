@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from regmix_bench.data import RunData, prepare
-from regmix_bench.errors import UserError, signals_as_raised
+from regmix_bench.errors import UserError
 from regmix_bench.files import CannotWrite
 from regmix_bench.group import Lost
 from regmix_bench.locks import run_lock
@@ -19,6 +19,7 @@ from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.observers import Observer, Silent
 from regmix_bench.records import RunRecord
 from regmix_bench.scorer import Extras, keep_traceback, tidy
+from regmix_bench.signals import no_signal_lost
 from regmix_bench.store import (
     LOCK,
     artifacts_dir,
@@ -123,7 +124,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     """One cell of a grid, from specification to record; what any launcher calls."""
     run = Run(task, data, device, observer)
     try:
-        with signals_as_raised():
+        with no_signal_lost():
             record = run.share_out() if task.devices > 1 else run.train_and_score()
     except (CannotWrite, PermissionError, Lost):
         raise  # of no run's making: the next would meet it too, or this one goes on

@@ -224,15 +224,31 @@ def test_results_that_cannot_be_written_are_refused(refused: Run) -> None:
     assert "/proc/results" in refused(*TRADES, "--results", "/proc/results")
 
 
-@pytest.mark.parametrize("arguments", [("run", "--bogus"), ("fly",), ("run", "--epochs", "few")])
-def test_what_the_parser_refuses_exits_with_2(arguments, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["regmix-bench", *arguments])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--bogus"), ["--bogus", "(see regmix-bench run --help)"]),
+        (("rn",), ["'rn'", "Did you mean 'run'? (see regmix-bench --help)"]),
+        (("run", "--epochs", "few"), ["--epochs", "integer", "(see regmix-bench run --help)"]),
+        (("run", "--seeds"), ["--seeds", "requires an argument"]),
+        (("show",), ["'run'", "(see regmix-bench show --help)"]),
+        (("show", "3f2a", "91c0"), ["91c0", "(see regmix-bench show --help)"]),
+    ],
+)
+def test_what_cannot_be_parsed_is_refused(
+    refused: Run, arguments: tuple[str, ...], said: list[str]
+) -> None:
+    line = refused(*arguments)
+    assert all(part in line for part in said), line
+
+
+def test_without_a_command_it_says_which_there_are(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["regmix-bench"])
     with pytest.raises(SystemExit) as left:
         cli.main()
-    assert left.value.code == 2
-    errors = capsys.readouterr().err
-    assert arguments[-2 if arguments[-1] == "few" else -1] in errors
-    assert "Traceback" not in errors
+    shown = capsys.readouterr()
+    assert not left.value.code and shown.err == ""
+    assert "Usage: regmix-bench" in shown.out and "transfer" in shown.out
 
 
 def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Path) -> None:

@@ -329,14 +329,3 @@ def test_version_is_that_of_the_package(command: Command) -> None:
 def test_every_help_has_an_example(command: Command, name: str) -> None:
     status, output, _ = command(name, "--help")
     assert status == 0 and f"Example: regmix-bench {name}" in output
-
-
-def test_sigterm_that_c_code_has_made_an_error_of_ends_it_as_any(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hit() -> None:
-        raise SystemError("returned a result with an exception set") from cli.Terminated()
-
-    monkeypatch.setattr(cli, "app", hit)
-    said = "terminated: the same command goes on from what is finished\n"
-    assert command("run") == (143, "", said)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regmix_bench.errors import UserError, signals_as_raised, unknown, validated
+from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.types import Frozen, Scoring
 
 
@@ -87,14 +87,3 @@ def test_a_value_that_does_not_fit_the_others_is_told_without_all_of_them() -> N
             {"autoattack_version": "custom", "attacks": ["square", "square"]},
             "scoring",
         )
-
-
-@pytest.mark.parametrize("cause", [None, ValueError("of C")])
-def test_an_error_of_c_that_no_signal_has_caused_stays_one(cause: Exception | None) -> None:
-    with pytest.raises(SystemError), signals_as_raised():
-        raise SystemError("error return without exception set") from cause
-
-
-def test_a_signal_inside_c_is_raised_as_by_its_handler() -> None:
-    with pytest.raises(KeyboardInterrupt), signals_as_raised():
-        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()

@@ -14,7 +14,17 @@ ROOT = Path(__file__).parent.parent
 
 # From the bottom up. A module of `regmix_bench` is named by its first component.
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "files", "types", "records", "registry", "perturb", "statistics", "machine"}
+    {
+        "errors",
+        "signals",
+        "files",
+        "types",
+        "records",
+        "registry",
+        "perturb",
+        "statistics",
+        "machine",
+    }
     | {"comparison", "deferred", "distributed", "ray_cluster"},
     {"methods", "data", "models"},
     {"training", "states", "evaluation", "plan", "store", "locks", "views"},
@@ -131,7 +141,17 @@ def test_a_downward_import_passes() -> None:
 
 def test_torch_waits_until_it_is_needed() -> None:
     """Listing, planning, reporting and checking start at once, also where torch is slow to load."""
-    light = ["errors", "types", "statistics", "models", "store", "plan", "reporting", "regression"]
+    light = [
+        "errors",
+        "signals",
+        "types",
+        "statistics",
+        "models",
+        "store",
+        "plan",
+        "reporting",
+        "regression",
+    ]
     code = f"""
 import importlib, sys
 for module in {[*light, "cli"]}:

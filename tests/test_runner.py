@@ -278,19 +278,6 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
     assert mended.status == "success" and mended.history[0] == record.history[0]
 
 
-def test_a_signal_that_torch_has_made_an_error_of_is_no_failure_of_the_run(
-    tmp_path: Path, failing: type[Failing], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(self: Failing, epoch: int) -> None:
-        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
-
-    monkeypatch.setattr(failing, "on_epoch_start", interrupted)
-    spec = quick_spec(methods=["failing"])
-    with pytest.raises(KeyboardInterrupt):
-        runner.run(spec, tmp_path, device="cpu")
-    assert not store.record_files(tmp_path)
-
-
 CUDA_SAYS = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB"
 CPU_SAYS = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,11 +23,11 @@ from regmix_bench.cli import (  # noqa: F401
     transfer,
 )
 from regmix_bench.cli.common import app
-from regmix_bench.errors import UserError, signals_as_raised
+from regmix_bench.errors import UserError
+from regmix_bench.signals import Terminated, handle_signals, no_signal_lost
 
-
-class Terminated(BaseException):
-    """The process was asked to end, as a cluster's scheduler does; no error, so none catches it."""
+# Raised of a command line that cannot be parsed; Typer exports its subclass alone.
+_UsageError: Any = typer.BadParameter.__base__
 
 
 def main() -> None:
@@ -36,22 +35,28 @@ def main() -> None:
 
     SIGTERM ends it with status 143 as an interrupt does with 130: nothing finished is lost.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    handle_signals()
     try:
-        with signals_as_raised():
-            app()
+        with no_signal_lost():
+            sys.exit(app(standalone_mode=False))
     except Terminated:
         print("terminated: the same command goes on from what is finished", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except UserError as error:
         _refuse(str(error))
+    except _UsageError as error:
+        _refuse(_usage(error))
     except PermissionError as error:
         _refuse(f"{error.filename} may not be read or written")
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the end short
-    raise Terminated
+def _usage(error: Any) -> str:
+    """What the parser says, on one line, and where the options are listed."""
+    said = error.format_message()
+    path = error.ctx.command_path if error.ctx else "regmix-bench"
+    return f"{said[:1].lower()}{said[1:].rstrip('.')} (see {path} --help)"
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -62,6 +67,7 @@ def _refuse(reason: str) -> NoReturn:
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Train, attack and compare adversarial training methods."""
@@ -69,4 +75,5 @@ def version(
         from importlib.metadata import version as installed
 
         print(f"regmix-bench {installed('regmix-bench')}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        print(context.get_help())

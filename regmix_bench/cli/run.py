@@ -29,6 +29,7 @@ from regmix_bench.cli.common import (
     split,
 )
 from regmix_bench.errors import UserError
+from regmix_bench.signals import no_signal_lost
 
 if TYPE_CHECKING:
     from regmix_bench.launcher import Ended
@@ -250,7 +251,7 @@ def _follow(
     from regmix_bench.progress import Display
 
     try:
-        with Display(runs) as display, closing(grid(display)) as endings:
+        with no_signal_lost(), Display(runs) as display, closing(grid(display)) as endings:
             for ended in endings:
                 failed.discard(ended.spec.run_id)
                 lines = [*score_lines(ended.evaluations)]
