@@ -6,23 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from regmix_bench.data.classes import CLASSES
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.data.trees import class_tree
 from regmix_bench.errors import UserError, unknown
 
-# Both in the order of their labels, which is that of the alphabet.
-_CLASSES = {
-    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
-    "cifar100": """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
-        bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud
-        cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl
-        hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
-        motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
-        pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal
-        shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper
-        table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-        willow_tree wolf woman worm""",
-}
 _OFFICIAL_FOLDER = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
@@ -70,7 +58,7 @@ def _from_torchvision(name: str, data_dir: Path, download: bool) -> Dataset:
 
 def _from_tree(name: str, root: Path) -> Dataset:
     tree = class_tree(root)
-    classes = _CLASSES[name].split()
+    classes = CLASSES[name]
     if foreign := sorted(set(tree.classes) - set(classes)):
         raise UserError(f"{root} is not {name}: {unknown('class', foreign[0], classes)}")
     if absent := sorted(set(classes) - set(tree.classes)):

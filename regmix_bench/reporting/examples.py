@@ -13,6 +13,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from regmix_bench.data.classes import class_name
 from regmix_bench.reporting.cohorts import Cohort
 from regmix_bench.reporting.style import GREY, Picture, applied, brief
 from regmix_bench.reporting.surface import Viewed, viewed
@@ -50,7 +51,7 @@ def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
             " wrong ones bold and in brackets."
             + (f" Nothing is recorded of {absent}." if absent else "")
         )
-        picture = partial(draw, views, factor, f"PGD-{steps}")
+        picture = partial(draw, views, factor, f"PGD-{steps}", cohort.setting.dataset)
         found.append(Picture(f"examples-{cohort.stem}", frame, picture, caption))
     return tuple(found)
 
@@ -88,7 +89,7 @@ def examples_frame(cohort: Cohort, drawn: Mapping[str, Viewed], factor: float) -
     )
 
 
-def draw(shown: Mapping[str, Views], factor: float, attack: str) -> Figure:
+def draw(shown: Mapping[str, Views], factor: float, attack: str, dataset: str) -> Figure:
     """A row per label; of each image the clean one, its perturbation, and the adversarial one."""
     first = next(iter(shown.values()))
     count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]
@@ -116,9 +117,12 @@ def draw(shown: Mapping[str, Views], factor: float, attack: str) -> Figure:
                     (left + 2 * step, views.adv_pred[i]),
                 ):
                     below = (x + width / 2, top + 1.04 * height)
-                    _write_prediction(axis, below, predicted, predicted == views.label[i])
+                    name = brief(class_name(dataset, predicted), 12, lines=1)
+                    _write_prediction(axis, below, name, predicted == views.label[i])
         for i, true in enumerate(first.label[:SHOWN]):
-            words = (f"clean\n(class {true})", f"added\n(×{factor:.3g})", attack)
+            name = class_name(dataset, true)
+            said = f"class {name}" if name == str(true) else brief(name, 12, lines=1)
+            words = (f"clean\n({said})", f"added\n(×{factor:.3g})", attack)
             for place, word in enumerate(words):
                 x = i * triple + place * step + width / 2
                 axis.text(x, -0.08 * height, word, ha="center", va="bottom", fontsize=7)
@@ -138,10 +142,10 @@ def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
     return _rgb(image), _rgb(0.5 + factor * perturbation), _rgb(image + perturbation)
 
 
-def _write_prediction(axis: Axes, below: tuple[float, float], name: int, right: bool) -> None:
+def _write_prediction(axis: Axes, below: tuple[float, float], name: str, right: bool) -> None:
     axis.text(
         *below,
-        f"{name}" if right else f"[{name}]",
+        name if right else f"[{name}]",
         ha="center",
         va="top",
         fontsize=7,

@@ -102,7 +102,7 @@ def features_frame(cohort: Cohort) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
     """One map per label, with the measures of the seed drawn under it."""
-    attack = f"PGD-{next(iter(runs.values())).spec.scoring.pgd_steps}"
+    first = next(iter(runs.values())).spec
     drawn = frame[frame["drawn"]].to_dict("records")
     panels = []
     for row in drawn:
@@ -113,7 +113,7 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
         )
         clean, adversarial = embed(points.clean, points.adversarial)
         panels.append(Panel(row["label"], numbers, points.labels, clean, adversarial))
-    return draw_maps(panels, attack)
+    return draw_maps(panels, f"PGD-{first.scoring.pgd_steps}", first.dataset)
 
 
 def _table(frame: pd.DataFrame) -> Table:

@@ -16,9 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from regmix_bench import store
+from regmix_bench.data.classes import CLASSES
 from regmix_bench.errors import UserError
 from regmix_bench.reporting.cohorts import Group, Run
 from regmix_bench.reporting.figures import grid
@@ -153,16 +155,33 @@ def embed(*parts: Floats) -> list[Floats]:
     return np.split(scaled, np.cumsum([len(part) for part in parts])[:-1])
 
 
-def draw_maps(panels: Sequence[Panel], attack: str, footnote: str = "") -> Drawn:
-    """Maps in a grid; the points of ``attack`` have a marker of their own."""
+def draw_maps(panels: Sequence[Panel], attack: str, dataset: str, footnote: str = "") -> Drawn:
+    """Maps in a grid; the points of ``attack`` have a marker of their own.
+
+    A class has its number on the map, or its name in a legend above the maps.
+    """
     markers = {"o": "clean", "x": attack}
+    names = CLASSES.get(dataset, ())
     with applied():
         figure, axes = grid([panel.title for panel in panels], height=2.35, shared=False)
         for axis, panel in zip(axes, panels, strict=True):
-            _draw_map(axis, panel)
+            _draw_map(axis, panel, numbered=not names)
             if panel.vertices is not None:
                 markers["*"] = "one-hot truth"
             axis.set_xlabel(panel.numbers, fontsize=7)
+        if 0 < len(names) <= _NAMED_CLASSES:
+            figure.set_figheight(figure.get_figheight() + 0.5)
+            figure.legend(
+                handles=[
+                    Patch(color=colour, label=name)
+                    for name, colour in zip(names, _colours(len(names)), strict=True)
+                ],
+                fontsize=7,
+                handlelength=0.7,
+                handleheight=0.7,
+                loc="outside upper center",
+                ncols=5,
+            )
         figure.legend(
             handles=[
                 Line2D(
@@ -178,7 +197,7 @@ def draw_maps(panels: Sequence[Panel], attack: str, footnote: str = "") -> Drawn
     return Drawn(figure, pd.concat((panel.frame for panel in panels), ignore_index=True))
 
 
-def _draw_map(axis: Axes, panel: Panel) -> None:
+def _draw_map(axis: Axes, panel: Panel, numbered: bool) -> None:
     truth = panel.vertices
     colours = _colours(int(panel.labels.max()) + 1 if truth is None else len(truth))
     own = [tuple(colour) for colour in colours[panel.labels]]
@@ -191,21 +210,21 @@ def _draw_map(axis: Axes, panel: Panel) -> None:
         layers.append((truth, star))
     for points, style in layers:
         axis.scatter(points[:, 0], points[:, 1], linewidths=0.5, **style)
-    if len(colours) <= _NAMED_CLASSES:
-        _name_classes(axis, panel)
+    if numbered and len(colours) <= _NAMED_CLASSES:
+        _number_classes(axis, panel)
     axis.set(xticks=[], yticks=[], xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), box_aspect=1)
     axis.grid(visible=False)
     axis.spines[:].set_visible(True)
     axis.spines[:].set_color("#bbbbbb")
 
 
-def _name_classes(axis: Axes, panel: Panel) -> None:
-    """A class has its name at its vertex, or else in the middle of its clean images."""
+def _number_classes(axis: Axes, panel: Panel) -> None:
+    """A class has its number at its vertex, or else in the middle of its clean images."""
     halo = [withStroke(linewidth=2, foreground="white")]
     if panel.vertices is not None:
-        for name, position in enumerate(panel.vertices):
+        for label, position in enumerate(panel.vertices):
             axis.annotate(
-                str(name),
+                str(label),
                 position,
                 (4, 4),
                 textcoords="offset points",
@@ -214,9 +233,9 @@ def _name_classes(axis: Axes, panel: Panel) -> None:
                 path_effects=halo,
             )
         return
-    for name in np.unique(panel.labels):
-        x, y = np.median(panel.clean[panel.labels == name], axis=0)
-        axis.text(x, y, str(name), ha="center", va="center", fontsize=8, path_effects=halo)
+    for label in np.unique(panel.labels):
+        x, y = np.median(panel.clean[panel.labels == label], axis=0)
+        axis.text(x, y, str(label), ha="center", va="center", fontsize=8, path_effects=halo)
 
 
 def _colours(classes: int) -> Floats:

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from regmix_bench.data.classes import class_name
 from regmix_bench.reporting.blocks import Block
 from regmix_bench.reporting.cells import fixed
 from regmix_bench.reporting.style import (
@@ -52,7 +53,7 @@ def pictures(
             drawn = partial(draw_curves, frame, looks, attack)
             how = "the classes of each method are sorted by their accuracy, the worst first"
         else:
-            drawn = partial(draw_map, frame)
+            drawn = partial(draw_map, frame, block.cohort.setting.dataset)
             how = "the worst classes of each method are framed"
         caption = f"{shown}, means over seeds; {how}. {many} test images a class."
         found.append(Picture(f"classes-{block.cohort.stem}", frame, drawn, caption))
@@ -90,7 +91,7 @@ def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw_map(frame: pd.DataFrame) -> Figure:
+def draw_map(frame: pd.DataFrame, dataset: str) -> Figure:
     """Methods by classes with the numbers in the cells, and apart from them mean and worst."""
     labels = list(dict.fromkeys(frame["label"]))
     table = frame.pivot(index="label", columns="class", values="accuracy").loc[labels]
@@ -103,9 +104,12 @@ def draw_map(frame: pd.DataFrame) -> Figure:
     with applied():
         names = [brief(label, 40, lines=1) for label in labels]
         name = 0.075 * widest(names)
+        heads = [class_name(dataset, int(k)) for k in table.columns]
+        named = heads != [str(k) for k in table.columns]
+        head = 0.3 + 0.05 * widest(heads) if named else 0.48
         size = (
             name + 0.3 + _CELL_INCHES * (cells.shape[1] - 0.6),
-            0.62 * _CELL_INCHES * len(labels) + 0.6,
+            0.62 * _CELL_INCHES * len(labels) + head + 0.12,
         )
         figure = Figure(figsize=size)
         axes = figure.subplots()
@@ -113,7 +117,7 @@ def draw_map(frame: pd.DataFrame) -> Figure:
             left=(name + 0.15) / size[0],
             right=1 - 0.1 / size[0],
             bottom=0.1 / size[1],
-            top=1 - 0.48 / size[1],
+            top=1 - head / size[1],
         )
         shades = heat_map(axes, cells, texts, HEAT, Normalize(0, 100))
         axes.set_aspect("auto")
@@ -124,10 +128,14 @@ def draw_map(frame: pd.DataFrame) -> Figure:
         classes = len(table.columns)
         axes.xaxis.tick_top()
         places = [*range(classes), classes + 1, classes + 2]
-        axes.set_xticks(places, [*map(str, table.columns), "all", "worst"])
+        axes.set_xticks(places, [*heads, "all", "worst"])
         axes.set_yticks(range(len(labels)), names)
-        axes.text((classes - 1) / 2, 1 + 0.26 / (size[1] - 0.58), "class", ha="center",
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        if named:
+            for text in axes.get_xticklabels():
+                text.set(rotation=40, rotation_mode="anchor", ha="left")
+        else:
+            axes.text((classes - 1) / 2, 1 + 0.26 / (size[1] - 0.58), "class", ha="center",
+                      transform=axes.get_xaxis_transform())  # fmt: skip
     return figure
 
 

@@ -101,7 +101,7 @@ def tsne_frame(cohort: Cohort) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
     """One map per label, with the measures of the seed drawn under it."""
-    attack = f"PGD-{next(iter(runs.values())).spec.scoring.pgd_steps}"
+    first = next(iter(runs.values())).spec
     drawn = frame[frame["drawn"]]
     panels = []
     for row in drawn.to_dict("records"):
@@ -115,7 +115,9 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
         mapped = embed(outputs.clean, outputs.adversarial, truth)
         panels.append(Panel(row["label"], numbers, outputs.labels, *mapped))
     smoothed = bool((drawn["true_class_mass"] < 1).any())
-    return draw_maps(panels, attack, _FOOTNOTE if smoothed else "")
+    return draw_maps(
+        panels, f"PGD-{first.scoring.pgd_steps}", first.dataset, _FOOTNOTE if smoothed else ""
+    )
 
 
 def _table(frame: pd.DataFrame) -> Table:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from regmix_bench.data import DATASETS, canonical_name, load_data, load_dataset, trees
+from regmix_bench.data.classes import class_name
 from regmix_bench.errors import UserError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -362,3 +363,11 @@ def test_broken_tiny_imagenet(tmp_path, tiny):
     annotations.unlink()
     assert "val_annotations.txt" in refused("tiny-imagenet", tmp_path)
     assert "unzip" in refused("tiny-imagenet", tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label", "name"),
+    [("cifar10", 3, "cat"), ("cifar100", 99, "worm"), ("digits", 3, "3"), ("cifar10", 10, "10")],
+)
+def test_a_class_has_the_name_that_its_dataset_gives_it(dataset, label, name):
+    assert class_name(dataset, label) == name

@@ -60,3 +60,9 @@ def test_images_that_nothing_is_added_to_are_not_magnified():
 def test_no_picture_without_views(record, save):
     results = save(record())
     assert examples.pictures(sort_into_cohorts(load_runs(results))) == ()
+
+
+def test_classes_have_the_names_that_their_dataset_gives_them(record, save):
+    (picture,) = pictures_of(save(record(dataset="cifar10")))
+    said = {text.get_text() for text in picture.draw().axes[0].texts}
+    assert {"clean\n(airplane)", "airplane", "[truck]"} <= said

@@ -40,3 +40,14 @@ def test_a_map_holds_every_part_and_is_the_same_again():
 def test_no_silhouette_without_two_classes_of_which_one_has_two_images(labels):
     points = np.arange(len(labels), dtype=float)[:, None]
     assert np.isnan(maps.neighbourhood(points, np.array(labels))["silhouette"])
+
+
+def test_named_classes_stand_above_the_maps_and_numbers_on_them():
+    panel = maps.Panel("trades", "", np.arange(10), np.zeros((10, 2)), np.zeros((10, 2)))
+    named = maps.draw_maps([panel], "PGD-20", "cifar10").figure
+    legends = [[entry.get_text() for entry in legend.get_texts()] for legend in named.legends]
+    assert legends[0][:2] == ["airplane", "automobile"] and legends[1] == ["clean", "PGD-20"]
+    numbered = maps.draw_maps([panel], "PGD-20", "digits").figure
+    assert len(numbered.legends) == 1
+    on_maps = [[text.get_text() for text in figure.axes[0].texts] for figure in (named, numbered)]
+    assert on_maps == [[], [str(k) for k in range(10)]]

@@ -71,3 +71,11 @@ def test_many_classes_are_curves_from_the_worst_to_the_best(tmp_path):
     (line,) = picture.draw().axes[0].lines
     assert line.get_ydata() == pytest.approx(sorted(10.0 * (np.arange(30) % 11)))
     assert "sorted" in picture.caption
+
+
+def test_classes_have_the_names_that_their_dataset_gives_them(tmp_path):
+    write_run(tmp_path, make_spec(dataset="cifar10"))
+    axis = picture_of(contents_of(tmp_path)).draw().axes[0]
+    heads = [label.get_text() for label in axis.get_xticklabels()]
+    assert heads[:2] == ["airplane", "automobile"] and heads[-3:] == ["truck", "all", "worst"]
+    assert "class" not in [text.get_text() for text in axis.texts]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from regmix_bench.data.classes import class_name
 from regmix_bench.reporting.cohorts import Run
 from regmix_bench.reporting.examples import magnification, three
 from regmix_bench.reporting.surface import views_of
@@ -22,9 +23,9 @@ class Example(NamedTuple):
 
     png: bytes
     position: int
-    true: int
-    clean: int
-    adversarial: int
+    true: str
+    clean: str
+    adversarial: str
 
     @property
     def words(self) -> str:
@@ -58,8 +59,9 @@ def examples(run: Run) -> Examples | None:
         stream = io.BytesIO()
         strip = np.concatenate([images[0], seam, images[1], seam, images[2]], axis=1)
         Image.fromarray(np.round(255 * strip).astype(np.uint8)).save(stream, "png")
-        numbers = (views.index[i], views.label[i], views.clean_pred[i], views.adv_pred[i])
-        shown.append(Example(stream.getvalue(), *map(int, numbers)))
+        labels = (views.label[i], views.clean_pred[i], views.adv_pred[i])
+        names = (class_name(run.spec.dataset, label) for label in labels)
+        shown.append(Example(stream.getvalue(), int(views.index[i]), *names))
     caption = (
         f"From left to right: the image, the perturbation by PGD-{run.spec.scoring.pgd_steps} under"
         f" {threat_words(views.threat)} magnified {factor:.3g} times around grey, and their sum."
