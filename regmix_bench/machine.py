@@ -119,12 +119,23 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if cuda else "cpu",
         "threads": torch.get_num_threads(),
-        "cpu": platform.machine(),
+        "cpu": _processor(),
         "python": platform.python_version(),
         "cuda": torch.version.cuda if cuda else None,
         **{name: version(name) for name in ("regmix-bench", "torch", "numpy", "pyautoattack")},
         **_revision(),
     }
+
+
+@cache
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 @cache

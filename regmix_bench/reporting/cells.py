@@ -48,13 +48,16 @@ def short(text: str, length: int = 120) -> str:
 
 def markdown(table: Table) -> str:
     """The table in the syntax of GitHub: caption above, notes as a list below."""
-    lines = [
-        markdown_text(table.caption),
-        "",
+    grid = [
         f"| {' | '.join(markdown_text(name) for name in table.header)} |",
         f"| :--- |{' ---: |' * (len(table.header) - 1)}",
         *(f"| {' | '.join(_markdown_cell(cell) for cell in row)} |" for row in table.rows),
         "",
+    ]
+    lines = [
+        markdown_text(table.caption),
+        "",
+        *(grid if table.rows else ()),
         *(f"- {markdown_text(note)}" for note in table.notes),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -61,8 +61,9 @@ def latex(table: Table, stem: str, layout: Layout) -> str:
         r"  \smallskip",
         r"  \sisetup{mode = text, detect-weight, retain-explicit-plus, group-digits = none,",
         r"    table-align-text-before = false, table-align-text-after = false}",
+        r"  \renewcommand{\arraystretch}{1.1}",
         r"  \newcommand{\runnerup}[1]{\llap{\underline{\phantom{#1}}}}",
-        *_tabulars(table, _ROOM[layout.columns]),
+        *(_tabulars(table, _ROOM[layout.columns]) if table.rows else ()),
         *(
             rf"  \par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {prose(note)}}}"
             for note in table.notes

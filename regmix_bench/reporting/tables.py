@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -205,9 +206,9 @@ def _columns(block: Block) -> tuple[Column, ...]:
         Column("pgd_acc", pgd, ranked=True),
         Column(robust_metric(scoring), attack_words(scoring), ranked=True),
         *(last if block.checkpoint == "selected" else ()),
-        Column("training_seconds", "Train min", MINUTES, decimals=2, spread=False),
+        Column("training_seconds", "Train min", MINUTES, spread=False),
         Column("passes", "Passes", 1.0, spread=False),
-        Column("scoring_seconds", "Score min", MINUTES, decimals=2, spread=False),
+        Column("scoring_seconds", "Score min", MINUTES, spread=False),
     )
 
 
@@ -283,7 +284,30 @@ def _notes(block: Block) -> Iterator[str]:
         if "device" in where
     )
     if machines:
-        yield f"Minutes were measured on {', '.join(machines)}."
+        yield (
+            f"Minutes were measured on {', '.join(machines)}; other work there lengthens them, and"
+            " passes not."
+        )
+    if block.checkpoint == "selected":
+        yield from filter(None, map(_selected_early, block.rows))
+
+
+def _selected_early(row: Row) -> str:
+    """What training went on to, where the checkpoint is from before it had well begun."""
+    epochs = [run.record.selected_epoch or 0 for run, _ in row.scores]
+    totals = {run.spec.recipe.epochs for run, _ in row.scores}
+    lasts = [last for run, _ in row.scores if (last := run.record.evaluation("last", row.threat))]
+    if not lasts or max(epochs) > min(totals) / 10:
+        return ""
+    clean, pgd = (
+        fixed(PERCENT * statistics.fmean(getattr(last, metric) for last in lasts))
+        for metric in ("clean_acc", "pgd_acc")
+    )
+    chosen = " and ".join(map(str, sorted({min(epochs), max(epochs)})))
+    return (
+        f"Selected after {'epochs' if ' ' in chosen else 'epoch'} {chosen} of {max(totals)}:"
+        f" {row.label}, which after the last has {clean} clean and {pgd} under PGD."
+    )
 
 
 def _failures(block: Block) -> Iterator[str]:

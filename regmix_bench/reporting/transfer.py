@@ -72,8 +72,8 @@ def table(record: TransferRecord) -> Table:
         ),
         (
             f"Percent of {record.n_examples:,} test images that the target, a column, gets right"
-            " with and without the attack. Where source and target are the same model the attack is"
-            " white-box.",
+            f" with and without the attack. {_seeds(record)}Where source and target are the same"
+            " model the attack is white-box.",
         ),
     )
 
@@ -136,11 +136,17 @@ def _section(record: TransferRecord) -> Section:
         stem,
         numbers(record),
         partial(draw, matrix(record)),
-        f"Accuracy (%) of each target under images crafted on each source by {attack}. In the"
-        " frames the attack is white-box.",
+        f"Accuracy (%) of each target under images crafted on each source by {attack}."
+        f" {_seeds(record)}In the frames the attack is white-box.",
     )
     heading = f"{record.dataset}: {attack}, {len(record.runs)} models"
     return Section(stem, heading, table(record), picture)
+
+
+def _seeds(record: TransferRecord) -> str:
+    """Which seed the models are of, where it is one; else their names say it."""
+    seeds = {run.seed for run in record.runs}
+    return f"Each model is that of seed {next(iter(seeds))}. " if len(seeds) == 1 else ""
 
 
 def _order(record: TransferRecord) -> list[int]:

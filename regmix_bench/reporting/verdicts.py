@@ -177,8 +177,9 @@ def _judge(block: Block, rights: Mapping[str, Flags], asked: str | None) -> Judg
     explained = (
         f"{attack} − {label}: points, with the 95 % interval over seeds and images together, each"
         f" on its own. Better and worse: significant at {100 * LEVEL:.0f} % after Holm's"
-        f" correction over the {len(comparisons)} rows. Equivalent: the 90 % interval lies within"
-        f" ±{100 * MARGIN:g} point. Else n.d., not distinguishable."
+        f" correction over the {len(comparisons)} rows, so that an interval may leave out 0 and its"
+        f" row be n.d. Equivalent: the 90 % interval lies within ±{100 * MARGIN:g} point. n.d.: not"
+        " distinguishable."
     )
     left = [r.label for r in block.rows if r.label != label and r.label not in comparisons]
     without = f"No verdict: {', '.join(left)}: fewer than two seeds with outcomes per image."
@@ -195,6 +196,8 @@ def _judge(block: Block, rights: Mapping[str, Flags], asked: str | None) -> Judg
 def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
     """The label of the reference row, or None and the reason."""
     runs = [run for row in block.rows for run, _ in row.scores]
+    if not runs:
+        return None, ""
     named = sorted({run.record.reference for run in runs if run.record.reference is not None})
     if asked is None and len(named) != 1:
         what = f"several references ({', '.join(named)})" if named else "no reference"

@@ -99,6 +99,25 @@ def test_table_numbers_are_those_of_the_records(record, save):
     assert by_name["fgsm-pgi[lambda_=3]"][3].text == tables.MISSING
 
 
+def test_a_row_selected_before_training_had_well_begun_says_what_it_became(record, save):
+    early, late = (
+        record(name, recipe=Recipe(epochs=40)).model_copy(update={"selected_epoch": epoch})
+        for name, epoch in (("standard", 2), ("trades", 30))
+    )
+    (note,) = (note for note in table_of(save(early, late)).notes if "Selected after" in note)
+    assert note == (
+        "Selected after epoch 2 of 40: standard, which after the last has 90.0 clean and 65.0"
+        " under PGD."
+    )
+
+
+def test_failed_runs_alone_have_no_empty_table(record, save):
+    table = table_of(save(record("mart", error="out of memory")))
+    text = cells.markdown(table)
+    assert "- Failed: mart, seed 0: out of memory" in text and "|" not in text
+    assert "tabular" not in latex(table, "t", Layout())
+
+
 def test_ties_share_best_and_second_follows(record, save):
     results = save(
         record("pgd-at", autoattack=0.60004),

@@ -77,6 +77,7 @@ def test_the_table_numbers_its_targets() -> None:
     assert r"| 2 fgsm-pgi\[lambda\_=1\] | 5.5 | 6.0 |" in text
     assert "PGD-20 under L∞ 8/255" in section.table.caption
     assert "200 test images" in section.table.notes[0]
+    assert "Each model is that of seed 0." in section.table.notes[0]
 
 
 def test_the_numbers_name_the_runs_and_have_intervals() -> None:

@@ -216,6 +216,9 @@ def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
 
 
 def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
+    runs: dict[str, list[str]] = {}
+    for run in contents.runs:
+        runs.setdefault(run.spec.label, []).append(run.record.run_id)
     page = opened("index.html")
     page.get_by_role("combobox", name="Architecture").select_option("smallcnn")
     for name in ("pgd-at", "regmix"):
@@ -230,7 +233,13 @@ def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -
     assert shown == [f"{100 * k / 360:.1f}" for k in (280, 281, 300, 301)]
     differing = page.locator("#facts tr.differs th").all_inner_texts()
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
-    assert page.locator("[data-chart=curves] .legend .traces").count() == 4
+    entries = page.locator("[data-chart=curves] .legend .traces")
+    assert entries.all_text_contents() == ["pgd-at, 2 seeds", "regmix, 2 seeds"]
+    address, _, chosen = page.url.partition("#")
+    seeds = [run_id for run_id in chosen.split(",") if run_id in runs["regmix"]]
+    page.goto(f"{address}#{','.join(seeds)}")
+    page.get_by_text("2 runs", exact=True).wait_for()
+    assert entries.all_text_contents() == ["regmix, seed 0", "regmix, seed 1"]
 
 
 def test_facts_of_unlike_methods_stand_where_each_has_them(

@@ -26,6 +26,8 @@ _SYMBOLS: dict[style.Marker, str] = {
     **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall", (4, 1, 0): "star-diamond"},
     (6, 1, 0): "hexagram",
 }
+#: What of a marker is filled, by the line that goes with it.
+_FILLS = {"-": "", "--": "-open", ":": "-dot", "-.": "-open-dot"}
 _FAILED = style.Look(style.GREY, "o", "-")
 
 
@@ -157,7 +159,7 @@ class RunPage:
             "error": short(self.reason, 300) if self.failed else "",
             "colours": [self.look.colour, on_dark(self.look.colour)],
             "dash": _DASHES[self.look.line],
-            "symbol": _SYMBOLS[self.look.marker],
+            "symbol": _SYMBOLS[self.look.marker] + _FILLS[self.look.line],
             "facts": [
                 (short(name), short(text, 300))
                 for name, text in specification(self.run) + cost(record)

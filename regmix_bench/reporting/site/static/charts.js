@@ -10,7 +10,7 @@ const CHARTS = {
     traces: runs.flatMap((run) => curves(run, runs.length === 1)),
     x: "epoch",
     y: "validation accuracy (%)",
-    range: [0, 100],
+    range: [0, 103],
   }),
   loss: (runs) => ({
     traces: runs.map((run) => ({ ...line(run), x: run.epochs, y: run.loss })),
@@ -21,7 +21,7 @@ const CHARTS = {
     traces: runs.flatMap((run) => cascades(run, runs.length === 1)),
     x: "",
     y: "accuracy (%)",
-    range: [0, 100],
+    range: [0, 103],
   }),
 };
 
@@ -35,26 +35,65 @@ function colour(run) {
 
 // Plotly reads tags and entities in what it shows.
 function plain(text) {
-  const cut = text.length > 48 ? `${text.slice(0, 47)}…` : text;
+  const cut = text.length > 72 ? `${text.slice(0, 71)}…` : text;
   return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
+
+const DASHES = ["solid", "dash", "dot", "dashdot"];
+
+// Runs as a comparison draws and names them. Seeds of one row have one look and one entry of the
+// legend, unless there is no other row; `title` says where a run is from where that differs.
+function together(runs) {
+  const several = new Set(runs.map((run) => run.setting)).size > 1;
+  const row = (run) => `${run.label}\n${run.setting}`;
+  const alone = new Set(runs.map(row)).size === 1;
+  const drawn = (run) => (alone ? run.id : row(run));
+  return runs.map((run) => {
+    const seeds = runs.filter((other) => row(other) === row(run));
+    const alike = runs.filter((o) => o.colours[0] === run.colours[0] && o.dash === run.dash);
+    const turn = [...new Set(alike.map(drawn))].indexOf(drawn(run));
+    const where = several ? ` (${run.setting})` : "";
+    const own = seeds.length === 1 || alone;
+    return {
+      ...run,
+      title: run.title + where,
+      dash: DASHES[(DASHES.indexOf(run.dash) + turn) % DASHES.length],
+      group: own ? run.id : row(run),
+      entry: own ? run.title + where : `${run.label}, ${seeds.length} seeds${where}`,
+      named: own || seeds[0] === run,
+      thin: own ? 1 : 0.6,
+    };
+  });
 }
 
 function line(run) {
   return {
     name: plain(run.title),
     mode: "lines",
-    line: { color: colour(run), dash: run.dash, width: 2 },
+    line: { color: colour(run), dash: run.dash, width: 2 * (run.thin ?? 1) },
+    // A click on an entry hides all that is drawn of it.
+    ...(run.group ? { legendgroup: run.group, showlegend: false } : {}),
   };
 }
 
+// What stands in the legend of a comparison; the lines themselves name their runs when pointed at.
+function entries(runs) {
+  return runs.filter((run) => run.named).map((run) => ({
+    ...line(run),
+    name: plain(run.entry),
+    x: [null],
+    y: [null],
+    showlegend: true,
+  }));
+}
+
 function curves(run, alone) {
-  // In a comparison a click on a run's name hides all that is drawn of it.
-  const base = { ...line(run), x: run.epochs, ...(alone ? {} : { legendgroup: run.id }) };
+  const base = { ...line(run), x: run.epochs };
   const of = (name, width, dash) => ({
     ...base,
     name: alone ? name : `${plain(run.title)}, ${name}`,
-    line: { ...base.line, width, dash: alone ? dash : run.dash },
-    showlegend: alone || name === "PGD-10",
+    line: { ...base.line, width: width * (run.thin ?? 1), dash: alone ? dash : run.dash },
+    ...(alone ? { showlegend: true } : {}),
   });
   const marks = (epochs, name, symbol, color) => ({
     ...base,
@@ -62,7 +101,7 @@ function curves(run, alone) {
     y: epochs.map((epoch) => run.pgd[run.epochs.indexOf(epoch)]),
     mode: "markers",
     name: alone ? name : `${plain(run.title)}, ${name}`,
-    showlegend: alone,
+    ...(alone ? { showlegend: true } : {}),
     marker: { color, symbol, size: 10, line: { color, width: 2 } },
   });
   const traces = [
@@ -77,7 +116,6 @@ function curves(run, alone) {
 }
 
 function cascades(run, alone) {
-  const dashes = ["solid", "dash", "dot", "dashdot"];
   return (alone ? run.attacks : run.attacks.slice(0, 1)).map((attacked, number) => ({
     ...line(run),
     name: alone ? attacked.where : `${plain(run.title)}: ${attacked.where}`,
@@ -86,16 +124,17 @@ function cascades(run, alone) {
     y: attacked.accuracies,
     line: {
       color: colour(run),
-      width: 1.5,
-      dash: alone ? dashes[number % dashes.length] : run.dash,
+      width: 1.5 * (run.thin ?? 1),
+      dash: alone ? DASHES[number % DASHES.length] : run.dash,
     },
-    marker: { color: colour(run), symbol: run.symbol, size: 8 },
-    showlegend: true,
+    marker: { color: colour(run), symbol: run.symbol, size: 8 * (run.thin ?? 1) },
+    ...(alone ? { showlegend: true } : {}),
   }));
 }
 
 function draw(element, runs) {
   const { traces, x, y, range } = CHARTS[element.dataset.chart](runs);
+  traces.push(...(runs.length > 1 ? entries(runs) : []));
   const width = printing ? PAPER : element.clientWidth;
   const many = traces.filter((trace) => trace.showlegend !== false).length;
   const rule = css("--rule");
@@ -123,8 +162,8 @@ function draw(element, runs) {
 
 function drawAll() {
   for (const element of document.querySelectorAll("[data-chart][data-runs]")) {
-    const ids = element.dataset.runs.split(",");
-    draw(element, ids.map((id) => window.regmixRuns[id]));
+    const runs = element.dataset.runs.split(",").map((id) => window.regmixRuns[id]);
+    draw(element, runs.length > 1 ? together(runs) : runs);
   }
 }
 

@@ -94,7 +94,7 @@ async function show() {
     return;
   }
   const known = ids.filter((id) => /^[0-9a-f]{12}$/.test(id));
-  const runs = (await Promise.all(known.map(load))).filter(Boolean);
+  const runs = together((await Promise.all(known.map(load))).filter(Boolean));
   const missing = ids.length - runs.length;
   status.textContent =
     `${runs.length} run${runs.length === 1 ? "" : "s"}` +
