@@ -101,12 +101,16 @@ def ours(name: str, where: Setting) -> tuple[Training, Executed, Callable[[], No
     """The package's step, and what it is made of."""
     training = Training(name, where)
     executed = Executed(training.model, where.execution, where.precision)
-    executed.warm_up([training.batch.x.shape], where.device)
+
+    def loss() -> Tensor:
+        return training.method.step(executed, training.batch, THREAT, training.generator).loss
 
     def step() -> None:
-        output = training.method.step(executed, training.batch, THREAT, training.generator)
-        training.update(output.loss)
+        training.update(loss())
         training.method.after_update(training.model)
+
+    if where.execution.compile:
+        executed.warm_up([loss])
 
     return training, executed, step
 

@@ -191,9 +191,10 @@ def _enter(
     try:
         if kind == "cuda":
             torch.cuda.set_device(device)
-        # Gloo would listen where the host's name leads.
+        # Gloo would listen where the host's name leads, and NCCL on every interface but this.
         loopback = "lo0" if sys.platform == "darwin" else "lo"
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+        for library in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", loopback)
         if kind == "cpu":  # where compilers that write the same file at once read half of it
             compiled = os.path.join(folder, f"compiled-{number}")
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled)

@@ -96,7 +96,11 @@ def choose_execution(
 
 def _missing_compiler(device: torch.device) -> str | None:
     if device.type == "cuda":
-        return None if find_spec("triton") else "triton"
+        if not find_spec("triton"):
+            return "triton"
+        # With which Triton builds what launches its kernels.
+        found = any(map(shutil.which, (os.environ.get("CC", "gcc"), "gcc", "clang")))
+        return None if found else "a C compiler"
     found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
     return None if found else "a C++ compiler"
 

@@ -109,7 +109,10 @@ def noise(
     total = getattr(generator, "total", None)
     rows = len(x) if total is None else total
     drawn = draw(rows, *shape, generator=generator, device=x.device, dtype=x.dtype)
-    return drawn if total is None else drawn[share(total)]
+    mine = drawn if total is None else drawn[share(total)]
+    if len(mine) != len(x):
+        raise ValueError(f"noise for {len(x)} images of a batch that has {len(mine)} here")
+    return mine
 
 
 def batch_sum(value: Tensor) -> Tensor:

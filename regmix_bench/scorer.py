@@ -71,14 +71,17 @@ def score_checkpoint(
     with_autoattack: bool,
     extras: Extras,
     on_attack: OnAttack,
+    compile: bool = True,
 ) -> tuple[list[RobustEval], Cost]:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
+
+    The copy that is attacked may be compiled where ``compile`` says so.
 
     Goes on where an earlier call was killed; :func:`discard_journals` ends that. In a group the
     processes share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
-    scored = Scored.of(model, test.x)
+    scored = Scored.of(model, test.x, compile)
 
     def score(threat: ThreatModel, autoattack: bool) -> _Scored:
         name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
@@ -121,8 +124,8 @@ def discard_journals(results: Path, run_id: str) -> None:
 def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     """Remove what a successful ``record``, which is written, has no use for.
 
-    That is the state to go on from, the traceback of an earlier failure, and adversarial images of
-    an earlier scoring.
+    That is the journals of its scoring, all states of its training but the last, the traceback of
+    an earlier failure, and adversarial images of an earlier scoring.
     """
     discard_journals(results, record.run_id)
     path = record_path(results, record.spec)
@@ -144,6 +147,7 @@ def evaluate_model(
     *,
     extras: Extras | None = None,
     force: bool = False,
+    compile: bool = True,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvalRecord:
@@ -173,7 +177,9 @@ def evaluate_model(
             discard_journals(results, spec.run_id)
         try:
             with exact_float32():
-                record = _scored(model, spec, test, results, device, extras, recorded, on_attack)
+                record = _scored(
+                    model, spec, test, results, device, extras, recorded, on_attack, compile
+                )
         except UserError:
             raise
         # A stranger's model may raise anything, however late.
@@ -198,6 +204,7 @@ def _scored(
     extras: Extras,
     recorded: AnyRecord | None,
     on_attack: OnAttack,
+    compile: bool,
 ) -> EvalRecord:
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
@@ -214,6 +221,7 @@ def _scored(
         with_autoattack=True,
         extras=extras,
         on_attack=on_attack,
+        compile=compile,
     )
     return EvalRecord(
         run_id=spec.run_id,

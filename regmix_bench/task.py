@@ -17,9 +17,11 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed import on_first, rank
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.evaluation.scored import Chunks, InChunks
 from regmix_bench.evaluation.scoring import outputs_for_plots
 from regmix_bench.files import CannotWrite
 from regmix_bench.group import launch
+from regmix_bench.history import Progress
 from regmix_bench.machine import Execution, environment, exact_float32
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.models import build_model
@@ -30,7 +32,7 @@ from regmix_bench.records import Cost, RobustEval, RunRecord
 from regmix_bench.scorer import Extras, score_checkpoint
 from regmix_bench.states import States
 from regmix_bench.store import artifacts_dir, outputs_path, record_path, views_path, write_parquet
-from regmix_bench.training import Progress, Trainer
+from regmix_bench.training import Trainer
 from regmix_bench.types import Checkpoint, RunSpec
 from regmix_bench.views import write_views
 
@@ -123,6 +125,7 @@ class Run:
             with_autoattack=spec.evaluate in (checkpoint, "both"),
             extras=task.extras,
             on_attack=partial(self.observer.on_attack, spec),
+            compile=task.execution.compile,
         )
         self.evaluations += evaluations
         self.scoring_cost += cost
@@ -131,13 +134,13 @@ class Run:
 
     def _look(self, model: ImageClassifier) -> str:
         """Write what plots show of a model; returns the digest of its views."""
-        spec, test = self.task.spec, self.data.test
-        path = record_path(self.task.results, spec)
-        outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring)
+        spec, test, chunks = self.task.spec, self.data.test, Chunks()
+        path, threat = record_path(self.task.results, spec), spec.eval_threats[0]
+        outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring, chunks)
         write_parquet(outputs_path(path), outputs)
-        return write_views(
-            views_path(path), measure_views(model, test, spec.eval_threats[0], spec.scoring)
-        )
+        looked_at = InChunks(model, chunks)
+        views = chunks.fit(lambda: measure_views(looked_at, test, threat, spec.scoring))
+        return write_views(views_path(path), views)
 
     def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
         task, progress, data = self.task, self.progress, self.data

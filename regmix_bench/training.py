@@ -10,11 +10,12 @@ at a checkpoint does what the undisturbed run would have done.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from regmix_bench.evaluation.accuracy import (
     pgd_images,
     pgd_start,
 )
+from regmix_bench.evaluation.scored import Chunks, InChunks
 from regmix_bench.files import atomic_write
+from regmix_bench.history import Progress, overfitting_alarm, selected_epoch
 from regmix_bench.machine import Execution
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
@@ -42,36 +45,6 @@ from regmix_bench.models.folding import Folded
 from regmix_bench.records import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.states import States
 from regmix_bench.types import Batch, Checkpoint, Recipe, RunSpec
-
-#: PGD accuracy must fall this far below its best, and by three standard errors, to raise the alarm.
-OVERFITTING_DROP = 0.05
-
-
-@dataclass
-class Progress:
-    """What a training has achieved so far; saved with every checkpoint."""
-
-    history: list[EpochLog]
-    alarms: list[Alarm]
-    checkpoints: dict[Checkpoint, CheckpointFile]
-    cost: Cost
-    failure: str | None = None
-
-    @property
-    def epoch(self) -> int:
-        return len(self.history)
-
-    @classmethod
-    def restored(
-        cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
-    ) -> Progress:
-        """That of a saved state, and the weights that belong to it."""
-        return cls(
-            [EpochLog.model_validate(log) for log in state["history"]],
-            [Alarm.model_validate(alarm) for alarm in state["alarms"]],
-            checkpoints,
-            Cost.model_validate(state["cost"]),
-        )
 
 
 class Trainer:
@@ -99,7 +72,8 @@ class Trainer:
         self.trained = Executed(model, execution, recipe.precision)
         # Validation is not trained on: its weights are a copy that needs no gradient.
         self.folded = Folded(model)
-        self.validated = Executed(self.folded, execution)
+        self.chunks = Chunks()
+        self.validated = InChunks(Executed(self.folded, execution), self.chunks)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.lr,
@@ -111,6 +85,7 @@ class Trainer:
         self.scheduler = _schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
         method.compact_state = recipe.precision == "bf16"
+        self.rehearsed = copy.deepcopy(method)  # which has no state yet
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = Progress([], [], {}, Cost())
         self.warm_up_seconds = 0.0
@@ -146,11 +121,25 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile before the clock runs, where anything is left to train."""
-        if self.progress.epoch < self.spec.recipe.epochs:
-            shares = [share(total) for total in sorted(self.data.train.batch_sizes)]
-            shapes = [(part.stop - part.start, *self.data.test.image_shape) for part in shares]
+        if self.trained.execution.compile and self.progress.epoch < self.spec.recipe.epochs:
             self.model.train()
-            self.warm_up_seconds = self.trained.warm_up(shapes, self.device)
+            self.warm_up_seconds = self.trained.warm_up(
+                partial(self._rehearse, total) for total in sorted(self.data.train.batch_sizes)
+            )
+
+    def _rehearse(self, total: int) -> Tensor:
+        """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
+        mine = share(total)
+        n, shape = mine.stop - mine.start, self.data.test.image_shape
+        method = copy.deepcopy(self.rehearsed)
+        method.setup(total, shape, self.device)
+        method.on_epoch_start(1)
+        x = torch.zeros(n, *shape, device=self.device)
+        labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
+        batch = Batch(x, labels.to(self.device), index.to(self.device), total)
+        attack = _generator(self.device, self.spec.seed, 0, "attack")
+        attack.total = total
+        return method.step(self.trained, batch, self.spec.train_threat, attack).loss
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""
@@ -199,16 +188,8 @@ class Trainer:
     def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
         """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
         self.folded.refresh(self._evaluated_model())
-        model = self.validated.eval()
-        threat = self.spec.train_threat
-        x, y = self.data.validation
-        n, mine = len(y), share(len(y))
-        start = pgd_start(x, threat)[mine]
-        x, y = x[mine], y[mine]
-        clean = correct(model, x, y)
-        fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
-        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10, start=start), y)
-        counts = all_sum(torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])).tolist()
+        n = len(self.data.validation[1])
+        counts = all_sum(self.chunks.fit(self._count_right)).tolist()
         clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
         loss = means.pop("loss")
         return EpochLog(
@@ -221,6 +202,18 @@ class Trainer:
             val_pgd_acc=pgd_acc,
             seconds=seconds,
         )
+
+    def _count_right(self) -> Tensor:
+        """How many held-out images of this process are right: clean, under FGSM and PGD-10."""
+        model, threat = self.validated.eval(), self.spec.train_threat
+        x, y = self.data.validation
+        mine = share(len(y))
+        start = pgd_start(x, threat)[mine]
+        x, y = x[mine], y[mine]
+        clean = correct(model, x, y)
+        fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
+        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10, start=start), y)
+        return torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
         # The epoch in the name lets the older file stand until the state no longer refers to it.
@@ -252,42 +245,27 @@ class Trainer:
         on_first(lambda: self.states.save(self.progress.epoch, state, self.progress.checkpoints))
 
     def _resume(self, say: Callable[[str], None]) -> None:
-        found = self.states.load(self.device, say)
+        found = self.states.load(torch.device("cpu"), say)  # whose memory a prior fits into twice
         if found is None:
             return
         state, checkpoints = found
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.method.load_state_dict(state["method"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.progress = Progress.restored(state, checkpoints)
 
-
-def selected_epoch(history: list[EpochLog]) -> int:
-    """The epoch of highest validation PGD-10 accuracy, the earlier on a tie."""
-    return max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)).epoch
-
-
-def overfitting_alarm(history: list[EpochLog], n_validation: int) -> Alarm | None:
-    """Catastrophic overfitting (Wong et al. 2020): FGSM accuracy has risen while PGD fell.
-
-    The newest epoch is compared with the one of best PGD-10 accuracy so far. The fall must exceed
-    ``OVERFITTING_DROP`` and three standard errors of the difference of two accuracies.
-    """
-    now = history[-1]
-    best = history[selected_epoch(history) - 1]
-    spread = best.val_pgd_acc * (1 - best.val_pgd_acc) + now.val_pgd_acc * (1 - now.val_pgd_acc)
-    limit = max(OVERFITTING_DROP, 3 * math.sqrt(spread / n_validation))
-    if best.val_pgd_acc - now.val_pgd_acc <= limit or now.val_fgsm_acc <= best.val_fgsm_acc:
-        return None
-    message = (
-        f"from epoch {best.epoch} to {now.epoch} validation FGSM accuracy rose"
-        f" from {best.val_fgsm_acc:.1%} to {now.val_fgsm_acc:.1%}"
-        f" while PGD-10 fell from {best.val_pgd_acc:.1%} to {now.val_pgd_acc:.1%}"
-    )
-    return Alarm(kind="catastrophic-overfitting", epoch=now.epoch, message=message)
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Take over a saved state, in the memory layout and by the kernels of this machine."""
+        self.optimizer.load_state_dict(state)
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.device.type == "cuda"
+        for parameter, kept in self.optimizer.state.items():
+            if (buffer := kept.get("momentum_buffer")) is not None:
+                # Fused kernels pair a weight and its momentum by their places in memory.
+                kept["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
 
 
 def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:

@@ -27,7 +27,7 @@ LAYERS: tuple[set[str], ...] = (
     }
     | {"comparison", "deferred", "distributed", "ray_cluster"},
     {"methods", "data", "models"},
-    {"training", "states", "evaluation", "plan", "store", "locks", "views"},
+    {"training", "states", "history", "evaluation", "plan", "store", "locks", "views"},
     {"runner", "scorer", "sources", "export", "audit", "transfer", "progress", "launcher"}
     | {"ray_launcher", "inspection", "reporting", "regression", "leaderboard", "serve"}
     | {"task", "group", "observers"},

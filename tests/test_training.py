@@ -20,6 +20,7 @@ from torch.optim import SGD
 from regmix_bench import training
 from regmix_bench.data import prepare
 from regmix_bench.errors import UserError
+from regmix_bench.history import overfitting_alarm, selected_epoch
 from regmix_bench.machine import Execution
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.protocol import Method
@@ -28,7 +29,7 @@ from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.plan import plan
 from regmix_bench.records import EpochLog
 from regmix_bench.states import load_state
-from regmix_bench.training import Trainer, overfitting_alarm, selected_epoch
+from regmix_bench.training import Trainer
 from regmix_bench.types import Frozen, Recipe, RunSpec, StepOutput
 
 CPU = torch.device("cpu")
@@ -47,14 +48,17 @@ def make_spec(method: str = "fgsm-rs", seed: int = 0, **recipe: Any) -> RunSpec:
 
 
 def make_trainer(
-    spec: RunSpec, directory: Path, say: Callable[[str], None] = lambda line: None
+    spec: RunSpec,
+    directory: Path,
+    say: Callable[[str], None] = lambda line: None,
+    execution: Execution = Execution(),  # noqa: B008
 ) -> Trainer:
     data = prepare(spec, CPU)
     with torch.random.fork_rng([]):
         torch.manual_seed(spec.seed)
         model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     method = load_method(spec.method.name, **spec.method.params)
-    return Trainer(spec, data, model, method, directory, CPU, Execution(), say)
+    return Trainer(spec, data, model, method, directory, CPU, execution, say)
 
 
 def trained(spec: RunSpec, directory: Path) -> Trainer:
@@ -302,6 +306,74 @@ def test_a_resumed_training_repeats_the_undisturbed_one(tmp_path, method, recipe
     cost, expected = resumed.progress.cost, undisturbed.progress.cost
     assert cost.forward_images == expected.forward_images > 0
     assert cost.backward_images == expected.backward_images > 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_resumes_on_a_machine_with_another_layout_and_other_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    spec = make_spec("fgsm-rs", epochs=3, schedule="onecycle")
+    undisturbed = trained(spec, tmp_path / "whole")
+    begun = make_trainer(spec, tmp_path / "parts", execution=Execution(channels_last=before))
+    begun.optimizer.param_groups[0]["fused"] = True  # as on CUDA
+    with pytest.raises(Killed):
+        begun.run(stop_after(1))
+    resumed = make_trainer(spec, tmp_path / "parts", execution=Execution(channels_last=not before))
+    assert not resumed.optimizer.param_groups[0]["fused"]
+    for weight, kept in resumed.optimizer.state.items():
+        assert kept["momentum_buffer"].stride() == weight.stride()
+    resumed.run()
+    losses = [[log.loss for log in each.progress.history] for each in (resumed, undisturbed)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_validation_takes_fewer_images_at_once_where_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(epochs=1)
+    undisturbed = trained(spec, tmp_path / "whole")
+    trainer = make_trainer(spec, tmp_path / "tight")
+    calls, forward = [], trainer.folded.forward
+
+    def tight(x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(x)
+
+    monkeypatch.setattr(trainer.folded, "forward", tight)
+    trainer.run()
+    assert max(calls) > 4 and calls[-1] <= 4
+    assert numbers(trainer) == numbers(undisturbed)
+
+
+def test_compilation_is_done_with_before_the_clock_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rehearsing the method's own step, whatever it calls, of which nothing stays."""
+    from torch._dynamo.utils import counters
+
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **how: compiled(f, **how | {"backend": "aot_eager"})
+    )
+    spec = make_spec("regmix", epochs=1)
+    trainer = make_trainer(spec, tmp_path / "compiled", execution=Execution(compile=True))
+    graphs = []
+    step = trainer.method.step
+
+    def counted(*arguments: Any) -> StepOutput:
+        graphs.append(counters["stats"]["unique_graphs"])
+        return step(*arguments)
+
+    monkeypatch.setattr(trainer.method, "step", counted)
+    trainer.run()
+    assert trainer.warm_up_seconds > 0
+    assert graphs[0] == graphs[-1] > 0
+    plain = trained(spec, tmp_path / "plain")
+    assert trainer.progress.history[0].loss == pytest.approx(
+        plain.progress.history[0].loss, rel=1e-2
+    )
 
 
 def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:

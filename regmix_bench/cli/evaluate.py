@@ -10,6 +10,7 @@ import typer
 from regmix_bench.cli.common import (
     Attacks,
     AutoAttackVersion,
+    Compile,
     DataDir,
     Device,
     Diagnose,
@@ -62,6 +63,7 @@ def evaluate(
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
     device: Device = "auto",
+    compile_: Compile = "auto",
     data_dir: DataDir = None,
     download: Download = False,
     results: Results = Path("results"),
@@ -72,6 +74,7 @@ def evaluate(
     """Score any model with AutoAttack; the record is one like any other."""
     choice("device", device, ("auto", "cpu", "cuda"))
     choice("checkpoint", checkpoint, ("selected", "last"))
+    choice("compile", compile_, ("auto", "on", "off"))
     if label is not None and not (label := " ".join(label.split())):
         raise UserError("--label is empty: leave it out for the model's own name")
 
@@ -89,6 +92,8 @@ def evaluate(
         raise UserError(f"model {model!r} was not trained here: say {missing}")
     name = canonical_name(dataset, data_dir) if dataset else run.spec.dataset if run else ""
     own = run.spec.eval_threats if run else ()
+    if norm is not None and eps is None and own and own[0].norm != norm:
+        raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
     threats = tuple(
         ThreatModel(cast(Any, norm or (own[0].norm if own else "Linf")), cast(Any, epsilon))
         for epsilon in split("eps", eps) or [str(threat.epsilon) for threat in own]
@@ -146,6 +151,7 @@ def evaluate(
         target,
         extras=Extras(save_adversarial, diagnose),
         force=force,
+        compile=compile_ != "off",
         on_attack=on_attack,
         say=print,
     )

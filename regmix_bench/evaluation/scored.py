@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from regmix_bench.machine import choose_execution
 from regmix_bench.models.base import ImageClassifier
-from regmix_bench.models.execution import Executed
+from regmix_bench.models.execution import Executed, prepare_compiler
 from regmix_bench.models.folding import TOLERANCE, Folded
 from regmix_bench.records import ScoredCopy
 
@@ -58,7 +58,7 @@ class InChunks(nn.Module):
     A split pass is computed again on the way back, so that one chunk's graph is alive at a time.
     """
 
-    def __init__(self, model: nn.Module, chunks: Chunks) -> None:
+    def __init__(self, model: Callable[[Tensor], Tensor], chunks: Chunks) -> None:
         super().__init__()
         self.model, self.chunks = model, chunks
         self.training = False
@@ -89,33 +89,37 @@ class Scored:
         self.how = how
 
     @classmethod
-    def of(cls, model: nn.Module, images: Tensor) -> Scored:
+    def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> Scored:
         """``model`` with a :func:`scored_copy` to attack, where ``images`` show it to be the same.
 
         To be made once for all threats: where the copy is compiled, that takes a while.
         """
-        return cls(model, *(scored_copy(model, images) or ()))
+        return cls(model, *(scored_copy(model, images, compile) or ()))
 
 
-def scored_copy(model: nn.Module, images: Tensor) -> tuple[Executed, ScoredCopy] | None:
+def scored_copy(
+    model: nn.Module, images: Tensor, compile: bool = True
+) -> tuple[Executed, ScoredCopy] | None:
     """A faster copy of ``model`` to attack, and how it is run; None where it would be another.
 
-    Batch norm is folded; memory layout and compilation suit the device of ``images`` (N, C, H, W),
-    the first of which it is checked on: the logits may differ by ``TOLERANCE`` times the largest of
-    them, the predictions not at all. A model that is not one of ours is never copied, because what
-    makes it random or dynamic might not survive.
+    Batch norm is folded; memory layout and, where ``compile`` lets it be, compilation suit the
+    device of ``images`` (N, C, H, W), the first of which it is checked on: the logits may differ by
+    ``TOLERANCE`` times the largest of them, the predictions not at all. A model that is not one of
+    ours is never copied, because what makes it random or dynamic might not survive.
     """
     if not isinstance(model, ImageClassifier):
         return None
     execution = choose_execution(images.device, min(images.shape[2:]))
     folded = Folded(model)
-    if execution.compile:
+    compiled = execution.compile and compile
+    if compiled:
+        prepare_compiler()
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     copy = Executed(folded, replace(execution, compile=False)).eval()
     if not _agree(Scored(model, copy), images[:CHECKED]):
         return None
-    return copy, ScoredCopy(channels_last=execution.channels_last, compile=execution.compile)
+    return copy, ScoredCopy(channels_last=execution.channels_last, compile=compiled)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, pgd_images
 from regmix_bench.evaluation.adversarial import PGD, Saved
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.evaluation.scored import Scored
+from regmix_bench.evaluation.scored import Chunks, InChunks, Scored
 from regmix_bench.models.base import ImageClassifier
 from regmix_bench.records import Cost, RobustEval
 from regmix_bench.types import Checkpoint, Scoring, ThreatModel
@@ -163,9 +164,15 @@ def _outcomes(
 
 
 def outputs_for_plots(
-    model: ImageClassifier, test: EvalData, threat: ThreatModel, scoring: Scoring
+    model: ImageClassifier,
+    test: EvalData,
+    threat: ThreatModel,
+    scoring: Scoring,
+    chunks: Chunks | None = None,
 ) -> pd.DataFrame:
     """Softmax outputs and penultimate features of up to 500 images, clean and under PGD.
+
+    Forward passes take as many images at once as ``chunks`` find room for.
 
     Columns ``index``, ``label``, and as lists in half precision ``probs_clean``, ``probs_adv`` (K)
     and ``features_clean``, ``features_adv`` (F).
@@ -174,10 +181,12 @@ def outputs_for_plots(
     chosen = chosen.to(test.y.device)
     x, y = test.x[chosen], test.y[chosen]
     table: dict[str, Any] = {"index": test.index[chosen.cpu()].numpy(), "label": y.cpu().numpy()}
-    x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps)
+    chunks = chunks or Chunks()
+    logits, features_of = InChunks(model, chunks), InChunks(model.features, chunks)
+    x_adv = chunks.fit(lambda: pgd_images(logits, x, y, threat, scoring.pgd_steps))
     with torch.no_grad():
         for name, images in (("clean", x), ("adv", x_adv)):
-            features = model.features(images)
+            features = chunks.fit(partial(features_of, images))
             probabilities = model.classifier(features).softmax(1)
             table[f"probs_{name}"] = list(probabilities.half().cpu().numpy())
             table[f"features_{name}"] = list(features.half().cpu().numpy())

@@ -22,10 +22,13 @@ class WeightAverage:
 
     def update(self, model: nn.Module, decay: float | Tensor) -> None:
         """``average ← decay·average + (1 − decay)·model``; ``decay`` in [0, 1], scalar."""
+        weight = 1 - decay
         with torch.no_grad():
             for name, value in model.state_dict().items():
                 if name in self.average and value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - torch.as_tensor(decay).to(value))
+                    average = self.average[name].to(value.device)  # after a resume
+                    part = weight if isinstance(weight, float) else weight.to(value)
+                    self.average[name] = average.lerp_(value, part)
                 else:
                     self.average[name] = value.clone()
 

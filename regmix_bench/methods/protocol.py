@@ -79,7 +79,7 @@ class Method(ABC):
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved state, after ``setup``."""
+        """Take over a saved state, its tensors on the CPU, after ``setup``."""
 
 
 class AttackConfig(Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 from regmix_bench import distributed
 from regmix_bench.machine import Execution
 from regmix_bench.models.folding import Folded
-from regmix_bench.perturb import frozen, input_gradient
 
 
 class Executed(nn.Module):
@@ -78,29 +77,19 @@ class Executed(nn.Module):
             found = [s for norm in unlike for s in (norm.running_mean, norm.running_var)]
             distributed.average([statistic for statistic in found if statistic is not None])
 
-    def warm_up(self, shapes: Sequence[Sequence[int]], device: torch.device) -> float:
-        """Compile what a training step calls, for inputs of ``shapes``; the seconds it took.
+    def warm_up(self, losses: Iterable[Callable[[], Tensor]]) -> float:
+        """Compile what ``losses`` of training steps, and gradients of them, call; returns seconds.
 
-        Nothing of it stays: neither statistics nor gradients. Without compilation it does nothing.
-        In a group, all give as many shapes.
+        Nothing of it stays: neither statistics nor gradients. In a group, all give as many.
         """
-        if not self.execution.compile:
-            return 0.0
         started = time.perf_counter()
         before = {name: value.clone() for name, value in self.model.named_buffers()}
-        for shape in shapes:
-            x = torch.zeros(*shape, device=device)
-            self(x).sum().backward()
-            with frozen(self):
-                input_gradient(lambda images: self(images).sum(), x)
-            with self.attacked():
-                input_gradient(lambda images: self(images).sum(), x)
-                with torch.no_grad():
-                    self(x)
+        for loss in losses:
+            loss().backward()
         for name, value in self.model.named_buffers():
             value.copy_(before[name])
         self.model.zero_grad(set_to_none=True)
-        if device.type == "cuda":
+        if self._weight.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
@@ -110,8 +99,24 @@ class Executed(nn.Module):
         return model
 
     def _compiled(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        if not self.execution.compile:
+            return model
+        prepare_compiler()
         # Batches come in two sizes at most: each has its own kernels.
-        return torch.compile(model.forward, dynamic=False) if self.execution.compile else model
+        return torch.compile(model.forward, dynamic=False)
+
+
+def prepare_compiler() -> None:
+    """Set what the models of a process need of torch's compiler; to be called before it is used."""
+    import torch._dynamo.config
+    import torch._functorch.config
+
+    # All go through the same few functions, and each has its graphs: beyond the limit torch would
+    # run the rest uncompiled, and a step half compiled and half not has no gradient.
+    torch._dynamo.config.recompile_limit = 1024
+    torch._dynamo.config.accumulated_recompile_limit = 8192
+    # A graph made for one backward pass is reused by losses that go back through it twice.
+    torch._functorch.config.donated_buffer = False
 
 
 def _averaging(model: nn.Module) -> nn.Module:

@@ -144,6 +144,29 @@ def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> 
         assert ((found - plain).abs() < 1e-5).float().mean() > 0.99
 
 
+def test_every_attack_runs_on_a_compiled_copy(trained, test_set, journal, monkeypatch) -> None:
+    model, *_ = trained(10)
+    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(compile=True))
+    compiled = nn.Module.compile
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
+    )
+    attacks = ("apgd-ce", "fab")  # the second goes back through one graph twice
+    scoring = Scoring(autoattack_version="custom", attacks=attacks)
+    result, _, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, scoring, "given", journal, True
+    )
+    assert result.scored_copy is not None and result.scored_copy.compile
+    assert set(result.after_attack) == set(attacks)
+
+
+def test_a_copy_is_not_compiled_against_the_users_will(trained, monkeypatch) -> None:
+    model, x, _ = trained(10)
+    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
+    made = scored_copy(model, x, compile=False)
+    assert made is not None and (made[1].channels_last, made[1].compile) == (True, False)
+
+
 class Tight(nn.Module):
     """Logits that do not depend on the batch in a single bit; refuses too many images at once."""
 

@@ -158,15 +158,31 @@ def test_a_warm_up_leaves_nothing_behind(
 ) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     executed = Executed(model, COMPILED)
-    assert executed.warm_up([(8, *SHAPE), (7, *SHAPE)], CPU) > 0
+    assert executed.warm_up([lambda: executed(batch.x).sum(), lambda: executed(batch.x).sum()]) > 0
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert not gradients(model) and model.training
 
 
-def test_without_compilation_there_is_no_warm_up(model: nn.Module) -> None:
-    with PassCounter(executed := Executed(model, LAST)) as passes:
-        assert executed.warm_up([(8, *SHAPE)], CPU) == 0
-    assert passes.forward_images == 0
+def test_methods_and_architectures_one_after_another_run_compiled(
+    batch: Batch, quick_compiler: None
+) -> None:
+    """In one process, as in a grid: all share the compiler's graphs and their number."""
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()  # of the graphs of other tests
+    for name, arch in [("regmix-agr", "resnet8"), ("regmix", "resnet8"), ("regmix", "resnet18")]:
+        executed = Executed(build_model(arch, SHAPE, 10), COMPILED)
+        for part in (slice(0, 8), slice(0, 7), slice(0, 6), slice(0, 5)):
+            method = load_method(name)
+            method.setup(8, SHAPE, CPU)
+            method.on_epoch_start(1)
+            images = Batch(batch.x[part], batch.y[part], batch.index[part])
+            before = counters["stats"]["unique_graphs"]
+            output = method.step(executed, images, LINF, torch.Generator().manual_seed(0))
+            output.loss.backward()
+            assert torch.isfinite(output.loss)
+            compiled = counters["stats"]["unique_graphs"] - before
+            assert compiled or arch == "resnet8"  # whose graphs the second method finds there
 
 
 def test_passes_through_the_folded_copy_are_counted(model: nn.Module, batch: Batch) -> None:
@@ -185,7 +201,10 @@ def test_what_suits_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_execution(CPU, 32, channels_last="off") == Execution()
     assert choose_execution(CPU, 8, channels_last="on").channels_last
     monkeypatch.setattr(machine, "find_spec", lambda name: object())
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert choose_execution(torch.device("cuda"), 32) == Execution(True, True)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert choose_execution(torch.device("cuda"), 32) == Execution(True, False)
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
     assert choose_execution(torch.device("cuda"), 32) == Execution(True, False)
 
