@@ -97,10 +97,13 @@ def audit(
         )
     evaluations = [e for e in found.evaluations if e.adversarial_digest is not None]
     if not evaluations:
-        raise UserError(
-            f"{record} has no saved adversarial images: the command that made it saves them with"
-            " --save-adversarial --force"
+        saves = (
+            f"`regmix-bench eval {found.run_id[:4]} --save-adversarial` scores its model again and"
+            " saves them"
+            if isinstance(found, RunRecord)
+            else "the command that made it saves them with --save-adversarial --force"
         )
+        raise UserError(f"{record} has no saved adversarial images: {saves}")
     target, spec = choose_device(device), found.spec
     data_dir = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)

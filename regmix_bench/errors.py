@@ -17,6 +17,10 @@ _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 80, 80
 
 
+#: Of valid choices, those that a message names.
+_SHOWN = 30
+
+
 class UserError(Exception):
     """Bad input: shown as one line, exit status 2, never as a traceback."""
 
@@ -24,11 +28,12 @@ class UserError(Exception):
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
     """An error that names the unknown value and the nearest valid choice, or else all of them."""
     valid = sorted(choices)
+    shown = ", ".join(valid[:_SHOWN]) + (f" … ({len(valid)} in all)" if valid[_SHOWN:] else "")
     near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif valid:
-        hint = "choose from " + ", ".join(valid)
+        hint = f"choose from {shown}"
     else:
         hint = "there is none"
     return UserError(f"unknown {kind} {str(name)!r}: {hint}")

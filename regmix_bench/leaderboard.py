@@ -109,8 +109,7 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
     disagrees with its record.
     """
     runs = []
-    for path in store.record_files(results):
-        record = store.load_record(path)
+    for path, record in store.load_records(results).items():
         if isinstance(record, TransferRecord):
             continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)

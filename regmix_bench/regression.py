@@ -104,7 +104,7 @@ def check(
         entries = tuple(entry for entry in entries if fnmatchcase(entry.record, only))
         if not entries:
             raise unknown("reference", only, names)
-    records = [(path, store.load_record(path)) for path in store.record_files(results)]
+    records = store.load_records(results).items()
     found = [(path, r) for path, r in records if not isinstance(r, TransferRecord)]
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:

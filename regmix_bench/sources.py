@@ -110,6 +110,8 @@ def load_source(
         raise UserError(f"--weights fills a module:callable, and {text!r} is a {kind}")
     if arch is not None and kind != "weights file":
         raise UserError(f"--arch belongs to a weights file, and {text!r} is a {kind}")
+    if checkpoint != "selected" and kind != "run":
+        raise UserError(f"--checkpoint is for a training of ours, and {text!r} is a {kind}")
     match kind:
         case "run":
             return _from_run(text, results, checkpoint)

@@ -8,6 +8,7 @@ table is asked for.
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -215,6 +216,21 @@ def record_files(results: Path) -> list[Path]:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
+def load_records(results: Path) -> dict[Path, AnyRecord]:
+    """Every record below ``results``, by path.
+
+    Raises :class:`UserError` where one is unreadable, or two record the same run, which would count
+    a seed twice.
+    """
+    records = {path: load_record(path) for path in record_files(results)}
+    seen: dict[str, Path] = {}
+    for path, record in records.items():
+        other = seen.setdefault(record.run_id, path)
+        if other != path:
+            raise UserError(f"{other} and {path} record the same run: remove one")
+    return records
+
+
 def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
     """The record of this specification, also where ε was typed in another way."""
     expected = record_path(results, spec)
@@ -265,7 +281,8 @@ def resolve_run(run: str, results: Path) -> Path:
     if matches:
         raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
     raise UserError(
-        f"unknown run {run!r}: `regmix-bench list runs --results {results}` shows all {len(ids)}"
+        f"unknown run {run!r}: `regmix-bench list runs --results {shlex.quote(str(results))}`"
+        f" shows all {len(ids)}"
     )
 
 

@@ -201,8 +201,8 @@ class Scoring(Frozen):
 
     autoattack_version: Literal["standard", "plus", "rand", "custom"] = "standard"
     attacks: tuple[AttackName, ...] = ()
-    autoattack_seed: int = 0
-    autoattack_batch_size: int = Field(500, ge=1)
+    autoattack_seed: int = Field(0, ge=0, lt=2**63)
+    autoattack_batch_size: int = Field(500, ge=1, lt=2**31)
     pgd_steps: Literal[20] = 20
     screen: bool = False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 from synthetic import make_spec, unmeasured, write_run
 
-from regmix_bench import cli, regression, store
+from regmix_bench import cli, leaderboard, regression, store
 from regmix_bench.plan import plan
 
 Run = Callable[..., str]
@@ -47,6 +49,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 TRADES = ("run", "--methods", "trades")
+MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,12 @@ TRADES = ("run", "--methods", "trades")
         (("run", "--methods", "trades["), ["'trades['", "fgsm-pgi[lambda_=1]"]),
         (("run", "--methods", "trades[bta=3]"), ["'bta'", "'beta'"]),
         (("run",), ["digits", "--methods"]),
+        ((*TRADES, "--norm", "L2"), ["--norm L2 needs --eps"]),
+        (("run", "digits", "--methods", "trades", "--norm", "L2"), ["--norm L2 needs --eps"]),
+        ((*TRADES, "--set", "scoring.autoattack_seed=-1"), ["autoattack_seed = -1"]),
+        ((*TRADES, "--set", f"scoring.autoattack_seed={2**63}"), [f"{2**63}", "less than"]),
+        ((*TRADES, "--set", f"scoring.autoattack_batch_size={2**31}"), [f"{2**31}", "less than"]),
+        (("check", "--update", "--only", "*"), ["--update renews all references", "--only"]),
         (("run", "digit"), ["suite 'digit'", "'digits'"]),
         ((*TRADES, "--datasets", "digit"), ["dataset 'digit'", "'digits'"]),
         ((*TRADES, "--datasets", "../up"), ["'../up'", "folder:PATH"]),
@@ -299,3 +308,27 @@ def test_a_file_that_may_not_be_read_is_one_line(refused, tmp_path, monkeypatch)
 
     monkeypatch.setattr(Path, "is_file", closed)
     assert "gone.json" in refused("show", "gone.json")
+
+
+@pytest.mark.parametrize("arguments", [("list", "methods"), ("--help",)])
+def test_output_that_cannot_be_written_is_one_line(arguments) -> None:
+    command = [*MAIN, *arguments]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "error: cannot write standard output: No space left on device\n"
+    assert (found.returncode, found.stderr) == (2, said)
+
+
+def test_output_that_knows_no_greek_is_escaped() -> None:
+    command = [*MAIN, "list", "methods"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (found.returncode, found.stderr) == (0, "") and r"\u03b5" in found.stdout
+
+
+@pytest.mark.parametrize("command", [("check",), ("check", "--update"), ("report",)])
+def test_a_run_recorded_twice_is_no_second_seed(refused: Run, tmp_path: Path, command) -> None:
+    path = write_run(tmp_path / "results", make_spec())
+    leaderboard.update(tmp_path / "results", tmp_path / "results/leaderboard.json")
+    shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    assert "record the same run" in refused(*command)

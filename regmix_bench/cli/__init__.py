@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
 import sys
 from typing import Annotated, Any, NoReturn
@@ -36,9 +39,13 @@ def main() -> None:
     SIGTERM ends it with status 143 as an interrupt does with 130: nothing finished is lost.
     """
     handle_signals()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe may know neither ε nor ∞
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with no_signal_lost():
-            sys.exit(app(standalone_mode=False))
+            status = app(standalone_mode=False)
+            sys.stdout.flush()
+            sys.exit(status)
     except Terminated:
         print("terminated: the same command goes on from what is finished", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
@@ -50,6 +57,14 @@ def main() -> None:
         _refuse(_usage(error))
     except PermissionError as error:
         _refuse(f"{error.filename} may not be read or written")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EPIPE):
+            raise
+        # Else what is left to print would fail once more, with a traceback, at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno == errno.EPIPE:  # whoever read has seen enough
+            sys.exit(1)
+        _refuse(f"cannot write {error.filename or 'standard output'}: {error.strerror}")
 
 
 def _usage(error: Any) -> str:
@@ -75,5 +90,6 @@ def version(
         from importlib.metadata import version as installed
 
         print(f"regmix-bench {installed('regmix-bench')}")
-    elif context.invoked_subcommand is None:
+        raise typer.Exit
+    if context.invoked_subcommand is None:
         print(context.get_help())

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from regmix_bench.cli.common import Results, app, choice, print_table, split
+from regmix_bench.errors import UserError
 
 
 @app.command(epilog="Example: regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'")
@@ -40,13 +41,16 @@ def check(
     allowed = [name for names in allow or () for name in split("--allow", names) or ()]
     for name in allowed:
         choice("check", name, CHECKS)
+    if update and only is not None:
+        raise UserError("--update renews all references, also those that --only would not show")
     reference = reference or results / store.LEADERBOARD
     verdicts = (
         []
         if update and not reference.exists()
         else regression.check(results, reference, only, allowed)
     )
-    _show_verdicts(verdicts)
+    if verdicts or not update:
+        _show_verdicts(verdicts)
     if junit is not None:
         regression.write_junit(verdicts, junit)
     if update:

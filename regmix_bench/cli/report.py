@@ -77,7 +77,8 @@ def report(
         ]
         flags = "".join(f" {flag}" for flag in given if flag)
         print(
-            f"{out} is stale: regmix-bench report --results {results} --out {out}{flags} renews it"
+            f"{out} is stale: regmix-bench report --results {shlex.quote(str(results))}"
+            f" --out {shlex.quote(str(out))}{flags} renews it"
         )
         raise typer.Exit(1)
     print(f"{out} matches {results}")

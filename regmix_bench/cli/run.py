@@ -15,6 +15,7 @@ import typer
 from regmix_bench.cli.common import (
     Attacks,
     AutoAttackVersion,
+    Compile,
     DataDir,
     Device,
     Diagnose,
@@ -84,9 +85,7 @@ def run(
     diagnose: Diagnose = False,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    compile_: Annotated[
-        str, typer.Option("--compile", help="Compile the network: auto, on or off.")
-    ] = "auto",
+    compile_: Compile = "auto",
     channels_last: Annotated[
         str, typer.Option(help="Keep an image's channels together in memory: auto, on or off.")
     ] = "auto",
@@ -174,13 +173,16 @@ def run(
         "recipe": recipe or None,
         "scoring": scoring_flags(attacks, autoattack, screen) or None,
     }
+    grids = plan.load_suite(suite) if suite else [{"eps": ["8/255"]}]
     planned = plan.plan_runs(
-        plan.load_suite(suite) if suite else [{"eps": ["8/255"]}],
+        grids,
         {key: value for key, value in written.items() if value is not None},
         settings or (),
         lambda name: canonical_name(name, data_dir),
         lambda: machine.fast_precision(target()),
     )
+    if norm is not None and eps is None and any(g.get("norm", "Linf") != norm for g in grids):
+        raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
     specs = {cell.run_id: cell.spec for cell in planned}
     store.check_writable(results)
     states = store.states(specs, results)

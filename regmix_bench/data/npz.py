@@ -57,7 +57,9 @@ def read_npz(path: Path) -> Dataset:
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not zipfile.is_zipfile(path):
+    with path.open("rb") as stream:  # of a path it would take any failure for a no
+        is_archive = zipfile.is_zipfile(stream)
+    if not is_archive:
         raise UserError(f"{path} is not an .npz file, or is truncated: numpy.savez writes one")
     key = ""
     try:

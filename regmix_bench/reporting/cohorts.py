@@ -110,19 +110,10 @@ class Cohort:
 
 
 def load_records(results: Path) -> dict[Path, AnyRecord]:
-    """Every record below ``results``, by path.
-
-    Raises :class:`UserError` where there is none, one is unreadable, or two record the same run,
-    which would count a seed twice.
-    """
-    records = {path: store.load_record(path) for path in store.record_files(results)}
+    """Those of :func:`~regmix_bench.store.load_records`, of which there must be one."""
+    records = store.load_records(results)
     if not records:
         raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
-    seen: dict[str, Path] = {}
-    for path, record in records.items():
-        other = seen.setdefault(record.run_id, path)
-        if other != path:
-            raise UserError(f"{other} and {path} record the same run: remove one")
     return records
 
 
