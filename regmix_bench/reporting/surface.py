@@ -38,6 +38,11 @@ _FOOTNOTE = (
 _LEVELS = [sign * n * 10.0**k for k in (-1, 0, 1) for n in (1, 2, 5) for sign in (-1, 1)]
 #: Where the colour scale turns from linear to logarithmic: one model may rise tenfold higher.
 _LINEAR = 0.2
+#: Times the median panel's reach, beyond which one would take the colours of all others.
+_FAR = 3.0
+_EXTENDED = {(False, False): "neither", (True, False): "min", (False, True): "max"} | {
+    (True, True): "both"
+}
 
 
 class Viewed(NamedTuple):
@@ -148,9 +153,12 @@ def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> pd.D
 
 
 def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) -> Figure:
-    """One panel per label, all on one colour scale."""
+    """One panel per label, all on one colour scale, which a panel far from the others overruns."""
     numbers = frame.drop_duplicates("label").set_index("label")
-    lowest, highest = min(r.min() for r in rises.values()), max(r.max() for r in rises.values())
+    lows, highs = [r.min() for r in rises.values()], [r.max() for r in rises.values()]
+    lowest = max(min(lows), min(-_LINEAR, _FAR * np.median(lows)))
+    highest = min(max(highs), max(_LINEAR, _FAR * np.median(highs)))
+    beyond = (min(lows) < lowest, max(highs) > highest)
     scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
     smoothed = bool((numbers["true_class_mass"] < 1).any())
     with applied():
@@ -174,6 +182,7 @@ def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) 
             ticks=[level for level in (0.0, *_LEVELS) if lowest <= level <= highest],
             format="{x:g}",
             aspect=30,
+            extend=_EXTENDED[beyond],
             fraction=0.04,
             pad=0.02,
         )
