@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import re
+from functools import cache
 from typing import Literal, NamedTuple
 
 from markupsafe import Markup, escape
@@ -52,6 +53,7 @@ def passages(docstring: str) -> tuple[Passage, ...]:
     return tuple(found)
 
 
+@cache
 def on_dark(colour: str) -> str:
     """``#rrggbb`` for a dark page: itself where it can be seen there, else just light enough.
 
