@@ -10,7 +10,6 @@ at a checkpoint does what the undisturbed run would have done.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import time
@@ -85,7 +84,6 @@ class Trainer:
         self.scheduler = _schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
         method.compact_state = recipe.precision == "bf16"
-        self.rehearsed = copy.deepcopy(method)  # which has no state yet
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = Progress([], [], {}, Cost())
         self.warm_up_seconds = 0.0
@@ -131,7 +129,8 @@ class Trainer:
         """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
         mine = share(total)
         n, shape = mine.stop - mine.start, self.data.test.image_shape
-        method = copy.deepcopy(self.rehearsed)
+        method = type(self.method)(self.method.config)
+        method.compact_state = self.method.compact_state
         method.setup(total, shape, self.device)
         method.on_epoch_start(1)
         x = torch.zeros(n, *shape, device=self.device)
