@@ -18,7 +18,7 @@ _shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 80, 80
 
 
 #: Of valid choices, those that a message names.
-_SHOWN = 30
+_NAMED = 30
 
 
 class UserError(Exception):
@@ -26,9 +26,9 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
-    """An error that names the unknown value and the nearest valid choice, or else all of them."""
+    """An error that names the unknown value and the nearest valid choice, or else some of them."""
     valid = sorted(choices)
-    shown = ", ".join(valid[:_SHOWN]) + (f" … ({len(valid)} in all)" if valid[_SHOWN:] else "")
+    shown = ", ".join(valid[:_NAMED]) + (f" … ({len(valid)} in all)" if valid[_NAMED:] else "")
     near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"
