@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -85,7 +86,7 @@ def launch(
     """
     hush()
     context = get_context("spawn")
-    news: SimpleQueue[Any] = context.SimpleQueue()
+    news: SimpleQueue[bytes] = context.SimpleQueue()
     theirs, leash = context.Pipe(duplex=False)
     threads = max(1, torch.get_num_threads() // devices)
     failed: _Failed | None = None
@@ -99,7 +100,7 @@ def launch(
                 if news.empty():
                     agent.join(0.05)
                     continue
-                word, content = news.get()
+                word, content = pickle.loads(news.get())
                 if word == "heard":
                     hear(content)
                 elif word == "returned":
@@ -172,7 +173,7 @@ class _Agent(threading.Thread):
 
 def _enter(
     work: Callable[[torch.device, Callable[[Any], None]], Any],
-    news: SimpleQueue[Any],
+    news: SimpleQueue[bytes],
     leash: Connection,
     threads: int,
     kind: str,
@@ -184,9 +185,13 @@ def _enter(
     number, group = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
+    def tell(word: str, content: Any) -> None:
+        # By value: torch would let this process keep the tensors, which may be gone by then.
+        news.put(pickle.dumps((word, content)))
+
     def send(content: Any) -> None:
         if number == 0:
-            news.put(("heard", content))
+            tell("heard", content)
 
     try:
         if kind == "cuda":
@@ -208,12 +213,12 @@ def _enter(
         )
         result = work(device, send)
         if number == 0:
-            news.put(("returned", result))
+            tell("returned", result)
         torch.distributed.destroy_process_group()
     except Exception as error:
         known = isinstance(error, (UserError, PermissionError))
         told = error if known else UserError(reason(error))
-        news.put(("failed", _Failed(told, traceback.format_exc())))
+        tell("failed", _Failed(told, traceback.format_exc()))
         # Were it to end, the others would fail as well, and the first to die would be blamed.
         threading.Event().wait()
 

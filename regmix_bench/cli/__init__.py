@@ -43,7 +43,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with no_signal_lost():
-            status = app(standalone_mode=False)
+            status = app(standalone_mode=False) or 0
             sys.stdout.flush()
             sys.exit(status)
     except Terminated:

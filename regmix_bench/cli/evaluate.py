@@ -92,12 +92,12 @@ def evaluate(
         raise UserError(f"model {model!r} was not trained here: say {missing}")
     name = canonical_name(dataset, data_dir) if dataset else run.spec.dataset if run else ""
     own = run.spec.eval_threats if run else ()
-    if norm is not None and eps is None and own and own[0].norm != norm:
-        raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
     threats = tuple(
         ThreatModel(cast(Any, norm or (own[0].norm if own else "Linf")), cast(Any, epsilon))
         for epsilon in split("eps", eps) or [str(threat.epsilon) for threat in own]
     )
+    if norm is not None and eps is None and own and own[0].norm != norm:
+        raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
     if eval_examples is None and run is not None and name == run.spec.dataset:
         eval_examples = run.spec.eval_examples
     scoring = validated(Scoring, scoring_flags(attacks, autoattack, screen), "scoring")
