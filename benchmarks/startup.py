@@ -7,9 +7,9 @@ with the site; planning 10,000 cells is to stay interactive, here 3 s. The recor
 model is trained, and each has its history of 30 epochs and its outcomes of 1,000 images beside it,
 as real ones have.
 
-Two-core AVX512 CPU, otherwise idle, medians of two: help 0.15 s, plan of 10,000 0.95 s, finished
-1,000 0.68 s, tables and pictures 12.9 s (12.4 to 13.3). With the site, whose 4,000 files take 4 s,
-the whole report misses its limit by a little: 15.8 s (15.3 to 16.7).
+Two-core AVX512 CPU, otherwise idle, medians of five: help 0.14 s, plan of 10,000 0.99 s, finished
+1,000 0.71 s, tables and pictures 12.0 s (11.9 to 12.5). With the site, whose 4,000 files take 3 s,
+14.5 s (14.1 to 15.0).
 
     python benchmarks/startup.py [--rounds 5]
 """
