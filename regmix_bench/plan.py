@@ -40,6 +40,18 @@ DEFAULT_ARCH = "preactresnet18"
 # Its own, and those of its converters, which it lets through: of the date 2001-13-45, say.
 _YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
 
+
+class _Suite(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML's library would take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
+            raise yaml.MarkedYAMLError(f"key {twice[0]!r} stands twice", node.start_mark)
+        return node
+
+
 # YAML reads 0.031 as a number and 8/255 as text.
 _EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
 
@@ -92,7 +104,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     else:
         raise unknown("suite", name, packaged_suites())
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Suite)
     except _YAML_ERRORS as error:
         reason = " ".join(str(error).split())
         raise UserError(f"suite {name} is not YAML: {reason}") from error

@@ -128,6 +128,11 @@ def test_refused(refused: Run, arguments: tuple[str, ...], said: list[str]) -> N
         ("methods: [trades]", ["eps"]),
         ("!!python/object/apply:os.mkdir [owned]", ["not YAML"]),
         ("\x00", ["not YAML"]),
+        ("methods: [trades]\neps: [8/255]\nmethods: [mart]", ["'methods' stands twice"]),
+        (
+            "methods: [trades]\neps: [8/255]\nrecipe: {lr: 1, lr: 2}",
+            ["'lr' stands twice", "line 3"],
+        ),
     ],
 )
 def test_a_suite_that_is_none_is_refused(

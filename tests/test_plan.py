@@ -474,3 +474,13 @@ def test_ten_thousand_runs_are_planned() -> None:
     )
     print(f"10,000 runs planned in {time.perf_counter() - started:.1f} s")
     assert len({spec.run_id for spec in planned}) == 10_000
+
+
+def test_grids_may_share_a_recipe_by_means_of_yaml(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "methods: [trades]\neps: [8/255]\ngrids:\n"
+        "  - recipe: &short {epochs: 3, lr: 0.1}\n  - recipe: {<<: *short, lr: 0.2}\n"
+    )
+    recipes = [spec.recipe for spec in plan(load_suite(str(suite)))]
+    assert [(recipe.epochs, recipe.lr) for recipe in recipes] == [(3, 0.1), (3, 0.2)]
