@@ -27,7 +27,6 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 DataDir = Annotated[
     Path | None, typer.Option(envvar="REGMIX_BENCH_DATA", help="Folder of the datasets.")
 ]
-Compile = Annotated[str, typer.Option("--compile", help="Compile the network: auto, on or off.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch what is missing.")]
 Attacks = Annotated[
     str | None,

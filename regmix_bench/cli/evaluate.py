@@ -10,7 +10,6 @@ import typer
 from regmix_bench.cli.common import (
     Attacks,
     AutoAttackVersion,
-    Compile,
     DataDir,
     Device,
     Diagnose,
@@ -63,7 +62,9 @@ def evaluate(
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
     device: Device = "auto",
-    compile_: Compile = "auto",
+    compile_: Annotated[
+        str, typer.Option("--compile", help="Compile what is attacked, on CUDA: auto or off.")
+    ] = "auto",
     data_dir: DataDir = None,
     download: Download = False,
     results: Results = Path("results"),
@@ -74,7 +75,7 @@ def evaluate(
     """Score any model with AutoAttack; the record is one like any other."""
     choice("device", device, ("auto", "cpu", "cuda"))
     choice("checkpoint", checkpoint, ("selected", "last"))
-    choice("compile", compile_, ("auto", "on", "off"))
+    choice("compile", compile_, ("auto", "off"))
     if label is not None and not (label := " ".join(label.split())):
         raise UserError("--label is empty: leave it out for the model's own name")
 

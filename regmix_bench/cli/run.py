@@ -15,7 +15,6 @@ import typer
 from regmix_bench.cli.common import (
     Attacks,
     AutoAttackVersion,
-    Compile,
     DataDir,
     Device,
     Diagnose,
@@ -85,7 +84,9 @@ def run(
     diagnose: Diagnose = False,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    compile_: Compile = "auto",
+    compile_: Annotated[
+        str, typer.Option("--compile", help="Compile the network: auto, on or off.")
+    ] = "auto",
     channels_last: Annotated[
         str, typer.Option(help="Keep an image's channels together in memory: auto, on or off.")
     ] = "auto",
