@@ -33,6 +33,7 @@ from regmix_bench.training import Trainer
 from regmix_bench.types import Frozen, Recipe, RunSpec, StepOutput
 
 CPU = torch.device("cpu")
+PLAIN = Execution()
 
 
 def make_spec(method: str = "fgsm-rs", seed: int = 0, **recipe: Any) -> RunSpec:
@@ -51,7 +52,7 @@ def make_trainer(
     spec: RunSpec,
     directory: Path,
     say: Callable[[str], None] = lambda line: None,
-    execution: Execution = Execution(),  # noqa: B008
+    execution: Execution = PLAIN,
 ) -> Trainer:
     data = prepare(spec, CPU)
     with torch.random.fork_rng([]):

@@ -40,8 +40,10 @@ _LEVELS = [sign * n * 10.0**k for k in (-1, 0, 1) for n in (1, 2, 5) for sign in
 _LINEAR = 0.2
 #: Times the median panel's reach, beyond which one would take the colours of all others.
 _FAR = 3.0
-_EXTENDED = {(False, False): "neither", (True, False): "min", (False, True): "max"} | {
-    (True, True): "both"
+#: What of the colour bar has an arrow: whether panels reach below it, and above.
+_EXTENDED = {
+    **{(False, False): "neither", (True, False): "min"},
+    **{(False, True): "max", (True, True): "both"},
 }
 
 
