@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.attacks.norms import ascend
+from regmix_bench.losses import TrueClassMass, cross_entropy
+from regmix_bench.methods.prior import Prior
 from regmix_bench.methods.protocol import Method
-from regmix_bench.perturb import Prior, ascend
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:

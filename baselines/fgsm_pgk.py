@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
+from regmix_bench.attacks.noise import batch_sum
+from regmix_bench.losses import TrueClassMass
 from regmix_bench.methods.averaging import WeightAverage
-from regmix_bench.methods.losses import TrueClassMass
-from regmix_bench.perturb import batch_sum
 
 from .fgsm_pgi import FGSMPGI
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.attacks.noise import uniform_start
+from regmix_bench.attacks.pgd import pgd
+from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import Method, attacked
-from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:

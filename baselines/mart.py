@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import Field
 
-from regmix_bench.methods.losses import cross_entropy, kl_divergence
+from regmix_bench.attacks.noise import gaussian_start
+from regmix_bench.attacks.pgd import pgd
+from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
-from regmix_bench.perturb import gaussian_start, pgd
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:

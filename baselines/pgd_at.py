@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.attacks.noise import uniform_start
+from regmix_bench.attacks.pgd import pgd
+from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
-from regmix_bench.perturb import pgd, uniform_start
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regmix_bench.methods.losses import TrueClassMass, cross_entropy
+from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.protocol import Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 

@@ -28,14 +28,15 @@ from pyautoattack import AutoAttack
 from torch import Tensor, nn
 
 from regmix_bench.data import EvalData, prepare_eval
-from regmix_bench.evaluation.accuracy import margins, predict_logits
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
-from regmix_bench.files import file_digest
-from regmix_bench.models.checkpoint import load_checkpoint
 from regmix_bench.models.folding import TOLERANCE
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.models.predictions import margins, predict_logits
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.specs import Scoring
+from regmix_bench.system.files import file_digest
+from regmix_bench.types import ThreatModel
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from scipy import stats
 from steps import THREAT, Setting, Training, ours, parser, setting, timed
 from torch import Tensor
 
+from regmix_bench.attacks.pgd import frozen
 from regmix_bench.methods import METHODS
 from regmix_bench.models.execution import Executed
-from regmix_bench.perturb import frozen
 
 # Where a pass runs: the folded copy, the model with weights held, the model with its weights.
 FOLDED, HELD, WHOLE = "folded copy", "model, weights held", "model"

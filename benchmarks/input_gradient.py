@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.evaluation.scored import scored_copy
+from regmix_bench.evaluation.attacked_model import scored_copy
 from regmix_bench.models import build_model
 
 

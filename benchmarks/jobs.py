@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from regmix_bench.store import record_files
+from regmix_bench.records.store import record_files
 
 #: What is timed: its name, its ``--jobs``, and the threads of the whole.
 WAYS = {"one after another": (1, 2), "two at a time": (2, 2), "one after another, one core": (1, 1)}

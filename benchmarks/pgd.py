@@ -28,11 +28,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData, prepare_eval
-from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, correct, pgd_images
-from regmix_bench.evaluation.scored import scored_copy
-from regmix_bench.files import file_digest
-from regmix_bench.models.checkpoint import load_checkpoint
+from regmix_bench.evaluation.attacked_model import scored_copy
+from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
 
 STEPS = 20

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regmix_bench.methods.losses import cross_entropy, kl_divergence
-from regmix_bench.perturb import ascend, gaussian_start, uniform_start
+from regmix_bench.attacks.noise import gaussian_start, uniform_start
+from regmix_bench.attacks.norms import ascend
+from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.types import Batch, ThreatModel
 
 #: (model, batch, threat, generator, method for its weights and prior) → the loss.

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from regmix_bench import run, store
-from regmix_bench.comparison import Flags, compare_treatments
-from regmix_bench.leaderboard import read_outcomes
-from regmix_bench.plan import load_suite, plan
+from regmix_bench import run
+from regmix_bench.analysis.methods import Flags, compare_treatments
+from regmix_bench.analysis.references import read_outcomes
+from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.records import paths
 
 MARGIN = 0.03
 
@@ -37,7 +38,7 @@ def robust(method: str, precision: str, seeds: list[str], results: Path) -> Flag
         record = run(spec, results)
         assert record.status == "success", record.error
         (score,) = (e for e in record.evaluations if e.autoattack_acc is not None)
-        file = store.outcomes_path(store.record_path(results, spec), score.checkpoint)
+        file = paths.outcomes_path(paths.record_path(results, spec), score.checkpoint)
         rows.append(read_outcomes(file, score)["autoattack_acc"].to_numpy())
         print(f"{method}, {precision}, seed {spec.seed}: {score.autoattack_acc:.1%}", flush=True)
     return np.array(rows)

@@ -30,12 +30,13 @@ import numpy as np
 import yaml
 from startup import COMMAND, GRID, record
 
-from regmix_bench import runner, store
 from regmix_bench.cli import main as command
-from regmix_bench.plan import Planned
-from regmix_bench.progress import Display
-from regmix_bench.records import RunRecord
-from regmix_bench.types import RunSpec
+from regmix_bench.grid.display import Display
+from regmix_bench.grid.plan import Planned
+from regmix_bench.records import store
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.runs import runner
+from regmix_bench.specs import RunSpec
 
 #: Cells after which memory is to be flat: Ray's window of tasks is full, and caches are warm.
 WARM = 1000
@@ -45,7 +46,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def stub(
     spec: RunSpec, *, results: Path, observer: runner.Observer, reference: str, **_: Any
 ) -> RunRecord:
-    """What :func:`regmix_bench.runner.run` does, without training and scoring."""
+    """What :func:`regmix_bench.runs.runner.run` does, without training and scoring."""
     made = record(Planned(spec, reference), results, np.random.default_rng(spec.seed))
     for log in made.history:
         observer.on_epoch(spec, log)

@@ -30,7 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from harness import recorded
 
-from regmix_bench.files import file_digest
+from regmix_bench.system.files import file_digest
 
 #: What is timed: its name, and its workers.
 WAYS = {"one worker": 1, "two workers": 2}

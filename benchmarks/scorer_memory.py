@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 MIB = 2**20
 

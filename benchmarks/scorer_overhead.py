@@ -23,11 +23,12 @@ from torch import nn
 
 from regmix_bench import load_model, run
 from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
-from regmix_bench.plan import plan
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.grid.plan import plan
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 THREAT = ThreatModel("Linf", "32/255")
 

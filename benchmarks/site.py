@@ -28,11 +28,12 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from regmix_bench.records import EpochLog
+from regmix_bench.analysis.cohorts import METHOD_ORDER
+from regmix_bench.records.schema import EpochLog
 from regmix_bench.reporting import site
-from regmix_bench.reporting.cohorts import METHOD_ORDER
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.types import Recipe, ThreatModel
+from regmix_bench.specs import Recipe
+from regmix_bench.types import ThreatModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from saved_views import make_views, save_views

@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from regmix_bench import store
-from regmix_bench.plan import Planned, plan_runs
-from regmix_bench.records import EpochLog, RobustEval, RunRecord
+from regmix_bench.grid.plan import Planned, plan_runs
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import EpochLog, RobustEval, RunRecord
 
 COMMAND = (sys.executable, "-m", "regmix_bench.cli")
 EPOCHS, IMAGES = 30, 1000
@@ -74,7 +74,7 @@ def record(run: Planned, results: Path, draw: np.random.Generator) -> RunRecord:
             "broken_by": np.where(robust | ~clean, "", "apgd-ce"),
         }
     )
-    path = store.record_path(results, run.spec)
+    path = paths.record_path(results, run.spec)
     score = RobustEval(
         threat=threat,
         checkpoint="selected",
@@ -85,7 +85,7 @@ def record(run: Planned, results: Path, draw: np.random.Generator) -> RunRecord:
         autoattack_version="standard",
         autoattack_seed=0,
         autoattack_batch_size=500,
-        outcomes_digest=store.write_parquet(store.outcomes_path(path, "selected"), frame),
+        outcomes_digest=store.write_parquet(paths.outcomes_path(path, "selected"), frame),
     )
     rises = np.sort(draw.uniform(0.2, 0.8, EPOCHS))
     history = tuple(

@@ -13,11 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from regmix_bench.machine import Execution, Switch, choose_device, choose_execution, fast_precision
 from regmix_bench.methods import load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import Executed
+from regmix_bench.system.machine import (
+    Execution,
+    Switch,
+    choose_device,
+    choose_execution,
+    fast_precision,
+)
 from regmix_bench.types import Batch, ThreatModel
 
 THREAT = ThreatModel("Linf", "8/255")

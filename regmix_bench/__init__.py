@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     from regmix_bench.errors import UserError
     from regmix_bench.methods import load_method, register_method
     from regmix_bench.methods.protocol import Method
-    from regmix_bench.records import RunRecord
-    from regmix_bench.runner import load_model, run
-    from regmix_bench.store import load_record, load_results
-    from regmix_bench.types import Batch, RunSpec, StepOutput, ThreatModel
+    from regmix_bench.records.frame import load_results
+    from regmix_bench.records.schema import RunRecord
+    from regmix_bench.records.store import load_record
+    from regmix_bench.runs.runner import load_model, run
+    from regmix_bench.specs import RunSpec
+    from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 _HOMES = {
     "regmix_bench.data": ("load_data",),
     "regmix_bench.errors": ("UserError",),
     "regmix_bench.methods": ("load_method", "register_method"),
     "regmix_bench.methods.protocol": ("Method",),
-    "regmix_bench.runner": ("load_model", "run"),
-    "regmix_bench.store": ("load_record", "load_results"),
-    "regmix_bench.records": ("RunRecord",),
+    "regmix_bench.runs.runner": ("load_model", "run"),
+    "regmix_bench.records.store": ("load_record", "load_results"),
+    "regmix_bench.records.schema": ("RunRecord",),
     "regmix_bench.types": ("Batch", "RunSpec", "StepOutput", "ThreatModel"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

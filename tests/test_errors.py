@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regmix_bench.errors import UserError, unknown, validated
-from regmix_bench.types import Frozen, Scoring
+from regmix_bench.specs import Scoring
+from regmix_bench.types import Frozen
 
 
 class Example(Frozen):

@@ -22,9 +22,9 @@ NOISE = '''
 """Training on noise, for a test."""
 from pydantic import Field
 
-from regmix_bench.methods.losses import cross_entropy
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
-from regmix_bench.perturb import uniform_start
+from regmix_bench.attacks.norms import uniform_start
 from regmix_bench.types import Frozen, StepOutput
 
 

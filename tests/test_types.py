@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from synthetic import make_record, make_spec, write_run
+from support.synthetic import make_record, make_spec, write_run
 
 from regmix_bench.errors import UserError
-from regmix_bench.records import RunRecord
-from regmix_bench.store import load_record, record_path
-from regmix_bench.types import Epsilon, MethodSpec, Recipe, RunSpec, Scoring, ThreatModel
+from regmix_bench.records.paths import record_path
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.records.store import load_record
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
+from regmix_bench.types import Epsilon, ThreatModel
 
 fractions = st.builds(Fraction, st.integers(1, 10**9 - 1), st.integers(1, 10**9 - 1))
 

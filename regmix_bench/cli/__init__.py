@@ -27,7 +27,7 @@ from regmix_bench.cli import (  # noqa: F401
 )
 from regmix_bench.cli.common import app
 from regmix_bench.errors import UserError
-from regmix_bench.signals import Terminated, handle_signals, no_signal_lost
+from regmix_bench.system.signals import Terminated, handle_signals, no_signal_lost
 
 # Raised of a command line that cannot be parsed; Typer exports its subclass alone.
 _UsageError: Any = typer.BadParameter.__base__

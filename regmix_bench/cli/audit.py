@@ -30,11 +30,12 @@ def audit(
     """
     choice("device", device, ("auto", "cpu", "cuda"))
 
-    from regmix_bench import machine, store
-    from regmix_bench.audit import audit as recompute
+    from regmix_bench.evaluation.audit import audit as recompute
+    from regmix_bench.records import find
+    from regmix_bench.system import machine
 
     found = recompute(
-        store.resolve_run(run, results),
+        find.resolve_run(run, results),
         model=model,
         weights=weights,
         data_dir=data_dir,

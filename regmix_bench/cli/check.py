@@ -35,15 +35,16 @@ def check(
     ] = False,
 ) -> None:
     """Compare records with the references; exit 1 on a regression."""
-    from regmix_bench import regression, store
-    from regmix_bench.records import CHECKS
+    from regmix_bench.analysis import regression
+    from regmix_bench.records import paths
+    from regmix_bench.records.schema import CHECKS
 
     allowed = [name for names in allow or () for name in split("--allow", names) or ()]
     for name in allowed:
         choice("check", name, CHECKS)
     if update and only is not None:
         raise UserError("--update renews all references, also those that --only would not show")
-    reference = reference or results / store.LEADERBOARD
+    reference = reference or results / paths.LEADERBOARD
     verdicts = (
         []
         if update and not reference.exists()

@@ -12,7 +12,7 @@ import typer
 from regmix_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from regmix_bench.records import RobustEval
+    from regmix_bench.records.schema import RobustEval
 
 app = typer.Typer(
     help="Train, attack and compare adversarial training methods.",
@@ -67,8 +67,8 @@ def choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
 def scoring_flags(
     attacks: str | None, version: str | None, screen: bool = False
 ) -> dict[str, object]:
-    """The keys of :class:`~regmix_bench.types.Scoring` that the options set."""
-    from regmix_bench.types import AttackName
+    """The keys of :class:`~regmix_bench.specs.Scoring` that the options set."""
+    from regmix_bench.specs import AttackName
 
     names = split("attacks", attacks)
     screened: dict[str, object] = {"screen": True} if screen else {}
@@ -85,7 +85,7 @@ def scoring_flags(
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
-    from regmix_bench.reporting.words import score_words
+    from regmix_bench.analysis.words import score_words
 
     for e in evaluations:
         if e.robust_acc is None:

@@ -28,10 +28,10 @@ def compare(
     results: Results = Path("results"),
 ) -> None:
     """Compare two models on the same images. For two methods, over seeds, see report."""
-    from regmix_bench.comparison import LEVEL
-    from regmix_bench.reporting import pairs
-    from regmix_bench.statistics import wilson_interval
-    from regmix_bench.store import resolve_run
+    from regmix_bench.analysis import comparisons as pairs
+    from regmix_bench.analysis.methods import LEVEL
+    from regmix_bench.analysis.statistics import wilson_interval
+    from regmix_bench.records.find import resolve_run
 
     paths = [resolve_run(run, results) for run in (first, second)]
     for pair in pairs.compare(paths, checkpoint, eps):
@@ -56,10 +56,10 @@ def power(
 
     The recorded methods tell how much accuracy varies from seed to seed and from image to image.
     """
-    from regmix_bench.comparison import MOST_SEEDS
-    from regmix_bench.reporting import verdicts
-    from regmix_bench.reporting.blocks import blocks_of
-    from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+    from regmix_bench.analysis import verdicts
+    from regmix_bench.analysis.blocks import blocks_of
+    from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+    from regmix_bench.analysis.methods import MOST_SEEDS
 
     if not 0 < points <= 100:
         raise UserError(f"difference {points:g} is not between 0 and 100 points: write it like 1.0")

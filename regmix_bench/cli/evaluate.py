@@ -79,13 +79,15 @@ def evaluate(
     if label is not None and not (label := " ".join(label.split())):
         raise UserError("--label is empty: leave it out for the model's own name")
 
-    from regmix_bench import machine, store
     from regmix_bench.data import canonical_name, prepare_eval
     from regmix_bench.errors import validated
-    from regmix_bench.records import EvalRecord
-    from regmix_bench.scorer import Extras, evaluate_model
-    from regmix_bench.sources import load_source, own_run
-    from regmix_bench.types import EvalSpec, Scoring, ThreatModel
+    from regmix_bench.evaluation.scorer import Extras, evaluate_model
+    from regmix_bench.loading.sources import load_source, own_run
+    from regmix_bench.records import find, paths, store
+    from regmix_bench.records.schema import EvalRecord
+    from regmix_bench.specs import EvalSpec, Scoring
+    from regmix_bench.system import machine
+    from regmix_bench.types import ThreatModel
 
     run = own_run(model, results)
     if run is None and (dataset is None or eps is None):
@@ -131,12 +133,12 @@ def evaluate(
         scoring=scoring,
     )
 
-    existing = store.find_record(results, spec)
+    existing = find.find_record(results, spec)
     if label is None and existing is not None:  # a name it was given earlier stays
         recorded = store.load_record(existing)
         if isinstance(recorded, EvalRecord):
             spec = spec.model_copy(update={"label": recorded.spec.label})
-    store.check_writable(store.record_path(results, spec).parent)
+    store.check_writable(paths.record_path(results, spec).parent)
     heard = []
 
     def on_attack(epsilon: str, attack: str, accuracy: float) -> None:

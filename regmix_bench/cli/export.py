@@ -37,7 +37,7 @@ def export(
     if eps is not None and form != "robustbench":
         raise UserError("--eps chooses the score of a robustbench entry; a folder holds them all")
 
-    from regmix_bench.export import export_robustbench, export_safetensors
+    from regmix_bench.api.export import export_robustbench, export_safetensors
 
     chosen = cast(Any, checkpoint)
     if form == "safetensors":

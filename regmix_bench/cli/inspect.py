@@ -27,10 +27,11 @@ def inspect_runs(
 
     import numpy as np
 
-    from regmix_bench import machine, store
-    from regmix_bench.inspection import inspect
+    from regmix_bench.evaluation.inspection import inspect
+    from regmix_bench.records import find
+    from regmix_bench.system import machine
 
-    for path in [store.resolve_run(run, results) for run in runs]:
+    for path in [find.resolve_run(run, results) for run in runs]:
         target = cast(machine.Device, device)
         views = inspect(path, data_dir=data_dir, device=target, say=print)
         print(f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}", flush=True)

@@ -10,7 +10,7 @@ import typer
 from regmix_bench.cli.common import Results, Run, app, choice, print_table
 
 if TYPE_CHECKING:
-    from regmix_bench.records import AnyRecord
+    from regmix_bench.records.schema import AnyRecord
 
 
 @app.command("list", epilog="Example: regmix-bench list methods")
@@ -21,7 +21,7 @@ def list_(
     """List what there is to run, and what has been run."""
     choice("thing to list", what, ("methods", "datasets", "archs", "suites", "runs"))
     if what == "methods":
-        from regmix_bench.deferred import defer
+        from regmix_bench.system.deferred import defer
 
         defer("torch")
         from regmix_bench.methods import METHODS
@@ -40,11 +40,11 @@ def list_(
 
         print("\n".join(ARCHS.names()))
     elif what == "suites":
-        from regmix_bench.plan import packaged_suites
+        from regmix_bench.grid.plan import packaged_suites
 
         print("\n".join(packaged_suites()))
     else:
-        from regmix_bench.store import load_record, record_files
+        from regmix_bench.records.store import load_record, record_files
 
         print_table(
             ("run", "run_id", "status", "clean", "PGD-20", "robust", "attacked by"),
@@ -60,7 +60,8 @@ def show(
     """Show one record: specification, numbers, cost and environment."""
     import yaml
 
-    from regmix_bench.store import load_record, resolve_run
+    from regmix_bench.records.find import resolve_run
+    from regmix_bench.records.store import load_record
 
     record = load_record(resolve_run(run, results))
     content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
@@ -73,7 +74,7 @@ def _first_line(item: type) -> str:
 
 
 def _title(record: AnyRecord) -> str:
-    from regmix_bench.progress import describe
+    from regmix_bench.grid.display import describe
 
     if record.kind == "transfer":
         return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
@@ -82,7 +83,7 @@ def _title(record: AnyRecord) -> str:
 
 def _run_row(record: AnyRecord) -> tuple[str, ...]:
     """The scores under the first threat, as far as there are any."""
-    from regmix_bench.reporting.words import attack_words
+    from regmix_bench.analysis.words import attack_words
 
     shown: tuple[str, ...] = ("", "", "", "")
     if record.kind == "transfer":

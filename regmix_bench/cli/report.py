@@ -48,7 +48,7 @@ def report(
 ) -> None:
     """Write tables, figures and pages of everything that is recorded."""
     from regmix_bench import reporting
-    from regmix_bench.reporting.latex import Layout
+    from regmix_bench.reporting.formats.latex import Layout
 
     if check and formats is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")

@@ -29,11 +29,11 @@ from regmix_bench.cli.common import (
     split,
 )
 from regmix_bench.errors import UserError
-from regmix_bench.signals import no_signal_lost
+from regmix_bench.system.signals import no_signal_lost
 
 if TYPE_CHECKING:
-    from regmix_bench.launcher import Ended
-    from regmix_bench.progress import Display
+    from regmix_bench.grid.display import Display
+    from regmix_bench.grid.local import Ended
 
 
 @app.command(
@@ -142,11 +142,14 @@ def run(
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
 
-    from regmix_bench.deferred import defer
+    from regmix_bench.system.deferred import defer
 
     defer("torch")
-    from regmix_bench import launcher, machine, plan, store
     from regmix_bench.data import canonical_name
+    from regmix_bench.grid import local as launcher
+    from regmix_bench.grid import plan
+    from regmix_bench.records import find, store
+    from regmix_bench.system import machine
 
     at_a_time = launcher.parse_jobs(jobs)
     together = launcher.parse_devices(devices)
@@ -186,7 +189,7 @@ def run(
         raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
     specs = {cell.run_id: cell.spec for cell in planned}
     store.check_writable(results)
-    states = store.states(specs, results)
+    states = find.states(specs, results)
     waiting = [
         cell
         for cell in planned
@@ -204,7 +207,7 @@ def run(
     if reference and counts["done"] and not force:
         print("what is done keeps its reference: `regmix-bench report --reference` takes another")
     if dry_run:
-        from regmix_bench.progress import describe
+        from regmix_bench.grid.display import describe
 
         for run_id, spec in specs.items():
             print(f"  {states[run_id]:9}  {describe(spec)}  {run_id}")
@@ -212,9 +215,9 @@ def run(
     failed = {run_id for run_id, state in states.items() if state == "failed"}
     if waiting:
         # Here, because torch takes seconds to load, and a finished grid does without.
-        from regmix_bench import runner
         from regmix_bench.data import prepare
-        from regmix_bench.scorer import Extras
+        from regmix_bench.evaluation.scorer import Extras
+        from regmix_bench.runs import runner
 
         # Data that does not fit is found before anything is written.
         sizes = {(c.spec.dataset, c.spec.train_examples, c.spec.eval_examples): c for c in waiting}
@@ -235,7 +238,7 @@ def run(
         )
         at_once = at_a_time or launcher.auto_jobs(target(), together)
         if launcher_name == "ray":
-            from regmix_bench import ray_launcher
+            from regmix_bench.grid import ray as ray_launcher
 
             placed = (results, target(), at_once, together, address)
             grid = partial(ray_launcher.launch, waiting, work, *placed)
@@ -251,7 +254,7 @@ def _follow(
     grid: Callable[[Display], Generator[Ended, None, None]], runs: int, failed: set[str]
 ) -> None:
     """Let the grid run, show how it goes, and keep ``failed`` up to date."""
-    from regmix_bench.progress import Display
+    from regmix_bench.grid.display import Display
 
     try:
         with no_signal_lost(), Display(runs) as display, closing(grid(display)) as endings:

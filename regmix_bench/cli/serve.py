@@ -26,7 +26,7 @@ def serve(
     ] = None,
 ) -> None:
     """Show the report in a browser of this machine, made anew when a record arrives."""
-    from regmix_bench.serve import serve as serve_until_interrupted
+    from regmix_bench.api.serve import serve as serve_until_interrupted
 
     try:
         serve_until_interrupted(results, port, with_published, reference)

@@ -25,10 +25,10 @@ def transfer(
     """Attack each of some runs with images crafted on each, and record the matrix."""
     choice("device", device, ("auto", "cpu", "cuda"))
 
-    from regmix_bench import machine
-    from regmix_bench.reporting.transfer import table
-    from regmix_bench.store import transfer_path
-    from regmix_bench.transfer import transfer as attack
+    from regmix_bench.evaluation.transfer import transfer as attack
+    from regmix_bench.records.paths import transfer_path
+    from regmix_bench.reporting.tables.transfer import table
+    from regmix_bench.system import machine
 
     record = attack(
         runs, results, epsilon=eps, data_dir=data_dir, device=cast(machine.Device, device)

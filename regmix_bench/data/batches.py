@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regmix_bench.distributed import share
+from regmix_bench.distributed.collectives import share
 from regmix_bench.types import Batch
 
 Augmentation = Literal["none", "crop", "crop-flip"]

@@ -22,7 +22,7 @@ import numpy as np
 
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
-from regmix_bench.files import atomic_write
+from regmix_bench.system.files import atomic_write
 
 #: Raise it when sources are decoded in another way, so that no older entry is found.
 DECODER_VERSION = 1

@@ -15,7 +15,7 @@ from regmix_bench.data.dataset import Dataset, Images, Labels
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.types import RunSpec
+from regmix_bench.specs import RunSpec
 
 __all__ = ["Batches", "EvalData", "RunData", "load_data", "prepare", "prepare_eval"]
 

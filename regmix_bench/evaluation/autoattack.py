@@ -19,12 +19,14 @@ import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor
 
-from regmix_bench.evaluation.accuracy import accuracy, require_eval_mode
+from regmix_bench.attacks.pgd import frozen
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.evaluation.scored import InChunks, Scored
-from regmix_bench.perturb import frozen
-from regmix_bench.records import Check, Cost
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.models.chunks import InChunks
+from regmix_bench.models.predictions import accuracy, require_eval_mode
+from regmix_bench.records.schema import Check, Cost
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 #: What the package warns of → the name under which it is recorded.
 WARNINGS: dict[str, Check] = {

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.norms import perturbation_norm
 from regmix_bench.data import EvalData
-from regmix_bench.evaluation.accuracy import margins
-from regmix_bench.evaluation.adversarial import PGD, Saved
-from regmix_bench.perturb import perturbation_norm
+from regmix_bench.models.predictions import margins
+from regmix_bench.records.adversarial import PGD, Saved
 from regmix_bench.types import ThreatModel
 
 #: How far float32 may take a pixel beyond ε: ε and x ± ε are each rounded by at most 2⁻²⁵, because
@@ -90,7 +90,7 @@ def shown_outcomes(
 def shown_accuracies(
     outcomes: pd.DataFrame, attacks: list[str], screened: bool = False
 ) -> dict[str, Any]:
-    """Fields of :class:`~regmix_bench.records.RobustEval` as :func:`shown_outcomes` imply them."""
+    """Return the fields of a ``RobustEval`` that :func:`shown_outcomes` imply."""
 
     def share(flags: pd.Series[bool]) -> float:
         return int(flags.sum()) / len(flags)

@@ -21,13 +21,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.distributed import barrier, rank, size
+from regmix_bench.attacks.norms import perturbation_norm
+from regmix_bench.distributed.collectives import barrier, rank, size
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import PassCounter, margins
-from regmix_bench.evaluation.scored import Scored
-from regmix_bench.files import atomic_write
-from regmix_bench.perturb import perturbation_norm
-from regmix_bench.records import Cost
+from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.models.predictions import PassCounter, margins
+from regmix_bench.records.schema import Cost
+from regmix_bench.system.files import atomic_write
 from regmix_bench.types import Norm
 
 

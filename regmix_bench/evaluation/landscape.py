@@ -12,17 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from regmix_bench.attacks.norms import perturbation_norm
+from regmix_bench.attacks.pgd import frozen, input_gradient
+from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
-from regmix_bench.evaluation.accuracy import (
-    BATCH_SIZE,
-    pgd_images,
-    predict_logits,
-    require_eval_mode,
-)
-from regmix_bench.perturb import frozen, input_gradient, perturbation_norm
-from regmix_bench.types import Scoring, ThreatModel
-from regmix_bench.views import Views
+from regmix_bench.models.predictions import BATCH_SIZE, predict_logits, require_eval_mode
+from regmix_bench.records.views import Views
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 #: Images that are shown, and whose surfaces are kept.
 SHOWN = 8

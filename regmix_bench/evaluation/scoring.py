@@ -12,16 +12,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
-from regmix_bench.evaluation.accuracy import BATCH_SIZE, accuracy, pgd_images
-from regmix_bench.evaluation.adversarial import PGD, Saved
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.evaluation.scored import Chunks, InChunks, Scored
-from regmix_bench.models.base import ImageClassifier
-from regmix_bench.records import Cost, RobustEval
-from regmix_bench.types import Checkpoint, Scoring, ThreatModel
+from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.predictions import BATCH_SIZE, accuracy
+from regmix_bench.records.adversarial import PGD, Saved
+from regmix_bench.records.schema import Cost, RobustEval
+from regmix_bench.specs import Scoring
+from regmix_bench.types import Checkpoint, ThreatModel
 
 #: Images whose outputs are kept for plots.
 OUTPUT_EXAMPLES = 500

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from regmix_bench.perturb import frozen
+from regmix_bench.attacks.pgd import frozen
 from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class Method(ABC):
         batch's device. Everything is computed in the dtype of ``batch.x``.
 
         On several devices the batch is this one's share. To give the numbers of one device, the
-        loss is a mean over images, noise comes from :func:`~regmix_bench.perturb.noise` (as that of
-        all starts there does), and a sum over the batch passes through
-        :func:`~regmix_bench.perturb.batch_sum`.
+        loss is a mean over images, noise comes from
+        :func:`~regmix_bench.attacks.noise.noise` (as that of all starts there does), and
+        a sum over the batch passes through :func:`~regmix_bench.attacks.noise.batch_sum`.
         """
 
     def after_update(self, model: nn.Module) -> None:

@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from regmix_bench.methods.losses import TrueClassMass, cross_entropy, kl_divergence
+from regmix_bench.attacks.noise import uniform_start
+from regmix_bench.attacks.norms import ascend
+from regmix_bench.attacks.pgd import pgd
+from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
+from regmix_bench.methods.prior import Prior
 from regmix_bench.methods.protocol import AttackConfig, Method, attacked
-from regmix_bench.perturb import Prior, ascend, pgd, uniform_start
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:

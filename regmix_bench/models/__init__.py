@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from regmix_bench.registry import Registry
 
 if TYPE_CHECKING:
-    from regmix_bench.models.base import ImageClassifier
+    from regmix_bench.models.classifier import ImageClassifier
 
 #: Architectures: each is a factory of (image_shape, num_classes, mean, std).
 ARCHS: Registry[Callable[..., ImageClassifier]] = Registry(

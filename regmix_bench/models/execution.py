@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from regmix_bench import distributed
-from regmix_bench.machine import Execution
+from regmix_bench.distributed import collectives as distributed
 from regmix_bench.models.folding import Folded
+from regmix_bench.system.machine import Execution
 
 
 class Executed(nn.Module):

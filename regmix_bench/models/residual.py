@@ -17,7 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.models.base import ImageClassifier, conv3x3
+from regmix_bench.models.classifier import ImageClassifier, conv3x3
 
 
 class BasicBlock(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regmix_bench.models.base import ImageClassifier, conv3x3
+from regmix_bench.models.classifier import ImageClassifier, conv3x3
 
 
 class GridPool(nn.Module):

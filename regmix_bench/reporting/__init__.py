@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from regmix_bench.reporting.latex import Layout
+    from regmix_bench.reporting.formats.latex import Layout
 
 FORMATS = ("latex", "markdown", "csv", "figures", "html")
 

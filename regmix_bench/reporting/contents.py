@@ -7,28 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from regmix_bench import store
-from regmix_bench.files import file_digest
-from regmix_bench.records import AnyRecord, EvalRecord, TransferRecord
-from regmix_bench.reporting import (
-    cascade,
-    evaluated,
-    examples,
-    features,
-    figures,
-    perclass,
-    published,
-    style,
-    surface,
-    tables,
-    tradeoff,
-    transfer,
-    tsne,
-    verdicts,
-)
-from regmix_bench.reporting.blocks import Block, blocks_of
-from regmix_bench.reporting.cells import Table
-from regmix_bench.reporting.cohorts import (
+from regmix_bench.analysis import verdicts
+from regmix_bench.analysis.blocks import Block, blocks_of
+from regmix_bench.analysis.cohorts import (
     Cohort,
     Run,
     load_records,
@@ -36,9 +17,26 @@ from regmix_bench.reporting.cohorts import (
     runs_among,
     sort_into_cohorts,
 )
-from regmix_bench.reporting.published import Published
-from regmix_bench.reporting.style import Picture
-from regmix_bench.reporting.verdicts import Judgement
+from regmix_bench.analysis.verdicts import Judgement
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
+from regmix_bench.reporting.figures import (
+    cascade,
+    examples,
+    features,
+    perclass,
+    style,
+    surface,
+    tradeoff,
+    tsne,
+)
+from regmix_bench.reporting.figures import curves as figures
+from regmix_bench.reporting.figures.style import Picture
+from regmix_bench.reporting.formats.cells import Table
+from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.tables import evaluated, published, transfer
+from regmix_bench.reporting.tables.published import Published
+from regmix_bench.system.files import file_digest
 
 
 class Part(NamedTuple):
@@ -171,8 +169,8 @@ class Contents:
     @cached_property
     def inputs(self) -> dict[str, str]:
         """SHA-256 of every file the report reads, by path relative to ``results``."""
-        files = [*self.records, *(store.outputs_path(run.path) for run in self.runs)]
-        files += [store.views_path(run.path) for run in self.runs]
+        files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
+        files += [paths.views_path(run.path) for run in self.runs]
         files += verdicts.files(self.blocks)
         if self.published:
             files.append(self.results / published.FILE)

@@ -13,22 +13,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from regmix_bench.analysis import verdicts
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.files import atomic_write, sweep
-from regmix_bench.reporting import (
-    FORMATS,
-    cells,
-    evaluated,
-    published,
-    site,
-    style,
-    tables,
-    verdicts,
-)
+from regmix_bench.records.store import record_files
+from regmix_bench.reporting import FORMATS, site
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.latex import Layout, latex
-from regmix_bench.reporting.page import PICTURES, page
-from regmix_bench.store import record_files
+from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.formats import cells
+from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.page import PICTURES, page
+from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.tables import evaluated, published
+from regmix_bench.system.files import atomic_write, sweep
 
 MANIFEST = "manifest.csv"
 PAGE = "report.md"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from regmix_bench.data import canonical_name, load_data, load_dataset, prepare
 from regmix_bench.data.splits import balanced_sample, hold_out
 from regmix_bench.errors import UserError
-from regmix_bench.types import MethodSpec, Recipe, RunSpec, ThreatModel
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec
+from regmix_bench.types import ThreatModel
 
 CPU = torch.device("cpu")
 

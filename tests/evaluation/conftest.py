@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from pyautoattack import AutoAttack
-from quick_attacks import shortened
+from support.quick_attacks import shortened
 from torch import Tensor, nn
 
 from regmix_bench.data import load_data

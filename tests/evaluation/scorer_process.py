@@ -12,14 +12,15 @@ import torch
 from pyautoattack import AutoAttack
 
 from regmix_bench.data import EvalData
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.models import build_model
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from quick_attacks import shortened
+from support.quick_attacks import shortened
 
 THREAT = ThreatModel("Linf", "24/255")
 SCORING = Scoring(autoattack_seed=3, autoattack_batch_size=16)

@@ -17,12 +17,14 @@ import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
-from regmix_bench.evaluation.accuracy import PassCounter
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.autoattack import AttackOutcome, run_autoattack
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Chunks, InChunks, Scored
-from regmix_bench.records import CHECKS
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.predictions import PassCounter
+from regmix_bench.records.schema import CHECKS
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 # 37 images in batches of 16: several, and an uneven last one.
 SCORING = Scoring(autoattack_seed=3, autoattack_batch_size=16)

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.norms import perturbation_norm
+from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData
-from regmix_bench.evaluation.accuracy import correct, pgd_images
-from regmix_bench.evaluation.adversarial import Saved
 from regmix_bench.evaluation.evidence import SHOWN, ball_tolerance, examine
-from regmix_bench.perturb import perturbation_norm
+from regmix_bench.models.predictions import correct
+from regmix_bench.records.adversarial import Saved
 from regmix_bench.types import ThreatModel
 
 THREATS = [ThreatModel("Linf", "8/255"), ThreatModel("Linf", "0.3"), ThreatModel("L2", "0.5")]

@@ -15,14 +15,15 @@ import pytest
 import torch
 from pyautoattack import AutoAttack
 from safetensors.torch import load
-from synthetic import unmeasured
+from support.synthetic import unmeasured
 
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import evaluate
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 SCORER = Path(__file__).with_name("scorer_process.py")
 KILLS = 5

@@ -12,7 +12,8 @@ from torch.nn.functional import softplus
 
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.landscape import GRID, SHOWN, curvature, loss_surface, measure_views
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 STEPS = torch.linspace(-1, 1, GRID)
 

@@ -8,22 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.pgd import frozen
+from regmix_bench.attacks.white_box import fgsm_images, pgd_images
 from regmix_bench.data import EvalData, load_data
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import (
-    PassCounter,
-    accuracy,
-    correct,
-    fgsm_images,
-    frozen,
-    pgd_images,
-    predict_logits,
-)
+from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scored import Scored
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate, outputs_for_plots
-from regmix_bench.models.base import ImageClassifier
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.predictions import PassCounter, accuracy, correct, predict_logits
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 LINF = ThreatModel("Linf", "24/255")
 SCORING = Scoring(autoattack_batch_size=10)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import LONGER, PAGES, SUITE, Answer, Grid, cli
+from support.harness import LONGER, PAGES, SUITE, Answer, Grid, cli
 
-from regmix_bench.reporting.cells import Cell, Table, markdown
+from regmix_bench.reporting.formats.cells import Cell, Table, markdown
 
 _ROWS: list[tuple[str, str, str]] = []
 

@@ -7,19 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PAGES, Answer, Grid, cli, recorded
+from support.damage import HOW, damage
+from support.harness import PAGES, Answer, Grid, cli, recorded
 
 Tell = Callable[[Answer, str], None]
-HOW = pytest.mark.parametrize("how", ["cut", "flipped", "zeroed"])
-
-
-def damage(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
-    path.write_bytes(
-        {"cut": content[:middle], "flipped": flipped, "zeroed": bytes(2 * middle)}[how]
-    )
 
 
 @HOW

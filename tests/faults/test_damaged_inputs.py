@@ -11,19 +11,19 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from harness import Answer, Grid, cli, recorded
 from PIL import Image
-from test_damaged_files import HOW, damage
+from support.damage import HOW, damage
+from support.harness import Answer, Grid, cli, recorded
 
 from regmix_bench.models import build_model
-from regmix_bench.models.checkpoint import save_checkpoint
+from regmix_bench.models.weights import save_checkpoint
 
 Tell = Callable[[Answer, str], None]
 
 
 @HOW
 def test_a_batch_of_a_scoring(begun: Grid, finished: Grid, tell: Tell, how: str) -> None:
-    with patch("regmix_bench.runner.save_record", side_effect=KeyboardInterrupt):
+    with patch("regmix_bench.runs.runner.save_record", side_effect=KeyboardInterrupt):
         assert cli(*begun.run).status == 130
     for path in sorted(begun.results.rglob("scoring-*/*.safetensors"))[::2]:
         damage(path, how)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness import PAGES, Answer, Grid, cli, recorded
 from PIL import Image
+from support.harness import PAGES, Answer, Grid, cli, recorded
 
 Tell = Callable[[Answer, str], None]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PAGES, Answer, Grid, answer, cli, recorded, start, wait_for
+from support.harness import PAGES, Answer, Grid, answer, cli, recorded, start, wait_for
 
 Tell = Callable[[Answer, str], None]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PAGES, Answer, Grid, answer, cli, recorded, start
+from support.harness import PAGES, Answer, Grid, answer, cli, recorded, start
 
 Tell = Callable[[Answer, str], None]
 

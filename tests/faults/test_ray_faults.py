@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import LONGER, Answer, Grid, answer, cli, recorded, start, wait_for
+from support.harness import LONGER, Answer, Grid, answer, cli, recorded, start, wait_for
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 

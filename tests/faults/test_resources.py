@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import Answer, Grid, answer, cli, recorded, start, wait_for
+from support.harness import Answer, Grid, answer, cli, recorded, start, wait_for
 
 Tell = Callable[[Answer, str], None]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from regmix_baselines.mart import boosted_cross_entropy
+from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods import load_method
 from regmix_bench.methods.averaging import WeightAverage
-from regmix_bench.methods.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.regmix import Weights, regmix_loss
 from regmix_bench.types import Batch, Norm, StepOutput, ThreatModel
 

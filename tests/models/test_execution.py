@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench import machine
+from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.accuracy import PassCounter
-from regmix_bench.machine import Execution, choose_execution
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.protocol import attacked
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import Executed
-from regmix_bench.perturb import input_gradient
+from regmix_bench.models.predictions import PassCounter
+from regmix_bench.system import machine
+from regmix_bench.system.machine import Execution, choose_execution
 from regmix_bench.types import Batch, ThreatModel
 
 CPU = torch.device("cpu")

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.types import Scoring
+from regmix_bench.specs import Scoring
 
 LEFT = {"apgd-ce": 306 / 360, "apgd-t": 302 / 360, "fab-t": 302 / 360, "square": 300 / 360}
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from synthetic import make_eval_spec, write_run
+from support.synthetic import make_eval_spec, write_run
 
-from regmix_bench import store
-from regmix_bench.records import Diagnosis, EvalRecord
-from regmix_bench.reporting import evaluated, stale, write_report
-from regmix_bench.reporting.cells import markdown
-from regmix_bench.reporting.latex import Layout, latex
-from regmix_bench.statistics import wilson_interval
-from regmix_bench.types import ModelSource, Scoring, ThreatModel
+from regmix_bench.analysis.statistics import wilson_interval
+from regmix_bench.records import store
+from regmix_bench.records.schema import Diagnosis, EvalRecord
+from regmix_bench.reporting import stale, write_report
+from regmix_bench.reporting.formats.cells import markdown
+from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.tables import evaluated
+from regmix_bench.specs import ModelSource, Scoring
+from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")
 SQUARE = Scoring(autoattack_version="custom", attacks=("square",))

@@ -4,11 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
-from saved_views import make_views, save_views
+from support.saved_views import make_views, save_views
 
-from regmix_bench import store
-from regmix_bench.reporting import examples, style
-from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.records import store
+from regmix_bench.reporting.figures import examples, style
 
 
 def pictures_of(results, **changes):

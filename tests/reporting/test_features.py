@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from regmix_bench import store
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.errors import UserError
-from regmix_bench.reporting import features
-from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.reporting.maps import Points
+from regmix_bench.records import paths, store
+from regmix_bench.reporting.figures import features
+from regmix_bench.reporting.figures.maps import Points
 
 
 def test_displacement_counts_in_distances_between_clean_images():
@@ -63,6 +63,6 @@ def test_a_run_without_features_is_named_and_without_any_there_is_no_picture(rec
 def test_a_foreign_parquet_file_is_refused(record, save):
     results = save(record())
     (path,) = store.record_files(results)
-    store.outputs_path(path).write_bytes(b"not parquet")
+    paths.outputs_path(path).write_bytes(b"not parquet")
     with pytest.raises(UserError, match="does not hold recorded outputs"):
         features.pictures(sort_into_cohorts(load_runs(results)))

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
-from regmix_bench import store
-from regmix_bench.reporting import figures, style
-from regmix_bench.reporting.blocks import blocks_of
-from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.reporting.style import Look, Picture
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.analysis.blocks import blocks_of
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.records import store
+from regmix_bench.reporting.figures import curves as figures
+from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.figures.style import Look, Picture
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 LOOKS = {"trades": Look("#000000", "o", "-")}
 

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from hostile import HOSTILE, fill
 from PIL import Image
+from support.hostile import HOSTILE, fill
 
 from regmix_bench.reporting import write_report
 

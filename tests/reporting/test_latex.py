@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from regmix_bench.errors import UserError
-from regmix_bench.reporting.cells import Cell, Table
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.latex import Layout, latex
-from regmix_bench.reporting.latex_text import tex
+from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.latex_text import tex
 
 RECORDED = Path(__file__).parents[2] / "results"
 HOSTILE = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m--n"

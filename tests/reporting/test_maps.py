@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from regmix_bench.reporting import maps
+from regmix_bench.reporting.figures import maps
 
 
 def test_purity_without_ties_counts_the_nearest():

@@ -4,12 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
-from regmix_bench.reporting import perclass, verdicts
+from regmix_bench.analysis import verdicts
+from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.style import Look
-from regmix_bench.reporting.verdicts import Outcomes
+from regmix_bench.reporting.figures import perclass
+from regmix_bench.reporting.figures.style import Look
 
 
 def contents_of(results):

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from regmix_bench.errors import UserError
-from regmix_bench.reporting import published, stale, write_report
-from regmix_bench.reporting.published import Published
+from regmix_bench.reporting import stale, write_report
+from regmix_bench.reporting.tables import published
+from regmix_bench.reporting.tables.published import Published
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")

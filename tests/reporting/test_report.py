@@ -7,16 +7,16 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
-from regmix_bench import store
+from regmix_bench.analysis.blocks import blocks_of
+from regmix_bench.analysis.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
 from regmix_bench.errors import UserError
-from regmix_bench.records import Alarm, TransferRecord, TransferSide
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
 from regmix_bench.reporting import FORMATS, stale, write_report
-from regmix_bench.reporting.blocks import blocks_of
-from regmix_bench.reporting.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
-from regmix_bench.reporting.figures import curves_frame, robustness_frame
-from regmix_bench.reporting.style import looks
+from regmix_bench.reporting.figures.curves import curves_frame, robustness_frame
+from regmix_bench.reporting.figures.style import looks
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")
@@ -146,10 +146,10 @@ def test_changed_new_and_lost_inputs_are_stale(results, tmp_path, record):
     trades.write_text(trades.read_text() + " ")
     assert stale(results, out) == [f"{trades}: changed since the report was made"]
     new = store.save_record(results, record("pgd-at", eval_eps=("16/255", "32/255")))
-    store.outputs_path(trades).unlink()
+    paths.outputs_path(trades).unlink()
     lines = stale(results, out)
     assert f"{new}: new since the report was made" in lines
-    assert f"{store.outputs_path(trades)}: gone since the report was made" in lines
+    assert f"{paths.outputs_path(trades)}: gone since the report was made" in lines
     assert any(".tex:" in line for line in lines)
 
 
@@ -241,7 +241,7 @@ def test_verdicts_are_written_and_their_outcomes_are_inputs(tmp_path):
     assert "trades" in (out / "verdicts.csv").read_text()
     assert stale(results, out, reference="pgd-at") == []
     assert any("verdicts.csv" in line for line in stale(results, out, reference="trades"))
-    outcomes = store.outcomes_path(path, "selected")
+    outcomes = paths.outcomes_path(path, "selected")
     outcomes.rename(tmp_path / "elsewhere")
     lines = stale(results, out, reference="pgd-at")
     assert f"{outcomes}: gone since the report was made" in lines

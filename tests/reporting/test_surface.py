@@ -4,13 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from saved_views import make_views, save_views
+from support.saved_views import make_views, save_views
 
-from regmix_bench import store
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.statistics import median_interval
 from regmix_bench.errors import UserError
-from regmix_bench.reporting import surface
-from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.statistics import median_interval
+from regmix_bench.records import store
+from regmix_bench.reporting.figures import surface
 from regmix_bench.types import ThreatModel
 
 

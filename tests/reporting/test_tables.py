@@ -6,19 +6,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
-from regmix_bench.comparison import Difference
-from regmix_bench.records import Alarm, Diagnosis
-from regmix_bench.reporting import cells, tables, verdicts, write_report
-from regmix_bench.reporting.blocks import blocks_of
-from regmix_bench.reporting.cells import Cell, Table
-from regmix_bench.reporting.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.reporting.latex import Layout, latex
-from regmix_bench.reporting.verdicts import Comparison, Judgement
-from regmix_bench.reporting.words import recipe_words
-from regmix_bench.statistics import wilson_interval
-from regmix_bench.types import Recipe, Scoring
+from regmix_bench.analysis import verdicts
+from regmix_bench.analysis.blocks import blocks_of
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.methods import Difference
+from regmix_bench.analysis.statistics import wilson_interval
+from regmix_bench.analysis.verdicts import Comparison, Judgement
+from regmix_bench.analysis.words import recipe_words
+from regmix_bench.records.schema import Alarm, Diagnosis
+from regmix_bench.reporting import write_report
+from regmix_bench.reporting.formats import cells
+from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.specs import Recipe, Scoring
 
 GOLDEN = Path(__file__).parent / "golden"
 

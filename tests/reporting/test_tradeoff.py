@@ -4,12 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from synthetic import make_spec, write_run
+from support.synthetic import make_spec, write_run
 
-from regmix_bench.reporting import style
+from regmix_bench.analysis.statistics import t_interval, wilson_interval
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.statistics import t_interval, wilson_interval
-from regmix_bench.types import Scoring, ThreatModel
+from regmix_bench.reporting.figures import style
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
 
 
 def picture_of(results):

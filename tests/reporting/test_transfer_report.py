@@ -11,9 +11,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from regmix_bench.records import TransferRecord, TransferSide
-from regmix_bench.reporting import cells, transfer
-from regmix_bench.statistics import wilson_interval
+from regmix_bench.analysis.statistics import wilson_interval
+from regmix_bench.records.schema import TransferRecord, TransferSide
+from regmix_bench.reporting.formats import cells
+from regmix_bench.reporting.tables import transfer
 from regmix_bench.types import ThreatModel
 
 Side = tuple[str, int, str]

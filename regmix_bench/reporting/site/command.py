@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from regmix_bench.types import Recipe, RunSpec, Scoring
+from regmix_bench.specs import Recipe, RunSpec, Scoring
 
 #: Named whatever their value, as datasets have defaults of their own.
 _SAID = {"schedule", "augmentation"}

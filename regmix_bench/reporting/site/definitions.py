@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from regmix_bench.deferred import defer
 from regmix_bench.errors import UserError
 from regmix_bench.registry import Registry
 from regmix_bench.reporting.site.text import Passage, passages
+from regmix_bench.system.deferred import defer
 
 
 class Parameter(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from regmix_bench.records import RunRecord
-from regmix_bench.reporting.cells import fixed
-from regmix_bench.reporting.cohorts import Run
-from regmix_bench.reporting.words import recipe_words, scoring_words, threat_words
+from regmix_bench.analysis.cohorts import Run
+from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.reporting.formats.cells import fixed
 
 Facts = tuple[tuple[str, str], ...]
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from regmix_bench.reporting import published
-from regmix_bench.reporting.blocks import Block, Row
-from regmix_bench.reporting.cells import Cell, Table
-from regmix_bench.reporting.cohorts import row_order
+from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.cohorts import row_order
+from regmix_bench.analysis.words import attack_words, norm_words, threat_words
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.footnotes import MEANINGS
+from regmix_bench.reporting.formats.cells import Cell, Table
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables import MISSING
-from regmix_bench.reporting.words import attack_words, norm_words, threat_words
+from regmix_bench.reporting.tables import published
+from regmix_bench.reporting.tables.comparison import MISSING
+from regmix_bench.reporting.tables.footnotes import MEANINGS
 from regmix_bench.types import Epsilon
 
 ROBUST, DIFFERENCE = "Robust", "vs. reference"

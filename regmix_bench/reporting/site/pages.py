@@ -7,15 +7,15 @@ from functools import cache
 
 import jinja2
 
-from regmix_bench.reporting.cells import Cell, short
+from regmix_bench.analysis.words import norm_words, threat_words
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.formats.cells import Cell, short
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, budget, method_file
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.tables import MISSING
-from regmix_bench.reporting.words import norm_words, threat_words
+from regmix_bench.reporting.tables.comparison import MISSING
 
 _NO_NUMBER = -1e9
 

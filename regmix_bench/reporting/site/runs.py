@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from regmix_bench.records import RobustEval
-from regmix_bench.reporting import style, tables
-from regmix_bench.reporting.cells import Cell, Table, fixed, short
-from regmix_bench.reporting.cohorts import Run, row_order
+from regmix_bench.analysis.cohorts import Run, row_order
+from regmix_bench.analysis.words import score_words, threat_words
+from regmix_bench.records.schema import RobustEval
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.formats.cells import Cell, Table, fixed, short
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.facts import cost, specification
 from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.words import score_words, threat_words
+from regmix_bench.reporting.tables import comparison as tables
 
 #: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}

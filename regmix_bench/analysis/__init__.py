@@ -1,0 +1,1 @@
+"""What recorded numbers allow one to say: statistics, comparisons, verdicts, references."""

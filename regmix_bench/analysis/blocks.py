@@ -1,0 +1,151 @@
+"""The numbers of one table: a cohort under one evaluation threat and checkpoint, over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
+from regmix_bench.analysis.references import MEASURED
+from regmix_bench.analysis.statistics import accuracy_interval, t_interval
+from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.types import Checkpoint, ThreatModel
+
+ACCURACIES = (*MEASURED, "last_pgd_acc")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean over seeds, sample standard deviation (n - 1; None for one seed), and their number.
+
+    ``low`` and ``high`` are the ends of the 95 % interval of the mean, over seeds.
+    """
+
+    mean: float
+    std: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[float | None], images: int | None = None) -> Stat | None:
+        """The statistic of the values present, or None where there is none.
+
+        With ``images``, the values are accuracies on so many: the interval stays in [0, 1], and
+        that of a single seed is Wilson's, over images.
+        """
+        present = [value for value in values if value is not None]
+        if not present:
+            return None
+        mean, n = statistics.fmean(present), len(present)
+        if n > 1:
+            low, high = t_interval(present)
+            if images:
+                low, high = max(low, 0.0), min(high, 1.0)
+            return cls(mean, statistics.stdev(present), n, low, high)
+        if images:
+            return cls(mean, None, n, *accuracy_interval(mean, images))
+        return cls(mean, None, n)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group under one threat and checkpoint: each run with its evaluation there."""
+
+    group: Group
+    threat: ThreatModel
+    scores: tuple[tuple[Run, RobustEval], ...]
+
+    @classmethod
+    def of(cls, group: Group, threat: ThreatModel, checkpoint: Checkpoint) -> Row:
+        found = ((run, run.record.evaluation(checkpoint, threat)) for run in group.runs)
+        return cls(group, threat, tuple((run, score) for run, score in found if score is not None))
+
+    @property
+    def label(self) -> str:
+        return self.group.label
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.spec.seed for run, _ in self.scores)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Stat]:
+        """Raw numbers over seeds: accuracies 0 to 1, costs in seconds and in passes.
+
+        ``passes`` counts images through the network, forwards and backwards, per training image and
+        epoch. ``pgd_drop`` is PGD accuracy of this checkpoint less that of the last one.
+        """
+        values: dict[str, list[float | None]] = defaultdict(list)
+        for run, evaluation in self.scores:
+            record = run.record
+            last = record.evaluation("last", self.threat)
+            for metric in MEASURED:
+                values[metric].append(getattr(evaluation, metric))
+            values["last_pgd_acc"].append(last.pgd_acc if last else None)
+            values["pgd_drop"].append(evaluation.pgd_acc - last.pgd_acc if last else None)
+            values["training_seconds"].append(record.training_cost.seconds)
+            values["passes"].append(_passes(record))
+            values["scoring_seconds"].append(record.scoring_cost.seconds)
+        images = self.scores[0][1].n_examples
+        stats = {
+            name: Stat.of(column, images if name in ACCURACIES else None)
+            for name, column in values.items()
+        }
+        return {name: stat for name, stat in stats.items() if stat is not None}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One table: a cohort under one evaluation threat, scored at one checkpoint."""
+
+    cohort: Cohort
+    eval_threat: ThreatModel
+    checkpoint: Checkpoint
+    rows: tuple[Row, ...]
+
+    @property
+    def stem(self) -> str:
+        elsewhere = self.eval_threat != self.cohort.train_threat
+        return (
+            self.cohort.stem
+            + (f"-at-{threat_slug(self.eval_threat)}" if elsewhere else "")
+            + ("-last" if self.checkpoint == "last" else "")
+        )
+
+
+def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
+    """One block per evaluation threat, and per checkpoint that AutoAttack saw.
+
+    The selected checkpoint always has its block, with or without AutoAttack. A cohort of failed
+    runs alone has blocks without rows, so that the failures are still shown.
+    """
+    keys: dict[tuple[ThreatModel, Checkpoint], None] = {}
+    for group in cohort.groups:
+        for run in group.runs:
+            for found in run.record.evaluations:
+                if found.checkpoint == "selected" or found.robust_acc is not None:
+                    keys[(found.threat, found.checkpoint)] = None
+    if not cohort.groups:
+        for run in cohort.failures:
+            for threat in run.spec.eval_threats:
+                keys[(threat, "selected")] = None
+
+    def place(key: tuple[ThreatModel, Checkpoint]) -> tuple[object, ...]:
+        threat, checkpoint = key
+        return threat.norm, threat.epsilon, checkpoint != "selected"
+
+    blocks = []
+    for threat, checkpoint in sorted(keys, key=place):
+        rows = (Row.of(group, threat, checkpoint) for group in cohort.groups)
+        blocks.append(Block(cohort, threat, checkpoint, tuple(r for r in rows if r.scores)))
+    return tuple(blocks)
+
+
+def _passes(record: RunRecord) -> float | None:
+    visits = (record.n_train or 0) * len(record.history)
+    cost = record.training_cost
+    return (cost.forward_images + cost.backward_images) / visits if visits else None

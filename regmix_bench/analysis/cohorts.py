@@ -1,0 +1,210 @@
+"""Which runs may be compared.
+
+Runs that differ in the seed alone form a :class:`Group`, one row of a table. Groups that share
+data, architecture, recipe, scoring and training threat form a :class:`Cohort`, one figure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from regmix_bench.errors import UserError
+from regmix_bench.records import store
+from regmix_bench.records.schema import AnyRecord, RunRecord
+from regmix_bench.specs import Recipe, RunSpec, Scoring
+from regmix_bench.types import ThreatModel
+
+#: The order of rows and panels; other methods follow by name.
+METHOD_ORDER = (
+    "standard",
+    "pgd-at",
+    "trades",
+    "mart",
+    "fgsm-rs",
+    "fgsm-pgi",
+    "fgsm-pgk",
+    "regmix-amr",
+    "regmix-agr",
+    "regmix",
+    "regmix-pgd",
+)
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record and the file that holds it."""
+
+    path: Path
+    record: RunRecord
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.record.spec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What runs must share before their accuracies may stand side by side."""
+
+    dataset: str
+    data_digest: str | None
+    train_examples: int | None
+    eval_examples: int | None
+    arch: str
+    recipe: Recipe
+    selection: str
+    scoring: Scoring
+
+    @classmethod
+    def of(cls, run: Run) -> Setting:
+        spec = run.spec
+        return cls(
+            dataset=spec.dataset,
+            data_digest=run.record.data_digest,
+            train_examples=spec.train_examples,
+            eval_examples=spec.eval_examples,
+            arch=spec.arch,
+            recipe=spec.recipe,
+            selection=spec.selection,
+            scoring=spec.scoring,
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Successful runs that differ in the seed alone, by rising seed."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.runs[0].spec
+
+    @property
+    def method(self) -> str:
+        return self.spec.method.name
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Groups trained under one threat in one setting, and the runs that failed there."""
+
+    setting: Setting
+    setting_stem: str
+    train_threat: ThreatModel
+    groups: tuple[Group, ...]
+    failures: tuple[Run, ...]
+
+    @property
+    def stem(self) -> str:
+        """The part of a file name that says which cohort it shows."""
+        return f"{self.setting_stem}-{threat_slug(self.train_threat)}"
+
+
+def load_records(results: Path) -> dict[Path, AnyRecord]:
+    """Those of :func:`~regmix_bench.records.store.load_records`, of which there must be one."""
+    records = store.load_records(results)
+    if not records:
+        raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
+    return records
+
+
+def runs_among(records: Mapping[Path, AnyRecord]) -> tuple[Run, ...]:
+    """The trainings among the records."""
+    return tuple(Run(path, rec) for path, rec in records.items() if isinstance(rec, RunRecord))
+
+
+def load_runs(results: Path) -> tuple[Run, ...]:
+    """The trainings recorded below ``results``; raises as :func:`load_records` does."""
+    return runs_among(load_records(results))
+
+
+def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
+    """Sort runs into cohorts; a failed run joins each cohort whose specification it shares."""
+    done: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
+    failed: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.record.status == "success":
+            done[(Setting.of(run), run.spec.train_threat)].append(run)
+    for run in runs:
+        if run.record.status == "error":
+            mine = Setting.of(run)
+            # A run that failed early never saw its data, so it has no digest to match.
+            homes = [
+                key
+                for key in done
+                if key[1] == run.spec.train_threat
+                and mine in (key[0], replace(key[0], data_digest=None))
+            ]
+            for key in homes or [(mine, run.spec.train_threat)]:
+                failed[key].append(run)
+
+    keys = dict.fromkeys([*done, *failed])
+    stems = told_apart({setting: f"{setting.dataset}-{setting.arch}" for setting, _ in keys})
+    found = [
+        Cohort(
+            setting=setting,
+            setting_stem=stems[setting],
+            train_threat=threat,
+            groups=_groups(done[(setting, threat)]),
+            failures=tuple(failed[(setting, threat)]),
+        )
+        for setting, threat in keys
+    ]
+    return tuple(
+        sorted(found, key=lambda c: (c.setting_stem, c.train_threat.norm, c.train_threat.epsilon))
+    )
+
+
+def threat_slug(threat: ThreatModel) -> str:
+    """A threat as it stands in file names: ``Linf-8-255``."""
+    return f"{threat.norm}-{threat.epsilon.slug}"
+
+
+def robust_metric(scoring: Scoring) -> str:
+    """The field of :class:`RobustEval` that holds the robust accuracy."""
+    return "screened_acc" if scoring.screen else "autoattack_acc"
+
+
+def told_apart(names: Mapping[K, str]) -> dict[K, str]:
+    """The names, each with a digest of its key where two keys would share it.
+
+    All of them get it then, so that a file name never silently comes to mean another table.
+    """
+    uses = Counter(names.values())
+    return {
+        key: name
+        if uses[name] == 1
+        else f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
+        for key, name in names.items()
+    }
+
+
+def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]:
+    """Sort key of a row: known methods first, numbers inside labels by value."""
+    place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+    parts = re.findall(r"\d+|\D+", label)
+    return place, method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
+
+
+def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
+    by_id: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_id[run.spec.group_id].append(run)
+    labels = Counter(members[0].spec.method.label for members in by_id.values())
+    groups = []
+    for group_id, members in by_id.items():
+        label = members[0].spec.method.label
+        # Say that two rows are not the same thing even where their labels do.
+        shown = label if labels[label] == 1 else f"{label} #{group_id[:4]}"
+        groups.append(Group(shown, tuple(sorted(members, key=lambda run: run.spec.seed))))
+    return tuple(sorted(groups, key=lambda group: row_order(group.method, group.label)))

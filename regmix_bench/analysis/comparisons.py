@@ -1,0 +1,133 @@
+"""Two models on the same images: which images one loses and the other does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from regmix_bench.analysis.cohorts import robust_metric
+from regmix_bench.analysis.references import read_outcomes, scoring_differences
+from regmix_bench.analysis.statistics import mcnemar
+from regmix_bench.analysis.words import attack_words
+from regmix_bench.errors import UserError, unknown
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models under one threat: how many images each gets right, and one of them alone.
+
+    The second loses ``lost`` images that the first gets right, and gains ``gained``.
+    """
+
+    names: tuple[str, str]
+    threat: ThreatModel
+    attack: str
+    n_examples: int
+    right: tuple[int, int]
+    lost: int
+    gained: int
+
+    @property
+    def p_value(self) -> float:
+        """That of McNemar's exact two-sided test."""
+        return mcnemar(self.lost, self.gained)
+
+
+def compare(
+    paths: Sequence[Path], checkpoint: str | None = None, epsilon: str | None = None
+) -> tuple[Pair, ...]:
+    """The models of two records, under each threat that AutoAttack saw on both, or ``epsilon``.
+
+    ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
+    where the two were attacked in different ways or with other seeds, under different threats or
+    on other images, or where outcomes are missing.
+    """
+    if checkpoint is not None and checkpoint not in get_args(Checkpoint):
+        raise unknown("checkpoint", checkpoint, get_args(Checkpoint))
+    one, two = (_Model.of(path, checkpoint) for path in paths)
+    if one.record.data_digest != two.record.data_digest:
+        raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
+    if one.attack != two.attack:
+        raise UserError(
+            f"{one.name} was attacked by {one.attack}, {two.name} by {two.attack}: no pair to test"
+        )
+    shared = [threat for threat in one.scores if threat in two.scores]
+    if epsilon is not None:
+        wanted = Epsilon(epsilon)
+        if not any(threat.epsilon == wanted for threat in shared):
+            raise unknown("common ε", wanted, (str(threat.epsilon) for threat in shared))
+        shared = [threat for threat in shared if threat.epsilon == wanted]
+    if not shared:
+        raise UserError(
+            f"no threat in common: {one.name} was attacked under {one.threats},"
+            f" {two.name} under {two.threats}"
+        )
+    return tuple(_pair(one, two, threat) for threat in shared)
+
+
+@dataclass(frozen=True)
+class _Model:
+    path: Path
+    record: RunRecord | EvalRecord
+    checkpoint: Checkpoint
+    scores: dict[ThreatModel, RobustEval]
+
+    @classmethod
+    def of(cls, path: Path, asked: str | None) -> _Model:
+        record = store.load_record(path)
+        if isinstance(record, TransferRecord):
+            raise UserError(f"{path} records a transfer, not a model: choose from its runs")
+        usual = "given" if isinstance(record, EvalRecord) else asked or "selected"
+        checkpoint = cast(Checkpoint, usual)
+        scores = {
+            found.threat: found
+            for found in record.evaluations
+            if found.checkpoint == checkpoint and found.robust_acc is not None
+        }
+        if not scores:
+            raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint")
+        return cls(path, record, checkpoint, scores)
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.spec.label} {self.record.run_id}"
+
+    @property
+    def attack(self) -> str:
+        return attack_words(self.record.spec.scoring)
+
+    @property
+    def threats(self) -> str:
+        return ", ".join(map(str, self.scores))
+
+
+def _pair(one: _Model, two: _Model, threat: ThreatModel) -> Pair:
+    columns = []
+    for model in (one, two):
+        file = paths.outcomes_path(model.path, model.checkpoint)
+        if not file.is_file():
+            raise UserError(f"no outcomes per image at {file}")
+        robust = robust_metric(model.record.spec.scoring)
+        columns.append(read_outcomes(file, model.scores[threat])[robust].sort_index())
+    was, now = columns
+    if not was.index.equals(now.index):
+        raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
+    if differing := scoring_differences(one.scores[threat], two.scores[threat]):
+        raise UserError(
+            f"{one.name} and {two.name} were scored in different ways: {'; '.join(differing)}:"
+            " no pair to test"
+        )
+    return Pair(
+        names=(one.name, two.name),
+        threat=threat,
+        attack=one.attack,
+        n_examples=len(was),
+        right=(int(was.sum()), int(now.sum())),
+        lost=int((was & ~now).sum()),
+        gained=int((now & ~was).sum()),
+    )

@@ -1,0 +1,279 @@
+"""The references of ``regmix-bench check``: what ``leaderboard.json`` holds, read and written.
+
+One entry a run, in the records' own field names, the per-image outcomes it points at, and what
+must be equal before its numbers may be compared with others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
+from pydantic import Field, ValidationError
+
+from regmix_bench.errors import UserError
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.system.files import file_digest
+from regmix_bench.types import Checkpoint, Epsilon, Frozen
+
+#: Raise it when a field of the leaderboard changes, those of RunSpec and RobustEval included.
+LEADERBOARD_VERSION = 2
+
+METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
+#: And what a record may hold in the place of the last: no reference, and never compared with it.
+MEASURED = (*METRICS, "screened_acc")
+
+_OUTCOMES = [
+    *("norm", "epsilon", "index", "label"),
+    *("clean_correct", "pgd_correct", "broken_by"),
+]
+
+
+class OutcomesFile(Frozen):
+    """Per-image outcomes: path relative to the leaderboard's folder, and SHA-256."""
+
+    file: str
+    sha256: str
+
+
+class Reference(Frozen):
+    """One run to be held: the record's own fields, for the checkpoints that AutoAttack scored."""
+
+    record: str
+    run_id: str
+    spec: RunSpec | EvalSpec
+    data_digest: str | None
+    evaluations: tuple[RobustEval, ...] = Field(min_length=1)
+    outcomes: dict[Checkpoint, OutcomesFile] = {}
+
+
+class Leaderboard(Frozen):
+    """The references, as ``leaderboard.json`` holds them, and the checks a score may raise."""
+
+    schema_version: int = LEADERBOARD_VERSION
+    allowed: tuple[str, ...] = ()
+    runs: tuple[Reference, ...] = Field(min_length=1)
+
+
+def load_leaderboard(path: Path) -> Leaderboard:
+    """Read the references; raises :class:`UserError` where they are missing, broken or newer."""
+    remake = "`regmix-bench check --update` makes one"
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"no references at {path}: {remake}") from error
+    except OSError as error:
+        raise UserError(f"cannot read references {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a leaderboard: {error}; remove it and {remake}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > LEADERBOARD_VERSION:
+        raise UserError(
+            f"{path} has schema {version}, this version reads {LEADERBOARD_VERSION}:"
+            " upgrade regmix-bench"
+        )
+    if version not in (1, LEADERBOARD_VERSION):
+        raise UserError(f"{path} is not a leaderboard of this version: remove it and {remake}")
+    content["schema_version"] = LEADERBOARD_VERSION  # the first one only lacked fields
+    try:
+        board = Leaderboard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a leaderboard: {where}: {first['msg']}") from error
+    except UserError as error:
+        raise UserError(f"{path} is not a leaderboard: {error}") from error
+    for entry in board.runs:
+        if entry.run_id != entry.spec.run_id:
+            raise UserError(f"{path}: run_id {entry.run_id!r} is not that of its specification")
+        if any(evaluation.autoattack_acc is None for evaluation in entry.evaluations):
+            raise UserError(f"{path}: a reference of {entry.record} has no autoattack_acc")
+    return board
+
+
+def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
+    """Make the successful, AutoAttack-scored records below ``results`` the references.
+
+    They and ``allow`` replace all that ``reference`` held, atomically. Raises
+    :class:`UserError`, with nothing written, where there is no such record or an outcomes file
+    disagrees with its record.
+    """
+    runs = []
+    for path, record in store.load_records(results).items():
+        if isinstance(record, TransferRecord):
+            continue
+        scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
+        if record.status != "success" or not scored:
+            continue
+        outcomes = {}
+        for evaluation in scored:
+            file = paths.outcomes_path(path, evaluation.checkpoint)
+            if file.is_file():
+                read_outcomes(file, evaluation)
+                relative = Path(os.path.relpath(file, reference.parent)).as_posix()
+                outcomes[evaluation.checkpoint] = OutcomesFile(
+                    file=relative, sha256=file_digest(file)
+                )
+        runs.append(
+            Reference(
+                record=path.relative_to(results).as_posix(),
+                run_id=record.run_id,
+                spec=record.spec,
+                data_digest=record.data_digest,
+                evaluations=scored,
+                outcomes=outcomes,
+            )
+        )
+    if not runs:
+        raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
+    board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
+    store.write_json(reference, board.model_dump(mode="json"))
+    return board
+
+
+@dataclass(frozen=True)
+class ImageOutcomes:
+    """Which images each metric counts as right.
+
+    ``index`` (N,) are positions in the test split, ``labels`` (N,) the images' classes, and
+    ``right``, by metric, is bool (N,).
+    """
+
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    right: dict[str, NDArray[np.bool_]]
+
+
+def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
+    """As :func:`read_images`, in a table: bool columns named as the metrics, by ``index``."""
+    found = read_images(file, evaluation)
+    return pd.DataFrame(found.right, index=pd.Index(found.index, name="index"))
+
+
+def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
+    """The outcomes of ``evaluation``, a score with AutoAttack, in the order of ``file``.
+
+    The metrics are those of :data:`MEASURED` that it has. Raises :class:`UserError` where the file
+    is no outcomes file or disagrees with the evaluation.
+    """
+    threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
+    if digest is not None and file_digest(file) != digest:
+        raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
+    try:
+        # A report reads thousands, and pandas would take most of its time.
+        with ParquetFile(file) as source:
+            table = source.read(columns=_OUTCOMES, use_threads=False).select(_OUTCOMES)
+        here = _where(table["norm"], lambda norm: norm == threat.norm)
+        same = str(threat.epsilon)
+        here &= _where(table["epsilon"], lambda e: e == same or Epsilon(e) == threat.epsilon)
+    except (OSError, ValueError, KeyError, UserError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{file} is not an outcomes file: {reason}") from error
+    clean, pgd = (
+        table[name].to_numpy()[here].astype(bool) for name in ("clean_correct", "pgd_correct")
+    )
+    held = _where(table["broken_by"], lambda attack: attack == "")[here]
+    metrics = [name for name in MEASURED if getattr(evaluation, name) is not None]
+    right = dict(zip(metrics, (clean, clean & pgd, clean & held), strict=True))
+    index = table["index"].to_numpy()[here]
+    recorded = [round(getattr(evaluation, name) * n) for name in metrics]
+    counted = [int(flags.sum()) for flags in right.values()]
+    if len(index) != n or len(np.unique(index)) != n or counted != recorded:
+        raise UserError(f"{file} does not hold the outcomes that its record counts")
+    return ImageOutcomes(index, table["label"].to_numpy()[here], right)
+
+
+def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
+    """For each row whether its value ``holds``, which is asked once for each distinct value."""
+    codes = column.combine_chunks().dictionary_encode("encode")
+    found = np.array([holds(value) for value in codes.dictionary.to_pylist()], bool)
+    answers: NDArray[np.bool_] = found[codes.indices.to_numpy()]
+    return answers
+
+
+def pair_outcomes(
+    entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
+) -> tuple[pd.DataFrame | None, str]:
+    """Both sides' outcomes, one row per image, columns ``<metric>_was`` and ``<metric>_now``.
+
+    ``folder`` is the leaderboard's, ``record`` the file that holds ``new``. None, and the reason,
+    where a side has no outcomes or they are of different images. Raises :class:`UserError` where a
+    file is not the one that was recorded; a reference that this very run has replaced has none.
+    """
+    now_file = paths.outcomes_path(record, new.checkpoint)
+    if not now_file.is_file():
+        return None, f"no outcomes at {now_file}"
+    now = read_outcomes(now_file, new)
+    stored = entry.outcomes.get(old.checkpoint)
+    if stored is None or not (folder / stored.file).is_file():
+        return None, "the reference's outcomes are not there"
+    was_file = folder / stored.file
+    if file_digest(was_file) != stored.sha256:
+        if was_file.samefile(now_file):
+            return None, "this run has replaced the reference's outcomes"
+        raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
+    was = read_outcomes(was_file, old)
+    if set(was.index) != set(now.index):
+        return None, "the outcomes are of different images"
+    suffixes = ("_was", "_now")
+    return was.merge(now, left_index=True, right_index=True, suffixes=suffixes), ""
+
+
+def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:
+    """What made the two models and is not the same, as ``recipe.epochs 50 → 5``."""
+    return _differences(
+        _settings(entry.spec, entry.data_digest), _settings(record.spec, record.data_digest)
+    )
+
+
+def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
+    """What measured the two accuracies and is not the same."""
+    names = ("n_examples", "autoattack_version", "autoattack_seed", "autoattack_batch_size")
+    was, now = (
+        {name: getattr(side, name) for name in (*names, "substitutions")} for side in (old, new)
+    )
+    return _differences(was, now)
+
+
+def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, object]:
+    # Threats stay objects: equal by value, and shown as typed.
+    content = spec.identity() | {"eval_threats": spec.eval_threats, "data_digest": data_digest}
+    content["pgd_threats"] = spec.pgd_threats
+    return _flat(content)
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _differences(was: dict[str, object], now: dict[str, object]) -> list[str]:
+    return [
+        f"{key} {_show(was.get(key))} → {_show(now.get(key))}"
+        for key in was | now
+        if was.get(key) != now.get(key)
+    ]
+
+
+def _show(value: object) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_show, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)

@@ -1,0 +1,322 @@
+"""Has a number got worse? Records compared with the references in ``leaderboard.json``.
+
+Each metric of each reference is one comparison, and the runs of all seeds are pooled into one
+more, which resolves smaller drops. A drop is ``regressed``, a rise ``improved``, where a one-sided
+exact test at :data:`ALPHA` says so: McNemar's, image by image, where both sides have per-image
+outcomes, else Fisher's of two proportions. The printed ``tolerance`` is the smallest drop that the
+test would have called a regression.
+
+What the level means: the tests look at the images drawn, not at the luck of training. A run that
+repeats the reference bit for bit never fails; one retrained with other rounding is another draw of
+the same training, and may fail in about one comparison of a hundred, or more often where training
+itself is unsteady. No correction is made for the number of comparisons: it would hide real losses.
+
+``missing`` and ``not comparable`` fail as ``regressed`` does, because the references ask for
+numbers that the results do not give, and a check that compares nothing must not pass. So does
+``unreliable``: the scoring itself warned that its number may be too high, and nobody allowed that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+from regmix_bench.analysis.references import (
+    METRICS,
+    Reference,
+    load_leaderboard,
+    pair_outcomes,
+    scoring_differences,
+    setting_differences,
+    update,
+)
+from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
+from regmix_bench.errors import unknown
+from regmix_bench.records import store
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.system.files import atomic_write
+from regmix_bench.types import Checkpoint, ThreatModel
+
+__all__ = ["ALPHA", "Verdict", "check", "failed", "update", "write_junit"]
+
+#: Level of each one-sided test.
+ALPHA = 0.01
+
+Judgement = Literal["ok", "regressed", "improved", "missing", "not comparable", "unreliable"]
+#: A record and its file.
+Found = tuple[Path, RunRecord | EvalRecord]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One comparison: accuracies in [0, 1], ``difference`` = now - reference.
+
+    ``record`` is the reference's record, relative to its results folder, or for all seeds pooled
+    (``seed`` None) the pattern of their names. ``tolerance`` is the smallest drop that would be
+    called regressed; None where nothing was compared or no drop is resolved. ``clean_acc`` belongs
+    to the checkpoint and is compared once, under its first threat. The ``metric``
+    "reliability" is no accuracy: it stands for what scoring warned of, where it did.
+    """
+
+    record: str
+    label: str
+    dataset: str
+    arch: str
+    seed: int | None
+    checkpoint: Checkpoint
+    threat: ThreatModel
+    metric: str
+    n_examples: int
+    reference: float | None
+    now: float | None
+    difference: float | None
+    tolerance: float | None
+    verdict: Judgement
+    note: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether this comparison makes the check fail."""
+        return self.verdict not in ("ok", "improved")
+
+
+def check(
+    results: Path, reference: Path, only: str | None = None, allow: Collection[str] = ()
+) -> list[Verdict]:
+    """Compare the records below ``results`` with the references.
+
+    ``only`` is a shell pattern on the references' record paths, like
+    ``digits/smallcnn/pgd-at-*``. Scores may have raised the checks in ``allow`` and those that the
+    references allow; the names are those of :data:`~regmix_bench.records.schema.CHECKS`. Raises
+    :class:`UserError` where ``only`` matches none, where the references cannot be read, or where
+    outcomes are not those that were recorded.
+    """
+    board = load_leaderboard(reference)
+    entries, allowed = board.runs, {*board.allowed, *allow}
+    if only is not None:
+        names = [entry.record for entry in entries]
+        entries = tuple(entry for entry in entries if fnmatchcase(entry.record, only))
+        if not entries:
+            raise unknown("reference", only, names)
+    records = store.load_records(results).items()
+    found = [(path, r) for path, r in records if not isinstance(r, TransferRecord)]
+    verdicts, seeds = [], defaultdict(list)
+    for entry in entries:
+        for verdict, counts in _compare(entry, _match(entry, found), reference.parent, allowed):
+            verdicts.append(verdict)
+            key = (entry.spec.group_id, verdict.checkpoint, verdict.threat, verdict.metric)
+            seeds[key].append((verdict, counts))
+    return verdicts + [pooled for group in seeds.values() for pooled in _pool(group)]
+
+
+def failed(verdicts: Iterable[Verdict]) -> bool:
+    """Whether any verdict makes the check fail."""
+    return any(verdict.failed for verdict in verdicts)
+
+
+def write_junit(verdicts: Iterable[Verdict], path: Path) -> None:
+    """Write one JUnit test case per comparison, atomically; the failing ones say why."""
+    verdicts = list(verdicts)
+    counts = {"tests": str(len(verdicts)), "failures": str(sum(v.failed for v in verdicts))}
+    root = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "regmix-bench check", **counts})
+    for verdict in verdicts:
+        name = f"{verdict.checkpoint} {verdict.threat} {verdict.metric}"
+        attributes = {"classname": _xml_text(verdict.record), "name": _xml_text(name)}
+        case = ElementTree.SubElement(suite, "testcase", attributes)
+        titles = ("reference", "now", "difference", "tolerance")
+        numbers = {title: getattr(verdict, title) for title in titles}
+        shown = [f"{title} {n:.4f}" for title, n in numbers.items() if n is not None]
+        text = _xml_text(", ".join([*shown, verdict.note]))
+        if verdict.failed:
+            failure = {"type": verdict.verdict, "message": f"{verdict.verdict}: {text}"}
+            ElementTree.SubElement(case, "failure", failure)
+        else:
+            ElementTree.SubElement(case, "system-out").text = f"{verdict.verdict}: {text}"
+    ElementTree.indent(root)
+    with atomic_write(path) as stream:
+        ElementTree.ElementTree(root).write(stream, encoding="utf-8", xml_declaration=True)
+
+
+def _xml_text(text: str) -> str:
+    # XML 1.0 has no way to write most control characters, and an error message may hold them.
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
+def _match(entry: Reference, found: Iterable[Found]) -> Found | None:
+    """The reference's own run, else the most similar one of its cell, finished before failed."""
+
+    def cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
+        trained = (spec.train_threat,) if isinstance(spec, RunSpec) else ()
+        return spec.dataset, spec.arch, spec.label, spec.seed, *trained
+
+    def distance(candidate: Found) -> tuple[bool, bool, int]:
+        record = candidate[1]
+        differing = len(setting_differences(entry, record))
+        return record.run_id != entry.run_id, record.status != "success", differing
+
+    same = [
+        (path, record)
+        for path, record in found
+        if record.run_id == entry.run_id or cell(record.spec) == cell(entry.spec)
+    ]
+    return min(same, key=distance, default=None)
+
+
+def _obstacle(
+    entry: Reference, old: RobustEval, record: RunRecord | EvalRecord | None, new: RobustEval | None
+) -> tuple[Judgement, str] | None:
+    """Why the two cannot be compared, if they cannot."""
+    if record is None:
+        return "missing", "no record of this run"
+    if isinstance(record, RunRecord) and record.status == "error":
+        lines = (record.error or "").strip().splitlines() or ["no message"]
+        return "missing", f"the run failed: {lines[-1]}"
+    differing = setting_differences(entry, record)
+    if new is not None and new.autoattack_acc is not None:
+        differing += scoring_differences(old, new)
+    if differing:
+        return "not comparable", "; ".join(differing)
+    if new is None:
+        return "missing", f"no evaluation of the {old.checkpoint} checkpoint under {old.threat}"
+    if new.autoattack_acc is None:
+        return "missing", f"AutoAttack did not run on the {old.checkpoint} checkpoint"
+    return None
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Images right before and now of ``n``; where they are paired, those lost and those gained."""
+
+    n: int
+    was: int
+    now: int
+    changed: tuple[int, int] | None = None
+
+    def __add__(self, other: _Counts) -> _Counts:
+        changed = None
+        if self.changed and other.changed:
+            changed = self.changed[0] + other.changed[0], self.changed[1] + other.changed[1]
+        return _Counts(self.n + other.n, self.was + other.was, self.now + other.now, changed)
+
+
+def _compare(
+    entry: Reference, match: Found | None, folder: Path, allowed: Collection[str]
+) -> Iterator[tuple[Verdict, _Counts | None]]:
+    """The verdicts of one run, and the counts behind those that could be reached."""
+    path, record = match or (None, None)
+    cleaned = set()
+    for old in entry.evaluations:
+        new = record.evaluation(old.checkpoint, old.threat) if record else None
+        obstacle = _obstacle(entry, old, record, new)
+        # A checkpoint's clean accuracy is the same under each of its threats.
+        metrics = METRICS[1:] if old.checkpoint in cleaned else METRICS
+        cleaned.add(old.checkpoint)
+        if obstacle:
+            for metric in metrics:
+                yield _verdict(entry, old, new, metric, *obstacle), None
+        elif path and new:
+            n = old.n_examples
+            pairs, why = pair_outcomes(entry, old, folder, new, path)
+            for metric in metrics:
+                counts = _Counts(n, *(round(getattr(side, metric) * n) for side in (old, new)))
+                if pairs is not None:
+                    was, now = pairs[f"{metric}_was"], pairs[f"{metric}_now"]
+                    changed = int((was & ~now).sum()), int((now & ~was).sum())
+                    counts = replace(counts, changed=changed)
+                yield _judge(_verdict(entry, old, new, metric, "ok", why), counts), counts
+        if new and new.checks:
+            yield _reliability(entry, new, allowed), None
+
+
+def _verdict(
+    entry: Reference,
+    old: RobustEval,
+    new: RobustEval | None,
+    metric: str,
+    judgement: Judgement,
+    note: str,
+) -> Verdict:
+    """A verdict that no test has looked at yet."""
+    reference, now = (getattr(side, metric, None) for side in (old, new))
+    spec = entry.spec
+    return Verdict(
+        record=entry.record,
+        label=spec.label,
+        dataset=spec.dataset,
+        arch=spec.arch,
+        seed=spec.seed,
+        checkpoint=old.checkpoint,
+        threat=old.threat,
+        metric=metric,
+        n_examples=old.n_examples,
+        reference=reference,
+        now=now,
+        difference=None if reference is None or now is None else now - reference,
+        tolerance=None,
+        verdict=judgement,
+        note=note,
+    )
+
+
+def _reliability(entry: Reference, new: RobustEval, allowed: Collection[str]) -> Verdict:
+    """What the scoring warned of, which fails unless all of it is allowed."""
+    refused = [name for name in new.checks if name not in allowed]
+    if refused:
+        note = f"raised {', '.join(refused)}: --allow accepts it by name"
+        return _verdict(entry, new, None, "reliability", "unreliable", note)
+    note = f"raised and allowed: {', '.join(new.checks)}"
+    return _verdict(entry, new, None, "reliability", "ok", note)
+
+
+def _judge(verdict: Verdict, counts: _Counts) -> Verdict:
+    """The verdict that the counts justify; where they are not paired, its note says why."""
+    n, was, now = counts.n, counts.was, counts.now
+    if counts.changed:
+        lost, gained = counts.changed
+        worse, better = mcnemar(lost, gained, "greater"), mcnemar(gained, lost, "greater")
+        tolerance = smallest_resolvable_drop(n, was, ALPHA, lost + gained)
+        note = f"paired: {lost} lost, {gained} gained of {n} images"
+    else:
+        worse = two_proportions(was, n, now, n, "greater")
+        better = two_proportions(now, n, was, n, "greater")
+        tolerance = smallest_resolvable_drop(n, was, ALPHA)
+        note = f"unpaired: {verdict.note}"
+    if tolerance is None:
+        note += "; too few to resolve any drop"
+    judgement: Judgement = "ok"
+    if worse < ALPHA:
+        judgement = "regressed"
+    elif better < ALPHA:
+        judgement = "improved"
+    return replace(
+        verdict,
+        reference=was / n,
+        now=now / n,
+        difference=(now - was) / n,
+        tolerance=None if tolerance is None else tolerance / n,
+        verdict=judgement,
+        note=note,
+    )
+
+
+def _pool(group: list[tuple[Verdict, _Counts | None]]) -> Iterator[Verdict]:
+    """All seeds of one comparison as one, where there are several and each was compared."""
+    first, total = group[0]
+    if len(group) < 2 or total is None:
+        return
+    for _, counts in group[1:]:
+        if counts is None:
+            return
+        total += counts
+    # A record's name ends in -s<seed>-<run_id>.json.
+    pattern = first.record.rsplit("-", 2)[0] + "-s*"
+    pooled = replace(first, record=pattern, seed=None, n_examples=total.n)
+    yield _judge(replace(pooled, note="not every seed has outcomes on both sides"), total)

@@ -1,0 +1,79 @@
+"""The model under attack: what attacks run on, what gives the verdicts, and the memory they share.
+
+Attacks need thousands of gradients and a verdict one forward pass. So attacks run on a faster copy
+of the model, and whatever they find is put to the model itself: no outcome hangs on the copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.execution import Executed, prepare_compiler
+from regmix_bench.models.folding import TOLERANCE, Folded
+from regmix_bench.records.schema import ScoredCopy
+from regmix_bench.system.machine import choose_execution
+
+#: Images on which a copy is compared with its model.
+CHECKED = 500
+
+
+class Scored:
+    """A model that is scored: ``plain`` gives every verdict, and attacks run on ``attacked``.
+
+    Both map images (B, C, H, W) in [0, 1] to logits (B, K), and are the same model where there is
+    no ``copy`` of it; ``how`` says how that is run.
+    """
+
+    def __init__(
+        self, model: nn.Module, copy: Executed | None = None, how: ScoredCopy | None = None
+    ) -> None:
+        self.chunks = Chunks()
+        self.plain = InChunks(model, self.chunks)
+        self.attacked = InChunks(model if copy is None else copy, self.chunks)
+        self.how = how
+
+    @classmethod
+    def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> Scored:
+        """``model`` with a :func:`scored_copy` to attack, where ``images`` show it to be the same.
+
+        To be made once for all threats: where the copy is compiled, that takes a while.
+        """
+        return cls(model, *(scored_copy(model, images, compile) or ()))
+
+
+def scored_copy(
+    model: nn.Module, images: Tensor, compile: bool = True
+) -> tuple[Executed, ScoredCopy] | None:
+    """A faster copy of ``model`` to attack, and how it is run; None where it would be another.
+
+    Batch norm is folded; memory layout and, where ``compile`` lets it be, compilation suit the
+    device of ``images`` (N, C, H, W), the first of which it is checked on: the logits may differ by
+    ``TOLERANCE`` times the largest of them, the predictions not at all. A model that is not one of
+    ours is never copied, because what makes it random or dynamic might not survive.
+    """
+    if not isinstance(model, ImageClassifier):
+        return None
+    execution = choose_execution(images.device, min(images.shape[2:]))
+    folded = Folded(model)
+    compiled = execution.compile and compile
+    if compiled:
+        prepare_compiler()
+        # An attack drops the images it has broken: the batch has hundreds of sizes.
+        folded.compile(dynamic=True)
+    copy = Executed(folded, replace(execution, compile=False)).eval()
+    if not _agree(Scored(model, copy), images[:CHECKED]):
+        return None
+    return copy, ScoredCopy(channels_last=execution.channels_last, compile=compiled)
+
+
+@torch.no_grad()
+def _agree(scored: Scored, images: Tensor) -> bool:
+    expected = scored.chunks.fit(lambda: scored.plain(images))
+    found = scored.chunks.fit(lambda: scored.attacked(images))
+    close = (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
+    return bool(close) and torch.equal(found.argmax(1), expected.argmax(1))

@@ -1,0 +1,309 @@
+"""Whether saved adversarial images bear out a record: recomputed from images and weights alone.
+
+No stored result is believed. A saved image counts where it lies in the threat model and fools the
+loaded model; from these images every accuracy and every image's outcome follows anew, and is
+compared with what is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from torch import Tensor, nn
+
+from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.evidence import (
+    LOGIT_ROUNDING,
+    SHOWN,
+    ball_tolerance,
+    examine,
+    shown_accuracies,
+    shown_outcomes,
+)
+from regmix_bench.loading.sources import check_model, find_checkpoint, load_source
+from regmix_bench.models.predictions import BATCH_SIZE, correct
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.adversarial import PGD, Saved, read_adversarial
+from regmix_bench.records.paths import adversarial_path, outcomes_path
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.store import load_record
+from regmix_bench.system.files import file_digest
+from regmix_bench.system.machine import Device, choose_device, exact_float32
+from regmix_bench.types import Checkpoint, Epsilon, Norm, ThreatModel
+
+# Column of the outcomes, what it says, what the images show, and whose.
+_Difference = tuple[Any, Any, Any, int]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not hold.
+
+    ``index`` is the image's position in the test split; it and ``threat`` are None where a whole
+    evaluation or a whole file is concerned.
+    """
+
+    reason: str
+    checkpoint: Checkpoint
+    threat: ThreatModel | None = None
+    index: int | None = None
+    attack: str = ""
+
+    def __str__(self) -> str:
+        image = "" if self.index is None else f"image {self.index}"
+        threat = "" if self.threat is None else str(self.threat)
+        where = [part for part in (image, self.checkpoint, threat, self.attack) if part]
+        return f"{', '.join(where)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """``n_passed`` of ``n_images``, each counted once an evaluation, and what does not hold."""
+
+    n_images: int
+    n_passed: int
+    findings: tuple[Finding, ...]
+
+
+def audit(
+    record: str | Path,
+    *,
+    model: str | None = None,
+    weights: Path | None = None,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+) -> Audit:
+    """Audit every evaluation in a record, given by its path, whose adversarial images were saved.
+
+    The model is the one that the record names. Of one that was given from outside, ``model`` and
+    ``weights`` say where it lies now, as they do for
+    :func:`~regmix_bench.loading.sources.load_source`. A file whose digest differs is a finding
+    and is read all the same, so that the guilty image is found as well. Raises :class:`UserError`
+    for a record without saved images, for data that is not the record's, and for a file that is
+    missing or unreadable.
+    """
+    path = Path(record).absolute()
+    found = load_record(path)
+    if isinstance(found, TransferRecord):
+        raise UserError(f"{record} is the record of a transfer, which saves no adversarial images")
+    if isinstance(found, RunRecord) and (model or weights):
+        raise UserError(
+            f"{record} is a training, whose weights are known: leave out --model and --weights"
+        )
+    evaluations = [e for e in found.evaluations if e.adversarial_digest is not None]
+    if not evaluations:
+        saves = (
+            f"`regmix-bench eval {found.run_id[:4]} --save-adversarial` scores its model again and"
+            " saves them"
+            if isinstance(found, RunRecord)
+            else "the command that made it saves them with --save-adversarial --force"
+        )
+        raise UserError(f"{record} has no saved adversarial images: {saves}")
+    target, spec = choose_device(device), found.spec
+    data_dir = Path(data_dir) if data_dir is not None else None
+    test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
+    if test.digest != found.data_digest:
+        raise UserError(
+            f"dataset {spec.dataset!r} is not the one of {record}: its digest is {test.digest},"
+            f" the record's {found.data_digest}"
+        )
+    findings: list[Finding] = []
+    for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
+        if isinstance(found, RunRecord):
+            network, altered = _trained(checkpoint, path)
+        else:
+            network, altered = _given(found, model, weights, test, path)
+        if altered:
+            findings.append(
+                Finding("the SHA-256 of the weights is not the recorded one", checkpoint)
+            )
+        with exact_float32():
+            findings += _audit_checkpoint(path, found.run_id, list(group), test, network.to(target))
+    images = set(test.index.tolist())
+    failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}
+    n_images = len(evaluations) * len(images)
+    return Audit(n_images, n_images - len(failed), tuple(findings))
+
+
+def _trained(checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
+    """The model of a run, and whether its weights are others than those that were recorded."""
+    _, file, weights = find_checkpoint(str(path), _results(path), checkpoint)
+    digest = _digest(weights)
+    return load_checkpoint(weights, digest), digest != file.sha256
+
+
+def _given(
+    record: EvalRecord, model: str | None, weights: Path | None, test: EvalData, path: Path
+) -> tuple[nn.Module, bool]:
+    """The same of a model from outside."""
+    recorded = record.spec.model
+    name, checkpoint = recorded.name, "selected"
+    if recorded.kind == "robustbench":
+        name = f"robustbench:{name}"
+    elif recorded.kind == "run":
+        name, _, checkpoint = name.partition(":")
+    source = load_source(
+        model or name,
+        results=_results(path),
+        weights=weights,
+        arch=record.spec.arch if recorded.kind == "weights" else None,
+        checkpoint=cast(Checkpoint, checkpoint),
+        dataset=record.spec.dataset,
+        norm=record.spec.eval_threats[0].norm,
+        image_shape=test.image_shape,
+        num_classes=test.num_classes,
+    )
+    check_model(source.model, test.x.cpu(), test.num_classes)
+    return source.model, source.source.sha256 != recorded.sha256
+
+
+def _audit_checkpoint(
+    path: Path, run_id: str, evaluations: list[RobustEval], test: EvalData, model: nn.Module
+) -> Iterator[Finding]:
+    checkpoint = evaluations[0].checkpoint
+    images = adversarial_path(_results(path), run_id, checkpoint)
+    outcomes = outcomes_path(path, checkpoint)
+    for file, recorded in (
+        (images, {e.adversarial_digest for e in evaluations}),
+        (outcomes, {e.outcomes_digest for e in evaluations}),
+    ):
+        if recorded != {_digest(file)}:
+            yield Finding(f"the SHA-256 of {file} is not the recorded one", checkpoint)
+    right = correct(model, test.x, test.y)
+    shown = _examine_all(model, test, right, images, [e.threat for e in evaluations])
+    tables = _read_outcomes(outcomes, test, evaluations)
+    for evaluation in evaluations:
+        threat = evaluation.threat
+        yield from _audit_evaluation(evaluation, test, right.cpu(), shown[threat], tables[threat])
+
+
+def _results(record: Path) -> Path:
+    return record.parents[:3][-1]
+
+
+def _digest(file: Path) -> str:
+    try:
+        return file_digest(file)
+    except FileNotFoundError as error:
+        raise UserError(f"no {file}: it stays on the machine that made it") from error
+
+
+def _examine_all(
+    model: nn.Module, test: EvalData, right: Tensor, path: Path, threats: list[ThreatModel]
+) -> dict[ThreatModel, pd.DataFrame]:
+    """What the saved images show under each threat; see :func:`examine`."""
+    shown: dict[ThreatModel, list[pd.DataFrame]] = {threat: [] for threat in threats}
+    for part in read_adversarial(path):
+        if part.threat not in shown:
+            raise UserError(f"{path} holds images under {part.threat}, where nothing is recorded")
+        if part.images.shape[1:] != test.x.shape[1:]:
+            shape = tuple(part.images.shape[1:])
+            raise UserError(f"{path} holds images of shape {shape}, not {test.image_shape}")
+        for index, images in zip(
+            part.index.split(BATCH_SIZE), part.images.split(BATCH_SIZE), strict=True
+        ):
+            batch = Saved(part.threat, part.attack, index, images)
+            shown[part.threat].append(examine(model, test, right, batch))
+    return {
+        threat: pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SHOWN)
+        for threat, tables in shown.items()
+    }
+
+
+def _read_outcomes(
+    path: Path, test: EvalData, evaluations: list[RobustEval]
+) -> dict[ThreatModel, pd.DataFrame]:
+    """The outcomes under each threat, by the images of ``test``; NaN where one has no row."""
+    tables = {}
+    try:
+        frame = pd.read_parquet(path)
+        for (norm, epsilon), table in frame.groupby(["norm", "epsilon"]):
+            threat = ThreatModel(cast(Norm, norm), Epsilon(str(epsilon)))
+            tables[threat] = table.set_index("index")
+        for evaluation in evaluations:
+            table, columns = tables[evaluation.threat], _columns(evaluation)
+            if not table.index.isin(test.index.numpy()).all():
+                raise ValueError("it has images that were not scored")
+            tables[evaluation.threat] = table[columns].reindex(test.index.numpy())
+    except KeyError as error:
+        raise UserError(f"{path} is not the outcomes file of its record: no {error}") from error
+    except (OSError, ValueError, UserError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not the outcomes file of its record: {reason}") from error
+    return tables
+
+
+def _columns(evaluation: RobustEval) -> list[str]:
+    attacks = evaluation.after_attack
+    measured = [f"{attack}_{what}" for attack in (PGD, *attacks) for what in ("norm", "margin")]
+    broke = [f"{attack}_broke" for attack in attacks]
+    return ["label", "clean_correct", "pgd_correct", "broken_by", *broke, *measured]
+
+
+def _audit_evaluation(
+    evaluation: RobustEval,
+    test: EvalData,
+    right: Tensor,
+    shown: pd.DataFrame,
+    outcomes: pd.DataFrame,
+) -> Iterator[Finding]:
+    about = partial(Finding, checkpoint=evaluation.checkpoint, threat=evaluation.threat)
+    attacks = list(evaluation.after_attack)
+    # PGD and AutoAttack may both have broken an image, of whose attacks only the first is kept.
+    again = shown.assign(pgd=shown["attack"] == PGD).duplicated(["index", "pgd"])
+    strange = ~shown["attack"].isin([PGD, *attacks])
+    shown.loc[strange & (shown["fault"] == ""), "fault"] = "is of an attack that did not run"
+    shown.loc[again & (shown["fault"] == ""), "fault"] = "is saved twice"
+    faulty, sound = shown[shown["fault"] != ""], shown[shown["fault"] == ""]
+    for reason, index, attack in faulty[["fault", "index", "attack"]].to_numpy():
+        yield about(reason, index=index, attack=attack)
+
+    screened = evaluation.screened_acc is not None
+    truth = shown_outcomes(sound, test, right, attacks, screened)
+    missing = outcomes["label"].isna()
+    for index in outcomes.index[missing]:
+        yield about("has no row in the outcomes file", index=index)
+    # What is wrong with a saved image explains why its outcome differs.
+    outcomes = outcomes[~missing & ~outcomes.index.isin(faulty["index"])]
+    for column, stored, now, index in chain(
+        _other_flags(truth.loc[outcomes.index], outcomes),
+        _other_measures(sound[sound["index"].isin(outcomes.index)], outcomes, evaluation, test),
+    ):
+        yield about(f"{column} is {stored} in the outcomes, {now} by the images", index=index)
+    for name, now in shown_accuracies(truth, attacks, screened).items():
+        recorded = getattr(evaluation, name)
+        if recorded != now:
+            yield about(f"{name} is {recorded} in the record, {now} by the images")
+
+
+def _other_flags(truth: pd.DataFrame, outcomes: pd.DataFrame) -> Iterator[_Difference]:
+    for column in truth:
+        stored, now = outcomes[column].fillna(False), truth[column]
+        for index in truth.index[stored.ne(now)]:
+            yield column, stored[index], now[index], index
+
+
+def _other_measures(
+    sound: pd.DataFrame, outcomes: pd.DataFrame, evaluation: RobustEval, test: EvalData
+) -> Iterator[_Difference]:
+    for attack, images in sound.groupby("attack"):
+        tolerances = {
+            "norm": ball_tolerance(evaluation.threat, test.x[0].numel()),
+            "margin": 2 * LOGIT_ROUNDING * images["logit"].to_numpy(),
+        }
+        for what, tolerance in tolerances.items():
+            column = f"{attack}_{what}"
+            stored = outcomes.loc[images["index"], column].to_numpy(float)
+            now = images[what].to_numpy(float)
+            wrong = ~(abs(stored - now) <= tolerance)  # nor where one is missing
+            for index, was, shown in zip(
+                images["index"][wrong], stored[wrong], now[wrong], strict=True
+            ):
+                yield column, f"{was:.6g}", f"{shown:.6g}", index

@@ -1,0 +1,51 @@
+"""Views of runs that were scored before there were any, or whose file has been lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from regmix_bench.data import prepare_eval
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.locks import run_lock
+from regmix_bench.records.paths import views_path
+from regmix_bench.records.store import write_json
+from regmix_bench.records.views import Views, write_views
+from regmix_bench.system.machine import Device, choose_device, exact_float32
+
+
+def inspect(
+    record: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> Views:
+    """Look at a run, given by its record's path, as it would have been when it was scored.
+
+    Writes the file beside the record and its digest into it; no other number changes. Raises
+    :class:`UserError`, with nothing written, for a record of another kind, for weights that are not
+    on this machine or not the recorded ones, and for data that is not the record's. ``say`` gets a
+    line where a process that died had begun to write.
+    """
+    path = Path(record).absolute()
+    found, file, weights = find_checkpoint(str(path), path.parents[2], "selected")
+    model = load_checkpoint(weights, file.sha256)
+    spec, target = found.spec, choose_device(device)
+    data_dir = Path(data_dir) if data_dir is not None else None
+    test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
+    if test.digest != found.data_digest:
+        raise UserError(
+            f"dataset {spec.dataset!r} is not the one of {record}: its digest is {test.digest},"
+            f" the record's {found.data_digest}"
+        )
+    with exact_float32():
+        views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
+    with run_lock(path.parents[2], found.run_id, say):
+        digest = write_views(views_path(path), views)
+        # Where it lies, which need not be where a new record of it would be written.
+        write_json(path, found.model_copy(update={"views_digest": digest}).model_dump(mode="json"))
+    return views

@@ -1,0 +1,244 @@
+"""Transfer: how robust models are to images that were crafted on other models.
+
+Papernot, McDaniel and Goodfellow, "Transferability in machine learning", 2016. The attack is the
+PGD-20 of the scores, so that the diagonal, where source and target are one, is their PGD accuracy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.masking import OtherModel
+from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.paths import (
+    TRANSFER,
+    artifacts_dir,
+    transfer_outcomes_path,
+    transfer_path,
+)
+from regmix_bench.records.schema import CheckpointFile, RunRecord, TransferRecord, TransferSide
+from regmix_bench.records.store import (
+    check_transfer_outcomes,
+    check_writable,
+    load_record,
+    record_files,
+    save_record,
+    write_parquet,
+)
+from regmix_bench.specs import EvalSpec, RunSpec, Scoring
+from regmix_bench.system.files import file_digest
+from regmix_bench.system.machine import Device, choose_device, environment, exact_float32
+from regmix_bench.types import Epsilon, ThreatModel
+
+STEPS = Scoring().pgd_steps
+ATTACK = f"pgd-{STEPS}"
+SEED = 0
+
+_Side = tuple[RunRecord, CheckpointFile, Path]
+
+
+def transfer(
+    runs: Sequence[str],
+    results: str | Path = "results",
+    *,
+    epsilon: str | None = None,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+) -> TransferRecord:
+    """Attack each run with images crafted on each, and record the matrix and every outcome.
+
+    ``runs`` are at least two paths or run_ids (or the start of one), of one dataset and selection
+    of test images; their selected checkpoints are used. The threat has the norm of the first run's
+    training, and its ε unless ``epsilon`` is given. A transfer that is recorded is returned as it
+    is, in whatever order its runs are named. Raises :class:`UserError`, with nothing written, for
+    runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
+    outcomes that are not here or not the recorded ones.
+    """
+    results, target = Path(results), choose_device(device)
+    sides = [find_checkpoint(run, results, "selected") for run in runs]
+    _check_comparable(sides)
+    first = sides[0][0]
+    trained = first.spec.train_threat
+    threat = trained if epsilon is None else ThreatModel(trained.norm, Epsilon(epsilon))
+    run_id = _identity(sides, threat)
+    for path in record_files(results):
+        if path.stem.endswith(f"-{run_id}") and isinstance(
+            record := load_record(path), TransferRecord
+        ):
+            check_transfer_outcomes(path, record)
+            return record
+
+    check_writable(results / first.spec.dataset / TRANSFER)
+    models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
+    folder = Path(data_dir) if data_dir is not None else None
+    test = prepare_eval(first.spec.dataset, first.spec.eval_examples, target, folder)
+    if test.digest != first.data_digest:
+        raise UserError(
+            f"the data of {first.spec.dataset} here are not those of run {first.run_id}:"
+            f" their SHA-256 begins {test.digest[:12]}, not {(first.data_digest or 'none')[:12]}"
+        )
+    names = [record.run_id for record, _, _ in sides]
+    with exact_float32():
+        outcomes = _outcomes(models, names, test, threat)
+    record = TransferRecord(
+        run_id=run_id,
+        dataset=first.spec.dataset,
+        data_digest=test.digest,
+        eval_examples=first.spec.eval_examples,
+        n_examples=len(test.y),
+        threat=threat,
+        attack=ATTACK,
+        seed=SEED,
+        runs=tuple(
+            TransferSide(
+                run_id=run.run_id,
+                label=run.spec.label,
+                arch=run.spec.arch,
+                seed=run.spec.seed,
+                sha256=file.sha256,
+            )
+            for run, file, _ in sides
+        ),
+        clean_acc=tuple(accuracy(outcomes["", name]) for name in names),
+        accuracy=tuple(tuple(accuracy(outcomes[a, b]) for b in names) for a in names),
+        environment=environment(target),
+    )
+    path = transfer_outcomes_path(transfer_path(results, record))
+    record = record.model_copy(
+        update={"outcomes_digest": write_parquet(path, _table(outcomes, test))}
+    )
+    save_record(results, record)
+    return record
+
+
+def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
+    """PGD-20 end points (N, C, H, W) on ``model``, with the batches and starts of the scores."""
+    parts = zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True)
+    return torch.cat(
+        [
+            pgd_images(model, images, labels, threat, STEPS, seed=SEED + number)
+            for number, (images, labels) in enumerate(parts)
+        ]
+    )
+
+
+def choose_source(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> Path | None:
+    """The record of the run on which images to attack ``spec``'s model with are best crafted.
+
+    It is trained on the same data, another model, and has its weights on this machine. Another
+    method is preferred, then one trained under the same threat, then the same architecture, and at
+    last the path decides. None where there is no such run.
+    """
+    method, threat = (
+        (spec.method.name, spec.train_threat)
+        if isinstance(spec, RunSpec)
+        else (None, spec.eval_threats[0])
+    )
+    itself = spec.run_id if isinstance(spec, RunSpec) else spec.model.name.partition(":")[0]
+    found = []
+    for path in record_files(results):
+        record = load_record(path)
+        if (
+            isinstance(record, RunRecord)
+            and record.status == "success"
+            and record.spec.dataset == spec.dataset
+            and record.data_digest == data_digest
+            and record.run_id != itself
+        ):
+            other = record.spec
+            strangeness = (
+                other.method.name == method,
+                other.train_threat != threat,
+                other.arch != spec.arch,
+            )
+            found.append((strangeness, path, record))
+    for _, path, record in sorted(found, key=lambda candidate: candidate[:2]):
+        file = record.checkpoints["selected"]
+        weights = artifacts_dir(results, record.run_id) / file.file
+        if weights.is_file() and file_digest(weights) == file.sha256:
+            return path
+    return None
+
+
+def other_model(results: Path, spec: RunSpec | EvalSpec, test: EvalData) -> OtherModel | None:
+    """The model of :func:`choose_source`, on the device of the images."""
+    path = choose_source(results, spec, test.digest)
+    if path is None:
+        return None
+    record, file, weights = find_checkpoint(str(path), results, "selected")
+    model = load_checkpoint(weights, file.sha256).to(test.x.device)
+    return OtherModel(f"{record.spec.label} (run {record.run_id})", model)
+
+
+def _check_comparable(sides: Sequence[_Side]) -> None:
+    if len(sides) < 2:
+        raise UserError(f"a transfer needs two runs or more, and {len(sides)} is named")
+    first = sides[0][0]
+    for number, (record, _, _) in enumerate(sides):
+        if record.run_id in [earlier.run_id for earlier, _, _ in sides[:number]]:
+            raise UserError(f"run {record.run_id} is named twice")
+        for what, mine, its in (
+            ("dataset", first.spec.dataset, record.spec.dataset),
+            ("data's SHA-256", first.data_digest, record.data_digest),
+            ("eval_examples", first.spec.eval_examples, record.spec.eval_examples),
+        ):
+            if mine != its:
+                raise UserError(
+                    f"run {record.run_id} cannot be compared with {first.run_id}:"
+                    f" its {what} is {its}, not {mine}"
+                )
+
+
+def _identity(sides: Sequence[_Side], threat: ThreatModel) -> str:
+    """Twelve hex digits of all that decides the numbers; the order of the runs does not."""
+    first = sides[0][0]
+    content = {
+        "weights": sorted(file.sha256 for _, file, _ in sides),
+        "data": first.data_digest,
+        "eval_examples": first.spec.eval_examples,
+        "norm": threat.norm,
+        "epsilon": threat.epsilon.as_integer_ratio(),
+        "attack": ATTACK,
+        "seed": SEED,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _outcomes(
+    models: Sequence[nn.Module], names: Sequence[str], test: EvalData, threat: ThreatModel
+) -> dict[tuple[str, str], Tensor]:
+    """Which images (N,) hold, by source and target; the source "" leaves them as they are."""
+    targets = dict(zip(names, models, strict=True))
+    clean = {name: correct(model, test.x, test.y) for name, model in targets.items()}
+    held = {("", name): flags for name, flags in clean.items()}
+    for source, crafted_on in targets.items():
+        images = craft(crafted_on, test.x, test.y, threat)
+        for name, model in targets.items():
+            held[source, name] = clean[name] & correct(model, images, test.y)
+    return held
+
+
+def _table(outcomes: dict[tuple[str, str], Tensor], test: EvalData) -> pd.DataFrame:
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "source": source,
+                "target": target,
+                "index": test.index.numpy(),
+                "correct": flags.cpu().numpy(),
+            }
+        )
+        for (source, target), flags in outcomes.items()
+    )

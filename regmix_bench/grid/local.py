@@ -1,0 +1,220 @@
+"""The runs of a grid: one after another in this process, or several at a time in their own."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from regmix_bench.distributed.group import Lost, hush
+from regmix_bench.errors import UserError, death
+from regmix_bench.grid.plan import Planned
+from regmix_bench.records.locks import Busy
+from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.runs.observers import Messenger, tell
+from regmix_bench.specs import RunSpec
+
+if TYPE_CHECKING:
+    from regmix_bench.grid.display import Display
+
+#: :func:`regmix_bench.runs.runner.run` with all but the specification, ``reference``, ``observer``.
+Work = Callable[..., RunRecord]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended: its scores, and what went wrong, the death of its process included.
+
+    ``left`` says which other process works on the run, where one does.
+    """
+
+    spec: RunSpec
+    evaluations: tuple[RobustEval, ...] = ()
+    error: str | None = None
+    left: str | None = None
+
+    @classmethod
+    def of(cls, spec: RunSpec, outcome: RunRecord | Exception) -> Ended:
+        """What ``work`` has returned or raised; raised here where it is not of one run alone."""
+        if isinstance(outcome, Busy):
+            return cls(spec, left=str(outcome))
+        if isinstance(outcome, Lost):
+            return cls(spec, error=str(outcome))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return cls(spec, outcome.evaluations, outcome.error)
+
+
+def parse_jobs(text: str) -> int | None:
+    """A number of jobs, or None for ``auto``; raises :class:`UserError` for anything else."""
+    return None if text == "auto" else _above_zero("jobs", text, ", or auto")
+
+
+def parse_devices(text: str) -> int:
+    """A number of devices; raises :class:`UserError` for anything else."""
+    return _above_zero("devices", text)
+
+
+def _above_zero(kind: str, text: str, also: str = "") -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UserError(f"{kind} {text!r} is not a number above zero: write it like 2{also}")
+    return number
+
+
+def auto_jobs(device: torch.device, devices: int = 1) -> int:
+    """A job for each CPU thread that a device of a run would use.
+
+    On CUDA 1, as memory may not hold two.
+    """
+    return max(1, torch.get_num_threads() // devices) if device.type == "cpu" else 1
+
+
+def launch(
+    cells: Sequence[Planned], work: Work, jobs: int, display: Display
+) -> Generator[Ended, None, None]:
+    """Run ``cells``, up to ``jobs`` at a time, and yield each as it ends; ``display`` follows all.
+
+    Beyond one job, ``work``, which must be picklable, runs in worker processes that share the
+    threads of this one evenly and end with it, however it ends. A worker that dies costs the run it
+    had, which stays resumable, and is replaced. Closing the generator, or an interrupt, stops the
+    workers. Raises what ``work`` raises for bad input. To be called in the main thread.
+    """
+    jobs = min(jobs, len(cells))
+    if jobs > 1:
+        yield from _launch_workers(deque(cells), work, jobs, display)
+        return
+    for cell in cells:
+        display.on_start(cell.spec)
+        outcome: RunRecord | Exception
+        try:
+            outcome = work(cell.spec, reference=cell.reference, observer=display)
+        except (Busy, Lost) as error:
+            outcome = error
+        yield Ended.of(cell.spec, outcome)
+
+
+def _launch_workers(
+    waiting: deque[Planned], work: Work, jobs: int, display: Display
+) -> Generator[Ended, None, None]:
+    hush()
+    threads = max(1, torch.get_num_threads() // jobs)
+    workers: dict[Connection, _Worker] = {}
+    try:
+        while waiting or workers:
+            while waiting and len(workers) < jobs:
+                with _interrupts_ignored():
+                    worker = _Worker(work, threads)
+                    workers[worker.connection] = worker
+                worker.begin(waiting.popleft(), display)
+            for connection in wait(list(workers)):
+                assert isinstance(connection, Connection)
+                worker = workers[connection]
+                try:
+                    message = connection.recv()
+                except (EOFError, OSError):
+                    del workers[connection]
+                    yield Ended(worker.cell.spec, error=worker.end())
+                    continue
+                if isinstance(message, tuple):
+                    tell(display, message)
+                    continue
+                yield Ended.of(worker.cell.spec, message)
+                if waiting:
+                    worker.begin(waiting.popleft(), display)
+                else:
+                    del workers[connection]
+                    worker.kill()
+    finally:
+        with _interrupts_ignored():
+            for worker in workers.values():
+                worker.kill()
+
+
+class _Worker:
+    """A process that runs one cell after another; ``cell`` is the one it has."""
+
+    cell: Planned
+
+    def __init__(self, work: Work, threads: int) -> None:
+        # A fork would inherit torch's threads as locks that nobody releases, and CUDA not at all.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, work, threads))
+        self.process.start()
+        theirs.close()  # so that the worker's death ends the connection
+
+    def begin(self, cell: Planned, display: Display) -> None:
+        self.cell = cell
+        display.on_start(cell.spec)
+        with contextlib.suppress(OSError):  # of a worker that has died: the next recv() says so
+            self.connection.send(cell)
+
+    def end(self) -> str:
+        """Wait for the dying process; returns what it died of."""
+        self.process.join()
+        self.connection.close()
+        return f"its process {death(self.process.exitcode or 0)}"
+
+    def kill(self) -> None:
+        """Whatever it has finished is on disk, and what it has not resumes."""
+        self.process.kill()
+        self.end()
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal: those started in here leave it to the parent."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _serve(connection: Connection, work: Work, threads: int) -> None:
+    """What a worker does until it is killed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+
+    def send(message: RunRecord | Exception | tuple[Any, ...]) -> None:
+        with _lost_without_parent():
+            connection.send(message)
+
+    while True:
+        with _lost_without_parent():
+            cell: Planned = connection.recv()
+        reply: RunRecord | Exception
+        try:
+            reply = work(cell.spec, reference=cell.reference, observer=Messenger(send))
+        except (UserError, PermissionError) as error:
+            reply = error
+        send(reply)
+
+
+@contextlib.contextmanager
+def _lost_without_parent() -> Iterator[None]:
+    """A broken connection ends the process: raised, it would be recorded as the run's failure."""
+    try:
+        yield
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,301 @@
+"""From a suite file and flags to the specifications of runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from regmix_bench.errors import UserError, unknown, validated
+from regmix_bench.methods import METHODS
+from regmix_bench.models import ARCHS
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
+from regmix_bench.types import Epsilon, Frozen, Norm, ThreatModel
+
+#: Recipes that fit a dataset where neither suite nor flag says otherwise. Digits must not be
+#: mirrored, fill their 8×8 pixels to the rim, and are learnt in seconds.
+DATASET_RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"epochs": 30, "schedule": "cosine", "augmentation": "none"},
+}
+DATASET_ARCHS = {"digits": "smallcnn"}
+DEFAULT_ARCH = "preactresnet18"
+
+# Its own, and those of its converters, which it lets through: of the date 2001-13-45, say.
+_YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
+
+
+class _Suite(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML's library would take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
+            raise yaml.MarkedYAMLError(f"key {twice[0]!r} stands twice", node.start_mark)
+        return node
+
+
+# YAML reads 0.031 as a number and 8/255 as text.
+_EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
+
+
+class Grid(Frozen):
+    """What a suite file holds: the axes of a grid and what its runs share.
+
+    ``reference`` is the method that the others are compared with, the first one if left out.
+    """
+
+    methods: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[str, ...] = Field(("digits",), min_length=1)
+    archs: tuple[str, ...] | None = None
+    eps: tuple[_EpsilonText, ...] = Field(min_length=1)
+    eval_eps: tuple[_EpsilonText, ...] | None = None
+    pgd_eps: tuple[_EpsilonText, ...] = ()
+    norm: Norm = "Linf"
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
+    recipe: dict[str, Any] = {}
+    scoring: dict[str, Any] = {}
+    params: dict[str, dict[str, Any]] = {}
+    reference: str | None = None
+    train_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1)
+    evaluate: Literal["selected", "last", "both"] = "selected"
+
+
+def packaged_suites() -> list[str]:
+    """Names of the suites that come with the package."""
+    entries = files("regmix_bench.grid").joinpath("suites").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name)
+
+
+def load_suite(name: str) -> list[dict[str, Any]]:
+    """The grids of a packaged suite or of a YAML file, as written.
+
+    A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, the
+    recipe's key by key. Raises :class:`UserError` where there is no such suite or the file is not
+    YAML of that form.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise UserError(f"cannot read suite {name}: {reason}") from error
+    elif name in packaged_suites():
+        text = files("regmix_bench.grid").joinpath("suites", f"{name}.yaml").read_text("utf-8")
+    else:
+        raise unknown("suite", name, packaged_suites())
+    try:
+        content = yaml.load(text, _Suite)
+    except _YAML_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"suite {name} is not YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"suite {name} is not a mapping of keys such as methods and eps")
+    grids = content.pop("grids", [{}])
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids or [None]):
+        raise UserError(f"suite {name}: grids is not a list of mappings")
+    recipe = _mapping(content, "recipe")
+    return [{**content, **grid, "recipe": {**recipe, **_mapping(grid, "recipe")}} for grid in grids]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, and the label of the method that its suite compares the others with."""
+
+    spec: RunSpec
+    reference: str
+
+    @cached_property
+    def run_id(self) -> str:
+        """That of the specification, which computes it anew each time."""
+        return self.spec.run_id
+
+
+def plan(
+    grids: Sequence[Mapping[str, Any]],
+    flags: Mapping[str, Any] = MappingProxyType({}),
+    settings: Sequence[str] = (),
+    canonical_name: Callable[[str], str] = lambda name: name,
+    precision: Callable[[], str] = lambda: "fp32",
+) -> tuple[RunSpec, ...]:
+    """The specifications of :func:`plan_runs`."""
+    planned = plan_runs(grids, flags, settings, canonical_name, precision)
+    return tuple(run.spec for run in planned)
+
+
+def plan_runs(
+    grids: Sequence[Mapping[str, Any]],
+    flags: Mapping[str, Any] = MappingProxyType({}),
+    settings: Sequence[str] = (),
+    canonical_name: Callable[[str], str] = lambda name: name,
+    precision: Callable[[], str] = lambda: "fp32",
+) -> tuple[Planned, ...]:
+    """The runs of all grids, each once, in the order of the axes.
+
+    ``flags`` replace keys of the grids, ``recipe`` and ``scoring`` key by key. ``settings`` are
+    texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as
+    typed into the name by which it is recorded; ``precision`` is asked where neither grid nor flag
+    has one. Raises :class:`UserError` for anything that does not exist or does not fit.
+    """
+    canonical_name, precision = cache(canonical_name), cache(precision)
+    runs: dict[str, Planned] = {}
+    named: dict[str, None] = {}
+    for written in grids:
+        content = {**written, **flags}
+        content["recipe"] = {**_mapping(written, "recipe"), **_mapping(flags, "recipe")}
+        content["scoring"] = {**_mapping(written, "scoring"), **_mapping(flags, "scoring")}
+        content["params"] = {name: dict(values) for name, values in _params(written).items()}
+        _apply_settings(content, settings)
+        if "precision" not in content["recipe"]:
+            content["recipe"]["precision"] = precision()
+        grid = validated(Grid, content, "suite")
+        named |= dict.fromkeys(grid.params)
+        reference = _reference(grid)
+        for spec in _expand(grid, canonical_name):
+            run = Planned(spec, reference)
+            runs.setdefault(run.run_id, run)
+    # Of any grid: what is shared, or set by a flag, need not concern all of them.
+    used = {run.spec.method.name for run in runs.values()}
+    for name in named:
+        if name not in used:
+            raise unknown("method in params", name, used)
+    return tuple(runs.values())
+
+
+def _reference(grid: Grid) -> str:
+    """The label of the reference; it need not be trained by the same grid."""
+    return parse_method(grid.reference or grid.methods[0], grid.params).label
+
+
+def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:
+    methods = [parse_method(text, grid.params) for text in grid.methods]
+    threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
+    scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
+    without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
+    scoring = validated(Scoring, grid.scoring, "scoring")
+    for typed, threat in itertools.product(grid.datasets, threats):
+        dataset = canonical_name(typed)
+        recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")
+        archs = grid.archs or (DATASET_ARCHS.get(dataset, DEFAULT_ARCH),)
+        for arch in archs:
+            if arch not in ARCHS.names():
+                raise unknown("architecture", arch, ARCHS.names())
+        for method in methods:
+            _check_fits(method, threat, recipe)
+        attacked = tuple(dict.fromkeys(scored)) or (threat,)
+        for arch, method, seed in itertools.product(archs, methods, grid.seeds):
+            yield RunSpec(
+                method=method,
+                dataset=dataset,
+                train_examples=grid.train_examples,
+                eval_examples=grid.eval_examples,
+                arch=arch,
+                train_threat=threat,
+                eval_threats=attacked,
+                pgd_threats=tuple(
+                    other for other in dict.fromkeys(without) if other not in attacked
+                ),
+                evaluate=grid.evaluate,
+                recipe=recipe,
+                scoring=scoring,
+                seed=seed,
+            )
+
+
+def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
+    """``trades`` or ``fgsm-pgi[lambda_=1,reset=10]``, over the ``params`` given for the method.
+
+    The label is the name and whatever differs from the method's defaults.
+    """
+    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[([^\[\]]*)\])?\s*", text)
+    if not match:
+        raise UserError(f"method {text!r} cannot be read: write it like fgsm-pgi[lambda_=1]")
+    name, inside = match.groups()
+    method = METHODS[name]
+    values = dict(params.get(name, {}))
+    for setting in filter(None, (inside or "").split(",")):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"method {text!r}: {setting!r} is not key=value")
+        values[key.strip()] = _scalar(value)
+    config = validated(method.Config, values, name)
+    changed = [
+        f"{key}={_short(getattr(config, key))}"
+        for key, field in method.Config.model_fields.items()
+        if getattr(config, key) != field.get_default(call_default_factory=True)
+    ]
+    label = f"{name}[{','.join(changed)}]" if changed else name
+    params = config.model_dump(mode="json")
+    return MethodSpec(name=name, version=method.version, params=params, label=label)
+
+
+def _scalar(text: str) -> object:
+    """A value as a suite file would hold it, so that ``null`` and ``true`` mean the same here."""
+    try:
+        return yaml.safe_load(text)
+    except _YAML_ERRORS:
+        raise UserError(f"value {text.strip()[:80]!r} cannot be read") from None
+
+
+def _short(value: object) -> str:
+    # Exact, so that rows which differ have labels that differ.
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
+    cls = METHODS[method.name]
+    if threat.norm not in cls.norms:
+        raise UserError(
+            f"method {method.name!r} is defined for {', '.join(cls.norms)}, not for {threat.norm}"
+        )
+    if recipe.ema_decay is not None and cls.averages_weights:
+        raise UserError(
+            f"recipe.ema_decay = {recipe.ema_decay}: {method.name} averages its weights already"
+        )
+
+
+def _dataset_recipe(dataset: str) -> dict[str, Any]:
+    if dataset.startswith(("npz-", "folder-")):
+        # A mirror image of an unknown class may be another class.
+        return {"augmentation": "crop"}
+    return DATASET_RECIPES.get(dataset, {})
+
+
+def _apply_settings(content: dict[str, Any], settings: Sequence[str]) -> None:
+    for setting in settings:
+        target, equals, value = setting.partition("=")
+        group, dot, key = target.strip().rpartition(".")
+        if not equals or not dot:
+            raise UserError(f"--set {setting!r} is not like trades.beta=3 or recipe.lr=0.05")
+        if group in ("recipe", "scoring"):
+            content[group][key] = _scalar(value)
+        elif group in METHODS.names():
+            content["params"].setdefault(group, {})[key] = _scalar(value)
+        else:
+            raise unknown("--set key", group, ["recipe", "scoring", *METHODS.names()])
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, Mapping):
+        raise UserError(f"suite.{key} is not a mapping")
+    return value
+
+
+def _params(content: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    params = _mapping(content, "params")
+    for name in params:
+        if not isinstance(params[name], Mapping):
+            raise UserError(f"suite.params: {str(name)[:80]!r} is not a mapping")
+    return params

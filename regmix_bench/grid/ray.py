@@ -1,0 +1,236 @@
+"""The runs of a grid as tasks of Ray (Moritz et al. 2018), on this machine or on a cluster.
+
+Placing, retrying and counting are Ray's. A run whose worker or node is lost is started again, and
+goes on from its own newest state.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from regmix_bench.errors import UserError, reason
+from regmix_bench.grid.local import Ended, Work
+from regmix_bench.grid.plan import Planned
+from regmix_bench.grid.ray_cluster import connected, sigterm_held
+from regmix_bench.records import paths
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.runs.observers import Messenger
+from regmix_bench.specs import RunSpec
+from regmix_bench.system.files import atomic_write
+
+if TYPE_CHECKING:
+    from regmix_bench.grid.display import Display
+
+#: How often Ray starts a run again whose worker or node was lost.
+RETRIES = 10
+#: Tasks submitted ahead of those that end, so that the driver's memory does not grow with the grid.
+WINDOW = 200
+#: Networks of which four fit a GPU at once.
+SMALL = frozenset({"smallcnn", "resnet8"})
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a task finds the results: the driver's folder if it sees it, else one of its node.
+
+    ``token`` is the name of a file that lies in the driver's folder while the grid runs.
+    """
+
+    results: Path
+    token: str
+
+    @property
+    def shared(self) -> bool:
+        """Whether this process sees the driver's folder."""
+        return (self.results / self.token).is_file()
+
+    @property
+    def folder(self) -> Path:
+        """A node's own folder is the same for each try, so that these too go on."""
+        return self.results if self.shared else Path(tempfile.gettempdir()) / self.token
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task returns: a record or why there is none, and files that the driver lacks."""
+
+    result: RunRecord | UserError
+    files: tuple[tuple[str, bytes], ...] = ()
+
+
+def resources(
+    spec: RunSpec, device: torch.device, threads: int, devices: int = 1
+) -> dict[str, float]:
+    """What one run asks of Ray: CPUs, GPUs, bytes of memory.
+
+    On one GPU a small network asks for a quarter of it. On several ``devices`` each is a process,
+    with a GPU of its own, its memory, and a CPU at least.
+    """
+    shared = 0.25 if spec.arch in SMALL and devices == 1 else 1.0
+    memory = (1 if spec.arch in SMALL else 4) * GIB
+    return {
+        "num_cpus": max(threads, devices),
+        "num_gpus": 0.0 if device.type == "cpu" else shared * devices,
+        "memory": memory * devices,
+    }
+
+
+def launch(
+    cells: Sequence[Planned],
+    work: Work,
+    results: Path,
+    device: torch.device,
+    jobs: int,
+    devices: int,
+    address: str | None,
+    display: Display,
+) -> Generator[Ended, None, None]:
+    """Run ``cells`` as tasks of Ray and yield each as it ends; ``display`` follows all.
+
+    Without an ``address`` a cluster of this machine is started, and ended with the generator; it
+    runs ``jobs`` at a time. Each run takes a ``jobs``-th of this machine's threads, wherever it
+    runs, so that its numbers are those of the local launcher, and ``devices`` GPUs. Raises
+    :class:`UserError` where Ray is not installed or not at the address, and what ``work`` raises
+    for bad input.
+    """
+    threads = max(1, torch.get_num_threads() // jobs)
+    with (
+        connected(address, max(threads, devices) * jobs) as ray,
+        _home(results) as home,
+        sigterm_held() as let_sigterm_through,
+    ):
+        # Started again where its node is lost: what is missing then was for the display alone.
+        news = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_News).remote()
+        task = ray.remote(max_retries=RETRIES, max_calls=0)(_run)
+        # Once for all tasks, of which each would carry a copy.
+        shared = ray.put((work, home, threads, news))
+        waiting = iter(cells)
+        running: dict[Any, Planned] = {}
+        shown = _Shown(display)
+        try:
+            while True:
+                while len(running) < WINDOW and (cell := next(waiting, None)) is not None:
+                    asked = resources(cell.spec, device, threads, devices)
+                    options = asked if address else asked | {"memory": None}
+                    running[task.options(**options).remote(cell, shared)] = cell
+                if not running:
+                    return
+                let_sigterm_through()
+                done, _ = ray.wait(list(running), num_returns=len(running), timeout=0.2)
+                shown.hear(ray.get(news.take.remote()))
+                for ref in done:
+                    cell = running.pop(ref)
+                    shown.end(cell)
+                    yield _ended(ray, ref, cell.spec, results)
+        finally:
+            for ref in running:
+                ray.cancel(ref, force=True)
+
+
+class _News:
+    """The actor to which tasks tell how they go on; it keeps the order in which each tells."""
+
+    def __init__(self) -> None:
+        self.untold: list[tuple[Any, ...]] = []
+
+    def tell(self, *message: Any) -> None:
+        self.untold.append(message)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        taken, self.untold = self.untold, []
+        return taken
+
+
+class _Shown:
+    """The runs that the display shows: those that have told that they started."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.specs: dict[str, RunSpec] = {}
+
+    def hear(self, news: Iterable[tuple[Any, ...]]) -> None:
+        """Tell the display what tasks have told; of a run started again, that it was."""
+        for event, told, *details in news:
+            if event != "on_start":
+                if told in self.specs:
+                    getattr(self.display, event)(self.specs[told], *details)
+            elif told.run_id in self.specs:
+                self.display.on_note(told.spec, "its worker was lost: started again")
+            else:
+                self._start(told)
+
+    def end(self, cell: Planned) -> None:
+        """Forget a run that is over, be it before its news came."""
+        if cell.run_id not in self.specs:
+            self._start(cell)
+        del self.specs[cell.run_id]
+
+    def _start(self, cell: Planned) -> None:
+        self.specs[cell.run_id] = cell.spec
+        self.display.on_start(cell.spec)
+
+
+def _run(cell: Planned, shared: tuple[Work, Home, int, Any]) -> Outcome:
+    """The task: one run, on a worker of Ray."""
+    work, home, threads, news = shared
+    torch.set_num_threads(threads)
+
+    def send(message: tuple[Any, ...]) -> None:
+        event, _, *details = message
+        news.tell.remote(event, cell.run_id, *details)
+
+    news.tell.remote("on_start", cell)
+    folder = home.folder
+    try:
+        record = work(cell.spec, reference=cell.reference, observer=Messenger(send), results=folder)
+    except UserError as error:
+        return Outcome(error)
+    except PermissionError as error:
+        return Outcome(UserError(f"{error.filename} may not be read or written"))
+    return Outcome(record, files=() if home.shared else tuple(_files(folder, cell.spec)))
+
+
+def _files(folder: Path, spec: RunSpec) -> Iterator[tuple[str, bytes]]:
+    """A run's record with the files beside it, and its artifacts, by their paths in ``folder``."""
+    record = paths.record_path(folder, spec)
+    beside = record.parent.glob(f"{record.stem}*")
+    artifacts = paths.artifacts_dir(folder, spec.run_id).rglob("*")
+    for path in sorted([*beside, *artifacts]):
+        # States are of no use once a run has ended, and large.
+        if path.is_file() and path.name != paths.LOCK and not path.name.startswith("state-"):
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ended:
+    try:
+        outcome: Outcome = ray.get(ref)
+    except ray.exceptions.RayTaskError:
+        raise  # as itself: a bug is a bug on any machine
+    except ray.exceptions.RayError as error:
+        lost = f"its worker was lost, and so were {RETRIES} tries"
+        return Ended(spec, error=f"{lost}: {reason(error)}")
+    for name, content in outcome.files:
+        with atomic_write(results / name) as stream:
+            stream.write(content)
+    return Ended.of(spec, outcome.result)
+
+
+@contextmanager
+def _home(results: Path) -> Iterator[Home]:
+    home = Home(results.absolute(), f".grid-{uuid.uuid4().hex[:12]}")
+    with atomic_write(home.results / home.token):
+        pass
+    try:
+        yield home
+    finally:
+        with suppress(OSError):
+            (home.results / home.token).unlink()

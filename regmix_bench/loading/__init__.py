@@ -1,0 +1,1 @@
+"""Models from anywhere: runs of ours, weights, programs, callables, RobustBench."""

@@ -1,0 +1,59 @@
+"""Forward passes in as large chunks as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+T = TypeVar("T")
+
+
+class Chunks:
+    """How many images a forward pass takes at once: all of them, until memory has run out.
+
+    ``size`` is None as long as it has not; ``latest`` is what the last pass took.
+    """
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.latest = 1
+
+    def fit(self, call: Callable[[], T]) -> T:
+        """What ``call`` returns, which is repeated with chunks half as large where memory ran out.
+
+        Raises ``torch.OutOfMemoryError`` where a single image does not fit.
+        """
+        while True:
+            try:
+                return call()
+            except torch.OutOfMemoryError:
+                if self.size == 1:
+                    raise
+            # Here, because the traceback of a handled error keeps its tensors alive.
+            self.size = max(1, self.latest // 2)
+            torch.cuda.empty_cache()
+
+
+class InChunks(nn.Module):
+    """Splits a forward pass as ``chunks`` say; the batch that an attack sees stays whole.
+
+    A split pass is computed again on the way back, so that one chunk's graph is alive at a time.
+    """
+
+    def __init__(self, model: Callable[[Tensor], Tensor], chunks: Chunks) -> None:
+        super().__init__()
+        self.model, self.chunks = model, chunks
+        self.training = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = min(len(x), self.chunks.size or len(x))
+        self.chunks.latest = size
+        if size == len(x):
+            logits: Tensor = self.model(x)
+            return logits
+        parts = x.split(size)
+        return torch.cat([checkpoint(self.model, part, use_reentrant=False) for part in parts])

@@ -1,0 +1,93 @@
+"""The results folder: where records lie, how they are written whole, and how they are read back.
+
+A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
+``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
+table is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regmix_bench.records.schema import (
+    EvalRecord,
+    RunRecord,
+    TransferRecord,
+)
+from regmix_bench.records.store import load_record, record_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: Columns of :func:`load_results`; a folder without a scored model has them too.
+COLUMNS = (
+    *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
+    *("train_epsilon", "epochs", "selected_epoch", "alarms"),
+    *("training_seconds", "scoring_seconds", "record"),
+    *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
+    *("clean_acc", "pgd_acc", "autoattack_acc", "screened_acc"),
+    *("autoattack_version", "checks"),
+)
+
+
+def load_results(results: str | Path = "results") -> pd.DataFrame:
+    """All scored models below ``results`` as a table, one row per record and evaluation.
+
+    Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
+    here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as
+    typed and ``epsilon_value`` its float. ``record`` is the file's path, relative to ``results``.
+    Raises :class:`UserError` at the first unreadable record.
+    """
+    import pandas as pd
+
+    results = Path(results)
+    rows: list[dict[str, Any]] = []
+    for path in record_files(results):
+        record = load_record(path)
+        if not isinstance(record, TransferRecord):
+            rows += _rows(record, path.relative_to(results).as_posix())
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]:
+    spec = record.spec
+    model = {
+        "run_id": record.run_id,
+        "group_id": spec.group_id,
+        "status": record.status,
+        "dataset": spec.dataset,
+        "arch": spec.arch,
+        "label": spec.label,
+        "seed": spec.seed,
+        "scoring_seconds": record.scoring_cost.seconds,
+        "record": path,
+    }
+    if isinstance(record, RunRecord):
+        model |= {
+            "method": record.spec.method.name,
+            "norm": record.spec.train_threat.norm,
+            "train_epsilon": str(record.spec.train_threat.epsilon),
+            "epochs": record.spec.recipe.epochs,
+            "selected_epoch": record.selected_epoch,
+            "alarms": ", ".join(alarm.kind for alarm in record.alarms),
+            "training_seconds": record.training_cost.seconds,
+        }
+    if not record.evaluations:
+        yield model
+    for evaluation in record.evaluations:
+        yield model | {
+            "norm": evaluation.threat.norm,
+            "checkpoint": evaluation.checkpoint,
+            "epsilon": str(evaluation.threat.epsilon),
+            "epsilon_value": float(evaluation.threat.epsilon),
+            "n_examples": evaluation.n_examples,
+            "clean_acc": evaluation.clean_acc,
+            "pgd_acc": evaluation.pgd_acc,
+            "autoattack_acc": evaluation.autoattack_acc,
+            "screened_acc": evaluation.screened_acc,
+            "autoattack_version": evaluation.autoattack_version,
+            "checks": ", ".join(evaluation.checks),
+        }

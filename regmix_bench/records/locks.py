@@ -1,0 +1,62 @@
+"""One process at a time works on a run, be it on this machine or on one that shares the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+
+from regmix_bench.errors import UserError
+from regmix_bench.records.paths import LOCK, artifacts_dir
+from regmix_bench.system.files import CannotWrite
+
+
+class Busy(UserError):
+    """Another process, which is alive, works on the run."""
+
+
+@contextlib.contextmanager
+def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the run ``run_id`` below ``results`` while the block goes on.
+
+    The lock is one of ``flock``, which ends with its process, however that ends; ``say`` gets a
+    line where one has ended without giving it back. Raises :class:`Busy` where another process has
+    it, and :class:`CannotWrite` where the folder refuses the file, or its file system locks.
+    """
+    path = artifacts_dir(results, run_id) / LOCK
+    # The file stays: were it removed, two could hold it, one by its name and one without.
+    lock = filelock.FileLock(path, fallback_to_soft=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise Busy(f"left to {_holder(path) or 'another process'}, which works on it") from error
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        if dead := _holder(path):
+            say(f"taken over from {dead}, which ended before it was done")
+        _write(path, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        _write(path, "")
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """Whom the file names, on one line that a terminal may be given."""
+    try:
+        words = path.read_text("utf-8", errors="replace").split()
+    except OSError:
+        return ""
+    return "".join(character for character in " ".join(words) if character.isprintable())[:80]
+
+
+def _write(path: Path, text: str) -> None:
+    # Only a reader misses it, as the lock itself needs no content: no reason to fail a run.
+    with contextlib.suppress(OSError):
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,237 @@
+"""What is written down: the history of a training, the scores of a model, and their records.
+
+Nothing here imports torch, so that listing and reporting start at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.types import FILE_NAME, Checkpoint, Frozen, ThreatModel
+
+#: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
+SCHEMA_VERSION = 3
+
+#: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
+Check = Literal[
+    "randomized-model",
+    "softmax-output",
+    "zero-gradients",
+    "dynamic-model",
+    "square-stronger-than-white-box",
+    "too-few-classes",
+    "other-warning",
+]
+CHECKS: tuple[Check, ...] = get_args(Check)
+
+
+#: What the gradient-masking audit asks.
+Question = Literal[
+    "unbounded", "more-steps", "iterative", "random-direction", "black-box", "transfer"
+]
+
+
+class EpochLog(Frozen):
+    """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
+
+    epoch: int = Field(ge=1)
+    lr: float
+    loss: float
+    metrics: dict[str, float] = {}
+    val_clean_acc: float
+    val_fgsm_acc: float
+    val_pgd_acc: float
+    seconds: float
+
+
+class Alarm(Frozen):
+    """Something a reader of the number should know about the training."""
+
+    kind: Literal["catastrophic-overfitting", "non-finite-loss"]
+    epoch: int
+    message: str
+
+
+class Diagnosis(Frozen):
+    """One question of the gradient-masking audit, asked of one model under one threat.
+
+    ``stronger`` and ``weaker`` are the accuracies (0 to 1) that two attacks leave on the same
+    ``n_examples`` images, the one that ought to be the stronger first; ``p_value`` is that of the
+    one-sided exact McNemar test of whether the other breaks more. All are None where the question
+    could not be asked, and ``note`` says why.
+    """
+
+    name: Question
+    stronger: float | None = Field(None, ge=0, le=1)
+    weaker: float | None = Field(None, ge=0, le=1)
+    n_examples: int = Field(ge=1)
+    p_value: float | None = Field(None, ge=0, le=1)
+    note: str = ""
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the gradients are suspected of misleading, at a level of 1 %."""
+        return self.p_value is not None and self.p_value < 0.01
+
+
+class ScoredCopy(Frozen):
+    """How the copy of a model that attacks ran on was run, its batch norm folded."""
+
+    channels_last: bool
+    compile: bool
+
+
+class RobustEval(Frozen):
+    """Accuracies (0 to 1) of one checkpoint under one threat; robust means clean-correct too.
+
+    ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
+    it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
+    ``screened_acc`` stands in the place of ``autoattack_acc`` where AutoAttack saw the survivors of
+    PGD alone. ``substitutions`` says which attacks were changed because there are too few classes,
+    ``checks`` what AutoAttack warned of, ``diagnoses`` what the gradient-masking audit found, if it
+    was asked for. ``scored_copy`` is None where attacks ran on the model itself. The digests are
+    the SHA-256 of the outcomes file and of the saved adversarial images.
+    """
+
+    threat: ThreatModel
+    checkpoint: Checkpoint
+    n_examples: int = Field(ge=1)
+    clean_acc: float = Field(ge=0, le=1)
+    pgd_acc: float = Field(ge=0, le=1)
+    autoattack_acc: float | None = Field(None, ge=0, le=1)
+    screened_acc: float | None = Field(None, ge=0, le=1)
+    after_attack: dict[str, float] = {}
+    autoattack_version: str | None = None
+    autoattack_seed: int | None = None
+    autoattack_batch_size: int | None = None
+    substitutions: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
+    scored_copy: ScoredCopy | None = None
+    outcomes_digest: str | None = None
+    adversarial_digest: str | None = None
+
+    @property
+    def robust_acc(self) -> float | None:
+        """Whichever of the two robust accuracies was measured, if any: never compare them."""
+        return self.autoattack_acc if self.screened_acc is None else self.screened_acc
+
+
+class Cost(Frozen):
+    """What one stage took: seconds, and images passed through the network each way."""
+
+    seconds: float = 0.0
+    forward_images: int = 0
+    backward_images: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            seconds=self.seconds + other.seconds,
+            forward_images=self.forward_images + other.forward_images,
+            backward_images=self.backward_images + other.backward_images,
+        )
+
+
+class CheckpointFile(Frozen):
+    """A weights file under the run's artifacts: its epoch, name and SHA-256."""
+
+    epoch: int
+    file: str = Field(pattern=FILE_NAME)
+    sha256: str
+
+
+class _Record(Frozen):
+    """What every record of a scored model holds, so that nothing else is needed to read it.
+
+    ``environment`` holds device, thread count, library versions and the source revision; it is
+    recorded and never part of the identity.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    data_digest: str | None = None
+    n_test: int | None = None
+    num_classes: int | None = None
+    n_parameters: int | None = None
+    evaluations: tuple[RobustEval, ...] = ()
+    scoring_cost: Cost = Cost()
+    environment: dict[str, Any] = {}
+
+    def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
+        """The evaluation of ``checkpoint`` under ``threat``, if there is one."""
+        for found in self.evaluations:
+            if found.checkpoint == checkpoint and found.threat == threat:
+                return found
+        return None
+
+
+class RunRecord(_Record):
+    """One training with its scores, finished or failed.
+
+    ``reference`` is the label that the run's suite compares the others with; ``views_digest`` the
+    SHA-256 of the file of views, if there is one.
+    """
+
+    kind: Literal["run"] = "run"
+    status: Literal["success", "error"]
+    spec: RunSpec
+    reference: str | None = None
+    n_train: int | None = None
+    n_validation: int | None = None
+    selected_epoch: int | None = None
+    history: tuple[EpochLog, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    training_cost: Cost = Cost()
+    checkpoints: dict[Checkpoint, CheckpointFile] = {}
+    views_digest: str | None = None
+    error: str | None = None
+
+
+class EvalRecord(_Record):
+    """The scores of a model that was not trained for them; its checkpoint is ``given``."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    status: Literal["success"] = "success"
+    spec: EvalSpec
+
+
+class TransferSide(Frozen):
+    """A run that takes part in a transfer: its row's label, its seed, and its weights."""
+
+    run_id: str = Field(pattern=FILE_NAME)
+    label: str
+    arch: str
+    seed: int
+    sha256: str
+
+
+class TransferRecord(Frozen):
+    """Robust accuracies (0 to 1) of targets under images crafted on sources, by one threat.
+
+    ``accuracy[i][j]`` is what the images crafted on ``runs[i]`` leave of ``runs[j]``; on the
+    diagonal the attack is white-box. ``clean_acc[j]`` is that without an attack.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["transfer"] = "transfer"
+    status: Literal["success"] = "success"
+    run_id: str = Field(pattern=FILE_NAME)
+    dataset: str = Field(pattern=FILE_NAME)
+    data_digest: str
+    eval_examples: int | None
+    n_examples: int = Field(ge=1)
+    threat: ThreatModel
+    attack: str
+    seed: int
+    runs: tuple[TransferSide, ...] = Field(min_length=2)
+    clean_acc: tuple[float, ...]
+    accuracy: tuple[tuple[float, ...], ...]
+    outcomes_digest: str | None = None
+    environment: dict[str, Any] = {}
+
+
+#: What a JSON file below ``results/`` may hold, told apart by its ``kind``.
+AnyRecord = Annotated[RunRecord | EvalRecord | TransferRecord, Field(discriminator="kind")]

@@ -1,0 +1,160 @@
+"""Test images, what the attack adds to them, and what the models then say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from regmix_bench.analysis.cohorts import Cohort
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.data.classes import class_name
+from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.style import GREY, Picture, applied, brief
+from regmix_bench.reporting.figures.surface import Viewed, viewed
+from regmix_bench.reporting.tables.comparison import describe
+
+Floats = npt.NDArray[np.float64]
+
+#: Images of each model; the files hold more.
+SHOWN = 4
+_WRONG = "#D55E00"  # and bold, for who does not see the colour
+
+# In inches: the width of an image, of the names left of the rows, the height of the words above.
+_SIDE, _NAMES, _HEADS = 0.53, 1.3, 0.34
+
+
+def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
+    """A picture per cohort with views of some runs: a row of images per label, lowest seed."""
+    found = []
+    for cohort in cohorts:
+        drawn = {label: runs[0] for label, runs in viewed(cohort).items()}
+        if not drawn:
+            continue
+        views = {label: run.views for label, run in drawn.items()}
+        factor = magnification(list(views.values()))
+        frame = examples_frame(cohort, drawn, factor)
+        steps = cohort.setting.scoring.pgd_steps
+        threat = next(iter(views.values())).threat
+        absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+        caption = (
+            f"Test images, the perturbation by PGD-{steps} under {threat_words(threat)} magnified"
+            f" {factor:.3g} times around grey, and their sum; trained under"
+            f" {threat_words(cohort.train_threat)}, lowest seed. Below are the predicted classes,"
+            " wrong ones bold and in brackets."
+            + (f" Nothing is recorded of {absent}." if absent else "")
+        )
+        picture = partial(draw, views, factor, f"PGD-{steps}", cohort.setting.dataset)
+        found.append(Picture(f"examples-{cohort.stem}", frame, picture, caption))
+    return tuple(found)
+
+
+def magnification(shown: Sequence[Views]) -> float:
+    """What makes the largest change of a pixel reach from grey to black or white."""
+    largest = max(float(np.abs(views.perturbation[:SHOWN]).max()) for views in shown)
+    return 0.5 / largest if largest else 1.0
+
+
+def examples_frame(cohort: Cohort, drawn: Mapping[str, Viewed], factor: float) -> pd.DataFrame:
+    """One row per label and image: its place in the test split, classes, and perturbation.
+
+    ``largest_change`` is of a pixel, in units of its range.
+    """
+    return pd.DataFrame(
+        [
+            {
+                **describe(cohort),
+                "eval_norm": views.threat.norm,
+                "eval_epsilon": str(views.threat.epsilon),
+                "method": run.spec.method.name,
+                "label": label,
+                "seed": run.spec.seed,
+                "index": int(views.index[i]),
+                "class": int(views.label[i]),
+                "clean_pred": int(views.clean_pred[i]),
+                "adv_pred": int(views.adv_pred[i]),
+                "largest_change": round(float(np.abs(views.perturbation[i]).max()), 6),
+                "magnified": round(factor, 6),
+            }
+            for label, (run, views) in drawn.items()
+            for i in range(min(SHOWN, len(views.label)))
+        ]
+    )
+
+
+def draw(shown: Mapping[str, Views], factor: float, attack: str, dataset: str) -> Figure:
+    """A row per label; of each image the clean one, its perturbation, and the adversarial one."""
+    first = next(iter(shown.values()))
+    count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]
+    # In pixels of the images, all on one canvas: to draw each by itself would take seconds.
+    step, row_step = width + max(1, width // 24), height + max(3, round(0.35 * height))
+    triple = 2 * step + width + max(4, width // 2)
+    canvas = np.ones((row_step * len(shown), triple * count, 3))
+    frames: list[Rectangle] = []
+    inch = _SIDE / width
+    size = (_NAMES + canvas.shape[1] * inch, _HEADS + canvas.shape[0] * inch)
+    with applied():
+        figure = Figure(figsize=size)
+        axis = figure.add_axes((_NAMES / size[0], 0, 1 - _NAMES / size[0], 1 - _HEADS / size[1]))
+        for top, (label, views) in zip(range(0, len(canvas), row_step), shown.items(), strict=True):
+            name = brief(label, 20, lines=3)
+            axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
+            for i in range(count):
+                left = i * triple
+                for place, pixels in enumerate(three(views, i, factor)):
+                    x = left + place * step
+                    canvas[top : top + height, x : x + width] = pixels
+                    frames.append(Rectangle((x, top), width, height))
+                for x, predicted in (
+                    (left, views.clean_pred[i]),
+                    (left + 2 * step, views.adv_pred[i]),
+                ):
+                    below = (x + width / 2, top + 1.04 * height)
+                    name = brief(class_name(dataset, predicted), 12, lines=1)
+                    _write_prediction(axis, below, name, predicted == views.label[i])
+        for i, true in enumerate(first.label[:SHOWN]):
+            name = class_name(dataset, true)
+            said = f"class {name}" if name == str(true) else brief(name, 12, lines=1)
+            words = (f"clean\n({said})", f"added\n(×{factor:.3g})", attack)
+            for place, word in enumerate(words):
+                x = i * triple + place * step + width / 2
+                axis.text(x, -0.08 * height, word, ha="center", va="bottom", fontsize=7)
+        rows, columns = canvas.shape[:2]
+        axis.imshow(canvas, interpolation="nearest", extent=(0, columns, rows, 0), aspect="auto")
+        axis.add_collection(
+            PatchCollection(frames, facecolors="none", edgecolors=GREY, linewidths=0.4)
+        )
+        axis.set_axis_off()
+    return figure
+
+
+def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
+    """A clean image, its perturbation times ``factor`` around grey, the adversarial: (H, W, 3)."""
+    image = views.image[i].astype(np.float64)
+    perturbation = views.perturbation[i].astype(np.float64)
+    return _rgb(image), _rgb(0.5 + factor * perturbation), _rgb(image + perturbation)
+
+
+def _write_prediction(axis: Axes, below: tuple[float, float], name: str, right: bool) -> None:
+    axis.text(
+        *below,
+        name if right else f"[{name}]",
+        ha="center",
+        va="top",
+        fontsize=7,
+        color="black" if right else _WRONG,
+        weight="normal" if right else "bold",
+    )
+
+
+def _rgb(pixels: Floats) -> Floats:
+    """An image (C, H, W) as matplotlib takes it, (H, W, 3) in [0, 1]; one channel is grey."""
+    channels = pixels if len(pixels) == 3 else np.repeat(pixels[:1], 3, axis=0)
+    return np.clip(channels.transpose(1, 2, 0), 0.0, 1.0)

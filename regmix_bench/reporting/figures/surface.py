@@ -1,0 +1,259 @@
+"""How the loss rises around test images, and how much it bends on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from textwrap import wrap
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.figure import Figure
+
+from regmix_bench.analysis.blocks import Stat
+from regmix_bench.analysis.cohorts import Cohort, Group, Run
+from regmix_bench.analysis.statistics import median_interval
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.records import paths
+from regmix_bench.records.views import Views, read_views
+from regmix_bench.reporting.figures.curves import grid
+from regmix_bench.reporting.figures.style import HEAT, Picture, applied
+from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.tables.comparison import Column, describe, number
+from regmix_bench.types import ThreatModel
+
+Floats = npt.NDArray[np.float64]
+
+_SMOOTHED = "*"
+_FOOTNOTE = (
+    f"{_SMOOTHED} trained towards smoothed labels, which keep its logits small: its loss is on"
+    " another scale, and its curvature not comparable"
+)
+#: Contour lines, the same in all figures.
+_LEVELS = [sign * n * 10.0**k for k in (-1, 0, 1) for n in (1, 2, 5) for sign in (-1, 1)]
+#: Where the colour scale turns from linear to logarithmic: one model may rise tenfold higher.
+_LINEAR = 0.2
+#: Times the median panel's reach, beyond which one would take the colours of all others.
+_FAR = 3.0
+#: What of the colour bar has an arrow: whether panels reach below it, and above.
+_EXTENDED = {
+    **{(False, False): "neither", (True, False): "min"},
+    **{(False, True): "max", (True, True): "both"},
+}
+
+
+class Viewed(NamedTuple):
+    """A run and what was looked at of it."""
+
+    run: Run
+    views: Views
+
+
+def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
+    """A picture per cohort with views of some runs: the surface of each label's lowest seed."""
+    found = []
+    for cohort in cohorts:
+        seeds = viewed(cohort)
+        if not seeds:
+            continue
+        drawn = {label: runs[0] for label, runs in seeds.items()}
+        views = next(iter(drawn.values())).views
+        frame = surface_frame(cohort, seeds)
+        absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+        caption = (
+            f"Cross-entropy around {len(views.label)} test images above that of the images"
+            f" themselves, their mean, trained under {threat_words(cohort.train_threat)}, lowest"
+            f" seed: along the direction of FGSM and a random one, each of length ε"
+            f" ({threat_words(views.threat)}), unclipped; the white line is the edge of the threat"
+            f" model. Below, the curvature along FGSM's step, median of {len(views.curvature)}"
+            f" images with its 95 % interval."
+            + (f" Nothing is recorded of {absent}." if absent else "")
+        )
+        rises = {label: rise(run.views) for label, run in drawn.items()}
+        picture = partial(draw, frame, rises, views.threat)
+        table = _table(cohort, seeds)
+        found.append(Picture(f"surface-{cohort.stem}", frame, picture, caption, table))
+    return tuple(found)
+
+
+def views_of(run: Run) -> Views | None:
+    """What was looked at of a run, if it is there.
+
+    Raises :class:`UserError` for a file that is not the one its record names.
+    """
+    digest, file = run.record.views_digest, paths.views_path(run.path)
+    return read_views(file, digest) if digest and file.is_file() else None
+
+
+def viewed(cohort: Cohort) -> dict[str, list[Viewed]]:
+    """The runs whose views are there, by label and rising seed, all under one threat.
+
+    That is the one they were trained under, if any was looked at under it.
+    """
+    found = {
+        group.label: [Viewed(run, views) for run in group.runs if (views := views_of(run))]
+        for group in cohort.groups
+    }
+    threats = {run.views.threat: None for runs in found.values() for run in runs}
+    threat = cohort.train_threat if cohort.train_threat in threats else next(iter(threats), None)
+    alike = {
+        label: [run for run in runs if run.views.threat == threat] for label, runs in found.items()
+    }
+    return {label: runs for label, runs in alike.items() if runs}
+
+
+def rise(views: Views) -> Floats:
+    """The loss above that of the image itself, mean over images: (G adversarial, G random)."""
+    middle = views.loss.shape[1] // 2
+    mean: Floats = (views.loss - views.loss[:, middle, middle, None, None]).mean(0, np.float64)
+    return mean
+
+
+def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> pd.DataFrame:
+    """One row per label and step along the adversarial direction, of the lowest seed.
+
+    A column for each step along the random direction holds the rise of the loss. ``curvature`` is
+    the median over images, with its interval, since few images bend tenfold more than the others;
+    ``curvature_mean`` and ``gradient_norm`` are means.
+    """
+    rows = []
+    for group in cohort.groups:
+        if group.label not in seeds:
+            continue
+        run, views = seeds[group.label][0]
+        bends = _curvature(views)
+        low, high = median_interval(list(bends)) if len(bends) else (np.nan, np.nan)
+        for step, losses in zip(views.coordinates, rise(views), strict=True):
+            rows.append(
+                {
+                    **describe(cohort),
+                    "eval_norm": views.threat.norm,
+                    "eval_epsilon": str(views.threat.epsilon),
+                    "method": group.method,
+                    "label": group.label,
+                    "seed": run.spec.seed,
+                    "true_class_mass": _mass(group),
+                    "n_images": len(bends),
+                    "curvature": float(np.median(bends)) if len(bends) else np.nan,
+                    "curvature_low": low,
+                    "curvature_high": high,
+                    "curvature_mean": float(bends.mean()) if len(bends) else np.nan,
+                    "gradient_norm": float(views.gradient_norm.mean(dtype=np.float64)),
+                    "adversarial": round(float(step), 6),
+                    **{
+                        f"random {other:+.2f}": round(float(loss), 6)
+                        for other, loss in zip(views.coordinates, losses, strict=True)
+                    },
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) -> Figure:
+    """One panel per label, all on one colour scale, which a panel far from the others overruns."""
+    numbers = frame.drop_duplicates("label").set_index("label")
+    lows, highs = [r.min() for r in rises.values()], [r.max() for r in rises.values()]
+    lowest = max(min(lows), min(-_LINEAR, _FAR * np.median(lows)))
+    highest = min(max(highs), max(_LINEAR, _FAR * np.median(highs)))
+    beyond = (min(lows) < lowest, max(highs) > highest)
+    scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
+    smoothed = bool((numbers["true_class_mass"] < 1).any())
+    with applied():
+        figure, axes = grid(list(rises), height=2.15, shared=False)
+        for axis, (label, values) in zip(axes, rises.items(), strict=True):
+            _draw_panel(axis, values, threat, scale)
+            row = numbers.loc[label]
+            star = _SMOOTHED if row["true_class_mass"] < 1 else ""
+            axis.set_xlabel(
+                f"curvature {row['curvature']:.3f}{star}\n"
+                f"[{row['curvature_low']:.3f}, {row['curvature_high']:.3f}]",
+                fontsize=7,
+            )
+        figure.supylabel("random direction (ε)", fontsize=8)
+        note = "\n".join(wrap(_FOOTNOTE, int(15 * figure.get_figwidth()))) if smoothed else ""
+        figure.supxlabel(f"adversarial direction (ε)\n{note}".rstrip(), fontsize=8)
+        bar = figure.colorbar(
+            ScalarMappable(scale, HEAT),
+            ax=axes,
+            label="cross-entropy above the image's",
+            ticks=[level for level in (0.0, *_LEVELS) if lowest <= level <= highest],
+            format="{x:g}",
+            aspect=30,
+            extend=_EXTENDED[beyond],
+            fraction=0.04,
+            pad=0.02,
+        )
+        bar.minorticks_off()
+    return figure
+
+
+def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normalize) -> None:
+    steps = np.linspace(-1, 1, len(values))
+    # A pixel of the image is centred on its step.
+    rim = 1 + (steps[1] - steps[0]) / 2
+    axis.imshow(
+        values.T,
+        cmap=HEAT,
+        norm=scale,
+        origin="lower",
+        extent=(-rim, rim, -rim, rim),
+        interpolation="bilinear",
+    )
+    inside = sorted(level for level in (0.0, *_LEVELS) if values.min() < level < values.max())
+    if inside:
+        axis.contour(steps, steps, values.T, levels=inside, colors="black", linewidths=0.5)
+    angle = np.linspace(0, 2 * np.pi, 5 if threat.norm == "Linf" else 100)
+    # Signs that agree add up: of two directions the L∞ ball holds |a| + |b| ≤ 1.
+    axis.plot(np.cos(angle), np.sin(angle), color="white", linewidth=0.9, linestyle="--")
+    axis.plot(0, 0, "+", color="white", markersize=4, markeredgewidth=0.8)
+    axis.set(xlim=(-1, 1), ylim=(-1, 1), box_aspect=1)
+    axis.set_xticks((-1, 0, 1), ["−1", "0", "1"])
+    axis.set_yticks((-1, 0, 1), ["−1", "0", "1"])
+    axis.tick_params(labelsize=6, length=2)
+    axis.grid(visible=False)
+
+
+def _table(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> Table:
+    columns = (
+        Column("median", "Curvature", 1.0, decimals=3),
+        Column("mean", "Mean image", 1.0, decimals=3),
+        Column("gradient", "Gradient norm", 1.0, decimals=3),
+    )
+    rows, smoothed = [], False
+    for group in cohort.groups:
+        if group.label not in seeds:
+            continue
+        each = [run.views for run in seeds[group.label]]
+        bends = [b for views in each if len(b := _curvature(views))]
+        stats = (
+            Stat.of(float(np.median(b)) for b in bends),
+            Stat.of(float(b.mean()) for b in bends),
+            Stat.of(float(views.gradient_norm.mean(dtype=np.float64)) for views in each),
+        )
+        star = _SMOOTHED if _mass(group) < 1 else ""
+        smoothed = smoothed or bool(star)
+        cells = [number(stat, column) for stat, column in zip(stats, columns, strict=True)]
+        rows.append((Cell(group.label, signs=star), *cells, Cell(str(len(each)))))
+    return Table(
+        "Curvature of the loss along FGSM's step: median and mean over test images, and the mean"
+        " norm of the gradient; all are means over seeds.",
+        ("Method", *(column.header for column in columns), "Seeds"),
+        tuple(rows),
+        (f"{_FOOTNOTE}.",) if smoothed else (),
+    )
+
+
+def _curvature(views: Views) -> Floats:
+    """Of the images that have one."""
+    bends = views.curvature.astype(np.float64)
+    return bends[np.isfinite(bends)]
+
+
+def _mass(group: Group) -> float:
+    mass: float = group.spec.method.params.get("true_class_mass", 1.0)
+    return mass

@@ -1,0 +1,205 @@
+"""Clean against robust accuracy: what a method pays for its robustness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from regmix_bench.analysis.blocks import Block
+from regmix_bench.analysis.cohorts import robust_metric
+from regmix_bench.analysis.words import attack_words, norm_words
+from regmix_bench.reporting.figures.style import (
+    Look,
+    Picture,
+    applied,
+    brief,
+    legend_handles,
+    legend_inches,
+)
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.tables.comparison import describe
+
+#: Points that an axis shows at least, so that noise is not blown up to a trend.
+LEAST_RANGE = 4.0
+#: Points beyond the outermost marker that its interval is given, or the range of the markers.
+MOST_BEYOND = 10.0
+#: How much wider axes may become for a point that lies apart, rather than leave it out.
+MOST_WIDER = 1.5
+COLUMNS = 3
+_STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
+
+
+def pictures(blocks: Sequence[Block], looks: Mapping[str, Look]) -> tuple[Picture, ...]:
+    """A figure per setting with a panel per block; rows without a robust accuracy are left out."""
+    found = []
+    for stem, members in groupby(blocks, key=lambda block: block.cohort.setting_stem):
+        here = list(members)
+        frame = tradeoff_frame(here)
+        if frame.empty:
+            continue
+        attack = attack_words(here[0].cohort.setting.scoring)
+        found.append(
+            Picture(
+                f"tradeoff-{stem}",
+                frame,
+                partial(draw, frame, looks, attack),
+                f"Clean against {attack} accuracy, a panel per training threat. {_bars(frame)}"
+                " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
+                " own, which need not start at 0; a method named below a panel lies outside it, and"
+                " its marker stands at the rim.",
+            )
+        )
+    return tuple(found)
+
+
+def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
+    """One row per training threat and label: both accuracies (0 to 1) with 95 % intervals."""
+    rows = []
+    for block in blocks:
+        robust = robust_metric(block.cohort.setting.scoring)
+        for row in block.rows:
+            if robust not in row.metrics:
+                continue
+            entry = describe(block.cohort) | {
+                "eval_norm": block.eval_threat.norm,
+                "eval_epsilon": str(block.eval_threat.epsilon),
+                "checkpoint": block.checkpoint,
+                "method": row.group.method,
+                "label": row.label,
+            }
+            for name, metric in (("clean", "clean_acc"), ("robust", robust)):
+                stat = row.metrics[metric]
+                entry |= {name: stat.mean, f"{name}_low": stat.low, f"{name}_high": stat.high}
+                entry["n"] = stat.n
+            rows.append(entry)
+    return pd.DataFrame(rows)
+
+
+def draw(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
+    """One panel per block, one point per label."""
+    panels = list(frame.groupby(["train_norm", "train_epsilon"], sort=False))
+    columns = min(COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    with applied():
+        figure = Figure(
+            figsize=(3.0 * columns + legend_inches(set(frame["label"])), 3.2 * lines + 0.2),
+            layout="constrained",
+        )
+        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        for axis, ((norm, epsilon), panel) in zip(axes, panels, strict=False):
+            far = _draw_panel(axis, panel, looks)
+            axis.set_title(_title(norm_words(str(norm)), str(epsilon), panel))
+            axis.set_xlabel("\n".join(["clean accuracy (%)", *far]))
+        for axis in axes[: len(panels) : columns]:
+            axis.set_ylabel(f"{attack} accuracy (%)")
+        figure.legend(
+            handles=legend_handles(looks, set(frame["label"]), lines=False),
+            loc="outside right center",
+        )
+    return figure
+
+
+def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
+    """Draw the points; returns a line for each of those that lie outside of the axes."""
+    values = {name: 100 * panel[name].to_numpy(float) for name in ("clean", "robust")}
+    everyone = np.zeros(len(panel), bool)
+    far = _far(values["clean"], _far(values["robust"], everyone))
+    limits, wider = _panel_limits(panel, far), _panel_limits(panel, everyone)
+    # Intervals may take nearly as much room.
+    if all(np.ptp(wider[name]) <= MOST_WIDER * np.ptp(limits[name]) for name in values):
+        limits = wider
+    # Intervals of the others may reach so far that even a far point has its place.
+    inside = [(limits[name][0] <= x) & (x <= limits[name][1]) for name, x in values.items()]
+    axis.set(xlim=limits["clean"], ylim=limits["robust"])
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    notes = []
+    for row, outside in zip(panel.to_dict("records"), ~np.logical_and(*inside), strict=True):
+        look = looks[row["label"]]
+        x, y = 100 * row["clean"], 100 * row["robust"]
+        if outside:
+            notes.append(f"{brief(row['label'], lines=1)} at {fixed(x)}, {fixed(y)}")
+            x, y = np.clip(x, *limits["clean"]), np.clip(y, *limits["robust"])
+        else:
+            cross: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "alpha": 0.45}
+            across = [100 * row["clean_low"], 100 * row["clean_high"]]
+            along = [100 * row["robust_low"], 100 * row["robust_high"]]
+            axis.plot(across, [y, y], linewidth=0.9, **cross)
+            axis.plot([x, x], along, linewidth=0.9, **cross)
+        axis.plot(x, y, linestyle="", clip_on=False, zorder=3, **look.marks)
+    return notes
+
+
+def _panel_limits(
+    panel: pd.DataFrame, far: npt.NDArray[np.bool_]
+) -> dict[str, tuple[float, float]]:
+    """The limits of both axes for the points that are not ``far``."""
+    near = panel[~far]
+    return {
+        name: _limits(*(100 * near[name + end].to_numpy(float) for end in ("", "_low", "_high")))
+        for name in ("clean", "robust")
+    }
+
+
+def _far(values: npt.NDArray[np.float64], already: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which points would squeeze the others: a few, beyond a gap of half of the whole range."""
+    near = np.sort(values[~already])
+    if len(near) < 2 or np.ptp(near) <= LEAST_RANGE:
+        return already
+    gaps = np.diff(near)
+    widest = int(np.argmax(gaps))
+    below, above = widest + 1, len(near) - widest - 1
+    if gaps[widest] < np.ptp(near) / 2 or 3 * min(below, above) >= len(near):
+        return already
+    apart: npt.NDArray[np.bool_] = (values <= near[widest]) == (below < above)
+    return already | apart
+
+
+def _limits(
+    values: npt.NDArray[np.float64],
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+) -> tuple[float, float]:
+    """Limits that hold the points, and the intervals unless they would dwarf the points.
+
+    They pass 0 and 100 by a margin at most.
+    """
+    least, most = float(values.min()), float(values.max())
+    room = max(most - least, LEAST_RANGE)
+    beyond = max(room, MOST_BEYOND)
+    margin = 0.06 * room
+    bottom = max(float(low.min()), least - beyond) - margin
+    top = min(float(high.max()), most + beyond) + margin
+    missing = max(0.0, LEAST_RANGE - (top - bottom))
+    bottom = max(bottom - missing / 2, -margin)
+    top = min(max(top, bottom + LEAST_RANGE), 100 + margin)
+    return min(bottom, top - LEAST_RANGE), top
+
+
+def _title(norm: str, epsilon: str, panel: pd.DataFrame) -> str:
+    first = panel.iloc[0]
+    title = f"trained under {norm} {epsilon}"
+    if (first["eval_norm"], first["eval_epsilon"]) != (first["train_norm"], epsilon):
+        title += f",\nattacked under {norm_words(first['eval_norm'])} {first['eval_epsilon']}"
+    return title + (",\nlast checkpoint" if first["checkpoint"] == "last" else "")
+
+
+def _bars(frame: pd.DataFrame) -> str:
+    over_seeds = "of the mean over seeds (Student)"
+    over_images = "over images (Wilson)"
+    if (frame["n"] > 1).all():
+        return f"Bars are 95 % intervals {over_seeds}."
+    if (frame["n"] == 1).all():
+        return f"Bars are 95 % intervals of one seed, {over_images}."
+    return f"Bars are 95 % intervals {over_seeds}, or {over_images} where there is one seed."

@@ -1,0 +1,277 @@
+"""A table in LaTeX: numbers aligned by siunitx, cut into panels where it is wider than the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from regmix_bench.errors import UserError
+from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.latex_text import prose, shortened, tex
+
+PACKAGES = "booktabs, graphicx, siunitx"
+
+# Width that a table may have in points, by columns of the document. Class article leaves 345 in one
+# column, the least of all; over its two columns, 469, a table is scaled by a tenth at most, and not
+# at all in Times on the seven inches of a venue.
+_ROOM = {1: 345.0, 2: 525.0}
+# Width of a digit in points, by size of type: Computer Modern, the widest in use.
+_SIZES = {r"\small": 4.63, r"\footnotesize": 4.25, r"\scriptsize": 3.99}
+_GAP = 6.0
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How LaTeX tables are set.
+
+    A ``standalone`` table is a document, cropped to the table; else it is to be read by
+    ``\\input``. ``columns`` are those of the document; in one of two the table spans both.
+    ``caption`` is plain text in which ``{}`` stands for the table's own. The label of a table is
+    ``label`` and the stem of its file. Raises :class:`UserError` for other columns than 1 or 2 and
+    for a ``label`` that LaTeX could not read.
+    """
+
+    standalone: bool = False
+    columns: int = 1
+    caption: str = "{}"
+    label: str = "tab:"
+
+    def __post_init__(self) -> None:
+        if self.columns not in _ROOM:
+            raise UserError(f"unknown number of columns {self.columns}: choose from 1, 2")
+        if not re.fullmatch(r"[A-Za-z0-9:./+-]*", self.label):
+            raise UserError(
+                f"label {self.label!r} would break LaTeX: use letters, digits and any of : . / + -"
+            )
+
+
+def latex(table: Table, stem: str, layout: Layout) -> str:
+    """The table as a float, or as a document that holds it; needs :data:`PACKAGES`."""
+    star = "*" if layout.columns == 2 else ""
+    caption = layout.caption.replace("{}", table.caption)
+    lines = [
+        rf"\begin{{table{star}}}",
+        r"  \centering",
+        rf"  \caption{{{prose(caption)}}}",
+        rf"  \label{{{layout.label}{stem}}}",
+        r"  \setlength{\tabcolsep}{3pt}",
+        r"  \smallskip",
+        r"  \sisetup{mode = text, detect-weight, retain-explicit-plus, group-digits = none,",
+        r"    table-align-text-before = false, table-align-text-after = false}",
+        r"  \renewcommand{\arraystretch}{1.1}",
+        r"  \newcommand{\runnerup}[1]{\llap{\underline{\phantom{#1}}}}",
+        *(_tabulars(table, _ROOM[layout.columns]) if table.rows else ()),
+        *(
+            rf"  \par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {prose(note)}}}"
+            for note in table.notes
+        ),
+        rf"\end{{table{star}}}",
+    ]
+    if not layout.standalone:
+        needs = rf"% \usepackage{{{PACKAGES}}}; and, for underscores that can be copied,"
+        lines = [needs, r"% \usepackage[T1]{fontenc}", *lines]
+    else:
+        # The option `floats` crops the page to the float.
+        lines = [
+            rf"\documentclass{'[twocolumn]' if layout.columns == 2 else ''}{{article}}",
+            r"\usepackage[T1]{fontenc}",
+            rf"\usepackage{{lmodern, {PACKAGES}}}",
+            r"\usepackage[active, floats, tightpage]{preview}",
+            r"\setlength{\PreviewBorder}{4pt}",
+            r"\begin{document}",
+            *lines,
+            r"\end{document}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+class _Column(NamedTuple):
+    """A column as LaTeX reads it; ``width`` counts digits."""
+
+    specification: str
+    head: str
+    cells: tuple[str, ...]
+    width: float
+
+
+def _tabulars(table: Table, room: float) -> Iterator[str]:
+    """The columns side by side, or in as few panels as fit below each other, names repeated.
+
+    The type is the largest that needs no more panels. Scaling is for what was misjudged: a wider
+    font, or a column that alone is wider than the text.
+    """
+    names, *others = (
+        _column(header, cells) if place else _text(header, cells)
+        for place, (header, *cells) in enumerate(zip(table.header, *table.rows, strict=True))
+    )
+    fitted = {size: _panels(names, others, room, digit) for size, digit in _SIZES.items()}
+    size, panels = min(fitted.items(), key=lambda item: len(item[1]))
+    yield f"  {size}"
+    for number, columns in enumerate(panels):
+        yield from [r"  \par\medskip"] if number else []
+        yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+        yield r"  \begin{tabular}{@{}"
+        yield from (f"    {column.specification}" for column in columns)
+        yield r"  @{}}"
+        yield r"    \toprule"
+        yield f"    {' & '.join(column.head for column in columns)} \\\\"
+        yield r"    \midrule"
+        for row in zip(*(column.cells for column in columns), strict=True):
+            yield f"    {' & '.join(row)} \\\\"
+        yield r"    \bottomrule"
+        yield r"  \end{tabular}}"
+
+
+def _panels(
+    names: _Column, others: Sequence[_Column], room: float, digit: float
+) -> list[list[_Column]]:
+    # Names of any length leave room for numbers.
+    start = min(names.width * digit, room / 2)
+    panels, left = [[names]], room - start
+    for column in others:
+        width = column.width * digit + _GAP
+        if width > left and len(panels[-1]) > 1:
+            panels.append([names])
+            left = room - start
+        panels[-1].append(column)
+        left -= width
+    return panels
+
+
+def _text(header: str, cells: Sequence[Cell]) -> _Column:
+    shown = tuple(
+        _decorated(cell, tex(shortened(cell.text, _LONGEST_NAME))) + f" {tex(cell.spread)}".rstrip()
+        for cell in cells
+    )
+    width = max(
+        _digits(header), *(_digits(shortened(_plain(cell), _LONGEST_NAME)) for cell in cells), 0
+    )
+    return _Column("l", tex(header), shown, width)
+
+
+# A number, what a standard deviation and an interval add to it, and a word about it.
+_N = r"[+−]?(?:0|[1-9]\d*)(?:\.\d+)?"
+_PARTS = re.compile(
+    rf"(?P<value>{_N})?(?:(?:^| )± (?P<spread>{_N}))?"
+    rf"(?:(?:^| )\[(?P<low>{_N}), (?P<high>{_N})\])?(?:(?:^| )(?P<word>\S.*))?"
+)
+# How siunitx aligns a part: what stands before and after it, its side of the column (under a wide
+# header the parts must stay together) and the width of all that. The upper end of an interval is
+# not aligned: it is read as one with the lower.
+_ALIGNED = {
+    "value": ("", "", "right", 0.0),
+    "spread": (r"{$\pm$\,}", "", "left", 2.3),
+    "low": ("{[}", "{,}", "right", 1.4),
+}
+_JOINTS = {"spread": r"@{\,}", "low": "@{~}", "high": "@{~}", "word": "@{~}"}
+
+
+def _column(header: str, cells: Sequence[Cell]) -> _Column:
+    """Numbers, each part of them in a column of its own; text where a cell with digits is none."""
+    found = [_parts(_plain(cell)) for cell in cells]
+    others = [_plain(cell) for cell, parts in zip(cells, found, strict=True) if not parts]
+    if not any(found) or any(re.search(r"\d", text) for text in others):
+        return _text(header, cells)
+    names = [name for name in _PARTS.groupindex if any(name in parts for parts in found)]
+    columns = [_part(name, [parts.get(name, "") for parts in found], cells) for name in names]
+
+    def across(text: str) -> str:
+        return f"{{{text}}}" if len(names) == 1 else rf"\multicolumn{{{len(names)}}}{{c}}{{{text}}}"
+
+    joints = ["", *(_JOINTS[name] for name in names[1:])]
+    specification = " ".join(
+        joint + column.specification for joint, column in zip(joints, columns, strict=True)
+    )
+    set_cells = tuple(
+        " & ".join(column.cells[row] for column in columns)
+        if found[row]
+        else across(_decorated(cell, tex(_plain(cell))))
+        for row, cell in enumerate(cells)
+    )
+    lines = _lines(header)
+    head = r" \\ ".join(map(tex, lines))
+    width = max(sum(column.width for column in columns), *map(_digits, lines), 0)
+    return _Column(
+        specification,
+        across(head if len(lines) == 1 else rf"\shortstack{{{head}}}"),
+        set_cells,
+        width,
+    )
+
+
+def _parts(text: str) -> dict[str, str]:
+    """The parts of a cell by name; empty where it holds no number."""
+    match = _PARTS.fullmatch(text)
+    found = {name: part for name, part in match.groupdict().items() if part} if match else {}
+    return found if found.keys() - {"word"} else {}
+
+
+def _part(name: str, texts: Sequence[str], cells: Sequence[Cell]) -> _Column:
+    """One part of the numbers of a column, the text of each cell given."""
+    if name == "word":
+        return _Column("l", "", tuple(map(tex, texts)), max(_digits(f" {text}") for text in texts))
+    numbers = [text.replace("−", "-") for text in texts]
+    sign = "+" if any(number[:1] in ("+", "-") for number in numbers) else ""
+    places = [number.lstrip("+-").partition(".") for number in numbers]
+    whole, decimals = (max(len(place[side]) for place in places) for side in (0, 2))
+    width = 1.5 * len(sign) + whole + (decimals + 0.5 if decimals else 0)
+    if name == "high":
+        shown = tuple(rf"\num{{{number}}}]" if number else "" for number in numbers)
+        return _Column("l", "", shown, width + 1.4)
+    before, after, side, more = _ALIGNED[name]
+    form = f"{before}{sign}{whole}.{decimals}{after}"
+    if name == "value":
+        numbers = [
+            number and _marked(number, cell) for number, cell in zip(numbers, cells, strict=True)
+        ]
+    return _Column(
+        f"S[table-format = {form}, table-number-alignment = {side}]",
+        "",
+        tuple(number and f"{before}{number}{after}" for number in numbers),
+        width + more,
+    )
+
+
+def _marked(number: str, cell: Cell) -> str:
+    signs = f"{{{_signs(cell)}}}" if cell.signs else ""
+    # A group would keep siunitx from seeing the number.
+    marks = {
+        "": number,
+        "best": rf"\bfseries {number}",
+        "second": rf"{number} \runnerup{{{number}}}",
+    }
+    return marks[cell.mark] + signs
+
+
+def _decorated(cell: Cell, text: str) -> str:
+    wrap = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}[cell.mark]
+    return wrap.format(text) + _signs(cell)
+
+
+def _signs(cell: Cell) -> str:
+    return rf"\textsuperscript{{{tex(cell.signs)}}}" if cell.signs else ""
+
+
+def _plain(cell: Cell) -> str:
+    return f"{cell.text} {cell.spread}".strip()
+
+
+def _lines(header: str) -> tuple[str, ...]:
+    """A header in one or two lines, as even as its spaces allow."""
+    spaces = [match.start() for match in re.finditer(" ", header)]
+    if not spaces:
+        return (header,)
+    middle = min(spaces, key=lambda place: abs(2 * place + 1 - len(header)))
+    return header[:middle], header[middle + 1 :]
+
+
+def _digits(text: str) -> float:
+    """About how many digits are as wide as the text."""
+    wide = "mw%+−±×"
+    return sum(
+        0.6 if letter in " .,:;'!|()[]ijlft" else 1.5 if letter in wide or letter.isupper() else 1
+        for letter in text
+    )

@@ -1,0 +1,1 @@
+"""The tables of a report: what each row and column says."""

@@ -1,0 +1,158 @@
+"""Models that were scored as they are, without a training here: their tables and numbers."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from regmix_bench.analysis.cohorts import robust_metric, threat_slug, told_apart
+from regmix_bench.analysis.references import MEASURED
+from regmix_bench.analysis.statistics import accuracy_interval
+from regmix_bench.analysis.words import attack_words, threat_words
+from regmix_bench.records.schema import EvalRecord, RobustEval
+from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.tables.footnotes import footnotes, remarks_on
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What scores of given models must share before they may stand side by side."""
+
+    dataset: str
+    data_digest: str | None
+    n_examples: int
+    threat: ThreatModel
+    scoring: Scoring
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model under the terms of its table."""
+
+    label: str
+    record: EvalRecord
+    score: RobustEval
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One table, the most robust model first; ``stem`` is the part of a file name."""
+
+    stem: str
+    terms: Terms
+    rows: tuple[Row, ...]
+
+
+def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
+    """The records sorted into tables, by dataset, threat and what else they must share."""
+    found: dict[Terms, list[tuple[EvalRecord, RobustEval]]] = defaultdict(list)
+    for record in records:
+        spec = record.spec
+        for score in record.evaluations:
+            terms = Terms(
+                dataset=spec.dataset,
+                data_digest=record.data_digest,
+                n_examples=score.n_examples,
+                threat=score.threat,
+                scoring=spec.scoring,
+            )
+            found[terms].append((record, score))
+    stems = told_apart({t: f"evaluated-{t.dataset}-{threat_slug(t.threat)}" for t in found})
+    return tuple(
+        Panel(stems[terms], terms, _rows(found[terms]))
+        for terms in sorted(
+            found, key=lambda t: (t.dataset, t.threat.norm, t.threat.epsilon, stems[t])
+        )
+    )
+
+
+def heading(panel: Panel) -> str:
+    """``digits: attacked under L∞ 8/255 by AutoAttack``."""
+    terms = panel.terms
+    threat = threat_words(terms.threat)
+    return f"{terms.dataset}: attacked under {threat} by {attack_words(terms.scoring)}"
+
+
+def comparison(panel: Panel) -> Table:
+    """The table of a panel, with its caption and footnotes."""
+    terms = panel.terms
+    attack = attack_words(terms.scoring)
+    metrics = ("clean_acc", "pgd_acc", robust_metric(terms.scoring))
+    signs, notes = footnotes(
+        [remark for row in panel.rows for remark in remarks_on(row.label, None, row.score)],
+        {row.label: [None] for row in panel.rows},
+    )
+    black_box = "Square needs no gradients: alone it is the black-box score. "
+    return Table(
+        f"{heading(panel)}. Models scored as given.",
+        ("Model", "Arch", "Source", "Weights", "Clean", f"PGD-{terms.scoring.pgd_steps}", attack),
+        tuple(
+            (
+                Cell(row.label, signs=signs.get(row.label, "")),
+                Cell(row.record.spec.arch),
+                Cell(f"{row.record.spec.model.kind} {row.record.spec.model.name}"),
+                Cell(row.record.spec.model.sha256[:8]),
+                *(
+                    tables.accuracy(getattr(row.score, metric), terms.n_examples)
+                    for metric in metrics
+                ),
+            )
+            for row in panel.rows
+        ),
+        (
+            f"Accuracy in percent on {terms.n_examples:,} test images, with its 95 % interval"
+            f" (Wilson). {black_box if attack == 'square' else ''}Weights: the first digits of"
+            " their SHA-256.",
+            *notes,
+        ),
+    )
+
+
+def numbers(found: Sequence[Panel]) -> pd.DataFrame:
+    """All panels in long form: one row per panel, model and metric, accuracies 0 to 1."""
+    return pd.DataFrame(
+        [
+            {
+                "table": panel.stem,
+                "dataset": panel.terms.dataset,
+                "data_digest": panel.terms.data_digest,
+                "n_examples": panel.terms.n_examples,
+                "eval_norm": panel.terms.threat.norm,
+                "eval_epsilon": str(panel.terms.threat.epsilon),
+                "attacks": attack_words(panel.terms.scoring),
+                "run_id": row.record.run_id,
+                "label": row.label,
+                "arch": row.record.spec.arch,
+                "source": row.record.spec.model.kind,
+                "source_name": row.record.spec.model.name,
+                "weights_sha256": row.record.spec.model.sha256,
+                "checks": ", ".join(row.score.checks),
+                "metric": metric,
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+            }
+            for panel in found
+            for row in panel.rows
+            for metric in MEASURED
+            if (accuracy := getattr(row.score, metric)) is not None
+            for low, high in (accuracy_interval(accuracy, panel.terms.n_examples),)
+        ]
+    )
+
+
+def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[Row, ...]:
+    uses = Counter(record.spec.label for record, _ in scored)
+    # Say that two rows are not the same thing even where their labels do.
+    rows = [
+        Row(label if uses[label] == 1 else f"{label} #{record.run_id[:4]}", record, score)
+        for record, score in scored
+        for label in (record.spec.label,)
+    ]
+    return tuple(sorted(rows, key=lambda row: (-(row.score.robust_acc or 0.0), row.label)))

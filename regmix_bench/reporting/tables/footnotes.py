@@ -1,0 +1,79 @@
+"""What a reader must know about a row: one sign per kind of remark, one footnote per sign."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from regmix_bench.records.schema import RobustEval
+
+Kind = Literal["check", "diagnosis", "alarm", "substitution"]
+
+_SIGNS: dict[Kind, tuple[str, str]] = {
+    "check": ("†", "Raised in scoring"),
+    "diagnosis": ("¶", "Gradient masking suspected"),
+    "alarm": ("‡", "Alarm in training"),
+    "substitution": ("§", "Attacks replaced"),
+}
+
+#: What each sign stands for, where the notes are elsewhere.
+MEANINGS = {
+    "†": "scoring raised a warning, such as Square breaking what attacks by gradients did not",
+    "¶": "an audit suspects masked gradients",
+    "‡": "training raised an alarm, such as catastrophic overfitting",
+    "§": "an attack was replaced",
+}
+
+
+class Remark(NamedTuple):
+    """``text`` about the row ``label``, or about one seed of it."""
+
+    label: str
+    seed: int | None
+    kind: Kind
+    text: str
+
+
+def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Remark]:
+    """What a score says of itself: checks raised, audits failed, attacks replaced."""
+    yield from (Remark(label, seed, "check", name) for name in score.checks)
+    yield from (Remark(label, seed, "diagnosis", d.name) for d in score.diagnoses if d.alarm)
+    yield from (Remark(label, seed, "substitution", text) for text in score.substitutions)
+
+
+def footnotes(
+    remarks: Iterable[Remark], everyone: Mapping[str, Sequence[int | None]]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The signs of each label, and the footnotes; ``everyone`` holds all rows with their seeds."""
+    found: dict[Kind, dict[str, dict[str, list[int | None]]]] = {
+        kind: defaultdict(lambda: defaultdict(list)) for kind in _SIGNS
+    }
+    for label, seed, kind, text in dict.fromkeys(remarks):
+        found[kind][text][label].append(seed)
+    signs: dict[str, str] = defaultdict(str)
+    notes = []
+    for kind, (sign, lead) in _SIGNS.items():
+        for label in dict.fromkeys(label for where in found[kind].values() for label in where):
+            signs[label] += sign
+        if found[kind]:
+            parts = (f"{text} ({_where(where, everyone)})" for text, where in found[kind].items())
+            notes.append(f"{sign} {lead}: {'; '.join(parts)}.")
+    return dict(signs), tuple(notes)
+
+
+def _where(
+    where: Mapping[str, Sequence[int | None]], everyone: Mapping[str, Sequence[int | None]]
+) -> str:
+    if {label: list(seeds) for label, seeds in everyone.items()} == where:
+        return "all"
+    return ", ".join(
+        " ".join([label, *_seed_words([seed for seed in seeds if seed is not None])])
+        for label, seeds in where.items()
+    )
+
+
+def _seed_words(seeds: Sequence[int]) -> list[str]:
+    if not seeds:
+        return []
+    return ["seed" if len(seeds) == 1 else "seeds", "+".join(map(str, seeds))]

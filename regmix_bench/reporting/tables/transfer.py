@@ -1,0 +1,188 @@
+"""Transfer matrices: which model's images break which, as tables, heat maps and numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from regmix_bench.analysis.cohorts import row_order, threat_slug
+from regmix_bench.analysis.statistics import accuracy_interval
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.records.schema import TransferRecord, TransferSide
+from regmix_bench.reporting.figures.style import (
+    HEAT,
+    Picture,
+    applied,
+    brief,
+    heat_map,
+    ink,
+    widest,
+)
+from regmix_bench.reporting.formats.cells import Cell, Table, fixed
+
+UNATTACKED = "no attack"
+
+_CELL_INCHES = 0.42
+
+
+@dataclass(frozen=True)
+class Section:
+    """One transfer in a report; ``stem`` is that of its files."""
+
+    stem: str
+    heading: str
+    table: Table
+    picture: Picture
+
+
+def sections(records: Iterable[TransferRecord]) -> tuple[Section, ...]:
+    """A section per transfer, by dataset, threat and run_id."""
+    ordered = sorted(records, key=lambda r: (r.dataset, r.threat.norm, r.threat.epsilon, r.run_id))
+    return tuple(map(_section, ordered))
+
+
+def attack_words(record: TransferRecord) -> str:
+    """``PGD-20 under L∞ 8/255``."""
+    return f"{record.attack.upper()} under {threat_words(record.threat)}"
+
+
+def matrix(record: TransferRecord) -> pd.DataFrame:
+    """Accuracies (0 to 1): a row per source, after one without an attack; a column per target.
+
+    Rows and columns are in the order of a report's tables. A run is named by its label, and by what
+    tells it apart where a label stands for several: seed, architecture or run_id.
+    """
+    order = _order(record)
+    called = _names(record.runs)
+    names = [called[i] for i in order]
+    rows = [[record.clean_acc[j] for j in order]]
+    rows += [[record.accuracy[i][j] for j in order] for i in order]
+    return pd.DataFrame(rows, index=[UNATTACKED, *names], columns=names)
+
+
+def table(record: TransferRecord) -> Table:
+    """The matrix as a table, its targets by the numbers of their rows."""
+    found = matrix(record)
+    numbered = [f"{i} {name}" for i, name in enumerate(found.columns, start=1)]
+    return Table(
+        f"{record.dataset}: accuracy under images crafted on each model by {attack_words(record)}.",
+        ("Source", *map(str, range(1, len(numbered) + 1))),
+        tuple(
+            (Cell(name), *(Cell(fixed(100 * share)) for share in shares))
+            for name, shares in zip([UNATTACKED, *numbered], found.to_numpy(float), strict=True)
+        ),
+        (
+            f"Percent of {record.n_examples:,} test images that the target, a column, gets right"
+            f" with and without the attack. {_seeds(record)}Where source and target are the same"
+            " model the attack is white-box.",
+        ),
+    )
+
+
+def numbers(record: TransferRecord) -> pd.DataFrame:
+    """The matrix in long form: accuracies 0 to 1, with their 95 % intervals (Wilson)."""
+    rows = []
+    found = matrix(record)
+    run_ids = [record.runs[i].run_id for i in _order(record)]
+    for (row, column), accuracy in np.ndenumerate(found.to_numpy(float)):
+        low, high = accuracy_interval(float(accuracy), record.n_examples)
+        rows.append(
+            {
+                "dataset": record.dataset,
+                "norm": record.threat.norm,
+                "epsilon": str(record.threat.epsilon),
+                "attack": record.attack,
+                "source": found.index[row],
+                "target": found.columns[column],
+                "source_run": ["", *run_ids][row],
+                "target_run": run_ids[column],
+                "n_examples": record.n_examples,
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """The heat map of a matrix, as :func:`matrix` returns it; white-box cells are framed."""
+    shares = frame.to_numpy(float)
+    n_rows, n_columns = shares.shape
+    with applied():
+        # The names stand left of the cells, and aslant below them.
+        sources, targets = ([*map(brief, names)] for names in (frame.index, frame.columns))
+        name = 0.075 * widest(sources)
+        width = n_columns * _CELL_INCHES + name + 0.4
+        height = n_rows * _CELL_INCHES + 0.72 * name + 0.5
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        texts = [[fixed(100 * share) for share in row] for row in shares]
+        shades = heat_map(axes, 100 * shares, texts, HEAT)
+        for target in range(n_columns):  # its row as a source is one further down
+            corner = (target - 0.42, target + 0.58)
+            edge = ink(shades[target + 1, target])
+            axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=edge, lw=0.9))
+        axes.axhline(0.5, color="white", linewidth=3)
+        axes.set_xticks(range(n_columns), targets, rotation=45, ha="right")
+        axes.set_yticks(range(n_rows), sources)
+        axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
+    return figure
+
+
+def _section(record: TransferRecord) -> Section:
+    stem = f"transfer-{record.dataset}-{threat_slug(record.threat)}-{record.run_id}"
+    attack = attack_words(record)
+    picture = Picture(
+        stem,
+        numbers(record),
+        partial(draw, matrix(record)),
+        f"Accuracy (%) of each target under images crafted on each source by {attack}."
+        f" {_seeds(record)}In the frames the attack is white-box.",
+    )
+    heading = f"{record.dataset}: {attack}, {len(record.runs)} models"
+    return Section(stem, heading, table(record), picture)
+
+
+def _seeds(record: TransferRecord) -> str:
+    """Which seed the models are of, where it is one; else their names say it."""
+    seeds = {run.seed for run in record.runs}
+    return f"Each model is that of seed {next(iter(seeds))}. " if len(seeds) == 1 else ""
+
+
+def _order(record: TransferRecord) -> list[int]:
+    """Positions of the runs in the order in which tables show them."""
+
+    def place(i: int) -> tuple[object, ...]:
+        run = record.runs[i]
+        return row_order(run.label.partition("[")[0], run.label), run.arch, run.seed, run.run_id
+
+    return sorted(range(len(record.runs)), key=place)
+
+
+def _names(runs: Iterable[TransferSide]) -> list[str]:
+    runs = list(runs)
+    names = [run.label for run in runs]
+    for more in _TOLD_APART_BY:
+        alike = defaultdict(set)
+        for name, run in zip(names, runs, strict=True):
+            alike[name].add(more(run))
+        names = [
+            f"{name} {more(run)}" if len(alike[name]) > 1 else name
+            for name, run in zip(names, runs, strict=True)
+        ]
+    return names
+
+
+_TOLD_APART_BY: tuple[Callable[[TransferSide], str], ...] = (
+    lambda run: run.arch,
+    lambda run: f"s{run.seed}",
+    lambda run: f"#{run.run_id[:4]}",
+)

@@ -1,0 +1,156 @@
+"""From a specification to a record: train or resume, score, write; and a grid of such runs."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from regmix_bench.data import RunData, prepare
+from regmix_bench.distributed.group import Lost
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.find import find_record
+from regmix_bench.records.locks import run_lock
+from regmix_bench.records.paths import LOCK, artifacts_dir, outcomes_path, outputs_path, views_path
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.records.store import load_run, save_record
+from regmix_bench.runs.observers import Observer, Silent
+from regmix_bench.runs.task import Run, Task, explained
+from regmix_bench.specs import RunSpec
+from regmix_bench.system.files import CannotWrite
+from regmix_bench.system.machine import (
+    Device,
+    Switch,
+    check_devices,
+    choose_device,
+    choose_execution,
+)
+from regmix_bench.system.signals import no_signal_lost
+
+
+def run(
+    spec: RunSpec,
+    results: str | Path = "results",
+    *,
+    data_dir: str | Path | None = None,
+    device: Device = "auto",
+    download: bool = False,
+    force: bool = False,
+    observer: Observer | None = None,
+    extras: Extras | None = None,
+    reference: str | None = None,
+    channels_last: Switch = "auto",
+    compile: Switch = "auto",
+    sync_bn: Switch = "auto",
+    devices: int = 1,
+) -> RunRecord:
+    """Train, score and record one run; resumes where an earlier try was cut off.
+
+    ``reference`` is the label of the run that a table shall compare this one with;
+    ``channels_last``, ``compile`` and ``sync_bn`` are those of
+    :func:`~regmix_bench.system.machine.choose_execution`.
+
+    On several ``devices`` (on a CPU: processes, each with its share of the threads) the recipe's
+    batch is divided among them and its learning rate stays: the run is the same run, with the same
+    ``run_id``, and resumes on any number of them. A process needs the program's main module to be
+    importable, as :mod:`multiprocessing` does.
+
+    A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
+    failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
+    "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
+    device or a compiler that is not there, and for a results folder that cannot be written,
+    :class:`PermissionError` for one that may not be read, and
+    :class:`~regmix_bench.records.locks.Busy` for a run that another process works on. Raises
+    :class:`~regmix_bench.distributed.group.Lost` where one of several processes died;
+    the run resumes.
+    """
+    results = Path(results)
+    observer = observer or Silent()
+    target = choose_device(device)
+    check_devices(target, devices)
+    if not force and (done := _finished(spec, results)):
+        return done
+    folder = Path(data_dir) if data_dir is not None else None
+    # In a group every process puts it on its own device.
+    data = prepare(spec, target if devices == 1 else torch.device("cpu"), folder, download)
+    if (smallest := min(data.train.batch_sizes)) < devices:
+        raise UserError(
+            f"devices {devices}: a batch of {smallest} images does not go round;"
+            f" use 1 to {smallest}, or a larger recipe.batch_size"
+        )
+    side = min(data.test.image_shape[1:])
+    execution = choose_execution(target, side, channels_last, compile, sync_bn, devices)
+    with run_lock(results, spec.run_id, partial(observer.on_note, spec)):
+        if force:
+            discard(spec, results)
+        elif done := _finished(spec, results):  # by another process, meanwhile
+            return done
+        task = Task(spec, results, extras or Extras(), reference, execution, devices, folder)
+        return execute(task, data, target, observer)
+
+
+def _finished(spec: RunSpec, results: Path) -> RunRecord | None:
+    existing = find_record(results, spec)
+    record = load_run(existing) if existing is not None else None
+    if record is None or record.status != "success":
+        return None
+    tidy(results, record)
+    return record
+
+
+def discard(spec: RunSpec, results: Path) -> None:
+    """Remove a run's record, the files beside it, and its artifacts."""
+    record = find_record(results, spec)
+    if record is not None:
+        for checkpoint in ("selected", "last"):
+            outcomes_path(record, checkpoint).unlink(missing_ok=True)
+        outputs_path(record).unlink(missing_ok=True)
+        views_path(record).unlink(missing_ok=True)
+        record.unlink()
+    artifacts = artifacts_dir(results, spec.run_id)
+    for path in artifacts.iterdir() if artifacts.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
+def execute(task: Task, data: RunData, device: torch.device, observer: Observer) -> RunRecord:
+    """One cell of a grid, from specification to record; what any launcher calls."""
+    run = Run(task, data, device, observer)
+    try:
+        with no_signal_lost():
+            record = run.share_out() if task.devices > 1 else run.train_and_score()
+    except (CannotWrite, PermissionError, Lost):
+        raise  # of no run's making: the next would meet it too, or this one goes on
+    except Exception as error:
+        record = run.record(status="error", error=explained(error, run))
+        keep_traceback(task.directory)
+    save_record(task.results, record)
+    if record.status == "success":
+        tidy(task.results, record)  # not before the record is there
+    return record
+
+
+def load_model(
+    record: RunRecord | str | Path, results: str | Path | None = None
+) -> ImageClassifier:
+    """The selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
+
+    ``record`` is a record's path, or a record together with its ``results`` folder. Raises
+    :class:`UserError` where the weights are not on this machine or are not the recorded ones.
+    """
+    if not isinstance(record, RunRecord):
+        path = Path(record)
+        record = load_run(path)
+        results = path.absolute().parents[2] if results is None else results
+    if "selected" not in record.checkpoints:
+        raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")
+    file = record.checkpoints["selected"]
+    directory = artifacts_dir(Path("results" if results is None else results), record.run_id)
+    return load_checkpoint(directory / file.file, file.sha256)

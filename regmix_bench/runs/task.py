@@ -1,0 +1,216 @@
+"""One run while it goes on, in this process or in the group that shares it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from regmix_bench.data import RunData, prepare
+from regmix_bench.distributed.collectives import on_first, rank
+from regmix_bench.distributed.group import launch
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.evaluation.scorer import Extras, score_checkpoint
+from regmix_bench.evaluation.scoring import outputs_for_plots
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.models import build_model
+from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
+from regmix_bench.records.schema import Cost, RobustEval, RunRecord
+from regmix_bench.records.store import write_parquet
+from regmix_bench.records.views import write_views
+from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
+from regmix_bench.specs import RunSpec
+from regmix_bench.system.files import CannotWrite
+from regmix_bench.system.machine import Execution, environment, exact_float32
+from regmix_bench.training.history import Progress
+from regmix_bench.training.states import States
+from regmix_bench.training.trainer import Trainer
+from regmix_bench.types import Checkpoint
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run that is to be done, as every process of it is told."""
+
+    spec: RunSpec
+    results: Path
+    extras: Extras
+    reference: str | None
+    execution: Execution
+    devices: int
+    data_dir: Path | None
+
+    @property
+    def directory(self) -> Path:
+        return artifacts_dir(self.results, self.spec.run_id)
+
+
+@dataclass
+class Run:
+    """One run while it is going on; ``record`` can be asked for at any time."""
+
+    task: Task
+    data: RunData
+    device: torch.device
+    observer: Observer
+
+    def __post_init__(self) -> None:
+        self.progress = Progress([], [], {}, Cost())
+        self.evaluations: list[RobustEval] = []
+        self.scoring_cost = Cost()
+        self.n_parameters: int | None = None
+        self.views_digest: str | None = None
+        self.warm_up_seconds = 0.0
+        self.trained = False
+
+    def share_out(self) -> RunRecord:
+        """Let a group of processes train and score."""
+        try:
+            work = partial(_take_part, self.task)
+            return launch(work, self.task.devices, self.device.type, partial(tell, self.observer))
+        except UserError:
+            saved = States(self.task.directory, self.task.spec.run_id)
+            if (found := saved.load(torch.device("cpu"), lambda line: None)) is not None:
+                self.progress = Progress.restored(*found)
+            raise
+
+    def train_and_score(self) -> RunRecord:
+        with exact_float32():
+            self._train()
+            if self.progress.failure:
+                return self.record(status="error", error=self.progress.failure)
+            self.trained = True
+            for checkpoint in ("selected", "last"):
+                self._score(checkpoint)
+            return self.record(status="success")
+
+    def _train(self) -> None:
+        task, spec, data = self.task, self.task.spec, self.data
+        with torch.random.fork_rng([]):
+            torch.manual_seed(spec.seed)
+            mean, std = data.train.channel_statistics()
+            model = build_model(spec.arch, data.test.image_shape, data.test.num_classes, mean, std)
+        model.to(self.device)
+        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
+        if task.execution.sync_bn:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        method = load_method(spec.method.name, **spec.method.params)
+        say = partial(self.observer.on_note, spec)
+        trainer = Trainer(
+            spec, data, model, method, task.directory, self.device, task.execution, say
+        )
+        self.progress = trainer.progress
+        trainer.run(lambda log: self.observer.on_epoch(spec, log))
+        self.warm_up_seconds = trainer.warm_up_seconds
+
+    def _score(self, checkpoint: Checkpoint) -> None:
+        task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
+        model = load_checkpoint(task.directory / file.file, file.sha256).to(self.device)
+        evaluations, cost = score_checkpoint(
+            model,
+            file.sha256,
+            self.data.test,
+            spec,
+            checkpoint,
+            task.results,
+            with_autoattack=spec.evaluate in (checkpoint, "both"),
+            extras=task.extras,
+            on_attack=partial(self.observer.on_attack, spec),
+            compile=task.execution.compile,
+        )
+        self.evaluations += evaluations
+        self.scoring_cost += cost
+        if checkpoint == "selected":
+            self.views_digest = on_first(partial(self._look, model))
+
+    def _look(self, model: ImageClassifier) -> str:
+        """Write what plots show of a model; returns the digest of its views."""
+        spec, test, chunks = self.task.spec, self.data.test, Chunks()
+        path, threat = record_path(self.task.results, spec), spec.eval_threats[0]
+        outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring, chunks)
+        write_parquet(outputs_path(path), outputs)
+        looked_at = InChunks(model, chunks)
+        views = chunks.fit(lambda: measure_views(looked_at, test, threat, spec.scoring))
+        return write_views(views_path(path), views)
+
+    def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
+        task, progress, data = self.task, self.progress, self.data
+        selected = progress.checkpoints.get("selected")
+        return RunRecord(
+            run_id=task.spec.run_id,
+            status=status,
+            spec=task.spec,
+            data_digest=data.test.digest,
+            n_train=data.train.size,
+            n_validation=len(data.validation[1]),
+            n_test=len(data.test.y),
+            num_classes=data.test.num_classes,
+            n_parameters=self.n_parameters,
+            selected_epoch=selected.epoch if selected else None,
+            history=tuple(progress.history),
+            alarms=tuple(progress.alarms),
+            evaluations=tuple(self.evaluations),
+            training_cost=progress.cost,
+            scoring_cost=self.scoring_cost,
+            checkpoints=progress.checkpoints,
+            views_digest=self.views_digest,
+            environment={
+                **environment(self.device),
+                "devices": task.devices,
+                "training": {
+                    **dataclasses.asdict(task.execution),
+                    "warm_up_seconds": self.warm_up_seconds,
+                },
+                "method_origin": METHODS.origin(task.spec.method.name),
+            },
+            reference=task.reference,
+            error=error,
+        )
+
+
+def _take_part(
+    task: Task, device: torch.device, send: Callable[[tuple[Any, ...]], None]
+) -> RunRecord:
+    """What each process of a group does of a run."""
+    data = prepare(task.spec, device, task.data_dir)
+    run = Run(task, data, device, Messenger(send) if rank() == 0 else Silent())
+    try:
+        return run.train_and_score()
+    except (CannotWrite, PermissionError):
+        raise
+    except Exception as error:
+        raise UserError(explained(error, run)) from error
+
+
+def explained(error: Exception, run: Run) -> str:
+    """What went wrong, on one line; of memory, with what would need less."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    if not run.trained:
+        size = run.task.spec.recipe.batch_size
+        return (
+            f"out of memory in training with batches of {size}:"
+            f" --set recipe.batch_size={max(1, size // 2)} needs about half"
+        )
+    size = run.task.spec.scoring.autoattack_batch_size
+    return (
+        f"out of memory in scoring with batches of {size}: in a suite, scoring:"
+        f" {{autoattack_batch_size: {max(1, size // 2)}}} needs about half"
+    )
+
+
+# As torch says it of CUDA, and of the CPU.
+_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)

@@ -1,0 +1,1 @@
+"""The machine and its files: what every part uses and none of them owns."""

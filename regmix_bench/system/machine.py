@@ -1,0 +1,159 @@
+"""The machine a model runs on: its device, its arithmetic, and what a record says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from regmix_bench.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+Switch = Literal["auto", "on", "off"]
+
+#: On images with shorter sides, such as digits, another memory layout gains nothing.
+CHANNELS_LAST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How networks are run. It changes their speed, and their numbers by rounding alone.
+
+    Save for ``sync_bn``: on several devices batch norm then takes its statistics over the whole
+    batch, as on one, and else over each device's share of it.
+    """
+
+    channels_last: bool = False
+    compile: bool = False
+    sync_bn: bool = False
+
+
+def choose_device(device: Device) -> torch.device:
+    """``auto`` is CUDA if there is one. Raises :class:`UserError` for CUDA where there is none."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
+
+
+def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """bf16 where the processor multiplies it natively, else fp32: emulated it is slower by far."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Not in every torch this package runs on; without an answer the safe choice stands.
+    native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
+
+
+def check_devices(device: torch.device, devices: int) -> None:
+    """Raise :class:`UserError` unless there are so many of the kind of ``device``.
+
+    On a CPU a device is a process with its share of the threads: a core is the least it needs.
+    """
+    cuda = device.type == "cuda"
+    there = torch.cuda.device_count() if cuda else os.cpu_count() or 1
+    if not 1 <= devices <= max(there, 1):
+        kind = "CUDA devices" if cuda else "processor cores"
+        raise UserError(f"devices {devices}: this machine has {there} {kind}; use 1 to {there}")
+
+
+def choose_execution(
+    device: torch.device,
+    side: int,
+    channels_last: Switch = "auto",
+    compile: Switch = "auto",
+    sync_bn: Switch = "auto",
+    devices: int = 1,
+) -> Execution:
+    """What suits ``device`` and images of ``side`` pixels, where a switch does not say.
+
+    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA alone, as convolutions
+    on a CPU were as fast without; synchronised batch statistics on several CUDA ``devices``, as
+    torch has them for CUDA alone. Raises :class:`UserError` where compilation is asked for and its
+    compiler is missing, or synchronisation where there is none.
+    """
+    synchronisable = device.type == "cuda" and devices > 1
+    if sync_bn == "on" and not synchronisable:
+        raise UserError("sync-bn 'on': torch synchronises batch norm on several CUDA devices only")
+    last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
+    missing = _missing_compiler(device)
+    if compile == "on" and missing:
+        raise UserError(f"compile 'on': {missing} is not installed here; use --compile off")
+    compiled = device.type == "cuda" and not missing if compile == "auto" else compile == "on"
+    return Execution(last, compiled, synchronisable and sync_bn != "off")
+
+
+def _missing_compiler(device: torch.device) -> str | None:
+    if device.type == "cuda":
+        if not find_spec("triton"):
+            return "triton"
+        # With which Triton builds what launches its kernels.
+        found = any(map(shutil.which, (os.environ.get("CC", "gcc"), "gcc", "clang")))
+        return None if found else "a C compiler"
+    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
+    return None if found else "a C++ compiler"
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Float32 means float32: TF32 would move scores, and is not what a record says was used."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a model is trained or scored on: device, threads, versions and the source's revision."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "cpu": _processor(),
+        "python": platform.python_version(),
+        "cuda": torch.version.cuda if cuda else None,
+        **{name: version(name) for name in ("regmix-bench", "torch", "numpy", "pyautoattack")},
+        **_revision(),
+    }
+
+
+@cache
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _revision() -> dict[str, Any]:
+    """Commit of the source tree and whether it was changed; nothing for an installed package."""
+    source = Path(__file__).resolve().parents[1]
+    if not (source.parent / ".git").exists():
+        return {}
+    git = ["git", "-C", os.fspath(source.parent)]
+    try:
+        head, status = (
+            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"git_revision": head.strip(), "git_dirty": bool(status.strip())}

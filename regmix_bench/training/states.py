@@ -1,0 +1,112 @@
+"""The states of a training on disk: what a resumed run needs, and nothing that could run.
+
+A state bears its own digest in its name. The newest two are kept, with the weights that they refer
+to, so that a damaged file costs an epoch and not the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from regmix_bench.errors import UserError
+from regmix_bench.models.weights import check_digest
+from regmix_bench.records.schema import CheckpointFile
+from regmix_bench.system.files import atomic_write, sweep
+from regmix_bench.types import Checkpoint
+
+
+class States:
+    """The states of the run ``run_id`` in ``directory``."""
+
+    def __init__(self, directory: Path, run_id: str) -> None:
+        self.directory, self.run_id = directory, run_id
+        self._newest: set[str] = set()  # the newest state and its weights, by their names
+
+    def save(
+        self,
+        epoch: int,
+        content: Mapping[str, Any],
+        checkpoints: Mapping[Checkpoint, CheckpointFile],
+    ) -> None:
+        """Write the state after ``epoch``, then drop what neither it nor the one before needs.
+
+        ``checkpoints`` are weights that lie in the directory already.
+        """
+        state = {
+            **content,
+            "run_id": self.run_id,
+            "checkpoints": {name: file.model_dump() for name, file in checkpoints.items()},
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
+        path = self.directory / f"state-{epoch:04d}-{digest}.pt"
+        with atomic_write(path) as stream:
+            stream.write(buffer.getbuffer())
+        before, self._newest = self._newest, _names(path, checkpoints)
+        sweep(self.directory)
+        for pattern in ("state-*.pt", "*.safetensors"):
+            for old in self.directory.glob(pattern):
+                if old.name not in self._newest | before:
+                    old.unlink(missing_ok=True)
+
+    def load(
+        self, device: torch.device, say: Callable[[str], None]
+    ) -> tuple[dict[str, Any], dict[Checkpoint, CheckpointFile]] | None:
+        """The newest state that is whole, and its weights, which are whole too; None without one.
+
+        ``say`` gets a line for each that is not.
+        """
+        paths = sorted(self.directory.glob("state-*.pt"), reverse=True)
+        for path in paths:
+            try:
+                state = load_state(path, self.run_id, device)
+                checkpoints = {
+                    name: CheckpointFile.model_validate(file)
+                    for name, file in state["checkpoints"].items()
+                }
+                for file in checkpoints.values():
+                    check_digest(self.directory / file.file, file.sha256)
+            except UserError as error:
+                say(f"{error}; going back one state")
+                continue
+            self._newest = _names(path, checkpoints)
+            return state, checkpoints
+        if paths:
+            say("no state is whole: training starts anew")
+        return None
+
+
+def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
+    """The saved state of a run.
+
+    Raises :class:`UserError` for an altered or foreign file, and :class:`PermissionError`, since a
+    file that may not be read can be whole.
+    """
+    try:
+        content = path.read_bytes()
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
+        raise UserError(f"{path} was altered or cut off")
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(f"{path} is not a training state") from error
+    owner = state.get("run_id") if isinstance(state, dict) else None
+    if owner != run_id:
+        raise UserError(f"{path} belongs to run {owner}, not to {run_id}")
+    return cast(dict[str, Any], state)
+
+
+def _names(path: Path, checkpoints: Mapping[Checkpoint, CheckpointFile]) -> set[str]:
+    return {path.name, *(file.file for file in checkpoints.values())}

@@ -1,0 +1,288 @@
+"""The epoch loop. It knows a Method, never a method's name.
+
+In a group of processes each trains on its share of every batch, whose gradients are averaged: the
+batch size and the learning rate are those of the recipe, however many devices there are. All hold
+the same model at every step; the first alone writes.
+
+Everything random in an epoch follows from the run's seed and the epoch's number, so a run resumed
+at a checkpoint does what the undisturbed run would have done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from regmix_bench.attacks.white_box import fgsm_images, pgd_images, pgd_start
+from regmix_bench.data import RunData
+from regmix_bench.distributed.collectives import all_sum, on_first, share, size
+from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.protocol import Method
+from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.execution import Executed
+from regmix_bench.models.folding import Folded
+from regmix_bench.models.predictions import PassCounter, correct
+from regmix_bench.models.weights import save_checkpoint
+from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
+from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.system.files import atomic_write
+from regmix_bench.system.machine import Execution
+from regmix_bench.training.history import Progress, overfitting_alarm, selected_epoch
+from regmix_bench.training.states import States
+from regmix_bench.types import Batch, Checkpoint
+
+
+class Trainer:
+    """Trains one model, from the newest whole state in ``directory`` where there is one.
+
+    ``say`` gets a line for each state that is not whole.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: RunData,
+        model: nn.Module,
+        method: Method,
+        directory: Path,
+        device: torch.device,
+        execution: Execution,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.spec, self.data, self.method, self.directory = spec, data, method, directory
+        self.device = device
+        self.model = model
+        recipe = spec.recipe
+        self.steps = len(data.train)
+        self.trained = Executed(model, execution, recipe.precision)
+        # Validation is not trained on: its weights are a copy that needs no gradient.
+        self.folded = Folded(model)
+        self.chunks = Chunks()
+        self.validated = InChunks(Executed(self.folded, execution), self.chunks)
+        self.optimizer = SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+            fused=device.type == "cuda",
+        )
+        self.scheduler = _schedule(self.optimizer, recipe, self.steps)
+        self.average = WeightAverage() if recipe.ema_decay is not None else None
+        method.compact_state = recipe.precision == "bf16"
+        method.setup(data.train.size, data.test.image_shape, device)
+        self.progress = Progress([], [], {}, Cost())
+        self.warm_up_seconds = 0.0
+        self.states = States(directory, spec.run_id)
+        self._resume(say)
+
+    def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
+        """Train to the last epoch, or to a loss that is not finite (``failure`` then says so)."""
+        progress = self.progress
+        self._warm_up()
+        for epoch in range(progress.epoch + 1, self.spec.recipe.epochs + 1):
+            lr = self.optimizer.param_groups[0]["lr"]
+            means, cost = self._train_epoch(epoch)
+            if not all(map(math.isfinite, means.values())):
+                progress.failure = f"the loss is not finite in epoch {epoch}"
+                progress.alarms.append(
+                    Alarm(kind="non-finite-loss", epoch=epoch, message=progress.failure)
+                )
+                return
+            log = self._validate(epoch, lr, means, cost.seconds)
+            progress.history.append(log)
+            progress.cost += cost
+            if selected_epoch(progress.history) == epoch:
+                self._save_weights("selected", epoch)
+            if epoch == self.spec.recipe.epochs:
+                self._save_weights("last", epoch)
+            alarm = overfitting_alarm(progress.history, len(self.data.validation[1]))
+            if alarm and not progress.alarms:
+                progress.alarms.append(alarm)
+            on_first(self._save_log)
+            self._save_state()
+            on_epoch(log)
+
+    def _warm_up(self) -> None:
+        """Compile before the clock runs, where anything is left to train."""
+        if self.trained.execution.compile and self.progress.epoch < self.spec.recipe.epochs:
+            self.model.train()
+            self.warm_up_seconds = self.trained.warm_up(
+                partial(self._rehearse, total) for total in sorted(self.data.train.batch_sizes)
+            )
+
+    def _rehearse(self, total: int) -> Tensor:
+        """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
+        mine = share(total)
+        n, shape = mine.stop - mine.start, self.data.test.image_shape
+        method = type(self.method)(self.method.config)
+        method.compact_state = self.method.compact_state
+        method.setup(total, shape, self.device)
+        method.on_epoch_start(1)
+        x = torch.zeros(n, *shape, device=self.device)
+        labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
+        batch = Batch(x, labels.to(self.device), index.to(self.device), total)
+        attack = _generator(self.device, self.spec.seed, 0, "attack")
+        attack.total = total
+        return method.step(self.trained, batch, self.spec.train_threat, attack).loss
+
+    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
+        """One pass over the training set; the host waits for the device only at its end."""
+        model, method = self.model, self.method
+        batches = self.data.train.epoch(_generator(self.device, self.spec.seed, epoch, "data"))
+        attack = _generator(self.device, self.spec.seed, epoch, "attack")
+        method.on_epoch_start(epoch)
+        model.train()
+        totals: dict[str, Tensor] = {}
+        started = time.perf_counter()
+        with PassCounter(self.trained) as passes:
+            for batch in batches:
+                attack.total = batch.total
+                output = method.step(self.trained, batch, self.spec.train_threat, attack)
+                self.optimizer.zero_grad(set_to_none=True)
+                self._backward(output.loss, batch)
+                if self.spec.recipe.gradient_clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), self.spec.recipe.gradient_clip)
+                self.optimizer.step()
+                self.scheduler.step()
+                self.trained.average_statistics()
+                method.after_update(model)
+                if self.average is not None and self.spec.recipe.ema_decay is not None:
+                    self.average.update(model, self.spec.recipe.ema_decay)
+                for name, value in {"loss": output.loss.detach(), **output.metrics}.items():
+                    part = value * (len(batch.y) / self.data.train.size)
+                    totals[name] = totals[name] + part if name in totals else part
+            sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
+        counted = torch.tensor([passes.forward_images, passes.backward_images], device=self.device)
+        forward, backward = all_sum(counted).tolist()
+        seconds = time.perf_counter() - started
+        means = dict(zip(totals, sums, strict=True))
+        cost = Cost(seconds=seconds, forward_images=forward, backward_images=backward)
+        return means, cost
+
+    def _backward(self, loss: Tensor, batch: Batch) -> None:
+        if size() > 1 and batch.total is not None:
+            # The mean of the shares' means counts an image of the smaller share for more.
+            loss = loss * (len(batch.y) * size() / batch.total)
+        loss.backward()
+
+    def _evaluated_model(self) -> nn.Module:
+        model = self.method.evaluated_model(self.model)
+        return self.average.apply_to(model) if self.average is not None else model
+
+    def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
+        """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
+        self.folded.refresh(self._evaluated_model())
+        n = len(self.data.validation[1])
+        counts = all_sum(self.chunks.fit(self._count_right)).tolist()
+        clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
+        loss = means.pop("loss")
+        return EpochLog(
+            epoch=epoch,
+            lr=lr,
+            loss=loss,
+            metrics=means,
+            val_clean_acc=clean_acc,
+            val_fgsm_acc=fgsm_acc,
+            val_pgd_acc=pgd_acc,
+            seconds=seconds,
+        )
+
+    def _count_right(self) -> Tensor:
+        """How many held-out images of this process are right: clean, under FGSM and PGD-10."""
+        model, threat = self.validated.eval(), self.spec.train_threat
+        x, y = self.data.validation
+        mine = share(len(y))
+        start = pgd_start(x, threat)[mine]
+        x, y = x[mine], y[mine]
+        clean = correct(model, x, y)
+        fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
+        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10, start=start), y)
+        return torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])
+
+    def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
+        # The epoch in the name lets the older file stand until the state no longer refers to it.
+        path = self.directory / f"{checkpoint}-{epoch:04d}.safetensors"
+        model, test = self._evaluated_model(), self.data.test
+        sha256 = on_first(
+            lambda: save_checkpoint(path, model, self.spec.arch, test.image_shape, test.num_classes)
+        )
+        self.progress.checkpoints[checkpoint] = CheckpointFile(
+            epoch=epoch, file=path.name, sha256=sha256
+        )
+
+    def _save_log(self) -> None:
+        with atomic_write(self.directory / "train.jsonl") as stream:
+            for log in self.progress.history:
+                stream.write(log.model_dump_json().encode() + b"\n")
+
+    def _save_state(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "method": self.method.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "history": [log.model_dump() for log in self.progress.history],
+            "alarms": [alarm.model_dump() for alarm in self.progress.alarms],
+            "cost": self.progress.cost.model_dump(),
+        }
+        on_first(lambda: self.states.save(self.progress.epoch, state, self.progress.checkpoints))
+
+    def _resume(self, say: Callable[[str], None]) -> None:
+        found = self.states.load(torch.device("cpu"), say)  # whose memory a prior fits into twice
+        if found is None:
+            return
+        state, checkpoints = found
+        self.model.load_state_dict(state["model"])
+        self._load_optimizer(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.method.load_state_dict(state["method"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.progress = Progress.restored(state, checkpoints)
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Take over a saved state, in the memory layout and by the kernels of this machine."""
+        self.optimizer.load_state_dict(state)
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.device.type == "cuda"
+        for parameter, kept in self.optimizer.state.items():
+            if (buffer := kept.get("momentum_buffer")) is not None:
+                # Fused kernels pair a weight and its momentum by their places in memory.
+                kept["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+
+
+def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
+    """The learning rate, moved after every batch."""
+    total = recipe.epochs * steps
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "onecycle":
+        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=False)
+    # Rounded to whole epochs: a milestone that is no integer would never be reached.
+    milestones = [round(fraction * recipe.epochs) * steps for fraction in recipe.milestones]
+    return MultiStepLR(optimizer, milestones, recipe.gamma)
+
+
+class _Generator(torch.Generator):
+    """One that :func:`~regmix_bench.attacks.noise.noise` asks for the size of the whole batch."""
+
+    total: int | None = None
+
+
+def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> _Generator:
+    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
+    generator = _Generator(device)
+    generator.manual_seed(int.from_bytes(digest[:7], "big"))
+    return generator

@@ -1,0 +1,168 @@
+"""Two models on the same images, and the two commands that ask what a difference is worth."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.synthetic import make_eval_spec, make_spec, write_run
+from typer.testing import CliRunner
+
+from regmix_bench.analysis import comparisons as pairs
+from regmix_bench.analysis.statistics import mcnemar
+from regmix_bench.cli import app
+from regmix_bench.errors import UserError
+from regmix_bench.records.schema import TransferRecord, TransferSide
+from regmix_bench.records.store import save_record
+from regmix_bench.specs import Scoring
+from regmix_bench.types import ThreatModel
+
+RAND = Scoring(autoattack_version="rand")
+SCREENED = Scoring(screen=True)
+SCREENED_SCORE = {"scored": {"autoattack_acc": None, "screened_acc": 300 / 360}}
+BOTH = (ThreatModel("Linf", "32/255"), ThreatModel("Linf", "48/255"))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_images_lost_and_gained_are_counted(tmp_path):
+    one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
+    two = write_run(tmp_path, make_spec("trades"), autoattack=290, fixed=20)
+    (pair,) = pairs.compare([one, two])
+    # Images 0 to 299 against 20 to 309.
+    assert (pair.right, pair.lost, pair.gained, pair.n_examples) == ((300, 290), 20, 10, 360)
+    assert pair.p_value == mcnemar(20, 10)
+    (back,) = pairs.compare([two, one])
+    assert (back.lost, back.gained, back.p_value) == (10, 20, pair.p_value)
+
+
+def test_screened_scores_are_a_pair_among_themselves(tmp_path):
+    paths = [
+        write_run(tmp_path, make_spec(label, scoring=SCREENED), **SCREENED_SCORE)
+        for label in ("pgd-at", "trades")
+    ]
+    (pair,) = pairs.compare(paths)
+    assert (pair.attack, pair.right) == ("PGD → AutoAttack", (300, 300))
+
+
+def test_a_training_and_a_given_model_are_a_pair_too(tmp_path):
+    one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
+    two = write_run(tmp_path, make_eval_spec(), autoattack=280, checkpoint="given")
+    (pair,) = pairs.compare([one, two], checkpoint="selected")
+    assert (pair.lost, pair.gained) == (20, 0)
+
+
+def test_epsilon_chooses_among_the_common_threats(tmp_path):
+    paths = [
+        write_run(tmp_path, make_spec(label, eval_threats=BOTH)) for label in ("pgd-at", "trades")
+    ]
+    assert [pair.threat for pair in pairs.compare(paths)] == list(BOTH)
+    (pair,) = pairs.compare(paths, epsilon="96/510")  # 48/255, typed in another way
+    assert pair.threat == BOTH[1]
+    with pytest.raises(UserError, match="unknown common ε '49/255': did you mean '48/255'"):
+        pairs.compare(paths, epsilon="49/255")
+
+
+@pytest.mark.parametrize(
+    ("specified", "written", "reason"),
+    [
+        (
+            {"epsilon": "48/255"},
+            {},
+            "no threat in common: trades [0-9a-f]+ was attacked under Linf 32/255",
+        ),
+        ({}, {"data_digest": "e" * 64}, "were scored on other images"),
+        ({}, {"n": 350}, "were scored on other images"),
+        ({"scoring": RAND}, {}, "by AutoAttack, pgd-at .* AutoAttack rand"),
+        ({"scoring": SCREENED}, SCREENED_SCORE, "by AutoAttack, pgd-at .* by PGD → AutoAttack"),
+        (
+            {},
+            {"scored": {"autoattack_seed": 1, "autoattack_batch_size": 100}},
+            "in different ways: autoattack_seed 0 → 1; autoattack_batch_size 500 → 100: no pair",
+        ),
+        (
+            {},
+            {"scored": {"substitutions": ("no fab-t",)}},
+            "substitutions none → no fab-t: no pair",
+        ),
+        ({}, {"outcomes": False}, "no outcomes per image at .*pgd-at"),
+        ({}, {"checkpoint": "last"}, "has no AutoAttack score of the selected checkpoint"),
+    ],
+)
+def test_what_is_no_pair_is_refused(tmp_path, specified, written, reason):
+    one = write_run(tmp_path, make_spec("trades"))
+    two = write_run(tmp_path, make_spec("pgd-at", **specified), **written)
+    with pytest.raises(UserError, match=reason):
+        pairs.compare([one, two])
+
+
+def test_a_transfer_is_no_model(tmp_path):
+    one = write_run(tmp_path, make_spec("pgd-at"))
+    side = TransferSide(run_id="a" * 12, label="x", arch="smallcnn", seed=0, sha256="b" * 64)
+    record = TransferRecord(
+        run_id="c" * 12,
+        dataset="digits",
+        data_digest="d" * 64,
+        eval_examples=None,
+        n_examples=360,
+        threat=BOTH[0],
+        attack="pgd-20",
+        seed=0,
+        runs=(side, side),
+        clean_acc=(1.0, 1.0),
+        accuracy=((0.0, 0.0), (0.0, 0.0)),
+    )
+    with pytest.raises(UserError, match="records a transfer, not a model"):
+        pairs.compare([one, save_record(tmp_path, record)])
+
+
+def test_an_unknown_checkpoint_is_named(tmp_path):
+    one = write_run(tmp_path, make_spec("pgd-at"))
+    with pytest.raises(UserError, match="unknown checkpoint 'best'"):
+        pairs.compare([one, one], checkpoint="best")
+
+
+def test_compare_prints_both_accuracies_and_the_verdict(tmp_path):
+    one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
+    two = write_run(tmp_path, make_spec("trades"), autoattack=290)
+    ids = [path.stem.rsplit("-", 1)[-1] for path in (one, two)]
+    result = run("compare", *ids, "--results", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "AutoAttack at Linf 32/255, 360 images",
+        f"  pgd-at {ids[0]}: 83.3% [79.1%, 86.8%]",
+        f"  trades {ids[1]}: 80.6% [76.2%, 84.3%]",
+        "  the second loses 10 images and gains 0",
+        f"  trades {ids[1]} is worse than pgd-at {ids[0]} (McNemar's exact test, p = 0.002)",
+    ]
+    assert "is better than" in run("compare", two, one).output
+    assert "is not distinguishable from" in run("compare", one, one).output
+
+
+def test_power_prints_what_finds_a_difference(tmp_path):
+    for label, counts in {"pgd-at": (300, 310, 305), "trades": (290, 300, 280)}.items():
+        for seed, count in enumerate(counts):
+            write_run(tmp_path, make_spec(label, seed=seed), autoattack=count, fixed=seed)
+    result = run("power", "2", "--results", tmp_path)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith("digits-smallcnn-Linf-32-255: chance to find 2 points")
+    chances = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in lines[2:]]
+    assert [line.split()[0] for line in lines[2:]] == ["360", "1,000", "10,000"]
+    assert all(row == sorted(row) for row in chances)
+    assert chances[0][-1] < chances[2][-1]
+
+
+@pytest.mark.parametrize("points", ["0", "101", "nan"])
+def test_power_refuses_what_is_no_difference(tmp_path, points):
+    write_run(tmp_path, make_spec("pgd-at"))
+    error = run("power", points, "--results", tmp_path).exception
+    assert isinstance(error, UserError) and "between 0 and 100 points" in str(error)
+
+
+def test_power_needs_two_methods_of_two_seeds(tmp_path):
+    write_run(tmp_path, make_spec("pgd-at"))
+    error = run("power", "1", "--results", tmp_path).exception
+    assert isinstance(error, UserError) and "two methods" in str(error)

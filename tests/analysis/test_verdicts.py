@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from support.synthetic import make_spec, write_run
+
+from regmix_bench.analysis import verdicts
+from regmix_bench.analysis.blocks import blocks_of
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.methods import compare_methods
+from regmix_bench.errors import UserError
+from regmix_bench.records import paths, store
+
+
+def blocks_in(results):
+    return [
+        block for cohort in sort_into_cohorts(load_runs(results)) for block in blocks_of(cohort)
+    ]
+
+
+def judged(results, reference=None):
+    blocks = blocks_in(results)
+    found = verdicts.judge(blocks, reference)
+    assert set(found) == {block.stem for block in blocks}
+    return next(iter(found.values()))
+
+
+def seeds_of(results, label, counts, **changes):
+    """One run for each number of images right under AutoAttack."""
+    epsilon = changes.pop("epsilon", "32/255")
+    for seed, count in enumerate(counts):
+        write_run(results, make_spec(label, epsilon, seed=seed), autoattack=count, **changes)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Three methods of three seeds: pgd-at, one far worse, one like it."""
+    seeds_of(tmp_path, "pgd-at", (300, 302, 301))
+    seeds_of(tmp_path, "standard", (100, 104, 99))
+    seeds_of(tmp_path, "trades", (300, 301, 302))
+    return tmp_path
+
+
+def test_flags_are_those_of_the_outcomes_by_seed(results):
+    (block,) = blocks_in(results)
+    found = verdicts.flags(block)
+    assert {label: right.sum(axis=1).tolist() for label, right in found.items()} == {
+        "standard": [100, 104, 99],
+        "pgd-at": [300, 302, 301],
+        "trades": [300, 301, 302],
+    }
+    assert set(verdicts.files([block])) == set(results.glob("*/*/*.outcomes.parquet"))
+
+
+def test_each_row_is_compared_with_the_reference(results):
+    found = judged(results, "pgd-at")
+    assert found.reference == "pgd-at"
+    words = {label: one.verdict for label, one in found.comparisons.items()}
+    assert words == {"standard": "worse", "trades": "equivalent"}
+    (block,) = blocks_in(results)
+    right = verdicts.flags(block)
+    worse = found.comparisons["standard"]
+    assert worse.difference == compare_methods(right["standard"], right["pgd-at"])
+    assert worse.difference.value == pytest.approx((303 - 903) / 3 / 360)
+    # Holm doubles the smaller of two p-values.
+    assert worse.corrected == pytest.approx(2 * worse.difference.p_value)
+    assert judged(results, "standard").comparisons["trades"].verdict == "better"
+
+
+def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):
+    # Seeds 104 and 99 of `standard` differ by 5 images: p = 1/16. None is called different.
+    notes = " ".join(judged(results, "pgd-at").notes)
+    assert "within ±1 point" in notes and "over the 2 rows" in notes
+    assert "calls 0 of 9 seed pairs" in notes
+    seeds_of(results, "mart", (300, 294))
+    assert "calls 1 of 10 seed pairs" in " ".join(judged(results, "pgd-at").notes)
+
+
+def test_the_reference_that_the_runs_name_is_taken(tmp_path):
+    seeds_of(tmp_path, "pgd-at", (300, 302), reference="pgd-at")
+    seeds_of(tmp_path, "trades", (310, 311), reference="pgd-at")
+    seeds_of(tmp_path, "mart", (290, 292))  # recorded before runs named one
+    found = judged(tmp_path)
+    assert (found.reference, set(found.comparisons)) == ("pgd-at", {"trades", "mart"})
+    assert judged(tmp_path, "mart").reference == "mart"
+
+
+def test_without_one_reference_there_is_no_verdict_and_a_note_why(results):
+    found = judged(results)
+    assert (found.reference, found.comparisons) == (None, {})
+    assert found.notes[0] == (
+        "No verdicts: the runs name no reference; `regmix-bench report --reference LABEL`"
+        " chooses one."
+    )
+    assert "seed pairs" in found.notes[1]
+
+
+def test_runs_that_name_different_references_have_none(tmp_path):
+    seeds_of(tmp_path, "pgd-at", (300, 302), reference="pgd-at")
+    seeds_of(tmp_path, "trades", (310, 311), reference="trades")
+    found = judged(tmp_path)
+    assert found.comparisons == {}
+    assert "the runs name several references (pgd-at, trades);" in found.notes[0]
+
+
+def test_a_reference_that_is_no_row_anywhere_is_refused(results):
+    with pytest.raises(UserError, match="unknown reference 'pgdat': did you mean 'pgd-at'"):
+        judged(results, "pgdat")
+
+
+def test_a_reference_of_another_table_is_a_note(results):
+    seeds_of(results, "mart", (200, 201), epsilon="48/255")
+    notes = {
+        stem: found.notes[0] for stem, found in verdicts.judge(blocks_in(results), "mart").items()
+    }
+    assert notes == {
+        "digits-smallcnn-Linf-32-255": "No verdicts: there is no row mart here.",
+        "digits-smallcnn-Linf-48-255": "What one seed is worth: McNemar's exact test at 5 % calls"
+        " 0 of 1 seed pairs of one method different.",
+    }
+
+
+def test_a_row_of_one_seed_has_no_verdict(results):
+    seeds_of(results, "mart", (250,))
+    found = judged(results, "pgd-at")
+    assert set(found.comparisons) == {"standard", "trades"}
+    assert "No verdict: mart: fewer than two seeds with outcomes per image." in found.notes
+    alone = judged(results, "mart")
+    assert (alone.reference, alone.comparisons) == (None, {})
+    assert "mart has fewer than two seeds" in alone.notes[0]
+
+
+def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results):
+    next(results.glob("*/*/trades-*-s1-*.outcomes.parquet")).unlink()
+    found = judged(results, "pgd-at")
+    assert {label: one.seeds for label, one in found.comparisons.items()} == {
+        "standard": 3,
+        "trades": 2,
+    }
+    (note,) = (note for note in found.notes if "outcomes per image alone" in note)
+    assert note.endswith(": trades on 2 of 3.")
+    next(results.glob("*/*/trades-*-s0-*.outcomes.parquet")).unlink()
+    found = judged(results, "pgd-at")
+    assert set(found.comparisons) == {"standard"}
+    assert any("No verdict: trades:" in note for note in found.notes)
+
+
+def test_two_rows_of_one_label_need_the_whole_one(results):
+    other = {"method": make_spec("pgd-at").method.model_copy(update={"version": 2})}
+    for seed in range(2):
+        write_run(results, make_spec("pgd-at", seed=seed, **other), autoattack=250)
+    assert "there are several rows pgd-at" in judged(results, "pgd-at").notes[0]
+    (block,) = blocks_in(results)
+    label = next(row.label for row in block.rows if row.label.startswith("pgd-at #"))
+    assert judged(results, label).reference == label
+
+
+def test_outcomes_that_disagree_with_their_record_are_refused(results):
+    file = next(results.glob("*/*/trades-*-s1-*.outcomes.parquet"))
+    frame = pd.read_parquet(file)
+    store.write_parquet(file, frame.assign(broken_by=""))
+    with pytest.raises(UserError, match="its SHA-256 differs"):
+        judged(results, "pgd-at")
+
+
+def test_outcomes_of_other_images_are_refused(results):
+    path = write_run(results, make_spec("mart"), outcomes=True)
+    file = paths.outcomes_path(path, "selected")
+    frame = pd.read_parquet(file)
+    digest = store.write_parquet(file, frame.assign(index=frame["index"] + 1))
+    record = store.load_run(path)
+    scores = [one.model_copy(update={"outcomes_digest": digest}) for one in record.evaluations]
+    store.save_record(results, record.model_copy(update={"evaluations": tuple(scores)}))
+    with pytest.raises(UserError, match="different images"):
+        judged(results, "pgd-at")
+
+
+def test_the_frame_holds_every_verdict(results):
+    seeds_of(results, "mart", (200, 201), epsilon="48/255")
+    frame = verdicts.frame(verdicts.judge(blocks_in(results), "pgd-at"))
+    assert frame["label"].tolist() == ["standard", "trades"]
+    for row in frame.itertuples():
+        assert row.low < row.low90 < row.difference < row.high90 < row.high
+        assert row.p_value <= row.p_holm and (row.seeds, row.reference_seeds) == (3, 3)
+    assert frame["verdict"].tolist() == ["worse", "equivalent"]
+    assert verdicts.frame({}).empty
+
+
+def test_the_spread_needs_two_methods_of_two_seeds(results, tmp_path_factory):
+    (block,) = blocks_in(results)
+    found = verdicts.spread(block)
+    assert found is not None and found.seeds >= 0 and found.images > 0
+    lone = tmp_path_factory.mktemp("lone")
+    seeds_of(lone, "pgd-at", (300, 302))
+    seeds_of(lone, "mart", (300,))
+    (block,) = blocks_in(lone)
+    assert verdicts.spread(block) is None

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+from support.synthetic import make_spec, unmeasured, write_run
+
+from regmix_bench import cli, reporting
+from regmix_bench.api.serve import ADDRESS, Server, Site
+from regmix_bench.errors import UserError
+from regmix_bench.records import store
+
+PAGE = b"<html><head><title>%d</title></head><body></body></html>"
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_run(tmp_path / "results", make_spec("trades"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """A site that is made at once: an index that says how many records there are."""
+
+    def files(contents):
+        yield "index.html", PAGE % len(contents.records)
+        yield "runs/a b.html", b"<head></head>a run"
+        yield "assets/site.css", b"body{}"
+
+    fake = SimpleNamespace(files=files, empty=lambda: [("index.html", PAGE % 0)])
+    monkeypatch.setattr(reporting, "site", fake, raising=False)
+
+
+@pytest.fixture
+def server(results, pages):
+    with Server(0) as running:
+        running.site = Site(results, False, None)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def ask(server, path="/", method="GET", **headers):
+    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        for name, value in {"Host": f"localhost:{server.server_port}", **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def state(server):
+    return json.loads(ask(server, "/_state.json")[2])
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "content"),
+    [
+        ("/", "text/html; charset=utf-8", b"<title>1</title>"),
+        ("/index.html?sort=clean#top", "text/html; charset=utf-8", b"<title>1</title>"),
+        ("/runs/a%20b.html", "text/html; charset=utf-8", b"a run"),
+        ("/assets/site.css", "text/css; charset=utf-8", b"body{}"),
+        ("/_reload.js", "text/javascript; charset=utf-8", b"location.reload()"),
+    ],
+)
+def test_pages_are_answered_by_path(server, path, kind, content):
+    status, headers, body = ask(server, path)
+    assert (status, headers["Content-Type"]) == (200, kind)
+    assert content in body
+    assert int(headers["Content-Length"]) == len(body)
+
+
+def test_only_what_is_answered_knows_of_the_reload(server):
+    _, _, body = ask(server, "/")
+    (version,) = re.findall(rb'<script src="/_reload.js\?v=(\w+)" defer></script></head>', body)
+    assert version.decode() == server.site.state.version == state(server)["version"]
+    assert server.site.state.files["index.html"] == PAGE % 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../results/published.yaml",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/%00",
+        "/assets/../index.html",
+        "/assets",
+        "/index.html/",
+        "http://localhost/index.html",
+        "/%ff%fe",
+        "/" + "a" * 60_000,
+    ],
+)
+def test_other_paths_are_not_found(server, path):
+    status, headers, body = ask(server, path)
+    assert status == 404
+    assert b"root:" not in body
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_a_huge_path_is_refused_and_the_next_request_answered(server):
+    assert ask(server, "/" + "a" * 70_000)[0] == 414
+    assert ask(server)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/_state.json", "/nothing"])
+def test_every_answer_says_what_a_page_may_do(server, path):
+    _, headers, _ = ask(server, path)
+    policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "localhost", ""])
+def test_another_host_is_refused(server, host):
+    status, _, body = ask(server, Host=host.format(port=server.server_port))
+    assert status == 403
+    assert b"<title>1" not in body
+
+
+def test_head_has_no_body_and_other_methods_are_refused(server):
+    status, headers, body = ask(server, method="HEAD")
+    assert (status, body) == (200, b"")
+    assert int(headers["Content-Length"]) == len(ask(server)[2])
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert ask(server, method=method)[0] == 501
+
+
+def test_it_listens_on_loopback_alone(server):
+    assert server.socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_new_record_makes_another_version(server, results):
+    before = state(server)
+    assert not server.site.refresh()
+    write_run(results, make_spec("mart"))
+    assert server.site.refresh()
+    assert state(server)["version"] != before["version"]
+    assert b"<title>2</title>" in ask(server)[2]
+    assert not server.site.refresh()
+
+
+def test_an_unreadable_record_leaves_the_last_good_site(server, results):
+    version = state(server)["version"]
+    path = write_run(results, make_spec("mart"))
+    whole = path.read_text()
+    path.write_text(whole[:100])
+    assert server.site.refresh()
+    found = state(server)
+    assert found["version"] == version
+    assert path.name in found["trouble"] and "\n" not in found["trouble"]
+    assert b"<title>1</title>" in ask(server)[2]
+    path.write_text(whole)
+    assert server.site.refresh()
+    assert state(server)["trouble"] == ""
+    assert b"<title>2</title>" in ask(server)[2]
+
+
+def test_the_first_record_replaces_the_page_that_waits_for_it(tmp_path, pages):
+    results = tmp_path / "results"
+    results.mkdir()
+    site = Site(results, False, None)
+    assert site.state.files["index.html"] == PAGE % 0
+    waiting = site.state.version
+    path = write_run(results, make_spec("trades"))
+    assert site.refresh()
+    assert site.state.files["index.html"] == PAGE % 1
+    path.unlink()
+    assert site.refresh()
+    assert site.state.version == waiting
+
+
+def test_the_real_site_is_served(results, monkeypatch):
+    site = Site(results, False, None)
+    page = site.state.files["index.html"]
+    assert b"trades" in page and b"</head>" in page
+    (record,) = store.record_files(results)
+    record.unlink()
+    assert site.refresh()
+    assert b"regmix-bench run" in site.state.files["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--results", "nowhere"], "no folder nowhere: `regmix-bench run` makes it"),
+        (["--results", "file"], "no folder file"),
+        (["--port", "{taken}"], "cannot serve on port {taken}: Address already in use"),
+        (["--port", "70000"], "cannot serve on port 70000: there are those from 0 to 65535"),
+    ],
+)
+def test_bad_input_is_one_line(results, pages, tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with socket.create_server((ADDRESS, 0)) as other:
+        taken = str(other.getsockname()[1])
+        filled = [argument.format(taken=taken) for argument in arguments]
+        port = [] if "--port" in arguments else ["--port", "0"]
+        monkeypatch.setattr(sys, "argv", ["regmix-bench", "serve", *filled, *port])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    assert stopped.value.code == 2
+    errors = capsys.readouterr().err
+    assert said.format(taken=taken) in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_record_that_is_broken_from_the_start_is_refused(results, pages):
+    (path,) = store.record_files(results)
+    path.write_text("{")
+    with pytest.raises(UserError, match=path.name):
+        Site(results, False, None)
+
+
+def test_ctrl_c_ends_it_cleanly(tmp_path):
+    (tmp_path / "results").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "regmix_bench.cli", "serve", "--port", "0"],
+        cwd=tmp_path,
+        env={**unmeasured(), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore it, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    line = process.stdout.readline()
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", line)[1])
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=10)
+    connection.request("GET", "/")
+    assert connection.getresponse().status == 200
+    connection.close()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")

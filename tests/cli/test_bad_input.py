@@ -1,0 +1,342 @@
+"""Bad input: one line that names the value and what would be valid, exit 2, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.synthetic import make_spec, unmeasured, write_run
+
+from regmix_bench import cli
+from regmix_bench.analysis import references as leaderboard
+from regmix_bench.analysis import regression
+from regmix_bench.grid.plan import plan
+from regmix_bench.records import paths, store
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch, capsys) -> Run:
+    """Runs the command line, which must refuse; returns its one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGMIX_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("REGMIX_BENCH_DATA", str(tmp_path / "data"))
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["regmix-bench", *arguments])
+        before = snapshot(tmp_path)
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        errors = capsys.readouterr().err
+        assert left.value.code == 2, errors
+        assert errors.startswith("error: ") and len(errors.splitlines()) == 1, errors
+        assert snapshot(tmp_path) == before
+        return errors
+
+    return run
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file and folder with its size and time of change."""
+    found = {str(path): path.lstat() for path in folder.rglob("*")}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+TRADES = ("run", "--methods", "trades")
+MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--methods", "tradez"), ["method 'tradez'", "did you mean 'trades'?"]),
+        (("run", "--methods", "€"), ["method '€'", "choose from", "pgd-at"]),
+        (("run", "--methods", ""), ["methods"]),
+        (("run", "--methods", "trades["), ["'trades['", "fgsm-pgi[lambda_=1]"]),
+        (("run", "--methods", "trades[bta=3]"), ["'bta'", "'beta'"]),
+        (("run",), ["digits", "--methods"]),
+        ((*TRADES, "--norm", "L2"), ["--norm L2 needs --eps"]),
+        (("run", "digits", "--methods", "trades", "--norm", "L2"), ["--norm L2 needs --eps"]),
+        ((*TRADES, "--set", "scoring.autoattack_seed=-1"), ["autoattack_seed = -1"]),
+        ((*TRADES, "--set", f"scoring.autoattack_seed={2**63}"), [f"{2**63}", "less than"]),
+        ((*TRADES, "--set", f"scoring.autoattack_batch_size={2**31}"), [f"{2**31}", "less than"]),
+        (("check", "--update", "--only", "*"), ["--update renews all references", "--only"]),
+        (("run", "digit"), ["suite 'digit'", "'digits'"]),
+        ((*TRADES, "--datasets", "digit"), ["dataset 'digit'", "'digits'"]),
+        ((*TRADES, "--datasets", "../up"), ["'../up'", "folder:PATH"]),
+        ((*TRADES, "--archs", "resnet-8"), ["architecture 'resnet-8'", "'resnet8'"]),
+        ((*TRADES, "--set", "trades.bta=3"), ["'bta'", "'beta'"]),
+        ((*TRADES, "--set", "trade.beta=3"), ["'trade'", "'trades'"]),
+        ((*TRADES, "--set", "recipe.epoch=3"), ["'epoch'", "'epochs'"]),
+        ((*TRADES, "--set", "trades.beta=much"), ["trades.beta", "'much'", "number"]),
+        ((*TRADES, "--set", "trades.beta"), ["'trades.beta'", "trades.beta=3"]),
+        ((*TRADES, "--set", "mart.beta=1"), ["'mart'", "trades"]),
+        ((*TRADES, "--eps", "-8/255"), ["'-8/255'", "above zero"]),
+        ((*TRADES, "--eps", "0"), ["'0'", "above zero"]),
+        ((*TRADES, "--eps", "0/255"), ["'0/255'", "above zero"]),
+        ((*TRADES, "--eps", "8"), ["epsilon 8", "above 1", "8/255"]),
+        ((*TRADES, "--eps", "eight"), ["'eight'", "8/255"]),
+        ((*TRADES, "--eps", "nan"), ["'nan'", "8/255"]),
+        ((*TRADES, "--eps", "8/0"), ["'8/0'", "8/255"]),
+        ((*TRADES, "--eps", ""), ["eps"]),
+        ((*TRADES, "--eval-eps", "300/255"), ["300/255", "above 1"]),
+        ((*TRADES, "--norm", "L1"), ["'L1'", "Linf"]),
+        (("run", "--methods", "fgsm-pgi", "--norm", "L2"), ["'fgsm-pgi'", "Linf", "L2"]),
+        ((*TRADES, "--seeds", "-1"), ["seeds", "-1"]),
+        ((*TRADES, "--seeds", "one"), ["seeds", "'one'"]),
+        ((*TRADES, "--epochs", "0"), ["epochs", "0"]),
+        ((*TRADES, "--train-examples", "-5"), ["train_examples", "-5"]),
+        ((*TRADES, "--eval-examples", "3"), ["eval_examples 3", "10 to 360"]),
+        ((*TRADES, "--eval-examples", "361"), ["eval_examples 361", "360"]),
+        ((*TRADES, "--train-examples", "11"), ["train_examples", "two are needed"]),
+        ((*TRADES, "--evaluate", "best"), ["'best'", "selected"]),
+        ((*TRADES, "--device", "gpu"), ["device 'gpu'", "cpu"]),
+        ((*TRADES, "--precision", "fp16"), ["precision 'fp16'", "'bf16'"]),
+        ((*TRADES, "--datasets", "cifar10"), ["cifar10", "--data-dir", "--download"]),
+        ((*TRADES, "--datasets", "folder:gone"), ["gone"]),
+        ((*TRADES, "--datasets", "npz:gone.npz"), ["gone.npz"]),
+        ((*TRADES, "--datasets", "npz:two\nlines"), ["there is no two lines"]),
+        (("report", "--format", "pdf"), ["'pdf'", "latex"]),
+        (("report",), ["no records in results"]),
+        (("check",), ["leaderboard.json", "--update"]),
+        (("list", "method"), ["'method'", "'methods'"]),
+        (("show", "3f2a"), ["'3f2a'", "list runs"]),
+        (("show", "gone.json"), ["gone.json"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_refused(refused: Run, arguments: tuple[str, ...], said: list[str]) -> None:
+    line = refused(*arguments)
+    for part in said:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("methods: [trades", ["not YAML"]),
+        ("just words", ["mapping"]),
+        ("methods: [trades]\neps: [8/255]\nseed: [0]", ["'seed'", "'seeds'"]),
+        ("methods: [trades]\neps: [8/255]\nrecipe: {lrr: 1}", ["'lrr'", "'lr'"]),
+        ("methods: [trades]\neps: [8/255]\nrecipe: 3", ["recipe"]),
+        ("methods: [trades]", ["eps"]),
+        ("!!python/object/apply:os.mkdir [owned]", ["not YAML"]),
+        ("\x00", ["not YAML"]),
+        ("methods: [trades]\neps: [8/255]\nmethods: [mart]", ["'methods' stands twice"]),
+        (
+            "methods: [trades]\neps: [8/255]\nrecipe: {lr: 1, lr: 2}",
+            ["'lr' stands twice", "line 3"],
+        ),
+    ],
+)
+def test_a_suite_that_is_none_is_refused(
+    refused: Run, tmp_path: Path, text: str, said: list[str]
+) -> None:
+    (tmp_path / "my.yaml").write_text(text)
+    line = refused("run", "my.yaml")
+    for part in said:
+        assert part in line
+
+
+def test_a_suite_that_is_not_text_is_refused(refused: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "my.yaml" in refused("run", "my.yaml")
+
+
+def save_image(path: Path, size: int = 8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("fault", ["empty", "one split", "mixed sizes", "truncated"])
+def test_a_folder_that_cannot_be_used_is_refused(refused: Run, tmp_path: Path, fault: str) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            for number in range(2 if fault != "empty" else 0):
+                save_image(root / split / name / f"{number}.png")
+    bad = root / "train" / "dog" / "1.png"
+    if fault == "one split":
+        save_image(root / "test" / "emu" / "0.png")
+    elif fault == "mixed sizes":
+        save_image(bad, size=9)
+    elif fault == "truncated":
+        bad.write_bytes(bad.read_bytes()[:100])
+    expected = {"empty": "tree", "one split": "emu", "mixed sizes": "1.png", "truncated": "1.png"}
+    assert expected[fault] in refused(*TRADES, "--datasets", f"folder:{root}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("test_labels", None, "test_labels"),
+        ("test_labels", np.array([0, 7]), "7"),
+        ("train_labels", np.array([0, -1, 0, 1]), "-1"),
+        ("train_labels", np.array([0, np.nan, 0, 1]), "nan"),
+        ("train_images", np.full((4, 8, 8), np.nan), "nan"),
+        ("train_images", np.array([{"a": 1}] * 4, dtype=object), "train_images"),
+    ],
+)
+def test_an_array_file_that_cannot_be_used_is_refused(
+    refused: Run, tmp_path: Path, key: str, value: np.ndarray | None, said: str
+) -> None:
+    arrays = {
+        "train_images": np.zeros((4, 8, 8), np.uint8),
+        "train_labels": np.array([0, 1, 0, 1]),
+        "test_images": np.zeros((2, 8, 8), np.uint8),
+        "test_labels": np.array([0, 1]),
+    }
+    del arrays[key]
+    if value is not None:
+        arrays[key] = value
+    np.savez(tmp_path / "data.npz", **arrays)
+    line = refused(*TRADES, "--datasets", f"npz:{tmp_path / 'data.npz'}")
+    assert said in line and "data.npz" in line
+
+
+@pytest.mark.parametrize("command", ["report", "check", "list runs", "show", "run"])
+def test_a_record_of_a_newer_schema_is_refused(refused: Run, tmp_path, command: str) -> None:
+    # `run` meets only records of its own cells, so this is one that it plans.
+    (spec,) = plan([{"methods": ["trades"], "eps": ["8/255"], "recipe": {"precision": "fp32"}}])
+    path = write_run(tmp_path / "results", spec)
+    regression.update(tmp_path / "results", tmp_path / "results" / paths.LEADERBOARD)
+    content = json.loads(path.read_text()) | {"schema_version": 99}
+    path.write_text(json.dumps(content))
+    arguments = {
+        "show": ["show", str(path)],
+        "run": ["run", "--methods", "trades", "--eps", "8/255", "--precision", "fp32"],
+    }.get(command, command.split())
+    line = refused(*arguments)
+    assert "schema 99" in line and "upgrade regmix-bench" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "results"),
+    [
+        (TRADES, "file"),
+        (TRADES, "file/below"),
+        (("list", "runs"), "file"),
+        (("report",), "file"),
+        (("check",), "file"),
+    ],
+)
+def test_results_that_are_no_folder_are_refused(refused, tmp_path, command, results) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert "file" in refused(*command, "--results", results)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may write to")
+def test_results_that_cannot_be_written_are_refused(refused: Run) -> None:
+    assert "/proc/results" in refused(*TRADES, "--results", "/proc/results")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--bogus"), ["--bogus", "(see regmix-bench run --help)"]),
+        (("rn",), ["'rn'", "Did you mean 'run'? (see regmix-bench --help)"]),
+        (("run", "--epochs", "few"), ["--epochs", "integer", "(see regmix-bench run --help)"]),
+        (("run", "--seeds"), ["--seeds", "requires an argument"]),
+        (("show",), ["'run'", "(see regmix-bench show --help)"]),
+        (("show", "3f2a", "91c0"), ["91c0", "(see regmix-bench show --help)"]),
+    ],
+)
+def test_what_cannot_be_parsed_is_refused(
+    refused: Run, arguments: tuple[str, ...], said: list[str]
+) -> None:
+    line = refused(*arguments)
+    assert all(part in line for part in said), line
+
+
+def test_without_a_command_it_says_which_there_are(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["regmix-bench"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr()
+    assert not left.value.code and shown.err == ""
+    assert "Usage: regmix-bench" in shown.out and "transfer" in shown.out
+
+
+def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    earlier = write_run(results, make_spec())
+    before = earlier.read_bytes()
+    # Files end at 64 KiB there, less than the weights of one model.
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536));"
+        "from regmix_bench.cli import main; main()"
+    )
+    flags = ["--eps", "128/255", "--epochs", "1", "--train-examples", "100", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "run", "--methods", "standard", *flags],
+        cwd=tmp_path,
+        env={
+            **unmeasured(),  # what coverage wants to write would not fit either
+            "REGMIX_BENCH_CACHE": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "error: cannot write" in done.stderr and "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert earlier.read_bytes() == before
+    assert store.record_files(results) == [earlier]  # a full disk is no failure of the run
+    assert not list(results.rglob(".tmp-*"))
+
+
+def test_a_file_that_may_not_be_read_is_one_line(refused, tmp_path, monkeypatch) -> None:
+    """Nothing is forbidden to root, who may run the tests: the system's refusal is made up."""
+    secret = write_run(tmp_path / "results", make_spec())
+    whole = Path.read_bytes
+
+    def forbidden(path: Path) -> bytes:
+        if path.name == secret.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    for command in (("show", secret.stem[-12:]), ("report",), ("list", "runs")):
+        assert secret.name in refused(*command)
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert "gone.json" in refused("show", "gone.json")
+
+
+@pytest.mark.parametrize("arguments", [("list", "methods"), ("--help",)])
+def test_output_that_cannot_be_written_is_one_line(arguments) -> None:
+    command = [*MAIN, *arguments]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "error: cannot write standard output: No space left on device\n"
+    assert (found.returncode, found.stderr) == (2, said)
+
+
+def test_output_that_knows_no_greek_is_escaped() -> None:
+    command = [*MAIN, "list", "methods"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (found.returncode, found.stderr) == (0, "") and r"\u03b5" in found.stdout
+
+
+@pytest.mark.parametrize("command", [("check",), ("check", "--update"), ("report",)])
+def test_a_run_recorded_twice_is_no_second_seed(refused: Run, tmp_path: Path, command) -> None:
+    path = write_run(tmp_path / "results", make_spec())
+    leaderboard.update(tmp_path / "results", tmp_path / "results/leaderboard.json")
+    shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    assert "record the same run" in refused(*command)

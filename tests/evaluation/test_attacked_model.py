@@ -1,0 +1,234 @@
+"""Attacks run on a copy, verdicts are the model's, and both live with the memory there is."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+from pyautoattack import AutoAttack
+from torch import Tensor, nn
+
+from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.data import EvalData
+from regmix_bench.evaluation import attacked_model as scored_module
+from regmix_bench.evaluation.attacked_model import Scored, scored_copy
+from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.scoring import evaluate
+from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.folding import Folded
+from regmix_bench.models.predictions import correct
+from regmix_bench.specs import Scoring
+from regmix_bench.system.machine import Execution
+from regmix_bench.types import ThreatModel
+
+LINF = ThreatModel("Linf", "24/255")
+SCORING = Scoring(autoattack_seed=3, autoattack_batch_size=16)
+
+
+@pytest.fixture
+def test_set(trained) -> EvalData:
+    _, x, y = trained(10)
+    return EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
+
+
+def score(model: nn.Module, test: EvalData, journal: Journal, scoring: Scoring = SCORING):
+    return evaluate(Scored.of(model, test.x), test, LINF, scoring, "given", journal, True)
+
+
+def test_autoattack_on_the_copy_has_the_flags_of_the_authors_loop(
+    trained, quick_attacks, test_set, journal
+) -> None:
+    model, x, y = trained(10)
+    attack = AutoAttack(model, norm="Linf", eps=float(LINF.epsilon), seed=3)
+    tracer = sys.gettrace()
+    with torch.random.fork_rng([]):
+        _, y_adv = attack.run_standard_evaluation(x, y, batch_size=16)
+    sys.settrace(tracer)
+
+    result, table, _ = score(model, test_set, journal)
+
+    assert result.scored_copy is not None
+    held = table["clean_correct"] & (table["broken_by"] == "")
+    assert held.tolist() == (y_adv == y).tolist()
+    assert 3 < held.sum() < table["clean_correct"].sum() - 3
+
+
+def test_attacks_see_the_copy_and_the_model_gives_the_verdicts(
+    trained, quick_attacks, test_set, journal, monkeypatch
+) -> None:
+    model, x, y = trained(10)
+    seen = {"model": 0, "gradients": 0}
+
+    def count(_module: nn.Module, _images: object, logits: Tensor) -> None:
+        seen["model"] += len(logits)
+        seen["gradients"] += logits.requires_grad
+
+    made = scored_copy(model, x)
+    assert made is not None
+    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: made)
+    handle = model.register_forward_hook(count)
+    try:
+        _, _, cost = score(model, test_set, journal)
+    finally:
+        handle.remove()
+
+    assert seen["gradients"] == 0
+    # What the attacks took is counted, though the model itself did not see it.
+    assert cost.backward_images > 20 * len(y) and cost.forward_images > 2 * seen["model"]
+    for part in (part for stage in ("pgd", "apgd-ce") for part in journal.parts(stage)):
+        broken = part.index[part.broke]
+        assert (model(part.images).argmax(1) != y[broken]).all()
+
+
+def test_an_attack_that_fools_the_copy_alone_breaks_nothing(
+    trained, quick_attacks, test_set, journal, monkeypatch
+) -> None:
+    model, x, y = trained(10)
+    made = scored_copy(model, x)
+    assert made is not None
+    copy, how = made
+    with torch.no_grad():
+        copy.get_submodule("model.copy.classifier").bias += 100 * torch.eye(10)[4]
+    monkeypatch.setattr(
+        "regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: (copy, how)
+    )
+
+    result, table, _ = score(model, test_set, journal)
+
+    assert table["clean_correct"].tolist() == correct(model, x, y).tolist()
+    broken = table["broken_by"] != ""
+    assert (table.loc[broken, "adv_margin"] <= 0).all()
+    assert result.autoattack_acc == (table["clean_correct"] & ~broken).mean()
+
+
+def test_a_copy_that_is_another_function_is_not_used(
+    trained, quick_attacks, test_set, tmp_path, monkeypatch
+) -> None:
+    model, x, _ = trained(10)
+    refresh = Folded.refresh
+
+    def wrong(self: Folded, model: nn.Module) -> None:
+        refresh(self, model)
+        with torch.no_grad():
+            next(self.copy.parameters()).mul_(1.01)
+
+    monkeypatch.setattr(Folded, "refresh", wrong)
+    assert scored_copy(model, x) is None
+    fallen_back = score(model, test_set, Journal(tmp_path / "a", {}))
+    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: None)
+    plain = score(model, test_set, Journal(tmp_path / "b", {}))
+
+    assert fallen_back[0] == plain[0] and plain[0].scored_copy is None
+    pd.testing.assert_frame_equal(fallen_back[1], plain[1])
+
+
+def test_a_strangers_model_is_never_copied(trained) -> None:
+    model, x, _ = trained(10)
+    assert isinstance(model, ImageClassifier) and scored_copy(model, x) is not None
+    assert scored_copy(nn.Sequential(model), x) is None
+
+
+def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> None:
+    model, x, y = trained(10)
+    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
+    compiled = nn.Module.compile  # without a C++ compiler, which takes a minute
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
+    )
+    made = scored_copy(model, x)
+    assert made is not None and (made[1].channels_last, made[1].compile) == (True, True)
+    for size in (37, 5, 1):
+        part, labels = x[:size], y[:size]
+        plain = pgd_images(model, part, labels, LINF, steps=2)
+        found = pgd_images(made[0], part, labels, LINF, steps=2)
+        # A sign near zero may round either way.
+        assert ((found - plain).abs() < 1e-5).float().mean() > 0.99
+
+
+def test_every_attack_runs_on_a_compiled_copy(trained, test_set, journal, monkeypatch) -> None:
+    model, *_ = trained(10)
+    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(compile=True))
+    compiled = nn.Module.compile
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
+    )
+    attacks = ("apgd-ce", "fab")  # the second goes back through one graph twice
+    scoring = Scoring(autoattack_version="custom", attacks=attacks)
+    result, _, _ = evaluate(
+        Scored.of(model, test_set.x), test_set, LINF, scoring, "given", journal, True
+    )
+    assert result.scored_copy is not None and result.scored_copy.compile
+    assert set(result.after_attack) == set(attacks)
+
+
+def test_a_copy_is_not_compiled_against_the_users_will(trained, monkeypatch) -> None:
+    model, x, _ = trained(10)
+    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
+    made = scored_copy(model, x, compile=False)
+    assert made is not None and (made[1].channels_last, made[1].compile) == (True, False)
+
+
+class Tight(nn.Module):
+    """Logits that do not depend on the batch in a single bit; refuses too many images at once."""
+
+    def __init__(self, model: nn.Module, limit: int, also: bool = False) -> None:
+        super().__init__()
+        self.model, self.limit, self.also = model, limit, also
+        self.refused: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.limit and (x.requires_grad or self.also):
+            self.refused.append(len(x))
+            raise torch.OutOfMemoryError("out of memory")
+        return torch.cat([self.model(image) for image in x.split(1)])
+
+
+@pytest.mark.parametrize("also_without_gradient", [False, True])
+def test_every_stage_lives_with_too_little_memory(
+    trained, quick_attacks, tmp_path, also_without_gradient: bool
+) -> None:
+    model, x, y = trained(10)
+    test = EvalData(x[:8], y[:8], torch.arange(8), "d" * 64, 10)
+    roomy, tight = Tight(model, 8).eval(), Tight(model, 3, also_without_gradient).eval()
+
+    expected = score(roomy, test, Journal(tmp_path / "roomy", {}))
+    found = score(tight, test, Journal(tmp_path / "tight", {}))
+
+    assert tight.refused and roomy.refused == []
+    assert all(later == size // 2 for size, later in pairwise(tight.refused))
+    assert found[0] == expected[0]
+    pd.testing.assert_frame_equal(found[1], expected[1])
+    assert (found[1]["broken_by"] != "").any()
+
+
+def test_memory_for_no_image_at_all_is_an_error(trained, test_set, journal) -> None:
+    model, _, _ = trained(10)
+    with pytest.raises(torch.OutOfMemoryError):
+        score(Tight(model, 0, also=True).eval(), test_set, journal)
+
+
+def test_chunks_begin_at_what_did_not_fit() -> None:
+    scored = Scored(Tight(nn.Flatten(), 3, also=True).eval())
+    x = torch.rand(9, 1, 2, 2)
+    assert torch.equal(scored.chunks.fit(lambda: scored.attacked(x)), x.flatten(1))
+    assert scored.chunks.size == 2
+
+
+def test_a_screen_spares_autoattack_what_pgd_broke(
+    trained, quick_attacks, test_set, journal
+) -> None:
+    model, _, _ = trained(10)
+    result, table, _ = score(model, test_set, journal, SCORING.model_copy(update={"screen": True}))
+
+    assert result.autoattack_acc is None
+    broken_by_pgd = table["clean_correct"] & ~table["pgd_correct"]
+    assert broken_by_pgd.sum() > 3
+    assert ((table["broken_by"] == "pgd") == broken_by_pgd).all()
+    first = next(iter(result.after_attack))
+    assert (table[f"{first}_broke"].notna() == table["pgd_correct"]).all()
+    held = table["clean_correct"] & (table["broken_by"] == "")
+    assert result.screened_acc == held.mean() == list(result.after_attack.values())[-1]
+    assert result.screened_acc <= result.pgd_acc

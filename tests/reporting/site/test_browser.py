@@ -1,0 +1,297 @@
+"""The site in a browser: from disk, and as `regmix-bench serve` shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.synthetic import make_spec, write_run
+
+from regmix_bench.api.serve import Server, Site
+from regmix_bench.reporting.contents import Contents
+
+WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
+
+
+@pytest.fixture
+def opened(browser: Any, pages: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the site from disk; at the end, no page may have complained or called out."""
+    contexts: dict[tuple[int, str], Any] = {}
+    complaints: list[str] = []
+
+    def open_(name: str, width: int = 1280, scheme: str = "light", root: str = "") -> Any:
+        key = (width, scheme)
+        if key not in contexts:
+            window = {"width": width, "height": 900}
+            contexts[key] = browser.new_context(viewport=window, color_scheme=scheme)
+        root = root or pages.as_uri()
+        page = contexts[key].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(_outside(request.url, root)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(f"{root}/{name}")
+        return page
+
+    yield open_
+    for context in contexts.values():
+        context.close()
+    assert complaints == []
+
+
+def _outside(url: str, root: str) -> list[str]:
+    return [] if url.startswith((f"{root}/", "data:", "blob:")) else [url]
+
+
+def kinds(pages: Path, contents: Contents) -> dict[str, str]:
+    """One page of every kind, hostile ones among them."""
+    runs = [run for run in contents.runs if run.record.status == "success"]
+    hostile = next(run for run in runs if run.spec.label.startswith("<script>")).record
+    failed = next(run for run in contents.runs if run.record.status == "error").record
+    alarmed = next(run for run in runs if run.record.alarms).record
+    method = next((pages / "methods").glob("script*"))
+    return {
+        "index": "index.html",
+        "runs": "runs.html",
+        "run": f"runs/{alarmed.run_id}.html",
+        "failed run": f"runs/{failed.run_id}.html",
+        "method": "methods/regmix.html",
+        "hostile method": f"methods/{method.name}",
+        "compare": f"compare.html#{alarmed.run_id},{hostile.run_id}",
+    }
+
+
+def settle(page: Any) -> None:
+    """Wait until charts and tables stand."""
+    for script, done in (("tables.js", "table.dataTable"), ("charts.js", ".chart .main-svg")):
+        if (
+            page.locator(f"script[src$='{script}']").count()
+            and page.locator("table[data-table]:visible, .chart[data-runs]:visible").count()
+        ):
+            page.wait_for_selector(done)
+
+
+def column(page: Any, title: str) -> list[str]:
+    """The visible texts of a column of the leaderboard."""
+    headers = [text.strip() for text in page.locator("table.board thead th").all_inner_texts()]
+    place = headers.index(title) + 1
+    cells = page.locator(f"table.board tbody tr > :nth-child({place})").all_inner_texts()
+    return [text.strip() for text in cells]
+
+
+def numbers(texts: list[str]) -> list[float]:
+    return [float(text.split()[0]) for text in texts]
+
+
+def sorted_by(page: Any, title: str, order: str) -> list[float]:
+    """The numbers of a column once its table is sorted by it, which follows a click by a moment."""
+    page.locator(f"th[aria-sort={order}]", has_text=title).wait_for()
+    return numbers(column(page, title))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_kind_of_page_fits_and_is_accessible(
+    opened: Callable[..., Any], pages: Path, contents: Contents, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # Else it asks for the style sheet, which a page opened from disk may not.
+    options: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
+    # Each width and each scheme once with every page, else with the three that differ most; nor do
+    # colours, the slowest rule by far, depend on the width.
+    whole = (width == 1280) == (scheme == "light")
+    options["rules"] = {"color-contrast": {"enabled": whole}}
+    for kind, name in kinds(pages, contents).items():
+        if not whole and kind not in ("index", "run", "compare"):
+            continue
+        page = opened(name, width, scheme)
+        settle(page)
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{kind} is {wider} px wider than the window"
+        assert page.evaluate("window.harmed") is None
+        found = [
+            f"{kind}: {violation['id']}: {node['html'][:200]}"
+            for violation in axe.run(page, options=options).response["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+        assert found == []
+        page.close()
+
+
+def test_pages_work_under_the_policy_they_are_served_with(
+    opened: Callable[..., Any], pages: Path, contents: Contents
+) -> None:
+    with served(contents.results) as server:
+        for name in kinds(pages, contents).values():
+            page = opened(name, root=server.url.rstrip("/"))
+            settle(page)
+            page.close()
+
+
+def test_a_page_is_shown_anew_when_a_record_arrives_as_it_was_left(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    for label in ("trades", "mart"):
+        write_run(tmp_path, make_spec(label))
+    with served(tmp_path) as server:
+        page = opened("index.html", root=server.url.rstrip("/"))
+        page.get_by_label("Search").fill("trades")
+        write_run(tmp_path, make_spec("trades", seed=1))
+        assert server.site.refresh()
+        page.get_by_text("of 3 recorded runs").wait_for()
+        assert column(page, "Method") == ["trades"] and column(page, "Seeds") == ["0 1"]
+        page.close()
+
+
+@contextmanager
+def served(results: Path) -> Iterator[Server]:
+    with Server(0) as server:
+        server.site = Site(results, False, None)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_click_sorts_and_another_turns_it_round(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    header = page.get_by_role("columnheader", name="AutoAttack", exact=False).first
+    before = numbers(column(page, "AutoAttack"))
+    header.click()
+    down = sorted_by(page, "AutoAttack", "descending")
+    assert down == sorted(before, reverse=True) != before
+    header.click()
+    assert sorted_by(page, "AutoAttack", "ascending") == sorted(before)
+
+
+def test_the_keyboard_sorts(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_role("button", name=re.compile("^Clean")).first.focus()
+    outlined = "getComputedStyle(document.activeElement.closest('th')).outlineWidth"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate(outlined) == "2px"
+    page.keyboard.press("Enter")
+    found = sorted_by(page, "Clean", "descending")
+    assert found == sorted(found, reverse=True)
+    assert page.locator("th[aria-sort]").count() == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_filters_leave_what_fits(opened: Callable[..., Any], width: int) -> None:
+    page = opened("index.html", width)
+    rows = page.locator("table.board tbody tr")
+    everything = rows.count()
+    page.get_by_role("combobox", name="Attacked ε").select_option("48/255")
+    page.get_by_role("combobox", name="Method").select_option("regmix")
+    assert rows.count() == 1 < everything
+    assert rows.first.get_attribute("data-attacked") == "48/255"
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(
+        "n => document.querySelectorAll('table.board tbody tr').length === n", arg=everything
+    )
+
+
+def test_the_search_finds_a_method(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_label("Search").fill("regmix")
+    names = column(page, "Method")
+    assert len(names) == 3 and all(name.startswith("regmix") for name in names)
+    page.get_by_label("Search").fill("no such thing")
+    assert page.get_by_text("No row fits").is_visible()
+
+
+def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
+    assert page.get_by_role("heading", level=1).inner_text() == "regmix, seed 1"
+    page.wait_for_selector(".chart .main-svg")
+    assert page.locator(".chart .main-svg").count() > 0
+
+
+def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
+    runs: dict[str, list[str]] = {}
+    for run in contents.runs:
+        runs.setdefault(run.spec.label, []).append(run.record.run_id)
+    page = opened("index.html")
+    page.get_by_role("combobox", name="Architecture").select_option("smallcnn")
+    for name in ("pgd-at", "regmix"):
+        page.get_by_role("checkbox", name=f"Choose {name}, digits, smallcnn").check()
+    assert page.get_by_text("4 runs chosen").is_visible()
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    page.wait_for_selector("#accuracies tbody tr")
+    heads = page.locator("#accuracies thead th").all_inner_texts()
+    assert heads == [f"{name}, seed {seed}" for name in ("pgd-at", "regmix") for seed in (0, 1)]
+    row = page.locator("#accuracies tbody tr", has_text="AutoAttack").first
+    shown = [text.split()[0] for text in row.locator("td").all_inner_texts()]
+    assert shown == [f"{100 * k / 360:.1f}" for k in (280, 281, 300, 301)]
+    differing = page.locator("#facts tr.differs th").all_inner_texts()
+    assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
+    entries = page.locator("[data-chart=curves] .legend .traces")
+    assert entries.all_text_contents() == ["pgd-at, 2 seeds", "regmix, 2 seeds"]
+    address, _, chosen = page.url.partition("#")
+    seeds = [run_id for run_id in chosen.split(",") if run_id in runs["regmix"]]
+    page.goto(f"{address}#{','.join(seeds)}")
+    page.get_by_text("2 runs", exact=True).wait_for()
+    assert entries.all_text_contents() == ["regmix, seed 0", "regmix, seed 1"]
+
+
+def test_facts_of_unlike_methods_stand_where_each_has_them(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    runs = {run.spec.label: run.record.run_id for run in contents.runs}
+    page = opened(f"compare.html#{runs['standard']},{runs['../../../harm']}")
+    page.wait_for_selector("#facts tbody tr")
+    names = page.locator("#facts tbody th").all_inner_texts()
+    assert names[-3:-1] == ["Checkpoint", "Scoring"] and names.index("· beta") == 2
+
+
+def test_a_page_loaded_anew_is_as_it_was_left(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_label("Search").fill("smallcnn")
+    page.get_by_role("combobox", name="Method").select_option("trades")
+    page.get_by_role("columnheader", name="Clean").first.click()
+    sorted_by(page, "Clean", "descending")
+    page.get_by_role("checkbox", name="Choose trades").first.check()
+    before = column(page, "Method")
+    page.reload()
+    assert column(page, "Method") == before and len(before) == 1
+    assert page.get_by_label("Search").input_value() == "smallcnn"
+    assert page.locator("th[aria-sort=descending]").inner_text() == "Clean"
+    assert page.get_by_text("2 runs chosen").is_visible()
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function("document.querySelectorAll('table.board tbody tr').length > 15")
+
+
+def test_charts_fit_the_paper(opened: Callable[..., Any], pages: Path) -> None:
+    page = opened("index.html")
+    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
+    settle(page)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.main-svg')].every((s) => s.clientWidth <= 480)"
+    )
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("document.querySelector('.main-svg').clientWidth > 480")
+
+
+def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{pages.as_uri()}/compare.html#0123456789ab,{json.dumps('<b>')}")
+    page.get_by_text("0 runs; 2 that the address names are not here").wait_for()
+    page.close()
+
+
+def test_rows_are_readable_without_scripts(browser: Any, pages: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{pages.as_uri()}/index.html")
+    assert page.locator("table.board tbody tr:visible").count() > 15
+    assert not page.get_by_label("Search").is_visible()
+    context.close()

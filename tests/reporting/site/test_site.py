@@ -1,0 +1,347 @@
+"""The files of the site, read without a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.resources import files as resources
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from support.synthetic import make_spec
+from typer.testing import CliRunner
+
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.cli import app
+from regmix_bench.records import paths
+from regmix_bench.records.views import read_views
+from regmix_bench.reporting import site
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.figures.style import looks, luminance
+from regmix_bench.reporting.site.command import command
+from regmix_bench.reporting.site.leaderboard import budget
+from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
+from regmix_bench.types import ThreatModel
+
+RESULTS = Path(__file__).parents[3] / "results"
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """Links, ids, inline scripts and the text of table rows; complains of tags left open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.attributes: set[str] = set()
+        self.inline: list[str] = []
+        self.rows: list[list[str]] = []
+        self.open: list[str] = []
+        self.feed(path.read_text("utf-8"))
+        assert self.open == [], path
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.attributes |= given.keys()
+        self.links += [given[name] or "" for name in ("href", "src") if name in given]
+        if given.get("id"):
+            self.ids.add(given["id"] or "")
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script" and "src" not in given:
+            self.inline.append(given.get("type") or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self.open or "th" in self.open:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def parsed(pages: Path) -> dict[Path, Page]:
+    return {path: Page(path) for path in sorted(pages.rglob("*.html"))}
+
+
+def test_every_kind_of_page_is_there(pages: Path, contents: Contents) -> None:
+    assert {path.name for path in pages.glob("*.html")} == {
+        "index.html",
+        "runs.html",
+        "compare.html",
+    }
+    ids = {run.record.run_id for run in contents.runs}
+    assert {path.stem for path in (pages / "runs").iterdir()} == ids
+    assert {path.stem for path in (pages / "data").iterdir()} == ids
+    methods = {run.spec.method.name for run in contents.runs}
+    assert len(list((pages / "methods").iterdir())) == len(methods)
+
+
+def test_every_link_leads_to_a_file_and_every_fragment_to_an_element(
+    parsed: dict[Path, Page],
+) -> None:
+    seen = 0
+    for path, page in parsed.items():
+        for link in page.links:
+            url = urlsplit(link)
+            if url.scheme == "data":
+                continue
+            assert not url.scheme and not url.netloc, (path, link)
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            assert target.is_file(), (path, link)
+            if url.fragment and target.name != "compare.html":
+                assert unquote(url.fragment) in parsed[target].ids, (path, link)
+            seen += 1
+    assert seen > 500
+
+
+def test_pages_hold_no_script_of_their_own(parsed: dict[Path, Page]) -> None:
+    for path, page in parsed.items():
+        assert page.inline == [], path
+        assert not [name for name in page.attributes if name.startswith("on")], path
+        assert b"</head>" in path.read_bytes()
+
+
+def test_the_leaderboard_says_what_the_tables_say(
+    parsed: dict[Path, Page], pages: Path, contents: Contents
+) -> None:
+    shown = {tuple(row) for row in parsed[pages / "index.html"].rows}
+    rows = 0
+    for block in contents.blocks:
+        for row, cells in zip(block.rows, contents.comparisons[block.stem].rows, strict=True):
+            label = cells[0].text
+            if len(label) > 100:
+                continue
+            (match,) = (
+                found
+                for found in shown
+                if found[1].startswith(label + cells[0].signs)
+                and found[3] == block.cohort.setting.arch
+                and found[5].endswith(str(block.eval_threat.epsilon))
+                and found[6] == block.checkpoint
+            )
+            text = " ".join(match)
+            for cell in cells[1:-1]:
+                assert cell.text in text and cell.spread in text, (label, cell)
+            assert match[-1 - 5].split() == [str(seed) for seed in row.seeds]
+            rows += 1
+    assert rows > 15
+
+
+def test_two_builds_are_identical(contents: Contents, pages: Path) -> None:
+    again = Contents.of(contents.results, False, None)
+    built = dict(site.files(again))
+    assert {path.relative_to(pages).as_posix() for path in pages.rglob("*") if path.is_file()} == (
+        built.keys()
+    )
+    assert all((pages / name).read_bytes() == content for name, content in built.items())
+
+
+def test_building_loads_no_torch(contents: Contents) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from regmix_bench.reporting import site
+from regmix_bench.reporting.contents import Contents
+for _ in site.files(Contents.of(Path({str(contents.results)!r}), False, None)): pass
+sys.exit("torch._C" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_hostile_names_stay_in_their_folder(pages: Path) -> None:
+    names = [path.relative_to(pages).as_posix() for path in pages.rglob("*")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._/-]{1,90}", name) for name in names)
+    assert all(".." not in name for name in names)
+
+
+def test_hostile_text_is_escaped_and_cut(pages: Path) -> None:
+    for path in (*pages.rglob("*.html"), *pages.glob("data/*.js")):
+        text = path.read_text("utf-8")
+        assert "<script>window" not in text and "<img src=x" not in text
+        # The page of a run alone gives its command and its error in full.
+        assert "long" * 400 not in text or path.parent.name == "runs"
+
+
+def test_an_empty_folder_gets_a_page_that_says_what_to_run(tmp_path: Path) -> None:
+    for name, content in site.empty():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    page = Page(tmp_path / "index.html")
+    assert "regmix-bench run" in (tmp_path / "index.html").read_text()
+    links = [link for link in page.links if not link.startswith(("data:", "#"))]
+    assert links and all((tmp_path / link).is_file() for link in links)
+
+
+def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None:
+    text = (pages / "methods/regmix.html").read_text("utf-8")
+    assert "L_AGR = γ·KL(p(x) ‖ p(x+δ_final))" in text
+    assert "<code>true_class_mass</code></th><td>0.6</td><td>number, ≥ 0.5, ≤ 1</td>" in text
+
+
+def test_a_method_that_is_not_installed_says_so(pages: Path) -> None:
+    text = (pages / "methods/elsewhere.html").read_text("utf-8")
+    assert "Not installed here" in text
+    assert "<code>beta</code></th><td>–</td><td>–</td><td>6.0</td>" in text
+
+
+def test_failed_runs_are_mentioned_and_explained(pages: Path, contents: Contents) -> None:
+    failed = [run for run in contents.runs if run.record.status == "error"]
+    index = (pages / "index.html").read_text("utf-8")
+    assert f"{len(failed)} of them failed" in index
+    for run in failed:
+        assert f"runs/{run.record.run_id}.html" in index
+        assert "<h2>Failed</h2>" in (pages / f"runs/{run.record.run_id}.html").read_text("utf-8")
+
+
+def test_the_data_of_a_run_is_that_of_its_record(pages: Path, contents: Contents) -> None:
+    run = next(run for run in contents.runs if run.record.history)
+    text = (pages / f"data/{run.record.run_id}.js").read_text("utf-8")
+    data = json.loads(text[text.index(" = {") + 3 : text.rindex(";")])
+    assert data["pgd"] == [round(100 * log.val_pgd_acc, 2) for log in run.record.history]
+    (attacked,) = [a for a in data["attacks"] if a["where"] == "selected, L∞ 32/255"][:1]
+    assert attacked["names"] == ["clean", "apgd-ce", "apgd-t", "square"]
+
+
+def test_the_images_of_a_run_are_those_that_it_was_shown(pages: Path, contents: Contents) -> None:
+    looked = next(run for run in contents.runs if run.record.views_digest)
+    views = read_views(paths.views_path(looked.path), looked.record.views_digest or "")
+    strip = plt.imread(pages / f"images/{looked.record.run_id}-0.png")
+    assert strip.shape[:2] == (32, 3 * 32 + 2)
+    clean, added, adversarial = strip[:, :32, :3], strip[:, 33:65, :3], strip[:, 66:, :3]
+    assert clean == pytest.approx(views.image[0].transpose(1, 2, 0), abs=1 / 255)
+    assert set(np.unique(added)) == {0.0, 1.0}  # every pixel is moved by ε, magnified to the full
+    moved = np.clip(views.image[0] + views.perturbation[0], 0, 1)
+    assert adversarial == pytest.approx(moved.transpose(1, 2, 0), abs=1 / 255)
+    text = (pages / f"runs/{looked.record.run_id}.html").read_text("utf-8")
+    assert "Class 1: predicted 1, under attack 1<" in text
+    assert 'Class 2: predicted 2, under attack <strong class="wrong">9 (wrong)</strong>' in text
+    without = next(run for run in contents.runs if not run.record.views_digest).record
+    assert not list(pages.glob(f"images/{without.run_id}*"))
+
+
+def varied() -> list[RunSpec]:
+    """One specification of each recorded row, and one in which everything is unusual."""
+    groups = {run.spec.group_id: run.spec for run in load_runs(RESULTS)}
+    odd = make_spec(
+        method=MethodSpec(
+            name="trades",
+            version=1,
+            params={
+                **{"steps": 7, "step_ratio": 0.25, "attack_bn": "eval"},
+                **{"beta": 2.5, "true_class_mass": 1.0},
+            },
+            label="trades[steps=7,beta=2.5]",
+        ),
+        train_threat=ThreatModel("L2", "0.5"),
+        eval_threats=(ThreatModel("L2", "0.25"), ThreatModel("L2", "1")),
+        pgd_threats=(ThreatModel("L2", "2"),),
+        recipe=Recipe(epochs=3, milestones=(0.5, 0.75), gradient_clip=1.0, nesterov=True),
+        scoring=Scoring(
+            autoattack_version="custom", attacks=("apgd-ce", "square"), autoattack_seed=3
+        ),
+        evaluate="both",
+        train_examples=500,
+        eval_examples=50,
+        seed=11,
+    )
+    screened = make_spec(method=odd.method, scoring=Scoring(autoattack_version="rand", screen=True))
+    return [*groups.values(), odd, screened]
+
+
+@pytest.mark.parametrize("spec", varied(), ids=lambda spec: spec.run_id)
+def test_the_command_plans_the_very_run(spec: RunSpec, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(command(spec, None))
+    assert program == "regmix-bench"
+    done = CliRunner().invoke(app, [*arguments, "--dry-run", "--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "1 runs" in done.output and spec.run_id in done.output
+
+
+def test_a_command_cannot_be_broken_out_of() -> None:
+    spec = make_spec(method=MethodSpec(name="x", version=1, params={}, label="x'; rm -rf ~; '"))
+    assert shlex.split(command(spec, None))[3] == "x'; rm -rf ~; '"
+
+
+@pytest.mark.parametrize("text", ["", "..", "a/b", "A", "con\x00", "x" * 10_000, "é", "-x"])
+def test_a_file_name_is_one_harmless_component(text: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", file_name(text))
+    assert file_name(text) != file_name(f"{text}!")
+
+
+def test_a_script_cannot_be_ended_from_inside() -> None:
+    text = "</script><!-- & \u2028"
+    assert not set("<>&\u2028") & set(script([text]))
+    assert json.loads(script([text])) == [text]
+
+
+def test_a_docstring_becomes_prose_and_formulas() -> None:
+    found = passages("""First ``a<b`` of :class:`~x.Y`::
+
+        L = <p>
+
+        M = 1
+
+    Last.
+    """)
+    assert [(passage.kind, str(passage.text)) for passage in found] == [
+        ("prose", "First <code>a&lt;b</code> of <code>x.Y</code>:"),
+        ("formula", "L = &lt;p&gt;"),
+        ("formula", "M = 1"),
+        ("prose", "Last."),
+    ]
+
+
+def test_colours_are_seen_and_told_apart_on_dark_pages() -> None:
+    css = resources("regmix_bench.reporting.site").joinpath("static", "site.css").read_text()
+    papers = [rgb(match) for match in re.findall(r"--paper: (#\w{6});", css)]
+    (dark,) = papers
+    groups = [group for cohort in sort_into_cohorts(load_runs(RESULTS)) for group in cohort.groups]
+    light = sorted({look.colour for look in looks(groups).values()})
+    assert len(light) == 11
+    shown = [rgb(on_dark(colour)) for colour in light]
+    assert on_dark("#000000") == "#ffffff" and on_dark("#56B4E9") == "#56b4e9"
+    for colour in shown:
+        assert (luminance(colour) + 0.05) / (luminance(dark) + 0.05) >= 3
+    for one, other in combinations(range(len(light)), 2):
+        apart = np.linalg.norm(rgb(light[one]) - rgb(light[other]))
+        assert np.linalg.norm(shown[one] - shown[other]) > min(0.25, 0.8 * apart)
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+
+
+def test_every_installed_method_has_a_formula(pages: Path) -> None:
+    for name in ("standard", "pgd-at", "trades", "regmix"):
+        text = (pages / f"methods/{name}.html").read_text("utf-8")
+        assert re.search(r'<pre class="formula"[^>]*>L\w* += ', text), name
+
+
+def test_signs_are_explained_above_the_table_and_lead_to_their_note(
+    parsed: dict[Path, Page], pages: Path
+) -> None:
+    text = (pages / "index.html").read_text("utf-8")
+    assert "†&nbsp;scoring raised a warning" in text and "‡&nbsp;training raised an alarm" in text
+    assert "§" not in text.partition("<table")[0]
+
+
+def test_budgets_sort_by_value(pages: Path) -> None:
+    assert [budget(text) for text in ("8/255", "L2 0.5")] == [8 / 255, 0.5]
+    text = (pages / "index.html").read_text("utf-8")
+    for cell in re.findall(r'<td class="setting" data-order="([\d.]+)">L∞ (\d+)/255', text):
+        assert float(cell[0]) == pytest.approx(int(cell[1]) / 255)

@@ -1,0 +1,108 @@
+"""Records and outcomes made up for tests: no model is trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regmix_bench.records import paths, store
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord
+from regmix_bench.specs import EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec
+from regmix_bench.types import Checkpoint, ThreatModel
+
+
+def make_spec(label: str = "trades", epsilon: str = "32/255", **changes: Any) -> RunSpec:
+    threat = ThreatModel("Linf", epsilon)
+    fields: dict[str, Any] = {
+        "method": MethodSpec(
+            name=label.partition("[")[0], version=1, params={"beta": 6.0}, label=label
+        ),
+        "dataset": "digits",
+        "arch": "smallcnn",
+        "train_threat": threat,
+        "eval_threats": (threat,),
+        "recipe": Recipe(epochs=50),
+    }
+    return RunSpec(**fields | changes)
+
+
+def make_eval_spec(label: str = "net", epsilon: str = "32/255", **changes: Any) -> EvalSpec:
+    fields: dict[str, Any] = {
+        "model": ModelSource(kind="weights", name=f"{label}.pt", sha256="a1b2c3d4" * 8),
+        "label": label,
+        "dataset": "digits",
+        "arch": "smallcnn",
+        "eval_threats": (ThreatModel("Linf", epsilon),),
+    }
+    return EvalSpec(**fields | changes)
+
+
+def make_record(spec: RunSpec | EvalSpec, **changes: Any) -> RunRecord | EvalRecord:
+    fields: dict[str, Any] = {"run_id": spec.run_id, "status": "success", "spec": spec}
+    kind = EvalRecord if isinstance(spec, EvalSpec) else RunRecord
+    return kind(**fields | {"data_digest": "d" * 64} | changes)
+
+
+def write_run(
+    results: Path,
+    spec: RunSpec | EvalSpec,
+    *,
+    n: int = 360,
+    clean: int = 340,
+    pgd: int = 310,
+    autoattack: int = 300,
+    fixed: int = 0,
+    checkpoint: Checkpoint = "selected",
+    outcomes: bool = True,
+    scored: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
+    """Save a scored model with that many images right; returns the record's path.
+
+    The first images are the right ones, so that two runs differ on as few images as their counts
+    allow. ``fixed`` images are moved under AutoAttack: wrong at the front, right further on.
+    """
+    right = {name: np.arange(n) < k for name, k in (("clean", clean), ("pgd", pgd))}
+    held = (np.arange(n) >= fixed) & (np.arange(n) < autoattack + fixed)
+    frames = [
+        pd.DataFrame(
+            {
+                "norm": threat.norm,
+                "epsilon": str(threat.epsilon),
+                "index": np.arange(n),
+                "label": np.arange(n) % 10,
+                "clean_correct": right["clean"],
+                "pgd_correct": right["pgd"],
+                "broken_by": np.where(held | ~right["clean"], "", "apgd-ce"),
+            }
+        )
+        for threat in spec.eval_threats
+    ]
+    path, digest = paths.record_path(results, spec), None
+    if outcomes:
+        digest = store.write_parquet(paths.outcomes_path(path, checkpoint), pd.concat(frames))
+    evaluations = tuple(
+        RobustEval(
+            threat=threat,
+            checkpoint=checkpoint,
+            n_examples=n,
+            clean_acc=clean / n,
+            pgd_acc=pgd / n,
+            autoattack_acc=autoattack / n,
+            autoattack_version=spec.scoring.autoattack_version,
+            autoattack_seed=0,
+            autoattack_batch_size=500,
+            outcomes_digest=digest,
+        ).model_copy(update=scored or {})
+        for threat in spec.eval_threats
+    )
+    return store.save_record(results, make_record(spec, evaluations=evaluations, **changes))
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage: for a process that is limited, or interrupted anywhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}

@@ -1,0 +1,512 @@
+"""The epoch loop: schedule, selection, alarms, and states that a run resumes from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from regmix_bench.data import prepare
+from regmix_bench.errors import UserError
+from regmix_bench.grid.plan import plan
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods.protocol import Method
+from regmix_bench.models import build_model
+from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.schema import EpochLog
+from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.system.machine import Execution
+from regmix_bench.training import trainer as training
+from regmix_bench.training.history import overfitting_alarm, selected_epoch
+from regmix_bench.training.states import load_state
+from regmix_bench.training.trainer import Trainer
+from regmix_bench.types import Frozen, StepOutput
+
+CPU = torch.device("cpu")
+PLAIN = Execution()
+
+
+def make_spec(method: str = "fgsm-rs", seed: int = 0, **recipe: Any) -> RunSpec:
+    grid = {
+        "methods": [method],
+        "eps": ["32/255"],
+        "seeds": [seed],
+        "train_examples": 100,
+        "eval_examples": 10,
+        "recipe": {"epochs": 2, "batch_size": 45, "schedule": "cosine"} | recipe,
+    }
+    return plan([grid])[0]
+
+
+def make_trainer(
+    spec: RunSpec,
+    directory: Path,
+    say: Callable[[str], None] = lambda line: None,
+    execution: Execution = PLAIN,
+) -> Trainer:
+    data = prepare(spec, CPU)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(spec.seed)
+        model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
+    method = load_method(spec.method.name, **spec.method.params)
+    return Trainer(spec, data, model, method, directory, CPU, execution, say)
+
+
+def trained(spec: RunSpec, directory: Path) -> Trainer:
+    trainer = make_trainer(spec, directory)
+    trainer.run()
+    return trainer
+
+
+def numbers(trainer: Trainer) -> tuple[list[dict[str, Any]], Any, Any]:
+    """All that a training leaves behind, without the clock."""
+    progress = trainer.progress
+    history = [log.model_dump(exclude={"seconds"}) for log in progress.history]
+    return history, progress.checkpoints, progress.alarms
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch):
+    """Makes a method known for one test: plain training whose loss ``change`` may alter."""
+
+    def make(change=lambda loss, epoch: loss, after=lambda model: None) -> str:
+        class Changed(Method):
+            name = "changed"
+            Config = type("Config", (Frozen,), {})
+
+            def on_epoch_start(self, epoch: int) -> None:
+                self.epoch = epoch
+
+            def step(self, model, batch, threat, generator) -> StepOutput:
+                logits = model(batch.x)
+                assert logits.dtype == torch.float32
+                loss = nn.functional.cross_entropy(logits, batch.y)
+                return StepOutput(change(loss, self.epoch), batch.x)
+
+            def after_update(self, model: nn.Module) -> None:
+                after(model)
+
+        monkeypatch.setitem(METHODS._registered, "changed", Changed)
+        return "changed"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("epochs", "first", "second"), [(30, 27, 29), (50, 45, 48), (110, 100, 105), (120, 109, 115)]
+)
+@pytest.mark.parametrize("steps", [1, 7])
+def test_multistep_drops_at_whole_epochs(epochs: int, first: int, second: int, steps: int) -> None:
+    rates = learning_rates(Recipe(epochs=epochs, schedule="multistep"), steps)
+    expected = [0.1] * first + [0.01] * (second - first) + [0.001] * (epochs - second)
+    assert rates[::steps] == pytest.approx(expected)
+    assert len({round(rate, 9) for rate in rates[: first * steps]}) == 1
+
+
+def learning_rates(recipe: Recipe, steps: int) -> list[float]:
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=recipe.lr)
+    scheduler = training._schedule(optimizer, recipe, steps)
+    rates = []
+    for _ in range(recipe.epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_cosine_falls_along_half_a_wave() -> None:
+    rates = learning_rates(Recipe(epochs=5, lr=0.2, schedule="cosine"), steps=4)
+    expected = [0.1 * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
+    assert rates == pytest.approx(expected)
+
+
+def test_onecycle_rises_to_the_rate_and_ends_near_zero() -> None:
+    rates = learning_rates(Recipe(epochs=5, lr=0.2, schedule="onecycle"), steps=4)
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.2)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[0] < 0.01 and rates[-1] < 1e-4
+
+
+def test_history_has_the_rate_at_the_start_of_each_epoch(tmp_path: Path, register) -> None:
+    spec = make_spec(register(), epochs=4, schedule="multistep", milestones=[0.5], lr=0.02)
+    history = trained(spec, tmp_path).progress.history
+    assert [log.lr for log in history] == pytest.approx([0.02, 0.02, 0.002, 0.002])
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()
+    assert [EpochLog.model_validate_json(line) for line in lines] == history
+
+
+def test_gradient_clip_bounds_the_step(tmp_path: Path, register) -> None:
+    shared = {"epochs": 1, "batch_size": 200, "lr": 1.0, "momentum": 0, "weight_decay": 0}
+
+    def moved(**recipe: Any) -> float:
+        directory = tmp_path / str(len(recipe))
+        trainer = make_trainer(make_spec(register(), **shared, **recipe), directory)
+        before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+        trainer.run()
+        pairs = zip(trainer.model.parameters(), before, strict=True)
+        return math.sqrt(sum((a.detach() - b).square().sum().item() for a, b in pairs))
+
+    assert moved(gradient_clip=0.01) == pytest.approx(0.01, rel=1e-3)
+    assert moved() > 0.1
+
+
+def test_ema_averages_the_weights_and_is_what_is_saved(tmp_path: Path, register) -> None:
+    seen: list[torch.Tensor] = []
+
+    def look(model: nn.Module) -> None:
+        seen.append(model.classifier.weight.detach().clone())
+
+    spec = make_spec(register(after=look), epochs=1, ema_decay=0.75)
+    trainer = trained(spec, tmp_path)
+
+    assert len(seen) == 2
+    file = trainer.progress.checkpoints["last"]
+    saved = load_checkpoint(tmp_path / file.file, file.sha256).classifier.weight
+    torch.testing.assert_close(saved, 0.75 * seen[0] + 0.25 * seen[1])
+    assert torch.equal(trainer.model.classifier.weight, seen[1])
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch):
+    """Replaces validation by given PGD-10 accuracies."""
+
+    def script(*accuracies: float) -> None:
+        def validate(self, epoch, lr, means, seconds) -> EpochLog:
+            return make_log(epoch, pgd=accuracies[epoch - 1])
+
+        monkeypatch.setattr(Trainer, "_validate", validate)
+
+    return script
+
+
+def make_log(epoch: int, pgd: float, fgsm: float = 0.5) -> EpochLog:
+    return EpochLog(
+        epoch=epoch,
+        lr=0.1,
+        loss=1.0,
+        val_clean_acc=0.9,
+        val_fgsm_acc=fgsm,
+        val_pgd_acc=pgd,
+        seconds=0.0,
+    )
+
+
+def test_the_selected_checkpoint_is_the_first_of_the_best(tmp_path, register, scripted) -> None:
+    scripted(0.2, 0.5, 0.5, 0.4)
+    trainer = make_trainer(make_spec(register(), epochs=4), tmp_path)
+    weights = {}
+
+    def keep(log: EpochLog) -> None:
+        weights[log.epoch] = trainer.model.classifier.weight.detach().clone()
+
+    trainer.run(keep)
+
+    selected, last = (trainer.progress.checkpoints[name] for name in ("selected", "last"))
+    assert (selected.epoch, last.epoch) == (2, 4)
+    for file in (selected, last):
+        model = load_checkpoint(tmp_path / file.file, file.sha256)
+        assert torch.equal(model.classifier.weight, weights[file.epoch])
+    states = sorted(path.name for path in tmp_path.glob("state-*.pt"))
+    assert [name[:10] for name in states] == ["state-0003", "state-0004"]
+    names = {"selected-0002.safetensors", "last-0004.safetensors", "train.jsonl", *states}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path, register) -> None:
+    (tmp_path / ".tmp-abc.pt").write_bytes(b"half")
+    (tmp_path / "selected-0009.safetensors").write_bytes(b"of an epoch that will be repeated")
+    trained(make_spec(register()), tmp_path)
+    assert not list(tmp_path.glob(".tmp-*"))
+    assert not (tmp_path / "selected-0009.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("pgd", "fgsm", "alarm"),
+    [
+        ([0.40, 0.05], [0.5, 0.9], True),  # the collapse itself
+        ([0.40, 0.05], [0.5, 0.4], False),  # both fall: training went wrong in another way
+        ([0.40, 0.05], [0.5, 0.5], False),  # FGSM must rise
+        ([0.40, 0.36], [0.5, 0.9], False),  # less than five points
+        ([0.40, 0.30], [0.5, 0.9], False),  # ten points, yet within three standard errors of 100
+        ([0.40, 0.45], [0.5, 0.9], False),
+        ([0.10, 0.40, 0.35, 0.05], [0.1, 0.5, 0.6, 0.8], True),  # against the best, not the last
+        ([0.05], [0.9], False),
+    ],
+)
+def test_alarm_for_catastrophic_overfitting(pgd, fgsm, alarm: bool) -> None:
+    logs = [make_log(n, p, f) for n, (p, f) in enumerate(zip(pgd, fgsm, strict=True), start=1)]
+    found = overfitting_alarm(logs, n_validation=100)
+    assert (found is not None) == alarm
+    if found:
+        assert (found.kind, found.epoch) == ("catastrophic-overfitting", len(pgd))
+
+
+def test_more_validation_images_resolve_a_smaller_fall() -> None:
+    logs = [make_log(1, 0.40, 0.5), make_log(2, 0.30, 0.9)]
+    assert overfitting_alarm(logs, n_validation=1000) is not None
+
+
+def test_selection_among_equals_takes_the_earlier() -> None:
+    assert selected_epoch([make_log(1, 0.3), make_log(2, 0.4), make_log(3, 0.4)]) == 2
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, register, value: float) -> None:
+    name = register(lambda loss, epoch: loss * value if epoch == 3 else loss)
+    trainer = trained(make_spec(name, epochs=5), tmp_path)
+
+    assert trainer.progress.failure == "the loss is not finite in epoch 3"
+    assert [(a.kind, a.epoch) for a in trainer.progress.alarms] == [("non-finite-loss", 3)]
+    assert trainer.progress.epoch == 2
+    good = trainer.progress.checkpoints["selected"]
+    model = load_checkpoint(tmp_path / good.file, good.sha256)
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+class Killed(Exception):
+    pass
+
+
+def stop_after(epoch: int):
+    def stop(log: EpochLog) -> None:
+        if log.epoch == epoch:
+            raise Killed
+
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [
+        ("regmix", {"schedule": "onecycle", "ema_decay": 0.9, "nesterov": True}),
+        ("fgsm-pgk", {"schedule": "multistep", "augmentation": "crop"}),
+    ],
+)
+def test_a_resumed_training_repeats_the_undisturbed_one(tmp_path, method, recipe) -> None:
+    spec = make_spec(method, epochs=4, **recipe)
+    undisturbed = trained(spec, tmp_path / "whole")
+    for epoch in (1, 3):
+        with pytest.raises(Killed):
+            make_trainer(spec, tmp_path / "parts").run(stop_after(epoch))
+    resumed = make_trainer(spec, tmp_path / "parts")
+    assert resumed.progress.epoch == 3
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
+    cost, expected = resumed.progress.cost, undisturbed.progress.cost
+    assert cost.forward_images == expected.forward_images > 0
+    assert cost.backward_images == expected.backward_images > 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_resumes_on_a_machine_with_another_layout_and_other_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    spec = make_spec("fgsm-rs", epochs=3, schedule="onecycle")
+    undisturbed = trained(spec, tmp_path / "whole")
+    begun = make_trainer(spec, tmp_path / "parts", execution=Execution(channels_last=before))
+    begun.optimizer.param_groups[0]["fused"] = True  # as on CUDA
+    with pytest.raises(Killed):
+        begun.run(stop_after(1))
+    resumed = make_trainer(spec, tmp_path / "parts", execution=Execution(channels_last=not before))
+    assert not resumed.optimizer.param_groups[0]["fused"]
+    for weight, kept in resumed.optimizer.state.items():
+        assert kept["momentum_buffer"].stride() == weight.stride()
+    resumed.run()
+    losses = [[log.loss for log in each.progress.history] for each in (resumed, undisturbed)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_validation_takes_fewer_images_at_once_where_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(epochs=1)
+    undisturbed = trained(spec, tmp_path / "whole")
+    trainer = make_trainer(spec, tmp_path / "tight")
+    calls, forward = [], trainer.folded.forward
+
+    def tight(x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(x)
+
+    monkeypatch.setattr(trainer.folded, "forward", tight)
+    trainer.run()
+    assert max(calls) > 4 and calls[-1] <= 4
+    assert numbers(trainer) == numbers(undisturbed)
+
+
+def test_compilation_is_done_with_before_the_clock_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rehearsing the method's own step, whatever it calls, of which nothing stays."""
+    from torch._dynamo.utils import counters
+
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **how: compiled(f, **how | {"backend": "aot_eager"})
+    )
+    spec = make_spec("regmix", epochs=1)
+    trainer = make_trainer(spec, tmp_path / "compiled", execution=Execution(compile=True))
+    graphs = []
+    step = trainer.method.step
+
+    def counted(*arguments: Any) -> StepOutput:
+        graphs.append(counters["stats"]["unique_graphs"])
+        return step(*arguments)
+
+    monkeypatch.setattr(trainer.method, "step", counted)
+    trainer.run()
+    assert trainer.warm_up_seconds > 0
+    assert graphs[0] == graphs[-1] > 0
+    plain = trained(spec, tmp_path / "plain")
+    assert trainer.progress.history[0].loss == pytest.approx(
+        plain.progress.history[0].loss, rel=1e-2
+    )
+
+
+def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
+    first, again, other = (
+        trained(make_spec(seed=seed), tmp_path / name)
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert numbers(first) == numbers(again)
+    assert numbers(first)[0] != numbers(other)[0]
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes(
+        {"flipped": flipped, "cut": content[:middle], "zeroed": bytes(2 * middle)}[how]
+    )
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "zeroed"])
+@pytest.mark.parametrize("victim", ["state-0003-*.pt", "selected-0003.safetensors"])
+def test_a_damaged_file_costs_an_epoch(tmp_path, register, monkeypatch, how, victim) -> None:
+    # The newest epoch is the selected one, so that only its state refers to its weights.
+    monkeypatch.setattr(training, "selected_epoch", lambda history: len(history))
+    spec = make_spec(register(), epochs=4)
+    undisturbed = trained(spec, tmp_path / "whole")
+    directory = tmp_path / "parts"
+    with pytest.raises(Killed):
+        make_trainer(spec, directory).run(stop_after(3))
+    (damaged,) = directory.glob(victim)
+    damage(damaged, how)
+
+    lines: list[str] = []
+    resumed = make_trainer(spec, directory, lines.append)
+    assert resumed.progress.epoch == 2
+    (line,) = lines
+    assert damaged.name in line and line.endswith("; going back one state") and "\n" not in line
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
+    assert len(list(directory.glob("state-*.pt"))) == 2
+
+
+def test_without_a_whole_state_training_starts_anew(tmp_path, register) -> None:
+    spec = make_spec(register(), epochs=3)
+    undisturbed = trained(spec, tmp_path / "whole")
+    with pytest.raises(Killed):
+        make_trainer(spec, tmp_path / "parts").run(stop_after(2))
+    for path in (tmp_path / "parts").glob("state-*.pt"):
+        damage(path, "cut")
+    lines: list[str] = []
+    resumed = make_trainer(spec, tmp_path / "parts", lines.append)
+    assert resumed.progress.epoch == 0
+    assert len(lines) == 3 and lines[-1] == "no state is whole: training starts anew"
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
+
+
+@pytest.fixture
+def state(tmp_path: Path, register) -> tuple[Path, RunSpec]:
+    spec = make_spec(register(), epochs=1)
+    trained(spec, tmp_path)
+    (path,) = tmp_path.glob("state-*.pt")
+    return path, spec
+
+
+def named_by_digest(folder: Path, content: bytes) -> Path:
+    path = folder / f"state-0001-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    path.write_bytes(content)
+    return path
+
+
+def test_an_altered_state_is_refused(state) -> None:
+    path, spec = state
+    damage(path, "flipped")
+    with pytest.raises(UserError, match="altered or cut off"):
+        load_state(path, spec.run_id, CPU)
+
+
+def test_the_state_of_another_run_is_refused(state) -> None:
+    path, spec = state
+    with pytest.raises(UserError, match=f"belongs to run {spec.run_id}, not to 0123"):
+        load_state(path, "0123", CPU)
+
+
+class Payload:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("wrap", ["plain", "torch"])
+def test_a_state_that_hides_code_is_refused_and_the_code_not_run(tmp_path, wrap: str) -> None:
+    target = tmp_path / "owned"
+    buffer = io.BytesIO()
+    content = {"run_id": "0123", "model": Payload(target)}
+    torch.save(content, buffer) if wrap == "torch" else pickle.dump(content, buffer)
+    path = named_by_digest(tmp_path, buffer.getvalue())
+
+    with pytest.raises(UserError, match="is not a training state") as refused:
+        load_state(path, "0123", CPU)
+
+    assert "\n" not in str(refused.value)
+    assert not target.exists()
+    pickle.loads(pickle.dumps(Payload(target)))  # the payload does work where it is let loose
+    assert target.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", json.dumps({}).encode()])
+def test_a_file_that_is_no_state_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UserError, match="is not a training state"):
+        load_state(named_by_digest(tmp_path, content), "0123", CPU)
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_precision_is_that_of_the_layers_and_never_of_the_logits(
+    tmp_path: Path, register, precision: str, inside: str
+) -> None:
+    trainer = make_trainer(make_spec(register(), precision=precision), tmp_path)
+    seen = set()
+    convolution = next(m for m in trainer.model.modules() if isinstance(m, nn.Conv2d))
+
+    def look(module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        if module.training:
+            seen.add(str(output.dtype).removeprefix("torch."))
+
+    convolution.register_forward_hook(look)
+    trainer.run()
+    assert seen == {inside}
+    history = trainer.progress.history
+    assert history[-1].loss < history[0].loss
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.model.parameters())
