@@ -13,7 +13,8 @@ from pydantic import Field
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.attacks.pgd import pgd
 from regmix_bench.losses import TrueClassMass, cross_entropy
-from regmix_bench.methods.protocol import Method, attacked
+from regmix_bench.methods.multi_step import attack_mode
+from regmix_bench.methods.protocol import Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class FGSMRS(Method):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         mass = self.config.true_class_mass
-        with attacked(model, "train"):
+        with attack_mode(model, "train"):
             delta = pgd(
                 lambda x: cross_entropy(model(x), batch.y, mass, "sum"),
                 batch.x,

@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import gaussian_start
-from regmix_bench.attacks.pgd import pgd
+from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import AttackConfig, Method, attacked
+from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     )
 
 
-class MART(Method):
+class MART(MultiStepMethod):
     """Boosted cross-entropy, and a divergence that weighs more where the clean image is doubtful.
 
     With x' the end point of PGD (eq. 11)::
@@ -46,30 +46,23 @@ class MART(Method):
 
     name = "mart"
 
-    class Config(AttackConfig):
+    class Config(PGDConfig):
         """The attack and the weight of the divergence."""
 
         beta: float = Field(5.0, ge=0)
         attack_bn: Literal["train", "eval"] = "eval"
 
+    def objective(self, model: nn.Module, batch: Batch) -> Objective:
+        return lambda x: cross_entropy(model(x), batch.y, reduction="sum")
+
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        config = self.config
-        with attacked(model, config.attack_bn):
-            delta = pgd(
-                lambda x: cross_entropy(model(x), batch.y, reduction="sum"),
-                batch.x,
-                threat,
-                delta=gaussian_start(batch.x, threat, generator),
-                steps=config.steps,
-                step_size=config.step_ratio * float(threat.epsilon),
-            )
-        x_adv = batch.x + delta
+        x_adv = self.attack(model, batch, threat, gaussian_start(batch.x, threat, generator))
         logits, adv_logits = model(batch.x), model(x_adv)
         true_probability = logits.softmax(1).gather(1, batch.y[:, None]).squeeze(1)
         weighted = kl_divergence(logits, adv_logits, "none") * (1.0000001 - true_probability)
         boosted = boosted_cross_entropy(adv_logits, batch.y)
-        robust = config.beta * weighted.mean()
+        robust = self.config.beta * weighted.mean()
         metrics = {"bce": boosted.detach(), "robust": robust.detach()}
         return StepOutput(boosted + robust, x_adv, metrics)

@@ -11,16 +11,16 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import gaussian_start
-from regmix_bench.attacks.pgd import pgd
+from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
-from regmix_bench.methods.protocol import AttackConfig, Method, attacked
+from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class TRADES(Method):
+class TRADES(MultiStepMethod):
     """Cross-entropy on clean images, and the divergence that an attack can cause.
 
     With x' the end point of PGD on that divergence (eq. 5)::
@@ -33,30 +33,24 @@ class TRADES(Method):
 
     name = "trades"
 
-    class Config(AttackConfig):
+    class Config(PGDConfig):
         """The attack, the weight of the divergence, and the true class's share of the label."""
 
         beta: float = Field(6.0, ge=0)
         attack_bn: Literal["train", "eval"] = "eval"
         true_class_mass: TrueClassMass = 1.0
 
+    def objective(self, model: nn.Module, batch: Batch) -> Objective:
+        # Constant during the attack, so computed once.
+        with torch.no_grad():
+            clean_logits = model(batch.x)
+        return lambda x: kl_divergence(clean_logits, model(x), "sum")
+
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
-        with attacked(model, config.attack_bn):
-            # Constant during the attack, so computed once.
-            with torch.no_grad():
-                clean_logits = model(batch.x)
-            delta = pgd(
-                lambda x: kl_divergence(clean_logits, model(x), "sum"),
-                batch.x,
-                threat,
-                delta=gaussian_start(batch.x, threat, generator),
-                steps=config.steps,
-                step_size=config.step_ratio * float(threat.epsilon),
-            )
-        x_adv = batch.x + delta
+        x_adv = self.attack(model, batch, threat, gaussian_start(batch.x, threat, generator))
         logits = model(batch.x)
         natural = cross_entropy(logits, batch.y, config.true_class_mass)
         robust = config.beta * kl_divergence(logits, model(x_adv))

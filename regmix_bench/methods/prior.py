@@ -1,32 +1,34 @@
-"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
+"""The prior of prior-guided methods: a perturbation for every training image, kept over epochs.
 
-Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
-and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
+Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Training", ECCV 2022, the
+variant with momentum over epochs (FGSM-MEP). Perturbations have the shape (B, C, H, W) of their
+images and their units, in which pixels lie in [0, 1].
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from regmix_bench.attacks.noise import batch_sum, noise
 from regmix_bench.attacks.norms import ascend, project
 from regmix_bench.distributed.collectives import Sharding
+from regmix_bench.losses import cross_entropy
+from regmix_bench.methods.protocol import Method
 from regmix_bench.types import Batch, ThreatModel
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Prior:
-    """The perturbation and momentum that prior-guided methods keep for every training image.
+    """Perturbation δ and momentum m of every training image, (N, C, H, W) each.
 
-    Jia et al. (2022), "Prior-Guided Fast Adversarial Training", the variant with momentum over
-    epochs (FGSM-MEP). The prior is in input coordinates and does not follow an image's crop or
-    flip. Every ``reset`` epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum.
-    ``compact`` keeps it in bfloat16: half the memory, δ to 0.4 % of itself. In a group each process
-    keeps that of its share of the training set, and every call is one of all.
+    The prior is in input coordinates and does not follow an image's crop or flip. Every ``reset``
+    epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum. ``compact`` keeps it in
+    bfloat16: half the memory, δ to 0.4 % of itself. In a group each process keeps its share of the
+    training set, and every method is to be called by all processes.
     """
 
     momentum_decay = 0.3
@@ -51,7 +53,7 @@ class Prior:
         self.fresh = (epoch - 1) % self.reset == 0
 
     def initial(self, batch: Batch, threat: ThreatModel, generator: torch.Generator) -> Tensor:
-        """The starting perturbation of a batch, inside the ball and the valid range."""
+        """Return the starting perturbation of a batch, inside the ball and the range of pixels."""
         if self.fresh:
             # Every image is visited once an epoch, so drawing on the visit resets them all.
             drawn = noise(torch.rand, batch.x.float(), generator)
@@ -83,15 +85,15 @@ class Prior:
         self._put(self.delta, batch, following)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The per-image state, of all images in the first process; the epoch tells if it is fresh.
+        """Return δ and m of all images in the first process, and nothing to save in the others.
 
-        What the others return is not to be saved.
+        Whether the prior is fresh follows from the epoch.
         """
         gather = self._shards.gather
         return {"delta": gather(self.delta), "momentum": gather(self.momentum)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over a saved state of the same shape, whatever the number of processes."""
+        """Restore a saved state of the same shape, whatever the number of processes."""
         self._shards.load(self.delta, state["delta"])
         self._shards.load(self.momentum, state["momentum"])
 
@@ -100,3 +102,63 @@ class Prior:
 
     def _put(self, rows: Tensor, batch: Batch, values: Tensor) -> None:
         self._shards.put(rows, batch.index, batch.total or len(batch.index), values)
+
+
+class PriorStep(NamedTuple):
+    """One FGSM step from the stored prior.
+
+    ``initial`` is the prior δ and ``logits`` (B, K) the model's output at x + δ; ``gradient`` is
+    that of the cross-entropy there, and ``x_adv`` the images one step of ε further. The logits
+    carry gradient, the others do not.
+    """
+
+    initial: Tensor
+    logits: Tensor
+    gradient: Tensor
+    x_adv: Tensor
+
+
+class PriorGuidedMethod(Method):
+    """Base of methods that attack by one FGSM step of size ε from the stored prior.
+
+    Their ``Config`` has ``reset``, the epochs between two resets of the prior, and
+    ``true_class_mass`` of the labels that the attack sees. ``step`` begins with :meth:`attack` and
+    calls ``self.prior.update`` with what it returned.
+    """
+
+    norms = ("Linf",)
+
+    def setup(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        self.prior = Prior(dataset_size, image_shape, device, self.config.reset, self.compact_state)
+
+    def on_epoch_start(self, epoch: int) -> None:
+        self.prior.on_epoch_start(epoch)
+
+    def attack(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        threat: ThreatModel,
+        generator: torch.Generator,
+        keep_graph: bool = True,
+    ) -> PriorStep:
+        """Take one step from the prior of ``batch``.
+
+        One forward pass serves the attack and, with ``keep_graph``, whatever the loss makes of the
+        logits at the prior.
+        """
+        initial = self.prior.initial(batch, threat, generator)
+        x_prior = (batch.x + initial).requires_grad_()
+        logits = model(x_prior)
+        attack_loss = cross_entropy(logits, batch.y, self.config.true_class_mass, "sum")
+        (gradient,) = torch.autograd.grad(attack_loss, x_prior, retain_graph=keep_graph)
+        delta = ascend(initial, batch.x, gradient, threat, float(threat.epsilon))
+        return PriorStep(initial, logits, gradient, batch.x + delta)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.prior.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.prior.load_state_dict(state)

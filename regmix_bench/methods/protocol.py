@@ -1,16 +1,12 @@
-"""What a training method is: a subclass with a ``name``, a ``Config`` and a ``step``."""
+"""The protocol of training methods: a ``name``, a ``Config`` and a ``step``."""
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from pydantic import Field
 
-from regmix_bench.attacks.pgd import frozen
 from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -52,7 +48,7 @@ class Method(ABC):
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        """The loss of one batch.
+        """Return the loss of one batch.
 
         ``model`` maps images (B, C, H, W) in [0, 1] to logits (B, K) and is in training mode, in
         which it must be left. All randomness is drawn from ``generator``, which lives on the
@@ -65,51 +61,18 @@ class Method(ABC):
         """
 
     def after_update(self, model: nn.Module) -> None:
-        """See the model after the optimiser's step."""
+        """Look at the model after the optimiser's step; the default does nothing."""
 
     def evaluated_model(self, model: nn.Module) -> nn.Module:
-        """The model to validate, save and score: ``model`` unless its weights are averaged."""
+        """Return the model to validate, save and score: ``model`` unless weights are averaged."""
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and containers of them: what a resumed run needs.
+        """Return what a resumed run needs: tensors, numbers and containers of them.
 
-        On several devices all call it, and what the first returns is saved.
+        Every process of a group calls it, and the first one's answer is saved.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved state, its tensors on the CPU, after ``setup``."""
-
-
-class AttackConfig(Frozen):
-    """The inner maximisation of multi-step methods."""
-
-    steps: int = Field(10, ge=1)
-    #: Step size as a multiple of ε: 2/255 at 8/255.
-    step_ratio: float = Field(0.25, gt=0)
-    #: Mode of the batch-norm layers while the attack runs.
-    attack_bn: Literal["train", "eval"] = "train"
-
-
-@contextlib.contextmanager
-def attacked(model: nn.Module, mode: Literal["train", "eval"]) -> Iterator[None]:
-    """Let a step's attack run on ``model``, its batch-norm layers in ``mode``.
-
-    While the block runs no gradient reaches a weight, so that input gradients cost what they must;
-    in "eval" the trainer's model answers with a copy whose batch norm is folded into its
-    convolutions. Afterwards the model is in training mode, as before.
-    """
-    # Here, so that a plan, which needs the methods' defaults alone, does without torch.
-    from regmix_bench.models.execution import Executed
-
-    if mode == "eval" and isinstance(model, Executed):
-        with model.attacked():
-            yield
-        return
-    model.train(mode == "train")
-    try:
-        with frozen(model):
-            yield
-    finally:
-        model.train()
+        """Restore a saved state, whose tensors are on the CPU; called after ``setup``."""

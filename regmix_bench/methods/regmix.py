@@ -15,17 +15,15 @@ small tuning run on CIFAR-10, by PGD-20 on 1,000 test images.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import uniform_start
-from regmix_bench.attacks.norms import ascend
-from regmix_bench.attacks.pgd import pgd
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
-from regmix_bench.methods.prior import Prior
-from regmix_bench.methods.protocol import AttackConfig, Method, attacked
+from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
+from regmix_bench.methods.prior import PriorGuidedMethod
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ def regmix_loss(
     weights: Weights,
     true_class_mass: float,
 ) -> StepOutput:
-    """The total loss, given the logits (B, K) at x+δ_init and the images ``x_adv`` = x+δ_final.
+    """Return the total loss, given the logits (B, K) at x+δ_init and ``x_adv`` = x+δ_final.
 
     ``initial_logits`` is needed where α or β is not 0; the clean images pass where γ is not 0.
     """
@@ -67,7 +65,7 @@ def regmix_loss(
     return StepOutput(loss, x_adv, metrics)
 
 
-class RegMix(Method):
+class RegMix(PriorGuidedMethod):
     """RegMix on prior-guided single-step perturbations, the paper's setting.
 
     δ_init is the stored prior of each image, δ_final one FGSM step of size ε from it; the prior
@@ -75,7 +73,6 @@ class RegMix(Method):
     """
 
     name = "regmix"
-    norms = ("Linf",)
 
     class Config(Weights):
         """Weights, epochs between resets of the prior, and the true class's share of the label."""
@@ -83,41 +80,17 @@ class RegMix(Method):
         reset: int = Field(40, ge=1)
         true_class_mass: TrueClassMass = 0.6
 
-    def setup(
-        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
-    ) -> None:
-        self.prior = Prior(dataset_size, image_shape, device, self.config.reset, self.compact_state)
-
-    def on_epoch_start(self, epoch: int) -> None:
-        self.prior.on_epoch_start(epoch)
-
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
-        initial = self.prior.initial(batch, threat, generator)
-        x_init = (batch.x + initial).requires_grad_()
-        initial_logits = model(x_init)
-        attack_loss = cross_entropy(initial_logits, batch.y, config.true_class_mass, "sum")
         mutual = bool(config.alpha or config.beta)
-        # The same forward pass serves the attack and, where AMR needs it, the loss.
-        (gradient,) = torch.autograd.grad(attack_loss, x_init, retain_graph=mutual)
-        final = ascend(initial, batch.x, gradient, threat, float(threat.epsilon))
-        self.prior.update(batch, initial, gradient, threat)
+        start = self.attack(model, batch, threat, generator, keep_graph=mutual)
+        self.prior.update(batch, start.initial, start.gradient, threat)
+        initial_logits = start.logits if mutual else None
         return regmix_loss(
-            model,
-            batch,
-            initial_logits if mutual else None,
-            batch.x + final,
-            config,
-            config.true_class_mass,
+            model, batch, initial_logits, start.x_adv, config, config.true_class_mass
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.prior.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.prior.load_state_dict(state)
 
 
 class RegMixAMR(RegMix):
@@ -143,7 +116,7 @@ class RegMixAGR(RegMix):
         beta: float = Field(0.0, ge=0, le=0)
 
 
-class RegMixPGD(Method):
+class RegMixPGD(MultiStepMethod):
     """RegMix on multi-step perturbations: the row to read beside PGD-AT, TRADES and MART.
 
     δ_init is a uniform random start, δ_final the end point of PGD from it.
@@ -151,7 +124,7 @@ class RegMixPGD(Method):
 
     name = "regmix-pgd"
 
-    class Config(Weights, AttackConfig):
+    class Config(Weights, PGDConfig):
         """Weights, attack, and the true class's share of the label."""
 
         true_class_mass: TrueClassMass = 1.0
@@ -161,16 +134,6 @@ class RegMixPGD(Method):
     ) -> StepOutput:
         config = self.config
         initial = uniform_start(batch.x, threat, generator)
-        with attacked(model, config.attack_bn):
-            final = pgd(
-                lambda x: cross_entropy(model(x), batch.y, config.true_class_mass, "sum"),
-                batch.x,
-                threat,
-                delta=initial,
-                steps=config.steps,
-                step_size=config.step_ratio * float(threat.epsilon),
-            )
+        x_adv = self.attack(model, batch, threat, initial)
         initial_logits = model(batch.x + initial) if config.alpha or config.beta else None
-        return regmix_loss(
-            model, batch, initial_logits, batch.x + final, config, config.true_class_mass
-        )
+        return regmix_loss(model, batch, initial_logits, x_adv, config, config.true_class_mass)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS, load_method
-from regmix_bench.methods.protocol import attacked
+from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import Executed
 from regmix_bench.models.predictions import PassCounter
@@ -88,7 +88,7 @@ def test_an_attack_sees_the_model_as_it_is_evaluated(
     executed = Executed(model, execution)
     for _ in range(2):  # before and after an update
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        with torch.no_grad(), attacked(executed, "eval"):
+        with torch.no_grad(), attack_mode(executed, "eval"):
             found = executed(batch.x)
         expected = copy.deepcopy(model).eval()(batch.x)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -110,7 +110,7 @@ def test_no_gradient_of_an_attack_reaches_a_weight(
 ) -> None:
     target = Executed(model, PLAIN) if wrapped else model
     x = batch.x.clone().requires_grad_()
-    with attacked(target, mode):
+    with attack_mode(target, mode):
         target(x).sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
     assert not gradients(model)
