@@ -1,24 +1,60 @@
-"""One registry for everything that is found by name."""
+"""One registry for everything that is found by name, and how a name with parameters is read."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from importlib.metadata import entry_points, version
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import yaml
 
 from regmix_bench.errors import UserError, reason, unknown
+from regmix_bench.types import FILE_NAME
 
 T = TypeVar("T")
 
+#: What YAML's library raises: its own errors, and those of its converters, which it lets through,
+#: such as that of the date 2001-13-45.
+YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
+
+#: The origin of what a program or a notebook has registered itself.
+THIS_PROCESS = "this process"
+
+
+class Offer(NamedTuple):
+    """Where a name leads: a target ``package.module:attribute``, and the distribution it is of."""
+
+    target: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One name of a registry; ``item`` is None where ``error``, one line, says why."""
+
+    name: str
+    origin: str
+    item: T | None
+    error: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The first line of the item's docstring, or else why there is no item."""
+        return self.error or (inspect.getdoc(self.item) or "").partition("\n")[0]
+
 
 class Registry(Generic[T]):
-    """Names and what they stand for, imported only when asked for.
+    """Names and the classes they stand for, imported only when asked for.
 
     A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
-    package's entry point in ``group``, or from :meth:`register` in this process, which wins.
-    ``accepts`` says whether what a name led to is of the kind that the registry holds.
+    package's entry point in ``group``, or from :meth:`register` in this process, which wins. What a
+    name leads to has to derive from ``base``, given as a target too. A name that is broken, or that
+    two packages offer, is refused when it is asked for, and disturbs no other.
     """
 
     def __init__(
@@ -26,60 +62,129 @@ class Registry(Generic[T]):
         kind: str,
         group: str | None = None,
         builtin: Mapping[str, str] | None = None,
-        accepts: Callable[[object], bool] = lambda item: True,
+        base: str | None = None,
     ) -> None:
         self.kind = kind
-        self._accepts = accepts
         self.group = group
+        self._base = base
         self._builtin = dict(builtin or {})
         self._registered: dict[str, T] = {}
 
     def register(self, name: str, item: T) -> None:
-        """Add ``item`` for this process."""
+        """Add ``item`` for this process; raises :class:`UserError` where it cannot be one."""
+        self._check(name, item, THIS_PROCESS)
         self._registered[name] = item
 
     def names(self) -> list[str]:
-        """Every known name, sorted; imports nothing."""
-        return sorted({*self._targets, *self._registered})
+        """Return every known name, sorted; imports nothing."""
+        return sorted({*self._offers, *self._registered})
 
     def __getitem__(self, name: str) -> T:
-        """The item called ``name``; raises :class:`UserError` for an unknown or broken one."""
+        """Return the item called ``name``.
+
+        Raises :class:`UserError` for a name that is unknown, broken, or offered twice.
+        """
         if name in self._registered:
             return self._registered[name]
-        if name not in self._targets:
-            raise unknown(self.kind, name, self.names())
-        target, origin = self._targets[name]
-        module, _, attribute = target.partition(":")
+        target, origin = self._offer(name)
         try:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except Exception as error:  # a stranger's module may raise anything
+            found: T = _imported(target)
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
             raise UserError(
                 f"{self.kind} {name!r} of {origin} cannot be loaded: {reason(error)}"
             ) from error
-        if not self._accepts(found):
-            raise UserError(f"{self.kind} {name!r} of {origin} is no {self.kind}: {target}")
-        item: T = found
-        return item
+        self._check(name, found, origin)
+        return found
 
     def origin(self, name: str) -> str:
-        """Where ``name`` comes from: a distribution and its version, or this process."""
-        if name in self._registered:
-            return "this process"
-        if name not in self._targets:
+        """Return where ``name`` comes from: a distribution and its version, or this process."""
+        return THIS_PROCESS if name in self._registered else self._offer(name).origin
+
+    def entries(self) -> Iterator[Entry[T]]:
+        """Return every name with what it leads to, in order; a broken one with what is wrong."""
+        for name in self.names():
+            try:
+                yield Entry(name, self.origin(name), self[name])
+            except UserError as error:
+                origins = [offer.origin for offer in self._offers.get(name, ())]
+                yield Entry(name, ", ".join(origins), None, str(error))
+
+    def _offer(self, name: str) -> Offer:
+        if name not in self._offers:
             raise unknown(self.kind, name, self.names())
-        return self._targets[name][1]
+        first, *others = self._offers[name]
+        if others:
+            raise UserError(
+                f"{self.kind} {name!r} is offered twice, by {first.origin} and"
+                f" {others[0].origin}: uninstall one"
+            )
+        return first
+
+    def _check(self, name: str, item: object, origin: str) -> None:
+        if not re.fullmatch(FILE_NAME, name):
+            raise UserError(
+                f"{self.kind} {name!r} of {origin}: a name is made of letters, digits, '.', '_'"
+                " and '-'"
+            )
+        if self._base is None:
+            return
+        base = _imported(self._base)
+        if not (isinstance(item, type) and issubclass(item, base)):
+            raise UserError(
+                f"{self.kind} {name!r} of {origin} is no {self.kind}: derive it from"
+                f" {self._base.replace(':', '.')}"
+            )
+        if inspect.isabstract(item):
+            members = inspect.getmembers(item)
+            missing = [key for key, it in members if getattr(it, "__isabstractmethod__", False)]
+            raise UserError(
+                f"{self.kind} {name!r} of {origin} is not whole: it has no {missing[0]}()"
+            )
 
     @cached_property
-    def _targets(self) -> dict[str, tuple[str, str]]:
-        targets = {name: (target, "regmix-bench") for name, target in self._builtin.items()}
+    def _offers(self) -> dict[str, list[Offer]]:
+        own = f"regmix-bench {version('regmix-bench')}"
+        offers = {name: [Offer(target, own)] for name, target in self._builtin.items()}
         for entry in entry_points(group=self.group) if self.group else ():
-            distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
-            if entry.name in targets and targets[entry.name] != (entry.value, distribution):
-                raise UserError(
-                    f"{self.kind} {entry.name!r} is offered twice, by"
-                    f" {targets[entry.name][1]} and {distribution}: uninstall one"
-                )
-            targets[entry.name] = (entry.value, distribution)
-        return targets
+            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+            offer = Offer(entry.value, origin)
+            if offer not in offers.setdefault(entry.name, []):
+                offers[entry.name].append(offer)
+        return offers
+
+
+def _imported(target: str) -> Any:
+    module, _, attributes = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute)
+    return found
+
+
+def parse_name(kind: str, text: str) -> tuple[str, dict[str, object]]:
+    """Return the name and the parameters of a text such as ``fgsm-pgi[lambda_=1,reset=10]``.
+
+    ``kind`` is what an error calls it. Raises :class:`UserError` for any other form.
+    """
+    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[([^\[\]]*)\])?\s*", text)
+    if not match:
+        raise UserError(f"{kind} {text!r} cannot be read: write it like name[key=value,…]")
+    name, inside = match.groups()
+    values = {}
+    for setting in filter(None, (inside or "").split(",")):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"{kind} {text!r}: {setting!r} is not key=value")
+        values[key.strip()] = parse_value(value)
+    return name, values
+
+
+def parse_value(text: str) -> object:
+    """Return a value as a suite file would hold it: ``null`` and ``true`` mean the same here.
+
+    Raises :class:`UserError` for a text that is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except YAML_ERRORS:
+        raise UserError(f"value {text.strip()[:80]!r} cannot be read") from None

@@ -13,7 +13,7 @@ import pytest
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS, load_method, register_method
 from regmix_bench.methods.regmix import RegMix
-from regmix_bench.registry import Registry
+from regmix_bench.registry import Registry, parse_name
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,7 +24,7 @@ from pydantic import Field
 
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
-from regmix_bench.attacks.norms import uniform_start
+from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.types import Frozen, StepOutput
 
 
@@ -84,33 +84,6 @@ def test_a_strangers_method_is_listed_with_its_origin(tmp_path: Path) -> None:
     assert "regmix-bench" in regmix
 
 
-def test_a_strangers_method_meets_the_contract(tmp_path: Path) -> None:
-    suite = os.fspath(ROOT / "tests" / "test_method_contract.py")
-    options = [
-        "-q",
-        "-k",
-        "noise",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.fspath(ROOT / "pyproject.toml"),
-    ]
-    finished = command(install(tmp_path), suite, *options, module="pytest")
-    assert finished.returncode == 0, finished.stdout
-    contract = (ROOT / "tests" / "test_method_contract.py").read_text()
-    checks = contract.count("\n@every_method") + contract.count("\n@both_dtypes")
-    assert f"{checks} passed" in finished.stdout
-
-
-def test_the_contract_catches_a_method_that_leaves_the_ball(tmp_path: Path) -> None:
-    source = NOISE.replace("x = batch.x + uniform", "x = batch.x + 2 * uniform")
-    suite = os.fspath(ROOT / "tests" / "test_method_contract.py")
-    options = ["-q", "-k", "noise and inside", "-p", "no:cacheprovider"]
-    finished = command(install(tmp_path, source), suite, *options, module="pytest")
-    assert finished.returncode == 1
-    assert "2 failed" in finished.stdout
-
-
 def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> None:
     finished = command(
         install(tmp_path),
@@ -131,11 +104,16 @@ def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> No
     assert len(record["history"]) == 2
 
 
-def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_taken_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
     site = install(tmp_path, entry="trades = noise_plugin:Noise")
-    assert_refused(
-        command(site, "list", "methods"), "'trades'", "regmix-bench 0.", "noise-for-robustness 1.5"
-    )
+    both = ("'trades'", "offered twice", "regmix-bench 0.", "noise-for-robustness 1.5")
+    assert_refused(command(site, "run", "--methods", "trades", "--dry-run"), *both)
+    finished = command(site, "list", "methods")
+    assert finished.returncode == 0, finished.stderr
+    (row,) = [line for line in finished.stdout.splitlines() if line.startswith("trades ")]
+    assert all(word in row for word in both)
+    assert "\nregmix-pgd " in finished.stdout
+    assert command(site, "run", "--methods", "mart", "--dry-run").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -146,11 +124,18 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         ("Noise = print", "noise = noise_plugin:Noise", "is no method"),
         ("def broken(:\n", "noise = noise_plugin:Noise", "SyntaxError"),
         ("raise ValueError('two\\nlines')", "noise = noise_plugin:Noise", "two lines"),
+        ("raise SystemExit('bye')", "noise = noise_plugin:Noise", "SystemExit: bye"),
+        (NOISE.replace("def step", "def stride"), "noise = noise_plugin:Noise", "no step()"),
     ],
 )
 def test_a_broken_entry_point_names_its_distribution(tmp_path, source, entry, reason) -> None:
     finished = command(install(tmp_path, source, entry), "run", "--methods", "noise", "--dry-run")
     assert_refused(finished, "'noise'", "noise-for-robustness 1.5", reason)
+    listed = command(tmp_path, "list", "methods")
+    assert listed.returncode == 0, listed.stderr
+    (row,) = [line for line in listed.stdout.splitlines() if line.startswith("noise ")]
+    assert reason in row
+    assert "\ntrades " in listed.stdout
 
 
 def test_a_broken_neighbour_does_not_stop_a_run(tmp_path: Path) -> None:
@@ -177,9 +162,20 @@ def test_an_unknown_name_is_answered_by_the_nearest() -> None:
 def test_names_import_nothing() -> None:
     registry: Registry[object] = Registry("thing", builtin={"gone": "no_such_module:x"})
     assert registry.names() == ["gone"]
-    assert registry.origin("gone") == "regmix-bench"
-    with pytest.raises(UserError, match="thing 'gone' of regmix-bench cannot be loaded"):
+    assert registry.origin("gone").startswith("regmix-bench ")
+    with pytest.raises(UserError, match=r"thing 'gone' of regmix-bench .* cannot be loaded"):
         registry["gone"]
+
+
+def test_a_listing_goes_on_past_what_is_broken() -> None:
+    builtin = {"gone": "no_such_module:x", "path": "pathlib:Path", "../harm": "pathlib:Path"}
+    registry: Registry[object] = Registry("thing", builtin=builtin, base="pathlib:PurePath")
+    harm, gone, path = registry.entries()
+    assert (path.item, path.error) == (Path, None)
+    assert path.description.startswith("PurePath subclass")
+    assert gone.item is None
+    assert "no_such_module" in gone.description
+    assert "a name is made of letters" in harm.description
 
 
 def test_a_target_may_lie_deeper_in_a_module() -> None:
@@ -194,6 +190,42 @@ def test_what_this_process_registers_wins() -> None:
     assert (registry["a"], registry["b"]) == (1, 2)
     assert registry.names() == ["a", "b"]
     assert registry.origin("a") == "this process"
+
+
+def test_only_what_derives_from_the_base_is_registered() -> None:
+    registry: Registry[object] = Registry("thing", base="pathlib:PurePath")
+    for item in (1, str, Path()):
+        with pytest.raises(UserError, match="'a' of this process is no thing: derive it from"):
+            registry.register("a", item)
+    assert registry.names() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("trades", ("trades", {})),
+        (" fgsm-pgi[lambda_=1, reset=10] ", ("fgsm-pgi", {"lambda_": 1, "reset": 10})),
+        ("a[b=null,c=true,d=x=y]", ("a", {"b": None, "c": True, "d": "x=y"})),
+        ("a[]", ("a", {})),
+    ],
+)
+def test_a_name_is_read_with_its_parameters(text: str, expected: object) -> None:
+    assert parse_name("thing", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "cannot be read: write it like name"),
+        ("a[b=1", "cannot be read"),
+        ("a[b=1]c", "cannot be read"),
+        ("a[b]", "'b' is not key=value"),
+        ("a[b={]", "value '{' cannot be read"),
+    ],
+)
+def test_a_name_of_another_form_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        parse_name("thing", text)
 
 
 def test_register_method_works_as_a_decorator(monkeypatch: pytest.MonkeyPatch) -> None:

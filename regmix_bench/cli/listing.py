@@ -27,8 +27,8 @@ def list_(
         from regmix_bench.methods import METHODS
 
         rows = [
-            (name, ", ".join(METHODS[name].norms), METHODS.origin(name), _first_line(METHODS[name]))
-            for name in METHODS.names()
+            (e.name, ", ".join(e.item.norms) if e.item else "", e.origin, e.description)
+            for e in METHODS.entries()
         ]
         print_table(("method", "norms", "from", "what it is"), rows)
     elif what == "datasets":
@@ -67,10 +67,6 @@ def show(
     content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
     print(f"# {_title(record)}: {record.status}")
     print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
-
-
-def _first_line(item: type) -> str:
-    return (item.__doc__ or "").strip().split("\n")[0]
 
 
 def _title(record: AnyRecord) -> str:

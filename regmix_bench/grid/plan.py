@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -18,6 +17,7 @@ from pydantic import Field
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
+from regmix_bench.registry import YAML_ERRORS, parse_name, parse_value
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import Epsilon, Frozen, Norm, ThreatModel
 
@@ -28,9 +28,6 @@ DATASET_RECIPES: dict[str, dict[str, Any]] = {
 }
 DATASET_ARCHS = {"digits": "smallcnn"}
 DEFAULT_ARCH = "preactresnet18"
-
-# Its own, and those of its converters, which it lets through: of the date 2001-13-45, say.
-_YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
 
 
 class _Suite(yaml.SafeLoader):
@@ -97,7 +94,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
         raise unknown("suite", name, packaged_suites())
     try:
         content = yaml.load(text, _Suite)
-    except _YAML_ERRORS as error:
+    except YAML_ERRORS as error:
         reason = " ".join(str(error).split())
         raise UserError(f"suite {name} is not YAML: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -218,18 +215,9 @@ def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSp
 
     The label is the name and whatever differs from the method's defaults.
     """
-    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[([^\[\]]*)\])?\s*", text)
-    if not match:
-        raise UserError(f"method {text!r} cannot be read: write it like fgsm-pgi[lambda_=1]")
-    name, inside = match.groups()
+    name, inside = parse_name("method", text)
     method = METHODS[name]
-    values = dict(params.get(name, {}))
-    for setting in filter(None, (inside or "").split(",")):
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"method {text!r}: {setting!r} is not key=value")
-        values[key.strip()] = _scalar(value)
-    config = validated(method.Config, values, name)
+    config = validated(method.Config, {**params.get(name, {}), **inside}, name)
     changed = [
         f"{key}={_short(getattr(config, key))}"
         for key, field in method.Config.model_fields.items()
@@ -238,14 +226,6 @@ def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSp
     label = f"{name}[{','.join(changed)}]" if changed else name
     params = config.model_dump(mode="json")
     return MethodSpec(name=name, version=method.version, params=params, label=label)
-
-
-def _scalar(text: str) -> object:
-    """A value as a suite file would hold it, so that ``null`` and ``true`` mean the same here."""
-    try:
-        return yaml.safe_load(text)
-    except _YAML_ERRORS:
-        raise UserError(f"value {text.strip()[:80]!r} cannot be read") from None
 
 
 def _short(value: object) -> str:
@@ -279,9 +259,9 @@ def _apply_settings(content: dict[str, Any], settings: Sequence[str]) -> None:
         if not equals or not dot:
             raise UserError(f"--set {setting!r} is not like trades.beta=3 or recipe.lr=0.05")
         if group in ("recipe", "scoring"):
-            content[group][key] = _scalar(value)
+            content[group][key] = parse_value(value)
         elif group in METHODS.names():
-            content["params"].setdefault(group, {})[key] = _scalar(value)
+            content["params"].setdefault(group, {})[key] = parse_value(value)
         else:
             raise unknown("--set key", group, ["recipe", "scoring", *METHODS.names()])
 

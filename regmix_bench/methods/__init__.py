@@ -14,15 +14,9 @@ if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
 
 
-def _is_method(item: object) -> bool:
-    from regmix_bench.methods.protocol import Method
-
-    return isinstance(item, type) and issubclass(item, Method)
-
-
 #: Every method arrives through this entry-point group, RegMix and the baselines included.
 METHODS: Registry[type[Method]] = Registry(
-    "method", group="regmix_bench.methods", accepts=_is_method
+    "method", group="regmix_bench.methods", base="regmix_bench.methods.protocol:Method"
 )
 
 
@@ -40,7 +34,8 @@ def register_method(method: type[Method]) -> type[Method]:
 
     A package offers its methods through the entry-point group ``regmix_bench.methods`` instead.
     """
-    if not _is_method(method) or not getattr(method, "name", ""):
+    name = getattr(method, "name", "")
+    if not name:
         raise UserError(f"{method!r} is no method: derive it from Method and give it a name")
-    METHODS.register(method.name, method)
+    METHODS.register(name, method)
     return method
