@@ -170,11 +170,11 @@ OTHER_SCORING: dict[str, Any] = {
 
 def test_every_field_has_another_value_below() -> None:
     # A field with a single allowed value cannot vary.
-    assert {name.partition(".")[0] for name in OTHER} | {"recipe", "scoring", "selection"} == set(
+    assert {name.partition(".")[0] for name in OTHER} | {"recipe", "scoring", "components"} == set(
         RunSpec.model_fields
     )
     assert set(OTHER_RECIPE) == set(Recipe.model_fields)
-    versions = {"autoattack_version", "attacks", "pgd_steps", "screen"}
+    versions = {"autoattack_version", "attacks", "screen"}
     assert set(OTHER_SCORING) | versions == set(Scoring.model_fields)
 
 

@@ -60,7 +60,6 @@ class Setting:
     eval_examples: int | None
     arch: str
     recipe: Recipe
-    selection: str
     scoring: Scoring
 
     @classmethod
@@ -73,7 +72,6 @@ class Setting:
             eval_examples=spec.eval_examples,
             arch=spec.arch,
             recipe=spec.recipe,
-            selection=spec.selection,
             scoring=spec.scoring,
         )
 

@@ -24,6 +24,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs.identity import completed
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import Checkpoint, Epsilon, Frozen
 
@@ -87,7 +88,7 @@ def load_leaderboard(path: Path) -> Leaderboard:
         raise UserError(f"{path} is not a leaderboard of this version: remove it and {remake}")
     content["schema_version"] = LEADERBOARD_VERSION  # the first one only lacked fields
     try:
-        board = Leaderboard.model_validate(content)
+        board = Leaderboard.model_validate(completed(Leaderboard, content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

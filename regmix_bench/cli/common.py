@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,7 +68,7 @@ def scoring_flags(
     attacks: str | None, version: str | None, screen: bool = False
 ) -> dict[str, object]:
     """The keys of :class:`~regmix_bench.specs.Scoring` that the options set."""
-    from regmix_bench.specs import AttackName
+    from regmix_bench.specs.scoring import ATTACKS
 
     names = split("attacks", attacks)
     screened: dict[str, object] = {"screen": True} if screen else {}
@@ -79,7 +79,7 @@ def scoring_flags(
     if version not in (None, "custom"):
         raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
     for name in names:
-        choice("attack", name, get_args(AttackName))
+        choice("attack", name, ATTACKS)
     return {**screened, "autoattack_version": "custom", "attacks": names}
 
 

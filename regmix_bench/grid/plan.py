@@ -19,6 +19,7 @@ from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
 from regmix_bench.registry import YAML_ERRORS, parse_name, parse_value
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
+from regmix_bench.specs.scoring import ATTACKS
 from regmix_bench.types import Epsilon, Frozen, Norm, ThreatModel
 
 #: Recipes that fit a dataset where neither suite nor flag says otherwise. Digits must not be
@@ -181,6 +182,9 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
     scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
     without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
     scoring = validated(Scoring, grid.scoring, "scoring")
+    for attack in scoring.attacks:
+        if attack not in ATTACKS:
+            raise unknown("attack", attack, ATTACKS)
     for typed, threat in itertools.product(grid.datasets, threats):
         dataset = canonical_name(typed)
         recipe = validated(Recipe, {**_dataset_recipe(dataset), **grid.recipe}, "recipe")

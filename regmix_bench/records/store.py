@@ -23,6 +23,7 @@ from regmix_bench.records.schema import (
     RunRecord,
     TransferRecord,
 )
+from regmix_bench.specs.identity import completed
 from regmix_bench.system.files import atomic_write, file_digest
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def load_record(path: str | Path) -> AnyRecord:
         content = MIGRATIONS[version](content)
         version += 1
     try:
-        record = _RECORD.validate_python(content)
+        record = _RECORD.validate_python(completed(AnyRecord, content))
     except ValidationError as error:
         first = error.errors()[0]
         # The kind comes first, unless it is what is wrong.

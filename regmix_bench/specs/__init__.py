@@ -1,0 +1,19 @@
+"""What specifies a run, and its identity. Nothing here imports torch."""
+
+from regmix_bench.specs.components import Component, MethodSpec, ModelSource
+from regmix_bench.specs.identity import IDENTITY_VERSION, Later
+from regmix_bench.specs.recipe import Recipe
+from regmix_bench.specs.run import EvalSpec, RunSpec
+from regmix_bench.specs.scoring import Scoring
+
+__all__ = [
+    "IDENTITY_VERSION",
+    "Component",
+    "EvalSpec",
+    "Later",
+    "MethodSpec",
+    "ModelSource",
+    "Recipe",
+    "RunSpec",
+    "Scoring",
+]

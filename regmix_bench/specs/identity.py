@@ -1,0 +1,175 @@
+"""The identity of a run: what its run_id hashes, and how a specification may grow.
+
+Version 1 hashes every field of :data:`VERSION_1`, defaults and all. A field that came later is left
+out of the hash where it has the value that older runs in effect had, so no recorded run changes its
+name; a record that lacks it is read as having that value. A field that has gone from the interface
+still counts, as :data:`FORMER` says. Nothing of the machine, and no file's name, is hashed.
+
+**To add a field** to a class of this package, to ``ThreatModel`` or to a method's ``Config``:
+
+1. Declare it with today's default and, by :class:`Later`, the value older runs in effect had:
+   ``clip_start: Annotated[bool, Later(True)] = False``.
+2. Use it.
+3. Give it a word in ``analysis.words`` if it stands in ``Recipe`` or ``Scoring``.
+
+The two values may differ: then today's default gives new run_ids, and the older value the old ones.
+Where ``Later`` is forgotten in a class of :data:`VERSION_1`, older runs are taken to have had the
+default, so that they stay readable. What a field once said in ``Later`` never changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from regmix_bench.types import Epsilon, ThreatModel
+
+#: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
+IDENTITY_VERSION = 1
+
+#: The fields that identity version 1 hashes whatever their values. Frozen: nothing joins or leaves.
+VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "ThreatModel": frozenset({"norm", "epsilon"}),
+        "Recipe": frozenset(
+            {
+                *("epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay"),
+                *("schedule", "milestones", "gamma", "augmentation", "gradient_clip"),
+                *("ema_decay", "precision"),
+            }
+        ),
+        "Scoring": frozenset({"autoattack_version", "autoattack_seed", "autoattack_batch_size"}),
+        "MethodSpec": frozenset({"name", "version", "params"}),
+        "ModelSource": frozenset({"kind", "name", "sha256"}),
+        "RunSpec": frozenset(
+            {
+                *("method", "dataset", "train_examples", "eval_examples", "arch", "train_threat"),
+                *("eval_threats", "evaluate", "recipe", "scoring", "seed"),
+            }
+        ),
+        "EvalSpec": frozenset(
+            {"model", "dataset", "eval_examples", "arch", "eval_threats", "scoring"}
+        ),
+    }
+)
+
+#: Fields of version 1 that have left the interface, each with the only value it ever had.
+FORMER: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {"Scoring": {"pgd_steps": 20}, "RunSpec": {"selection": "val-pgd10"}}
+)
+
+#: Names a row for a reader, and follows from the rest or is a user's choice.
+_LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Later:
+    """Mark a field that came after the first records, with the value older runs in effect had."""
+
+    older: object
+
+
+@cache
+def later_fields(cls: Any) -> Mapping[str, object]:
+    """Return the fields of ``cls`` that came later, with the values older runs in effect had.
+
+    ``cls`` is a pydantic class; that of a method's ``Config`` has those it marks by :class:`Later`.
+    """
+    first = VERSION_1.get(cls.__name__)
+    older: dict[str, object] = {}
+    for name, field in _fields(cls).items():
+        marks = [mark.older for mark in field.metadata if isinstance(mark, Later)]
+        if marks:
+            older[name] = marks[-1]
+        elif first is not None and name not in first and name != _LABEL:
+            older[name] = field.get_default(call_default_factory=True)
+    return MappingProxyType(older)
+
+
+def hashed(part: object) -> Any:
+    """Return the JSON of a specification or a part of it as its identity has it.
+
+    Budgets stand in lowest terms, labels nowhere, and later fields where they have another value
+    than older runs had.
+    """
+    if isinstance(part, Epsilon):
+        return "{}/{}".format(*part.as_integer_ratio())
+    if isinstance(part, (BaseModel, ThreatModel)):
+        cls: Any = type(part)
+        older = later_fields(cls)
+        values = {name: getattr(part, name) for name in _fields(cls) if name != _LABEL}
+        counted = {
+            name: hashed(value)
+            for name, value in values.items()
+            if name not in older or value != older[name]
+        }
+        return {**FORMER.get(cls.__name__, {}), **counted}
+    if isinstance(part, Mapping):
+        return {key: hashed(value) for key, value in part.items()}
+    if isinstance(part, (tuple, list)):
+        return [hashed(value) for value in part]
+    return part
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return twelve hex digits of the SHA-256 of the canonical JSON of ``content``."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def completed(kind: Any, content: Any) -> Any:
+    """Return recorded JSON as today's class ``kind`` takes it; the counterpart of :func:`hashed`.
+
+    Later fields that it lacks get the value older runs in effect had, and former fields with their
+    only value go. ``kind`` may be any annotation of a field. What is not of its form is left to
+    validation to refuse.
+    """
+    if not _grows(kind):
+        return content
+    if fields := _fields(kind):
+        if not isinstance(content, Mapping):
+            return content
+        former = FORMER.get(kind.__name__, {})
+        kept = {key: value for key, value in content.items() if former.get(key, _NONE) != value}
+        known = {key: completed(fields[key].annotation, kept[key]) for key in fields if key in kept}
+        return {**later_fields(kind), **kept, **known}
+    parts = [part for part in get_args(kind) if _grows(part)]
+    if isinstance(content, (list, tuple)):
+        return [completed(parts[0], item) for item in content]
+    if isinstance(content, Mapping):
+        if get_origin(kind) is dict:
+            return {key: completed(parts[0], value) for key, value in content.items()}
+        return completed(next((part for part in parts if _fits(part, content)), parts[0]), content)
+    return content
+
+
+@cache
+def _grows(kind: Any) -> bool:
+    """Return whether anything in ``kind`` may have to be completed: a run's history has not."""
+    if not (fields := _fields(kind)):
+        return any(map(_grows, get_args(kind)))
+    own = later_fields(kind) or FORMER.get(kind.__name__)
+    return bool(own) or any(_grows(field.annotation) for field in fields.values())
+
+
+def _fits(kind: Any, content: Mapping[str, Any]) -> bool:
+    """Return whether ``content`` may be of ``kind``, one of a union."""
+    if not (fields := _fields(kind)):
+        return any(_fits(part, content) for part in get_args(kind))
+    return content.keys() <= fields.keys() | FORMER.get(kind.__name__, {}).keys()
+
+
+def _fields(kind: Any) -> Mapping[str, Any]:
+    """Return the fields of a pydantic class, and nothing of any other annotation."""
+    fields: Mapping[str, Any] = getattr(kind, "__pydantic_fields__", {})
+    return fields
+
+
+_NONE = object()

@@ -1,0 +1,89 @@
+"""The specifications of a run and of an evaluation: everything that decides their numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from regmix_bench.specs.components import Component, MethodSpec, ModelSource
+from regmix_bench.specs.identity import IDENTITY_VERSION, Later, digest, hashed
+from regmix_bench.specs.recipe import Recipe
+from regmix_bench.specs.scoring import Scoring
+from regmix_bench.types import FILE_NAME, Frozen, ThreatModel
+
+
+class Spec(Frozen):
+    """The part that the specifications of all scored models share.
+
+    AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
+    ``components`` are the attacks, data sets and architectures of plug-ins among what is named.
+    """
+
+    dataset: str = Field(pattern=FILE_NAME)
+    eval_examples: int | None = Field(None, ge=1)
+    arch: str = Field(pattern=FILE_NAME)
+    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
+    pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
+    scoring: Scoring = Scoring()
+    components: Annotated[tuple[Component, ...], Later(())] = ()
+
+    @property
+    def run_id(self) -> str:
+        """Return the digest of :meth:`identity`, twelve hex digits."""
+        return digest(self.identity())
+
+    @property
+    def group_id(self) -> str:
+        """Return the same without the seed: runs that a mean over seeds may join."""
+        return digest({**self.identity(), "seed": None})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the run_id hashes; :mod:`regmix_bench.specs.identity` has the rule."""
+        return {"identity": IDENTITY_VERSION, **hashed(self)}
+
+
+class RunSpec(Spec):
+    """Everything that decides a training's numbers, and nothing that does not."""
+
+    method: MethodSpec
+    train_examples: int | None = Field(None, ge=1)
+    train_threat: ThreatModel
+    evaluate: Literal["selected", "last", "both"] = "selected"
+    recipe: Recipe = Recipe()
+    seed: int = Field(0, ge=0)
+
+    @property
+    def label(self) -> str:
+        """Return the name of the run's row."""
+        return self.method.label
+
+    @property
+    def stem(self) -> str:
+        """Return the file name of a new record without its ending, free of a path's characters."""
+        threat = self.train_threat
+        slug = _slug(self.label)
+        return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
+
+
+class EvalSpec(Spec):
+    """Everything that decides the numbers of a model that is scored without training it."""
+
+    model: ModelSource
+    label: str = Field(min_length=1)
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of the attacks, the only one there is."""
+        return self.scoring.autoattack_seed
+
+    @property
+    def stem(self) -> str:
+        """Return the file name of a new record without its ending, free of a path's characters."""
+        return f"{_slug(self.label)}-{self.run_id}"
+
+
+def _slug(label: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", label.replace("=", ""))
+    return slug.strip("-.")[:80] or "model"

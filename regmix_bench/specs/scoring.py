@@ -1,0 +1,38 @@
+"""How robustness is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from regmix_bench.specs.identity import Later
+from regmix_bench.types import Frozen
+
+#: The attacks that version ``custom`` may name.
+ATTACKS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
+
+
+class Scoring(Frozen):
+    """How robustness is measured. Only what changes a score stands here.
+
+    ``attacks`` are those of version ``custom``, in the order they run, and empty for the others;
+    whether their names are known is asked where they are looked up. With ``screen`` AutoAttack
+    sees the survivors of PGD alone, which is another number.
+    """
+
+    #: Of the PGD attack of every score. No parameter, yet part of every identity.
+    pgd_steps: ClassVar[int] = 20
+    autoattack_version: Literal["standard", "plus", "rand", "custom"] = "standard"
+    attacks: Annotated[tuple[str, ...], Later(())] = ()
+    autoattack_seed: int = Field(0, ge=0, lt=2**63)
+    autoattack_batch_size: int = Field(500, ge=1, lt=2**31)
+    screen: Annotated[bool, Later(False)] = False
+
+    @model_validator(mode="after")
+    def _only_custom_names_attacks(self) -> Self:
+        if len(set(self.attacks)) < len(self.attacks):
+            raise ValueError("an attack is named twice")
+        if bool(self.attacks) != (self.autoattack_version == "custom"):
+            raise ValueError("version custom, and no other, names its attacks")
+        return self
