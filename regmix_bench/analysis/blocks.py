@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
-from regmix_bench.analysis.references import MEASURED
 from regmix_bench.analysis.statistics import accuracy_interval, t_interval
+from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.types import Checkpoint, ThreatModel
-
-ACCURACIES = (*MEASURED, "last_pgd_acc")
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,17 @@ class Row:
         for run, evaluation in self.scores:
             record = run.record
             last = record.evaluation("last", self.threat)
-            for metric in MEASURED:
-                values[metric].append(getattr(evaluation, metric))
+            for accuracy in ACCURACIES:
+                values[accuracy.id].append(accuracy.read(evaluation))
             values["last_pgd_acc"].append(last.pgd_acc if last else None)
             values["pgd_drop"].append(evaluation.pgd_acc - last.pgd_acc if last else None)
             values["training_seconds"].append(record.training_cost.seconds)
             values["passes"].append(_passes(record))
             values["scoring_seconds"].append(record.scoring_cost.seconds)
         images = self.scores[0][1].n_examples
+        shares = {"last_pgd_acc", *(accuracy.id for accuracy in ACCURACIES)}
         stats = {
-            name: Stat.of(column, images if name in ACCURACIES else None)
+            name: Stat.of(column, images if name in shares else None)
             for name, column in values.items()
         }
         return {name: stat for name, stat in stats.items() if stat is not None}

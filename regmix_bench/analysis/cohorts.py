@@ -168,11 +168,6 @@ def threat_slug(threat: ThreatModel) -> str:
     return f"{threat.norm}-{threat.epsilon.slug}"
 
 
-def robust_metric(scoring: Scoring) -> str:
-    """The field of :class:`RobustEval` that holds the robust accuracy."""
-    return "screened_acc" if scoring.screen else "autoattack_acc"
-
-
 def told_apart(names: Mapping[K, str]) -> dict[K, str]:
     """The names, each with a digest of its key where two keys would share it.
 

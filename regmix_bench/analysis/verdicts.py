@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench.analysis.blocks import Block, Row
-from regmix_bench.analysis.cohorts import robust_metric
 from regmix_bench.analysis.methods import (
     LEVEL,
     MARGIN,
@@ -25,9 +24,9 @@ from regmix_bench.analysis.methods import (
     verdict,
 )
 from regmix_bench.analysis.references import read_images
-from regmix_bench.analysis.words import attack_words
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
+from regmix_bench.records.accuracies import attack_words, robust_metric
 
 
 @dataclass(frozen=True)

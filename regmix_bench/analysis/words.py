@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from regmix_bench.records.schema import RobustEval
 from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.types import ThreatModel
 
@@ -58,23 +55,3 @@ def scoring_words(scoring: Scoring) -> str:
         f"PGD-{scoring.pgd_steps}; {words}, {screened}seed {scoring.autoattack_seed},"
         f" batches of {scoring.autoattack_batch_size}"
     )
-
-
-def attack_words(scoring: Scoring) -> str:
-    """What gives the robust accuracy: ``AutoAttack``, ``AutoAttack rand``, ``apgd-ce + square``.
-
-    Where AutoAttack sees the survivors of PGD alone it is ``PGD → AutoAttack``, another number.
-    """
-    return _attack_words(scoring.autoattack_version, scoring.attacks, scoring.screen)
-
-
-def score_words(score: RobustEval) -> str:
-    """What gave the robust accuracy of a score, as :func:`attack_words` says it."""
-    screened = score.screened_acc is not None
-    return _attack_words(score.autoattack_version or "standard", score.after_attack, screened)
-
-
-def _attack_words(version: str, attacks: Iterable[str], screen: bool) -> str:
-    known = {"standard": "AutoAttack", "custom": " + ".join(attacks)}
-    words = known.get(version, f"AutoAttack {version}")
-    return f"PGD → {words}" if screen else words

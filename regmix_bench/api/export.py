@@ -12,7 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from regmix_bench.analysis.statistics import accuracy_interval
-from regmix_bench.analysis.words import attack_words, recipe_words, threat_words
+from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.errors import UserError
 from regmix_bench.loading.sources import (
     CARD,
@@ -24,6 +24,7 @@ from regmix_bench.loading.sources import (
     read_config,
 )
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
+from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.store import write_json
 from regmix_bench.reporting.formats.cells import Cell, Table, fixed, markdown, markdown_text

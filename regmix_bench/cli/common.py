@@ -85,15 +85,17 @@ def scoring_flags(
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
-    from regmix_bench.analysis.words import score_words
+    from regmix_bench.records.accuracies import ROBUST, by_title, score_words
 
     for e in evaluations:
         if e.robust_acc is None:
             continue
-        yield (
-            f"{e.checkpoint} at {e.threat}: clean {e.clean_acc:.1%}  PGD-20 {e.pgd_acc:.1%}"
-            f"  {score_words(e)} {e.robust_acc:.1%}"
+        shown = (
+            f"{score_words(e) if title == ROBUST else title} {share:.1%}"
+            for title, share in by_title(e).items()
+            if share is not None
         )
+        yield f"{e.checkpoint} at {e.threat}: {'  '.join(shown)}"
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"
         for d in e.diagnoses:

@@ -44,10 +44,11 @@ def list_(
 
         print("\n".join(packaged_suites()))
     else:
+        from regmix_bench.records.accuracies import titles
         from regmix_bench.records.store import load_record, record_files
 
         print_table(
-            ("run", "run_id", "status", "clean", "PGD-20", "robust", "attacked by"),
+            ("run", "run_id", "status", *titles(), "attacked by"),
             [_run_row(load_record(path)) for path in record_files(results)],
         )
 
@@ -79,15 +80,13 @@ def _title(record: AnyRecord) -> str:
 
 def _run_row(record: AnyRecord) -> tuple[str, ...]:
     """The scores under the first threat, as far as there are any."""
-    from regmix_bench.analysis.words import attack_words
+    from regmix_bench.records.accuracies import attack_words, by_title
 
-    shown: tuple[str, ...] = ("", "", "", "")
+    score, attack = None, ""
     if record.kind == "transfer":
-        shown = ("", "", "", record.attack)
+        attack = record.attack
     else:
-        for e in record.evaluations:
-            if e.robust_acc is not None:
-                accuracies = (e.clean_acc, e.pgd_acc, e.robust_acc)
-                shown = (*(f"{a:.1%}" for a in accuracies), attack_words(record.spec.scoring))
-                break
-    return (_title(record), record.run_id, record.status, *shown)
+        score = next((e for e in record.evaluations if e.robust_acc is not None), None)
+        attack = attack_words(record.spec.scoring) if score else ""
+    shown = ("" if share is None else f"{share:.1%}" for share in by_title(score).values())
+    return (_title(record), record.run_id, record.status, *shown, attack)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.schema import (
     EvalRecord,
     RunRecord,
@@ -28,7 +29,7 @@ COLUMNS = (
     *("train_epsilon", "epochs", "selected_epoch", "alarms"),
     *("training_seconds", "scoring_seconds", "record"),
     *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
-    *("clean_acc", "pgd_acc", "autoattack_acc", "screened_acc"),
+    *(accuracy.id for accuracy in ACCURACIES),
     *("autoattack_version", "checks"),
 )
 
@@ -84,10 +85,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "epsilon": str(evaluation.threat.epsilon),
             "epsilon_value": float(evaluation.threat.epsilon),
             "n_examples": evaluation.n_examples,
-            "clean_acc": evaluation.clean_acc,
-            "pgd_acc": evaluation.pgd_acc,
-            "autoattack_acc": evaluation.autoattack_acc,
-            "screened_acc": evaluation.screened_acc,
+            **{accuracy.id: accuracy.read(evaluation) for accuracy in ACCURACIES},
             "autoattack_version": evaluation.autoattack_version,
             "checks": ", ".join(evaluation.checks),
         }

@@ -9,16 +9,10 @@ from typing import NamedTuple
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
-from regmix_bench.analysis.cohorts import (
-    Cohort,
-    Run,
-    load_records,
-    robust_metric,
-    runs_among,
-    sort_into_cohorts,
-)
+from regmix_bench.analysis.cohorts import Cohort, Run, load_records, runs_among, sort_into_cohorts
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.records import paths, store
+from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting.figures import (
     cascade,

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from regmix_bench.analysis.blocks import Block, Row
-from regmix_bench.analysis.words import attack_words, threat_words
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.figures.style import (
     GREY,
     Look,

@@ -16,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.cohorts import Cohort, robust_metric
-from regmix_bench.analysis.words import attack_words, norm_words, threat_words
+from regmix_bench.analysis.cohorts import Cohort
+from regmix_bench.analysis.words import norm_words, threat_words
+from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.reporting.figures.style import (
     GREY,
     Look,

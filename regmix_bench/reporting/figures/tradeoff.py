@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.cohorts import robust_metric
-from regmix_bench.analysis.words import attack_words, norm_words
+from regmix_bench.analysis.words import norm_words
+from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.reporting.figures.style import (
     Look,
     Picture,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.cohorts import row_order
-from regmix_bench.analysis.words import attack_words, norm_words, threat_words
+from regmix_bench.analysis.words import norm_words, threat_words
+from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import Cell, Table
 from regmix_bench.reporting.site.runs import RunPage

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
-from regmix_bench.analysis.words import score_words, threat_words
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.records.accuracies import score_words
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import style

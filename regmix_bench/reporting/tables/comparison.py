@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from regmix_bench.analysis.blocks import Block, Row, Stat
-from regmix_bench.analysis.cohorts import Cohort, robust_metric
-from regmix_bench.analysis.references import MEASURED
+from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.verdicts import Judgement
-from regmix_bench.analysis.words import attack_words, recipe_words, threat_words
+from regmix_bench.analysis.words import recipe_words, threat_words
+from regmix_bench.records.accuracies import ACCURACIES, attack_words, robust_metric
 from regmix_bench.reporting.formats.cells import Cell, Mark, Table, fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on
 
@@ -137,8 +137,8 @@ def models(cohorts: Sequence[Cohort]) -> pd.DataFrame:
                 "checkpoint": score.checkpoint,
                 "eval_norm": score.threat.norm,
                 "eval_epsilon": str(score.threat.epsilon),
-                "metric": metric,
-                "accuracy": accuracy,
+                "metric": accuracy.id,
+                "accuracy": share,
                 "n_examples": score.n_examples,
                 "low": low,
                 "high": high,
@@ -147,9 +147,9 @@ def models(cohorts: Sequence[Cohort]) -> pd.DataFrame:
             for group in cohort.groups
             for run in group.runs
             for score in run.record.evaluations
-            for metric in MEASURED
-            if (accuracy := getattr(score, metric)) is not None
-            for low, high in (accuracy_interval(accuracy, score.n_examples),)
+            for accuracy in ACCURACIES
+            if (share := accuracy.read(score)) is not None
+            for low, high in (accuracy_interval(share, score.n_examples),)
         ]
     )
 

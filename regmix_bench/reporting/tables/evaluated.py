@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from regmix_bench.analysis.cohorts import robust_metric, threat_slug, told_apart
-from regmix_bench.analysis.references import MEASURED
+from regmix_bench.analysis.cohorts import threat_slug, told_apart
 from regmix_bench.analysis.statistics import accuracy_interval
-from regmix_bench.analysis.words import attack_words, threat_words
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.records.accuracies import ACCURACIES, attack_words, robust_metric
 from regmix_bench.records.schema import EvalRecord, RobustEval
 from regmix_bench.reporting.formats.cells import Cell, Table
 from regmix_bench.reporting.tables import comparison as tables
@@ -133,16 +133,16 @@ def numbers(found: Sequence[Panel]) -> pd.DataFrame:
                 "source_name": row.record.spec.model.name,
                 "weights_sha256": row.record.spec.model.sha256,
                 "checks": ", ".join(row.score.checks),
-                "metric": metric,
-                "accuracy": accuracy,
+                "metric": accuracy.id,
+                "accuracy": share,
                 "low": low,
                 "high": high,
             }
             for panel in found
             for row in panel.rows
-            for metric in MEASURED
-            if (accuracy := getattr(row.score, metric)) is not None
-            for low, high in (accuracy_interval(accuracy, panel.terms.n_examples),)
+            for accuracy in ACCURACIES
+            if (share := accuracy.read(row.score)) is not None
+            for low, high in (accuracy_interval(share, panel.terms.n_examples),)
         ]
     )
 

@@ -1,0 +1,101 @@
+"""The accuracies that a score holds: the one list that tables, listings, pages and files follow.
+
+Whatever shows accuracies asks this module which there are, what they are called and where they
+stand, so that one that is added to :data:`ACCURACIES` appears everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+
+from regmix_bench.records.schema import RobustEval
+from regmix_bench.specs import Scoring
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One accuracy (0 to 1) of a model under a threat.
+
+    ``id`` names it in files. ``header`` says what was measured under a scoring, and ``asked``
+    whether that scoring measures it. ``title`` is the column that it shares with others where
+    scores of several scorings stand in one table. ``read`` returns it, or None where it was not
+    measured.
+    """
+
+    id: str
+    title: str
+    header: Callable[[Scoring], str]
+    read: Callable[[RobustEval], float | None]
+    asked: Callable[[Scoring], bool] = lambda scoring: True
+
+
+def attack_words(scoring: Scoring) -> str:
+    """Name what gives the robust accuracy: ``AutoAttack``, ``apgd-ce + square``.
+
+    Where AutoAttack sees the survivors of PGD alone it is ``PGD → AutoAttack``, another number.
+    """
+    return _attack_words(scoring.autoattack_version, scoring.attacks, scoring.screen)
+
+
+def score_words(score: RobustEval) -> str:
+    """Name what gave the robust accuracy of a score, as :func:`attack_words` does."""
+    screened = score.screened_acc is not None
+    return _attack_words(score.autoattack_version or "standard", score.after_attack, screened)
+
+
+#: The column of the robust accuracy, whichever of the two was measured.
+ROBUST = "Robust"
+
+#: In the order of columns.
+ACCURACIES: tuple[Accuracy, ...] = (
+    Accuracy("clean_acc", "Clean", lambda scoring: "Clean", attrgetter("clean_acc")),
+    Accuracy(
+        "pgd_acc", "PGD-20", lambda scoring: f"PGD-{scoring.pgd_steps}", attrgetter("pgd_acc")
+    ),
+    Accuracy(
+        "autoattack_acc",
+        ROBUST,
+        attack_words,
+        attrgetter("autoattack_acc"),
+        lambda scoring: not scoring.screen,
+    ),
+    Accuracy(
+        "screened_acc",
+        ROBUST,
+        attack_words,
+        attrgetter("screened_acc"),
+        lambda scoring: scoring.screen,
+    ),
+)
+
+
+def accuracies(scoring: Scoring) -> tuple[Accuracy, ...]:
+    """Return the accuracies that a scoring measures."""
+    return tuple(accuracy for accuracy in ACCURACIES if accuracy.asked(scoring))
+
+
+def robust_metric(scoring: Scoring) -> str:
+    """Return the id of what is the robust accuracy under a scoring: never compare two of them."""
+    return next(accuracy.id for accuracy in accuracies(scoring) if accuracy.title == ROBUST)
+
+
+def titles() -> tuple[str, ...]:
+    """Return the columns of a table of scores of several scorings."""
+    return tuple(dict.fromkeys(accuracy.title for accuracy in ACCURACIES))
+
+
+def by_title(score: RobustEval | None) -> dict[str, float | None]:
+    """Return what a score holds for each of :func:`titles`; of no score, None for each."""
+    found: dict[str, float | None] = dict.fromkeys(titles())
+    for accuracy in ACCURACIES:
+        if score is not None and (share := accuracy.read(score)) is not None:
+            found[accuracy.title] = share
+    return found
+
+
+def _attack_words(version: str, attacks: Iterable[str], screen: bool) -> str:
+    known = {"standard": "AutoAttack", "custom": " + ".join(attacks)}
+    words = known.get(version, f"AutoAttack {version}")
+    return f"PGD → {words}" if screen else words
