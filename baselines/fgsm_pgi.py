@@ -12,6 +12,7 @@ from pydantic import Field
 
 from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.prior import PriorGuidedMethod
+from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 class FGSMPGI(PriorGuidedMethod):
     """Cross-entropy one step of ε from a stored prior, and agreement with the output at the prior.
 
-    With x' one step of ε from x+δ_prior::
-
-        L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)
-
-    The mean is over the batch and the classes, and both outputs carry gradient.
+    x' is one step of ε from x+δ_prior. The mean is over the batch and the classes, and both outputs
+    carry gradient.
     """
 
     name = "fgsm-pgi"
+    title = "FGSM-PGI"
+    symbols = {"lambda_": "λ"}
+    formula = "L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)"
+    citation = Citation("jia2022prior", "Jia et al.", 2022, "2207.08859")
+    rank = 50
+    colour = 5
 
     class Config(Frozen):
         """λ, epochs between resets of the prior, and the true class's share of the label."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.losses import TrueClassMass
 from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.protocol import Citation
 
 from .fgsm_pgi import FGSMPGI
 
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 class FGSMPGK(FGSMPGI):
     """FGSM-PGI whose momentum is weighted by attack quality, scored on averaged weights.
 
-    With x' one step of ε from x+δ_prior, on each batch::
+    The loss is that of FGSM-PGI, x' one step of ε from x+δ_prior, and on each batch::
 
-        L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)
         r = #correct(x') / #correct(x+δ_prior)
 
     The gradient enters the momentum with weight 2 − r, and the average decays by
@@ -34,6 +34,11 @@ class FGSMPGK(FGSMPGI):
     """
 
     name = "fgsm-pgk"
+    title = "FGSM-PGK"
+    formula = FGSMPGI.formula
+    citation = Citation("jia2024improving", "Jia et al.", 2024, "2304.00202")
+    rank = 60
+    colour = 6
     averages_weights = True
 
     class Config(FGSMPGI.Config):

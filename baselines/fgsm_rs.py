@@ -14,7 +14,7 @@ from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.attacks.pgd import pgd
 from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
-from regmix_bench.methods.protocol import Method
+from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 class FGSMRS(Method):
     """Cross-entropy after one step from a random start.
 
-    With x' one step of 1.25·ε from a uniform start::
-
-        L = CE(f(x'), ŷ)
+    x' is one step of 1.25·ε from a uniform start.
     """
 
     name = "fgsm-rs"
+    title = "FGSM-RS"
+    formula = "L = CE(f(x'), ŷ)"
+    citation = Citation("wong2020fast", "Wong et al.", 2020, "2001.03994")
+    rank = 40
+    colour = 4
     norms = ("Linf",)
 
     class Config(Frozen):

@@ -15,6 +15,7 @@ from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
+from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -36,15 +37,17 @@ def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 class MART(MultiStepMethod):
     """Boosted cross-entropy, and a divergence that weighs more where the clean image is doubtful.
 
-    With x' the end point of PGD (eq. 11)::
-
-        L = BCE(x') + β·mean_i[KL_i(p(x) ‖ p(x'))·(1 − p(x)_y)]
-
-    BCE is the cross-entropy plus −log(1 − p of the best wrong class). β is 5 for a ResNet-18 and 6
-    for a WRN-34-10 in the paper.
+    x' is the end point of PGD (eq. 11), BCE the cross-entropy plus −log(1 − p of the best wrong
+    class). β is 5 for a ResNet-18 and 6 for a WRN-34-10 in the paper.
     """
 
     name = "mart"
+    title = "MART"
+    symbols = {"beta": "β"}
+    formula = "L = BCE(x') + β·mean_i[KL_i(p(x) ‖ p(x'))·(1 − p(x)_y)]"
+    citation = Citation("wang2020improving", "Wang et al.", 2020)
+    rank = 30
+    colour = 3
 
     class Config(PGDConfig):
         """The attack and the weight of the divergence."""

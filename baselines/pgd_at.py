@@ -12,6 +12,7 @@ import torch
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
+from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 class PGDAT(MultiStepMethod):
     """Cross-entropy on the end point of PGD.
 
-    With x' the end point of PGD on the cross-entropy from a uniform start::
-
-        L = CE(f(x'), ŷ)
+    x' is the end point of PGD on the cross-entropy from a uniform start.
     """
 
     name = "pgd-at"
+    title = "PGD-AT"
+    formula = "L = CE(f(x'), ŷ)"
+    citation = Citation("madry2018towards", "Madry et al.", 2018, "1706.06083")
+    rank = 10
+    colour = 1
 
     class Config(PGDConfig):
         """The attack, and the true class's share of the label."""

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 
 class Standard(Method):
-    """Cross-entropy without an attack.
-
-    On clean images::
-
-        L = CE(f(x), ŷ)
-    """
+    """Cross-entropy on clean images, without an attack."""
 
     name = "standard"
+    title = "Standard"
+    formula = "L = CE(f(x), ŷ)"
+    rank = 0
+    colour = 0
 
     class Config(Frozen):
         """The true class's share of the label."""

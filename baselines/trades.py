@@ -14,6 +14,7 @@ from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
+from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
 class TRADES(MultiStepMethod):
     """Cross-entropy on clean images, and the divergence that an attack can cause.
 
-    With x' the end point of PGD on that divergence (eq. 5)::
-
-        L = CE(f(x), ŷ) + β·KL(p(x) ‖ p(x'))
-
-    Both outputs carry gradient. The attack starts at 0.001·N(0, 1) and, as in the authors' code,
-    runs with batch normalisation in evaluation mode.
+    x' is the end point of PGD on that divergence (eq. 5), and both outputs carry gradient. The
+    attack starts at 0.001·N(0, 1) and, as in the authors' code, runs with batch normalisation in
+    evaluation mode.
     """
 
     name = "trades"
+    title = "TRADES"
+    symbols = {"beta": "β"}
+    formula = "L = CE(f(x), ŷ) + β·KL(p(x) ‖ p(x'))"
+    citation = Citation("zhang2019theoretically", "Zhang et al.", 2019, "1901.08573")
+    rank = 20
+    colour = 2
 
     class Config(PGDConfig):
         """The attack, the weight of the divergence, and the true class's share of the label."""

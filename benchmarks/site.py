@@ -28,7 +28,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from regmix_bench.analysis.cohorts import METHOD_ORDER
+from regmix_bench.methods import METHODS
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
@@ -48,7 +48,7 @@ READY = "performance.timing.loadEventEnd - performance.timing.navigationStart"
 def record(results: Path, runs: int) -> None:
     """Write so many records and their outcomes per image."""
     grid = itertools.product(
-        ("smallcnn", "resnet18"), (8, 16, 24, 32, 40), METHOD_ORDER[:10], range(5)
+        ("smallcnn", "resnet18"), (8, 16, 24, 32, 40), METHODS.names()[:10], range(5)
     )
     for number, (arch, epsilon, label, seed) in enumerate(itertools.islice(grid, runs)):
         own, larger = (ThreatModel("Linf", f"{budget}/255") for budget in (epsilon, epsilon + 8))

@@ -15,25 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from regmix_bench.errors import UserError
+from regmix_bench.methods.declarations import rank
 from regmix_bench.records import store
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.specs import Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
-
-#: The order of rows and panels; other methods follow by name.
-METHOD_ORDER = (
-    "standard",
-    "pgd-at",
-    "trades",
-    "mart",
-    "fgsm-rs",
-    "fgsm-pgi",
-    "fgsm-pgk",
-    "regmix-amr",
-    "regmix-agr",
-    "regmix",
-    "regmix-pgd",
-)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -183,10 +169,9 @@ def told_apart(names: Mapping[K, str]) -> dict[K, str]:
 
 
 def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]:
-    """Sort key of a row: known methods first, numbers inside labels by value."""
-    place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+    """Return the sort key of a row: by its method's rank, numbers inside labels by value."""
     parts = re.findall(r"\d+|\D+", label)
-    return place, method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
+    return rank(method), method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
@@ -13,12 +14,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+class Citation(NamedTuple):
+    """The paper to cite: a BibTeX key, its authors and year, its number on arXiv if it has one."""
+
+    key: str
+    authors: str
+    year: int
+    arxiv: str = ""
+
+
 class Method(ABC):
     """A training method: how a batch becomes a loss.
 
     The trainer calls ``setup`` once, ``on_epoch_start`` with the epoch counted from 1, then for
     every batch ``step`` and, after the optimiser, ``after_update``. ``state_dict`` holds whatever a
     resumed run needs beyond the model. Raise ``version`` when a change alters results.
+
+    Reports read what a class declares from ``title`` to ``true_class_mass``; none of it is part of
+    a run's identity, and all of it may be left out.
     """
 
     name: ClassVar[str]
@@ -30,11 +43,54 @@ class Method(ABC):
     #: ``setup``. Its range is float32's, which momentum near 1e-6 needs.
     compact_state: bool = False
 
+    #: Its name in figures and on pages, such as ``FGSM-PGI``; ``name`` where it is empty.
+    title: ClassVar[str] = ""
+    #: Signs for hyper-parameters beside the title, such as ``{"lambda_": "λ"}``.
+    symbols: ClassVar[Mapping[str, str]] = {}
+    #: The loss in one line or a few, as plain text.
+    formula: ClassVar[str] = ""
+    citation: ClassVar[Citation | None] = None
+    #: Place of its rows in tables: the lowest first, equal ones by name.
+    rank: ClassVar[int] = 1000
+    #: Place in the palette of figures; None leaves it to the name.
+    colour: ClassVar[int | None] = None
+
     class Config(Frozen):
         """Hyper-parameters: validated, named, and all of them part of the run's identity."""
 
+    def __init_subclass__(cls) -> None:
+        # A method derived from another is another: it is not called, coloured or cited as that one.
+        if "name" in vars(cls):
+            for key, value in (
+                ("title", ""),
+                ("formula", ""),
+                ("citation", None),
+                ("colour", None),
+            ):
+                if key not in vars(cls):
+                    setattr(cls, key, value)
+
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @classmethod
+    def display_name(cls, config: Any) -> str:
+        """Return the title and the hyper-parameters off their defaults: ``FGSM-PGI (λ = 3)``.
+
+        Two configurations have two names.
+        """
+        changed = (
+            f"{cls.symbols.get(key, key)} = {_written(getattr(config, key))}"
+            for key, field in cls.Config.model_fields.items()
+            if getattr(config, key) != field.get_default(call_default_factory=True)
+        )
+        words = ", ".join(changed)
+        return f"{cls.title or cls.name} ({words})" if words else cls.title or cls.name
+
+    @classmethod
+    def true_class_mass(cls, config: Any) -> float:
+        """Return the probability that training labels give the true class: below 1 if smoothed."""
+        return float(getattr(config, "true_class_mass", 1.0))
 
     def setup(
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
@@ -76,3 +132,8 @@ class Method(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state, whose tensors are on the CPU; called after ``setup``."""
+
+
+def _written(value: object) -> str:
+    # Exact, so that configurations which differ have names that differ.
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -24,10 +24,15 @@ from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import PriorGuidedMethod
+from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+PAPER = Citation("ojha2025regmix", "Ojha and Liu", 2025, "2510.05317")
+SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 
 
 class Weights(Frozen):
@@ -73,6 +78,12 @@ class RegMix(PriorGuidedMethod):
     """
 
     name = "regmix"
+    title = "RegMix"
+    symbols = SYMBOLS
+    formula = "L = CE(f(x+δ_final), ŷ) + L_AMR + L_AGR"
+    citation = PAPER
+    rank = 90
+    colour = 9
 
     class Config(Weights):
         """Weights, epochs between resets of the prior, and the true class's share of the label."""
@@ -97,6 +108,11 @@ class RegMixAMR(RegMix):
     """Ablation: mutual regularisation alone (γ = 0)."""
 
     name = "regmix-amr"
+    title = "RegMix-AMR"
+    formula = "L = CE(f(x+δ_final), ŷ) + L_AMR"
+    citation = PAPER
+    rank = 70
+    colour = 7
 
     class Config(RegMix.Config):
         """As RegMix, with γ held at 0."""
@@ -108,6 +124,11 @@ class RegMixAGR(RegMix):
     """Ablation: generalisation regularisation alone (α = β = 0)."""
 
     name = "regmix-agr"
+    title = "RegMix-AGR"
+    formula = "L = CE(f(x+δ_final), ŷ) + L_AGR"
+    citation = PAPER
+    rank = 80
+    colour = 8
 
     class Config(RegMix.Config):
         """As RegMix, with α and β held at 0."""
@@ -123,6 +144,12 @@ class RegMixPGD(MultiStepMethod):
     """
 
     name = "regmix-pgd"
+    title = "RegMix-PGD"
+    symbols = SYMBOLS
+    formula = "L = CE(f(x+δ_final), ŷ) + L_AMR + L_AGR"
+    citation = PAPER
+    rank = 100
+    colour = 10
 
     class Config(Weights, PGDConfig):
         """Weights, attack, and the true class's share of the label."""

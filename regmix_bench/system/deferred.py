@@ -7,9 +7,28 @@ do not. `run` defers it, so that a grid with nothing left to do ends before.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
+
+
+@contextmanager
+def deferred(name: str) -> Iterator[None]:
+    """Let modules that say ``import name`` inside the block load nothing, and no others.
+
+    Libraries ask whether an array is torch's once ``torch`` is among the loaded modules. After the
+    block it is not, unless it was before: what the modules hold loads it when asked.
+    """
+    before = name in sys.modules
+    defer(name)
+    try:
+        yield
+    finally:
+        if not before and isinstance(sys.modules.get(name), _Deferred):
+            del sys.modules[name]
 
 
 def defer(name: str) -> None:
@@ -32,9 +51,15 @@ class _Deferred(ModuleType):
     __spec__: ModuleSpec
 
     def __getattr__(self, name: str) -> object:
+        module: ModuleType = self
+        if sys.modules.get(self.__spec__.name) is not self:
+            # Left behind by `deferred`: another object stands for the module, or will.
+            found = getattr(import_module(self.__spec__.name), name)
+            vars(self).update(vars(sys.modules[self.__spec__.name]))
+            module.__class__ = ModuleType
+            return found
         loader = self.__spec__.loader
         assert loader is not None
-        module: ModuleType = self
         module.__class__ = ModuleType
         self.__path__ = self.__spec__.submodule_search_locations or []
         loader.exec_module(self)

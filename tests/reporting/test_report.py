@@ -10,8 +10,9 @@ import pytest
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.analysis.blocks import blocks_of
-from regmix_bench.analysis.cohorts import METHOD_ORDER, load_runs, sort_into_cohorts
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.errors import UserError
+from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
 from regmix_bench.reporting import FORMATS, stale, write_report
@@ -284,10 +285,10 @@ def test_a_report_of_failures_alone(record, save, tmp_path):
 def test_a_method_looks_the_same_in_every_company(record, save):
     alone = save(record("regmix"), record("my-own"))
     few = looks([g for c in sort_into_cohorts(load_runs(alone)) for g in c.groups])
-    crowd = save(*(record(name) for name in METHOD_ORDER))
+    crowd = save(*(record(name) for name in METHODS.names()))
     many = looks([g for c in sort_into_cohorts(load_runs(crowd)) for g in c.groups])
     assert {name: many[name] for name in few} == few
-    assert len({(look.colour, look.marker) for look in many.values()}) == len(METHOD_ORDER) + 1
+    assert len({(look.colour, look.marker) for look in many.values()}) == len(METHODS.names()) + 1
 
 
 def test_importing_the_package_loads_no_plotting_library():

@@ -47,3 +47,23 @@ def test_what_is_not_there_is_left_alone() -> None:
     code += "import no_such_module"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "ModuleNotFoundError: No module named 'no_such_module'" in finished.stderr
+
+
+def test_what_is_deferred_inside_a_block_alone_is_absent_after_it_and_loads_when_asked(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "user.py").write_text("import slow\n")
+    code = "del sys.modules['slow']\n"
+    code += "from regmix_bench.system.deferred import deferred\n"
+    code += "with deferred('slow'):\n    import user\n"
+    code += "print('slow' in sys.modules, 'loaded' in vars(user.slow))\n"
+    code += "print(user.slow.loaded, user.slow.part.value)\n"
+    code += "import slow; print(slow is user.slow, slow.part is user.slow.part)"
+    assert says(tmp_path, code).split() == ["False", "False", "True", "1", "False", "True"]
+
+
+def test_what_was_there_before_a_block_stays(tmp_path: Path) -> None:
+    code = "from regmix_bench.system.deferred import deferred\n"
+    code += "before = sys.modules['slow']\nwith deferred('slow'):\n    pass\n"
+    code += "print(sys.modules['slow'] is before)"
+    assert says(tmp_path, code) == "True"

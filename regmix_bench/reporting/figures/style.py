@@ -20,31 +20,36 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from regmix_bench.analysis.cohorts import METHOD_ORDER, Group, row_order
+from regmix_bench.analysis.cohorts import Group, row_order
+from regmix_bench.methods.declarations import declared
 from regmix_bench.reporting.formats.cells import Table, csv, short
 
 #: matplotlib's: a letter, or a star's points, 1 and angle.
 Marker = str | tuple[int, int, int]
 
-# Okabe and Ito (2008) for the methods most often compared, Tol's "muted" for the rest; both were
+# Okabe and Ito (2008) for what is most often compared, Tol's "muted" for the rest; both were
 # chosen for colour-blind readers, and the marker says it a second time.
-_COLOURS: tuple[tuple[str, Marker], ...] = (
-    ("#000000", "o"),  # standard
-    ("#0072B2", "s"),  # pgd-at
-    ("#56B4E9", "^"),  # trades
-    ("#009E73", "v"),  # mart
-    ("#999933", "P"),  # fgsm-rs
-    ("#E69F00", "D"),  # fgsm-pgi
-    ("#CC79A7", "X"),  # fgsm-pgk
-    ("#332288", "<"),  # regmix-amr
-    ("#44AA99", ">"),  # regmix-agr
-    ("#D55E00", "*"),  # regmix
-    ("#882255", "p"),  # regmix-pgd
+_CHOSEN: tuple[tuple[str, Marker], ...] = (
+    ("#000000", "o"),
+    ("#0072B2", "s"),
+    ("#56B4E9", "^"),
+    ("#009E73", "v"),
+    ("#999933", "P"),
+    ("#E69F00", "D"),
+    ("#CC79A7", "X"),
+    ("#332288", "<"),
+    ("#44AA99", ">"),
+    ("#D55E00", "*"),
+    ("#882255", "p"),
 )
-_KNOWN = dict(zip(METHOD_ORDER, _COLOURS, strict=True))
 _OTHER_COLOURS = ("#888888", "#117733", "#AA4499", "#6699CC", "#661100")
 # As small as they are, more hexagons and an octagon would look like this one.
 _OTHER_MARKERS: tuple[Marker, ...] = ("h", "d", (4, 1, 0), (6, 1, 0))
+#: Colours and markers in the order in which methods declare them; the latter ones are for the rest.
+PALETTE: tuple[tuple[str, Marker], ...] = (
+    *_CHOSEN,
+    *((colour, marker) for marker in _OTHER_MARKERS for colour in _OTHER_COLOURS),
+)
 _STARS = ("*", *_OTHER_MARKERS[2:])
 Line = Literal["-", "--", ":", "-."]
 Fill = Literal["full", "none", "left", "bottom"]
@@ -135,17 +140,23 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     variants: dict[str, int] = {}
     for method, label in sorted({(g.method, g.label) for g in groups}, key=lambda k: row_order(*k)):
-        colour, marker = _KNOWN.get(method) or _other(method)
+        colour, marker = _colours(method)
         variant = variants.get(method, 0)
         variants[method] = variant + 1
         found[label] = Look(colour, marker, _LINES[variant % len(_LINES)])
     return found
 
 
-def _other(method: str) -> tuple[str, Marker]:
-    """Of its name alone, so that it is the same in every report."""
-    marker, colour = divmod(zlib.crc32(method.encode()), len(_OTHER_COLOURS))
-    return _OTHER_COLOURS[colour], _OTHER_MARKERS[marker % len(_OTHER_MARKERS)]
+def _colours(method: str) -> tuple[str, Marker]:
+    """Return a method's place in the palette: declared, or of its name alone.
+
+    So it is the same in every report.
+    """
+    found = declared(method)
+    if found and found.colour is not None:
+        return PALETTE[found.colour % len(PALETTE)]
+    others = PALETTE[len(_CHOSEN) :]
+    return others[zlib.crc32(method.encode()) % len(others)]
 
 
 def brief(label: str, width: int = 28, lines: int = 2) -> str:

@@ -1,4 +1,4 @@
-"""What a method says of itself: its docstrings and hyper-parameters, where it is installed."""
+"""What a method says of itself: declarations, docstrings, hyper-parameters, where installed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regmix_bench.errors import UserError
-from regmix_bench.registry import Registry
+from regmix_bench.methods import METHODS
 from regmix_bench.reporting.site.text import Passage, passages
-from regmix_bench.system.deferred import defer
+from regmix_bench.system.deferred import deferred
+
+if TYPE_CHECKING:
+    from regmix_bench.methods.protocol import Citation
 
 
 class Parameter(NamedTuple):
@@ -32,21 +35,20 @@ class Definition:
     version: int | None = None
     origin: str = ""
     norms: tuple[str, ...] = ()
+    title: str = ""
+    formula: str = ""
+    citation: Citation | None = None
     summary: tuple[Passage, ...] = ()
     source: tuple[Passage, ...] = ()
     config: tuple[Passage, ...] = ()
     parameters: tuple[Parameter, ...] = ()
 
 
-# Not `regmix_bench.methods`, which trains: definitions are read from where any package offers them.
-_METHODS: Registry[Any] = Registry("method", group="regmix_bench.methods")
-
-
 def define(name: str) -> Definition:
-    """The definition of the method that records call ``name``; torch is not loaded for it."""
-    defer("torch")
+    """Return the definition of the method that records call ``name``, without loading torch."""
     try:
-        method = _METHODS[name]
+        with deferred("torch"):
+            method = METHODS[name]
     except UserError as error:
         return Definition(name, missing=str(error))
     module = inspect.getmodule(method)
@@ -54,8 +56,11 @@ def define(name: str) -> Definition:
     return Definition(
         name,
         version=method.version,
-        origin=_METHODS.origin(name),
+        origin=METHODS.origin(name),
         norms=tuple(method.norms),
+        title=method.title or name,
+        formula=method.formula,
+        citation=method.citation,
         summary=passages(method.__doc__ or ""),
         source=passages((module.__doc__ if module else "") or ""),
         config=passages(method.Config.__doc__ or ""),
