@@ -16,7 +16,7 @@ from regmix_bench import cli, reporting
 from regmix_bench.grid import plan
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
-from regmix_bench.records import paths, store
+from regmix_bench.records import find, paths, store
 from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.runs import runner
 from regmix_bench.specs import Scoring
@@ -171,7 +171,7 @@ def test_a_bug_is_shown_as_one(command: Command, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "states", broken)
+    monkeypatch.setattr(find, "states", broken)
     monkeypatch.setattr(sys, "argv", ["regmix-bench", "run", "quick.yaml"])
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -410,8 +410,6 @@ def test_results_are_one_row_per_run_and_evaluation(tmp_path: Path) -> None:
     frame = load_results(tmp_path)
     assert list(frame.columns) == list(COLUMNS)
     assert len(frame) == 3
-    rows = list(frame._rows(store.load_record(path), "x.json"))
-    assert [set(row) for row in rows] == [set(COLUMNS)] * 2
     done = frame[frame["status"] == "success"]
     assert set(done["run_id"]) == {spec.run_id} and set(done["group_id"]) == {spec.group_id}
     assert list(done["epsilon"]) == ["16/255", "32/255"]
