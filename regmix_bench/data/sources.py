@@ -69,7 +69,7 @@ def load_dataset(name: str, data_dir: Path | None = None, download: bool = False
     with _in_one_line(name):
         if name in _NAMED:
             return _NAMED[name](data_dir or default_data_dir(), download)
-        return cache.load_source(lambda: canonical_name(name, data_dir))
+        return cache.load_or_decode(lambda: canonical_name(name, data_dir))
 
 
 @contextlib.contextmanager

@@ -109,11 +109,7 @@ def audit(
     target, spec = choose_device(device), found.spec
     data_dir = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
-    if test.digest != found.data_digest:
-        raise UserError(
-            f"dataset {spec.dataset!r} is not the one of {record}: its digest is {test.digest},"
-            f" the record's {found.data_digest}"
-        )
+    test.require(found.data_digest, spec.dataset, str(record))
     findings: list[Finding] = []
     for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
         if isinstance(found, RunRecord):

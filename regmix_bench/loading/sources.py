@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from regmix_bench.data.cache import folder as cache_folder
-from regmix_bench.errors import UserError, reason
+from regmix_bench.errors import UserError, first_problem, reason
 from regmix_bench.loading.programs import (
     ProgramKind,
     call_model,
@@ -34,7 +34,6 @@ from regmix_bench.models.weights import (
     check_digest,
     load_checkpoint,
     load_weights,
-    problem,
     read_weights,
     state_digest,
 )
@@ -184,7 +183,7 @@ def read_config(folder: Path) -> ExportConfig:
     except OSError as error:
         said = f"{CONFIG}: {error.strerror or error}"
     except ValidationError as error:
-        said = f"{CONFIG} does not describe one ({problem(error)})"
+        said = f"{CONFIG} does not describe one ({first_problem(error)})"
     except UserError as error:  # of a threat model
         said = f"{CONFIG}: {error}"
     raise UserError(f"{folder} is not an exported model: {said}")
