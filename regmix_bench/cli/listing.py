@@ -27,7 +27,7 @@ def list_(
         from regmix_bench.methods import METHODS
 
         rows = [
-            (e.name, ", ".join(e.item.norms) if e.item else "", e.origin, e.description)
+            (e.name, ", ".join(e.item.norms or ("all",)) if e.item else "", e.origin, e.description)
             for e in METHODS.entries()
         ]
         print_table(("method", "norms", "from", "what it is"), rows)

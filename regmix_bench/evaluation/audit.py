@@ -36,7 +36,7 @@ from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, Trans
 from regmix_bench.records.store import load_record
 from regmix_bench.system.files import file_digest
 from regmix_bench.system.machine import Device, choose_device, exact_float32
-from regmix_bench.types import Checkpoint, Epsilon, Norm, ThreatModel
+from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 # Column of the outcomes, what it says, what the images show, and whose.
 _Difference = tuple[Any, Any, Any, int]
@@ -221,7 +221,7 @@ def _read_outcomes(
     try:
         frame = pd.read_parquet(path)
         for (norm, epsilon), table in frame.groupby(["norm", "epsilon"]):
-            threat = ThreatModel(cast(Norm, norm), Epsilon(str(epsilon)))
+            threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
             tables[threat] = table.set_index("index")
         for evaluation in evaluations:
             table, columns = tables[evaluation.threat], _columns(evaluation)

@@ -20,7 +20,7 @@ from regmix_bench.models import ARCHS
 from regmix_bench.registry import YAML_ERRORS, parse_name, parse_value
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.specs.scoring import ATTACKS
-from regmix_bench.types import Epsilon, Frozen, Norm, ThreatModel
+from regmix_bench.types import Epsilon, Frozen, NormName, ThreatModel
 
 #: Recipes that fit a dataset where neither suite nor flag says otherwise. Digits must not be
 #: mirrored, fill their 8×8 pixels to the rim, and are learnt in seconds.
@@ -58,7 +58,7 @@ class Grid(Frozen):
     eps: tuple[_EpsilonText, ...] = Field(min_length=1)
     eval_eps: tuple[_EpsilonText, ...] | None = None
     pgd_eps: tuple[_EpsilonText, ...] = ()
-    norm: Norm = "Linf"
+    norm: NormName = "Linf"
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     recipe: dict[str, Any] = {}
     scoring: dict[str, Any] = {}
@@ -239,7 +239,7 @@ def _short(value: object) -> str:
 
 def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
     cls = METHODS[method.name]
-    if threat.norm not in cls.norms:
+    if cls.norms is not None and threat.norm not in cls.norms:
         raise UserError(
             f"method {method.name!r} is defined for {', '.join(cls.norms)}, not for {threat.norm}"
         )

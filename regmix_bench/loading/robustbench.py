@@ -19,7 +19,6 @@ from typing import Any
 from torch import nn
 
 from regmix_bench.errors import UserError, reason, unknown
-from regmix_bench.types import Norm
 
 
 def import_robustbench(module: str) -> Any:
@@ -47,7 +46,7 @@ def import_robustbench(module: str) -> Any:
             del sys.modules[name]
 
 
-def load_zoo_model(name: str, dataset: str, norm: Norm, folder: Path) -> nn.Module:
+def load_zoo_model(name: str, dataset: str, norm: str, folder: Path) -> nn.Module:
     """The model that RobustBench calls ``name``, on the CPU and in evaluation mode.
 
     Its weights are kept as ``folder/<dataset>/<norm>/<name>.pt``, where they may also be put by

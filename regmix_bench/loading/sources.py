@@ -43,7 +43,7 @@ from regmix_bench.records.schema import CheckpointFile, RunRecord
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import file_digest
-from regmix_bench.types import Checkpoint, Frozen, Norm, ThreatModel
+from regmix_bench.types import Checkpoint, Frozen, ThreatModel
 
 #: The files of a folder that `regmix-bench export --format safetensors` writes.
 WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", "README.md"
@@ -94,7 +94,7 @@ def load_source(
     arch: str | None = None,
     checkpoint: Checkpoint = "selected",
     dataset: str,
-    norm: Norm,
+    norm: str,
     image_shape: tuple[int, int, int],
     num_classes: int,
 ) -> Source:
@@ -230,7 +230,7 @@ def _of_run(
     return Source(model, source, arch, label if checkpoint == "selected" else f"{label} (last)")
 
 
-def _from_zoo(text: str, dataset: str, norm: Norm) -> Source:
+def _from_zoo(text: str, dataset: str, norm: str) -> Source:
     name = text.removeprefix(_ZOO)
     model = eval_mode(load_zoo_model(name, dataset, norm, cache_folder() / "robustbench"), text)
     # An ensemble has several files: what counts is the model that they make together.

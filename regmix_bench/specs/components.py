@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from regmix_bench.types import FILE_NAME, Frozen
+from regmix_bench.registry import FILE_NAME
+from regmix_bench.types import Frozen
 
 
 class MethodSpec(Frozen):

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs.components import Component, MethodSpec, ModelSource
 from regmix_bench.specs.identity import IDENTITY_VERSION, Later, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import FILE_NAME, Frozen, ThreatModel
+from regmix_bench.types import Frozen, ThreatModel
 
 
 class Spec(Frozen):

@@ -89,7 +89,7 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         ((*TRADES, "--eps", "8/0"), ["'8/0'", "8/255"]),
         ((*TRADES, "--eps", ""), ["eps"]),
         ((*TRADES, "--eval-eps", "300/255"), ["300/255", "above 1"]),
-        ((*TRADES, "--norm", "L1"), ["'L1'", "Linf"]),
+        ((*TRADES, "--norm", "L1"), ["'L1'", "L2"]),
         (("run", "--methods", "fgsm-pgi", "--norm", "L2"), ["'fgsm-pgi'", "Linf", "L2"]),
         ((*TRADES, "--seeds", "-1"), ["seeds", "-1"]),
         ((*TRADES, "--seeds", "one"), ["seeds", "'one'"]),

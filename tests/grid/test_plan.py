@@ -253,7 +253,7 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"eps": [True]}, ["suite.eps.0 = True"]),
         ({"eps": []}, ["suite.eps"]),
         ({"eval_eps": ["x"]}, ["'x' is not a number"]),
-        ({"norm": "linf"}, ["suite.norm = 'linf'", "'Linf' or 'L2'"]),
+        ({"norm": "linf"}, ["unknown norm 'linf'", "'Linf'"]),
         ({"methods": ["regmix"], "norm": "L2"}, ["'regmix' is defined for Linf, not for L2"]),
         ({"seeds": [-1]}, ["-1", "greater than or equal to 0"]),
         ({"seeds": [2**63]}, ["suite.seeds.0", "less than"]),
