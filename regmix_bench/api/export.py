@@ -14,15 +14,8 @@ from torch.export import Dim
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.errors import UserError
-from regmix_bench.loading.sources import (
-    CARD,
-    CONFIG,
-    GRAPH,
-    WEIGHTS,
-    ExportConfig,
-    find_checkpoint,
-    read_config,
-)
+from regmix_bench.loading.folders import CARD, CONFIG, GRAPH, WEIGHTS, ExportConfig, read_config
+from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.schema import RobustEval, RunRecord

@@ -27,7 +27,9 @@ from regmix_bench.evaluation.evidence import (
     shown_accuracies,
     shown_outcomes,
 )
-from regmix_bench.loading.sources import check_model, find_checkpoint, load_source
+from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.adversarial import PGD, Saved, read_adversarial
@@ -84,7 +86,7 @@ def audit(
 
     The model is the one that the record names. Of one that was given from outside, ``model`` and
     ``weights`` say where it lies now, as they do for
-    :func:`~regmix_bench.loading.sources.load_source`. A file whose digest differs is a finding
+    :func:`~regmix_bench.loading.sources.load_any_model`. A file whose digest differs is a finding
     and is read all the same, so that the guilty image is found as well. Raises :class:`UserError`
     for a record without saved images, for data that is not the record's, and for a file that is
     missing or unreadable.
@@ -145,7 +147,7 @@ def _given(
         name = f"robustbench:{name}"
     elif recorded.kind == "run":
         name, _, checkpoint = name.partition(":")
-    source = load_source(
+    source = load_any_model(
         model or name,
         results=_results(path),
         weights=weights,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from regmix_bench.data import prepare_eval
 from regmix_bench.evaluation.landscape import measure_views
-from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import views_path

@@ -19,7 +19,7 @@ from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.masking import OtherModel
-from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
