@@ -22,7 +22,7 @@ from regmix_bench.system.machine import (
     Switch,
     choose_device,
     choose_execution,
-    fast_precision,
+    default_precision,
 )
 from regmix_bench.types import Batch, ThreatModel
 
@@ -73,7 +73,7 @@ def setting(options: argparse.Namespace) -> Setting:
         options.arch,
         options.batch_size,
         device,
-        fast_precision(device) if options.precision == "auto" else options.precision,
+        default_precision(options.device) if options.precision == "auto" else options.precision,
         choose_execution(device, SHAPE[1], options.channels_last, compile_),
     )
 

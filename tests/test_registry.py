@@ -88,7 +88,7 @@ def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> No
     finished = command(
         install(tmp_path),
         *("run", "--methods", "noise[weight=2]", "--epochs", "2", "--train-examples", "60"),
-        *("--eval-examples", "10", "--device", "cpu", "--precision", "fp32"),
+        *("--eval-examples", "10", "--device", "cpu"),
     )
     assert finished.returncode == 0, finished.stderr
     (path,) = tmp_path.glob("results/digits/smallcnn/*.json")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from regmix_bench.errors import UserError, first_problem
+from regmix_bench.methods.configured import relabelled
 from regmix_bench.records.paths import ARTIFACTS, record_path, transfer_outcomes_path, transfer_path
 from regmix_bench.records.schema import (
     SCHEMA_VERSION,
@@ -126,6 +127,8 @@ def load_record(path: str | Path) -> AnyRecord:
         raise UserError(f"{path} is not a record: {error}") from error
     if not isinstance(record, TransferRecord) and record.run_id != record.spec.run_id:
         raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
+    if isinstance(record, RunRecord) and (spec := relabelled(record.spec)) is not record.spec:
+        return record.model_copy(update={"spec": spec})
     return record
 
 

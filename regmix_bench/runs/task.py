@@ -20,7 +20,8 @@ from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.scorer import Extras, score_checkpoint
 from regmix_bench.evaluation.scoring import outputs_for_plots
-from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
@@ -107,7 +108,7 @@ class Run:
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         if task.execution.sync_bn:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        method = load_method(spec.method.name, **spec.method.params)
+        method = make_method(spec.method)
         say = partial(self.observer.on_note, spec)
         trainer = Trainer(
             spec, data, model, method, task.directory, self.device, task.execution, say

@@ -64,7 +64,7 @@ class RunSpec(Spec):
     def stem(self) -> str:
         """Return the file name of a new record without its ending, free of a path's characters."""
         threat = self.train_threat
-        slug = _slug(self.label)
+        slug = _slug(self.method.recorded_label or self.label)
         return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
 
 
