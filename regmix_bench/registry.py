@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points, version
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import yaml
 
-from regmix_bench.errors import UserError, reason, unknown
+from regmix_bench.errors import UserError, reason, unknown, validated
+from regmix_bench.types import FILE_NAME
 
 T = TypeVar("T")
-
-#: What is a name, and so may stand as one component of a path.
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 #: What YAML's library raises: its own errors, and those of its converters, which it lets through,
 #: such as that of the date 2001-13-45.
@@ -51,7 +50,7 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Names and what they stand for, imported only when asked for.
+    """Names and the classes they stand for, imported only when asked for.
 
     A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
     package's entry point in ``group``, or from :meth:`register` in this process, which wins. What a
@@ -101,6 +100,10 @@ class Registry(Generic[T]):
     def origin(self, name: str) -> str:
         """Return where ``name`` comes from: a distribution and its version, or this process."""
         return THIS_PROCESS if name in self._registered else self._offer(name).origin
+
+    def is_builtin(self, name: str) -> bool:
+        """Return whether ``name`` comes with this package's code rather than by an entry point."""
+        return name in self._builtin and name not in self._registered
 
     def entries(self) -> Iterator[Entry[T]]:
         """Return every name with what it leads to, in order; a broken one with what is wrong."""
@@ -161,6 +164,18 @@ def _imported(target: str) -> Any:
     for attribute in attributes.split("."):
         found = getattr(found, attribute)
     return found
+
+
+def create(
+    registry: Registry[type[T]], name: str, params: Mapping[str, Any] = MappingProxyType({})
+) -> T:
+    """Return the item called ``name``, made with its ``Config`` of validated ``params``.
+
+    Raises :class:`UserError` for an unknown name or key and for a refused value.
+    """
+    found: Any = registry[name]
+    made: T = found(validated(found.Config, params, name))
+    return made
 
 
 def parse_name(kind: str, text: str) -> tuple[str, dict[str, object]]:

@@ -18,7 +18,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import rank
 from regmix_bench.records import store
 from regmix_bench.records.schema import AnyRecord, RunRecord
-from regmix_bench.specs import Recipe, RunSpec, Scoring
+from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
 
 K = TypeVar("K", bound=Hashable)
@@ -47,6 +47,9 @@ class Setting:
     arch: str
     recipe: Recipe
     scoring: Scoring
+    components: tuple[Component, ...]
+    #: The data set and the architecture with the parameters of plug-ins.
+    words: str
 
     @classmethod
     def of(cls, run: Run) -> Setting:
@@ -59,6 +62,8 @@ class Setting:
             arch=spec.arch,
             recipe=spec.recipe,
             scoring=spec.scoring,
+            components=spec.components,
+            words=f"{spec.dataset_words}, {spec.arch_words}",
         )
 
 

@@ -1,6 +1,7 @@
-"""Random numbers for the images of a batch, and the starting points that are drawn from them.
+"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
 
-A perturbation has the shape (B, C, H, W) and the dtype of its images ``x``, which lie in [0, 1].
+Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
+and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regmix_bench.attacks.ball import project
+from regmix_bench.attacks.norms import _l2_norm, project
 from regmix_bench.distributed.collectives import all_sum, share
-from regmix_bench.types import NORMS, ThreatModel
+from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ def noise(
     generator: torch.Generator,
     shape: Sequence[int] | None = None,
 ) -> Tensor:
-    """Draw numbers (B, …) for the images of ``x`` (B, C, H, W) with ``draw``, such as torch.rand.
+    """What ``draw``, as ``torch.rand``, draws for each image of ``x`` (B, C, H, W): (B, …).
 
     Of the images' own shape or of ``shape``. Where several processes share a batch, the trainer's
     ``generator`` knows its ``total`` images: each draws for all and keeps what is its own, so that
@@ -41,17 +42,24 @@ def noise(
 
 
 def batch_sum(value: Tensor) -> Tensor:
-    """Return the sum over a whole batch, given that over this process's images; no gradient."""
+    """The sum over a whole batch, given that over the images of this process; no gradient."""
     return all_sum(value)
 
 
 def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
-    """Draw a perturbation uniformly from the ball, clipped to valid pixels."""
-    return project(NORMS[threat.norm].start(x, float(threat.epsilon), generator), x, threat)
+    """A perturbation drawn uniformly from the ball, clipped to valid pixels."""
+    if threat.norm == "Linf":
+        delta = noise(torch.rand, x, generator) * 2 - 1
+        return project(delta * float(threat.epsilon), x, threat)
+    # A Gaussian gives the direction; the d-th root of a uniform number gives the radius.
+    delta = noise(torch.randn, x, generator)
+    radius = noise(torch.rand, x, generator, (1, 1, 1))
+    radius = radius ** (1 / x[0].numel()) * float(threat.epsilon)
+    return project(delta / _l2_norm(delta) * radius, x, threat)
 
 
 def gaussian_start(
     x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
 ) -> Tensor:
-    """Draw normally with standard deviation ``scale``, and project (Zhang et al. 2019)."""
+    """A normal draw of standard deviation ``scale``, projected (Zhang et al. 2019)."""
     return project(noise(torch.randn, x, generator) * scale, x, threat)

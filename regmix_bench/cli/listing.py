@@ -20,25 +20,11 @@ def list_(
 ) -> None:
     """List what there is to run, and what has been run."""
     choice("thing to list", what, ("methods", "datasets", "archs", "suites", "runs"))
-    if what == "methods":
+    if what in ("methods", "datasets", "archs"):
         from regmix_bench.system.deferred import defer
 
         defer("torch")
-        from regmix_bench.methods import METHODS
-
-        rows = [
-            (e.name, ", ".join(e.item.norms or ("all",)) if e.item else "", e.origin, e.description)
-            for e in METHODS.entries()
-        ]
-        print_table(("method", "norms", "from", "what it is"), rows)
-    elif what == "datasets":
-        from regmix_bench.data import DATASETS
-
-        print_table(("dataset", "what it is"), list(DATASETS.items()))
-    elif what == "archs":
-        from regmix_bench.models import ARCHS
-
-        print("\n".join(ARCHS.names()))
+        print_table(*_offered(what))
     elif what == "suites":
         from regmix_bench.grid.plan import packaged_suites
 
@@ -68,6 +54,29 @@ def show(
     content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
     print(f"# {_title(record)}: {record.status}")
     print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _offered(what: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the rows of what is found by name; a broken one says what is wrong."""
+    if what == "methods":
+        from regmix_bench.methods import METHODS
+
+        return ("method", "norms", "from", "what it is"), [
+            (e.name, ", ".join(e.item.norms) if e.item else "", e.origin, e.description)
+            for e in METHODS.entries()
+        ]
+    if what == "datasets":
+        from regmix_bench.data.sources import DATASETS, typed_names
+
+        entries = zip(typed_names(), DATASETS.entries(), strict=True)
+        return ("dataset", "from", "what it is"), [
+            (typed, e.origin, e.description) for typed, e in entries
+        ]
+    from regmix_bench.models import ARCHS
+
+    return ("architecture", "from", "what it is"), [
+        (e.name, e.origin, e.description) for e in ARCHS.entries()
+    ]
 
 
 def _title(record: AnyRecord) -> str:

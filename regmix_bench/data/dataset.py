@@ -64,3 +64,37 @@ class Dataset:
         for array in arrays.values():
             hashed.update(np.ascontiguousarray(array).data)
         return hashed.hexdigest()
+
+
+def faults(dataset: object) -> list[str]:
+    """Return what keeps a source's data from being a :class:`Dataset`, one predicate each."""
+    if not isinstance(dataset, Dataset):
+        return [f"it is a {type(dataset).__name__}, not a Dataset"]
+    found = []
+    for split in ("train", "test", "val"):
+        if f"{split}_images" in dataset.arrays():
+            images, labels = (dataset.arrays()[f"{split}_{part}"] for part in ("images", "labels"))
+            found += [f"{split}_{fault}" for fault in _split_faults(images, labels, dataset)]
+    return found
+
+
+def _split_faults(images: Any, labels: Any, dataset: Dataset) -> list[str]:
+    if not (isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)):
+        return ["images and labels are no NumPy arrays"]
+    if images.ndim != 4 or 0 in images.shape:
+        return [f"images have the shape {images.shape}, not (N, C, H, W)"]
+    found = []
+    if images.shape[1:] != dataset.train_images.shape[1:]:
+        expected = dataset.train_images.shape[1:]
+        found.append(f"images are {images.shape[1:]}, and those of training {expected}")
+    if images.dtype not in (np.uint8, np.float32):
+        found.append(f"images are {images.dtype}, not uint8 or float32")
+    elif images.dtype == np.float32 and not (images.min() >= 0 and images.max() <= 1):
+        found.append(f"images span {images.min():g} to {images.max():g}, not 0 to 1")
+    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+        expected = images.shape[:1]
+        found.append(f"labels are {labels.dtype} {labels.shape}, not int64 {expected}")
+    elif labels.min() < 0 or labels.max() >= dataset.num_classes:
+        span = f"{labels.min()} to {labels.max()}"
+        found.append(f"labels span {span}, and there are {dataset.num_classes} classes")
+    return found

@@ -15,7 +15,7 @@ from regmix_bench.data.dataset import Dataset, Images, Labels
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.specs import RunSpec
+from regmix_bench.specs import Component, RunSpec
 
 __all__ = ["Batches", "EvalData", "RunData", "load_data", "prepare", "prepare_eval"]
 
@@ -39,17 +39,6 @@ class EvalData:
         """(C, H, W)."""
         channels, height, width = self.x.shape[1:]
         return channels, height, width
-
-    def require(self, digest: str | None, dataset: str, owner: str) -> None:
-        """Raise :class:`UserError` unless ``digest``, recorded by ``owner``, is that of the data.
-
-        ``dataset`` is the data's name.
-        """
-        if self.digest != digest:
-            raise UserError(
-                f"dataset {dataset!r} here is not that of {owner}: its SHA-256 begins"
-                f" {self.digest[:12]}, not {(digest or 'none')[:12]}"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +80,7 @@ def prepare(
     likewise from the test set. Raises :class:`UserError` where there are fewer images than asked
     for, or too few for the classes.
     """
-    dataset = load_dataset(spec.dataset, data_dir, download)
+    dataset = load_dataset(spec.dataset, data_dir, download, spec.component("dataset"))
     train = _sampled(dataset, "train", spec.train_examples)
     if dataset.validation is None:
         _check_two_per_class(dataset, dataset.train_labels[train], spec.train_examples)
@@ -121,13 +110,14 @@ def prepare_eval(
     device: torch.device,
     data_dir: Path | None = None,
     download: bool = False,
+    component: Component | None = None,
 ) -> EvalData:
     """The test images of a dataset, or a class-balanced sample of ``n`` of them, on ``device``.
 
-    The same images as every run with ``eval_examples`` = ``n`` is scored on. Raises as
-    :func:`prepare` does.
+    The same images as every run with ``eval_examples`` = ``n`` is scored on. ``component`` is the
+    dataset's, where a specification has one. Raises as :func:`prepare` does.
     """
-    return _eval_data(load_dataset(name, data_dir, download), n, device)
+    return _eval_data(load_dataset(name, data_dir, download, component), n, device)
 
 
 def _eval_data(dataset: Dataset, n: int | None, device: torch.device) -> EvalData:

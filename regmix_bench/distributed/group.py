@@ -69,7 +69,7 @@ def hush() -> None:
 _HUSH = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
-def run_group(
+def launch(
     work: Callable[[torch.device, Callable[[Any], None]], T],
     devices: int,
     kind: str,

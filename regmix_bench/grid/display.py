@@ -131,7 +131,7 @@ def describe(spec: RunSpec | EvalSpec) -> str:
         last = (str(spec.train_threat), f"seed {spec.seed}")
     else:
         last = (", ".join(map(str, spec.eval_threats)), "evaluated")
-    return " · ".join((spec.label, spec.dataset, spec.arch, *last))
+    return " · ".join((spec.label, spec.dataset_words, spec.arch_words, *last))
 
 
 def _duration(seconds: float) -> str:

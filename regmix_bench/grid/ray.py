@@ -20,6 +20,7 @@ from regmix_bench.errors import UserError, reason
 from regmix_bench.grid.local import Ended, Work
 from regmix_bench.grid.plan import Planned
 from regmix_bench.grid.ray_cluster import connected, sigterm_held
+from regmix_bench.models import ARCHS
 from regmix_bench.records import paths
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs.observers import Messenger
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 RETRIES = 10
 #: Tasks submitted ahead of those that end, so that the driver's memory does not grow with the grid.
 WINDOW = 200
-#: Networks of which four fit a GPU at once.
-SMALL = frozenset({"smallcnn", "resnet8"})
 GIB = 2**30
 
 
@@ -75,8 +74,9 @@ def resources(
     On one GPU a small network asks for a quarter of it. On several ``devices`` each is a process,
     with a GPU of its own, its memory, and a CPU at least.
     """
-    shared = 0.25 if spec.arch in SMALL and devices == 1 else 1.0
-    memory = (1 if spec.arch in SMALL else 4) * GIB
+    small = ARCHS[spec.arch].small
+    shared = 0.25 if small and devices == 1 else 1.0
+    memory = (1 if small else 4) * GIB
     return {
         "num_cpus": max(threads, devices),
         "num_gpus": 0.0 if device.type == "cpu" else shared * devices,

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from regmix_bench.errors import UserError, validated
-from regmix_bench.registry import THIS_PROCESS, Registry
-from regmix_bench.system.deferred import deferred
+from regmix_bench.errors import UserError
+from regmix_bench.registry import Registry, create
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
@@ -22,35 +20,12 @@ METHODS: Registry[type[Method]] = Registry(
 )
 
 
-def declared(name: str) -> type[Method] | None:
-    """Return the method called ``name``, or None where it is not installed or cannot be loaded.
-
-    Its module names torch, which takes seconds to load and which readers of records do without: it
-    is deferred.
-    """
-    if name not in METHODS.names():
-        return None
-    if METHODS.origin(name) == THIS_PROCESS:
-        return METHODS[name]
-    return _installed(name)
-
-
-@cache
-def _installed(name: str) -> type[Method] | None:
-    try:
-        with deferred("torch"):
-            return METHODS[name]
-    except UserError:
-        return None
-
-
 def load_method(name: str, **params: Any) -> Method:
     """The method called ``name`` with validated hyper-parameters.
 
     Raises :class:`UserError` for an unknown name or key and for a refused value.
     """
-    method = METHODS[name]
-    return method(validated(method.Config, params, name))
+    return create(METHODS, name, params)
 
 
 def register_method(method: type[Method]) -> type[Method]:

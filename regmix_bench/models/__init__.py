@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from regmix_bench.errors import UserError
+from regmix_bench.models.protocol import Architecture
 from regmix_bench.registry import Registry
+from regmix_bench.specs.components import Component, create_component
 
 if TYPE_CHECKING:
     from regmix_bench.models.classifier import ImageClassifier
 
-#: Architectures: each is a factory of (image_shape, num_classes, mean, std).
-ARCHS: Registry[Callable[..., ImageClassifier]] = Registry(
+_BUILTIN = "regmix_bench.models.architectures"
+
+ARCHS: Registry[type[Architecture]] = Registry(
     "architecture",
+    group="regmix_bench.archs",
     builtin={
-        "smallcnn": "regmix_bench.models.smallcnn:smallcnn",
-        "resnet8": "regmix_bench.models.residual:resnet8",
-        "resnet18": "regmix_bench.models.residual:resnet18",
-        "preactresnet18": "regmix_bench.models.residual:preactresnet18",
-        "wrn-28-10": "regmix_bench.models.residual:wrn_28_10",
-        "wrn-34-10": "regmix_bench.models.residual:wrn_34_10",
+        "smallcnn": f"{_BUILTIN}:SmallCNN",
+        "resnet8": f"{_BUILTIN}:ResNet8",
+        "resnet18": f"{_BUILTIN}:ResNet18",
+        "preactresnet18": f"{_BUILTIN}:PreActResNet18",
+        "wrn-28-10": f"{_BUILTIN}:WRN2810",
+        "wrn-34-10": f"{_BUILTIN}:WRN3410",
     },
+    base="regmix_bench.models.protocol:Architecture",
 )
 
 
@@ -30,16 +36,26 @@ def build_model(
     num_classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    component: Component | None = None,
 ) -> ImageClassifier:
     """Build a freshly initialised model; the weights come from torch's global generator.
 
     ``image_shape`` is (C, H, W), every side at least 1. ``mean`` and ``std`` are those of the
     training images per channel, in [0, 1] pixel units, and become the model's first layer; each
-    is 0.5 where left out, which maps [0, 1] to [-1, 1]. Raises :class:`UserError` for an unknown
-    ``arch`` and ``ValueError`` where a length is not the number of channels.
+    is 0.5 where left out, which maps [0, 1] to [-1, 1]. ``component`` has the parameters of a
+    plug-in's architecture. Raises :class:`UserError` for an ``arch`` that is not installed here,
+    and ``ValueError`` where a length is not the number of channels.
     """
-    build = ARCHS[arch]
+    from regmix_bench.models.classifier import ImageClassifier
+
+    architecture = create_component(ARCHS, arch, component)
     channels = image_shape[0]
     mean = [0.5] * channels if mean is None else mean
     std = [0.5] * channels if std is None else std
-    return build(image_shape, num_classes, mean, std)
+    model = architecture.build(image_shape, num_classes, mean, std)
+    if not isinstance(model, ImageClassifier):
+        raise UserError(
+            f"architecture {arch!r} of {ARCHS.origin(arch)} builds a {type(model).__name__}, not an"
+            " ImageClassifier"
+        )
+    return model

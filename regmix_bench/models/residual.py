@@ -12,7 +12,6 @@ A global mean ends every trunk, so the weights do not depend on the image size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -104,21 +103,3 @@ class ResidualNetwork(ImageClassifier):
             layers += [nn.BatchNorm2d(n_in), nn.ReLU()]
         trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         super().__init__(trunk, n_in, channels, num_classes, mean, std)
-
-
-#: 0.31 M parameters on CIFAR-10.
-resnet8 = partial(ResidualNetwork, block=BasicBlock, stem=32, widths=(32, 64, 128), blocks=1)
-
-#: 11.17 M parameters on CIFAR-10.
-resnet18 = partial(ResidualNetwork, block=BasicBlock, stem=64, widths=(64, 128, 256, 512), blocks=2)
-
-#: 11.17 M parameters on CIFAR-10.
-preactresnet18 = partial(
-    ResidualNetwork, block=PreActBlock, stem=64, widths=(64, 128, 256, 512), blocks=2
-)
-
-#: Depth 28, widening factor 10, no dropout: 36.48 M parameters on CIFAR-10.
-wrn_28_10 = partial(ResidualNetwork, block=PreActBlock, stem=16, widths=(160, 320, 640), blocks=4)
-
-#: Depth 34, the model of TRADES: 46.16 M parameters on CIFAR-10.
-wrn_34_10 = partial(ResidualNetwork, block=PreActBlock, stem=16, widths=(160, 320, 640), blocks=5)

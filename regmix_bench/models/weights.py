@@ -15,8 +15,9 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from regmix_bench.errors import UserError, first_problem, reason
+from regmix_bench.errors import UserError, reason
 from regmix_bench.models import build_model
+from regmix_bench.specs.components import Component
 from regmix_bench.system.files import atomic_write, file_digest
 from regmix_bench.types import Frozen
 
@@ -31,19 +32,26 @@ _Size = Annotated[int, Field(gt=0, le=100_000)]
 
 
 class Description(Frozen):
-    """What our own weights files say of their model: enough to build it again."""
+    """What our own weights files say of their model: enough to build it again.
+
+    ``component`` is the architecture's where a plug-in brings it.
+    """
 
     arch: str
     image_shape: tuple[_Size, _Size, _Size]
     num_classes: _Size
+    component: Component | None = None
 
     def build(self) -> ImageClassifier:
         """The model, freshly initialised.
 
-        Raises :class:`UserError` for an unknown ``arch`` and for sizes that it cannot have.
+        Raises :class:`UserError` for an ``arch`` that is not installed here, or in another version,
+        and for sizes that it cannot have.
         """
         try:
-            return build_model(self.arch, self.image_shape, self.num_classes)
+            return build_model(
+                self.arch, self.image_shape, self.num_classes, component=self.component
+            )
         except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"cannot build a {self.arch!r} for images of shape {self.image_shape} and"
@@ -52,13 +60,20 @@ class Description(Frozen):
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, arch: str, image_shape: tuple[int, int, int], num_classes: int
+    path: Path,
+    model: nn.Module,
+    arch: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    component: Component | None = None,
 ) -> str:
     """Write the weights and buffers of ``model``, atomically; returns the file's SHA-256."""
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    about = Description(arch=arch, image_shape=image_shape, num_classes=num_classes)
+    about = Description(
+        arch=arch, image_shape=image_shape, num_classes=num_classes, component=component
+    )
     with atomic_write(path) as stream:
-        metadata = {"model": json.dumps(about.model_dump(mode="json"))}
+        metadata = {"model": json.dumps(about.model_dump(mode="json", exclude_none=True))}
         stream.write(safetensors.torch.save(tensors, metadata))
     return file_digest(path)
 
@@ -178,13 +193,19 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description | None
     except ValidationError as error:
         raise UserError(
             f"{path} is not a file of weights of regmix-bench: its metadata describes no model"
-            f" ({first_problem(error)})"
+            f" ({problem(error)})"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (safetensors.SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a file of weights: {reason(error)}") from error
     return tensors, about
+
+
+def problem(error: ValidationError) -> str:
+    """Where the first mistake lies in a file's JSON, and what it is."""
+    first = error.errors()[0]
+    return ": ".join([*map(str, first["loc"]), first["msg"].lower()])
 
 
 def _inside(content: object) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, field_serializer
+from pydantic import Field
 
-from regmix_bench.registry import FILE_NAME
-from regmix_bench.types import Frozen
+from regmix_bench.errors import UserError, validated
+from regmix_bench.registry import Registry, create, parse_name
+from regmix_bench.specs.identity import completed, later_fields
+from regmix_bench.types import FILE_NAME, Frozen
+
+T = TypeVar("T")
+
+ComponentKind = Literal["attack", "dataset", "arch"]
 
 
 class MethodSpec(Frozen):
@@ -15,20 +22,13 @@ class MethodSpec(Frozen):
 
     ``params`` are those that :func:`regmix_bench.methods.configured.method_spec` keeps: all of
     them, save those that came later and have the value that older runs in effect had. So a
-    record's identity needs no class of the method, which may not be installed. ``label`` follows
-    from them and today's defaults; a record is written with ``recorded_label`` where it has one,
-    the label that it bore first, which its file's name and a suite's reference go by.
+    record's identity needs no class of the method, which may not be installed.
     """
 
     name: str
     version: int
     params: dict[str, Any]
     label: str
-    recorded_label: str | None = Field(None, exclude=True)
-
-    @field_serializer("label")
-    def _as_recorded(self, label: str) -> str:
-        return self.recorded_label or label
 
 
 class ModelSource(Frozen):
@@ -50,7 +50,56 @@ class Component(Frozen):
     its configuration, JSON values by name.
     """
 
-    kind: Literal["attack", "dataset", "arch"]
+    kind: ComponentKind
     name: str = Field(pattern=FILE_NAME)
     version: int
     params: dict[str, Any] = {}
+
+    def __hash__(self) -> int:  # a dictionary has none
+        return hash(self.model_dump_json())
+
+    def __str__(self) -> str:
+        """Return the name as a user types it, such as ``mine[width=32]``."""
+        inside = ",".join(f"{key}={json.dumps(value)}" for key, value in self.params.items())
+        return f"{self.name}[{inside}]" if inside else self.name
+
+
+def parse_component(
+    kind: ComponentKind, registry: Registry[Any], text: str
+) -> tuple[str, Component | None]:
+    """Return the name in ``text``, such as ``mine[width=32]``, and what an identity says of it.
+
+    That is nothing of what comes with this package, in its first version and as it is without
+    parameters: records are older than components. Raises :class:`UserError` for a name or a
+    parameter that is unknown or refused.
+    """
+    name, values = parse_name(registry.kind, text)
+    found = registry[name]
+    config = validated(found.Config, values, name)
+    if registry.is_builtin(name) and found.version == 1 and config == found.Config():
+        return name, None
+    older = later_fields(found.Config)
+    params = {
+        key: value
+        for key, value in config.model_dump(mode="json").items()
+        if key not in older or getattr(config, key) != older[key]
+    }
+    return name, Component(kind=kind, name=name, version=found.version, params=params)
+
+
+def create_component(
+    registry: Registry[type[T]], name: str, component: Component | None = None
+) -> T:
+    """Return the item called ``name``, with the parameters of ``component`` where there is one.
+
+    Raises :class:`UserError` where it is not installed here, or in another version.
+    """
+    if component is None:
+        return create(registry, name)
+    found: Any = registry[name]
+    if found.version != component.version:
+        raise UserError(
+            f"{registry.kind} {name!r} is wanted in version {component.version}, and"
+            f" {registry.origin(name)} has version {found.version}"
+        )
+    return create(registry, name, completed(found.Config, component.params))

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from regmix_bench.registry import FILE_NAME
-from regmix_bench.specs.components import Component, MethodSpec, ModelSource
+from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, ModelSource
 from regmix_bench.specs.identity import IDENTITY_VERSION, Later, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.types import FILE_NAME, Frozen, ThreatModel
 
 
 class Spec(Frozen):
@@ -29,6 +28,20 @@ class Spec(Frozen):
     pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
     scoring: Scoring = Scoring()
     components: Annotated[tuple[Component, ...], Later(())] = ()
+
+    def component(self, kind: ComponentKind) -> Component | None:
+        """Return the data set's or the architecture's, where it is a plug-in's."""
+        return next((found for found in self.components if found.kind == kind), None)
+
+    @property
+    def dataset_words(self) -> str:
+        """Return the data set as a user types it, with a plug-in's parameters."""
+        return str(self.component("dataset") or self.dataset)
+
+    @property
+    def arch_words(self) -> str:
+        """Return the architecture as a user types it, with a plug-in's parameters."""
+        return str(self.component("arch") or self.arch)
 
     @property
     def run_id(self) -> str:
@@ -64,7 +77,7 @@ class RunSpec(Spec):
     def stem(self) -> str:
         """Return the file name of a new record without its ending, free of a path's characters."""
         threat = self.train_threat
-        slug = _slug(self.method.recorded_label or self.label)
+        slug = _slug(self.label)
         return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
 
 

@@ -15,7 +15,7 @@ OVERFITTING_DROP = 0.05
 
 
 @dataclass
-class TrainingProgress:
+class Progress:
     """What a training has achieved so far; saved with every checkpoint."""
 
     history: list[EpochLog]
@@ -31,7 +31,7 @@ class TrainingProgress:
     @classmethod
     def restored(
         cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
-    ) -> TrainingProgress:
+    ) -> Progress:
         """That of a saved state, and the weights that belong to it."""
         return cls(
             [EpochLog.model_validate(log) for log in state["history"]],

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from regmix_bench.data import DATASETS, canonical_name, load_data, load_dataset, trees
-from regmix_bench.data.classes import class_name
+from regmix_bench.data.protocol import PathSource
+from regmix_bench.data.sources import class_name
 from regmix_bench.errors import UserError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -74,7 +75,9 @@ def test_unknown_names():
         canonical_name("../../etc/passwd")
     with pytest.raises(UserError, match="not in the cache"):
         canonical_name("npz-0123456789ab")
-    assert all(canonical_name(name) == name for name in DATASETS if ":" not in name)
+    named = [name for name in DATASETS.names() if not issubclass(DATASETS[name], PathSource)]
+    assert {"digits", "cifar10", "cifar100", "tiny-imagenet"} <= set(named)
+    assert all(canonical_name(name) == name for name in named)
 
 
 # Class-folder trees

@@ -29,7 +29,7 @@ from regmix_bench.reporting.figures.style import (
     legend_inches,
 )
 from regmix_bench.reporting.tables.comparison import describe
-from regmix_bench.types import NORMS, Epsilon
+from regmix_bench.types import Epsilon
 
 COLUMNS = 5
 #: Seeds beyond which a method has the band they lie in instead of a line each.
@@ -132,7 +132,7 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             axis.remove()
         for axis, (key, panel) in zip(axes, panels, strict=False):
             norm, epsilon, eval_norm, attack = map(str, key)
-            unit = NORMS[eval_norm].unit
+            unit = 255 if eval_norm == "Linf" else 1
             ticks = sorted({_value(text) * unit for text in panel["eval_epsilon"]})
             lines = list(panel.groupby("label", sort=False))
             # Side by side: many methods differ by less than their markers are high.
@@ -146,8 +146,7 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
             by = f",\nattacked by {attack}" if len(attacks) > 1 else ""
             axis.set_title(f"trained under {norm_words(norm)} {epsilon}{by}")
-            counted = f", 1/{unit}" if unit > 1 else ""
-            axis.set_xlabel(f"evaluation ε ({norm_words(eval_norm)}{counted})")
+            axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
         for axis in axes[: len(panels) : columns]:
             axis.set_ylabel(f"{attacks[0]} accuracy (%)" if len(attacks) == 1 else "accuracy (%)")
         axes[0].set_ylim(-2, 102)

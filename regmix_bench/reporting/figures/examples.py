@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.data.classes import class_name
+from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
 from regmix_bench.reporting.figures.style import GREY, Picture, applied, brief
 from regmix_bench.reporting.figures.surface import Viewed, viewed

@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from regmix_bench.analysis.cohorts import Group, Run
-from regmix_bench.data.classes import CLASSES
+from regmix_bench.data.sources import class_names
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths
 from regmix_bench.reporting.figures.curves import grid
@@ -161,7 +161,7 @@ def draw_maps(panels: Sequence[Panel], attack: str, dataset: str, footnote: str 
     A class has its number on the map, or its name in a legend above the maps.
     """
     markers = {"o": "clean", "x": attack}
-    names = CLASSES.get(dataset, ())
+    names = class_names(dataset)
     with applied():
         figure, axes = grid([panel.title for panel in panels], height=2.35, shared=False)
         for axis, panel in zip(axes, panels, strict=True):

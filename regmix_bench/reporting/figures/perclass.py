@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.data.classes import class_name
+from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.figures.style import (
     HEAT,

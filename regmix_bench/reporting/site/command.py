@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from regmix_bench.specs import Recipe, RunSpec, Scoring
 
-#: Named whatever their value, as data sets and devices have defaults of their own.
-_SAID = {"schedule", "augmentation", "precision"}
+#: Named whatever their value, as datasets have defaults of their own.
+_SAID = {"schedule", "augmentation"}
 #: These have options of their own.
-_OPTIONS = {"epochs", "autoattack_version", "attacks", "screen"}
+_OPTIONS = {"epochs", "precision", "autoattack_version", "attacks", "screen"}
 
 
 def command(spec: RunSpec, reference: str | None) -> str:
@@ -28,14 +28,17 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
     custom = scoring.autoattack_version == "custom"
     options: dict[str, object] = {
         "methods": spec.method.label,
-        "datasets": spec.dataset,
-        "archs": spec.arch,
+        "datasets": spec.dataset_words,
+        "archs": spec.arch_words,
         "norm": spec.train_threat.norm,
         "eps": spec.train_threat.epsilon,
         "eval-eps": _epsilons(spec.eval_threats) if spec.eval_threats != own else None,
         "pgd-eps": _epsilons(spec.pgd_threats) or None,
         "seeds": spec.seed,
         "epochs": recipe.epochs,
+        "precision": recipe.precision,
+        "train-examples": spec.train_examples,
+        "eval-examples": spec.eval_examples,
         "evaluate": spec.evaluate if spec.evaluate != "selected" else None,
         "attacks": ",".join(scoring.attacks) or None,
         "autoattack": None if custom else scoring.autoattack_version,
@@ -48,9 +51,7 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
             yield f"--{name} {shlex.quote(str(value))}"
     if scoring.screen:
         yield "--screen"
-    data = {"train_examples": spec.train_examples, "eval_examples": spec.eval_examples}
     for group, values, default in (
-        ("data", data, dict.fromkeys(data)),
         ("recipe", recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")),
         ("scoring", scoring.model_dump(mode="json"), Scoring().model_dump(mode="json")),
     ):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.data.classes import class_name
+from regmix_bench.data.sources import class_name
 from regmix_bench.reporting.figures.examples import magnification, three
 from regmix_bench.reporting.figures.surface import views_of
 

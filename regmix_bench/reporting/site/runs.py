@@ -61,7 +61,8 @@ class RunPage:
     @property
     def setting(self) -> str:
         spec = self.run.spec
-        return f"{spec.dataset}, {spec.arch}, trained under {threat_words(spec.train_threat)}"
+        named = f"{spec.dataset_words}, {spec.arch_words}"
+        return f"{named}, trained under {threat_words(spec.train_threat)}"
 
     @property
     def failed(self) -> bool:

@@ -255,7 +255,7 @@ def _caption(block: Block) -> str:
         "last": "last checkpoint",
     }[block.checkpoint]
     return (
-        f"{setting.dataset}, {setting.arch}: trained under"
+        f"{setting.words}: trained under"
         f" {threat_words(block.cohort.train_threat)}, attacked under"
         f" {threat_words(block.eval_threat)}, {checkpoint}. Recipe: {recipe_words(setting.recipe)}."
     )
