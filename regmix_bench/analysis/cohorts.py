@@ -98,6 +98,15 @@ class Cohort:
         """The part of a file name that says which cohort it shows."""
         return f"{self.setting_stem}-{threat_slug(self.train_threat)}"
 
+    @property
+    def csv_columns(self) -> dict[str, object]:
+        """The columns that name a cohort in a CSV file; ``setting`` stands in file names too."""
+        return {
+            "setting": self.setting_stem,
+            "train_norm": self.train_threat.norm,
+            "train_epsilon": str(self.train_threat.epsilon),
+        }
+
 
 def load_records(results: Path) -> dict[Path, AnyRecord]:
     """Those of :func:`~regmix_bench.records.store.load_records`, of which there must be one."""

@@ -116,14 +116,9 @@ def read(block: Block) -> Outcomes:
     return Outcomes(first[2] if first else np.empty(0, np.int64), found)
 
 
-def flags(block: Block) -> Mapping[str, Flags]:
-    """Which images each seed of a row gets right, by label: the rights that :func:`read` finds."""
-    return read(block).rights
-
-
 def spread(block: Block) -> Spread | None:
     """What makes the block's methods differ by chance; None without two methods of two seeds."""
-    several = [rights for rights in flags(block).values() if len(rights) > 1]
+    several = [rights for rights in read(block).rights.values() if len(rights) > 1]
     return Spread.of(several) if len(several) > 1 else None
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.errors import UserError
 from regmix_bench.loading.sources import (
@@ -24,10 +23,11 @@ from regmix_bench.loading.sources import (
     read_config,
 )
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
-from regmix_bench.records.accuracies import attack_words
+from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.store import write_json
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed, markdown, markdown_text
+from regmix_bench.reporting.formats.cells import markdown, markdown_text
+from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
@@ -195,32 +195,32 @@ def _measured(record: RunRecord, checkpoint: Checkpoint) -> str:
     scored = [result for result in record.evaluations if result.checkpoint == checkpoint]
     if not scored:
         return "This checkpoint was not scored.\n"
-    rows, notes = [], ["Accuracies in %, with Wilson's 95 % interval over the images."]
+    notes = ["Accuracies in %, with Wilson's 95 % interval over the images."]
     for result in scored:
-        n, threat = result.n_examples, threat_words(result.threat)
-        accuracies = (result.clean_acc, result.pgd_acc, result.autoattack_acc)
-        rows.append((Cell(threat), Cell(f"{n:,}"), *(_interval(acc, n) for acc in accuracies)))
-        notes += [f"{threat}: {remark}" for remark in _remarks(result)]
+        notes += [f"{threat_words(result.threat)}: {remark}" for remark in _remarks(result)]
     notes += [f"{alarm.kind} at epoch {alarm.epoch}: {alarm.message}" for alarm in record.alarms]
-    table = Table(
+    scoring = record.spec.scoring
+    table = Table.of(
         f"Accuracy on test images of {record.spec.dataset}",
-        ("threat", "images", "clean", "PGD-20", attack_words(record.spec.scoring)),
-        tuple(rows),
-        tuple(notes),
+        (
+            (Column("threat", "Threat"), [Cell(threat_words(r.threat)) for r in scored]),
+            (Column("images", "Images", "count"), [counted(r.n_examples) for r in scored]),
+            *(
+                (
+                    Column(accuracy.id, accuracy.header(scoring), "estimate", "higher"),
+                    [measured(accuracy.read(r), r.n_examples) for r in scored],
+                )
+                for accuracy in accuracies(scoring)
+            ),
+        ),
+        notes,
     )
     return markdown(table)
 
 
-def _interval(accuracy: float | None, n: int) -> Cell:
-    if accuracy is None:
-        return Cell("–")
-    low, high = accuracy_interval(accuracy, n)
-    return Cell(fixed(100 * accuracy), f"({fixed(100 * low)}–{fixed(100 * high)})")
-
-
 def _remarks(result: RobustEval) -> Iterator[str]:
     """What a reader should know of the attacks behind a score."""
-    if result.autoattack_acc is not None:
+    if result.robust_acc is not None:
         attacks = ", ".join(result.after_attack)
         yield (
             f"AutoAttack version {result.autoattack_version}"

@@ -27,14 +27,17 @@ def transfer(
 
     from regmix_bench.evaluation.transfer import transfer as attack
     from regmix_bench.records.paths import transfer_path
-    from regmix_bench.reporting.tables.transfer import table
+    from regmix_bench.reporting.formats.cells import line
+    from regmix_bench.reporting.tables.transfer import transfer_table
     from regmix_bench.system import machine
 
     record = attack(
         runs, results, epsilon=eps, data_dir=data_dir, device=cast(machine.Device, device)
     )
-    shown = table(record)
-    print(shown.caption)
-    print_table(shown.header, [tuple(cell.text for cell in row) for row in shown.rows])
-    print(*shown.notes, sep="\n")
+    table = transfer_table(record)
+    print(table.caption)
+    kinds = [column.kind for column in table.columns]
+    rows = [tuple(map(line, row, kinds)) for row in table.rows]
+    print_table(tuple(column.header for column in table.columns), rows)
+    print(*table.notes, sep="\n")
     print(f"recorded as {transfer_path(results, record)}")

@@ -46,11 +46,11 @@ def score_words(score: RobustEval) -> str:
 
 
 #: The column of the robust accuracy, whichever of the two was measured.
-ROBUST = "Robust"
+ROBUST = "robust"
 
 #: In the order of columns.
 ACCURACIES: tuple[Accuracy, ...] = (
-    Accuracy("clean_acc", "Clean", lambda scoring: "Clean", attrgetter("clean_acc")),
+    Accuracy("clean_acc", "clean", lambda scoring: "Clean", attrgetter("clean_acc")),
     Accuracy(
         "pgd_acc", "PGD-20", lambda scoring: f"PGD-{scoring.pgd_steps}", attrgetter("pgd_acc")
     ),

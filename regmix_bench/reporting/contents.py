@@ -26,10 +26,10 @@ from regmix_bench.reporting.figures import (
 )
 from regmix_bench.reporting.figures import curves as figures
 from regmix_bench.reporting.figures.style import Picture
-from regmix_bench.reporting.formats.cells import Table
-from regmix_bench.reporting.tables import comparison as tables
 from regmix_bench.reporting.tables import evaluated, published, transfer
+from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.tables.published import Published
+from regmix_bench.reporting.values import Table
 from regmix_bench.system.files import file_digest
 
 
@@ -56,7 +56,7 @@ class Contents:
 
     @classmethod
     def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
-        entries = published.load(results) if with_published else ()
+        entries = published.load_published(results) if with_published else ()
         records = load_records(results)
         for path, record in records.items():
             if isinstance(record, TransferRecord):
@@ -106,7 +106,7 @@ class Contents:
         for block in self.blocks:
             dataset, threat = block.cohort.setting.dataset, block.eval_threat
             here = published.fitting(self.published, dataset, threat) if _at_home(block) else ()
-            table = tables.comparison(block, self.judged[block.stem])
+            table = comparison_table(block, self.judged[block.stem])
             found[block.stem] = published.beside(table, here)
         return found
 
@@ -120,7 +120,7 @@ class Contents:
         given = []
         for panel in self.panels:
             here = published.fitting(self.published, panel.terms.dataset, panel.terms.threat)
-            table = published.beside(evaluated.comparison(panel), here)
+            table = published.beside(evaluated.evaluated_table(panel), here)
             given.append(Part(panel.stem, evaluated.heading(panel), table))
         moved = [
             Part(part.stem, part.heading, part.table, part.picture)

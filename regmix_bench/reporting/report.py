@@ -22,8 +22,7 @@ from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import PICTURES, page
-from regmix_bench.reporting.tables import comparison as tables
-from regmix_bench.reporting.tables import evaluated, published
+from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, sweep
 
 MANIFEST = "manifest.csv"
@@ -155,15 +154,15 @@ def _texts(
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
     if "csv" in formats:
         if any(block.rows for block in contents.blocks):
-            yield "csv", NUMBERS, cells.csv(tables.numbers(contents.blocks))
-            yield "csv", MODELS, cells.csv(tables.models(contents.cohorts))
+            yield "csv", NUMBERS, cells.csv(numbers.averages(contents.blocks))
+            yield "csv", MODELS, cells.csv(numbers.run_accuracies(contents.cohorts))
         if not compared.empty:
             yield "csv", VERDICTS, cells.csv(compared)
         if contents.panels:
-            yield "csv", EVALUATED, cells.csv(evaluated.numbers(contents.panels))
+            yield "csv", EVALUATED, cells.csv(evaluated.evaluated_accuracies(contents.panels))
         if contents.published:
-            yield "csv", PUBLISHED, cells.csv(published.numbers(contents.published))
-        yield "csv", FAILED, cells.csv(tables.failed(contents.cohorts))
+            yield "csv", PUBLISHED, cells.csv(published.published_accuracies(contents.published))
+        yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
     if "figures" in formats:
         for picture in contents.pictures:
             yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)

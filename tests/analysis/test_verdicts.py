@@ -43,7 +43,7 @@ def results(tmp_path):
 
 def test_flags_are_those_of_the_outcomes_by_seed(results):
     (block,) = blocks_in(results)
-    found = verdicts.flags(block)
+    found = verdicts.read(block).rights
     assert {label: right.sum(axis=1).tolist() for label, right in found.items()} == {
         "standard": [100, 104, 99],
         "pgd-at": [300, 302, 301],
@@ -58,7 +58,7 @@ def test_each_row_is_compared_with_the_reference(results):
     words = {label: one.verdict for label, one in found.comparisons.items()}
     assert words == {"standard": "worse", "trades": "equivalent"}
     (block,) = blocks_in(results)
-    right = verdicts.flags(block)
+    right = verdicts.read(block).rights
     worse = found.comparisons["standard"]
     assert worse.difference == compare_methods(right["standard"], right["pgd-at"])
     assert worse.difference.value == pytest.approx((303 - 903) / 3 / 360)

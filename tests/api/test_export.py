@@ -20,6 +20,7 @@ from regmix_bench.api.export import export_robustbench, export_safetensors
 from regmix_bench.errors import UserError
 from regmix_bench.loading.robustbench import import_robustbench
 from regmix_bench.records.store import load_run
+from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
 SHAPE = (1, 8, 8)
@@ -84,12 +85,24 @@ def test_the_card_holds_what_was_measured(tmp_path: Path) -> None:
     cells = []
     for right in (340, 310, 300):
         low, high = wilson_interval(right, 360)
-        cells.append(f"{right / 3.6:.1f} ({100 * low:.1f}–{100 * high:.1f})")
-    assert f"| L∞ 32/255 | 360 | {' | '.join(cells)} |" in card
+        cells.append(f"{right / 3.6:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    assert f"| L∞ 32/255 | 360 | {' | '.join(cells)} |" in card.replace("\\", "")
     assert "AutoAttack version standard (apgd-ce, square), seed 0, batches of 500" in card
     assert "AutoAttack raised zero-gradients" in card
     assert "L∞ 32/255" in card and "50 epochs" in card and "epoch 7 of 50" in card
     assert "beta = 6.0" in card
+
+
+def test_the_card_of_a_screened_run_holds_its_robust_accuracy(tmp_path: Path) -> None:
+    scored = {"autoattack_acc": None, "screened_acc": 216 / 360}
+    scoring = Scoring(screen=True)
+    run = str(save_run(tmp_path / "results", MODEL, scored=scored, scoring=scoring))
+    card = (export(run, out=tmp_path / "model") / "README.md").read_text().replace("\\", "")
+    (header,) = (line for line in card.splitlines() if line.startswith("| Threat"))
+    (row,) = (line for line in card.splitlines() if line.startswith("| L∞ 32/255"))
+    assert header.split(" | ")[-1] == "PGD → AutoAttack |"
+    assert row.split(" | ")[-1].startswith("60.0 [")
+    assert "AutoAttack version standard, seed 0" in card
 
 
 def test_a_checkpoint_that_was_not_scored_says_so(run_id: str) -> None:

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from support.harness import LONGER, PAGES, SUITE, Answer, Grid, cli
 
-from regmix_bench.reporting.formats.cells import Cell, Table, markdown
+from regmix_bench.reporting.formats.cells import markdown
+from regmix_bench.reporting.values import Cell, Column, Table
 
 _ROWS: list[tuple[str, str, str]] = []
 
@@ -81,10 +82,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if path := session.config.getoption("--fault-table", default=None):
+        header = ("Scenario", "Exit status and last line", "What was kept")
         table = Table(
             f"{len(_ROWS)} faults, and what came of them. Made by pytest tests/faults"
             " --fault-table tests/faults/README.md.",
-            ("Scenario", "Exit status and last line", "What was kept"),
+            tuple(Column(name, name) for name in header),
             tuple(tuple(map(Cell, row)) for row in sorted(_ROWS)),
         )
         Path(path).write_text("# Faults\n\n" + markdown(table).replace("---:", ":---"))

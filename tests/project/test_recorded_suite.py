@@ -13,7 +13,7 @@ from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.methods import LEVEL, compare_methods
-from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.tables.comparison import comparison_table
 
 RESULTS = Path(__file__).parents[2] / "results"
 EPSILONS = ("32/255", "48/255")
@@ -42,7 +42,7 @@ def test_standard_training_is_worse_than_pgd_at(blocks, epsilon):
 
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_a_method_is_seldom_called_different_from_itself(blocks, epsilon):
-    seeds = verdicts.flags(blocks[epsilon])["pgd-at"]
+    seeds = verdicts.read(blocks[epsilon]).rights["pgd-at"]
     assert len(seeds) >= 6, "three seeds against three others need six"
     rng = np.random.default_rng(0)
     called = 0
@@ -56,11 +56,11 @@ def test_a_method_is_seldom_called_different_from_itself(blocks, epsilon):
 def test_the_rate_of_seed_pairs_is_printed(blocks, epsilon):
     block = blocks[epsilon]
     of = different = 0
-    for flags in verdicts.flags(block).values():
+    for flags in verdicts.read(block).rights.values():
         for one, two in combinations(flags, 2):
             discordant = [int((one & ~two).sum()), int((two & ~one).sum())]
             of += 1
             different += stats.binomtest(discordant[0], max(sum(discordant), 1)).pvalue < 0.05
     assert of >= 39
-    table = tables.comparison(block, verdicts.judge([block], None)[block.stem])
+    table = comparison_table(block, verdicts.judge([block], None)[block.stem])
     assert f"calls {different} of {of} seed pairs" in "\n".join(table.notes)

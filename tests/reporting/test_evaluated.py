@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from support.synthetic import make_eval_spec, write_run
+from support.tables import headers, texts
 
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.records import store
@@ -36,19 +37,14 @@ def test_a_row_says_what_was_measured_and_on_which_weights(results):
     source = ModelSource(kind="robustbench", name="Some_2020[x]", sha256="0123456789abcdef" * 4)
     given(results, "some net", spec={"model": source}, clean=340, pgd=310, autoattack=300)
     (panel,) = panels_of(results)
-    table = evaluated.comparison(panel)
-    assert table.header == ("Model", "Arch", "Source", "Weights", "Clean", "PGD-20", "AutoAttack")
-    ((label, arch, where, weights, *accuracies),) = table.rows
-    assert (label.text, arch.text, where.text) == (
-        "some net",
-        "smallcnn",
-        "robustbench Some_2020[x]",
-    )
-    assert weights.text == "01234567"
-    for cell, right in zip(accuracies, (340, 310, 300), strict=True):
+    table = evaluated.evaluated_table(panel)
+    assert headers(table) == ["Model", "Arch", "Source", "Weights", "Clean", "PGD-20", "AutoAttack"]
+    ((label, arch, where, weights, *accuracies),) = texts(table)
+    assert (label, arch, where) == ("some net", "smallcnn", "robustbench Some_2020[x]")
+    assert weights == "01234567"
+    for shown, right in zip(accuracies, (340, 310, 300), strict=True):
         low, high = wilson_interval(right, 360)
-        assert cell.text == f"{100 * right / 360:.1f}"
-        assert cell.spread == f"[{100 * low:.1f}, {100 * high:.1f}]"
+        assert shown == f"{100 * right / 360:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
     assert "360 test images" in table.notes[0]
 
 
@@ -68,8 +64,8 @@ def test_a_row_says_what_was_measured_and_on_which_weights(results):
 def test_the_header_says_what_ran(results, scoring, header):
     given(results, spec={"scoring": scoring})
     (panel,) = panels_of(results)
-    table = evaluated.comparison(panel)
-    assert table.header[-1] == header
+    table = evaluated.evaluated_table(panel)
+    assert headers(table)[-1] == header
     assert ("black-box" in table.notes[0]) == (header == "square")
 
 
@@ -117,7 +113,7 @@ def test_checks_and_replaced_attacks_are_footnotes(results):
     given(results, "masked", scored=raised)
     given(results, "honest", autoattack=200)
     (panel,) = panels_of(results)
-    table = evaluated.comparison(panel)
+    table = evaluated.evaluated_table(panel)
     assert [row[0].signs for row in table.rows] == ["†¶§", ""]
     assert "† Raised in scoring: zero-gradients (masked)." in table.notes
     assert "¶ Gradient masking suspected: black-box (masked)." in table.notes

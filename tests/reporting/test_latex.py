@@ -8,12 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.tables import table_of, texts
 
 from regmix_bench.errors import UserError
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.cells import Cell, Table
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.latex_text import tex
+from regmix_bench.reporting.values import Cell
 
 RECORDED = Path(__file__).parents[2] / "results"
 HOSTILE = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m--n"
@@ -81,7 +82,7 @@ def rows_of(table, text):
     """The numbers of each row in the PDF, its panels joined."""
     found = {}
     for row in table.rows:
-        name = row[0].text
+        name = row[0].value
         lines = re.findall(rf"^ *{re.escape(name + row[0].signs)} .*$", text, re.M)
         found[name] = [n for line in lines for n in numbers(line.replace(name, "", 1))]
     return found
@@ -92,8 +93,7 @@ def rows_of(table, text):
 def test_the_recorded_table_compiles_and_shows_its_numbers(recorded, tmp_path, document):
     text = compiled(tmp_path, recorded, document)
     expected = {
-        row[0].text: [n for cell in row[1:] for n in numbers(f"{cell.text} {cell.spread}")]
-        for row in recorded.rows
+        name: [n for shown in others for n in numbers(shown)] for name, *others in texts(recorded)
     }
     assert len(expected) == 13 and all(len(row) >= 11 for row in expected.values())
     assert rows_of(recorded, text) == expected
@@ -102,11 +102,11 @@ def test_the_recorded_table_compiles_and_shows_its_numbers(recorded, tmp_path, d
 
 @needs_engine
 def test_hostile_text_survives(tmp_path):
-    table = Table(
-        f"Caption {HOSTILE} `--flag`.",
-        (HOSTILE, "x_%", "y&#"),
-        ((Cell(HOSTILE, signs="†"), Cell("1.5", mark="second"), Cell(HOSTILE)),),
-        (f"Note {HOSTILE} 'quoted'", "z" * 10_000),
+    table = table_of(
+        (Cell(HOSTILE, signs="†"), Cell(1.5, mark="second"), Cell(HOSTILE)),
+        header=(HOSTILE, "x_%", "y&#"),
+        caption=f"Caption {HOSTILE} `--flag`.",
+        notes=(f"Note {HOSTILE} 'quoted'", "z" * 10_000),
     )
     text = compiled(tmp_path, table)
     assert text.count(HOSTILE) == 5
@@ -120,7 +120,8 @@ def test_hostile_text_survives(tmp_path):
 )
 def test_no_letter_stops_the_compilation(tmp_path, text):
     cell = Cell(text)
-    table = Table(text, ("Method", text), ((cell, cell), (Cell("b"), Cell("2.0"))), (text,))
+    rows = ((cell, cell), (Cell("b"), Cell(2.0)))
+    table = table_of(*rows, header=("Method", text), caption=text, notes=(text,))
     assert "Table 1" in compiled(tmp_path, table, "alone")
     # Without T1 and Latin Modern as well, which a paper may not load.
     plain = (tmp_path / "main.tex").read_text().replace(r"\usepackage[T1]{fontenc}", "")
@@ -131,23 +132,26 @@ def test_no_letter_stops_the_compilation(tmp_path, text):
 
 @needs_engine
 def test_numbers_of_other_places_missing_ones_and_marks_stay_in_their_columns(tmp_path):
-    cells = [Cell("–"), Cell("98.7", "± 10.3", "best"), Cell("8.75"), Cell("100", mark="second")]
-    rows = tuple((Cell(name), cell) for name, cell in zip("abcd", cells, strict=True))
-    text = compiled(tmp_path, Table("Numbers.", ("Method", "A"), rows))
+    cells = [
+        *(Cell(), Cell(98.7, spread=10.3, mark="best")),
+        *(Cell(8.75, decimals=2), Cell(100, decimals=0, mark="second")),
+    ]
+    rows = [(Cell(name), cell) for name, cell in zip("abcd", cells, strict=True)]
+    text = compiled(tmp_path, table_of(*rows))
     lines = re.findall(r"^ *[a-d] .*$", text, re.M)
     assert [line.split()[1:] for line in lines] == [["–"], ["98.7", "±", "10.3"], ["8.75"], ["100"]]
     ends = [line.index(n) + len(n) for line, n in zip(lines[1:], ("98", "8", "100"), strict=True)]
     assert max(ends) - min(ends) <= 1
 
 
-def table_of(*cells, header="A"):
-    return Table("Usual.", ("Method", header), tuple((Cell("m"), cell) for cell in cells))
+def rows(*cells):
+    return [(Cell("m"), cell) for cell in cells]
 
 
 def test_numbers_stand_in_columns_of_siunitx():
-    text = latex(
-        table_of(Cell("+4.4", "[−2.5, 6.4] better"), Cell("reference"), Cell("–")), "s", Layout()
-    )
+    better = Cell(0.044, "points", interval=(-0.025, 0.064), word="better")
+    table = table_of(*rows(better, Cell("reference"), Cell()), kind="difference")
+    text = latex(table, "s", Layout())
     assert "S[table-format = +1.1" in text and "S[table-format = {[}+1.1{,}" in text
     assert r"m & +4.4 & {[}-2.5{,} & \num{6.4}] & better \\" in text
     assert r"m & \multicolumn{4}{c}{reference} \\" in text
@@ -155,14 +159,15 @@ def test_numbers_stand_in_columns_of_siunitx():
 
 
 def test_text_with_digits_is_not_taken_for_numbers():
-    digests = table_of(Cell("66913176"), Cell("01234567"), Cell("b960deb9"))
-    assert r"m & 01234567 \\" in latex(digests, "s", Layout())
+    digests = table_of(*rows(Cell("66913176"), Cell("11234567")), kind="words")
+    assert r"m & 66913176 \\" in latex(digests, "s", Layout())
     assert "S[" not in latex(digests, "s", Layout())
 
 
 def test_a_wide_table_is_cut_into_panels_that_repeat_the_names():
     header = ("Method", *(f"column {i}" for i in range(30)))
-    table = Table("c", header, ((Cell("trades"), *(Cell(f"{i}.25") for i in range(30))),))
+    cells = (Cell(i + 0.25, decimals=2) for i in range(30))
+    table = table_of((Cell("trades"), *cells), header=header)
     one, two = (latex(table, "s", Layout(columns=columns)) for columns in (1, 2))
     assert 1 < two.count("trades &") < one.count("trades &") == one.count(r"\begin{tabular}")
     assert re.findall(r"(\d+)\.25", one) == [str(i) for i in range(30)]
@@ -170,9 +175,9 @@ def test_a_wide_table_is_cut_into_panels_that_repeat_the_names():
 
 
 def test_caption_and_label_are_the_authors():
-    text = latex(table_of(Cell("1")), "s", Layout(caption="50 % & {}", label="app:"))
+    text = latex(table_of(*rows(Cell(1))), "s", Layout(caption="50 % & {}", label="app:"))
     assert r"\caption{50 \% \& Usual.}" in text and r"\label{app:s}" in text
-    assert r"\label{tab:s}" in latex(table_of(Cell("1")), "s", Layout())
+    assert r"\label{tab:s}" in latex(table_of(*rows(Cell(1))), "s", Layout())
 
 
 @pytest.mark.parametrize("wrong", [{"columns": 3}, {"label": "a}b"}, {"label": "tab:%"}])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from support.tables import texts
 
 from regmix_bench.errors import UserError
 from regmix_bench.reporting import stale, write_report
@@ -147,7 +148,7 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path, text, 
 
 
 def test_our_own_file_is_valid_and_names_its_sources():
-    entries = published.load(Path(__file__).parents[2] / "results")
+    entries = published.load_published(Path(__file__).parents[2] / "results")
     assert len({(e.label, e.dataset, e.threat) for e in entries}) == len(entries)
     assert {e.threat for e in entries if e.label == "trades (Zhang 2019)"} == {
         ThreatModel("Linf", "0.031")
@@ -160,4 +161,4 @@ def test_half_known_entries_leave_places_empty():
         {key: ENTRY[key] for key in ("label", "dataset", "threat", "robust", "source")}
     )
     ((_, table),) = published.alone([entry]).items()
-    assert [cell.text for cell in table.rows[0]] == ["AT [theirs]", "–", "–", "44.04"]
+    assert texts(table)[0] == ["AT [theirs]", "–", "–", "44.04"]

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from support.saved_views import make_views, save_views
+from support.tables import texts
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.statistics import median_interval
@@ -53,11 +54,10 @@ def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
 
     medians = [float(np.median(views["trades", seed].curvature)) for seed in (1, 2)]
     assert picture.table is not None
-    (cells,) = [row for row in picture.table.rows if row[0].text == "trades"]
-    assert cells[1].text == f"{np.mean(medians):.3f}"
-    assert cells[1].spread == f"± {np.std(medians, ddof=1):.3f}"
-    assert cells[-1].text == "2"
-    signs = {row[0].text: row[0].signs for row in picture.table.rows}
+    (cells,) = [row for row in texts(picture.table) if row[0] == "trades"]
+    assert cells[1] == f"{np.mean(medians):.3f} ± {np.std(medians, ddof=1):.3f}"
+    assert cells[-1] == "2"
+    signs = {row[0].value: row[0].signs for row in picture.table.rows}
     assert signs == {"trades": "", "regmix": "*"} and "smoothed" in picture.table.notes[0]
 
     figure = pickle.loads(pickle.dumps(picture.draw))()
@@ -80,7 +80,7 @@ def test_images_without_a_gradient_have_no_curvature(record, save):
     save_views(path, views)
     (picture,) = surface.pictures([cohort_of(results)])
     assert picture.frame["curvature"].isna().all()
-    assert picture.table is not None and picture.table.rows[0][1].text == "–"
+    assert picture.table is not None and picture.table.rows[0][1].value is None
     assert picture.draw().axes
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.synthetic import make_spec, write_run
+from support.tables import column, headers, marks
+from support.tables import table_of as plain_table
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
@@ -18,9 +20,11 @@ from regmix_bench.analysis.words import recipe_words
 from regmix_bench.records.schema import Alarm, Diagnosis
 from regmix_bench.reporting import write_report
 from regmix_bench.reporting.formats import cells
-from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.formats.latex import Layout, latex
-from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.tables.comparison import comparison_table
+from regmix_bench.reporting.tables.numbers import averages, failed_runs, run_accuracies
+from regmix_bench.reporting.values import Cell
 from regmix_bench.specs import Recipe, Scoring
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,7 +38,7 @@ def only_block(results):
 
 def table_of(results):
     block = only_block(results)
-    return tables.comparison(block, verdicts.judge([block], None)[block.stem])
+    return comparison_table(block, verdicts.judge([block], None)[block.stem])
 
 
 def judgement(**found):
@@ -61,7 +65,7 @@ def suite(record):
 
 def test_latex_is_the_golden_file(record, save):
     trades = judgement(trades=(0.015, 0.003, "better"))
-    table = tables.comparison(only_block(save(*suite(record))), trades)
+    table = comparison_table(only_block(save(*suite(record))), trades)
     text = latex(table, "digits", Layout())
     assert text == (GOLDEN / "comparison.tex").read_text()
 
@@ -82,7 +86,7 @@ def test_both_syntaxes_show_the_same_numbers(record, save):
 
 def test_table_numbers_are_those_of_the_records(record, save):
     records = suite(record)
-    frame = tables.numbers([only_block(save(*records))]).set_index(["label", "metric"])
+    frame = averages([only_block(save(*records))]).set_index(["label", "metric"])
     by_label: dict[str, list[float]] = {}
     for one in records:
         for found in one.evaluations:
@@ -95,11 +99,9 @@ def test_table_numbers_are_those_of_the_records(record, save):
         assert row["n"] == len(values)
         assert row["std"] == pytest.approx(values.std(ddof=1), nan_ok=True)
         assert row["low"] < row["mean"] < row["high"]
-    shown = table_of(save(*records)).rows
-    by_name = {row[0].text: row for row in shown}
-    assert by_name["pgd-at"][3].text == "80.5"
-    assert by_name["pgd-at"][3].spread == "± 0.6"
-    assert by_name["fgsm-pgi[lambda_=3]"][3].text == tables.MISSING
+    shown = column(table_of(save(*records)), "AutoAttack")
+    assert shown["pgd-at"] == "80.5 ± 0.6"
+    assert shown["fgsm-pgi[lambda_=3]"] == MISSING
 
 
 def test_a_row_selected_before_training_had_well_begun_says_what_it_became(record, save):
@@ -128,9 +130,12 @@ def test_ties_share_best_and_second_follows(record, save):
         record("mart", autoattack=0.55),
         record("regmix", autoattack=0.5),
     )
-    rows = table_of(results).rows
-    marks = {row[0].text: row[3].mark for row in rows}
-    assert marks == {"pgd-at": "best", "trades": "best", "mart": "second", "regmix": ""}
+    assert marks(table_of(results), "AutoAttack") == {
+        "pgd-at": "best",
+        "trades": "best",
+        "mart": "second",
+        "regmix": "",
+    }
 
 
 def test_a_single_row_is_not_the_best_of_anything(record, save):
@@ -169,11 +174,6 @@ def audited(record, *diagnoses):
     return record.model_copy(update={"evaluations": tuple(evaluations)})
 
 
-def column(table, header):
-    place = table.header.index(header)
-    return {row[0].text: f"{row[place].text} {row[place].spread}".strip() for row in table.rows}
-
-
 def test_the_interval_of_several_seeds_is_students_and_of_one_wilsons(record, save):
     results = save(
         record("pgd-at", seed=0, autoattack=0.50),
@@ -186,14 +186,14 @@ def test_the_interval_of_several_seeds_is_students_and_of_one_wilsons(record, sa
     assert column(table_of(results), "95 % interval") == {
         "pgd-at": "[47.0, 57.0]",
         "trades": "[44.9, 55.1]",
-        "mart": tables.MISSING,
+        "mart": MISSING,
     }
     assert wilson_interval(180, 360) == pytest.approx((0.449, 0.551), abs=5e-4)
 
 
 def test_an_interval_of_accuracies_stays_between_0_and_100(record, save):
     results = save(record("pgd-at", seed=0, clean=0.9), record("pgd-at", seed=1, clean=1.0))
-    frame = tables.numbers([only_block(results)]).set_index("metric")
+    frame = averages([only_block(results)]).set_index("metric")
     assert frame.loc["clean_acc", "high"] == 1.0
     assert frame.loc["clean_acc", "low"] == pytest.approx(0.95 - 12.706 * 0.05, abs=1e-4)
 
@@ -206,20 +206,20 @@ def test_differences_and_verdicts_stand_beside_the_interval(record, save):
         mart=(-0.0004, 0.01, "not distinguishable"),
         regmix=(-0.05, 0.01, "worse"),
     )
-    table = tables.comparison(block, found)
+    table = comparison_table(block, found)
     assert column(table, "AutoAttack − pgd-at") == {
         "pgd-at": "reference",
         "trades": "+5.0 [2.2, 7.8] better",
         "mart": "0.0 [−2.8, 2.7] n.d.",
         "regmix": "−5.0 [−7.8, −2.2] worse",
-        "fgsm-rs": tables.MISSING,
+        "fgsm-rs": MISSING,
     }
     assert "AutoAttack − pgd-at: points." in table.notes
 
 
 def test_without_verdicts_there_is_no_column_of_differences_but_a_note(record, save):
     table = table_of(save(record("pgd-at"), record("trades")))
-    assert not [name for name in table.header if "−" in name]
+    assert not [name for name in headers(table) if "−" in name]
     assert any(note.startswith("No verdicts: the runs name no reference;") for note in table.notes)
 
 
@@ -228,7 +228,7 @@ def test_other_attacks_are_named_in_the_header(record, save):
     scoring = Scoring(autoattack_version="custom", attacks=("apgd-ce", "square"))
     spec = one.spec.model_copy(update={"scoring": scoring})
     results = save(one.model_copy(update={"spec": spec, "run_id": spec.run_id}))
-    assert "apgd-ce + square" in table_of(results).header
+    assert "apgd-ce + square" in headers(table_of(results))
 
 
 def test_a_screened_accuracy_has_its_own_table_column_interval_and_verdict(tmp_path):
@@ -266,7 +266,7 @@ def test_every_accuracy_of_every_run_has_its_interval(record, save):
         record("pgd-at", seed=0, evaluate="both", eval_eps=("32/255", "48/255")),
         record("trades", seed=3, autoattack=None),
     )
-    frame = tables.models(sort_into_cohorts(load_runs(results)))
+    frame = run_accuracies(sort_into_cohorts(load_runs(results)))
     # Clean and PGD of both checkpoints everywhere; AutoAttack at both ε and checkpoints of one.
     assert len(frame) == 2 * (2 * 2 + 2) + 2 * 2
     assert not frame.duplicated(["run_id", "checkpoint", "eval_epsilon", "metric"]).any()
@@ -283,12 +283,12 @@ def test_failed_runs_stand_under_the_table_and_in_csv(record, save):
     assert "Failed: mart, seed 4: loss is not finite" in table.notes
     assert "Failed: mart, seed 4" in latex(table, "t", Layout())
     assert "Failed: mart, seed 4" in cells.markdown(table)
-    assert list(tables.failed([cohort])["seed"]) == [4]
+    assert list(failed_runs([cohort])["seed"]) == [4]
 
 
 def test_latex_escapes_what_it_would_read_as_syntax():
     name = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m" + "\nλ\x1b"
-    text = latex(Table("c", ("Method", "x"), ((Cell(name), Cell("1")),)), "t", Layout())
+    text = latex(plain_table((Cell(name), Cell(1, decimals=0))), "t", Layout())
     row = text.split("\\midrule\n")[1].splitlines()[0]
     assert row == (
         r"    a\_b\%c\&d\#e{[}f{]}\{g\}\$h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k"
@@ -310,7 +310,7 @@ def test_latex_braces_and_environments_balance(record, save):
 
 
 def test_markdown_escapes_pipes_and_brackets():
-    text = cells.markdown(Table("c", ("Method",), ((Cell("a|b[c]*d_e<f>`g"),),)))
+    text = cells.markdown(plain_table((Cell("a|b[c]*d_e<f>`g"),), header=("Method",)))
     assert r"a\|b\[c\]\*d\_e\<f\>\`g" in text
 
 

@@ -35,7 +35,7 @@ def test_every_seed_is_measured_the_lowest_is_drawn_and_smoothing_is_said(record
         seeds = frame.loc[label]
         assert seeds["distance_mean"].to_list() == pytest.approx([seeds["distance"].mean()] * 2)
     assert picture.table is not None
-    signs = {row[0].text: row[0].signs for row in picture.table.rows}
+    signs = {row[0].value: row[0].signs for row in picture.table.rows}
     assert signs == {"trades": "", "regmix": "*"}
     assert "smoothed labels" in picture.table.notes[0]
 

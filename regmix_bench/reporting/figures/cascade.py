@@ -27,7 +27,6 @@ from regmix_bench.reporting.figures.style import (
     widest,
 )
 from regmix_bench.reporting.formats.cells import fixed
-from regmix_bench.reporting.tables.comparison import describe
 
 CLEAN, PGD = "clean", "PGD-20"
 _ROW_INCHES, _CELL_INCHES = 0.27, 0.58
@@ -67,7 +66,7 @@ def cascade_frame(block: Block) -> pd.DataFrame:
         for step, (stage, accuracy, lost, n) in enumerate(_stages(row)):
             rows.append(
                 {
-                    **describe(block.cohort),
+                    **block.cohort.csv_columns,
                     "eval_norm": block.eval_threat.norm,
                     "eval_epsilon": str(block.eval_threat.epsilon),
                     "checkpoint": block.checkpoint,

@@ -28,7 +28,6 @@ from regmix_bench.reporting.figures.style import (
     legend_handles,
     legend_inches,
 )
-from regmix_bench.reporting.tables.comparison import describe
 from regmix_bench.types import Epsilon
 
 COLUMNS = 5
@@ -94,7 +93,7 @@ def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
                 ):
                     stat = row.metrics[name]
                     rows[stem, norm, attack, row.label, epsilon] = {
-                        **describe(block.cohort),
+                        **block.cohort.csv_columns,
                         "eval_norm": norm,
                         "eval_epsilon": epsilon,
                         "attack": attack,
@@ -162,7 +161,7 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
     """One row per label, seed and epoch: validation accuracies (0 to 1), and their means."""
     rows = [
         {
-            **describe(cohort),
+            **cohort.csv_columns,
             "method": group.method,
             "label": group.label,
             "seed": run.spec.seed,

@@ -19,7 +19,6 @@ from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
 from regmix_bench.reporting.figures.style import GREY, Picture, applied, brief
 from regmix_bench.reporting.figures.surface import Viewed, viewed
-from regmix_bench.reporting.tables.comparison import describe
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +69,7 @@ def examples_frame(cohort: Cohort, drawn: Mapping[str, Viewed], factor: float) -
     return pd.DataFrame(
         [
             {
-                **describe(cohort),
+                **cohort.csv_columns,
                 "eval_norm": views.threat.norm,
                 "eval_epsilon": str(views.threat.epsilon),
                 "method": run.spec.method.name,

@@ -27,8 +27,8 @@ from regmix_bench.reporting.figures.maps import (
     with_outputs,
 )
 from regmix_bench.reporting.figures.style import MAPPED, Drawn, Picture
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed
-from regmix_bench.reporting.tables.comparison import Column, describe, number
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 
 
 def pictures(cohorts: Sequence[Cohort]) -> list[Picture]:
@@ -84,7 +84,7 @@ def features_frame(cohort: Cohort) -> pd.DataFrame:
             points = Points.read(paths.outputs_path(run.path), "features")
             rows.append(
                 {
-                    **describe(cohort),
+                    **cohort.csv_columns,
                     "method": group.method,
                     "label": group.label,
                     "seed": run.spec.seed,
@@ -118,17 +118,17 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
 
 def _table(frame: pd.DataFrame) -> Table:
     columns = (
-        Column("displacement", "Displacement", 1.0, decimals=3),
-        Column("purity", f"{NEIGHBOURS}-NN purity", 1.0, decimals=3),
-        Column("silhouette", "Silhouette", 1.0, decimals=3),
+        Column("displacement", "Displacement", "mean"),
+        Column("purity", f"{NEIGHBOURS}-NN purity", "mean"),
+        Column("silhouette", "Silhouette", "mean"),
     )
     rows = []
     for label, seeds in frame.groupby("label", sort=False):
-        cells = [number(Stat.of(seeds[c.metric].dropna()), c) for c in columns]
-        rows.append((Cell(str(label)), *cells, Cell(str(len(seeds)))))
+        cells = [averaged(Stat.of(seeds[c.id].dropna()), decimals=3) for c in columns]
+        rows.append((Cell(str(label)), *cells, counted(len(seeds))))
     return Table(
         "Penultimate features under attack, mean over seeds. Displacement is how far the attack"
         " moves an image, in units of the mean distance between two clean images.",
-        ("Method", *(column.header for column in columns), "Seeds"),
+        (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count")),
         tuple(rows),
     )

@@ -30,7 +30,6 @@ from regmix_bench.reporting.figures.style import (
     widest,
 )
 from regmix_bench.reporting.formats.cells import fixed
-from regmix_bench.reporting.tables.comparison import describe
 
 #: Classes beyond which there is a curve per method instead of a number per class.
 MOST_COLUMNS = 12
@@ -76,7 +75,7 @@ def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
         for k, count, share in zip(classes, images, shares, strict=True):
             rows.append(
                 {
-                    **describe(block.cohort),
+                    **block.cohort.csv_columns,
                     "eval_norm": block.eval_threat.norm,
                     "eval_epsilon": str(block.eval_threat.epsilon),
                     "checkpoint": block.checkpoint,

@@ -22,7 +22,8 @@ from matplotlib.lines import Line2D
 
 from regmix_bench.analysis.cohorts import Group, row_order
 from regmix_bench.methods.declarations import declared
-from regmix_bench.reporting.formats.cells import Table, csv, short
+from regmix_bench.reporting.formats.cells import csv, short
+from regmix_bench.reporting.values import Table
 
 #: matplotlib's: a letter, or a star's points, 1 and angle.
 Marker = str | tuple[int, int, int]

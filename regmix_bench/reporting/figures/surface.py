@@ -23,8 +23,7 @@ from regmix_bench.records import paths
 from regmix_bench.records.views import Views, read_views
 from regmix_bench.reporting.figures.curves import grid
 from regmix_bench.reporting.figures.style import HEAT, Picture, applied
-from regmix_bench.reporting.formats.cells import Cell, Table
-from regmix_bench.reporting.tables.comparison import Column, describe, number
+from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import ThreatModel
 
 Floats = npt.NDArray[np.float64]
@@ -131,7 +130,7 @@ def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> pd.D
         for step, losses in zip(views.coordinates, rise(views), strict=True):
             rows.append(
                 {
-                    **describe(cohort),
+                    **cohort.csv_columns,
                     "eval_norm": views.threat.norm,
                     "eval_epsilon": str(views.threat.epsilon),
                     "method": group.method,
@@ -220,9 +219,9 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
 
 def _table(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> Table:
     columns = (
-        Column("median", "Curvature", 1.0, decimals=3),
-        Column("mean", "Mean image", 1.0, decimals=3),
-        Column("gradient", "Gradient norm", 1.0, decimals=3),
+        Column("median", "Curvature", "mean"),
+        Column("mean", "Mean image", "mean"),
+        Column("gradient", "Gradient norm", "mean"),
     )
     rows, smoothed = [], False
     for group in cohort.groups:
@@ -237,12 +236,12 @@ def _table(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> Table:
         )
         star = _SMOOTHED if _mass(group) < 1 else ""
         smoothed = smoothed or bool(star)
-        cells = [number(stat, column) for stat, column in zip(stats, columns, strict=True)]
-        rows.append((Cell(group.label, signs=star), *cells, Cell(str(len(each)))))
+        cells = [averaged(stat, decimals=3) for stat in stats]
+        rows.append((Cell(group.label, signs=star), *cells, counted(len(each))))
     return Table(
         "Curvature of the loss along FGSM's step: median and mean over test images, and the mean"
         " norm of the gradient; all are means over seeds.",
-        ("Method", *(column.header for column in columns), "Seeds"),
+        (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count")),
         tuple(rows),
         (f"{_FOOTNOTE}.",) if smoothed else (),
     )

@@ -26,7 +26,6 @@ from regmix_bench.reporting.figures.style import (
     legend_inches,
 )
 from regmix_bench.reporting.formats.cells import fixed
-from regmix_bench.reporting.tables.comparison import describe
 
 #: Points that an axis shows at least, so that noise is not blown up to a trend.
 LEAST_RANGE = 4.0
@@ -69,7 +68,7 @@ def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
         for row in block.rows:
             if robust not in row.metrics:
                 continue
-            entry = describe(block.cohort) | {
+            entry = block.cohort.csv_columns | {
                 "eval_norm": block.eval_threat.norm,
                 "eval_epsilon": str(block.eval_threat.epsilon),
                 "checkpoint": block.checkpoint,

@@ -28,8 +28,8 @@ from regmix_bench.reporting.figures.maps import (
     with_outputs,
 )
 from regmix_bench.reporting.figures.style import MAPPED, Drawn, Picture
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed
-from regmix_bench.reporting.tables.comparison import Column, describe, number
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 
 _SMOOTHED = "*"
 _FOOTNOTE = (
@@ -82,7 +82,7 @@ def tsne_frame(cohort: Cohort) -> pd.DataFrame:
             mass = run.spec.method.params.get("true_class_mass", 1.0)
             rows.append(
                 {
-                    **describe(cohort),
+                    **cohort.csv_columns,
                     "method": group.method,
                     "label": group.label,
                     "seed": run.spec.seed,
@@ -122,16 +122,16 @@ def draw(frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn:
 
 def _table(frame: pd.DataFrame) -> Table:
     columns = (
-        Column("distance", "Distance to truth", 1.0, decimals=3),
-        Column("purity", f"{NEIGHBOURS}-NN purity", 1.0, decimals=3),
-        Column("silhouette", "Silhouette", 1.0, decimals=3),
+        Column("distance", "Distance to truth", "mean"),
+        Column("purity", f"{NEIGHBOURS}-NN purity", "mean"),
+        Column("silhouette", "Silhouette", "mean"),
     )
     rows = []
     for label, seeds in frame.groupby("label", sort=False):
         star = _SMOOTHED if (seeds["true_class_mass"] < 1).any() else ""
-        cells = [number(Stat.of(seeds[c.metric].dropna()), c) for c in columns]
-        rows.append((Cell(str(label), signs=star), *cells, Cell(str(len(seeds)))))
-    header = ("Method", *(column.header for column in columns), "Seeds")
+        cells = [averaged(Stat.of(seeds[c.id].dropna()), decimals=3) for c in columns]
+        rows.append((Cell(str(label), signs=star), *cells, counted(len(seeds))))
+    header = (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count"))
     notes = (f"{_FOOTNOTE}.",) if (frame["true_class_mass"] < 1).any() else ()
     return Table(
         "Adversarial outputs in probability space, mean over seeds.", header, tuple(rows), notes

@@ -1,57 +1,89 @@
-"""A table in plain text, and in Markdown; frames as CSV.
-
-What is shown is decided where the table is made. Here it is only escaped and decorated.
-"""
+"""Cells as text; tables in Markdown; frames as CSV."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
-Mark = Literal["", "best", "second"]
+from regmix_bench.reporting.values import Cell, Kind, Table
 
+#: Stands where nothing was measured.
+MISSING = "–"
 
-@dataclass(frozen=True)
-class Cell:
-    """Plain text; ``mark`` decorates ``text`` alone; ``signs`` refer to footnotes."""
-
-    text: str
-    spread: str = ""
-    mark: Mark = ""
-    signs: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The first column holds names, the others numbers."""
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
+_SHOWN: dict[Kind, tuple[str, ...]] = {
+    "words": (),
+    "number": ("value",),
+    "mean": ("value", "spread"),
+    "estimate": ("value", "low", "high"),
+    "interval": ("low", "high"),
+    "difference": ("value", "low", "high", "word"),
+    "count": ("value",),
+}
 
 
 def fixed(value: float, decimals: int = 1) -> str:
-    """A number with so many decimals, a true minus sign, and no minus zero."""
+    """Return a number with so many decimals, a true minus sign, and no minus zero."""
     text = f"{value:.{decimals}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def short(text: str, length: int = 120) -> str:
-    """``text`` on one line, cut where it is longer than a label can reasonably be."""
+    """Return ``text`` on one line, cut where it is longer than a label can reasonably be."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+def parts(cell: Cell, kind: Kind) -> dict[str, str]:
+    """Return what a column of this kind shows of a number, each part as text.
+
+    The parts are value, spread, low, high and word, those that the cell has; none where it holds no
+    number. Digits are not grouped.
+    """
+    if cell.shown is None:
+        return {}
+    numbers = {"value": cell.value, "spread": cell.spread}
+    if cell.interval:
+        numbers |= dict(zip(("low", "high"), cell.interval, strict=True))
+    found = {
+        name: fixed(cell.in_unit(number), cell.decimals)
+        for name, number in numbers.items()
+        if isinstance(number, int | float)
+    }
+    if kind == "difference" and cell.shown > 0 and found["value"] != fixed(0.0, cell.decimals):
+        found["value"] = f"+{found['value']}"
+    found |= {"word": cell.word} if cell.word else {}
+    return {name: found[name] for name in _SHOWN[kind] if name in found}
+
+
+def text(cell: Cell, kind: Kind) -> tuple[str, str]:
+    """Return a cell as text: what a mark decorates, and what stands beside it."""
+    if isinstance(cell.value, str):
+        return cell.value, ""
+    if kind == "count" and cell.shown is not None:
+        return f"{cell.shown:,.{cell.decimals}f}", ""
+    found = parts(cell, kind)
+    interval = f"[{found['low']}, {found['high']}]" if "low" in found else ""
+    spread = f"± {found['spread']}" if "spread" in found else ""
+    if "value" not in found:
+        return interval or MISSING, ""
+    return found["value"], " ".join(filter(None, (spread, interval, found.get("word"))))
+
+
+def line(cell: Cell, kind: Kind) -> str:
+    """Return all of a cell's text in one."""
+    return " ".join(filter(None, text(cell, kind)))
+
+
 def markdown(table: Table) -> str:
-    """The table in the syntax of GitHub: caption above, notes as a list below."""
+    """Write a table in the syntax of GitHub: caption above, notes as a list below."""
     grid = [
-        f"| {' | '.join(markdown_text(name) for name in table.header)} |",
-        f"| :--- |{' ---: |' * (len(table.header) - 1)}",
-        *(f"| {' | '.join(_markdown_cell(cell) for cell in row)} |" for row in table.rows),
+        f"| {' | '.join(markdown_text(column.header) for column in table.columns)} |",
+        f"| :--- |{' ---: |' * (len(table.columns) - 1)}",
+        *(
+            f"| {' | '.join(map(_markdown_cell, row, (c.kind for c in table.columns)))} |"
+            for row in table.rows
+        ),
         "",
     ]
     lines = [
@@ -64,14 +96,14 @@ def markdown(table: Table) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV, ten significant digits; text that looks like a formula is defused."""
+    """Write a frame as CSV, ten significant digits; text that looks like a formula is defused."""
     texts = frame.select_dtypes(exclude=["number", "bool"])
     safe = texts.map(lambda value: _defused(value) if isinstance(value, str) else value)
     return frame.assign(**safe).to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def markdown_text(text: str) -> str:
-    """Plain text on one line, with whatever Markdown would read as syntax escaped."""
+    """Return plain text on one line, with whatever Markdown would read as syntax escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", " ".join(text.split()))
 
 
@@ -79,7 +111,8 @@ def _defused(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _markdown_cell(cell: Cell) -> str:
+def _markdown_cell(cell: Cell, kind: Kind) -> str:
     wrap = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark]
-    head = wrap.format(markdown_text(cell.text)) + markdown_text(cell.signs)
-    return f"{head} {markdown_text(cell.spread)}".rstrip()
+    main, beside = text(cell, kind)
+    head = wrap.format(markdown_text(main)) + markdown_text(cell.signs)
+    return f"{head} {markdown_text(beside)}".rstrip()

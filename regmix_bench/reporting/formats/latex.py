@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from regmix_bench.errors import UserError
-from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.cells import line, parts, text
 from regmix_bench.reporting.formats.latex_text import prose, shortened, tex
+from regmix_bench.reporting.values import Cell, Column, Table
 
 PACKAGES = "booktabs, graphicx, siunitx"
 
@@ -88,8 +89,8 @@ def latex(table: Table, stem: str, layout: Layout) -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Column(NamedTuple):
-    """A column as LaTeX reads it; ``width`` counts digits."""
+class _Tabular(NamedTuple):
+    """A column as LaTeX reads it, of one or several parts; ``width`` counts digits."""
 
     specification: str
     head: str
@@ -104,8 +105,10 @@ def _tabulars(table: Table, room: float) -> Iterator[str]:
     font, or a column that alone is wider than the text.
     """
     names, *others = (
-        _column(header, cells) if place else _text(header, cells)
-        for place, (header, *cells) in enumerate(zip(table.header, *table.rows, strict=True))
+        _numbers(column, cells)
+        if any(parts(cell, column.kind) for cell in cells)
+        else _words(column, cells)
+        for column, *cells in zip(table.columns, *table.rows, strict=True)
     )
     fitted = {size: _panels(names, others, room, digit) for size, digit in _SIZES.items()}
     size, panels = min(fitted.items(), key=lambda item: len(item[1]))
@@ -126,8 +129,8 @@ def _tabulars(table: Table, room: float) -> Iterator[str]:
 
 
 def _panels(
-    names: _Column, others: Sequence[_Column], room: float, digit: float
-) -> list[list[_Column]]:
+    names: _Tabular, others: Sequence[_Tabular], room: float, digit: float
+) -> list[list[_Tabular]]:
     # Names of any length leave room for numbers.
     start = min(names.width * digit, room / 2)
     panels, left = [[names]], room - start
@@ -141,23 +144,17 @@ def _panels(
     return panels
 
 
-def _text(header: str, cells: Sequence[Cell]) -> _Column:
+def _words(column: Column, cells: Sequence[Cell]) -> _Tabular:
+    lines = [shortened(line(cell, column.kind), _LONGEST_NAME) for cell in cells]
     shown = tuple(
-        _decorated(cell, tex(shortened(cell.text, _LONGEST_NAME))) + f" {tex(cell.spread)}".rstrip()
+        _decorated(cell, tex(shortened(text(cell, column.kind)[0], _LONGEST_NAME)))
         for cell in cells
     )
-    width = max(
-        _digits(header), *(_digits(shortened(_plain(cell), _LONGEST_NAME)) for cell in cells), 0
-    )
-    return _Column("l", tex(header), shown, width)
+    width = max(_digits(column.header), *map(_digits, lines), 0)
+    return _Tabular("l", tex(column.header), shown, width)
 
 
-# A number, what a standard deviation and an interval add to it, and a word about it.
-_N = r"[+−]?(?:0|[1-9]\d*)(?:\.\d+)?"
-_PARTS = re.compile(
-    rf"(?P<value>{_N})?(?:(?:^| )± (?P<spread>{_N}))?"
-    rf"(?:(?:^| )\[(?P<low>{_N}), (?P<high>{_N})\])?(?:(?:^| )(?P<word>\S.*))?"
-)
+_PARTS = ("value", "spread", "low", "high", "word")
 # How siunitx aligns a part: what stands before and after it, its side of the column (under a wide
 # header the parts must stay together) and the width of all that. The upper end of an interval is
 # not aligned: it is read as one with the lower.
@@ -169,32 +166,29 @@ _ALIGNED = {
 _JOINTS = {"spread": r"@{\,}", "low": "@{~}", "high": "@{~}", "word": "@{~}"}
 
 
-def _column(header: str, cells: Sequence[Cell]) -> _Column:
-    """Numbers, each part of them in a column of its own; text where a cell with digits is none."""
-    found = [_parts(_plain(cell)) for cell in cells]
-    others = [_plain(cell) for cell, parts in zip(cells, found, strict=True) if not parts]
-    if not any(found) or any(re.search(r"\d", text) for text in others):
-        return _text(header, cells)
-    names = [name for name in _PARTS.groupindex if any(name in parts for parts in found)]
-    columns = [_part(name, [parts.get(name, "") for parts in found], cells) for name in names]
+def _numbers(column: Column, cells: Sequence[Cell]) -> _Tabular:
+    """Numbers, each part of them in a column of its own; what is no number across all of them."""
+    found = [parts(cell, column.kind) for cell in cells]
+    names = [name for name in _PARTS if any(name in shown for shown in found)]
+    columns = [_part(name, [shown.get(name, "") for shown in found], cells) for name in names]
 
     def across(text: str) -> str:
         return f"{{{text}}}" if len(names) == 1 else rf"\multicolumn{{{len(names)}}}{{c}}{{{text}}}"
 
     joints = ["", *(_JOINTS[name] for name in names[1:])]
     specification = " ".join(
-        joint + column.specification for joint, column in zip(joints, columns, strict=True)
+        joint + part.specification for joint, part in zip(joints, columns, strict=True)
     )
     set_cells = tuple(
-        " & ".join(column.cells[row] for column in columns)
+        " & ".join(part.cells[row] for part in columns)
         if found[row]
-        else across(_decorated(cell, tex(_plain(cell))))
+        else across(_decorated(cell, tex(line(cell, column.kind))))
         for row, cell in enumerate(cells)
     )
-    lines = _lines(header)
+    lines = _lines(column.header)
     head = r" \\ ".join(map(tex, lines))
-    width = max(sum(column.width for column in columns), *map(_digits, lines), 0)
-    return _Column(
+    width = max(sum(part.width for part in columns), *map(_digits, lines), 0)
+    return _Tabular(
         specification,
         across(head if len(lines) == 1 else rf"\shortstack{{{head}}}"),
         set_cells,
@@ -202,17 +196,10 @@ def _column(header: str, cells: Sequence[Cell]) -> _Column:
     )
 
 
-def _parts(text: str) -> dict[str, str]:
-    """The parts of a cell by name; empty where it holds no number."""
-    match = _PARTS.fullmatch(text)
-    found = {name: part for name, part in match.groupdict().items() if part} if match else {}
-    return found if found.keys() - {"word"} else {}
-
-
-def _part(name: str, texts: Sequence[str], cells: Sequence[Cell]) -> _Column:
+def _part(name: str, texts: Sequence[str], cells: Sequence[Cell]) -> _Tabular:
     """One part of the numbers of a column, the text of each cell given."""
     if name == "word":
-        return _Column("l", "", tuple(map(tex, texts)), max(_digits(f" {text}") for text in texts))
+        return _Tabular("l", "", tuple(map(tex, texts)), max(_digits(f" {text}") for text in texts))
     numbers = [text.replace("−", "-") for text in texts]
     sign = "+" if any(number[:1] in ("+", "-") for number in numbers) else ""
     places = [number.lstrip("+-").partition(".") for number in numbers]
@@ -220,14 +207,14 @@ def _part(name: str, texts: Sequence[str], cells: Sequence[Cell]) -> _Column:
     width = 1.5 * len(sign) + whole + (decimals + 0.5 if decimals else 0)
     if name == "high":
         shown = tuple(rf"\num{{{number}}}]" if number else "" for number in numbers)
-        return _Column("l", "", shown, width + 1.4)
+        return _Tabular("l", "", shown, width + 1.4)
     before, after, side, more = _ALIGNED[name]
     form = f"{before}{sign}{whole}.{decimals}{after}"
     if name == "value":
         numbers = [
             number and _marked(number, cell) for number, cell in zip(numbers, cells, strict=True)
         ]
-    return _Column(
+    return _Tabular(
         f"S[table-format = {form}, table-number-alignment = {side}]",
         "",
         tuple(number and f"{before}{number}{after}" for number in numbers),
@@ -253,10 +240,6 @@ def _decorated(cell: Cell, text: str) -> str:
 
 def _signs(cell: Cell) -> str:
     return rf"\textsuperscript{{{tex(cell.signs)}}}" if cell.signs else ""
-
-
-def _plain(cell: Cell) -> str:
-    return f"{cell.text} {cell.spread}".strip()
 
 
 def _lines(header: str) -> tuple[str, ...]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.analysis.words import norm_words, threat_words
-from regmix_bench.records.accuracies import attack_words
+from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.cells import Cell, Table
+from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
 from regmix_bench.reporting.tables import published
-from regmix_bench.reporting.tables.comparison import MISSING
+from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
+from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Epsilon
-
-ROBUST, DIFFERENCE = "Robust", "vs. reference"
 
 
 class Facet(NamedTuple):
@@ -32,7 +31,7 @@ class Facet(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: what it is about, by facet, and its cells, by the header of their column.
+    """One row: what it is about, by facet, and its cells, by the id of their column.
 
     ``runs`` holds seed and run_id of each training behind it; a row that was published and not
     measured has none, and no ``method``.
@@ -45,6 +44,10 @@ class Entry:
     cells: dict[str, Cell]
     runs: tuple[tuple[int, str], ...]
     stem: str
+
+    @property
+    def label(self) -> str:
+        return str(self.name.value)
 
     @property
     def setting(self) -> str:
@@ -81,22 +84,21 @@ class Leaderboard:
     """All rows, the columns that any of them has, and the notes of the tables they come from."""
 
     entries: tuple[Entry, ...]
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     notes: tuple[Note, ...]
 
     @classmethod
     def of(cls, contents: Contents) -> Leaderboard:
         entries: list[Entry] = []
-        columns: dict[str, None] = {}
+        columns: list[Column] = []
         quoted: set[tuple[str, ...]] = set()
         for block in contents.blocks:
             table = contents.comparisons[block.stem]
             attack = attack_words(block.cohort.setting.scoring)
-            header = tuple(_canonical(name, attack) for name in table.header)
-            columns |= dict.fromkeys(header[1:])
-            for entry in _entries(block, table, header, attack):
+            _join(columns, map(_shared, table.columns[1:]))
+            for entry in _entries(block, table, attack):
                 # What was published stands below each table that it fits, here once.
-                key = (entry.name.text, *entry.facets.values())
+                key = (entry.label, *entry.facets.values())
                 if entry.runs or key not in quoted:
                     entries.append(entry)
                 quoted |= set() if entry.runs else {key}
@@ -105,9 +107,7 @@ class Leaderboard:
             for block in contents.blocks
             for table in (contents.comparisons[block.stem],)
         )
-        # The difference is not known to every table, and belongs beside the interval.
-        order = sorted(columns, key=lambda name: _ORDER.index(name) if name in _ORDER else 0)
-        return cls(tuple(entries), tuple(order), notes)
+        return cls(tuple(entries), tuple(sorted(columns, key=_rank)), notes)
 
     @property
     def facets(self) -> tuple[Facet, ...]:
@@ -122,10 +122,10 @@ class Leaderboard:
         return tuple(Facet(name, title, tuple(found[name])) for name, title in _FACETS.items())
 
     @property
-    def robust(self) -> str:
-        """The header of the robust accuracy: the attack, where it is the same in every row."""
+    def attack(self) -> str:
+        """What gives the robust accuracy of every row, if it is the same."""
         attacks = {entry.attack for entry in self.entries}
-        return next(iter(attacks)) if len(attacks) == 1 else ROBUST
+        return next(iter(attacks)) if len(attacks) == 1 else ""
 
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
@@ -156,11 +156,6 @@ class Leaderboard:
         )
 
 
-_ORDER = (
-    *("Clean", "PGD-20", ROBUST, "95 % interval", DIFFERENCE, "Seeds", "PGD-20 last", "Drop"),
-    *("Train min", "Passes", "Score min"),
-)
-
 _FACETS = {
     "method": "Method",
     "dataset": "Dataset",
@@ -182,14 +177,40 @@ def budget(text: str) -> float:
     return float(Epsilon(text.rpartition(" ")[2]))
 
 
-def _canonical(header: str, attack: str) -> str:
-    """A header that tables attacked by something else share."""
-    if header.startswith(f"{attack} − "):
-        return DIFFERENCE
-    return ROBUST if header == attack else header
+def capital(title: str) -> str:
+    """Return a title as the header of a column."""
+    return title[:1].upper() + title[1:]
 
 
-def _entries(block: Block, table: Table, header: tuple[str, ...], attack: str) -> Iterator[Entry]:
+def _shared(column: Column) -> Column:
+    """The column that tables attacked by something else, or with another reference, share."""
+    if column.id == DIFFERENCE:
+        return replace(column, header="vs. reference")
+    title = next((a.title for a in ACCURACIES if a.id == column.id), None)
+    return replace(column, id=title, header=capital(title)) if title else column
+
+
+def _join(columns: list[Column], others: Iterable[Column]) -> None:
+    """Add the columns of another table, each new one after that which it follows there."""
+    known = [column.id for column in columns]
+    place = 0
+    for column in others:
+        if column.id in known:
+            place = known.index(column.id) + 1
+        else:
+            columns.insert(place, column)
+            known.insert(place, column.id)
+            place += 1
+
+
+def _rank(column: Column) -> int:
+    """Where a column stands: the accuracies and verdicts, then the seeds, then all else."""
+    first = {INTERVAL, DIFFERENCE, *(accuracy.title for accuracy in ACCURACIES)}
+    return 0 if column.id in first else 1 if column.id == SEEDS else 2
+
+
+def _entries(block: Block, table: Table, attack: str) -> Iterator[Entry]:
+    ids = [_shared(column).id for column in table.columns[1:]]
     setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
     rows: tuple[Row | None, ...] = (*block.rows, *[None] * (len(table.rows) - len(block.rows)))
     for row, (name, *cells) in zip(rows, table.rows, strict=True):
@@ -210,7 +231,7 @@ def _entries(block: Block, table: Table, header: tuple[str, ...], attack: str) -
             row.group.method if row else None,
             facets,
             attack,
-            dict(zip(header[1:], cells, strict=True)),
+            dict(zip(ids, cells, strict=True)),
             tuple((run.spec.seed, run.record.run_id) for run, _ in row.scores) if row else (),
             block.stem,
         )

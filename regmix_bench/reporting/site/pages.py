@@ -8,14 +8,22 @@ from functools import cache
 import jinja2
 
 from regmix_bench.analysis.words import norm_words, threat_words
+from regmix_bench.records.accuracies import ROBUST, titles
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.cells import Cell, short
+from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
-from regmix_bench.reporting.site.leaderboard import Leaderboard, MethodPage, budget, method_file
+from regmix_bench.reporting.site.leaderboard import (
+    Leaderboard,
+    MethodPage,
+    budget,
+    capital,
+    method_file,
+)
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.tables.comparison import MISSING
+from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
+from regmix_bench.reporting.values import Cell, Kind
 
 _NO_NUMBER = -1e9
 
@@ -37,7 +45,7 @@ def index(contents: Contents, board: Leaderboard, runs: Sequence[RunPage]) -> by
 
 def runs(board: Leaderboard, found: Sequence[RunPage]) -> bytes:
     """Every run in one table."""
-    return _render("runs.html", board=board, runs=found)
+    return _render("runs.html", board=board, runs=found, titles=titles())
 
 
 def run(page: RunPage) -> bytes:
@@ -69,34 +77,22 @@ def empty() -> bytes:
     return _render("empty.html")
 
 
-def order(cell: Cell) -> float:
-    """What a cell is sorted by: the number it shows, below all others where it shows none."""
-    try:
-        return float(cell.text.replace("−", "-").replace(",", ""))
-    except ValueError:
-        return 0.0 if cell.text == "reference" else _NO_NUMBER
-
-
-def is_word(cell: Cell) -> bool:
-    """Whether a cell holds words, which are set from the left."""
-    return order(cell) == _NO_NUMBER and cell.text != MISSING
-
-
-def interval(cell: Cell) -> tuple[float, float] | None:
-    """The ends of ``[low, high]`` as shown, in percent."""
-    ends = cell.text.strip("[]").split(", ")
-    try:
-        low, high = map(float, ends)
-    except ValueError:
-        return None
-    return low, high
+def order(cell: Cell | None, kind: Kind) -> float:
+    """Return what a cell is sorted by: its number, below all others where it holds none."""
+    if cell is None:
+        return _NO_NUMBER
+    if kind == "interval":
+        return cell.interval[0] if cell.interval else _NO_NUMBER
+    if kind == "difference" and isinstance(cell.value, str):
+        return 0.0  # the reference itself
+    return cell.value if isinstance(cell.value, int | float) else _NO_NUMBER
 
 
 def _render(template: str, **context: object) -> bytes:
     # Pages one folder down reach the others, and the assets, through it.
     root = "../" if template in ("run.html", "method.html") else ""
-    text = _environment().get_template(template).render(root=root, **context)
-    return text.encode()
+    page = _environment().get_template(template).render(root=root, **context)
+    return page.encode()
 
 
 @cache
@@ -108,11 +104,17 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {
+        "ROBUST": ROBUST,
+        "INTERVAL": INTERVAL,
+        "DIFFERENCE": DIFFERENCE,
+        "SEEDS": SEEDS,
+    }
     environment.filters |= {
         "short": short,
         "order": order,
-        "is_word": is_word,
-        "interval": interval,
+        "text": text,
+        "capital": capital,
         "on_dark": on_dark,
         "value_words": value_words,
         "method_file": method_file,

@@ -9,16 +9,16 @@ from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.records.accuracies import score_words
+from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import style
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed, short
+from regmix_bench.reporting.formats.cells import fixed, line, short
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.facts import cost, specification
 from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.values import Cell, Column, Table, counted, measured, significant
 
 #: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
@@ -30,6 +30,8 @@ _SYMBOLS: dict[style.Marker, str] = {
 }
 #: What of a marker is filled, by the line that goes with it.
 _FILLS = {"-": "", "--": "-open", ":": "-dot", "-.": "-open-dot"}
+#: The validation accuracies of an epoch, and their headers.
+_VALIDATION = {"val_clean_acc": "Clean", "val_fgsm_acc": "FGSM", "val_pgd_acc": "PGD-10"}
 _FAILED = style.Look(style.GREY, "o", "-")
 
 
@@ -90,62 +92,71 @@ class RunPage:
 
     @cached_property
     def listed(self) -> dict[str, Cell]:
-        """The accuracies of :attr:`score`, by the header of their column."""
-        score = self.score
-        values = (score.clean_acc, score.pgd_acc, score.robust_acc) if score else (None,) * 3
-        cells = (Cell(tables.MISSING if v is None else fixed(100 * v)) for v in values)
-        return dict(zip(("Clean", "PGD-20", "Robust"), cells, strict=True))
+        """The accuracies of :attr:`score`, by the title of their column."""
+        return {title: Cell(share, "share") for title, share in by_title(self.score).items()}
 
     @cached_property
     def scores(self) -> Table:
         """Accuracies of every checkpoint under every threat, and after each attack."""
         scores = self.run.record.evaluations
+        scoring = self.run.spec.scoring
         attacks = tuple(dict.fromkeys(name for score in scores for name in score.after_attack))
-        rows = []
-        for score in scores:
-            n = score.n_examples
-            after = (score.after_attack.get(name) for name in attacks)
-            rows.append(
+        filled: list[tuple[Column, list[Cell]]] = [
+            (
+                Column("attacked", "Checkpoint, attacked under"),
+                [Cell(f"{score.checkpoint}, {threat_words(score.threat)}") for score in scores],
+            )
+        ]
+        for accuracy in accuracies(scoring):
+            if accuracy.title == ROBUST:
+                filled += [
+                    (
+                        Column(f"after_{name}", f"after {name}", "number", "higher"),
+                        [Cell(score.after_attack.get(name), "share") for score in scores],
+                    )
+                    for name in attacks
+                ]
+            filled.append(
                 (
-                    Cell(f"{score.checkpoint}, {threat_words(score.threat)}"),
-                    tables.accuracy(score.clean_acc, n),
-                    tables.accuracy(score.pgd_acc, n),
-                    *(Cell(tables.MISSING if a is None else fixed(100 * a)) for a in after),
-                    tables.accuracy(score.robust_acc, n),
-                    Cell(f"{n:,}"),
+                    Column(accuracy.id, accuracy.header(scoring), "estimate", "higher"),
+                    [measured(accuracy.read(score), score.n_examples) for score in scores],
                 )
             )
-        words = tuple(dict.fromkeys(score_words(s) for s in scores if s.robust_acc is not None))
-        header = (
-            *("Checkpoint, attacked under", "Clean", f"PGD-{self.run.spec.scoring.pgd_steps}"),
-            *(f"after {name}" for name in attacks),
-            *(" or ".join(words) or "Robust", "Images"),
+        images = [counted(score.n_examples) for score in scores]
+        return Table.of(
+            "Accuracy in percent, with its 95 % interval over images (Wilson).",
+            [*filled, (Column("images", "Images", "count"), images)],
+            tuple(self._remarks()),
         )
-        caption = "Accuracy in percent, with its 95 % interval over images (Wilson)."
-        return Table(caption, header, tuple(rows), tuple(self._remarks()))
 
     @cached_property
     def epochs(self) -> Table:
         """The epochs that matter: the first, the selected, the last, and those with an alarm."""
         record = self.run.record
         wanted = {1, record.selected_epoch, len(record.history), *(a.epoch for a in record.alarms)}
-        rows = tuple(
+        logs = [log for log in record.history if log.epoch in wanted]
+        chosen = {record.selected_epoch: " (selected)"}
+        return Table.of(
+            "Validation accuracy in percent, and training loss.",
             (
-                Cell(
-                    str(log.epoch) + (" (selected)" if log.epoch == record.selected_epoch else "")
+                (
+                    Column("epoch", "Epoch"),
+                    [Cell(f"{log.epoch}{chosen.get(log.epoch, '')}") for log in logs],
                 ),
                 *(
-                    Cell(fixed(100 * value))
-                    for value in (log.val_clean_acc, log.val_fgsm_acc, log.val_pgd_acc)
+                    (
+                        Column(name, header, "number", "higher"),
+                        [Cell(getattr(log, name), "share") for log in logs],
+                    )
+                    for name, header in _VALIDATION.items()
                 ),
-                Cell(f"{log.loss:#.4g}"),
-                Cell(f"{log.lr:.4g}"),
-            )
-            for log in record.history
-            if log.epoch in wanted
+                (
+                    Column("loss", "Loss", "number", "lower"),
+                    [significant(log.loss) for log in logs],
+                ),
+                (Column("lr", "Learning rate", "number"), [significant(log.lr) for log in logs]),
+            ),
         )
-        header = ("Epoch", "Clean", "FGSM", "PGD-10", "Loss", "Learning rate")
-        return Table("Validation accuracy in percent, and training loss.", header, rows)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -169,11 +180,11 @@ class RunPage:
             ],
             "scores": [
                 {
-                    "where": row[0].text,
+                    "where": row[0].value,
                     "accuracies": [
-                        (name, f"{cell.text} {cell.spread}".rstrip())
-                        for name, cell in zip(self.scores.header[1:], row[1:], strict=True)
-                        if cell.text != tables.MISSING
+                        (column.header, line(cell, column.kind))
+                        for column, cell in zip(self.scores.columns[1:], row[1:], strict=True)
+                        if cell.value is not None
                     ],
                 }
                 for row in self.scores.rows

@@ -11,11 +11,10 @@ import pandas as pd
 from regmix_bench.analysis.cohorts import threat_slug, told_apart
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.records.accuracies import ACCURACIES, attack_words, robust_metric
+from regmix_bench.records.accuracies import ACCURACIES, accuracies, attack_words
 from regmix_bench.records.schema import EvalRecord, RobustEval
-from regmix_bench.reporting.formats.cells import Cell, Table
-from regmix_bench.reporting.tables import comparison as tables
 from regmix_bench.reporting.tables.footnotes import footnotes, remarks_on
+from regmix_bench.reporting.values import Cell, Column, Table, measured
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
@@ -79,43 +78,44 @@ def heading(panel: Panel) -> str:
     return f"{terms.dataset}: attacked under {threat} by {attack_words(terms.scoring)}"
 
 
-def comparison(panel: Panel) -> Table:
-    """The table of a panel, with its caption and footnotes."""
+def evaluated_table(panel: Panel) -> Table:
+    """Return the table of a panel, with its caption and footnotes."""
     terms = panel.terms
-    attack = attack_words(terms.scoring)
-    metrics = ("clean_acc", "pgd_acc", robust_metric(terms.scoring))
     signs, notes = footnotes(
         [remark for row in panel.rows for remark in remarks_on(row.label, None, row.score)],
         {row.label: [None] for row in panel.rows},
     )
+    models = [row.record.spec.model for row in panel.rows]
     black_box = "Square needs no gradients: alone it is the black-box score. "
-    return Table(
+    return Table.of(
         f"{heading(panel)}. Models scored as given.",
-        ("Model", "Arch", "Source", "Weights", "Clean", f"PGD-{terms.scoring.pgd_steps}", attack),
-        tuple(
+        (
             (
-                Cell(row.label, signs=signs.get(row.label, "")),
-                Cell(row.record.spec.arch),
-                Cell(f"{row.record.spec.model.kind} {row.record.spec.model.name}"),
-                Cell(row.record.spec.model.sha256[:8]),
-                *(
-                    tables.accuracy(getattr(row.score, metric), terms.n_examples)
-                    for metric in metrics
-                ),
-            )
-            for row in panel.rows
+                Column("model", "Model"),
+                [Cell(row.label, signs=signs.get(row.label, "")) for row in panel.rows],
+            ),
+            (Column("arch", "Arch"), [Cell(row.record.spec.arch) for row in panel.rows]),
+            (Column("source", "Source"), [Cell(f"{one.kind} {one.name}") for one in models]),
+            (Column("weights", "Weights"), [Cell(one.sha256[:8]) for one in models]),
+            *(
+                (
+                    Column(accuracy.id, accuracy.header(terms.scoring), "estimate", "higher"),
+                    [measured(accuracy.read(row.score), terms.n_examples) for row in panel.rows],
+                )
+                for accuracy in accuracies(terms.scoring)
+            ),
         ),
         (
             f"Accuracy in percent on {terms.n_examples:,} test images, with its 95 % interval"
-            f" (Wilson). {black_box if attack == 'square' else ''}Weights: the first digits of"
-            " their SHA-256.",
+            f" (Wilson). {black_box if attack_words(terms.scoring) == 'square' else ''}Weights:"
+            " the first digits of their SHA-256.",
             *notes,
         ),
     )
 
 
-def numbers(found: Sequence[Panel]) -> pd.DataFrame:
-    """All panels in long form: one row per panel, model and metric, accuracies 0 to 1."""
+def evaluated_accuracies(found: Sequence[Panel]) -> pd.DataFrame:
+    """Return all panels in long form: one row per panel, model and metric, accuracies 0 to 1."""
     return pd.DataFrame(
         [
             {

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError, validated
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed
-from regmix_bench.reporting.tables import comparison as tables
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Frozen, ThreatModel
 
 FILE = "published.yaml"
@@ -42,7 +42,7 @@ class Published(Frozen):
     url: str | None = Field(None, pattern="^https://")
 
 
-def load(results: Path) -> tuple[Published, ...]:
+def load_published(results: Path) -> tuple[Published, ...]:
     """What ``<results>/published.yaml``, a list of :class:`Published`, holds.
 
     Raises :class:`UserError` where the file is missing, is no such list, or an entry is refused.
@@ -82,14 +82,14 @@ def beside(table: Table, entries: Sequence[Published]) -> Table:
         return table
     rows = []
     for entry in entries:
-        known = {name: fixed(value, 2) for name, value in _accuracies(entry)}
-        known |= {"Arch": entry.arch} if entry.arch else {}
-        cells = (Cell(known.get(name, tables.MISSING)) for name in table.header[1:])
+        known = {name: Cell(value / 100, "share", 2) for name, value in _accuracies(entry)}
+        known |= {"Arch": Cell(entry.arch)} if entry.arch else {}
+        cells = (known.get(column.header, Cell()) for column in table.columns[1:])
         rows.append((Cell(entry.label, signs=SIGN), *cells))
     sources: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         source = ", ".join(filter(None, (entry.source, entry.url)))
-        sources[source].append(_named(entry, table.header))
+        sources[source].append(_named(entry, [column.header for column in table.columns]))
     notes = (
         f"{SIGN} Not measured here but published: {', '.join(names)}: {source}."
         for source, names in sources.items()
@@ -107,13 +107,17 @@ def alone(entries: Iterable[Published]) -> dict[str, Table]:
         attacks = dict.fromkeys(name for entry in here for name in entry.robust)
         caption = f"{dataset}: trained and attacked under {threat_words(threat)}."
         note = "Accuracy in percent. Recipes, architectures and test images differ."
-        blank = Table(caption, ("Method", "Arch", "Clean", *attacks), (), (note,))
+        columns = (
+            *(Column("method", "Method"), Column("arch", "Arch")),
+            *(Column(name, name, "number", "higher") for name in ("Clean", *attacks)),
+        )
+        blank = Table(caption, columns, (), (note,))
         found[f"published-{dataset}-{threat.norm}-{threat.epsilon.slug}"] = beside(blank, here)
     return found
 
 
-def numbers(entries: Sequence[Published]) -> pd.DataFrame:
-    """The entries in long form: one row per model and metric, in percent as published."""
+def published_accuracies(entries: Sequence[Published]) -> pd.DataFrame:
+    """Return the entries in long form: one row per model and metric, in percent as published."""
     return pd.DataFrame(
         [
             {

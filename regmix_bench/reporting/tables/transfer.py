@@ -25,7 +25,8 @@ from regmix_bench.reporting.figures.style import (
     ink,
     widest,
 )
-from regmix_bench.reporting.formats.cells import Cell, Table, fixed
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.values import Cell, Column, Table
 
 UNATTACKED = "no attack"
 
@@ -67,15 +68,19 @@ def matrix(record: TransferRecord) -> pd.DataFrame:
     return pd.DataFrame(rows, index=[UNATTACKED, *names], columns=names)
 
 
-def table(record: TransferRecord) -> Table:
+def transfer_table(record: TransferRecord) -> Table:
     """The matrix as a table, its targets by the numbers of their rows."""
     found = matrix(record)
     numbered = [f"{i} {name}" for i, name in enumerate(found.columns, start=1)]
+    targets = (
+        Column(record.runs[place].run_id, str(number), "number", "higher")
+        for number, place in enumerate(_order(record), start=1)
+    )
     return Table(
         f"{record.dataset}: accuracy under images crafted on each model by {attack_words(record)}.",
-        ("Source", *map(str, range(1, len(numbered) + 1))),
+        (Column("source", "Source"), *targets),
         tuple(
-            (Cell(name), *(Cell(fixed(100 * share)) for share in shares))
+            (Cell(name), *(Cell(float(s), "share", count=record.n_examples) for s in shares))
             for name, shares in zip([UNATTACKED, *numbered], found.to_numpy(float), strict=True)
         ),
         (
@@ -86,7 +91,7 @@ def table(record: TransferRecord) -> Table:
     )
 
 
-def numbers(record: TransferRecord) -> pd.DataFrame:
+def transfer_accuracies(record: TransferRecord) -> pd.DataFrame:
     """The matrix in long form: accuracies 0 to 1, with their 95 % intervals (Wilson)."""
     rows = []
     found = matrix(record)
@@ -142,13 +147,13 @@ def _section(record: TransferRecord) -> Section:
     attack = attack_words(record)
     picture = Picture(
         stem,
-        numbers(record),
+        transfer_accuracies(record),
         partial(draw, matrix(record)),
         f"Accuracy (%) of each target under images crafted on each source by {attack}."
         f" {_seeds(record)}In the frames the attack is white-box.",
     )
     heading = f"{record.dataset}: {attack}, {len(record.runs)} models"
-    return Section(stem, heading, table(record), picture)
+    return Section(stem, heading, transfer_table(record), picture)
 
 
 def _seeds(record: TransferRecord) -> str:
