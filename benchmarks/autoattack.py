@@ -31,7 +31,7 @@ from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scoring import evaluate
-from regmix_bench.models.folding import TOLERANCE
+from regmix_bench.models.fusion import TOLERANCE
 from regmix_bench.models.predictions import margins, predict_logits
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.specs import Scoring

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.methods import METHODS
-from regmix_bench.models.execution import Executed
+from regmix_bench.models.execution import ModelRunner
 
 # Where a pass runs: the folded copy, the model with weights held, the model with its weights.
 FOLDED, HELD, WHOLE = "folded copy", "model, weights held", "model"
@@ -42,13 +42,13 @@ Counts = Counter[tuple[str, str]]
 class Passes:
     """Counts the passes of a step by kind and place."""
 
-    def __init__(self, executed: Executed) -> None:
+    def __init__(self, executed: ModelRunner) -> None:
         self.executed = executed
         self.counts: Counts = Counter()
         self.updating = False
         executed.register_forward_hook(self._forward)
 
-    def _forward(self, executed: Executed, _: object, logits: Tensor) -> None:
+    def _forward(self, executed: ModelRunner, _: object, logits: Tensor) -> None:
         if executed.attacking:
             place = FOLDED
         else:
@@ -72,7 +72,7 @@ def count(name: str, where: Setting) -> Counts:
     return passes.counts
 
 
-def bare(training: Training, executed: Executed, counts: Counts, device: torch.device) -> float:
+def bare(training: Training, executed: ModelRunner, counts: Counts, device: torch.device) -> float:
     """Seconds of the passes in ``counts``, each kind timed once with nothing around it."""
     total = 0.0
     for place in {place for _, place in counts}:
@@ -83,7 +83,9 @@ def bare(training: Training, executed: Executed, counts: Counts, device: torch.d
     return total
 
 
-def _bare(x: Tensor, executed: Executed, weights: bool, device: torch.device) -> dict[str, float]:
+def _bare(
+    x: Tensor, executed: ModelRunner, weights: bool, device: torch.device
+) -> dict[str, float]:
     """Seconds of one pass of each kind, in the place that holds."""
     logits: list[Tensor] = []
     images = x.detach().requires_grad_()
@@ -97,9 +99,9 @@ def _bare(x: Tensor, executed: Executed, weights: bool, device: torch.device) ->
     return seconds
 
 
-def _at(place: str, executed: Executed) -> contextlib.AbstractContextManager[None]:
+def _at(place: str, executed: ModelRunner) -> contextlib.AbstractContextManager[None]:
     if place == FOLDED:
-        return executed.attacked()
+        return executed.attack_mode()
     return frozen(executed) if place == HELD else contextlib.nullcontext()
 
 

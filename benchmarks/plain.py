@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regmix_bench.attacks.ball import ascend
 from regmix_bench.attacks.noise import gaussian_start, uniform_start
-from regmix_bench.attacks.norms import ascend
 from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.types import Batch, ThreatModel
 

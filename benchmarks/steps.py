@@ -16,13 +16,13 @@ from torch.optim import SGD
 from regmix_bench.methods import load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
-from regmix_bench.models.execution import Executed
+from regmix_bench.models.execution import ModelRunner
 from regmix_bench.system.machine import (
     Execution,
     Switch,
     choose_device,
     choose_execution,
-    fast_precision,
+    default_precision,
 )
 from regmix_bench.types import Batch, ThreatModel
 
@@ -73,7 +73,7 @@ def setting(options: argparse.Namespace) -> Setting:
         options.arch,
         options.batch_size,
         device,
-        fast_precision(device) if options.precision == "auto" else options.precision,
+        default_precision(options.device) if options.precision == "auto" else options.precision,
         choose_execution(device, SHAPE[1], options.channels_last, compile_),
     )
 
@@ -103,10 +103,10 @@ class Training:
         self.optimizer.step()
 
 
-def ours(name: str, where: Setting) -> tuple[Training, Executed, Callable[[], None]]:
+def ours(name: str, where: Setting) -> tuple[Training, ModelRunner, Callable[[], None]]:
     """The package's step, and what it is made of."""
     training = Training(name, where)
-    executed = Executed(training.model, where.execution, where.precision)
+    executed = ModelRunner(training.model, where.execution, where.precision)
 
     def loss() -> Tensor:
         return training.method.step(executed, training.batch, THREAT, training.generator).loss

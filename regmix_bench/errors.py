@@ -6,7 +6,7 @@ import difflib
 import reprlib
 import signal
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -50,13 +50,33 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join([where, *(str(part) for part in first["loc"])])
-        # What is missing has no value, and of all keys together it would be too long to show.
-        shown = first["type"] != "missing" and first["loc"]
-        given = f" = {_shown.repr(first['input'])}" if shown else ""
-        said = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}{given}: {said[:1].lower()}{said[1:]}") from None
+        first = first_problem(error)
+        given = f" = {_shown.repr(first.given)}" if first.has_value else ""
+        raise UserError(f"{'.'.join([where, *first.path])}{given}: {first.said}") from None
+
+
+class Problem(NamedTuple):
+    """The first mistake of a validation: the keys that lead to it, the value there, and why not.
+
+    ``has_value`` is false where the value is missing, or would be that of all keys together.
+    """
+
+    path: tuple[str, ...]
+    given: object
+    has_value: bool
+    said: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.said}" if self.path else self.said
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Return the first mistake that a validation by pydantic has found."""
+    first = error.errors()[0]
+    path = tuple(str(key) for key in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    has_value = bool(path) and first["type"] != "missing"
+    return Problem(path, first["input"], has_value, f"{said[:1].lower()}{said[1:]}")
 
 
 def reason(error: BaseException) -> str:

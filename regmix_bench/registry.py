@@ -15,9 +15,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import yaml
 
 from regmix_bench.errors import UserError, reason, unknown, validated
-from regmix_bench.types import FILE_NAME
 
 T = TypeVar("T")
+
+#: What is a name, and so may stand as one component of a path.
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 #: What YAML's library raises: its own errors, and those of its converters, which it lets through,
 #: such as that of the date 2001-13-45.
@@ -50,7 +52,7 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Names and the classes they stand for, imported only when asked for.
+    """Names and what they stand for, imported only when asked for.
 
     A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
     package's entry point in ``group``, or from :meth:`register` in this process, which wins. What a

@@ -1,4 +1,4 @@
-"""The types that every part speaks: threat model, batch, and what specifies a run.
+"""The types that every part speaks: norm, threat model, batch, and what a step returns.
 
 Nothing here imports torch at run time, so that planning, listing and reporting start at once.
 """
@@ -6,10 +6,11 @@ Nothing here imports torch at run time, so that planning, listing and reporting 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,16 +21,14 @@ from pydantic import (
 from pydantic import dataclasses as pydantic_dataclasses
 
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.registry import Registry
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-Norm = Literal["Linf", "L2"]
 #: Of a training its best epoch on the validation part and its last one; else the model given.
 Checkpoint = Literal["selected", "last", "given"]
-
-#: What may stand as one component of a path.
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 # Bounded, because Fraction would spend hours on "1e-999999999".
@@ -90,29 +89,87 @@ def _as_epsilon(value: object) -> Epsilon:
     raise UserError(f"epsilon {value!r} is not a number: write it like 8/255 or 0.031")
 
 
+class Norm(ABC):
+    """A norm of perturbations and the geometry of its ball, in one object.
+
+    Perturbations ``delta`` and gradients are (B, C, H, W), every image by itself; lengths and
+    budgets are in the units of pixels from 0 to 1. The attributes need no torch.
+    """
+
+    #: As a reader sees it, such as ``L∞``.
+    symbol: ClassVar[str]
+    #: The budget of those who name none.
+    budget: ClassVar[str]
+    #: Figures count budgets in parts of a pixel's range, of which it has so many.
+    unit: ClassVar[int] = 1
+    #: The largest budget that means something for images of any size; None where there is none.
+    largest: ClassVar[int | None] = None
+    #: Corners of the ball in the plane of two steepest directions; None where it is round.
+    corners: ClassVar[int | None] = None
+
+    @abstractmethod
+    def diameter(self, dimensions: int) -> float:
+        """Return the largest length of a difference between two images of so many values."""
+
+    @abstractmethod
+    def length(self, delta: Tensor) -> Tensor:
+        """Return the norm (B,) of each perturbation."""
+
+    @abstractmethod
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the direction of unit length that climbs fastest; zero where there is no slope."""
+
+    @abstractmethod
+    def shrink(self, delta: Tensor, epsilon: float) -> Tensor:
+        """Return the nearest perturbation of length ``epsilon`` at most."""
+
+    @abstractmethod
+    def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
+        """Draw one perturbation for each image of ``x``, uniformly from the ball.
+
+        All random numbers come from :func:`~regmix_bench.attacks.noise.noise`.
+        """
+
+
+#: Norms by the name under which a threat model stores them.
+NORMS: Registry[Norm] = Registry(
+    "norm",
+    builtin={
+        "Linf": "regmix_bench.attacks.norms:LINF",
+        "L2": "regmix_bench.attacks.norms:L2",
+    },
+)
+
+
 def _as_norm(value: object) -> object:
-    if value not in get_args(Norm):
-        raise unknown("norm", value, get_args(Norm))
+    if value not in NORMS.names():
+        raise unknown("norm", value, NORMS.names())
     return value
+
+
+#: A name of :data:`NORMS`, in whatever is validated; raises :class:`UserError` for another.
+NormName = Annotated[str, BeforeValidator(_as_norm)]
 
 
 @pydantic_dataclasses.dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class ThreatModel:
     """What an attacker may do: move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
 
-    ``epsilon`` is in [0, 1] pixel units, above zero, and at most 1 for L∞. It is given as text,
-    Fraction or float. Raises :class:`UserError` for any other budget.
+    ``norm`` is a name of :data:`NORMS`. ``epsilon`` is in the units of pixels from 0 to 1, above
+    zero, and at most 1 for L∞; it is given as text, Fraction or float. Raises :class:`UserError`
+    for any other norm or budget.
     """
 
-    norm: Annotated[Norm, BeforeValidator(_as_norm)]
+    norm: NormName
     epsilon: Annotated[Epsilon, BeforeValidator(_as_epsilon), PlainSerializer(str)]
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if self.norm == "Linf" and self.epsilon > 1:
+        norm = NORMS[self.norm]
+        if norm.largest is not None and self.epsilon > norm.largest:
             raise UserError(
-                f"epsilon {self.epsilon} is above 1, the whole range of a pixel:"
-                " write it like 8/255"
+                f"epsilon {self.epsilon} is above {norm.largest}, the whole range of a pixel:"
+                f" write it like {norm.budget}"
             )
 
     def __str__(self) -> str:

@@ -78,7 +78,7 @@ def test_a_strangers_method_is_listed_with_its_origin(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     (row,) = [line for line in finished.stdout.splitlines() if line.startswith("noise ")]
     assert "noise-for-robustness 1.5" in row
-    assert "Linf, L2" in row
+    assert " all " in row
     assert "CE on images under uniform noise." in row
     (regmix,) = [line for line in finished.stdout.splitlines() if line.startswith("regmix ")]
     assert "regmix-bench" in regmix
@@ -88,7 +88,7 @@ def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> No
     finished = command(
         install(tmp_path),
         *("run", "--methods", "noise[weight=2]", "--epochs", "2", "--train-examples", "60"),
-        *("--eval-examples", "10", "--device", "cpu", "--precision", "fp32"),
+        *("--eval-examples", "10", "--device", "cpu"),
     )
     assert finished.returncode == 0, finished.stderr
     (path,) = tmp_path.glob("results/digits/smallcnn/*.json")

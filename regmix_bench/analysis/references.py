@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 from pydantic import Field, ValidationError
 
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, first_problem
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
@@ -90,9 +90,7 @@ def load_leaderboard(path: Path) -> Leaderboard:
     try:
         board = Leaderboard.model_validate(completed(Leaderboard, content))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path} is not a leaderboard: {where}: {first['msg']}") from error
+        raise UserError(f"{path} is not a leaderboard: {first_problem(error)}") from error
     except UserError as error:
         raise UserError(f"{path} is not a leaderboard: {error}") from error
     for entry in board.runs:

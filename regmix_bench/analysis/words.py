@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regmix_bench.specs import Recipe, Scoring
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 
 def threat_words(threat: ThreatModel) -> str:
@@ -12,8 +12,8 @@ def threat_words(threat: ThreatModel) -> str:
 
 
 def norm_words(norm: str) -> str:
-    """``L∞`` or ``L2``."""
-    return "L∞" if norm == "Linf" else norm
+    """Return the symbol of a norm, such as ``L∞``."""
+    return NORMS[norm].symbol
 
 
 def recipe_words(recipe: Recipe) -> str:

@@ -13,15 +13,9 @@ from torch.export import Dim
 
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.errors import UserError
-from regmix_bench.loading.sources import (
-    CARD,
-    CONFIG,
-    GRAPH,
-    WEIGHTS,
-    ExportConfig,
-    find_checkpoint,
-    read_config,
-)
+from regmix_bench.loading.folders import CARD, CONFIG, GRAPH, WEIGHTS, ExportConfig, read_config
+from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.methods.configured import all_params
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
 from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.schema import RobustEval, RunRecord
@@ -145,7 +139,7 @@ def model_card(record: RunRecord, config: ExportConfig) -> str:
     """The Markdown of a model card: what was measured, how it was trained, how it is loaded."""
     spec = record.spec
     shape = ", ".join(map(str, config.image_shape))
-    parameters = [f"{key} = {value}" for key, value in spec.method.params.items()]
+    parameters = [f"{key} = {value}" for key, value in all_params(spec.method).items()]
     facts = {
         "Task": f"classifies images ({shape}) of {spec.dataset} into {config.num_classes} classes",
         "Architecture": f"{config.arch}, {record.n_parameters or 0:,} parameters",

@@ -1,7 +1,6 @@
-"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
+"""Random numbers for the images of a batch, and the starting points that are drawn from them.
 
-Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
-and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
+A perturbation has the shape (B, C, H, W) and the dtype of its images ``x``, which lie in [0, 1].
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regmix_bench.attacks.norms import _l2_norm, project
+from regmix_bench.attacks.ball import project
 from regmix_bench.distributed.collectives import all_sum, share
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +24,7 @@ def noise(
     generator: torch.Generator,
     shape: Sequence[int] | None = None,
 ) -> Tensor:
-    """What ``draw``, as ``torch.rand``, draws for each image of ``x`` (B, C, H, W): (B, …).
+    """Draw numbers (B, …) for the images of ``x`` (B, C, H, W) with ``draw``, such as torch.rand.
 
     Of the images' own shape or of ``shape``. Where several processes share a batch, the trainer's
     ``generator`` knows its ``total`` images: each draws for all and keeps what is its own, so that
@@ -42,24 +41,17 @@ def noise(
 
 
 def batch_sum(value: Tensor) -> Tensor:
-    """The sum over a whole batch, given that over the images of this process; no gradient."""
+    """Return the sum over a whole batch, given that over this process's images; no gradient."""
     return all_sum(value)
 
 
 def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
-    """A perturbation drawn uniformly from the ball, clipped to valid pixels."""
-    if threat.norm == "Linf":
-        delta = noise(torch.rand, x, generator) * 2 - 1
-        return project(delta * float(threat.epsilon), x, threat)
-    # A Gaussian gives the direction; the d-th root of a uniform number gives the radius.
-    delta = noise(torch.randn, x, generator)
-    radius = noise(torch.rand, x, generator, (1, 1, 1))
-    radius = radius ** (1 / x[0].numel()) * float(threat.epsilon)
-    return project(delta / _l2_norm(delta) * radius, x, threat)
+    """Draw a perturbation uniformly from the ball, clipped to valid pixels."""
+    return project(NORMS[threat.norm].start(x, float(threat.epsilon), generator), x, threat)
 
 
 def gaussian_start(
     x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
 ) -> Tensor:
-    """A normal draw of standard deviation ``scale``, projected (Zhang et al. 2019)."""
+    """Draw normally with standard deviation ``scale``, and project (Zhang et al. 2019)."""
     return project(noise(torch.randn, x, generator) * scale, x, threat)

@@ -1,59 +1,94 @@
-"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
+"""The norms: one object each, in which everything lies that depends on the norm.
 
-Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
-and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
+A further one is an object here, or in a package of a stranger's, and a line in
+:data:`regmix_bench.types.NORMS`. Planning and reporting ask for words and budgets where torch is
+slow to load, so it is imported where tensors are computed.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import torch
-
-from regmix_bench.types import Norm, ThreatModel
+from regmix_bench.types import Norm
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
-def project(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
-    """The perturbation inside the ball around ``x`` and inside the valid range of pixels.
+class _Linf(Norm):
+    """The largest change of a pixel."""
 
-    For L∞ this is the Euclidean projection on the intersection of both; for L2 it projects on the
-    ball and then clips, which leaves the ball's norm no larger.
-    """
-    low, high = threat.bounds
-    epsilon = float(threat.epsilon)
-    if threat.norm == "Linf":
-        delta = delta.clamp(-epsilon, epsilon)
-    else:
-        delta = delta * (epsilon / _l2_norm(delta).clamp_min(epsilon))
-    return torch.minimum(torch.maximum(delta, low - x), high - x)
+    symbol = "L∞"
+    budget = "8/255"
+    unit = 255
+    largest = 1
+    # Signs that agree add up: of two directions the ball holds |a| + |b| ≤ 1.
+    corners = 4
 
+    def diameter(self, dimensions: int) -> float:
+        return 1.0
 
-def ascend(
-    delta: Tensor, x: Tensor, gradient: Tensor, threat: ThreatModel, step_size: float
-) -> Tensor:
-    """One steepest-ascent step of ``step_size`` in the threat's norm, projected.
+    def length(self, delta: Tensor) -> Tensor:
+        import torch
 
-    The step is ``sign(gradient)`` for L∞ and ``gradient/‖gradient‖₂`` per image for L2 (Madry et
-    al. 2018). An image without gradient stays where it is.
-    """
-    if threat.norm == "Linf":
-        direction = gradient.sign()
-    else:
-        tiny = torch.finfo(gradient.dtype).tiny
-        direction = gradient / _l2_norm(gradient).clamp_min(tiny)
-    return project(delta + step_size * direction, x, threat)
+        length: Tensor = torch.linalg.vector_norm(delta.flatten(1), torch.inf, dim=1)
+        return length
 
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
 
-def perturbation_norm(delta: Tensor, norm: Norm) -> Tensor:
-    """L∞ or L2 norm (B,) of perturbations (B, C, H, W), in pixel units."""
-    order = torch.inf if norm == "Linf" else 2
-    found: Tensor = torch.linalg.vector_norm(delta.flatten(1), order, dim=1)
-    return found
+    def shrink(self, delta: Tensor, epsilon: float) -> Tensor:
+        return delta.clamp(-epsilon, epsilon)
+
+    def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
+        import torch
+
+        from regmix_bench.attacks.noise import noise
+
+        return (noise(torch.rand, x, generator) * 2 - 1) * epsilon
 
 
-def _l2_norm(delta: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True)
-    return norm
+class _L2(Norm):
+    """The Euclidean length of a change."""
+
+    symbol = "L2"
+    budget = "128/255"
+
+    def diameter(self, dimensions: int) -> float:
+        return math.sqrt(dimensions)
+
+    def length(self, delta: Tensor) -> Tensor:
+        import torch
+
+        length: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return length
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        import torch
+
+        return gradient / self._lengths(gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
+
+    def shrink(self, delta: Tensor, epsilon: float) -> Tensor:
+        return delta * (epsilon / self._lengths(delta).clamp_min(epsilon))
+
+    def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
+        """Draw the direction from a Gaussian, the radius as the d-th root of a uniform number."""
+        import torch
+
+        from regmix_bench.attacks.noise import noise
+
+        delta = noise(torch.randn, x, generator)
+        radius = noise(torch.rand, x, generator, (1, 1, 1)) ** (1 / x[0].numel()) * epsilon
+        return delta / self._lengths(delta) * radius
+
+    def _lengths(self, delta: Tensor) -> Tensor:
+        import torch
+
+        lengths: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True)
+        return lengths
+
+
+LINF = _Linf()
+L2 = _L2()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from regmix_bench.attacks.norms import ascend
+from regmix_bench.attacks.ball import ascend
 from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ def evaluate(
     from regmix_bench.data import canonical_name, prepare_eval
     from regmix_bench.errors import validated
     from regmix_bench.evaluation.scorer import Extras, evaluate_model
-    from regmix_bench.loading.sources import load_source, own_run
+    from regmix_bench.loading.sources import load_any_model, own_run
     from regmix_bench.records import find, paths, store
     from regmix_bench.records.schema import EvalRecord
     from regmix_bench.specs import EvalSpec, Scoring
@@ -107,12 +107,9 @@ def evaluate(
     store.check_writable(results)
     target = machine.choose_device(cast(machine.Device, device))
     test = prepare_eval(name, eval_examples, target, data_dir, download)
-    if run is not None and name == run.spec.dataset and run.data_digest != test.digest:
-        raise UserError(
-            f"dataset {name} is not the one that {model} was trained on: its SHA-256 is"
-            f" {test.digest[:12]}…, not {str(run.data_digest)[:12]}…"
-        )
-    source = load_source(
+    if run is not None and name == run.spec.dataset:
+        test.require(run.data_digest, name, f"run {run.run_id}")
+    source = load_any_model(
         model,
         results=results,
         weights=weights,

@@ -62,7 +62,7 @@ def _offered(what: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         from regmix_bench.methods import METHODS
 
         return ("method", "norms", "from", "what it is"), [
-            (e.name, ", ".join(e.item.norms) if e.item else "", e.origin, e.description)
+            (e.name, ", ".join(e.item.norms or ("all",)) if e.item else "", e.origin, e.description)
             for e in METHODS.entries()
         ]
     if what == "datasets":

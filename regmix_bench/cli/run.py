@@ -83,7 +83,6 @@ def run(
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
     device: Device = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     compile_: Annotated[
         str, typer.Option("--compile", help="Compile the network: auto, on or off.")
     ] = "auto",
@@ -129,7 +128,6 @@ def run(
 ) -> None:
     """Train and score a grid of methods, datasets, architectures, budgets and seeds."""
     choice("device", device, ("auto", "cpu", "cuda"))
-    choice("precision", precision or "auto", ("auto", "fp32", "bf16"))
     choice("launcher", launcher_name, ("local", "ray"))
     if address is not None and launcher_name != "ray":
         raise UserError(f"--address {address} is a cluster of Ray: it needs --launcher ray")
@@ -159,8 +157,6 @@ def run(
     if together > 1 and address is None:  # the nodes of a cluster have their own
         machine.check_devices(target(), together)
     recipe: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    if precision in ("fp32", "bf16"):
-        recipe["precision"] = precision
     written = {
         "methods": split("methods", methods),
         "datasets": split("datasets", datasets),
@@ -183,7 +179,7 @@ def run(
         {key: value for key, value in written.items() if value is not None},
         settings or (),
         lambda name: canonical_name(name, data_dir),
-        lambda: machine.fast_precision(target()),
+        cast(machine.Device, device),
     )
     if norm is not None and eps is None and any(g.get("norm", "Linf") != norm for g in grids):
         raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
@@ -210,7 +206,7 @@ def run(
         from regmix_bench.grid.display import describe
 
         for run_id, spec in specs.items():
-            print(f"  {states[run_id]:9}  {describe(spec)}  {run_id}")
+            print(f"  {states[run_id]:9}  {describe(spec)} · {spec.recipe.precision}  {run_id}")
         return
     failed = {run_id for run_id, state in states.items() if state == "failed"}
     if waiting:

@@ -114,7 +114,7 @@ def load(entry_name: str, dataset_name: str) -> Dataset:
     return dataset
 
 
-def load_source(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
+def load_or_decode(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
     """The dataset of the entry that ``find_entry`` names, called like the entry unless named.
 
     A damaged entry is sought a second time: its source, if known and still there, is then decoded

@@ -40,6 +40,17 @@ class EvalData:
         channels, height, width = self.x.shape[1:]
         return channels, height, width
 
+    def require(self, digest: str | None, dataset: str, owner: str) -> None:
+        """Raise :class:`UserError` unless ``digest``, recorded by ``owner``, is that of the data.
+
+        ``dataset`` is the data's name.
+        """
+        if self.digest != digest:
+            raise UserError(
+                f"dataset {dataset!r} here is not that of {owner}: its SHA-256 begins"
+                f" {self.digest[:12]}, not {(digest or 'none')[:12]}"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class RunData:

@@ -98,7 +98,7 @@ def load_dataset(
     name = canonical_name(text, data_dir)
     if path_source(name) is not None:
         with _in_one_line(text, name.rpartition("-")[0]):
-            return cache.load_source(lambda: canonical_name(text, data_dir))
+            return cache.load_or_decode(lambda: canonical_name(text, data_dir))
     name, typed = dataset_component(name)
     source = create_component(DATASETS, name, component or typed)
     with _in_one_line(text, name):

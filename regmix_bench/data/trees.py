@@ -36,7 +36,7 @@ class Tree:
 
     def load(self, name: str) -> Dataset:
         """The images as the dataset ``name``, from the cache where it holds them."""
-        return cache.load_source(lambda: self.entry(name), name)
+        return cache.load_or_decode(lambda: self.entry(name), name)
 
     def decode(self) -> Dataset:
         """Read every image. Raises :class:`UserError` naming the first file that does not fit."""

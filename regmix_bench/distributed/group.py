@@ -69,7 +69,7 @@ def hush() -> None:
 _HUSH = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
-def launch(
+def run_group(
     work: Callable[[torch.device, Callable[[Any], None]], T],
     devices: int,
     kind: str,

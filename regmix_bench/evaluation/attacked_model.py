@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
-from regmix_bench.models.execution import Executed, prepare_compiler
-from regmix_bench.models.folding import TOLERANCE, Folded
+from regmix_bench.models.execution import ModelRunner, prepare_compiler
+from regmix_bench.models.fusion import TOLERANCE, FusedModel
 from regmix_bench.records.schema import ScoredCopy
 from regmix_bench.system.machine import choose_execution
 
@@ -30,11 +30,11 @@ class Scored:
     """
 
     def __init__(
-        self, model: nn.Module, copy: Executed | None = None, how: ScoredCopy | None = None
+        self, model: nn.Module, copy: ModelRunner | None = None, how: ScoredCopy | None = None
     ) -> None:
         self.chunks = Chunks()
-        self.plain = InChunks(model, self.chunks)
-        self.attacked = InChunks(model if copy is None else copy, self.chunks)
+        self.plain = ChunkedModel(model, self.chunks)
+        self.attacked = ChunkedModel(model if copy is None else copy, self.chunks)
         self.how = how
 
     @classmethod
@@ -48,7 +48,7 @@ class Scored:
 
 def scored_copy(
     model: nn.Module, images: Tensor, compile: bool = True
-) -> tuple[Executed, ScoredCopy] | None:
+) -> tuple[ModelRunner, ScoredCopy] | None:
     """A faster copy of ``model`` to attack, and how it is run; None where it would be another.
 
     Batch norm is folded; memory layout and, where ``compile`` lets it be, compilation suit the
@@ -59,13 +59,13 @@ def scored_copy(
     if not isinstance(model, ImageClassifier):
         return None
     execution = choose_execution(images.device, min(images.shape[2:]))
-    folded = Folded(model)
+    folded = FusedModel(model)
     compiled = execution.compile and compile
     if compiled:
         prepare_compiler()
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
-    copy = Executed(folded, replace(execution, compile=False)).eval()
+    copy = ModelRunner(folded, replace(execution, compile=False)).eval()
     if not _agree(Scored(model, copy), images[:CHECKED]):
         return None
     return copy, ScoredCopy(channels_last=execution.channels_last, compile=compiled)

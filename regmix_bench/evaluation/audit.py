@@ -27,7 +27,9 @@ from regmix_bench.evaluation.evidence import (
     shown_accuracies,
     shown_outcomes,
 )
-from regmix_bench.loading.sources import check_model, find_checkpoint, load_source
+from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.adversarial import PGD, Saved, read_adversarial
@@ -36,7 +38,7 @@ from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, Trans
 from regmix_bench.records.store import load_record
 from regmix_bench.system.files import file_digest
 from regmix_bench.system.machine import Device, choose_device, exact_float32
-from regmix_bench.types import Checkpoint, Epsilon, Norm, ThreatModel
+from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 # Column of the outcomes, what it says, what the images show, and whose.
 _Difference = tuple[Any, Any, Any, int]
@@ -84,7 +86,7 @@ def audit(
 
     The model is the one that the record names. Of one that was given from outside, ``model`` and
     ``weights`` say where it lies now, as they do for
-    :func:`~regmix_bench.loading.sources.load_source`. A file whose digest differs is a finding
+    :func:`~regmix_bench.loading.sources.load_any_model`. A file whose digest differs is a finding
     and is read all the same, so that the guilty image is found as well. Raises :class:`UserError`
     for a record without saved images, for data that is not the record's, and for a file that is
     missing or unreadable.
@@ -109,11 +111,7 @@ def audit(
     target, spec = choose_device(device), found.spec
     data_dir = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
-    if test.digest != found.data_digest:
-        raise UserError(
-            f"dataset {spec.dataset!r} is not the one of {record}: its digest is {test.digest},"
-            f" the record's {found.data_digest}"
-        )
+    test.require(found.data_digest, spec.dataset, str(record))
     findings: list[Finding] = []
     for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
         if isinstance(found, RunRecord):
@@ -149,7 +147,7 @@ def _given(
         name = f"robustbench:{name}"
     elif recorded.kind == "run":
         name, _, checkpoint = name.partition(":")
-    source = load_source(
+    source = load_any_model(
         model or name,
         results=_results(path),
         weights=weights,
@@ -225,7 +223,7 @@ def _read_outcomes(
     try:
         frame = pd.read_parquet(path)
         for (norm, epsilon), table in frame.groupby(["norm", "epsilon"]):
-            threat = ThreatModel(cast(Norm, norm), Epsilon(str(epsilon)))
+            threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
             tables[threat] = table.set_index("index")
         for evaluation in evaluations:
             table, columns = tables[evaluation.threat], _columns(evaluation)

@@ -22,7 +22,7 @@ from torch import Tensor
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.models.chunks import InChunks
+from regmix_bench.models.chunks import ChunkedModel
 from regmix_bench.models.predictions import accuracy, require_eval_mode
 from regmix_bench.records.schema import Check, Cost
 from regmix_bench.specs import Scoring
@@ -133,7 +133,7 @@ def run_autoattack(
 
 
 def _check_model(
-    model: InChunks, x: Tensor, y: Tensor, scoring: Scoring, logger: logging.Logger
+    model: ChunkedModel, x: Tensor, y: Tensor, scoring: Scoring, logger: logging.Logger
 ) -> int:
     """The package's checks of the model, without what they leave behind; the number of classes.
 

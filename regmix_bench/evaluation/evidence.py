@@ -9,11 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.norms import perturbation_norm
 from regmix_bench.data import EvalData
 from regmix_bench.models.predictions import margins
 from regmix_bench.records.adversarial import PGD, Saved
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 #: How far float32 may take a pixel beyond ε: ε and x ± ε are each rounded by at most 2⁻²⁵, because
 #: what is above 1 is clipped, and an attack may do so twice. The valid range is exact: clipping
@@ -34,7 +33,7 @@ def ball_tolerance(threat: ThreatModel, n_pixels: int) -> float:
     In L2 the errors of the pixels add up, and that of the rescaling is relative to ε ≤ √n. Images
     of PGD and AutoAttack on digits and CIFAR-10 were seen to use a quarter of it.
     """
-    return PIXEL_ROUNDING * (1.0 if threat.norm == "Linf" else math.sqrt(n_pixels))
+    return PIXEL_ROUNDING * NORMS[threat.norm].diameter(n_pixels)
 
 
 @torch.no_grad()
@@ -52,7 +51,7 @@ def examine(model: nn.Module, test: EvalData, right: Tensor, saved: Saved) -> pd
     logits = model(images)
     columns = {
         "position": at,
-        "norm": perturbation_norm(images.double() - x.double(), saved.threat.norm),
+        "norm": NORMS[saved.threat.norm].length(images.double() - x.double()),
         "margin": margins(logits, y),
         "logit": logits.abs().amax(1),
         "low": values.amin(1),

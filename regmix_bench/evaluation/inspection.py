@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regmix_bench.data import prepare_eval
-from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
-from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import views_path
@@ -37,11 +36,7 @@ def inspect(
     spec, target = found.spec, choose_device(device)
     data_dir = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
-    if test.digest != found.data_digest:
-        raise UserError(
-            f"dataset {spec.dataset!r} is not the one of {record}: its digest is {test.digest},"
-            f" the record's {found.data_digest}"
-        )
+    test.require(found.data_digest, spec.dataset, str(record))
     with exact_float32():
         views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
     with run_lock(path.parents[2], found.run_id, say):

@@ -21,14 +21,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.norms import perturbation_norm
 from regmix_bench.distributed.collectives import barrier, rank, size
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.models.predictions import PassCounter, margins
 from regmix_bench.records.schema import Cost
 from regmix_bench.system.files import atomic_write
-from regmix_bench.types import Norm
+from regmix_bench.types import NORMS
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def judge(
     y: Tensor,
     x_adv: Tensor,
     was_right: Tensor,
-    norm: Norm,
+    norm: str,
 ) -> Part:
     """What ``model`` says of ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,).
 
@@ -75,7 +74,7 @@ def judge(
         index=index.cpu(),
         pred=pred.cpu(),
         margin=margins(logits, y).cpu(),
-        norm=perturbation_norm(x_adv.double() - x.double(), norm).cpu(),
+        norm=NORMS[norm].length(x_adv.double() - x.double()).cpu(),
         broke=broke.cpu(),
         images=x_adv[broke].cpu(),
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from regmix_bench.attacks.norms import perturbation_norm
+from regmix_bench.attacks.norms import L2
 from regmix_bench.attacks.pgd import frozen, input_gradient
 from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData
@@ -20,7 +20,7 @@ from regmix_bench.data.splits import balanced_sample
 from regmix_bench.models.predictions import BATCH_SIZE, predict_logits, require_eval_mode
 from regmix_bench.records.views import Views
 from regmix_bench.specs import Scoring
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 #: Images that are shown, and whose surfaces are kept.
 SHOWN = 8
@@ -99,8 +99,7 @@ def curvature(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> tu
         here = _gradient(model, images, labels)
         step = _to_length(here, threat)
         there = _gradient(model, images + step, labels)
-        bend = perturbation_norm(there - here, "L2") / perturbation_norm(step, "L2")
-        parts.append((bend, perturbation_norm(here, "L2")))
+        parts.append((L2.length(there - here) / L2.length(step), L2.length(here)))
     bends, norms = zip(*parts, strict=True)
     return torch.cat(bends), torch.cat(norms)
 
@@ -115,8 +114,4 @@ def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 def _to_length(direction: Tensor, threat: ThreatModel) -> Tensor:
     """Directions (N, C, H, W) made as long as the threat allows; zero stays zero."""
-    epsilon = float(threat.epsilon)
-    if threat.norm == "Linf":
-        return epsilon * direction.sign()
-    length = perturbation_norm(direction, "L2").clamp_min(torch.finfo(direction.dtype).tiny)
-    return epsilon * direction / length.view(-1, 1, 1, 1)
+    return float(threat.epsilon) * NORMS[threat.norm].direction(direction)

@@ -15,7 +15,6 @@ raise ``black-box`` alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
@@ -25,14 +24,14 @@ from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
 from regmix_bench.analysis.statistics import mcnemar
-from regmix_bench.attacks.norms import ascend
+from regmix_bench.attacks.ball import ascend
 from regmix_bench.attacks.pgd import frozen, pgd
 from regmix_bench.attacks.white_box import STEP_RATIO, fgsm_images, pgd_images
 from regmix_bench.data.splits import balanced_sample
 from regmix_bench.losses import cross_entropy
 from regmix_bench.models.predictions import correct, require_eval_mode
 from regmix_bench.records.schema import Diagnosis, Question
-from regmix_bench.types import Epsilon, ThreatModel
+from regmix_bench.types import NORMS, Epsilon, ThreatModel
 
 #: Images looked at; a class-balanced sample of more.
 LIMIT = 500
@@ -152,7 +151,7 @@ def _held_at_any_budget(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatMo
 
 def _growing(threat: ThreatModel, dimensions: int) -> Iterator[ThreatModel]:
     """The threat at ε, 2ε, 4ε, …, and last at the ε that holds every image."""
-    diameter = 1.0 if threat.norm == "Linf" else math.sqrt(dimensions)
+    diameter = NORMS[threat.norm].diameter(dimensions)
     epsilon = float(threat.epsilon)
     while epsilon < diameter:
         yield ThreatModel(threat.norm, Epsilon(epsilon))

@@ -26,7 +26,8 @@ from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.masking import OtherModel, diagnose
 from regmix_bench.evaluation.scoring import adversarial_images, evaluate
 from regmix_bench.evaluation.transfer import other_model
-from regmix_bench.loading.sources import Source, check_model
+from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.find import find_record
 from regmix_bench.records.locks import run_lock
@@ -133,7 +134,7 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
 
 
 def evaluate_model(
-    source: Source,
+    source: LoadedModel,
     spec: EvalSpec,
     test: EvalData,
     results: Path,

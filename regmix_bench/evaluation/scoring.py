@@ -18,7 +18,7 @@ from regmix_bench.data.splits import balanced_sample
 from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.autoattack import run_autoattack
 from regmix_bench.evaluation.journal import Journal, Part, Trace, judge, run_stage
-from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy
 from regmix_bench.records.adversarial import PGD, Saved
@@ -185,7 +185,7 @@ def outputs_for_plots(
     x, y = test.x[chosen], test.y[chosen]
     table: dict[str, Any] = {"index": test.index[chosen.cpu()].numpy(), "label": y.cpu().numpy()}
     chunks = chunks or Chunks()
-    logits, features_of = InChunks(model, chunks), InChunks(model.features, chunks)
+    logits, features_of = ChunkedModel(model, chunks), ChunkedModel(model.features, chunks)
     x_adv = chunks.fit(lambda: pgd_images(logits, x, y, threat, scoring.pgd_steps))
     with torch.no_grad():
         for name, images in (("clean", x), ("adv", x_adv)):

@@ -19,7 +19,7 @@ from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.masking import OtherModel
-from regmix_bench.loading.sources import find_checkpoint
+from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
@@ -84,11 +84,7 @@ def transfer(
     models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
     folder = Path(data_dir) if data_dir is not None else None
     test = prepare_eval(first.spec.dataset, first.spec.eval_examples, target, folder)
-    if test.digest != first.data_digest:
-        raise UserError(
-            f"the data of {first.spec.dataset} here are not those of run {first.run_id}:"
-            f" their SHA-256 begins {test.digest[:12]}, not {(first.data_digest or 'none')[:12]}"
-        )
+    test.require(first.data_digest, first.spec.dataset, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with exact_float32():
         outcomes = _outcomes(models, names, test, threat)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
 
 from regmix_bench.data.sources import DATASETS, dataset_component, path_source
 from regmix_bench.errors import UserError, unknown, validated
+from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import method_spec
 from regmix_bench.models import ARCHS
-from regmix_bench.registry import YAML_ERRORS, parse_name, parse_value
-from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
+from regmix_bench.registry import YAML_ERRORS, parse_name
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
-from regmix_bench.specs.scoring import ATTACKS
-from regmix_bench.types import Epsilon, Frozen, Norm, ThreatModel
+from regmix_bench.system.deferred import deferred
+from regmix_bench.types import Epsilon, Frozen, NormName, ThreatModel
+
+if TYPE_CHECKING:
+    from regmix_bench.system.machine import Device
 
 
 class _Suite(yaml.SafeLoader):
@@ -52,14 +57,13 @@ class Grid(Frozen):
     eps: tuple[_EpsilonText, ...] = Field(min_length=1)
     eval_eps: tuple[_EpsilonText, ...] | None = None
     pgd_eps: tuple[_EpsilonText, ...] = ()
-    norm: Norm = "Linf"
+    norm: NormName = "Linf"
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     recipe: dict[str, Any] = {}
     scoring: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     reference: str | None = None
-    train_examples: int | None = Field(None, ge=1)
-    eval_examples: int | None = Field(None, ge=1)
     evaluate: Literal["selected", "last", "both"] = "selected"
 
 
@@ -72,9 +76,9 @@ def packaged_suites() -> list[str]:
 def load_suite(name: str) -> list[dict[str, Any]]:
     """The grids of a packaged suite or of a YAML file, as written.
 
-    A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, the
-    recipe's key by key. Raises :class:`UserError` where there is no such suite or the file is not
-    YAML of that form.
+    A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, in
+    ``recipe``, ``scoring`` and ``data`` key by key. Raises :class:`UserError` where there is no
+    such suite or the file is not YAML of that form.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
@@ -97,8 +101,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     grids = content.pop("grids", [{}])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids or [None]):
         raise UserError(f"suite {name}: grids is not a list of mappings")
-    recipe = _mapping(content, "recipe")
-    return [{**content, **grid, "recipe": {**recipe, **_mapping(grid, "recipe")}} for grid in grids]
+    return [_merged(content, grid) for grid in grids]
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,22 @@ class Planned:
         return self.spec.run_id
 
 
+def _precision(device: Device) -> str:
+    # Here, as torch takes seconds to load, and most suites say their precision.
+    with deferred("torch"):
+        from regmix_bench.system.machine import default_precision
+    return default_precision(device)
+
+
 def plan(
     grids: Sequence[Mapping[str, Any]],
     flags: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
-    precision: Callable[[], str] = lambda: "fp32",
+    device: Device = "auto",
 ) -> tuple[RunSpec, ...]:
-    """The specifications of :func:`plan_runs`."""
-    planned = plan_runs(grids, flags, settings, canonical_name, precision)
+    """Return the specifications of :func:`plan_runs`."""
+    planned = plan_runs(grids, flags, settings, canonical_name, device)
     return tuple(run.spec for run in planned)
 
 
@@ -131,24 +141,27 @@ def plan_runs(
     flags: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
-    precision: Callable[[], str] = lambda: "fp32",
+    device: Device = "auto",
 ) -> tuple[Planned, ...]:
-    """The runs of all grids, each once, in the order of the axes.
+    """Return the runs of all grids, each once, in the order of the axes.
 
-    ``flags`` replace keys of the grids, ``recipe`` and ``scoring`` key by key. ``settings`` are
-    texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns a dataset as
-    typed into the name by which it is recorded; ``precision`` is asked where neither grid nor flag
-    has one. Raises :class:`UserError` for anything that does not exist or does not fit.
+    ``flags`` replace keys of the grids, ``recipe``, ``scoring`` and ``data`` key by key.
+    ``settings`` are texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns
+    a dataset as typed into the name by which it is recorded; ``device`` decides the precision where
+    neither grid nor flag has one. Raises :class:`UserError` for anything that does not exist or
+    does not fit.
     """
-    canonical_name, precision = cache(canonical_name), cache(precision)
+    canonical_name, precision = cache(canonical_name), cache(partial(_precision, device))
+    said = read_settings(settings, (*GROUPS, *METHODS.names()))
     runs: dict[str, Planned] = {}
     named: dict[str, None] = {}
     for written in grids:
-        content = {**written, **flags}
-        content["recipe"] = {**_mapping(written, "recipe"), **_mapping(flags, "recipe")}
-        content["scoring"] = {**_mapping(written, "scoring"), **_mapping(flags, "scoring")}
-        content["params"] = {name: dict(values) for name, values in _params(written).items()}
-        _apply_settings(content, settings)
+        content = _merged(written, flags, {group: said.get(group, {}) for group in GROUPS})
+        params = _params(written)
+        content["params"] = {
+            name: {**params.get(name, {}), **said.get(name, {})}
+            for name in (*params, *(said.keys() - params.keys() - set(GROUPS)))
+        }
         if "precision" not in content["recipe"]:
             content["recipe"]["precision"] = precision()
         grid = validated(Grid, content, "suite")
@@ -175,10 +188,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
     threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
     scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
     without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
-    scoring = validated(Scoring, grid.scoring, "scoring")
-    for attack in scoring.attacks:
-        if attack not in ATTACKS:
-            raise unknown("attack", attack, ATTACKS)
+    scoring, data = make_scoring(grid.scoring), validated(DataSettings, grid.data, "data")
     for typed, threat in itertools.product(grid.datasets, threats):
         dataset, of_dataset = dataset_component(canonical_name(typed))
         source = path_source(dataset) or DATASETS[dataset]
@@ -191,8 +201,8 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
             yield RunSpec(
                 method=method,
                 dataset=dataset,
-                train_examples=grid.train_examples,
-                eval_examples=grid.eval_examples,
+                train_examples=data.train_examples,
+                eval_examples=data.eval_examples,
                 arch=arch,
                 train_threat=threat,
                 eval_threats=attacked,
@@ -208,31 +218,14 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
 
 
 def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
-    """``trades`` or ``fgsm-pgi[lambda_=1,reset=10]``, over the ``params`` given for the method.
-
-    The label is the name and whatever differs from the method's defaults.
-    """
+    """Return ``trades`` or ``fgsm-pgi[lambda_=1,reset=10]`` over the ``params`` of the method."""
     name, inside = parse_name("method", text)
-    method = METHODS[name]
-    config = validated(method.Config, {**params.get(name, {}), **inside}, name)
-    changed = [
-        f"{key}={_short(getattr(config, key))}"
-        for key, field in method.Config.model_fields.items()
-        if getattr(config, key) != field.get_default(call_default_factory=True)
-    ]
-    label = f"{name}[{','.join(changed)}]" if changed else name
-    params = config.model_dump(mode="json")
-    return MethodSpec(name=name, version=method.version, params=params, label=label)
-
-
-def _short(value: object) -> str:
-    # Exact, so that rows which differ have labels that differ.
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return method_spec(name, {**params.get(name, {}), **inside})
 
 
 def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
     cls = METHODS[method.name]
-    if threat.norm not in cls.norms:
+    if cls.norms is not None and threat.norm not in cls.norms:
         raise UserError(
             f"method {method.name!r} is defined for {', '.join(cls.norms)}, not for {threat.norm}"
         )
@@ -242,18 +235,16 @@ def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None
         )
 
 
-def _apply_settings(content: dict[str, Any], settings: Sequence[str]) -> None:
-    for setting in settings:
-        target, equals, value = setting.partition("=")
-        group, dot, key = target.strip().rpartition(".")
-        if not equals or not dot:
-            raise UserError(f"--set {setting!r} is not like trades.beta=3 or recipe.lr=0.05")
-        if group in ("recipe", "scoring"):
-            content[group][key] = parse_value(value)
-        elif group in METHODS.names():
-            content["params"].setdefault(group, {})[key] = parse_value(value)
-        else:
-            raise unknown("--set key", group, ["recipe", "scoring", *METHODS.names()])
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of all ``layers``, later over earlier; of the groups, key by key."""
+    merged: dict[str, Any] = {group: {} for group in GROUPS}
+    for layer in layers:
+        groups = {group: {**merged[group], **_mapping(layer, group)} for group in GROUPS}
+        # Suites of version 0.1 have them beside the groups.
+        groups["data"] |= {key: layer[key] for key in DataSettings.model_fields if key in layer}
+        rest = {key: value for key, value in layer.items() if key not in DataSettings.model_fields}
+        merged |= rest | groups
+    return merged
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Models of RobustBench (Croce et al. 2021, arXiv:2010.09670), the one door to its package.
+"""A model of RobustBench (Croce et al. 2021, arXiv:2010.09670); the one door to its package.
 
 Two things keep robustbench 1.1.1 from being imported as it is installed. It imports ``autoattack``,
 as AutoAttack is called in its repository, but depends on ``pyautoattack``, the same code under the
@@ -18,12 +18,24 @@ from typing import Any
 
 from torch import nn
 
+from regmix_bench.data.cache import folder as cache_folder
 from regmix_bench.errors import UserError, reason, unknown
-from regmix_bench.types import Norm
+from regmix_bench.loading.model import LoadedModel, arch_name, eval_mode
+from regmix_bench.models.weights import state_digest
+from regmix_bench.specs import ModelSource
+
+
+def from_robustbench(name: str, dataset: str, norm: str) -> LoadedModel:
+    """Load the model ``name`` of RobustBench; see :func:`load_zoo_model`."""
+    model = load_zoo_model(name, dataset, norm, cache_folder() / "robustbench")
+    model = eval_mode(model, f"robustbench:{name}")
+    # An ensemble has several files: what counts is the model that they make together.
+    source = ModelSource(kind="robustbench", name=name, sha256=state_digest(model))
+    return LoadedModel(model, source, arch_name(type(model).__name__), name)
 
 
 def import_robustbench(module: str) -> Any:
-    """``robustbench``'s module of this name, such as ``robustbench.utils``.
+    """Import a module of ``robustbench`` by its full name, such as ``robustbench.utils``.
 
     Raises :class:`UserError`, with the command that mends it, where it cannot be imported.
     """
@@ -47,8 +59,8 @@ def import_robustbench(module: str) -> Any:
             del sys.modules[name]
 
 
-def load_zoo_model(name: str, dataset: str, norm: Norm, folder: Path) -> nn.Module:
-    """The model that RobustBench calls ``name``, on the CPU and in evaluation mode.
+def load_zoo_model(name: str, dataset: str, norm: str, folder: Path) -> nn.Module:
+    """Load the model that RobustBench calls ``name``, on the CPU and in evaluation mode.
 
     Its weights are kept as ``folder/<dataset>/<norm>/<name>.pt``, where they may also be put by
     hand, and are downloaded unless they lie there. As all models here, it takes images in [0, 1].

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.errors import UserError
-from regmix_bench.registry import Registry, create
+from regmix_bench.registry import THIS_PROCESS, Registry, create
+from regmix_bench.system.deferred import deferred
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
@@ -18,6 +20,28 @@ if TYPE_CHECKING:
 METHODS: Registry[type[Method]] = Registry(
     "method", group="regmix_bench.methods", base="regmix_bench.methods.protocol:Method"
 )
+
+
+def declared(name: str) -> type[Method] | None:
+    """Return the method called ``name``, or None where it is not installed or cannot be loaded.
+
+    Its module names torch, which takes seconds to load and which readers of records do without: it
+    is deferred.
+    """
+    if name not in METHODS.names():
+        return None
+    if METHODS.origin(name) == THIS_PROCESS:
+        return METHODS[name]
+    return _installed(name)
+
+
+@cache
+def _installed(name: str) -> type[Method] | None:
+    try:
+        with deferred("torch"):
+            return METHODS[name]
+    except UserError:
+        return None
 
 
 def load_method(name: str, **params: Any) -> Method:

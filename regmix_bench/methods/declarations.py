@@ -1,36 +1,23 @@
 """What methods declare for reports, by the names that records call them.
 
-A method's module names torch, which takes seconds to load and which reports do without, so it is
-deferred. A record outlives the package of its method: what is no longer installed goes by what the
-record says.
+A record outlives the package of its method: what is no longer installed goes by what the record
+says.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from regmix_bench.errors import UserError
-from regmix_bench.methods import METHODS
-from regmix_bench.system.deferred import deferred
+from regmix_bench.methods import declared
+from regmix_bench.methods.configured import all_params
 
 if TYPE_CHECKING:
-    from regmix_bench.methods.protocol import Method
     from regmix_bench.specs import MethodSpec
 
 #: Rows of methods that declare no rank, or are not installed, come last.
 LAST = 1000
-
-
-def declared(name: str) -> type[Method] | None:
-    """Return the method called ``name``, or None where it is not installed or cannot be loaded."""
-    if name not in METHODS.names():
-        return None
-    if METHODS.origin(name) == "this process":
-        return METHODS[name]
-    return _installed(name)
 
 
 def rank(name: str) -> int:
@@ -43,7 +30,7 @@ def display_name(spec: MethodSpec) -> str:
     """Return the name to show for a recorded method: ``FGSM-PGI (λ = 3)``, or else its label."""
     method = declared(spec.name)
     try:
-        return method.display_name(method.Config(**spec.params)) if method else spec.label
+        return method.display_name(method.Config(**all_params(spec))) if method else spec.label
     except ValidationError:  # recorded with parameters that today's version does not know
         return spec.label
 
@@ -53,15 +40,6 @@ def true_class_mass(spec: MethodSpec) -> float:
     method = declared(spec.name)
     recorded = float(spec.params.get("true_class_mass", 1.0))
     try:
-        return method.true_class_mass(method.Config(**spec.params)) if method else recorded
+        return method.true_class_mass(method.Config(**all_params(spec))) if method else recorded
     except ValidationError:
         return recorded
-
-
-@cache
-def _installed(name: str) -> type[Method] | None:
-    try:
-        with deferred("torch"):
-            return METHODS[name]
-    except UserError:
-        return None

@@ -70,10 +70,10 @@ def attack_mode(model: nn.Module, batch_norm: Literal["train", "eval"]) -> Itera
     convolutions. Afterwards the model is in training mode, as before.
     """
     # Here, so that a plan, which needs the methods' defaults alone, does without torch.
-    from regmix_bench.models.execution import Executed
+    from regmix_bench.models.execution import ModelRunner
 
-    if batch_norm == "eval" and isinstance(model, Executed):
-        with model.attacked():
+    if batch_norm == "eval" and isinstance(model, ModelRunner):
+        with model.attack_mode():
             yield
         return
     model.train(batch_norm == "train")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from regmix_bench.attacks.ball import ascend, project
 from regmix_bench.attacks.noise import batch_sum, noise
-from regmix_bench.attacks.norms import ascend, project
 from regmix_bench.distributed.collectives import Sharding
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method

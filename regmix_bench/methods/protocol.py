@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
-from regmix_bench.types import Batch, Frozen, Norm, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    norms: ClassVar[tuple[Norm, ...]] = ("Linf", "L2")
+    #: The norms under which it is defined; None for all.
+    norms: ClassVar[tuple[str, ...] | None] = None
     #: Whether ``evaluated_model`` returns averaged weights; the recipe's own EMA is then refused.
     averages_weights: ClassVar[bool] = False
     #: Whether to keep per-image state in bfloat16; the trainer of a bf16 run sets it before

@@ -38,7 +38,7 @@ class Chunks:
             torch.cuda.empty_cache()
 
 
-class InChunks(nn.Module):
+class ChunkedModel(nn.Module):
     """Splits a forward pass as ``chunks`` say; the batch that an attack sees stays whole.
 
     A split pass is computed again on the way back, so that one chunk's graph is alive at a time.

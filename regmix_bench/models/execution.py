@@ -14,11 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from regmix_bench.distributed import collectives as distributed
-from regmix_bench.models.folding import Folded
+from regmix_bench.models.fusion import FusedModel
 from regmix_bench.system.machine import Execution
 
 
-class Executed(nn.Module):
+class ModelRunner(nn.Module):
     """A model as a run executes it, from images (B, C, H, W) in [0, 1] to logits (B, K).
 
     The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
@@ -40,14 +40,14 @@ class Executed(nn.Module):
         self._call_shared = self._call
         if distributed.size() > 1 and self._weight.requires_grad:
             self._call_shared = _averaging(_Calling(model, self._call))
-        self._folded: Folded | None = None
+        self._fused: FusedModel | None = None
         self.attacking = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of ``x``; while :meth:`attacked` holds, those of the folded copy."""
+        """Logits (B, K) of ``x``; while :meth:`attack_mode` holds, those of the folded copy."""
         if self.execution.channels_last:
             x = _ChannelsLast.apply(x)
-        call = self._call_folded if self.attacking else self._call
+        call = self._call_fused if self.attacking else self._call
         if torch.is_grad_enabled() and self._weight.requires_grad and not self.attacking:
             call = self._call_shared
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -55,14 +55,14 @@ class Executed(nn.Module):
         return logits.float() if self.precision == "bf16" else logits
 
     @contextlib.contextmanager
-    def attacked(self) -> Iterator[None]:
+    def attack_mode(self) -> Iterator[None]:
         """Answer as in evaluation mode while the block runs, and let no gradient reach a weight."""
-        if self._folded is None:
-            self._folded = Folded(self.model)
-            self._placed(self._folded)
-            self._call_folded = self._compiled(self._folded)
+        if self._fused is None:
+            self._fused = FusedModel(self.model)
+            self._placed(self._fused)
+            self._call_fused = self._compiled(self._fused)
         else:
-            self._folded.refresh(self.model)
+            self._fused.refresh(self.model)
         self.attacking = True
         try:
             yield

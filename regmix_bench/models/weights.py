@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from regmix_bench.errors import UserError, reason
+from regmix_bench.errors import UserError, first_problem, reason
 from regmix_bench.models import build_model
 from regmix_bench.specs.components import Component
 from regmix_bench.system.files import atomic_write, file_digest
@@ -193,19 +193,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description | None
     except ValidationError as error:
         raise UserError(
             f"{path} is not a file of weights of regmix-bench: its metadata describes no model"
-            f" ({problem(error)})"
+            f" ({first_problem(error)})"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (safetensors.SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a file of weights: {reason(error)}") from error
     return tensors, about
-
-
-def problem(error: ValidationError) -> str:
-    """Where the first mistake lies in a file's JSON, and what it is."""
-    first = error.errors()[0]
-    return ": ".join([*map(str, first["loc"]), first["msg"].lower()])
 
 
 def _inside(content: object) -> str:

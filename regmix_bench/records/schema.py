@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.types import FILE_NAME, Checkpoint, Frozen, ThreatModel
+from regmix_bench.types import Checkpoint, Frozen, ThreatModel
 
 #: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
 SCHEMA_VERSION = 3

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, first_problem
+from regmix_bench.methods.configured import relabelled
 from regmix_bench.records.paths import ARTIFACTS, record_path, transfer_outcomes_path, transfer_path
 from regmix_bench.records.schema import (
     SCHEMA_VERSION,
@@ -118,14 +119,16 @@ def load_record(path: str | Path) -> AnyRecord:
     try:
         record = _RECORD.validate_python(completed(AnyRecord, content))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = first_problem(error)
         # The kind comes first, unless it is what is wrong.
-        where = ".".join(str(part) for part in first["loc"][1:]) or "kind"
-        raise UserError(f"{path} is not a record: {where}: {first['msg']}") from error
+        where = ".".join(first.path[1:]) or "kind"
+        raise UserError(f"{path} is not a record: {where}: {first.said}") from error
     except UserError as error:
         raise UserError(f"{path} is not a record: {error}") from error
     if not isinstance(record, TransferRecord) and record.run_id != record.spec.run_id:
         raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
+    if isinstance(record, RunRecord) and (spec := relabelled(record.spec)) is not record.spec:
+        return record.model_copy(update={"spec": spec})
     return record
 
 

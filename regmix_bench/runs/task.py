@@ -15,14 +15,15 @@ from torch import nn
 
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
-from regmix_bench.distributed.group import launch
+from regmix_bench.distributed.group import run_group
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.scorer import Extras, score_checkpoint
 from regmix_bench.evaluation.scoring import outputs_for_plots
-from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model
-from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
@@ -33,7 +34,7 @@ from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution, environment, exact_float32
-from regmix_bench.training.history import Progress
+from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.states import States
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import Checkpoint
@@ -66,7 +67,7 @@ class Run:
     observer: Observer
 
     def __post_init__(self) -> None:
-        self.progress = Progress([], [], {}, Cost())
+        self.progress = TrainingProgress([], [], {}, Cost())
         self.evaluations: list[RobustEval] = []
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
@@ -78,11 +79,13 @@ class Run:
         """Let a group of processes train and score."""
         try:
             work = partial(_take_part, self.task)
-            return launch(work, self.task.devices, self.device.type, partial(tell, self.observer))
+            return run_group(
+                work, self.task.devices, self.device.type, partial(tell, self.observer)
+            )
         except UserError:
             saved = States(self.task.directory, self.task.spec.run_id)
             if (found := saved.load(torch.device("cpu"), lambda line: None)) is not None:
-                self.progress = Progress.restored(*found)
+                self.progress = TrainingProgress.restored(*found)
             raise
 
     def train_and_score(self) -> RunRecord:
@@ -106,7 +109,7 @@ class Run:
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         if task.execution.sync_bn:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        method = load_method(spec.method.name, **spec.method.params)
+        method = make_method(spec.method)
         say = partial(self.observer.on_note, spec)
         trainer = Trainer(
             spec, data, model, method, task.directory, self.device, task.execution, say
@@ -141,7 +144,7 @@ class Run:
         path, threat = record_path(self.task.results, spec), spec.eval_threats[0]
         outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring, chunks)
         write_parquet(outputs_path(path), outputs)
-        looked_at = InChunks(model, chunks)
+        looked_at = ChunkedModel(model, chunks)
         views = chunks.fit(lambda: measure_views(looked_at, test, threat, spec.scoring))
         return write_views(views_path(path), views)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from regmix_bench.errors import UserError, validated
-from regmix_bench.registry import Registry, create, parse_name
+from regmix_bench.registry import FILE_NAME, Registry, create, parse_name
 from regmix_bench.specs.identity import completed, later_fields
-from regmix_bench.types import FILE_NAME, Frozen
+from regmix_bench.types import Frozen
 
 T = TypeVar("T")
 
@@ -22,13 +22,20 @@ class MethodSpec(Frozen):
 
     ``params`` are those that :func:`regmix_bench.methods.configured.method_spec` keeps: all of
     them, save those that came later and have the value that older runs in effect had. So a
-    record's identity needs no class of the method, which may not be installed.
+    record's identity needs no class of the method, which may not be installed. ``label`` follows
+    from them and today's defaults; a record is written with ``recorded_label`` where it has one,
+    the label that it bore first, which its file's name and a suite's reference go by.
     """
 
     name: str
     version: int
     params: dict[str, Any]
     label: str
+    recorded_label: str | None = Field(None, exclude=True)
+
+    @field_serializer("label")
+    def _as_recorded(self, label: str) -> str:
+        return self.recorded_label or label
 
 
 class ModelSource(Frozen):

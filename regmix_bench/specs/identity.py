@@ -65,8 +65,8 @@ FORMER: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {"Scoring": {"pgd_steps": 20}, "RunSpec": {"selection": "val-pgd10"}}
 )
 
-#: Names a row for a reader, and follows from the rest or is a user's choice.
-_LABEL = "label"
+# They name a row for a reader, and follow from the rest or are a user's choice.
+_LABELS = ("label", "recorded_label")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def later_fields(cls: Any) -> Mapping[str, object]:
         marks = [mark.older for mark in field.metadata if isinstance(mark, Later)]
         if marks:
             older[name] = marks[-1]
-        elif first is not None and name not in first and name != _LABEL:
+        elif first is not None and name not in first and name not in _LABELS:
             older[name] = field.get_default(call_default_factory=True)
     return MappingProxyType(older)
 
@@ -104,7 +104,7 @@ def hashed(part: object) -> Any:
     if isinstance(part, (BaseModel, ThreatModel)):
         cls: Any = type(part)
         older = later_fields(cls)
-        values = {name: getattr(part, name) for name in _fields(cls) if name != _LABEL}
+        values = {name: getattr(part, name) for name in _fields(cls) if name not in _LABELS}
         counted = {
             name: hashed(value)
             for name, value in values.items()

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, ModelSource
 from regmix_bench.specs.identity import IDENTITY_VERSION, Later, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import FILE_NAME, Frozen, ThreatModel
+from regmix_bench.types import Frozen, ThreatModel
 
 
 class Spec(Frozen):
@@ -77,7 +78,7 @@ class RunSpec(Spec):
     def stem(self) -> str:
         """Return the file name of a new record without its ending, free of a path's characters."""
         threat = self.train_threat
-        slug = _slug(self.label)
+        slug = _slug(self.method.recorded_label or self.label)
         return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
 
 

@@ -47,13 +47,15 @@ def choose_device(device: Device) -> torch.device:
     return torch.device("cuda" if available and device != "cpu" else "cpu")
 
 
-def fast_precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """bf16 where the processor multiplies it natively, else fp32: emulated it is slower by far."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    # Not in every torch this package runs on; without an answer the safe choice stands.
-    native: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if native.get("avx512_bf16") or native.get("amx_bf16") else "fp32"
+def default_precision(device: Device) -> Literal["fp32", "bf16"]:
+    """Return the precision of a run that names none: bf16 on CUDA, fp32 on a CPU.
+
+    It is part of the run's identity, so the kind of device alone decides: what a processor is good
+    at differs from machine to machine. Raises as :func:`choose_device` does.
+    """
+    if device == "cpu":  # known without torch, which takes seconds to load
+        return "fp32"
+    return "bf16" if choose_device(device).type == "cuda" else "fp32"
 
 
 def check_devices(device: torch.device, devices: int) -> None:

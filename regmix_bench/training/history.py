@@ -15,7 +15,7 @@ OVERFITTING_DROP = 0.05
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """What a training has achieved so far; saved with every checkpoint."""
 
     history: list[EpochLog]
@@ -31,7 +31,7 @@ class Progress:
     @classmethod
     def restored(
         cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
-    ) -> Progress:
+    ) -> TrainingProgress:
         """That of a saved state, and the weights that belong to it."""
         return cls(
             [EpochLog.model_validate(log) for log in state["history"]],

@@ -28,16 +28,16 @@ from regmix_bench.data import RunData
 from regmix_bench.distributed.collectives import all_sum, on_first, share, size
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
-from regmix_bench.models.chunks import Chunks, InChunks
-from regmix_bench.models.execution import Executed
-from regmix_bench.models.folding import Folded
+from regmix_bench.models.chunks import ChunkedModel, Chunks
+from regmix_bench.models.execution import ModelRunner
+from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import PassCounter, correct
 from regmix_bench.models.weights import save_checkpoint
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.system.files import atomic_write
 from regmix_bench.system.machine import Execution
-from regmix_bench.training.history import Progress, overfitting_alarm, selected_epoch
+from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
 from regmix_bench.training.states import States
 from regmix_bench.types import Batch, Checkpoint
 
@@ -64,11 +64,11 @@ class Trainer:
         self.model = model
         recipe = spec.recipe
         self.steps = len(data.train)
-        self.trained = Executed(model, execution, recipe.precision)
+        self.trained = ModelRunner(model, execution, recipe.precision)
         # Validation is not trained on: its weights are a copy that needs no gradient.
-        self.folded = Folded(model)
+        self.folded = FusedModel(model)
         self.chunks = Chunks()
-        self.validated = InChunks(Executed(self.folded, execution), self.chunks)
+        self.validated = ChunkedModel(ModelRunner(self.folded, execution), self.chunks)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.lr,
@@ -81,7 +81,7 @@ class Trainer:
         self.average = WeightAverage() if recipe.ema_decay is not None else None
         method.compact_state = recipe.precision == "bf16"
         method.setup(data.train.size, data.test.image_shape, device)
-        self.progress = Progress([], [], {}, Cost())
+        self.progress = TrainingProgress([], [], {}, Cost())
         self.warm_up_seconds = 0.0
         self.states = States(directory, spec.run_id)
         self._resume(say)
@@ -250,7 +250,7 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.progress = Progress.restored(state, checkpoints)
+        self.progress = TrainingProgress.restored(state, checkpoints)
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """Take over a saved state, in the memory layout and by the kernels of this machine."""

@@ -89,7 +89,7 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         ((*TRADES, "--eps", "8/0"), ["'8/0'", "8/255"]),
         ((*TRADES, "--eps", ""), ["eps"]),
         ((*TRADES, "--eval-eps", "300/255"), ["300/255", "above 1"]),
-        ((*TRADES, "--norm", "L1"), ["'L1'", "Linf"]),
+        ((*TRADES, "--norm", "L1"), ["'L1'", "L2"]),
         (("run", "--methods", "fgsm-pgi", "--norm", "L2"), ["'fgsm-pgi'", "Linf", "L2"]),
         ((*TRADES, "--seeds", "-1"), ["seeds", "-1"]),
         ((*TRADES, "--seeds", "one"), ["seeds", "'one'"]),
@@ -100,7 +100,20 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         ((*TRADES, "--train-examples", "11"), ["train_examples", "two are needed"]),
         ((*TRADES, "--evaluate", "best"), ["'best'", "selected"]),
         ((*TRADES, "--device", "gpu"), ["device 'gpu'", "cpu"]),
-        ((*TRADES, "--precision", "fp16"), ["precision 'fp16'", "'bf16'"]),
+        ((*TRADES, "--set", "recipe.precision=fp16"), ["recipe.precision = 'fp16'", "'bf16'"]),
+        ((*TRADES, "--set", "data.nonsense=1"), ["key of data 'nonsense'", "eval_examples"]),
+        ((*TRADES, "--set", "data.train_examples=0"), ["data.train_examples = 0", "1"]),
+        ((*TRADES, "--set", "dta.train_examples=9"), ["--set key 'dta'", "'data'"]),
+        (
+            (
+                *TRADES,
+                "--set",
+                "scoring.autoattack_version=custom",
+                "--set",
+                "scoring.attacks=[pg]",
+            ),
+            ["attack 'pg'", "'square'"],
+        ),
         ((*TRADES, "--datasets", "cifar10"), ["cifar10", "--data-dir", "--download"]),
         ((*TRADES, "--datasets", "folder:gone"), ["gone"]),
         ((*TRADES, "--datasets", "npz:gone.npz"), ["gone.npz"]),
@@ -215,7 +228,7 @@ def test_a_record_of_a_newer_schema_is_refused(refused: Run, tmp_path, command: 
     path.write_text(json.dumps(content))
     arguments = {
         "show": ["show", str(path)],
-        "run": ["run", "--methods", "trades", "--eps", "8/255", "--precision", "fp32"],
+        "run": ["run", "--methods", "trades", "--eps", "8/255", "--device", "cpu"],
     }.get(command, command.split())
     line = refused(*arguments)
     assert "schema 99" in line and "upgrade regmix-bench" in line

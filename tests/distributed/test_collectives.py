@@ -10,197 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from support.group_work import (
+    CASES,
+    CPU,
+    SEEDS,
+    TABLE,
+    assert_same,
+    in_two,
+    left_by,
+    make_spec,
+    make_trainer,
+    normed,
+    right_of,
+    train,
+)
+from torch import Tensor
 
 from regmix_bench.analysis.methods import compare_methods
-from regmix_bench.attacks.noise import batch_sum, gaussian_start, uniform_start
-from regmix_bench.attacks.white_box import pgd_images
-from regmix_bench.data import prepare
+from regmix_bench.attacks.noise import gaussian_start, uniform_start
 from regmix_bench.data.batches import Batches
 from regmix_bench.distributed import collectives as distributed
 from regmix_bench.distributed.collectives import (
-    Sharding,
-    all_sum,
-    average,
-    barrier,
-    on_first,
-    rank,
     share,
-    size,
 )
-from regmix_bench.distributed.group import launch
-from regmix_bench.grid.plan import plan
-from regmix_bench.methods import load_method
-from regmix_bench.models import build_model
-from regmix_bench.models.predictions import correct
-from regmix_bench.records.schema import EpochLog
-from regmix_bench.specs import RunSpec
-from regmix_bench.system.machine import Execution
-from regmix_bench.training.trainer import Trainer, _generator
+from regmix_bench.distributed.group import run_group
+from regmix_bench.training.trainer import _generator
 from regmix_bench.types import ThreatModel
-
-CPU = torch.device("cpu")
-EPOCHS = 6
-SEEDS = (0, 1, 2)
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "priors": ("regmix", {"augmentation": "crop"}),
-    "a ratio over the batch, and averaged weights": ("fgsm-pgk", {}),
-    "several passes, on a folded copy": ("trades[steps=3]", {"ema_decay": 0.5}),
-    "a random start and a clipped gradient": ("fgsm-rs", {"gradient_clip": 0.5}),
-}
-
-
-def make_spec(method: str, seed: int = 0, **recipe: Any) -> RunSpec:
-    """541 images in batches of 90 and 91, which two processes share unevenly."""
-    shared = {"epochs": EPOCHS, "batch_size": 91, "schedule": "cosine", "augmentation": "none"}
-    grid = {"methods": [method], "seeds": [seed], "eps": ["16/255"], "train_examples": 601}
-    return plan([grid | {"recipe": shared | recipe}])[0]
-
-
-class Plain(nn.Sequential):
-    """A network without batch norm, in ``dtype``."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__(
-            nn.Conv2d(1, 8, 3, padding=1),
-            nn.Tanh(),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1),
-            nn.Tanh(),
-            nn.Flatten(),
-            nn.Linear(16 * 4 * 4, 10),
-        )
-        self.to(dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.to(self[0].weight.dtype))
-
-
-def plain(method: str) -> nn.Module:
-    # The divergence that TRADES climbs is all but flat where it starts: in float32 the signs of its
-    # gradient hang on the rounding, which hangs on the size of a batch, in one process too.
-    return Plain(torch.float64 if method == "trades" else torch.float32)
-
-
-def make_trainer(
-    spec: RunSpec, directory: Path, build: Callable[[str], nn.Module] = plain
-) -> Trainer:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        model = build(spec.method.name)
-    method = load_method(spec.method.name, **spec.method.params)
-    return Trainer(spec, prepare(spec, CPU), model, method, directory, CPU, Execution())
-
-
-class Stopped(Exception):
-    pass
-
-
-def train(trainer: Trainer, epochs: int = EPOCHS) -> Trainer:
-    def stop(log: EpochLog) -> None:
-        if log.epoch == epochs < EPOCHS:
-            raise Stopped
-
-    try:
-        trainer.run(stop)
-    except Stopped:
-        barrier()
-    return trainer
-
-
-def left_by(trainer: Trainer) -> dict[str, Any]:
-    """What a training leaves behind, without the clock."""
-    model = trainer._evaluated_model().state_dict()
-    history = [log.model_dump(exclude={"seconds"}) for log in trainer.progress.history]
-    cost = trainer.progress.cost.model_dump(exclude={"seconds"})
-    return {"model": {k: v.numpy() for k, v in model.items()}, "history": history, "cost": cost}
-
-
-def furthest(one: dict[str, Any], two: dict[str, Any]) -> float:
-    """The largest difference of two models' parameters."""
-    assert one["model"].keys() == two["model"].keys()
-    return max(abs(one["model"][name] - two["model"][name]).max() for name in one["model"])
-
-
-def assert_same(two: dict[str, Any], one: dict[str, Any]) -> None:
-    assert furthest(one, two) < 1e-5
-    assert two["cost"] == one["cost"]
-    for ours, theirs in zip(two["history"], one["history"], strict=True):
-        assert ours["metrics"] == pytest.approx(theirs["metrics"], rel=1e-3)
-        for value in ("loss", "lr", "val_clean_acc", "val_fgsm_acc", "val_pgd_acc"):
-            assert ours[value] == pytest.approx(theirs[value], rel=1e-4), value
-    assert one["history"][-1]["val_pgd_acc"] > 0.3  # of something that has been learnt
-
-
-TABLE = torch.arange(7 * 3, dtype=torch.float32).view(7, 3)
-
-
-def exchanged() -> dict[str, Any]:
-    """What the helpers make of two processes."""
-    assert (size(), rank()) == (2, rank())
-    shards, total = Sharding(7), 5
-    rows = shards.zeros((3,), CPU, torch.float32)
-    shards.load(rows, TABLE)
-    index = torch.tensor([6, 0, 3, 4, 1])
-    mine = index[share(total)]
-    taken = shards.take(rows, mine, total, torch.float64)
-    assert taken.dtype == torch.float64
-    shards.put(rows, mine, total, -TABLE[mine])
-    statistics = [torch.full((2,), float(rank())), torch.full((1, 2), 4.0 * rank())]
-    average(statistics)
-    generator = _generator(CPU, 0, 1, "attack")
-    generator.total = total
-    x = torch.full((total, 1, 2, 2), 0.5)[share(total)]
-    threats = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "128/255"))
-    starts = [uniform_start(x, threat, generator) for threat in threats]
-    starts.append(gaussian_start(x, threats[0], generator))
-    return {
-        "taken": torch.equal(taken, TABLE[mine].double()),
-        "table": shards.gather(rows),
-        "sum": batch_sum(torch.tensor(1.0 + rank())),
-        "average": statistics,
-        "first": on_first(rank),
-        "starts": torch.cat(starts, 1),
-    }
-
-
-def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> dict[str, Any]:
-    """All that two processes are asked for: they take long to start."""
-    found: dict[str, Any] = {"helpers": exchanged()}
-    starts = [torch.empty(3 - n, 3, 2, 2) for n in range(2)]
-    torch.distributed.all_gather_object(starts, found["helpers"]["starts"])
-    found["helpers"]["starts"] = torch.cat(starts)
-    for name, (method, recipe) in CASES.items():
-        spec = make_spec(method, **recipe)
-        found[name] = left_by(train(make_trainer(spec, folder / "two" / method)))
-    spec = make_spec("fgsm-pgk")
-    found["resumed"] = left_by(train(make_trainer(spec, folder / "begun by one")))
-    train(make_trainer(spec, folder / "begun by two"), epochs=3)
-    found["with norm"] = [right_of(folder / "two", seed) for seed in SEEDS]
-    with_norm = make_trainer(make_spec("mart[steps=2]", epochs=1), folder / "norm", normed)
-    state = left_by(train(with_norm))["model"]
-    digest = sum(float(abs(value).sum()) for value in state.values())
-    both = all_sum(torch.tensor([digest], dtype=torch.float64))
-    found["norm"] = (digest, both.item() / 2, sorted(state))
-    send("done")
-    return found
-
-
-def normed(method: str) -> nn.Module:
-    return build_model("smallcnn", (1, 8, 8), 10)
-
-
-def right_of(folder: Path, seed: int) -> list[bool]:
-    """Which test images a network with batch norm holds under PGD, trained with ``seed``."""
-
-    def build(method: str) -> nn.Module:
-        torch.manual_seed(seed)
-        return normed(method)
-
-    spec = make_spec("fgsm-rs", seed)
-    trainer = train(make_trainer(spec, folder / f"norm {seed}", build))
-    x, y = trainer.data.test.x, trainer.data.test.y
-    model = trainer.model.eval()
-    return correct(model, pgd_images(model, x, y, spec.train_threat, steps=20), y).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(folder: Path) -> dict[str, Any]:
     train(make_trainer(make_spec("fgsm-pgk"), folder / "begun by one"), epochs=3)
     heard: list[Any] = []
-    found = launch(partial(in_two, folder), 2, "cpu", heard.append)
+    found = run_group(partial(in_two, folder), 2, "cpu", heard.append)
     assert heard == ["done"]  # by the first alone
     return found
 

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from support.group_work import member
 from support.harness import SUITE, Answer, cli, recorded, start
 
-from regmix_bench.distributed.collectives import all_sum, rank
-from regmix_bench.distributed.group import Lost, launch
+from regmix_bench.distributed.group import Lost, run_group
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, plan
 from regmix_bench.records import find, paths, store
@@ -75,19 +75,6 @@ def test_two_score_what_one_has_trained_to_the_same_flags(tmp_path: Path) -> Non
     pd.testing.assert_frame_equal(outcomes(tmp_path, spec), alone[1])
 
 
-def member(how: str, device: torch.device, send: Callable[[Any], None]) -> float:
-    """Fails, or dies, in the second of two processes while the first waits for it."""
-    send(how)
-    all_sum(torch.ones(1))
-    if rank() == 1 and how == "user error":
-        raise CannotWrite("the disk\nis full")
-    if rank() == 1 and how == "bug":
-        raise ZeroDivisionError("out of luck")
-    if rank() == 1 and how == "exit":
-        os._exit(3)
-    return all_sum(torch.ones(1)).item()
-
-
 @pytest.mark.parametrize(
     ("how", "kind", "said"),
     [
@@ -101,7 +88,7 @@ def test_what_went_wrong_in_a_process_is_raised_here(
 ) -> None:
     heard: list[Any] = []
     with pytest.raises(kind, match=said) as raised:
-        launch(partial(member, how), 2, "cpu", heard.append)
+        run_group(partial(member, how), 2, "cpu", heard.append)
     assert type(raised.value) is kind and heard == [how]
     if kind is not Lost:
         assert "in member" in str(raised.value.__cause__)  # the other process's traceback
@@ -116,7 +103,7 @@ def test_a_failure_of_a_group_is_recorded_with_what_was_trained(tmp_path, monkey
     def fail(*_: object) -> None:
         raise UserError("out of memory in scoring with batches of 500")
 
-    monkeypatch.setattr(task, "launch", fail)
+    monkeypatch.setattr(task, "run_group", fail)
     record = runner.run(spec, tmp_path, device="cpu", devices=2)
     assert (record.status, record.error) == (
         "error",

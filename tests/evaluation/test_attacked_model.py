@@ -18,7 +18,7 @@ from regmix_bench.evaluation.attacked_model import Scored, scored_copy
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.models.classifier import ImageClassifier
-from regmix_bench.models.folding import Folded
+from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import correct
 from regmix_bench.specs import Scoring
 from regmix_bench.system.machine import Execution
@@ -108,14 +108,14 @@ def test_a_copy_that_is_another_function_is_not_used(
     trained, quick_attacks, test_set, tmp_path, monkeypatch
 ) -> None:
     model, x, _ = trained(10)
-    refresh = Folded.refresh
+    refresh = FusedModel.refresh
 
-    def wrong(self: Folded, model: nn.Module) -> None:
+    def wrong(self: FusedModel, model: nn.Module) -> None:
         refresh(self, model)
         with torch.no_grad():
             next(self.copy.parameters()).mul_(1.01)
 
-    monkeypatch.setattr(Folded, "refresh", wrong)
+    monkeypatch.setattr(FusedModel, "refresh", wrong)
     assert scored_copy(model, x) is None
     fallen_back = score(model, test_set, Journal(tmp_path / "a", {}))
     monkeypatch.setattr("regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: None)

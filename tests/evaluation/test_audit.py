@@ -332,7 +332,7 @@ def _other_images(copy: Copy) -> None:
         (lambda copy: copy.weights.unlink(), "selected-0003.safetensors: it stays on"),
         (
             lambda copy: copy.rewrite_record(lambda record: record.update(data_digest="0" * 64)),
-            "dataset 'digits' is not the one of",
+            "dataset 'digits' here is not that of",
         ),
         (lambda copy: copy.rewrite_evaluations(adversarial_digest=None), "--save-adversarial"),
         (_other_images, "holds images of shape (1, 8, 4), not (1, 8, 8)"),

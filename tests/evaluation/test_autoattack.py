@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from regmix_bench.evaluation.attacked_model import Scored
 from regmix_bench.evaluation.autoattack import AttackOutcome, run_autoattack
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.models.chunks import Chunks, InChunks
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.predictions import PassCounter
 from regmix_bench.records.schema import CHECKS
 from regmix_bench.specs import Scoring
@@ -323,7 +323,7 @@ def test_chunks_give_the_logits_and_gradients_of_the_whole(trained) -> None:
         x = x.double()
         results = []
         for size in (None, 10):
-            split = InChunks(model, Chunks())
+            split = ChunkedModel(model, Chunks())
             split.chunks.size = size
             images = x.clone().requires_grad_()
             logits = split(images)
@@ -376,7 +376,7 @@ def test_a_device_too_small_for_one_image_is_an_error(trained, quick_attacks, at
 
 def test_passes_are_counted_alike_however_they_are_split(trained) -> None:
     model, x, _ = trained(10)
-    split = InChunks(model, Chunks())
+    split = ChunkedModel(model, Chunks())
     split.chunks.size = 10
     with PassCounter(model) as passes:
         split(x.clone().requires_grad_()).sum().backward()

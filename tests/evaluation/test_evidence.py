@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.norms import perturbation_norm
 from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.evidence import SHOWN, ball_tolerance, examine
 from regmix_bench.models.predictions import correct
 from regmix_bench.records.adversarial import Saved
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 THREATS = [ThreatModel("Linf", "8/255"), ThreatModel("Linf", "0.3"), ThreatModel("L2", "0.5")]
 
@@ -50,7 +49,7 @@ def test_the_ball_ends_where_float32_rounds_and_not_further(threat: ThreatModel,
     direction = torch.randn(test.x.shape, generator=torch.Generator().manual_seed(1))
     if threat.norm == "Linf":
         direction = direction.sign()
-    unit = direction / perturbation_norm(direction, threat.norm).view(-1, 1, 1, 1)
+    unit = direction / NORMS[threat.norm].length(direction).view(-1, 1, 1, 1)
     epsilon = float(threat.epsilon)
     assert faults(Fixed(-1), test, threat, test.x + epsilon * unit) == [""] * 50
 

@@ -90,7 +90,7 @@ def test_other_weights_are_refused(earlier) -> None:
 def test_other_data_is_refused(earlier) -> None:
     path, record = earlier
     path.write_text(path.read_text().replace(str(record.data_digest), "0" * 64))
-    refused(path, "dataset 'digits' is not the one of")
+    refused(path, "dataset 'digits' here is not that of")
 
 
 def test_what_has_no_checkpoint_is_refused(tmp_path: Path) -> None:

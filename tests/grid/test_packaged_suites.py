@@ -15,7 +15,7 @@ from regmix_bench.records import store
 SIDE = 16  # the least at which channels lie together
 REDUCED = (
     *("--archs", "resnet8", "--train-examples", "40", "--eval-examples", "10"),
-    *("--epochs", "1", "--attacks", "apgd-ce", "--device", "cpu", "--precision", "bf16"),
+    *("--epochs", "1", "--attacks", "apgd-ce", "--device", "cpu", "--set", "recipe.precision=bf16"),
 )
 
 

@@ -210,14 +210,20 @@ def test_unknown_classes_are_not_mirrored() -> None:
     assert (spec.dataset, spec.recipe.augmentation) == ("folder-0123456789ab", "crop")
 
 
-def test_precision_holds_where_nothing_else_is_said() -> None:
-    assert plan([GRID], precision=lambda: "bf16")[0].recipe.precision == "bf16"
-    assert (
-        plan([GRID | {"recipe": {"precision": "fp32"}}], precision=lambda: "bf16")[
-            0
-        ].recipe.precision
-        == "fp32"
-    )
+@pytest.mark.parametrize(("cuda", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_the_kind_of_device_alone_decides_a_precision_that_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, expected: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    said = GRID | {"recipe": {"precision": "bf16"}}
+    assert plan([GRID])[0].recipe.precision == expected
+    assert plan([GRID], device="cpu")[0].recipe.precision == "fp32"
+    assert plan([said], device="cpu")[0].recipe.precision == "bf16"
+
+
+def test_python_plans_the_runs_of_the_command_line() -> None:
+    grid = {"methods": ["trades", "regmix"], "eps": ["8/255"], "seeds": [7]}
+    assert [spec.run_id for spec in plan([grid], device="cpu")] == ["ab4b23ee7f75", "b2dc45f51670"]
 
 
 def test_numbers_of_yaml_are_budgets_too() -> None:
@@ -253,15 +259,15 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"eps": [True]}, ["suite.eps.0 = True"]),
         ({"eps": []}, ["suite.eps"]),
         ({"eval_eps": ["x"]}, ["'x' is not a number"]),
-        ({"norm": "linf"}, ["suite.norm = 'linf'", "'Linf' or 'L2'"]),
+        ({"norm": "linf"}, ["unknown norm 'linf'", "'Linf'"]),
         ({"methods": ["regmix"], "norm": "L2"}, ["'regmix' is defined for Linf, not for L2"]),
         ({"seeds": [-1]}, ["-1", "greater than or equal to 0"]),
         ({"seeds": [2**63]}, ["suite.seeds.0", "less than"]),
         ({"seeds": ["one"]}, ["'one'", "integer"]),
         ({"seeds": [0.5]}, ["0.5", "integer"]),
         ({"seeds": []}, ["suite.seeds"]),
-        ({"train_examples": 0}, ["suite.train_examples = 0"]),
-        ({"eval_examples": -5}, ["suite.eval_examples = -5"]),
+        ({"train_examples": 0}, ["data.train_examples = 0"]),
+        ({"eval_examples": -5}, ["data.eval_examples = -5"]),
         ({"evaluate": "first"}, ["'first'", "'selected', 'last' or 'both'"]),
         ({"recipe": {"epoch": 3}}, ["'epoch'", "did you mean 'epochs'"]),
         ({"recipe": {"epochs": 0}}, ["recipe.epochs = 0"]),

@@ -22,7 +22,9 @@ from regmix_bench.attacks.pgd import frozen
 from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.errors import UserError
 from regmix_bench.loading import programs
-from regmix_bench.loading.sources import Source, check_model, load_source, own_run
+from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.model import LoadedModel
+from regmix_bench.loading.sources import load_any_model, own_run
 from regmix_bench.models.predictions import PassCounter, require_eval_mode
 from regmix_bench.models.weights import check_digest, save_checkpoint, state_digest
 from regmix_bench.records.schema import EvalRecord
@@ -64,7 +66,7 @@ def module_name(folder: Path) -> str:
     return "mine_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
 
 
-def load(text: str, **changes: Any) -> Source:
+def load(text: str, **changes: Any) -> LoadedModel:
     fields: dict[str, Any] = {
         "results": Path("results"),
         "dataset": "digits",
@@ -72,7 +74,7 @@ def load(text: str, **changes: Any) -> Source:
         "image_shape": SHAPE,
         "num_classes": 10,
     }
-    return load_source(text, **fields | changes)
+    return load_any_model(text, **fields | changes)
 
 
 def record_of(folder: Path) -> Path:
@@ -87,50 +89,50 @@ def sha256(file: str) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
-def own_weights(_: Path) -> Source:
+def own_weights(_: Path) -> LoadedModel:
     save_checkpoint(Path("ours.safetensors"), MODEL, "smallcnn", SHAPE, 10)
     assert load("ours.safetensors", arch="smallcnn").source == load("ours.safetensors").source
     return load("ours.safetensors")
 
 
-def foreign_weights(_: Path) -> Source:
+def foreign_weights(_: Path) -> LoadedModel:
     safetensors.torch.save_file(MODEL.state_dict(), "theirs.safetensors")
     return load("theirs.safetensors", arch="smallcnn")
 
 
-def torch_weights(_: Path) -> Source:
+def torch_weights(_: Path) -> LoadedModel:
     torch.save(MODEL.state_dict(), "theirs.pth")
     return load("theirs.pth", arch="smallcnn")
 
 
-def called(folder: Path) -> Source:
+def called(folder: Path) -> LoadedModel:
     torch.save(MODEL.state_dict(), "theirs.pt")
     return load(f"{module_name(folder)}:build", weights=Path("theirs.pt"))
 
 
-def script(_: Path) -> Source:
+def script(_: Path) -> LoadedModel:
     torch.jit.trace(MODEL, torch.rand(2, *SHAPE)).save("model.pt")
     return load("model.pt")
 
 
-def frozen_script(_: Path) -> Source:
+def frozen_script(_: Path) -> LoadedModel:
     torch.jit.freeze(torch.jit.trace(MODEL, torch.rand(2, *SHAPE))).save("model.pt")
     return load("model.pt")
 
 
-def graph(_: Path) -> Source:
+def graph(_: Path) -> LoadedModel:
     batch = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(MODEL, (torch.rand(2, *SHAPE),), dynamic_shapes=batch)
     torch.export.save(program, "model.pt2")
     return load("model.pt2")
 
 
-def exported(folder: Path) -> Source:
+def exported(folder: Path) -> LoadedModel:
     export_safetensors(run_id(folder), Path("results"), Path("folder"))
     return load("folder")
 
 
-WAYS: dict[str, tuple[Callable[[Path], Source], str, str, str]] = {
+WAYS: dict[str, tuple[Callable[[Path], LoadedModel], str, str, str]] = {
     "run_id": (lambda folder: load(run_id(folder)[:6]), "run", "smallcnn", "trades"),
     "record": (lambda folder: load(str(record_of(folder))), "run", "smallcnn", "trades"),
     "last": (
@@ -181,7 +183,7 @@ def test_a_robustbench_model_is_named_by_what_it_weighs(
         return MODEL
 
     monkeypatch.setenv("REGMIX_BENCH_CACHE", str(here / "cache"))
-    monkeypatch.setattr("regmix_bench.loading.sources.load_zoo_model", zoo)
+    monkeypatch.setattr("regmix_bench.loading.robustbench.load_zoo_model", zoo)
     found = load("robustbench:Some2020Name", dataset="cifar10", norm="L2")
     assert asked == [("Some2020Name", "cifar10", "L2", here / "cache" / "robustbench")]
     assert found.source.model_dump() == {
@@ -212,7 +214,7 @@ def test_a_callable_is_bound_to_its_weights_and_its_code(here: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of TorchScript, which is deprecated as a whole
 @pytest.mark.parametrize("way", [script, frozen_script])
-def test_a_script_is_attacked_and_counted(here: Path, way: Callable[[Path], Source]) -> None:
+def test_a_script_is_attacked_and_counted(here: Path, way: Callable[[Path], LoadedModel]) -> None:
     model = way(here).model
     images, labels = torch.rand(4, *SHAPE), torch.arange(4)
     threat = ThreatModel("Linf", "8/255")

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from regmix_bench.grid.plan import parse_method
-from regmix_bench.methods import METHODS, register_method
-from regmix_bench.methods.declarations import declared, display_name, rank, true_class_mass
+from regmix_bench.methods import METHODS, declared, register_method
+from regmix_bench.methods.declarations import display_name, rank, true_class_mass
 from regmix_bench.methods.protocol import Method
 from regmix_bench.specs import MethodSpec
 from regmix_bench.types import Frozen

@@ -14,7 +14,7 @@ from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods import load_method
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.regmix import Weights, regmix_loss
-from regmix_bench.types import Batch, Norm, StepOutput, ThreatModel
+from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 EPSILON = 0.125
 STEPS = 3
@@ -73,7 +73,7 @@ def batch(seed: int = 0, index: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Batch:
     return Batch(x, y, torch.tensor(index))
 
 
-def step(method: Any, model: nn.Module, data: Batch, norm: Norm = "Linf") -> StepOutput:
+def step(method: Any, model: nn.Module, data: Batch, norm: str = "Linf") -> StepOutput:
     return method.step(model, data, ThreatModel(norm, EPSILON), torch.Generator().manual_seed(7))
 
 
@@ -81,7 +81,7 @@ def gradients(loss: Tensor, model: nn.Module) -> list[Tensor]:
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
 
-def feasible(delta: Tensor, x: Tensor, norm: Norm = "Linf") -> Tensor:
+def feasible(delta: Tensor, x: Tensor, norm: str = "Linf") -> Tensor:
     if norm == "Linf":
         delta = delta.clamp(-EPSILON, EPSILON)
     else:
@@ -90,7 +90,7 @@ def feasible(delta: Tensor, x: Tensor, norm: Norm = "Linf") -> Tensor:
     return (x + delta).clamp(0, 1) - x
 
 
-def climb(per_image, x: Tensor, delta: Tensor, norm: Norm, steps: int, size: float) -> Tensor:
+def climb(per_image, x: Tensor, delta: Tensor, norm: str, steps: int, size: float) -> Tensor:
     for _ in range(steps):
         z = (x + delta).detach().requires_grad_()
         (g,) = torch.autograd.grad(per_image(z).sum(), z)
@@ -99,7 +99,7 @@ def climb(per_image, x: Tensor, delta: Tensor, norm: Norm, steps: int, size: flo
     return delta
 
 
-def uniform(x: Tensor, norm: Norm) -> Tensor:
+def uniform(x: Tensor, norm: str) -> Tensor:
     generator = torch.Generator().manual_seed(7)
     if norm == "Linf":
         uniform = torch.rand(x.shape, generator=generator, dtype=x.dtype)
@@ -110,7 +110,7 @@ def uniform(x: Tensor, norm: Norm) -> Tensor:
     return feasible(EPSILON * radius * direction, x, norm)
 
 
-def gaussian(x: Tensor, norm: Norm) -> Tensor:
+def gaussian(x: Tensor, norm: str) -> Tensor:
     generator = torch.Generator().manual_seed(7)
     return feasible(0.001 * torch.randn(x.shape, generator=generator, dtype=x.dtype), x, norm)
 
@@ -118,7 +118,7 @@ def gaussian(x: Tensor, norm: Norm) -> Tensor:
 # Attack (batch-norm mode, start, loss to maximise, step size) and total loss of each method.
 
 
-def attacked(name: str, model: nn.Module, data: Batch, norm: Norm, mode: str) -> Tensor:
+def attacked(name: str, model: nn.Module, data: Batch, norm: str, mode: str) -> Tensor:
     """The images x' by the method's definition; ``model`` ends in training mode."""
     x, y = data.x, data.y
     model.train(mode == "train")
@@ -138,7 +138,7 @@ def attacked(name: str, model: nn.Module, data: Batch, norm: Norm, mode: str) ->
     return x + delta
 
 
-def total(name: str, model: nn.Module, data: Batch, x_adv: Tensor, norm: Norm) -> Tensor:
+def total(name: str, model: nn.Module, data: Batch, x_adv: Tensor, norm: str) -> Tensor:
     x, y = data.x, data.y
     clean, adv = model(x), model(x_adv)
     if name == "standard":
@@ -177,7 +177,7 @@ MODES = {"trades": "eval", "mart": "eval"}
         if (name, norm) != ("fgsm-rs", "L2")
     ],
 )
-def test_a_step_is_its_formula(name: str, norm: Norm) -> None:
+def test_a_step_is_its_formula(name: str, norm: str) -> None:
     data, model, reference = batch(), network(), network()
     output = step(load_method(name, **CASES[name]), model, data, norm)
     x_adv = attacked(name, reference, data, norm, MODES.get(name, "train"))

@@ -15,7 +15,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.models import build_model
-from regmix_bench.models.execution import Executed
+from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.predictions import PassCounter
 from regmix_bench.system import machine
 from regmix_bench.system.machine import Execution, choose_execution
@@ -65,7 +65,7 @@ def gradients(model: nn.Module) -> list[Tensor]:
 def test_a_gradient_has_the_layout_of_its_images(
     model: nn.Module, batch: Batch, execution: Execution, layout: torch.memory_format
 ) -> None:
-    executed = Executed(copy.deepcopy(model), execution)
+    executed = ModelRunner(copy.deepcopy(model), execution)
     x = batch.x.contiguous(memory_format=layout)
     found = input_gradient(lambda z: executed(z).square().sum(), x)
     expected = input_gradient(lambda z: model(z).square().sum(), batch.x)
@@ -75,7 +75,7 @@ def test_a_gradient_has_the_layout_of_its_images(
 
 def test_the_weights_are_the_models_own(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    executed = Executed(model, LAST)
+    executed = ModelRunner(model, LAST)
     assert executed.model is model
     assert model.get_submodule("trunk.0").weight.is_contiguous(memory_format=torch.channels_last)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -85,7 +85,7 @@ def test_the_weights_are_the_models_own(model: nn.Module) -> None:
 def test_an_attack_sees_the_model_as_it_is_evaluated(
     model: nn.Module, batch: Batch, execution: Execution
 ) -> None:
-    executed = Executed(model, execution)
+    executed = ModelRunner(model, execution)
     for _ in range(2):  # before and after an update
         state = {name: value.clone() for name, value in model.state_dict().items()}
         with torch.no_grad(), attack_mode(executed, "eval"):
@@ -108,7 +108,7 @@ def test_an_attack_sees_the_model_as_it_is_evaluated(
 def test_no_gradient_of_an_attack_reaches_a_weight(
     model: nn.Module, batch: Batch, mode: Any, wrapped: bool
 ) -> None:
-    target = Executed(model, PLAIN) if wrapped else model
+    target = ModelRunner(model, PLAIN) if wrapped else model
     x = batch.x.clone().requires_grad_()
     with attack_mode(target, mode):
         target(x).sum().backward()
@@ -126,7 +126,7 @@ def test_a_step_is_the_same_however_the_network_is_run(
     model: nn.Module, batch: Batch, quick_compiler: None, name: str, execution: Execution
 ) -> None:
     losses, found = [], []
-    for run in (lambda m: m, lambda m: Executed(m, execution)):
+    for run in (lambda m: m, lambda m: ModelRunner(m, execution)):
         method = load_method(name)
         method.setup(8, SHAPE, CPU)
         method.on_epoch_start(1)
@@ -141,7 +141,7 @@ def test_a_step_is_the_same_however_the_network_is_run(
 
 
 def test_bf16_computes_in_bf16_and_answers_in_float32(model: nn.Module, batch: Batch) -> None:
-    executed = Executed(model, PLAIN, "bf16")
+    executed = ModelRunner(model, PLAIN, "bf16")
     seen: list[torch.dtype] = []
     layer = model.get_submodule("trunk.0")
     layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
@@ -157,7 +157,7 @@ def test_a_warm_up_leaves_nothing_behind(
     model: nn.Module, batch: Batch, quick_compiler: None
 ) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    executed = Executed(model, COMPILED)
+    executed = ModelRunner(model, COMPILED)
     assert executed.warm_up([lambda: executed(batch.x).sum(), lambda: executed(batch.x).sum()]) > 0
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert not gradients(model) and model.training
@@ -171,7 +171,7 @@ def test_methods_and_architectures_one_after_another_run_compiled(
 
     torch._dynamo.reset()  # of the graphs of other tests
     for name, arch in [("regmix-agr", "resnet8"), ("regmix", "resnet8"), ("regmix", "resnet18")]:
-        executed = Executed(build_model(arch, SHAPE, 10), COMPILED)
+        executed = ModelRunner(build_model(arch, SHAPE, 10), COMPILED)
         for part in (slice(0, 8), slice(0, 7), slice(0, 6), slice(0, 5)):
             method = load_method(name)
             method.setup(8, SHAPE, CPU)
@@ -186,7 +186,7 @@ def test_methods_and_architectures_one_after_another_run_compiled(
 
 
 def test_passes_through_the_folded_copy_are_counted(model: nn.Module, batch: Batch) -> None:
-    executed = Executed(model, PLAIN)
+    executed = ModelRunner(model, PLAIN)
     method = load_method("trades", steps=3)
     with PassCounter(executed) as passes:
         output = method.step(executed, batch, LINF, torch.Generator().manual_seed(0))
@@ -220,7 +220,7 @@ def test_a_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_step_never_waits_for_the_device(model: nn.Module, batch: Batch, name: str) -> None:
     device = torch.device("cuda")
-    executed = Executed(model.to(device), LAST, "bf16")
+    executed = ModelRunner(model.to(device), LAST, "bf16")
     there = Batch(batch.x.to(device), batch.y.to(device), batch.index.to(device))
     method = load_method(name)
     method.setup(8, SHAPE, device)

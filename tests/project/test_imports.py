@@ -143,7 +143,7 @@ def test_no_part_knows_the_baselines(path: Path) -> None:
         ("records", "import regmix_bench.nowhere", "records uses nowhere, which is on no floor"),
         (
             "reporting",
-            "if TYPE_CHECKING:\n    import regmix_bench.models.folding",
+            "if TYPE_CHECKING:\n    import regmix_bench.models.fusion",
             "reporting reads results, yet uses models",
         ),
     ],

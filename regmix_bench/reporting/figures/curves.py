@@ -28,7 +28,7 @@ from regmix_bench.reporting.figures.style import (
     legend_handles,
     legend_inches,
 )
-from regmix_bench.types import Epsilon
+from regmix_bench.types import NORMS, Epsilon
 
 COLUMNS = 5
 #: Seeds beyond which a method has the band they lie in instead of a line each.
@@ -131,7 +131,7 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             axis.remove()
         for axis, (key, panel) in zip(axes, panels, strict=False):
             norm, epsilon, eval_norm, attack = map(str, key)
-            unit = 255 if eval_norm == "Linf" else 1
+            unit = NORMS[eval_norm].unit
             ticks = sorted({_value(text) * unit for text in panel["eval_epsilon"]})
             lines = list(panel.groupby("label", sort=False))
             # Side by side: many methods differ by less than their markers are high.
@@ -145,7 +145,8 @@ def draw_robustness(frame: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
             by = f",\nattacked by {attack}" if len(attacks) > 1 else ""
             axis.set_title(f"trained under {norm_words(norm)} {epsilon}{by}")
-            axis.set_xlabel("evaluation ε (L∞, 1/255)" if unit == 255 else "evaluation ε (L2)")
+            counted = f", 1/{unit}" if unit > 1 else ""
+            axis.set_xlabel(f"evaluation ε ({norm_words(eval_norm)}{counted})")
         for axis in axes[: len(panels) : columns]:
             axis.set_ylabel(f"{attacks[0]} accuracy (%)" if len(attacks) == 1 else "accuracy (%)")
         axes[0].set_ylim(-2, 102)

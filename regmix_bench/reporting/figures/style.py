@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from regmix_bench.analysis.cohorts import Group, row_order
-from regmix_bench.methods.declarations import declared
+from regmix_bench.methods import declared
 from regmix_bench.reporting.formats.cells import csv, short
 from regmix_bench.reporting.values import Table
 

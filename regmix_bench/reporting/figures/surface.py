@@ -24,7 +24,7 @@ from regmix_bench.records.views import Views, read_views
 from regmix_bench.reporting.figures.curves import grid
 from regmix_bench.reporting.figures.style import HEAT, Picture, applied
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
-from regmix_bench.types import ThreatModel
+from regmix_bench.types import NORMS, ThreatModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -206,8 +206,7 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
     inside = sorted(level for level in (0.0, *_LEVELS) if values.min() < level < values.max())
     if inside:
         axis.contour(steps, steps, values.T, levels=inside, colors="black", linewidths=0.5)
-    angle = np.linspace(0, 2 * np.pi, 5 if threat.norm == "Linf" else 100)
-    # Signs that agree add up: of two directions the L∞ ball holds |a| + |b| ≤ 1.
+    angle = np.linspace(0, 2 * np.pi, 1 + (NORMS[threat.norm].corners or 99))
     axis.plot(np.cos(angle), np.sin(angle), color="white", linewidth=0.9, linestyle="--")
     axis.plot(0, 0, "+", color="white", markersize=4, markeredgewidth=0.8)
     axis.set(xlim=(-1, 1), ylim=(-1, 1), box_aspect=1)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from regmix_bench.specs import Recipe, RunSpec, Scoring
 
-#: Named whatever their value, as datasets have defaults of their own.
-_SAID = {"schedule", "augmentation"}
+#: Named whatever their value, as data sets and devices have defaults of their own.
+_SAID = {"schedule", "augmentation", "precision"}
 #: These have options of their own.
-_OPTIONS = {"epochs", "precision", "autoattack_version", "attacks", "screen"}
+_OPTIONS = {"epochs", "autoattack_version", "attacks", "screen"}
 
 
 def command(spec: RunSpec, reference: str | None) -> str:
@@ -36,9 +36,6 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
         "pgd-eps": _epsilons(spec.pgd_threats) or None,
         "seeds": spec.seed,
         "epochs": recipe.epochs,
-        "precision": recipe.precision,
-        "train-examples": spec.train_examples,
-        "eval-examples": spec.eval_examples,
         "evaluate": spec.evaluate if spec.evaluate != "selected" else None,
         "attacks": ",".join(scoring.attacks) or None,
         "autoattack": None if custom else scoring.autoattack_version,
@@ -51,7 +48,9 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
             yield f"--{name} {shlex.quote(str(value))}"
     if scoring.screen:
         yield "--screen"
+    data = {"train_examples": spec.train_examples, "eval_examples": spec.eval_examples}
     for group, values, default in (
+        ("data", data, dict.fromkeys(data)),
         ("recipe", recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")),
         ("scoring", scoring.model_dump(mode="json"), Scoring().model_dump(mode="json")),
     ):

@@ -57,7 +57,7 @@ def define(name: str) -> Definition:
         name,
         version=method.version,
         origin=METHODS.origin(name),
-        norms=tuple(method.norms),
+        norms=method.norms or (),
         title=method.title or name,
         formula=method.formula,
         citation=method.citation,

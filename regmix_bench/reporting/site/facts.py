@@ -6,6 +6,7 @@ import json
 
 from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words
+from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.reporting.formats.cells import fixed
 
@@ -25,7 +26,7 @@ def specification(run: Run) -> Facts:
     )
     rows = {
         "Method": f"{spec.method.name}, version {spec.method.version}",
-        **{f"· {key}": _words(value) for key, value in spec.method.params.items()},
+        **{f"· {key}": _words(value) for key, value in all_params(spec.method).items()},
         "Dataset": spec.dataset_words,
         "Images": images,
         "Architecture": spec.arch_words

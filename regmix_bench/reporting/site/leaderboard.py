@@ -9,6 +9,7 @@ from typing import NamedTuple
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.analysis.words import norm_words, threat_words
+from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import MISSING
@@ -143,7 +144,7 @@ class Leaderboard:
         own = tuple(page for page in runs if page.method == name)
         used: dict[str, dict[str, object]] = {}
         for page in own:
-            for key, value in page.run.spec.method.params.items():
+            for key, value in all_params(page.run.spec.method).items():
                 used.setdefault(key, {})[repr(value)] = value
         return MethodPage(
             name,

@@ -23,7 +23,7 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 TOLERANCE = 1e-4
 
 
-class Folded(nn.Module):
+class FusedModel(nn.Module):
     """A copy of ``model`` for attacks on it in evaluation mode; its own weights need no gradient.
 
     It maps (B, C, H, W) in [0, 1] to logits (B, K) as ``model.eval()`` does, up to rounding, and

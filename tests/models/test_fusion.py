@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.models import ARCHS, build_model
-from regmix_bench.models.folding import TOLERANCE, Folded
+from regmix_bench.models.fusion import TOLERANCE, FusedModel
 
 
 def trained_a_little(arch: str) -> tuple[nn.Module, Tensor]:
@@ -36,7 +36,7 @@ def assert_same(folded: nn.Module, model: nn.Module, x: Tensor) -> None:
 @pytest.mark.parametrize("arch", ARCHS.names())
 def test_the_copy_is_the_same_function_in_fewer_layers(arch: str) -> None:
     model, x = trained_a_little(arch)
-    folded = Folded(model)
+    folded = FusedModel(model)
     assert_same(folded, model, x)
 
     def norms(module: nn.Module) -> int:
@@ -50,7 +50,7 @@ def test_the_copy_is_the_same_function_in_fewer_layers(arch: str) -> None:
 @pytest.mark.parametrize("arch", ["smallcnn", "resnet8"])
 def test_refresh_takes_over_an_update(arch: str) -> None:
     model, x = trained_a_little(arch)
-    folded = Folded(model)
+    folded = FusedModel(model)
     with torch.no_grad():
         before = model(x)
     model.train()
@@ -67,6 +67,6 @@ def test_refresh_takes_over_an_update(arch: str) -> None:
 
 def test_the_copy_stays_in_evaluation_mode() -> None:
     model, x = trained_a_little("smallcnn")
-    folded = Folded(model).train()
+    folded = FusedModel(model).train()
     assert not any(module.training for module in folded.copy.modules())
     assert_same(folded, model, x)

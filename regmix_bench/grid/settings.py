@@ -1,0 +1,56 @@
+"""What ``--set`` may say: ``recipe.lr=0.05``, ``scoring.screen=true``, ``data.eval_examples=500``.
+
+Suites take the same keys, in mappings named as the groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from regmix_bench.errors import UserError, unknown, validated
+from regmix_bench.registry import parse_value
+from regmix_bench.specs import Scoring
+from regmix_bench.specs.scoring import ATTACKS
+from regmix_bench.types import Frozen
+
+#: The groups that a run's settings may name, besides the methods.
+GROUPS = ("recipe", "scoring", "data")
+
+
+class DataSettings(Frozen):
+    """Numbers of images in class-balanced samples to train and to score on; None means all."""
+
+    train_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1)
+
+
+def read_settings(texts: Sequence[str], groups: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return by group and key what ``texts`` set; a later one replaces an earlier.
+
+    Raises :class:`UserError` for a text of another form, and a group that is not of ``groups``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        group, dot, key = target.strip().rpartition(".")
+        if not equals or not dot:
+            raise UserError(f"--set {text!r} is not like trades.beta=3 or recipe.lr=0.05")
+        if group not in groups:
+            raise unknown("--set key", group, groups)
+        found.setdefault(group, {})[key] = parse_value(value)
+    return found
+
+
+def make_scoring(values: Mapping[str, Any]) -> Scoring:
+    """Return the scoring that ``values`` say, the rest by default.
+
+    Raises :class:`UserError` for an unknown key or attack and for a refused value.
+    """
+    scoring = validated(Scoring, values, "scoring")
+    for attack in scoring.attacks:
+        if attack not in ATTACKS:
+            raise unknown("attack", attack, ATTACKS)
+    return scoring

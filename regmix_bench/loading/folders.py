@@ -1,0 +1,64 @@
+"""A folder that `regmix-bench export --format safetensors` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from regmix_bench.errors import UserError, first_problem
+from regmix_bench.loading.model import LoadedModel
+from regmix_bench.loading.runs import run_model
+from regmix_bench.models.weights import check_digest, load_checkpoint
+from regmix_bench.types import Frozen, ThreatModel
+
+#: Its files.
+WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", "README.md"
+
+
+class ExportConfig(Frozen):
+    """The description in an exported folder; ``threat`` is what its model was trained against."""
+
+    format: Literal["regmix-bench"] = "regmix-bench"
+    run_id: str
+    checkpoint: Literal["selected", "last"]
+    epoch: int
+    label: str
+    arch: str
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    dataset: str
+    data_digest: str | None
+    threat: ThreatModel
+    weights_sha256: str
+    graph_sha256: str
+
+
+def from_folder(folder: Path) -> LoadedModel:
+    """Load the model of an exported folder.
+
+    Raises :class:`UserError` for a folder that is none, not whole, or altered.
+    """
+    config = read_config(folder)
+    for name in (WEIGHTS, GRAPH):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is not a whole export: its {name} is missing")
+    check_digest(folder / GRAPH, config.graph_sha256)
+    model = load_checkpoint(folder / WEIGHTS, config.weights_sha256)
+    return run_model(
+        model, config.run_id, config.checkpoint, config.weights_sha256, config.arch, config.label
+    )
+
+
+def read_config(folder: Path) -> ExportConfig:
+    """Read the description of an exported folder; raises :class:`UserError` if it is none."""
+    try:
+        return ExportConfig.model_validate_json((folder / CONFIG).read_bytes())
+    except OSError as error:
+        said = f"{CONFIG}: {error.strerror or error}"
+    except ValidationError as error:
+        said = f"{CONFIG} does not describe one ({first_problem(error)})"
+    except UserError as error:  # of a threat model
+        said = f"{CONFIG}: {error}"
+    raise UserError(f"{folder} is not an exported model: {said}")

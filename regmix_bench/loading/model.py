@@ -1,0 +1,45 @@
+"""A model from anywhere, as it is handed to scoring."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from regmix_bench.errors import UserError
+from regmix_bench.specs import ModelSource
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model on the CPU, every layer in evaluation mode, and what to call it.
+
+    It takes images (B, C, H, W) with pixels in [0, 1] and returns logits (B, K). ``label`` is its
+    row's name in tables; ``arch`` is one of our architectures, or else the name of its class.
+    """
+
+    model: nn.Module
+    source: ModelSource
+    arch: str
+    label: str
+
+
+def arch_name(class_name: str) -> str:
+    """Turn the name of a model's class into one that may stand in a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", class_name).strip("-") or "model"
+
+
+def eval_mode(model: nn.Module, name: str) -> nn.Module:
+    """Put every layer of ``model`` into evaluation mode and return it.
+
+    Raises :class:`UserError`, which begins with ``name``, if a layer stays in training mode.
+    """
+    try:
+        model.eval()
+    except NotImplementedError:  # the module of an exported program, whose mode is in its graph
+        for module in model.modules():
+            module.training = False
+    if any(module.training for module in model.modules()):
+        raise UserError(f"{name} stays in training mode: its eval() does not reach every layer")
+    return model

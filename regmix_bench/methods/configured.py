@@ -1,0 +1,108 @@
+"""Methods with their parameters: from a plan into a record, and from a record back.
+
+A parameter that came later and has the value older runs in effect had is not written down, by the
+rule of :mod:`regmix_bench.specs.identity`. So a record can be read where its method is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from regmix_bench.errors import validated
+from regmix_bench.methods import METHODS, declared
+from regmix_bench.specs import MethodSpec, RunSpec
+from regmix_bench.specs.identity import later_fields
+
+if TYPE_CHECKING:
+    from regmix_bench.methods.protocol import Method
+
+
+def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
+    """Return the specification of the method ``name`` with ``params``, the others by default.
+
+    Raises :class:`UserError` for an unknown name or key and for a refused value.
+    """
+    method = METHODS[name]
+    values = validated(method.Config, params, name).model_dump(mode="json")
+    older = _older(method.Config)
+    kept = {key: value for key, value in values.items() if key not in older or value != older[key]}
+    label = _label(name, method.Config, values)
+    return MethodSpec(name=name, version=method.version, params=kept, label=label)
+
+
+def all_params(method: MethodSpec) -> dict[str, Any]:
+    """Return every parameter, by name: those written down, and the later ones of older runs.
+
+    Where the method is not installed here, the former alone.
+    """
+    config = _config(method.name)
+    if config is None:
+        return dict(method.params)
+    values = {**_older(config), **method.params}
+    known = {key: values[key] for key in config.model_fields if key in values}
+    return known | values
+
+
+def make_method(spec: MethodSpec) -> Method:
+    """Return the method of a specification, to train with.
+
+    Raises :class:`UserError` for a name, a key or a value that is not of the method installed here.
+    """
+    method = METHODS[spec.name]
+    return method(validated(method.Config, all_params(spec), spec.name))
+
+
+def relabelled(spec: RunSpec) -> RunSpec:
+    """Return a recorded specification with the label that its parameters have today.
+
+    The label of a record tells what differed from the defaults when it was written. It stays where
+    the method is not installed, or has other parameters by now.
+    """
+    method, config = spec.method, _config(spec.method.name)
+    values = all_params(method)
+    if config is None or values.keys() != config.model_fields.keys():
+        return spec
+    label = _label(method.name, config, values)
+    if label == method.label:
+        return spec
+    update = {"label": label, "recorded_label": method.recorded_label or method.label}
+    return spec.model_copy(update={"method": method.model_copy(update=update)})
+
+
+def _config(name: str) -> type[BaseModel] | None:
+    method = declared(name)
+    return method.Config if method else None
+
+
+def _label(name: str, config: type[BaseModel], values: Mapping[str, Any]) -> str:
+    """Return the name and, in brackets, whatever differs from the defaults of today."""
+    defaults = _defaults(config)
+    changed = [f"{key}={_text(values[key])}" for key in defaults if values[key] != defaults[key]]
+    return f"{name}[{','.join(changed)}]" if changed else name
+
+
+def _text(value: object) -> str:
+    """Return a value as it would be typed; exact, so that rows which differ have other labels."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+@cache
+def _older(config: type[BaseModel]) -> Mapping[str, Any]:
+    values: dict[str, Any] = to_jsonable_python(dict(later_fields(config)))
+    return values
+
+
+@cache
+def _defaults(config: type[BaseModel]) -> Mapping[str, Any]:
+    fields = config.model_fields.items()
+    values: dict[str, Any] = to_jsonable_python(
+        {name: field.get_default(call_default_factory=True) for name, field in fields}
+    )
+    return values
