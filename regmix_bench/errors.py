@@ -26,7 +26,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
-    """An error that names the unknown value and the nearest valid choice, or else some of them."""
+    """Make an error that names an unknown value and the nearest valid choice, or some of them."""
     valid = sorted(choices)
     shown = ", ".join(valid[:_NAMED]) + (f" … ({len(valid)} in all)" if valid[_NAMED:] else "")
     near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
@@ -40,7 +40,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """``model`` filled with ``values`` that came from a user.
+    """Fill ``model`` with ``values`` that came from a user.
 
     Raises :class:`UserError` for the first unknown key or refused value, named ``where.key``.
     """
@@ -80,12 +80,12 @@ def first_problem(error: ValidationError) -> Problem:
 
 
 def reason(error: BaseException) -> str:
-    """A stranger's error on one line, shortened: its kind and what it says."""
+    """Put a stranger's error on one line of 200 characters at most: its class and its message."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def death(exitcode: int) -> str:
-    """How a process with this exit code, negative for a signal, has ended: a predicate."""
+    """Say how a process ended by its exit code, negative for a signal: ``was killed by …``."""
     if exitcode < 0:
         return f"was killed by signal {-exitcode} ({signal.strsignal(-exitcode)})"
     return f"ended with exit code {exitcode}"

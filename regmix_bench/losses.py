@@ -20,10 +20,11 @@ def cross_entropy(
     true_class_mass: float = 1.0,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """CE(f, ŷ) for logits (B, K) and labels (B,), ŷ giving ``true_class_mass`` to the true class.
+    """Return CE(f, ŷ) for logits (B, K), ŷ giving ``true_class_mass`` to the true class.
 
-    torch smooths towards the uniform distribution over all K classes, the true one included, so its
-    parameter is (1 − mass)·K/(K − 1).
+    ``y`` are labels (B,) int64, or class probabilities (B, K) of mixed images, which are smoothed
+    alike. torch smooths towards the uniform distribution over all K classes, the true one included,
+    so its parameter is (1 − mass)·K/(K − 1).
     """
     classes = logits.shape[1]
     smoothing = (1 - true_class_mass) * classes / max(classes - 1, 1)
@@ -35,7 +36,7 @@ def cross_entropy(
 def kl_divergence(
     logits_p: Tensor, logits_q: Tensor, reduction: Literal["batchmean", "sum", "none"] = "batchmean"
 ) -> Tensor:
-    """KL(p‖q) of softmax outputs given by logits (B, K): summed over classes, averaged over B.
+    """Return KL(p‖q) of the softmax of logits (B, K), summed over classes and averaged over B.
 
     Differentiable in both arguments; ``"none"`` keeps one value per image, (B,).
     """

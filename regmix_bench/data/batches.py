@@ -17,7 +17,7 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1]; uint8 is divided by 255."""
+    """Return images as float32 in [0, 1]; uint8 is divided by 255."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
@@ -40,7 +40,7 @@ class Batches:
         self._augmentation = augmentation
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return math.ceil(self.size / self._batch_size)
 
     @property
@@ -49,7 +49,7 @@ class Batches:
         return {self.size // len(self), math.ceil(self.size / len(self))}
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation per channel, in [0, 1] pixel units, before augmentation."""
+        """Return mean and standard deviation per channel, in [0, 1], before augmentation."""
         sums = torch.zeros(2, self._images.shape[1], dtype=torch.float64)
         for part in self._images.split(1000):  # in parts: all of them in float64 would not fit
             pixels = as_float(part).double()
@@ -59,7 +59,7 @@ class Batches:
         return mean.tolist(), (square - mean.square()).clamp_min(0).sqrt().tolist()
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Every image once, in random order and augmentation, both drawn from ``generator``.
+        """Yield every image once, in random order and augmentation, both drawn from ``generator``.
 
         Batches have at most ``batch_size`` images and differ in size by one at most. ``generator``
         lives on the images' device. In a group of processes each draws all, and gets its share of

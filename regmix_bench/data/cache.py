@@ -37,14 +37,14 @@ class DamagedEntry(UserError):
 
 
 def folder() -> Path:
-    """``REGMIX_BENCH_CACHE``, else ``regmix-bench`` in the user's cache folder."""
+    """Return ``REGMIX_BENCH_CACHE``, else ``regmix-bench`` in the user's cache folder."""
     if chosen := os.environ.get("REGMIX_BENCH_CACHE"):
         return Path(os.path.expanduser(chosen))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regmix-bench"
 
 
 def fingerprint(root: Path, files: Iterable[Path], *context: object) -> str:
-    """SHA-256 over what ``stat`` says of the files below ``root``, its place, and ``context``."""
+    """Hash what ``stat`` says of the files below ``root``, its place, and ``context``."""
     facts = []
     for file in files:
         stat = file.stat()
@@ -57,7 +57,10 @@ def fingerprint(root: Path, files: Iterable[Path], *context: object) -> str:
 
 
 def entry(prefix: str, fingerprint: str, decode: Callable[[], Dataset]) -> str:
-    """Name of the entry that the source with this fingerprint led to; without one, decode it."""
+    """Return the name of a source's entry, which is decoded and written if there is none yet.
+
+    The entry is found by the source's ``fingerprint``; its name begins with ``prefix``.
+    """
     pointer = folder() / "sources" / f"{prefix}-{fingerprint}"
     if pointer.is_file():
         name = pointer.read_text(encoding="ascii", errors="replace")
@@ -74,12 +77,12 @@ def entry(prefix: str, fingerprint: str, decode: Callable[[], Dataset]) -> str:
 
 
 def contains(name: str) -> bool:
-    """Whether there is an entry of this name."""
+    """Tell whether there is an entry of this name."""
     return ENTRY.fullmatch(name) is not None and _path(name).is_file()
 
 
-def load(entry_name: str, dataset_name: str) -> Dataset:
-    """The entry as a dataset called ``dataset_name``.
+def load_entry(entry_name: str, dataset_name: str) -> Dataset:
+    """Load an entry as the dataset ``dataset_name``.
 
     Raises :class:`DamagedEntry` and removes the entry if its content does not match its name, and
     :class:`UserError` if there is none.
@@ -115,20 +118,20 @@ def load(entry_name: str, dataset_name: str) -> Dataset:
 
 
 def load_or_decode(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
-    """The dataset of the entry that ``find_entry`` names, called like the entry unless named.
+    """Load the entry that ``find_entry`` names, as the dataset ``dataset_name``, else its own name.
 
-    A damaged entry is sought a second time: its source, if known and still there, is then decoded
-    anew.
+    Where it is damaged, ``find_entry`` is called a second time, which decodes its source anew, if
+    that is known and still there. Raises :class:`DamagedEntry` otherwise.
     """
     name = find_entry()
     try:
-        return load(name, dataset_name or name)
+        return load_entry(name, dataset_name or name)
     except DamagedEntry as damaged:
         try:
             name = find_entry()
         except UserError:
             raise damaged from None
-    return load(name, dataset_name or name)
+    return load_entry(name, dataset_name or name)
 
 
 def _path(name: str) -> Path:

@@ -34,17 +34,17 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+        """Shape (C, H, W) of every image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays by their key names in an array file, in a fixed order."""
+        """Return the arrays by their key names in an array file, in a fixed order."""
         named: dict[str, NDArray[Any]] = {
             "train_images": self.train_images,
             "train_labels": self.train_labels,
@@ -57,7 +57,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 in hex of all arrays with their shapes and dtypes, and of the class names."""
+        """Digest of all arrays, their shapes and dtypes, and the class names: SHA-256 in hex."""
         arrays = self.arrays()
         layout = {key: [array.dtype.str, array.shape] for key, array in arrays.items()}
         hashed = hashlib.sha256(json.dumps([layout, self.classes]).encode())

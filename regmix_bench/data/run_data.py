@@ -1,4 +1,4 @@
-"""What one run trains, validates and is tested on."""
+"""The data of one run: what it is trained, validated and tested on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EvalData:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Shape (C, H, W) of every image."""
         channels, height, width = self.x.shape[1:]
         return channels, height, width
 
@@ -67,7 +67,7 @@ class RunData:
 def load_data(
     name: str, split: Literal["train", "test"], data_dir: str | Path | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of a whole split.
+    """Load images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of a whole split.
 
     ``name`` is anything ``--datasets`` takes, or a dataset's name in a record. Raises
     :class:`UserError` for an unknown name or split, and for data that is absent or unusable.
@@ -123,7 +123,7 @@ def prepare_eval(
     download: bool = False,
     component: Component | None = None,
 ) -> EvalData:
-    """The test images of a dataset, or a class-balanced sample of ``n`` of them, on ``device``.
+    """Load the test images of a dataset, or a class-balanced sample of ``n``, onto ``device``.
 
     The same images as every run with ``eval_examples`` = ``n`` is scored on. ``component`` is the
     dataset's, where a specification has one. Raises as :func:`prepare` does.

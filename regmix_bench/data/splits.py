@@ -12,7 +12,7 @@ MAX_VALIDATION = 1000
 
 
 def balanced_sample(labels: Labels, n: int, share: float = 1.0) -> NDArray[np.int64]:
-    """Sorted positions of ``n`` of the labels, drawn at random with one fixed seed.
+    """Draw ``n`` of the labels (N,) at random with one fixed seed; returns their sorted positions.
 
     Every class gives the same number, or all it may give where that is less; what does not divide
     evenly goes to random classes. A class gives at most ``share`` of its images, but at least one.
@@ -32,7 +32,7 @@ def balanced_sample(labels: Labels, n: int, share: float = 1.0) -> NDArray[np.in
 
 
 def hold_out(labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions to train on and positions to validate on, both sorted.
+    """Split labels (N,) into positions to train on and positions to validate on, both sorted.
 
     The validation part is class-balanced: a tenth of the images, at most 1,000, at least one of
     each class and at most half of any. Every class must have two images.

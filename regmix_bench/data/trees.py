@@ -29,13 +29,13 @@ class Tree:
     test: tuple[tuple[Path, int], ...]
 
     def entry(self, prefix: str) -> str:
-        """Name of the cache's entry for these images, decoded now if they are not yet there."""
+        """Return the name of the cache's entry for these images, decoding them if there is none."""
         paths, labels = zip(*self.train, *self.test, strict=True)
         found = cache.fingerprint(self.root, paths, len(self.train), self.classes, labels)
         return cache.entry(prefix, found, self.decode)
 
     def load(self, name: str) -> Dataset:
-        """The images as the dataset ``name``, from the cache where it holds them."""
+        """Load the images as the dataset ``name``, from the cache where it holds them."""
         return cache.load_or_decode(lambda: self.entry(name), name)
 
     def decode(self) -> Dataset:

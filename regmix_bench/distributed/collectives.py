@@ -1,4 +1,4 @@
-"""What the processes that share one run tell each other.
+"""Exchanges between the processes that share one run.
 
 Without a group every function here is the identity: a process alone computes what it ever did.
 """
@@ -17,24 +17,27 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """The number of this process, from 0; the first alone writes results."""
+    """Return the number of this process, from 0; the first alone writes results."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def size() -> int:
-    """The number of processes that share a run."""
+    """Return the number of processes that share a run."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def share(n: int) -> slice:
-    """This process's part of ``n`` rows; parts differ by one at most, the first are the larger."""
+    """Return this process's part of ``n`` rows.
+
+    Parts differ by one row at most; the first are the larger.
+    """
     quotient, rest = divmod(n, size())
     start = rank() * quotient + min(rank(), rest)
     return slice(start, start + quotient + (rank() < rest))
 
 
 def all_sum(value: Tensor) -> Tensor:
-    """The sum over the processes of ``value``, which has the same shape in each; no gradient."""
+    """Sum ``value``, of the same shape in each process, over the processes; without gradient."""
     if size() == 1:
         return value
     total = value.detach().clone(memory_format=torch.contiguous_format)
@@ -52,7 +55,7 @@ def average(tensors: Sequence[Tensor]) -> None:
 
 
 def on_first(make: Callable[[], T]) -> T:
-    """What ``make`` returns in the first process, where alone it is called; all wait for it."""
+    """Call ``make`` in the first process alone and return its result in all, which wait for it."""
     if size() == 1:
         return make()
     made: list[Any] = [make() if rank() == 0 else None]
@@ -68,10 +71,11 @@ def barrier() -> None:
 
 
 class Sharding:
-    """How a table of ``n`` rows lies in a group: each process holds its :func:`share` of them.
+    """A table of ``n`` rows that lies in a group: each process holds its :func:`share` of them.
 
-    ``rows`` is what :meth:`zeros` makes. It is read and written for a batch of ``total`` rows, of
-    which each process has its share too; ``index`` (B,) are the positions of these in the table.
+    The rows of a process are made by :meth:`zeros`. They are read and written for a batch of
+    ``total`` rows, of which each process has its share (B rows) too; ``index`` (B,) are their
+    positions in the whole table. Every method is to be called by all processes.
     """
 
     def __init__(self, n: int) -> None:
@@ -79,12 +83,12 @@ class Sharding:
         self.held = self.mine.stop - self.mine.start
 
     def zeros(self, shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The rows that this process holds, each of ``shape``."""
+        """Make the rows that this process holds, each of ``shape``."""
         # In a group, one more: there goes what others hold, so that no shape depends on the data.
         return torch.zeros(self.held + (size() > 1), *shape, device=device, dtype=dtype)
 
     def take(self, rows: Tensor, index: Tensor, total: int, dtype: torch.dtype) -> Tensor:
-        """The rows (B, …) at ``index``, as ``dtype``."""
+        """Return the rows (B, …) at ``index``, as ``dtype``."""
         if size() == 1:
             return rows[index].to(dtype)
         place = self._places(index, total)
@@ -99,7 +103,7 @@ class Sharding:
         rows[index] = values.to(rows.dtype)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """All rows (n, …), in the first process; none in the others, which have to take part."""
+        """Return all rows (n, …) in the first process, and no row in the others."""
         if size() == 1:
             return rows
         parts = []
@@ -114,17 +118,17 @@ class Sharding:
         return torch.cat(parts) if parts else rows[:0]
 
     def load(self, rows: Tensor, state: Tensor) -> None:
-        """Take over all rows (n, …), however many processes have gathered them."""
+        """Restore ``rows`` from all rows (n, …), however many processes have gathered them."""
         rows[: self.held].copy_(state[self.mine])
 
     def _places(self, index: Tensor, total: int) -> Tensor:
-        """Where the whole batch's rows lie in this process (``total``,), or at the odd row."""
+        """Positions (``total``,) of the whole batch in this process; the last, for others' rows."""
         place = _whole(index, total) - self.mine.start
         return torch.where((place >= 0) & (place < self.held), place, self.held)
 
 
 def _whole(rows: Tensor, total: int) -> Tensor:
-    """All ``total`` rows, of which each process has its share."""
+    """Rows of the whole batch (``total``, …), put together from the processes' shares."""
     found = rows.new_zeros(total, *rows.shape[1:])
     found[share(total)] = rows
     return all_sum(found)

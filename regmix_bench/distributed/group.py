@@ -1,4 +1,4 @@
-"""A group of processes that share one run, one for each device: its start, its news, its end.
+"""A group of processes that share one run, one for each device: its start, its messages, its end.
 
 The group is torch's own (``torch.distributed.launcher``, which is torchrun): NCCL on CUDA and Gloo
 on a CPU.
@@ -43,7 +43,7 @@ class Lost(UserError):
 
 @dataclass(frozen=True)
 class _Failed:
-    """What a process that failed says before it waits for its end."""
+    """The error of a process, sent before it waits for its end."""
 
     error: Exception
     trace: str
@@ -57,9 +57,9 @@ class _Elsewhere(Exception):
 
 
 def hush() -> None:
-    """Let Python's keeper of semaphores, which outlives a killed process, tidy up without a word.
+    """Silence Python's resource tracker, which warns of the semaphores of a killed process.
 
-    To be called before the first process is started, and the keeper with it.
+    To be called before the first process is started, and the tracker with it.
     """
     rules = os.environ.get("PYTHONWARNINGS", "").split(",")
     if _HUSH not in rules:
@@ -75,11 +75,12 @@ def run_group(
     kind: str,
     hear: Callable[[Any], None],
 ) -> T:
-    """Call ``work``, which must be picklable, in a group of processes; what the first returns.
+    """Call ``work`` in a group of processes and return the first one's result.
 
-    Each gets its device of the ``kind`` "cuda" or "cpu", an equal share of this process's threads,
-    and a function to send what ``hear`` is called with here; only the first is heard. The group
-    ends with this process, however that ends, and leaves interrupts to it.
+    ``work`` must be picklable. Each process gets its device of the ``kind`` "cuda" or "cpu", an
+    equal share of this process's threads, and a function ``send``: ``hear`` is called here with
+    whatever the first one sends. The group ends with this process, however that ends, and leaves
+    interrupts to it.
 
     Raises the :class:`UserError` or :class:`PermissionError` of a process; any other error becomes
     the former. Raises :class:`Lost` where a process died.
@@ -122,7 +123,7 @@ def run_group(
 
 
 class _Agent(threading.Thread):
-    """The thread that starts the group, by torchrun's API, and looks after it.
+    """Thread that starts the group by torchrun's API and waits for its end.
 
     Not the main thread, whose signal handlers torch would take away.
     """
@@ -160,7 +161,7 @@ class _Agent(threading.Thread):
             self.error = error
 
     def lost(self) -> Exception:
-        """Why the group has ended without a word."""
+        """Return the reason why the group ended without a result."""
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
         if isinstance(self.error, ChildFailedError):
@@ -179,7 +180,7 @@ def _enter(
     kind: str,
     folder: str,
 ) -> None:
-    """What a process of the group does."""
+    """Join the group as one of its processes, and do the work."""
     threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
     torch.set_num_threads(threads)
     number, group = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -233,7 +234,7 @@ def _end_with_parent(leash: Connection) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """What torch logs of a group that ends: whoever launched it says it in one line."""
+    """Keep off the screen what torch logs of a group's end, which is said in one line."""
     loggers = [logging.getLogger(f"torch.{name}") for name in _TALKATIVE]
     propagate = [logger.propagate for logger in loggers]
     nowhere = logging.NullHandler()

@@ -45,7 +45,7 @@ def _installed(name: str) -> type[Method] | None:
 
 
 def load_method(name: str, **params: Any) -> Method:
-    """The method called ``name`` with validated hyper-parameters.
+    """Make the method called ``name`` with validated hyper-parameters.
 
     Raises :class:`UserError` for an unknown name or key and for a refused value.
     """

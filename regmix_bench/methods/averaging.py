@@ -21,7 +21,7 @@ class WeightAverage:
         self.average: dict[str, Tensor] = {}
 
     def update(self, model: nn.Module, decay: float | Tensor) -> None:
-        """``average ← decay·average + (1 − decay)·model``; ``decay`` in [0, 1], scalar."""
+        """Set ``average ← decay·average + (1 − decay)·model``; ``decay`` is a scalar in [0, 1]."""
         weight = 1 - decay
         with torch.no_grad():
             for name, value in model.state_dict().items():
@@ -33,7 +33,7 @@ class WeightAverage:
                     self.average[name] = value.clone()
 
     def apply_to(self, model: nn.Module) -> nn.Module:
-        """A copy of ``model`` with the averaged weights; ``model`` itself before any update."""
+        """Return a copy of ``model`` with averaged weights; ``model`` itself before any update."""
         if not self.average:
             return model
         averaged = copy.deepcopy(model)
@@ -41,9 +41,9 @@ class WeightAverage:
         return averaged
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages by the model's own names."""
+        """Return the averages by the model's own names."""
         return self.average
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over saved averages."""
+        """Restore saved averages."""
         self.average = {name: value.clone() for name, value in state.items()}

@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class Chunks:
-    """How many images a forward pass takes at once: all of them, until memory has run out.
+    """Number of images that a forward pass takes at once: all of them, until memory has run out.
 
-    ``size`` is None as long as it has not; ``latest`` is what the last pass took.
+    ``size`` is None as long as it has not; ``latest`` is the number that the last pass took.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Chunks:
         self.latest = 1
 
     def fit(self, call: Callable[[], T]) -> T:
-        """What ``call`` returns, which is repeated with chunks half as large where memory ran out.
+        """Return the result of ``call``; where memory runs out, halve the chunks and call again.
 
         Raises ``torch.OutOfMemoryError`` where a single image does not fit.
         """
@@ -39,7 +39,7 @@ class Chunks:
 
 
 class ChunkedModel(nn.Module):
-    """Splits a forward pass as ``chunks`` say; the batch that an attack sees stays whole.
+    """A model whose forward pass is split as ``chunks`` say; the batch an attack sees stays whole.
 
     A split pass is computed again on the way back, so that one chunk's graph is alive at a time.
     """

@@ -1,4 +1,4 @@
-"""What every architecture shares: pixels in [0, 1] go in, logits come out."""
+"""The base of every architecture: pixels in [0, 1] go in, logits come out."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class ImageClassifier(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Tensor) -> Tensor:
-        """Penultimate features (B, F) of ``x`` (B, C, H, W) in [0, 1]."""
+        """Return penultimate features (B, F) of ``x`` (B, C, H, W) in [0, 1]."""
         features: Tensor = self.trunk(self.normalise(x))
         return features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of ``x`` (B, C, H, W) in [0, 1]; also under autocast in the weights' dtype.
+        """Return logits (B, K) of ``x`` (B, C, H, W) in [0, 1], in the weights' dtype.
 
-        A logit of eight in bfloat16 is off by up to 0.016, which is more than the first steps of an
-        attack on KL(p(x) ‖ p(x')) move it, whose gradient is p(x') − p(x).
+        Also under autocast: a logit of eight in bfloat16 is off by up to 0.016, which is more than
+        the first steps of an attack on KL(p(x) ‖ p(x')) move it, whose gradient is p(x') − p(x).
         """
         features = self.features(x)
         if torch.is_autocast_enabled(x.device.type):
@@ -82,5 +82,5 @@ class ImageClassifier(nn.Module):
 
 
 def conv3x3(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size (at stride 1), for use beside batch normalisation."""
+    """Make a 3x3 convolution that keeps the size at stride 1, without bias: batch norm has one."""
     return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)

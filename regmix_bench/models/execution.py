@@ -1,4 +1,4 @@
-"""How a network is run: memory layout, precision, compilation, and the copy that attacks see."""
+"""The execution of a network: memory layout, precision, compilation, and the copy for attacks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from regmix_bench.system.machine import Execution
 
 
 class ModelRunner(nn.Module):
-    """A model as a run executes it, from images (B, C, H, W) in [0, 1] to logits (B, K).
+    """Runs a model as an :class:`Execution` says: images (B, C, H, W) in [0, 1] to logits (B, K).
 
     The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
     In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe;
@@ -44,7 +44,7 @@ class ModelRunner(nn.Module):
         self.attacking = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of ``x``; while :meth:`attack_mode` holds, those of the folded copy."""
+        """Return logits (B, K) of ``x``; in :meth:`attack_mode` those of the fused copy."""
         if self.execution.channels_last:
             x = _ChannelsLast.apply(x)
         call = self._call_fused if self.attacking else self._call
@@ -70,7 +70,7 @@ class ModelRunner(nn.Module):
             self.attacking = False
 
     def average_statistics(self) -> None:
-        """Let the running statistics of batch norm be the means of those in the group."""
+        """Average the running statistics of batch norm over the processes of the group."""
         if distributed.size() > 1:
             norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
             unlike = [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]
@@ -78,9 +78,10 @@ class ModelRunner(nn.Module):
             distributed.average([statistic for statistic in found if statistic is not None])
 
     def warm_up(self, losses: Iterable[Callable[[], Tensor]]) -> float:
-        """Compile what ``losses`` of training steps, and gradients of them, call; returns seconds.
+        """Compile what training steps call, by computing ``losses`` and their gradients.
 
-        Nothing of it stays: neither statistics nor gradients. In a group, all give as many.
+        Returns the seconds it took. Neither statistics nor gradients of it stay. Every process of a
+        group gives as many losses.
         """
         started = time.perf_counter()
         before = {name: value.clone() for name, value in self.model.named_buffers()}
@@ -107,7 +108,7 @@ class ModelRunner(nn.Module):
 
 
 def prepare_compiler() -> None:
-    """Set what the models of a process need of torch's compiler; to be called before it is used."""
+    """Configure torch's compiler for the models of this process, before its first use."""
     import torch._dynamo.config
     import torch._functorch.config
 

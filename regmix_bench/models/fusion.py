@@ -24,10 +24,10 @@ TOLERANCE = 1e-4
 
 
 class FusedModel(nn.Module):
-    """A copy of ``model`` for attacks on it in evaluation mode; its own weights need no gradient.
+    """A copy of ``model`` for attacks in evaluation mode, its batch norm fused into convolutions.
 
-    It maps (B, C, H, W) in [0, 1] to logits (B, K) as ``model.eval()`` does, up to rounding, and
-    shares no memory with it: :meth:`refresh` takes over what ``model`` has become.
+    It maps (B, C, H, W) in [0, 1] to logits (B, K) as ``model.eval()`` does, up to rounding. It
+    shares no memory with ``model``, which :meth:`refresh` copies anew, and needs no gradient.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -45,7 +45,7 @@ class FusedModel(nn.Module):
         self.refresh(model)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of ``x`` (B, C, H, W) in [0, 1]."""
+        """Return logits (B, K) of ``x`` (B, C, H, W) in [0, 1]."""
         logits: Tensor = self.copy(x)
         return logits
 
@@ -54,7 +54,7 @@ class FusedModel(nn.Module):
 
     @torch.no_grad()
     def refresh(self, model: nn.Module) -> None:
-        """Take over the weights and statistics of ``model``, which is of the copied structure."""
+        """Copy the weights and statistics of ``model``, whose structure is that of the first."""
         for conv_name, norm_name in self._pairs:
             conv: Any = model.get_submodule(conv_name)
             norm: Any = model.get_submodule(norm_name)

@@ -1,4 +1,4 @@
-"""Predictions, PGD and FGSM for validation and scoring, per image."""
+"""Predictions of a model, per image, and a count of the images that pass through it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def require_eval_mode(model: nn.Module) -> None:
 
 @torch.no_grad()
 def predict_logits(model: nn.Module, x: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
-    """Logits (N, K) of images (N, C, H, W), batch by batch."""
+    """Return logits (N, K) of images (N, C, H, W) in [0, 1], computed batch by batch."""
     return torch.cat([model(part) for part in x.split(batch_size)])
 
 
 def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Whether each image (N, C, H, W) is classified as its label (N,): bool (N,)."""
+    """Tell which images (N, C, H, W) are classified as their labels (N,): bool (N,)."""
     return predict_logits(model, x).argmax(1) == y
 
 
 def accuracy(flags: Tensor) -> float:
-    """Share of images (N,) that are flagged, exactly count / N."""
+    """Return the share of flags (N,) that are set, exactly count / N."""
     return int(flags.sum()) / len(flags)
 
 
 def margins(logits: Tensor, y: Tensor) -> Tensor:
-    """The true logit minus the largest other one (B,), of logits (B, K) and labels (B,)."""
+    """Return the true logit minus the largest other one (B,), of logits (B, K) and labels (B,)."""
     true = logits.gather(1, y[:, None])
     others = logits.scatter(1, y[:, None], float("-inf"))
     return (true - others.max(1, keepdim=True).values).squeeze(1)

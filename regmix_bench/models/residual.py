@@ -46,7 +46,7 @@ class BasicBlock(nn.Module):
 
 
 class PreActBlock(nn.Module):
-    """The same with normalisation and ReLU before each convolution.
+    """Two 3x3 convolutions and a shortcut, with normalisation and ReLU before each convolution.
 
     Where the shape changes, the shortcut is a 1x1 convolution of the activated input.
     """

@@ -34,7 +34,7 @@ def smallcnn(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> ImageClassifier:
-    """Two convolutions, a 4x4 grid and a hidden layer of 64 units: 38,330 parameters on digits.
+    """Build two convolutions, a 4x4 grid and 64 hidden units: 38,330 parameters on digits.
 
     Pooling to a fixed grid keeps where a stroke lies, which a global mean over 8x8 digits would
     lose, and makes the weights independent of the image size.

@@ -32,7 +32,7 @@ _Size = Annotated[int, Field(gt=0, le=100_000)]
 
 
 class Description(Frozen):
-    """What our own weights files say of their model: enough to build it again.
+    """Description of a model in our own weights files: enough to build it again.
 
     ``component`` is the architecture's where a plug-in brings it.
     """
@@ -43,7 +43,7 @@ class Description(Frozen):
     component: Component | None = None
 
     def build(self) -> ImageClassifier:
-        """The model, freshly initialised.
+        """Build the model, freshly initialised.
 
         Raises :class:`UserError` for an ``arch`` that is not installed here, or in another version,
         and for sizes that it cannot have.
@@ -79,7 +79,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, sha256: str) -> ImageClassifier:
-    """The model of a checkpoint, on the CPU and in evaluation mode.
+    """Load the model of a checkpoint, on the CPU and in evaluation mode.
 
     Raises :class:`UserError` where the file is missing, altered, or not one of ours.
     """
@@ -105,7 +105,7 @@ def check_digest(path: Path, sha256: str) -> None:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Description | None]:
-    """The tensors of a file by their names, and what the file says of their model, if anything.
+    """Read the tensors of a file by their names, and its description of their model, if it has one.
 
     The file is one of safetensors, or a state dict that ``torch.save`` wrote; of a pickle, nothing
     but tensors is ever loaded. Raises :class:`UserError` for any other content.
@@ -169,7 +169,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> 
 
 
 def state_digest(model: nn.Module) -> str:
-    """SHA-256, in hex, of the names, types, shapes and values of all tensors of a model's state.
+    """Hash the names, types, shapes and values of all tensors of a model's state: SHA-256 in hex.
 
     Raises :class:`UserError` for a state whose values cannot be read.
     """

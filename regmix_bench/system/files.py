@@ -51,9 +51,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def sweep(folder: Path, name: str = "") -> None:
-    """Remove what killed processes left half written in ``folder`` of files named ``name…``.
+    """Remove half-written files named ``name…`` that killed processes left in ``folder``.
 
-    Only for who knows that no other process writes these now.
+    To be called only where no other process writes these files now.
     """
     for path in folder.glob(f"{_TEMPORARY}{glob.escape(name[:_NAMED])}*"):
         path.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def _umask() -> int:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex.
+    """Hash a file: SHA-256 in hex.
 
     Raises :class:`UserError` where it cannot be read, and :class:`FileNotFoundError` where there is
     none, as only the caller knows what that means.

@@ -1,4 +1,4 @@
-"""The machine a model runs on: its device, its arithmetic, and what a record says of it."""
+"""The machine a model runs on: its device, its arithmetic, and its description in a record."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CHANNELS_LAST_SIDE = 16
 
 @dataclass(frozen=True)
 class Execution:
-    """How networks are run. It changes their speed, and their numbers by rounding alone.
+    """Execution of networks: it changes their speed, and their numbers by rounding alone.
 
-    Save for ``sync_bn``: on several devices batch norm then takes its statistics over the whole
-    batch, as on one, and else over each device's share of it.
+    ``sync_bn`` is the exception: on several devices batch norm then takes its statistics over the
+    whole batch, as on one, and else over each device's share of it.
     """
 
     channels_last: bool = False
@@ -40,7 +40,10 @@ class Execution:
 
 
 def choose_device(device: Device) -> torch.device:
-    """``auto`` is CUDA if there is one. Raises :class:`UserError` for CUDA where there is none."""
+    """Return the device to use; ``auto`` is CUDA if there is one.
+
+    Raises :class:`UserError` for CUDA where there is none.
+    """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise UserError("device 'cuda': torch sees no CUDA device here; use --device cpu")
@@ -78,7 +81,7 @@ def choose_execution(
     sync_bn: Switch = "auto",
     devices: int = 1,
 ) -> Execution:
-    """What suits ``device`` and images of ``side`` pixels, where a switch does not say.
+    """Choose what suits ``device`` and images of ``side`` pixels, where a switch is ``auto``.
 
     Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA alone, as convolutions
     on a CPU were as fast without; synchronised batch statistics on several CUDA ``devices``, as
@@ -109,7 +112,7 @@ def _missing_compiler(device: torch.device) -> str | None:
 
 @contextlib.contextmanager
 def exact_float32() -> Iterator[None]:
-    """Float32 means float32: TF32 would move scores, and is not what a record says was used."""
+    """Switch TF32 off while the block runs: it would move scores, and records say float32."""
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -120,7 +123,7 @@ def exact_float32() -> Iterator[None]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a model is trained or scored on: device, threads, versions and the source's revision."""
+    """Describe this machine for a record: device, threads, versions and the source's revision."""
     cuda = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if cuda else "cpu",

@@ -1,4 +1,4 @@
-"""What a training has achieved epoch by epoch: which checkpoint is selected, and what alarms."""
+"""The history of a training, epoch by epoch: its selected checkpoint and its alarms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERFITTING_DROP = 0.05
 
 @dataclass
 class TrainingProgress:
-    """What a training has achieved so far; saved with every checkpoint."""
+    """History, alarms, checkpoints and cost of a training so far; saved with every checkpoint."""
 
     history: list[EpochLog]
     alarms: list[Alarm]
@@ -26,13 +26,14 @@ class TrainingProgress:
 
     @property
     def epoch(self) -> int:
+        """Number of epochs trained."""
         return len(self.history)
 
     @classmethod
     def restored(
         cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
     ) -> TrainingProgress:
-        """That of a saved state, and the weights that belong to it."""
+        """Restore the progress of a saved state, to which the weights ``checkpoints`` belong."""
         return cls(
             [EpochLog.model_validate(log) for log in state["history"]],
             [Alarm.model_validate(alarm) for alarm in state["alarms"]],
@@ -42,12 +43,14 @@ class TrainingProgress:
 
 
 def selected_epoch(history: list[EpochLog]) -> int:
-    """The epoch of highest validation PGD-10 accuracy, the earlier on a tie."""
+    """Return the epoch of highest validation PGD-10 accuracy, the earlier on a tie."""
     return max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)).epoch
 
 
 def overfitting_alarm(history: list[EpochLog], n_validation: int) -> Alarm | None:
-    """Catastrophic overfitting (Wong et al. 2020): FGSM accuracy has risen while PGD fell.
+    """Return an alarm where FGSM accuracy has risen while PGD accuracy fell.
+
+    Such catastrophic overfitting is described by Wong et al. (2020, section 5).
 
     The newest epoch is compared with the one of best PGD-10 accuracy so far. The fall must exceed
     ``OVERFITTING_DROP`` and three standard errors of the difference of two accuracies.

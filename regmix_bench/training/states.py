@@ -60,7 +60,7 @@ class States:
     def load(
         self, device: torch.device, say: Callable[[str], None]
     ) -> tuple[dict[str, Any], dict[Checkpoint, CheckpointFile]] | None:
-        """The newest state that is whole, and its weights, which are whole too; None without one.
+        """Load the newest state that is whole, with weights that are whole too; None without one.
 
         ``say`` gets a line for each that is not.
         """
@@ -85,7 +85,7 @@ class States:
 
 
 def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
-    """The saved state of a run.
+    """Read the saved state of a run.
 
     Raises :class:`UserError` for an altered or foreign file, and :class:`PermissionError`, since a
     file that may not be read can be whole.
