@@ -18,7 +18,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
     formats: Annotated[
         str | None,
-        typer.Option("--format", help="Of latex, markdown, csv, figures, html; all by default."),
+        typer.Option("--format", help="Of latex, markdown, csv, json, figures, html; else all."),
     ] = None,
     with_published: Annotated[
         bool,

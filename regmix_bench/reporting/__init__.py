@@ -1,6 +1,7 @@
-"""What ``results/`` holds, as LaTeX, Markdown, CSV, figures and pages. Never trains, never attacks.
+"""What ``results/`` holds, as LaTeX, Markdown, CSV, JSON, figures and pages.
 
-Importing this package is cheap: plotting libraries load when a report is made.
+It never trains and never attacks. Importing this package is cheap: plotting libraries load when a
+report is made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regmix_bench.reporting.formats.latex import Layout
 
-FORMATS = ("latex", "markdown", "csv", "figures", "html")
+FORMATS = ("latex", "markdown", "csv", "json", "figures", "html")
 
 
 def write_report(

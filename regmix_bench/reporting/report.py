@@ -20,6 +20,7 @@ from regmix_bench.reporting import FORMATS, site
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.formats import cells
+from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import PICTURES, page
 from regmix_bench.reporting.tables import evaluated, numbers, published
@@ -28,6 +29,7 @@ from regmix_bench.system.files import atomic_write, sweep
 MANIFEST = "manifest.csv"
 PAGE = "report.md"
 NUMBERS = "tables.csv"
+TABLES = "tables.json"
 MODELS = "models.csv"
 VERDICTS = "verdicts.csv"
 EVALUATED = "evaluated.csv"
@@ -36,7 +38,7 @@ FAILED = "failed-runs.csv"
 SITE = "site/"
 _OURS = (
     *(SITE, "table-", "transfer-", *PICTURES),
-    *(NUMBERS, MODELS, VERDICTS, EVALUATED, PUBLISHED),
+    *(NUMBERS, TABLES, MODELS, VERDICTS, EVALUATED, PUBLISHED),
 )
 
 
@@ -148,9 +150,10 @@ def _texts(
     """Format, file name and content of each text file; ``shown`` are the formats to link to."""
     # Whatever the formats: a reference that is no row must be refused.
     compared = verdicts.frame(contents.judged)
+    chapters = (part for chapter in contents.chapters.values() for part in chapter)
+    tables = contents.comparisons | {part.stem: part.table for part in chapters}
     if "latex" in formats:
-        parts = {p.stem: p.table for chapter in contents.chapters.values() for p in chapter}
-        for stem, table in (contents.comparisons | parts).items():
+        for stem, table in tables.items():
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
     if "csv" in formats:
         if any(block.rows for block in contents.blocks):
@@ -163,6 +166,8 @@ def _texts(
         if contents.published:
             yield "csv", PUBLISHED, cells.csv(published.published_accuracies(contents.published))
         yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
+    if "json" in formats:
+        yield "json", TABLES, tables_json(tables)
     if "figures" in formats:
         for picture in contents.pictures:
             yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)

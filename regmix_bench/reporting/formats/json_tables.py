@@ -1,0 +1,41 @@
+"""Tables as JSON: their values, for tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from regmix_bench.reporting.values import Cell, Table
+
+#: Raise it when a key changes its name or its meaning.
+VERSION = 1
+
+# How it is shown is no part of a value.
+_KEYS = {field.name: field.default for field in fields(Cell) if field.name != "decimals"}
+
+
+def tables_json(tables: Mapping[str, Table]) -> str:
+    """Write tables by the stem of their files' names.
+
+    A row is an object that has the cells by the ids of their columns; a cell lacks the keys that
+    say nothing, and is empty where nothing was measured. Numbers are as recorded, not rounded.
+    """
+    content = {"version": VERSION, "tables": {stem: _table(t) for stem, t in tables.items()}}
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _table(table: Table) -> dict[str, Any]:
+    ids = [column.id for column in table.columns]
+    return {
+        "caption": table.caption,
+        "columns": [asdict(column) for column in table.columns],
+        "rows": [dict(zip(ids, map(_cell, row), strict=True)) for row in table.rows],
+        "notes": table.notes,
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    found = {key: getattr(cell, key) for key in _KEYS if getattr(cell, key) != _KEYS[key]}
+    return found if cell.value is not None else {}
