@@ -151,6 +151,23 @@ def _as_norm(value: object) -> object:
 NormName = Annotated[str, BeforeValidator(_as_norm)]
 
 
+class Frozen(BaseModel):
+    """Make what is written down immutable, and unknown fields errors; the base of all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Later:
+    """Mark a field that came after the first records, with the value older runs in effect had.
+
+    ``clip_start: Annotated[bool, Later(True)] = False``; :mod:`regmix_bench.specs.identity` says
+    what follows.
+    """
+
+    older: object
+
+
 @pydantic_dataclasses.dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class ThreatModel:
     """What an attacker may do: move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
@@ -202,9 +219,3 @@ class StepOutput:
     loss: Tensor
     x_adv: Tensor
     metrics: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Frozen(BaseModel):
-    """Base of everything that is written down: immutable, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -6,7 +6,6 @@ must be equal before its numbers may be compared with others.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -18,18 +17,16 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from regmix_bench.errors import UserError, first_problem
+from regmix_bench.errors import UserError
+from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
+from regmix_bench.records.migrations import LEADERBOARD
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.specs.identity import completed
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import Checkpoint, Epsilon, Frozen
-
-#: Raise it when a field of the leaderboard changes, those of RunSpec and RobustEval included.
-LEADERBOARD_VERSION = 2
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
 #: And what a record may hold in the place of the last: no reference, and never compared with it.
@@ -62,43 +59,24 @@ class Reference(Frozen):
 class Leaderboard(Frozen):
     """The references, as ``leaderboard.json`` holds them, and the checks a score may raise."""
 
-    schema_version: int = LEADERBOARD_VERSION
+    schema_version: int = LEADERBOARD.version
     allowed: tuple[str, ...] = ()
     runs: tuple[Reference, ...] = Field(min_length=1)
 
 
 def load_leaderboard(path: Path) -> Leaderboard:
     """Read the references; raises :class:`UserError` where they are missing, broken or newer."""
-    remake = "`regmix-bench check --update` makes one"
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"no references at {path}: {remake}") from error
-    except OSError as error:
-        raise UserError(f"cannot read references {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a leaderboard: {error}; remove it and {remake}") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > LEADERBOARD_VERSION:
-        raise UserError(
-            f"{path} has schema {version}, this version reads {LEADERBOARD_VERSION}:"
-            " upgrade regmix-bench"
-        )
-    if version not in (1, LEADERBOARD_VERSION):
-        raise UserError(f"{path} is not a leaderboard of this version: remove it and {remake}")
-    content["schema_version"] = LEADERBOARD_VERSION  # the first one only lacked fields
-    try:
-        board = Leaderboard.model_validate(completed(Leaderboard, content))
-    except ValidationError as error:
-        raise UserError(f"{path} is not a leaderboard: {first_problem(error)}") from error
-    except UserError as error:
-        raise UserError(f"{path} is not a leaderboard: {error}") from error
+    if not path.exists():
+        raise UserError(f"no references at {path}: `regmix-bench check --update` makes them")
+    board = LEADERBOARD.parse(LEADERBOARD.load(path), Leaderboard, path)
     for entry in board.runs:
         if entry.run_id != entry.spec.run_id:
             raise UserError(f"{path}: run_id {entry.run_id!r} is not that of its specification")
         if any(evaluation.autoattack_acc is None for evaluation in entry.evaluations):
             raise UserError(f"{path}: a reference of {entry.record} has no autoattack_acc")
-    return board
+    # As records are, which they are matched with.
+    runs = tuple(entry.model_copy(update={"spec": relabelled(entry.spec)}) for entry in board.runs)
+    return board.model_copy(update={"runs": runs})
 
 
 def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
@@ -246,10 +224,14 @@ def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
 
 
 def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, object]:
-    # Threats stay objects: equal by value, and shown as typed.
-    content = spec.identity() | {"eval_threats": spec.eval_threats, "data_digest": data_digest}
-    content["pgd_threats"] = spec.pgd_threats
-    return _flat(content)
+    content = spec.model_dump(mode="json", exclude={"label": True, "method": {"label"}})
+    # As the identity has them, budgets are equal by value; it lacks what older runs had as well.
+    settings = _flat(content) | _flat(spec.identity())
+    if isinstance(spec, RunSpec):
+        settings |= _flat({"method": {"params": all_params(spec.method)}})
+    # These stay objects: equal by value, and shown as typed.
+    threats = {"eval_threats": spec.eval_threats, "pgd_threats": spec.pgd_threats}
+    return settings | threats | {"data_digest": data_digest}
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:

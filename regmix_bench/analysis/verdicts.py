@@ -197,15 +197,17 @@ def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
         what = f"several references ({', '.join(named)})" if named else "no reference"
         return None, f"the runs name {what}; `regmix-bench report --reference LABEL` chooses one"
     name = asked if asked is not None else named[0]
-    rows = [row.label for row in block.rows if name in _names(row)]
+    labels = [row.label for row in block.rows]
+    rows = [name] if name in labels else [row.label for row in block.rows if name in _names(row)]
     if len(rows) == 1:
         return rows[0], ""
     return None, f"there are several rows {name}" if rows else f"there is no row {name} here"
 
 
 def _names(row: Row) -> set[str]:
-    """The row's label, and that of its method where the two differ."""
-    return {row.label, row.group.spec.label}
+    """Return the row's label, that of its method, and the one that it was recorded with."""
+    method = row.group.spec.method
+    return {row.label, method.label, method.recorded_label or method.label}
 
 
 def _no_verdicts(reason: str) -> tuple[str, ...]:

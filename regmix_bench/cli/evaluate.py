@@ -83,7 +83,7 @@ def evaluate(
     from regmix_bench.errors import validated
     from regmix_bench.evaluation.scorer import Extras, evaluate_model
     from regmix_bench.loading.sources import load_any_model, own_run
-    from regmix_bench.records import find, paths, store
+    from regmix_bench.records import paths, store
     from regmix_bench.records.schema import EvalRecord
     from regmix_bench.specs import EvalSpec, Scoring
     from regmix_bench.system import machine
@@ -130,7 +130,7 @@ def evaluate(
         scoring=scoring,
     )
 
-    existing = find.find_record(results, spec)
+    existing = paths.find_record(results, spec)
     if label is None and existing is not None:  # a name it was given earlier stays
         recorded = store.load_record(existing)
         if isinstance(recorded, EvalRecord):

@@ -33,7 +33,7 @@ from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.adversarial import PGD, Saved, read_adversarial
-from regmix_bench.records.paths import adversarial_path, outcomes_path
+from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
 from regmix_bench.system.files import file_digest
@@ -132,7 +132,7 @@ def audit(
 
 def _trained(checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
     """The model of a run, and whether its weights are others than those that were recorded."""
-    _, file, weights = find_checkpoint(str(path), _results(path), checkpoint)
+    _, file, weights = find_checkpoint(str(path), results_of(path), checkpoint)
     digest = _digest(weights)
     return load_checkpoint(weights, digest), digest != file.sha256
 
@@ -149,7 +149,7 @@ def _given(
         name, _, checkpoint = name.partition(":")
     source = load_any_model(
         model or name,
-        results=_results(path),
+        results=results_of(path),
         weights=weights,
         arch=record.spec.arch if recorded.kind == "weights" else None,
         checkpoint=cast(Checkpoint, checkpoint),
@@ -166,7 +166,7 @@ def _audit_checkpoint(
     path: Path, run_id: str, evaluations: list[RobustEval], test: EvalData, model: nn.Module
 ) -> Iterator[Finding]:
     checkpoint = evaluations[0].checkpoint
-    images = adversarial_path(_results(path), run_id, checkpoint)
+    images = adversarial_path(results_of(path), run_id, checkpoint)
     outcomes = outcomes_path(path, checkpoint)
     for file, recorded in (
         (images, {e.adversarial_digest for e in evaluations}),
@@ -180,10 +180,6 @@ def _audit_checkpoint(
     for evaluation in evaluations:
         threat = evaluation.threat
         yield from _audit_evaluation(evaluation, test, right.cpu(), shown[threat], tables[threat])
-
-
-def _results(record: Path) -> Path:
-    return record.parents[:3][-1]
 
 
 def _digest(file: Path) -> str:

@@ -10,7 +10,7 @@ from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
-from regmix_bench.records.paths import views_path
+from regmix_bench.records.paths import results_of, views_path
 from regmix_bench.records.store import write_json
 from regmix_bench.records.views import Views, write_views
 from regmix_bench.system.machine import Device, choose_device, exact_float32
@@ -31,7 +31,7 @@ def inspect(
     line where a process that died had begun to write.
     """
     path = Path(record).absolute()
-    found, file, weights = find_checkpoint(str(path), path.parents[2], "selected")
+    found, file, weights = find_checkpoint(str(path), results_of(path), "selected")
     model = load_checkpoint(weights, file.sha256)
     spec, target = found.spec, choose_device(device)
     data_dir = Path(data_dir) if data_dir is not None else None
@@ -39,7 +39,7 @@ def inspect(
     test.require(found.data_digest, spec.dataset, str(record))
     with exact_float32():
         views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
-    with run_lock(path.parents[2], found.run_id, say):
+    with run_lock(results_of(path), found.run_id, say):
         digest = write_views(views_path(path), views)
         # Where it lies, which need not be where a new record of it would be written.
         write_json(path, found.model_copy(update={"views_digest": digest}).model_dump(mode="json"))

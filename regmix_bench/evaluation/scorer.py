@@ -29,9 +29,14 @@ from regmix_bench.evaluation.transfer import other_model
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.adversarial import write_adversarial
-from regmix_bench.records.find import find_record
 from regmix_bench.records.locks import run_lock
-from regmix_bench.records.paths import adversarial_path, artifacts_dir, outcomes_path, record_path
+from regmix_bench.records.paths import (
+    adversarial_path,
+    artifacts_dir,
+    find_record,
+    outcomes_path,
+    record_path,
+)
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, RunRecord
 from regmix_bench.records.store import load_record, save_record, write_parquet
 from regmix_bench.specs import EvalSpec, RunSpec

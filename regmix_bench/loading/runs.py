@@ -10,7 +10,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.find import resolve_run
-from regmix_bench.records.paths import artifacts_dir
+from regmix_bench.records.paths import artifacts_dir, results_of
 from regmix_bench.records.schema import CheckpointFile, RunRecord
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import ModelSource
@@ -41,7 +41,7 @@ def find_checkpoint(
             f"run {record.run_id} has no checkpoint {checkpoint!r}: {record.error or there}"
         )
     file = record.checkpoints[checkpoint]
-    root = record_file.absolute().parents[:3][-1]
+    root = results_of(record_file)
     return record, file, artifacts_dir(root, record.run_id) / file.file
 
 

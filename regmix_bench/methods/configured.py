@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from regmix_bench.errors import validated
 from regmix_bench.methods import METHODS, declared
-from regmix_bench.specs import MethodSpec, RunSpec
+from regmix_bench.specs import EvalSpec, MethodSpec, RunSpec
 from regmix_bench.specs.identity import later_fields
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
+
+S = TypeVar("S", RunSpec, EvalSpec, RunSpec | EvalSpec)
 
 
 def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
@@ -57,12 +59,14 @@ def make_method(spec: MethodSpec) -> Method:
     return method(validated(method.Config, all_params(spec), spec.name))
 
 
-def relabelled(spec: RunSpec) -> RunSpec:
+def relabelled(spec: S) -> S:
     """Return a recorded specification with the label that its parameters have today.
 
     The label of a record tells what differed from the defaults when it was written. It stays where
-    the method is not installed, or has other parameters by now.
+    the method is not installed, or has other parameters by now, and where nothing was trained.
     """
+    if not isinstance(spec, RunSpec):
+        return spec
     method, config = spec.method, _config(spec.method.name)
     values = all_params(method)
     if config is None or values.keys() != config.model_fields.keys():

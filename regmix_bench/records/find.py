@@ -1,45 +1,29 @@
-"""The results folder: where records lie, how they are written whole, and how they are read back.
-
-A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
-``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
-table is asked for.
-"""
+"""Which records there are: those of given specifications, and those that a user names."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.paths import artifacts_dir, record_path
+from regmix_bench.records.paths import artifacts_dir, run_id_of
 from regmix_bench.records.store import load_run, record_files
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import RunSpec
 
-if TYPE_CHECKING:
-    pass
-
-
-def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
-    """The record of this specification, also where ε was typed in another way."""
-    expected = record_path(results, spec)
-    if expected.exists():
-        return expected
-    return next(expected.parent.glob(f"*-{spec.run_id}.json"), None)
+#: How far a planned run is.
+RunState = Literal["done", "failed", "to resume", "to run"]
 
 
-State = Literal["done", "failed", "to resume", "to run"]
+def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, RunState]:
+    """Return how far each run is below ``results``; the runs are given, and returned, by run_id.
 
-
-def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, State]:
-    """What a run of each specification would find below ``results``; both are by run_id.
-
-    Lists the folders once, however many specifications there are. Raises :class:`UserError` where
-    a folder or a record among them cannot be read.
+    Lists the folders once, however many runs there are. Raises :class:`UserError` where a folder
+    or a record among them cannot be read.
     """
-    recorded = {(path.parent, _run_id(path)): path for path in record_files(results)}
-    found: dict[str, State] = {}
+    recorded = {(path.parent, run_id_of(path)): path for path in record_files(results)}
+    found: dict[str, RunState] = {}
     for run_id, spec in specs.items():
         path = recorded.get((results / spec.dataset / spec.arch, run_id))
         if path is not None:
@@ -50,12 +34,11 @@ def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, State]:
     return found
 
 
-def _run_id(path: Path) -> str:
-    return path.stem.rpartition("-")[2]
-
-
 def resolve_run(run: str, results: Path) -> Path:
-    """The record that ``run`` names: a path, a run_id, or a unique prefix of one."""
+    """Return the record that ``run`` names: a path, a run_id, or a unique prefix of one.
+
+    Raises :class:`UserError` where it names none, or several.
+    """
     as_path = Path(run)
     if as_path.suffix == ".json":
         try:
@@ -64,7 +47,7 @@ def resolve_run(run: str, results: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot read record {run}: {error.strerror}") from error
         return as_path
-    ids = {_run_id(path): path for path in record_files(results)}
+    ids = {run_id_of(path): path for path in record_files(results)}
     matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
     if len(matches) == 1:
         return matches[0]

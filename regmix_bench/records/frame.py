@@ -1,9 +1,4 @@
-"""The results folder: where records lie, how they are written whole, and how they are read back.
-
-A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
-``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
-table is asked for.
-"""
+"""Scored models as a table, one row for each record and evaluation."""
 
 from __future__ import annotations
 
@@ -12,11 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.records.accuracies import ACCURACIES
-from regmix_bench.records.schema import (
-    EvalRecord,
-    RunRecord,
-    TransferRecord,
-)
+from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
 
 if TYPE_CHECKING:
@@ -35,7 +26,7 @@ COLUMNS = (
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
-    """All scored models below ``results`` as a table, one row per record and evaluation.
+    """Return all scored models below ``results``, one row for each record and evaluation.
 
     Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
     here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as

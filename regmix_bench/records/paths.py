@@ -1,50 +1,74 @@
-"""The results folder: where records lie, how they are written whole, and how they are read back.
+"""Where everything lies in a results folder.
 
-A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
-``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
-table is asked for.
+A record is one JSON file; the files beside it share its stem. Checkpoints, logs and adversarial
+images lie under ``artifacts/<run_id>/``, which git ignores.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from regmix_bench.records.schema import (
-    TransferRecord,
-)
+from regmix_bench.errors import UserError
+from regmix_bench.records.schema import TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint
-
-if TYPE_CHECKING:
-    pass
 
 LEADERBOARD = "leaderboard.json"
 ARTIFACTS = "artifacts"
 EVALUATED = "evaluated"
 TRANSFER = "transfer"
+#: The file in a run's artifacts that says who works on it.
+LOCK = "lock"
 
 
 def record_path(results: Path, spec: RunSpec | EvalSpec) -> Path:
-    """``<results>/<dataset>/<arch>/<stem>.json``; scores of a given model in ``evaluated``."""
-    folder = EVALUATED if isinstance(spec, EvalSpec) else spec.arch
-    return results / spec.dataset / folder / f"{spec.stem}.json"
+    """Return where the record of ``spec`` lies, or where a new one goes.
+
+    That is ``<results>/<dataset>/<arch>/<stem>.json``; scores of a given model are in
+    ``evaluated``. The record of a training keeps the file it has, whatever its label by now.
+    """
+    if isinstance(spec, EvalSpec):
+        return results / spec.dataset / EVALUATED / f"{spec.stem}.json"
+    return find_record(results, spec) or results / spec.dataset / spec.arch / f"{spec.stem}.json"
+
+
+def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
+    """Return the record of ``spec``, also under another label or with ε typed in another way."""
+    folder = results / spec.dataset / (EVALUATED if isinstance(spec, EvalSpec) else spec.arch)
+    expected = folder / f"{spec.stem}.json"
+    return expected if expected.exists() else next(folder.glob(f"*-{spec.run_id}.json"), None)
 
 
 def transfer_path(results: Path, record: TransferRecord) -> Path:
-    """``<results>/<dataset>/transfer/<norm>-<epsilon>-<run_id>.json``."""
+    """Return ``<results>/<dataset>/transfer/<norm>-<epsilon>-<run_id>.json``."""
     threat = record.threat
     name = f"{threat.norm}-{threat.epsilon.slug}-{record.run_id}.json"
     return results / record.dataset / TRANSFER / name
 
 
+def run_id_of(record: Path) -> str:
+    """Return the run_id in a record's file name."""
+    return record.stem.rpartition("-")[2]
+
+
+def results_of(record: Path) -> Path:
+    """Return the results folder in which a record lies.
+
+    Raises :class:`UserError` for a path with too few folders above it.
+    """
+    folders = record.absolute().parents
+    if len(folders) < 3:
+        raise UserError(f"{record} lies in no results folder: there is none two folders above it")
+    return folders[2]
+
+
 def outcomes_path(record: Path, checkpoint: Checkpoint) -> Path:
-    """Per-image outcomes of one checkpoint, beside its record."""
+    """Return the file of per-image outcomes of one checkpoint, beside its record."""
     return record.with_name(f"{record.stem}.{checkpoint}.outcomes.parquet")
 
 
 def transfer_outcomes_path(record: Path) -> Path:
-    """Per-image outcomes of a transfer, beside its record.
+    """Return the file of per-image outcomes of a transfer, beside its record.
 
     Columns ``source`` and ``target`` (run_ids; no source means no attack), ``index`` (position in
     the test split) and ``correct`` (right under the attack and without it).
@@ -53,24 +77,20 @@ def transfer_outcomes_path(record: Path) -> Path:
 
 
 def outputs_path(record: Path) -> Path:
-    """Softmax outputs and penultimate features of the selected checkpoint, beside its record."""
+    """Return the file of outputs and features of the selected checkpoint, beside its record."""
     return record.with_name(f"{record.stem}.outputs.parquet")
 
 
 def views_path(record: Path) -> Path:
-    """Example images, loss surfaces and curvature of the selected checkpoint, beside its record."""
+    """Return the file of views of the selected checkpoint, beside its record."""
     return record.with_name(f"{record.stem}.views.safetensors")
 
 
 def artifacts_dir(results: Path, run_id: str) -> Path:
-    """Where a run's checkpoints, log and adversarial images lie."""
+    """Return the folder of a run's checkpoints, log and adversarial images."""
     return results / ARTIFACTS / run_id
 
 
-#: The file in a run's artifacts that says who works on it.
-LOCK = "lock"
-
-
 def adversarial_path(results: Path, run_id: str, checkpoint: Checkpoint) -> Path:
-    """The saved adversarial images of one checkpoint, among the run's artifacts."""
+    """Return the file of saved adversarial images of one checkpoint, in the run's artifacts."""
     return artifacts_dir(results, run_id) / f"adversarial-{checkpoint}.parquet"

@@ -5,16 +5,14 @@ Nothing here imports torch, so that listing and reporting start at once.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
+from regmix_bench.records.migrations import RECORD
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint, Frozen, ThreatModel
-
-#: Raise it when a field of a record changes, and give ``store.MIGRATIONS`` the step.
-SCHEMA_VERSION = 3
 
 #: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
 Check = Literal[
@@ -151,7 +149,7 @@ class _Record(Frozen):
     recorded and never part of the identity.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RECORD.version
     run_id: str
     data_digest: str | None = None
     n_test: int | None = None
@@ -216,7 +214,7 @@ class TransferRecord(Frozen):
     diagonal the attack is white-box. ``clean_acc[j]`` is that without an attack.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RECORD.version
     kind: Literal["transfer"] = "transfer"
     status: Literal["success"] = "success"
     run_id: str = Field(pattern=FILE_NAME)
@@ -235,4 +233,4 @@ class TransferRecord(Frozen):
 
 
 #: What a JSON file below ``results/`` may hold, told apart by its ``kind``.
-AnyRecord = Annotated[RunRecord | EvalRecord | TransferRecord, Field(discriminator="kind")]
+AnyRecord = RunRecord | EvalRecord | TransferRecord

@@ -1,40 +1,106 @@
-"""The results folder: where records lie, how they are written whole, and how they are read back.
+"""Records, written whole and read back, and the listing of a results folder.
 
-A record is one JSON file; Parquet files beside it share its stem. Checkpoints and logs lie under
-``artifacts/<run_id>/``, which git ignores. Nothing here imports torch, and pandas only where a
-table is asked for.
+Nothing here imports torch, and pandas only where a table is written.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from regmix_bench.errors import UserError, first_problem
+from regmix_bench.errors import UserError, unknown
 from regmix_bench.methods.configured import relabelled
+from regmix_bench.records.migrations import RECORD
 from regmix_bench.records.paths import ARTIFACTS, record_path, transfer_outcomes_path, transfer_path
-from regmix_bench.records.schema import (
-    SCHEMA_VERSION,
-    AnyRecord,
-    RunRecord,
-    TransferRecord,
-)
-from regmix_bench.specs.identity import completed
+from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
 from regmix_bench.system.files import atomic_write, file_digest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: ``MIGRATIONS[n]`` turns the JSON of a record of schema n into that of schema n + 1.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    1: lambda content: {**content, "kind": "run"},
-    2: lambda content: {**content, "schema_version": 3},  # a run may name its views
+_MODELS: dict[str, type[AnyRecord]] = {
+    "run": RunRecord,
+    "evaluation": EvalRecord,
+    "transfer": TransferRecord,
 }
+
+
+def load_record(path: str | Path) -> AnyRecord:
+    """Read one record of any kind, migrating an older schema.
+
+    Raises :class:`UserError` for a file that is missing, not a record, or of a newer schema.
+    """
+    path = Path(path)
+    content = RECORD.load(path)
+    kind = str(content.get("kind"))
+    if kind not in _MODELS:
+        raise UserError(f"{path} is not a record: {unknown('kind', kind, _MODELS)}")
+    record = RECORD.parse(content, _MODELS[kind], path)
+    if isinstance(record, TransferRecord):
+        return record
+    if record.run_id != record.spec.run_id:
+        raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
+    return record.model_copy(update={"spec": relabelled(record.spec)})
+
+
+def load_run(path: str | Path) -> RunRecord:
+    """Read the record of a training; raises :class:`UserError` for a record of another kind."""
+    record = load_record(path)
+    if not isinstance(record, RunRecord):
+        kind = "an evaluation" if isinstance(record, EvalRecord) else "a transfer"
+        raise UserError(f"{path} is the record of {kind}, not of a training")
+    return record
+
+
+def load_records(results: Path) -> dict[Path, AnyRecord]:
+    """Return every record below ``results``, by path.
+
+    Raises :class:`UserError` where one is unreadable, or two record the same run, which would count
+    a seed twice.
+    """
+    records = {path: load_record(path) for path in record_files(results)}
+    seen: dict[str, Path] = {}
+    for path, record in records.items():
+        other = seen.setdefault(record.run_id, path)
+        if other != path:
+            raise UserError(f"{other} and {path} record the same run: remove one")
+    return records
+
+
+def record_files(results: Path) -> list[Path]:
+    """Return every record file below ``results``, sorted by path.
+
+    Raises :class:`UserError` where ``results`` or a folder below it cannot be listed.
+    """
+    try:
+        if not results.exists():
+            return []
+        if not results.is_dir():
+            raise UserError(f"results folder {results} is not a folder")
+        # Not by glob, which passes over what it may not list.
+        return sorted(
+            path
+            for dataset in results.iterdir()
+            if dataset.is_dir() and dataset.name != ARTIFACTS
+            for folder in dataset.iterdir()
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.suffix == ".json" and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def save_record(results: Path, record: AnyRecord) -> Path:
+    """Write a record in its place, atomically; returns the path."""
+    if isinstance(record, TransferRecord):
+        path = transfer_path(results, record)
+    else:
+        path = record_path(results, record.spec)
+    write_json(path, record.model_dump(mode="json"))
+    return path
 
 
 def write_json(path: Path, content: object) -> None:
@@ -79,105 +145,3 @@ def check_transfer_outcomes(path: Path, record: TransferRecord) -> None:
         raise UserError(
             f"{file} is not the outcomes file of its record: its SHA-256 differs; {remade}"
         )
-
-
-def save_record(results: Path, record: AnyRecord) -> Path:
-    """Write a record in its place, atomically; returns the path."""
-    if isinstance(record, TransferRecord):
-        path = transfer_path(results, record)
-    else:
-        path = record_path(results, record.spec)
-    write_json(path, record.model_dump(mode="json"))
-    return path
-
-
-def load_record(path: str | Path) -> AnyRecord:
-    """Read one record of any kind, migrating an older schema.
-
-    Raises :class:`UserError` for a file that is missing, not a record, or of a newer schema.
-    """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read record {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a record: {error}") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise UserError(f"{path} is not a record: it has no schema_version")
-    if version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}:"
-            " upgrade regmix-bench"
-        )
-    while version < SCHEMA_VERSION:
-        if version not in MIGRATIONS:
-            raise UserError(f"{path} has schema {version}, which no migration reads")
-        content = MIGRATIONS[version](content)
-        version += 1
-    try:
-        record = _RECORD.validate_python(completed(AnyRecord, content))
-    except ValidationError as error:
-        first = first_problem(error)
-        # The kind comes first, unless it is what is wrong.
-        where = ".".join(first.path[1:]) or "kind"
-        raise UserError(f"{path} is not a record: {where}: {first.said}") from error
-    except UserError as error:
-        raise UserError(f"{path} is not a record: {error}") from error
-    if not isinstance(record, TransferRecord) and record.run_id != record.spec.run_id:
-        raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
-    if isinstance(record, RunRecord) and (spec := relabelled(record.spec)) is not record.spec:
-        return record.model_copy(update={"spec": spec})
-    return record
-
-
-def load_run(path: str | Path) -> RunRecord:
-    """Read the record of a training; raises :class:`UserError` for a record of another kind."""
-    record = load_record(path)
-    if not isinstance(record, RunRecord):
-        raise UserError(f"{path} is the record of {_KINDS[record.kind]}, not of a training")
-    return record
-
-
-_KINDS = {"evaluation": "an evaluation", "transfer": "a transfer"}
-_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
-
-
-def record_files(results: Path) -> list[Path]:
-    """Every record file below ``results``, sorted by path.
-
-    Raises :class:`UserError` where ``results`` or a folder below it cannot be listed.
-    """
-    try:
-        if not results.exists():
-            return []
-        if not results.is_dir():
-            raise UserError(f"results folder {results} is not a folder")
-        # Not by glob, which passes over what it may not list.
-        return sorted(
-            path
-            for dataset in results.iterdir()
-            if dataset.is_dir() and dataset.name != ARTIFACTS
-            for folder in dataset.iterdir()
-            if folder.is_dir()
-            for path in folder.iterdir()
-            if path.suffix == ".json" and not path.name.startswith(".")
-        )
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
-
-
-def load_records(results: Path) -> dict[Path, AnyRecord]:
-    """Every record below ``results``, by path.
-
-    Raises :class:`UserError` where one is unreadable, or two record the same run, which would count
-    a seed twice.
-    """
-    records = {path: load_record(path) for path in record_files(results)}
-    seen: dict[str, Path] = {}
-    for path, record in records.items():
-        other = seen.setdefault(record.run_id, path)
-        if other != path:
-            raise UserError(f"{other} and {path} record the same run: remove one")
-    return records

@@ -14,9 +14,16 @@ from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
-from regmix_bench.records.find import find_record
 from regmix_bench.records.locks import run_lock
-from regmix_bench.records.paths import LOCK, artifacts_dir, outcomes_path, outputs_path, views_path
+from regmix_bench.records.paths import (
+    LOCK,
+    artifacts_dir,
+    find_record,
+    outcomes_path,
+    outputs_path,
+    results_of,
+    views_path,
+)
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.store import load_run, save_record
 from regmix_bench.runs.observers import Observer, Silent
@@ -148,7 +155,7 @@ def load_model(
     if not isinstance(record, RunRecord):
         path = Path(record)
         record = load_run(path)
-        results = path.absolute().parents[2] if results is None else results
+        results = results_of(path) if results is None else results
     if "selected" not in record.checkpoints:
         raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")
     file = record.checkpoints["selected"]

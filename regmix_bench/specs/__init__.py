@@ -1,7 +1,7 @@
 """What specifies a run, and its identity. Nothing here imports torch."""
 
 from regmix_bench.specs.components import Component, MethodSpec, ModelSource
-from regmix_bench.specs.identity import IDENTITY_VERSION, Later
+from regmix_bench.specs.identity import IDENTITY_VERSION
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.run import EvalSpec, RunSpec
 from regmix_bench.specs.scoring import Scoring
@@ -10,7 +10,6 @@ __all__ = [
     "IDENTITY_VERSION",
     "Component",
     "EvalSpec",
-    "Later",
     "MethodSpec",
     "ModelSource",
     "Recipe",

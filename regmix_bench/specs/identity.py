@@ -7,8 +7,8 @@ still counts, as :data:`FORMER` says. Nothing of the machine, and no file's name
 
 **To add a field** to a class of this package, to ``ThreatModel`` or to a method's ``Config``:
 
-1. Declare it with today's default and, by :class:`Later`, the value older runs in effect had:
-   ``clip_start: Annotated[bool, Later(True)] = False``.
+1. Declare it with today's default and, by :class:`~regmix_bench.types.Later`, the value that older
+   runs in effect had: ``clip_start: Annotated[bool, Later(True)] = False``.
 2. Use it.
 3. Give it a word in ``analysis.words`` if it stands in ``Recipe`` or ``Scoring``.
 
@@ -22,14 +22,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from regmix_bench.types import Epsilon, ThreatModel
+from regmix_bench.types import Epsilon, Later, ThreatModel
 
 #: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
 IDENTITY_VERSION = 1
@@ -69,18 +68,11 @@ FORMER: Mapping[str, Mapping[str, object]] = MappingProxyType(
 _LABELS = ("label", "recorded_label")
 
 
-@dataclass(frozen=True)
-class Later:
-    """Mark a field that came after the first records, with the value older runs in effect had."""
-
-    older: object
-
-
 @cache
 def later_fields(cls: Any) -> Mapping[str, object]:
     """Return the fields of ``cls`` that came later, with the values older runs in effect had.
 
-    ``cls`` is a pydantic class; that of a method's ``Config`` has those it marks by :class:`Later`.
+    ``cls`` is a pydantic class; that of a method's ``Config`` has those it marks by ``Later``.
     """
     first = VERSION_1.get(cls.__name__)
     older: dict[str, object] = {}

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, ModelSource
-from regmix_bench.specs.identity import IDENTITY_VERSION, Later, digest, hashed
+from regmix_bench.specs.identity import IDENTITY_VERSION, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.types import Frozen, Later, ThreatModel
 
 
 class Spec(Frozen):

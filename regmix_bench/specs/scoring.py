@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from regmix_bench.specs.identity import Later
-from regmix_bench.types import Frozen
+from regmix_bench.types import Frozen, Later
 
 #: The attacks that version ``custom`` may name.
 ATTACKS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")

@@ -17,13 +17,14 @@ import torch
 
 from regmix_bench.errors import UserError
 from regmix_bench.models.weights import check_digest
+from regmix_bench.records.migrations import TRAINING_STATE
 from regmix_bench.records.schema import CheckpointFile
 from regmix_bench.system.files import atomic_write, sweep
 from regmix_bench.types import Checkpoint
 
 
 class States:
-    """The states of the run ``run_id`` in ``directory``."""
+    """Keep the states of the run ``run_id`` in ``directory``."""
 
     def __init__(self, directory: Path, run_id: str) -> None:
         self.directory, self.run_id = directory, run_id
@@ -41,6 +42,7 @@ class States:
         """
         state = {
             **content,
+            "schema_version": TRAINING_STATE.version,
             "run_id": self.run_id,
             "checkpoints": {name: file.model_dump() for name, file in checkpoints.items()},
         }
@@ -62,7 +64,8 @@ class States:
     ) -> tuple[dict[str, Any], dict[Checkpoint, CheckpointFile]] | None:
         """Load the newest state that is whole, with weights that are whole too; None without one.
 
-        ``say`` gets a line for each that is not.
+        ``say`` gets a line for each that is not. Raises :class:`UserError` where the newest that is
+        whole was written by a newer version of this package.
         """
         paths = sorted(self.directory.glob("state-*.pt"), reverse=True)
         for path in paths:
@@ -77,6 +80,7 @@ class States:
             except UserError as error:
                 say(f"{error}; going back one state")
                 continue
+            state = TRAINING_STATE.migrate(state, path)
             self._newest = _names(path, checkpoints)
             return state, checkpoints
         if paths:

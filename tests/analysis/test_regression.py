@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 
-from regmix_bench.analysis.references import LEADERBOARD_VERSION, METRICS
+from regmix_bench.analysis.references import METRICS
 from regmix_bench.analysis.regression import (
     ALPHA,
     Verdict,
@@ -24,6 +24,7 @@ from regmix_bench.analysis.regression import (
 )
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
+from regmix_bench.records.migrations import LEADERBOARD
 from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
@@ -56,7 +57,7 @@ def test_records_are_ok_beside_themselves(held: Path) -> None:
 
 def test_the_leaderboard_speaks_the_records_language(held: Path) -> None:
     board = json.loads(held.read_text())
-    assert board["schema_version"] == LEADERBOARD_VERSION
+    assert board["schema_version"] == LEADERBOARD.version
     (entry,) = board["runs"]
     record = json.loads((held.parent / entry["record"]).read_text())
     for name in ("run_id", "spec", "data_digest", "evaluations"):
@@ -246,7 +247,7 @@ def test_a_screened_accuracy_is_held_by_no_reference(
     verdicts = check(now, held)
     assert [v.metric for v in verdicts] == list(METRICS)
     found = {(v.verdict, v.note, v.now) for v in verdicts if v.metric == "autoattack_acc"}
-    screened = ("not comparable", "scoring.screen none → True", None)
+    screened = ("not comparable", "scoring.screen False → True", None)
     lost = ("missing", "AutoAttack did not run on the selected checkpoint", None)
     assert found == {screened if scoring.screen else lost}
     with pytest.raises(UserError, match="no record with AutoAttack"):
@@ -392,11 +393,14 @@ def test_outcomes_that_disagree_with_their_record_are_refused(
     [
         ("{", "is not a leaderboard"),
         ("[" * 100_000, "is not a leaderboard"),
-        ("[]", "is not a leaderboard of this version"),
+        ("[]", "is not a leaderboard: it has no schema_version"),
         ('{"schema_version": 1, "runs": []}', "is not a leaderboard: runs"),
         ('{"schema_version": 1, "runs": [{}]}', "is not a leaderboard: runs.0"),
-        ('{"schema_version": 0, "runs": []}', "is not a leaderboard of this version"),
-        ('{"schema_version": 99}', "has schema 99, this version reads 2: upgrade regmix-bench"),
+        ('{"schema_version": 0, "runs": []}', "has schema 0, which no migration reads"),
+        (
+            '{"schema_version": 99}',
+            "has schema 99, this version reads up to 3: upgrade regmix-bench",
+        ),
     ],
 )
 def test_a_file_that_is_no_leaderboard_is_one_line(
@@ -410,9 +414,9 @@ def test_a_file_that_is_no_leaderboard_is_one_line(
 
 
 def test_a_missing_leaderboard_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="`regmix-bench check --update` makes one"):
+    with pytest.raises(UserError, match="`regmix-bench check --update` makes them"):
         check(tmp_path, tmp_path / "board.json")
-    with pytest.raises(UserError, match="cannot read references"):
+    with pytest.raises(UserError, match="cannot read leaderboard"):
         check(tmp_path, tmp_path)
 
 

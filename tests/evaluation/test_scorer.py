@@ -17,7 +17,7 @@ from regmix_bench import cli
 from regmix_bench.evaluation.audit import audit
 from regmix_bench.evaluation.scorer import Extras, discard_journals
 from regmix_bench.grid.plan import plan
-from regmix_bench.records import find, paths, store
+from regmix_bench.records import paths, store
 from regmix_bench.records.frame import load_results
 from regmix_bench.records.schema import EvalRecord, RunRecord
 from regmix_bench.runs import runner
@@ -229,7 +229,7 @@ def test_a_screened_number_is_never_autoattacks(trained_run, evaluated) -> None:
     frame = load_results(results)
     (row,) = frame[frame["run_id"] == record.run_id].to_dict("records")
     assert pd.isna(row["autoattack_acc"]) and row["screened_acc"] == result.screened_acc
-    path = find.find_record(results, record.spec)
+    path = paths.find_record(results, record.spec)
     assert path is not None
     assert audit(path, device="cpu").findings == ()
 

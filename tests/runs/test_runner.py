@@ -322,7 +322,7 @@ def test_a_run_is_one_process_s_at_a_time(tmp_path) -> None:
     with run_lock(tmp_path, spec.run_id, lines.append):
         with pytest.raises(Busy, match=rf"left to process {os.getpid()} on .*, which works on it"):
             runner.run(spec, tmp_path, device="cpu", force=True)
-        assert find.find_record(tmp_path, spec) is None
+        assert paths.find_record(tmp_path, spec) is None
     runner.run(spec, tmp_path, device="cpu", observer=Notes())
     assert lines == []
     assert (paths.artifacts_dir(tmp_path, spec.run_id) / "lock").read_text() == ""

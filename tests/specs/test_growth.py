@@ -1,0 +1,150 @@
+"""Specifications grow, and no recorded run changes its name."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regmix_baselines
+import regmix_bench
+from regmix_bench.specs import (
+    Component,
+    EvalSpec,
+    MethodSpec,
+    ModelSource,
+    Recipe,
+    RunSpec,
+    Scoring,
+)
+from regmix_bench.specs.identity import VERSION_1, later_fields
+from regmix_bench.types import ThreatModel
+
+RESULTS = Path(__file__).parents[2] / "results"
+CLASSES = (EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scoring, ThreatModel)
+
+#: Where each class stands, and what a made-up field is written before.
+FIELDS = (
+    ("regmix_bench/specs/recipe.py", "    epochs: int"),
+    ("regmix_bench/specs/scoring.py", "    #: Of the PGD attack of every score."),
+    ("regmix_bench/specs/components.py", "    name: str\n    version: int\n    params"),  # a method
+    ("regmix_bench/specs/components.py", '    kind: Literal["run"'),  # a model
+    ("regmix_bench/specs/run.py", "    dataset: str"),
+    ("regmix_bench/types.py", "    bounds: ClassVar"),  # of a threat model
+    ("regmix_baselines/fgsm_pgi.py", "        lambda_: float"),
+)
+
+
+def test_every_class_of_a_specification_has_its_frozen_fields() -> None:
+    assert set(VERSION_1) == {cls.__name__ for cls in CLASSES}
+    for cls in CLASSES:
+        assert VERSION_1[cls.__name__] <= cls.__pydantic_fields__.keys()
+
+
+def test_what_older_runs_had_never_changes() -> None:
+    # Add a field here with its value; change nothing that stands here.
+    shared = {"pgd_threats": (), "components": ()}
+    assert {cls.__name__: dict(later_fields(cls)) for cls in (*CLASSES, Component)} == {
+        "RunSpec": shared,
+        "EvalSpec": shared,
+        "Scoring": {"attacks": (), "screen": False},
+        "Recipe": {},
+        "MethodSpec": {},
+        "ModelSource": {},
+        "ThreatModel": {},
+        "Component": {},
+    }
+
+
+def grown(folder: Path, declared: str) -> None:
+    """Copy the packages, with a made-up field in every class of a specification and a Config."""
+    for package in (regmix_bench, regmix_baselines):
+        source, ignored = Path(package.__file__).parent, shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, folder / package.__name__, ignore=ignored)
+    for name, before in FIELDS:
+        text = (folder / name).read_text()
+        assert text.count(before) == 1, (name, before)
+        indent = before[: len(before) - len(before.lstrip())]
+        # No table lists the fields of a Config: there it is said what older runs had.
+        here = declared if "Later" in declared or name.startswith("regmix_bench") else KEPT
+        text = text.replace(before, f"{indent}made_up: {here}\n{before}")
+        (folder / name).write_text(text.replace(FUTURE, IMPORTS + LATER * (name != TYPES), 1))
+
+
+KEPT, CHANGED = "Annotated[int, Later(3)] = 3", "Annotated[int, Later(3)] = 4"
+TYPES = "regmix_bench/types.py"
+FUTURE = "from __future__ import annotations\n"
+IMPORTS = f"{FUTURE}\nfrom typing import Annotated\n"
+LATER = "from regmix_bench.types import Later\n"
+
+CODE = """
+import json, sys
+from pathlib import Path
+from regmix_bench.analysis.references import load_leaderboard
+from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.records.paths import record_path
+from regmix_bench.records.store import load_records
+from regmix_bench.specs import EvalSpec, RunSpec
+assert sys.modules["regmix_bench"].__file__.startswith(sys.argv[1])
+results = Path(sys.argv[2])
+records = load_records(results)
+assert len(load_leaderboard(results / "leaderboard.json").runs) > 100
+specs = [record.spec for record in records.values() if record.kind != "transfer"]
+assert len(specs) > 100
+for spec in specs:
+    parts = [spec, spec.scoring, *spec.eval_threats]
+    parts += [spec.recipe, spec.method, spec.train_threat] if isinstance(spec, RunSpec) else []
+    assert {part.made_up for part in parts} == {OLDER}
+    for part in parts:
+        assert spec.identity() == type(spec)(**dict(spec)).identity()
+for path, record in records.items():
+    if record.kind == "run":
+        written = json.loads(path.read_text())["spec"]["method"]["label"]
+        assert record.model_dump(mode="json")["spec"]["method"]["label"] == written
+        assert record_path(results, record.spec) == path
+        assert record.spec.stem == path.stem
+recorded = {spec.run_id for spec in specs}
+labels = {spec.label for spec in specs if isinstance(spec, RunSpec)}
+planned = plan(load_suite("digits"), {"methods": ["fgsm-pgi"], "seeds": [0, 1, 2]})
+assert all(spec.run_id not in recorded for spec in planned) == ANOTHER
+again = plan(load_suite("digits"), {"methods": [f"fgsm-pgi[made_up={OLDER}]"], "seeds": [0, 1, 2]})
+run = again[0]
+old = run.model_copy(update={
+    "made_up": OLDER,
+    **{name: getattr(run, name).model_copy(update={"made_up": OLDER})
+       for name in ("scoring", "recipe", "method")},
+})
+threat = type(run.train_threat)(run.train_threat.norm, run.train_threat.epsilon, OLDER)
+old = old.model_copy(update={"train_threat": threat, "eval_threats": (threat,)})
+assert old.run_id in recorded
+for name in ("made_up", "scoring", "recipe", "method"):
+    new = 7 if name == "made_up" else getattr(old, name).model_copy(update={"made_up": 7})
+    assert old.model_copy(update={name: new}).run_id not in recorded
+other = type(threat)(threat.norm, threat.epsilon, 7)
+assert old.model_copy(update={"train_threat": other}).run_id not in recorded
+flags = {"methods": ["fgsm-pgi[made_up=7]"], "eps": ["32/255"], "seeds": [0]}
+(seven,) = plan(load_suite("digits"), flags)
+assert seven.run_id not in recorded and "made_up=7" in seven.label
+assert ("fgsm-pgi[made_up=3]" in labels) == ANOTHER
+assert ("fgsm-pgi" in labels) != ANOTHER
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "changed"),
+    [(KEPT, False), (CHANGED, True), ("int = 3", False)],
+    ids=["the default of old", "another default", "forgotten to say what older runs had"],
+)
+def test_a_made_up_field_in_every_class_renames_nothing(
+    tmp_path: Path, declared: str, changed: bool
+) -> None:
+    grown(tmp_path, declared)
+    code = CODE.replace("OLDER", "3").replace("ANOTHER", str(changed))
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{code}"]
+    finished = subprocess.run(
+        [*command, str(tmp_path), str(RESULTS)], capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode == 0, finished.stderr
