@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import batch_sum
-from regmix_bench.losses import TrueClassMass
+from regmix_bench.losses import TrueClassMass, true_class
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Citation
 
@@ -56,8 +56,9 @@ class FGSMPGK(FGSMPGI):
         self.updates = 0
 
     def prior_weight(self, prior_logits: Tensor, logits: Tensor, y: Tensor) -> Tensor:
-        correct = (logits.argmax(1) == y).sum().to(logits.dtype)
-        prior_correct = (prior_logits.argmax(1) == y).sum().to(logits.dtype)
+        label = true_class(y)
+        correct = (logits.argmax(1) == label).sum().to(logits.dtype)
+        prior_correct = (prior_logits.argmax(1) == label).sum().to(logits.dtype)
         self.ratio = batch_sum(correct) / batch_sum(prior_correct).clamp_min(1)
         return 2 - self.ratio
 

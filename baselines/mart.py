@@ -13,7 +13,7 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
-from regmix_bench.losses import cross_entropy, kl_divergence
+from regmix_bench.losses import cross_entropy, kl_divergence, true_class
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
@@ -28,7 +28,7 @@ def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     The constants that keep the logarithm finite are those of the authors' code.
     """
     probabilities = logits.softmax(1)
-    wrong = probabilities.scatter(1, y[:, None], -1.0).argmax(1)
+    wrong = probabilities.scatter(1, true_class(y)[:, None], -1.0).argmax(1)
     return cross_entropy(logits, y) + torch.nn.functional.nll_loss(
         (1.0001 - probabilities + 1e-12).log(), wrong
     )
@@ -63,7 +63,7 @@ class MART(MultiStepMethod):
     ) -> StepOutput:
         x_adv = self.attack(model, batch, threat, gaussian_start(batch.x, threat, generator))
         logits, adv_logits = model(batch.x), model(x_adv)
-        true_probability = logits.softmax(1).gather(1, batch.y[:, None]).squeeze(1)
+        true_probability = logits.softmax(1).gather(1, true_class(batch.y)[:, None]).squeeze(1)
         weighted = kl_divergence(logits, adv_logits, "none") * (1.0000001 - true_probability)
         boosted = boosted_cross_entropy(adv_logits, batch.y)
         robust = self.config.beta * weighted.mean()

@@ -33,6 +33,11 @@ def cross_entropy(
     )
 
 
+def true_class(y: Tensor) -> Tensor:
+    """Return labels (B,) int64 as they are; of class probabilities (B, K), the likeliest class."""
+    return y if y.dim() == 1 else y.argmax(1)
+
+
 def kl_divergence(
     logits_p: Tensor, logits_q: Tensor, reduction: Literal["batchmean", "sum", "none"] = "batchmean"
 ) -> Tensor:

@@ -30,7 +30,7 @@ THIS_PROCESS = "this process"
 
 
 class Offer(NamedTuple):
-    """Where a name leads: a target ``package.module:attribute``, and the distribution it is of."""
+    """The offer of a name: a target ``package.module:attribute``, and the distribution it is of."""
 
     target: str
     origin: str

@@ -170,7 +170,7 @@ class Later:
 
 @pydantic_dataclasses.dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class ThreatModel:
-    """What an attacker may do: move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
+    """An attacker's power: to move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
 
     ``norm`` is a name of :data:`NORMS`. ``epsilon`` is in the units of pixels from 0 to 1, above
     zero, and at most 1 for L∞; it is given as text, Fraction or float. Raises :class:`UserError`
@@ -197,9 +197,10 @@ class ThreatModel:
 class Batch:
     """Training images on the device.
 
-    ``x`` (B, C, H, W) float in [0, 1]; ``y`` (B,) int64; ``index`` (B,) int64, the position of each
-    image in the training set, for methods that keep state per image. Where several processes share
-    a batch, these are its images in this one, of ``total`` in all.
+    ``x`` (B, C, H, W) float in [0, 1]; ``y`` (B,) int64, or class probabilities (B, K) of mixed
+    images, which the shared losses take alike; ``index`` (B,) int64, the position of each image in
+    the training set, for methods that keep state per image. Where several processes share a batch,
+    these are its images in this one, of ``total`` in all.
     """
 
     x: Tensor
@@ -210,7 +211,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """What a method's step returns.
+    """The result of a method's step.
 
     ``loss`` is a scalar to differentiate; ``x_adv`` (B, C, H, W), detached, are the images trained
     on; ``metrics`` are detached scalars, averaged over the epoch into its history.

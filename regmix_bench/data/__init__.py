@@ -1,4 +1,4 @@
-"""Where images come from: named datasets, array files, image folders, and their way to the device.
+"""The sources of images: named datasets, array files, image folders, and their way to the device.
 
 Naming and validating a dataset needs no torch; what puts it on a device is imported on first use.
 """

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from regmix_bench.distributed.collectives import share
+from regmix_bench.specs.recipe import Augmentation
 from regmix_bench.types import Batch
-
-Augmentation = Literal["none", "crop", "crop-flip"]
 
 
 def as_float(images: Tensor) -> Tensor:

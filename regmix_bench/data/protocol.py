@@ -1,4 +1,4 @@
-"""What a data set is: a class with a ``name`` and a ``load``."""
+"""The protocol of data sets: a class with a ``name`` and a ``load``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regmix_bench.types import Frozen
 
 
 class DataSource(ABC):
-    """Where the images of one data set come from.
+    """The source of the images of one data set.
 
     The first line of a subclass's docstring is what ``list datasets`` shows. ``Config`` holds the
     parameters that a user may give in brackets, as in ``name[key=value]``. Raise ``version`` when a

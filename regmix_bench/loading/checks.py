@@ -1,4 +1,4 @@
-"""Whether a stranger's model can be scored at all."""
+"""The check that a stranger's model can be scored at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods declare for reports, by the names that records call them.
+"""Declarations of methods for reports, by the names that records call them.
 
 A record outlives the package of its method: what is no longer installed goes by what the record
 says.

@@ -1,4 +1,4 @@
-"""What an architecture is: a class with a ``name`` and a ``build``."""
+"""The protocol of architectures: a class with a ``name`` and a ``build``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(ABC):
-    """How a network is built for images and classes of any number.
+    """The construction of a network for images of any shape and any number of classes.
 
     The first line of a subclass's docstring is what ``list archs`` shows. ``Config`` holds the
     parameters that a user may give in brackets, as in ``name[width=32]``. Raise ``version`` when a

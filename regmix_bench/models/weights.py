@@ -203,7 +203,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description | None
 
 
 def _inside(content: object) -> str:
-    """What a file holds instead of a state dict, and what to save instead."""
+    """Describe what a file holds instead of a state dict, and what to save instead."""
     if not isinstance(content, Mapping):
         return f"{type(content).__name__}: save model.state_dict()"
     nested = [key for key, value in content.items() if isinstance(value, Mapping)]

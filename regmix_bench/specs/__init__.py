@@ -1,4 +1,4 @@
-"""What specifies a run, and its identity. Nothing here imports torch."""
+"""The specification of a run, and its identity. Nothing here imports torch."""
 
 from regmix_bench.specs.components import Component, MethodSpec, ModelSource
 from regmix_bench.specs.identity import IDENTITY_VERSION

@@ -1,4 +1,4 @@
-"""What a specification names and does not hold: methods, models, and the components of plug-ins."""
+"""Parts that a specification only names: methods, models, and the components of plug-ins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MethodSpec(Frozen):
 
 
 class ModelSource(Frozen):
-    """Where a model that was not trained by the run at hand comes from, free of paths.
+    """The origin of a model that was not trained by the run at hand, free of paths.
 
     ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable`` or a
     file's name; ``sha256`` is that of its weights, of a callable together with its code.

@@ -1,4 +1,4 @@
-"""How robustness is measured."""
+"""The measurement of robustness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTACKS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
 
 
 class Scoring(Frozen):
-    """How robustness is measured. Only what changes a score stands here.
+    """The measurement of robustness. Only what changes a score stands here.
 
     ``attacks`` are those of version ``custom``, in the order they run, and empty for the others;
     whether their names are known is asked where they are looked up. With ``screen`` AutoAttack

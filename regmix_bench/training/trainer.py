@@ -199,7 +199,7 @@ class Trainer:
         )
 
     def _count_right(self) -> Tensor:
-        """How many held-out images of this process are right: clean, under FGSM and PGD-10."""
+        """Count this process's held-out images that are right: clean, under FGSM and PGD-10."""
         model, threat = self.validated.eval(), self.spec.train_threat
         x, y = self.data.validation
         mine = share(len(y))

@@ -28,39 +28,50 @@ CLEAN = [
     "regmix_bench/types.py",
 ]
 
-_RIDDLES = "what of whether who whose those that this these how where which when why as by for in"
-_NOUN_PHRASES = "the a an its it all each every one some no"
+_RIDDLES = "what of whether who whose those that how where which when why"
+_NOUN_PHRASES = "the a an its it this these all each every one some no as by for in"
 
 
 def complaints(source: str) -> list[str]:
-    """The public functions of a module whose docstring is missing or begins otherwise.
+    """The module, public classes and functions whose docstring is missing or begins otherwise.
 
-    It has to begin with a word in capitals that can be a verb: a property is a thing, whose
-    docstring may begin with an article.
+    That of a function has to begin with a word in capitals that can be a verb. A module, a class
+    and a property are things: theirs may begin with an article, but not with a riddle either.
     """
-    return [name for name, node in public(ast.parse(source)) if not is_plain(node)]
+    tree = ast.parse(source)
+    found = [name for name, node in public(tree) if not is_plain(node)]
+    docstring = ast.get_docstring(tree)
+    return ["module", *found] if docstring and is_riddle(docstring) else found
 
 
-def public(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
-    """The public functions at the top of a module, and the methods of its public classes."""
+def public(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Definition]]:
+    """Public classes and functions at the top of a module, and in its public classes."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield prefix + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from public(node, f"{prefix}{node.name}.")
-            else:
-                yield prefix + node.name, node
 
 
-def is_plain(node: ast.FunctionDef) -> bool:
+_Definition = ast.FunctionDef | ast.ClassDef
+
+
+def is_riddle(docstring: str) -> bool:
+    return docstring.split()[0].lower().strip(",") in _RIDDLES.split()
+
+
+def is_plain(node: _Definition) -> bool:
     docstring = ast.get_docstring(node)
+    if isinstance(node, ast.ClassDef):
+        return docstring is not None and not is_riddle(docstring)
     if docstring is None:
         # A method that overrides another has that one's docstring.
         return bool(node.args.args and node.args.args[0].arg in ("self", "cls"))
-    first = docstring.split()[0]
-    refused = _RIDDLES.split()
-    if not any(isinstance(d, ast.Name) and "property" in d.id for d in node.decorator_list):
-        refused += _NOUN_PHRASES.split()
-    return bool(re.fullmatch(r"[A-Z][A-Za-z-]*,?", first)) and first.lower() not in refused
+    if any(isinstance(d, ast.Name) and "property" in d.id for d in node.decorator_list):
+        return not is_riddle(docstring)
+    first = docstring.split()[0].strip(",")
+    is_word = re.fullmatch(r"[A-Z][A-Za-z-]*", first)
+    return bool(is_word) and first.lower() not in [*_RIDDLES.split(), *_NOUN_PHRASES.split()]
 
 
 @pytest.mark.parametrize("room", CLEAN)
@@ -80,10 +91,16 @@ def test_docstrings_say_what_to_expect(room: str) -> None:
         ("def f():\n    '''``x`` as a float.'''", ["f"]),
         ("def f(): ...", ["f"]),
         ("def _f(): ...", []),
-        ("class C:\n    def f(self):\n        '''Of those that hold.'''", ["C.f"]),
-        ("class C:\n    @property\n    def f(self):\n        '''The sum.'''", []),
-        ("class C:\n    @property\n    def f(self):\n        '''What it holds.'''", ["C.f"]),
-        ("class C:\n    def f(self): ...", []),
+        ("'''What there is.'''", ["module"]),
+        ("class C: ...", ["C"]),
+        ("class C:\n    '''How it is done.'''", ["C"]),
+        ("class C:\n    '''As B.'''\n    def f(self):\n        '''Of those.'''", ["C.f"]),
+        ("class C:\n    '''A.'''\n    @property\n    def f(self):\n        '''The sum.'''", []),
+        (
+            "class C:\n    '''A.'''\n    @property\n    def f(self):\n        '''What it is.'''",
+            ["C.f"],
+        ),
+        ("class C:\n    '''A.'''\n    def f(self): ...", []),
     ],
 )
 def test_a_riddle_is_found(source: str, complaint: list[str]) -> None:
