@@ -35,7 +35,7 @@ def robust(method: str, precision: str, seeds: list[str], results: Path) -> Flag
     flags = {"methods": [method], "eps": ["32/255"], "seeds": seeds}
     rows = []
     for spec in plan(load_suite("digits"), flags | {"recipe": {"precision": precision}}):
-        record = run(spec, results)
+        record = run(spec, results=results)
         assert record.status == "success", record.error
         (score,) = (e for e in record.evaluations if e.autoattack_acc is not None)
         file = paths.outcomes_path(paths.record_path(results, spec), score.checkpoint)

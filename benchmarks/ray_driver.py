@@ -31,11 +31,12 @@ import yaml
 from startup import COMMAND, GRID, record
 
 from regmix_bench.cli import main as command
-from regmix_bench.grid.display import Display
+from regmix_bench.cli.display import Display
 from regmix_bench.grid.plan import Planned
 from regmix_bench.records import store
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs import runner
+from regmix_bench.runs.observers import Observer
 from regmix_bench.specs import RunSpec
 
 #: Cells after which memory is to be flat: Ray's window of tasks is full, and caches are warm.
@@ -44,9 +45,9 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def stub(
-    spec: RunSpec, *, results: Path, observer: runner.Observer, reference: str, **_: Any
+    spec: RunSpec, *, results: Path, observer: Observer, reference: str, **_: Any
 ) -> RunRecord:
-    """What :func:`regmix_bench.runs.runner.run` does, without training and scoring."""
+    """What :func:`regmix_bench.runs.runner.run_spec` does, without training and scoring."""
     made = record(Planned(spec, reference), results, np.random.default_rng(spec.seed))
     for log in made.history:
         observer.on_epoch(spec, log)
@@ -77,7 +78,7 @@ def run(suite: Path, results: Path) -> Meter:
         open(os.devnull, "w") as nowhere,
         patch.object(sys, "argv", [sys.argv[0], "run", *arguments, "--device", "cpu"]),
         patch.object(sys, "stdout", nowhere),
-        patch.object(runner, "run", stub),
+        patch.object(runner, "run_spec", stub),
         patch.object(Display, "on_end", lambda *arguments: meter(*arguments)),
     ):
         try:

@@ -37,7 +37,7 @@ def trained(folder: Path) -> nn.Module:
     """A model of digits that resists for a while: FGSM-RS, ten epochs."""
     grid = {"methods": ["fgsm-rs"], "eps": ["32/255"], "eval_examples": 10}
     (spec,) = plan([{**grid, "recipe": {"epochs": 10}}])
-    record = run(spec, folder, device="cpu")
+    record = run(spec, results=folder, device="cpu")
     return load_model(record, folder)
 
 

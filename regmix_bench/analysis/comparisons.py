@@ -37,7 +37,7 @@ class Pair:
         return mcnemar(self.lost, self.gained)
 
 
-def compare(
+def compare_records(
     paths: Sequence[Path], checkpoint: str | None = None, epsilon: str | None = None
 ) -> tuple[Pair, ...]:
     """The models of two records, under each threat that AutoAttack saw on both, or ``epsilon``.

@@ -44,7 +44,7 @@ from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import atomic_write
 from regmix_bench.types import Checkpoint, ThreatModel
 
-__all__ = ["ALPHA", "Verdict", "check", "failed", "update", "write_junit"]
+__all__ = ["ALPHA", "Verdict", "compare_with_references", "failed", "update", "write_junit"]
 
 #: Level of each one-sided test.
 ALPHA = 0.01
@@ -87,7 +87,7 @@ class Verdict:
         return self.verdict not in ("ok", "improved")
 
 
-def check(
+def compare_with_references(
     results: Path, reference: Path, only: str | None = None, allow: Collection[str] = ()
 ) -> list[Verdict]:
     """Compare the records below ``results`` with the references.

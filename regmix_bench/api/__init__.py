@@ -1,1 +1,1 @@
-"""One function for each verb of the command line."""
+"""One function for each verb: what the package exports, and what the command line calls."""

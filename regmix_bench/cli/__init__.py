@@ -25,7 +25,7 @@ from regmix_bench.cli import (  # noqa: F401
     serve,
     transfer,
 )
-from regmix_bench.cli.common import app
+from regmix_bench.cli.commands import app
 from regmix_bench.errors import UserError
 from regmix_bench.system.signals import Terminated, handle_signals, no_signal_lost
 
@@ -43,7 +43,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with no_signal_lost():
-            status = app(standalone_mode=False) or 0
+            status = app(prog_name="regmix-bench", standalone_mode=False) or 0
             sys.stdout.flush()
             sys.exit(status)
     except Terminated:
@@ -69,7 +69,7 @@ def main() -> None:
 
 def _usage(error: Any) -> str:
     """What the parser says, on one line, and where the options are listed."""
-    said = error.format_message()
+    said = error.format_message().replace("Value error, ", "")
     path = error.ctx.command_path if error.ctx else "regmix-bench"
     return f"{said[:1].lower()}{said[1:].rstrip('.')} (see {path} --help)"
 

@@ -74,7 +74,7 @@ class Audit:
     findings: tuple[Finding, ...]
 
 
-def audit(
+def audit_record(
     record: str | Path,
     *,
     model: str | None = None,

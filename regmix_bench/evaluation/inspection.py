@@ -16,7 +16,7 @@ from regmix_bench.records.views import Views, write_views
 from regmix_bench.system.machine import Device, choose_device, exact_float32
 
 
-def inspect(
+def measure_record(
     record: str | Path,
     *,
     data_dir: str | Path | None = None,

@@ -49,7 +49,7 @@ SEED = 0
 _Side = tuple[RunRecord, CheckpointFile, Path]
 
 
-def transfer(
+def transfer_matrix(
     runs: Sequence[str],
     results: str | Path = "results",
     *,

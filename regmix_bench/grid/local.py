@@ -8,69 +8,46 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from regmix_bench.distributed.group import Lost, hush
 from regmix_bench.errors import UserError, death
+from regmix_bench.grid.launchers import Placement, Work
 from regmix_bench.grid.plan import Planned
 from regmix_bench.records.locks import Busy
-from regmix_bench.records.schema import RobustEval, RunRecord
-from regmix_bench.runs.observers import Messenger, tell
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.runs.observers import Ending, Messenger, Observer, tell
 from regmix_bench.specs import RunSpec
 
-if TYPE_CHECKING:
-    from regmix_bench.grid.display import Display
 
-#: :func:`regmix_bench.runs.runner.run` with all but the specification, ``reference``, ``observer``.
-Work = Callable[..., RunRecord]
+def ending(spec: RunSpec, outcome: RunRecord | Exception) -> Ending:
+    """Return how a run has ended, from what ``work`` has returned or raised.
 
-
-@dataclass(frozen=True)
-class Ended:
-    """A run that has ended: its scores, and what went wrong, the death of its process included.
-
-    ``left`` says which other process works on the run, where one does.
+    Raises the exception where it is not of this run alone.
     """
-
-    spec: RunSpec
-    evaluations: tuple[RobustEval, ...] = ()
-    error: str | None = None
-    left: str | None = None
-
-    @classmethod
-    def of(cls, spec: RunSpec, outcome: RunRecord | Exception) -> Ended:
-        """What ``work`` has returned or raised; raised here where it is not of one run alone."""
-        if isinstance(outcome, Busy):
-            return cls(spec, left=str(outcome))
-        if isinstance(outcome, Lost):
-            return cls(spec, error=str(outcome))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return cls(spec, outcome.evaluations, outcome.error)
+    if isinstance(outcome, Busy):
+        return Ending(spec, left=str(outcome))
+    if isinstance(outcome, Lost):
+        return Ending(spec, error=str(outcome))
+    if isinstance(outcome, Exception):
+        raise outcome
+    return Ending(spec, outcome, outcome.error)
 
 
-def parse_jobs(text: str) -> int | None:
-    """A number of jobs, or None for ``auto``; raises :class:`UserError` for anything else."""
-    return None if text == "auto" else _above_zero("jobs", text, ", or auto")
-
-
-def parse_devices(text: str) -> int:
-    """A number of devices; raises :class:`UserError` for anything else."""
-    return _above_zero("devices", text)
-
-
-def _above_zero(kind: str, text: str, also: str = "") -> int:
+def parse_jobs(jobs: int | str) -> int | None:
+    """Return a number of jobs, or None for ``auto``; raises :class:`UserError` for any other."""
+    if jobs == "auto":
+        return None
     try:
-        number = int(text)
+        number = int(jobs)
     except ValueError:
         number = 0
     if number < 1:
-        raise UserError(f"{kind} {text!r} is not a number above zero: write it like 2{also}")
+        raise UserError(f"jobs {jobs!r} is not a number above zero: write it like 2, or auto")
     return number
 
 
@@ -83,32 +60,32 @@ def auto_jobs(device: torch.device, devices: int = 1) -> int:
 
 
 def launch(
-    cells: Sequence[Planned], work: Work, jobs: int, display: Display
-) -> Generator[Ended, None, None]:
-    """Run ``cells``, up to ``jobs`` at a time, and yield each as it ends; ``display`` follows all.
+    cells: Sequence[Planned], work: Work, placement: Placement, observer: Observer
+) -> Generator[Ending, None, None]:
+    """Run ``cells`` on this machine, up to ``jobs`` at a time, and yield each as it ends.
 
     Beyond one job, ``work``, which must be picklable, runs in worker processes that share the
     threads of this one evenly and end with it, however it ends. A worker that dies costs the run it
     had, which stays resumable, and is replaced. Closing the generator, or an interrupt, stops the
     workers. Raises what ``work`` raises for bad input. To be called in the main thread.
     """
-    jobs = min(jobs, len(cells))
+    jobs = min(placement.jobs, len(cells))
     if jobs > 1:
-        yield from _launch_workers(deque(cells), work, jobs, display)
+        yield from _launch_workers(deque(cells), work, jobs, observer)
         return
     for cell in cells:
-        display.on_start(cell.spec)
+        observer.on_start(cell.spec)
         outcome: RunRecord | Exception
         try:
-            outcome = work(cell.spec, reference=cell.reference, observer=display)
+            outcome = work(cell.spec, reference=cell.reference, observer=observer)
         except (Busy, Lost) as error:
             outcome = error
-        yield Ended.of(cell.spec, outcome)
+        yield ending(cell.spec, outcome)
 
 
 def _launch_workers(
-    waiting: deque[Planned], work: Work, jobs: int, display: Display
-) -> Generator[Ended, None, None]:
+    waiting: deque[Planned], work: Work, jobs: int, observer: Observer
+) -> Generator[Ending, None, None]:
     hush()
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, _Worker] = {}
@@ -118,7 +95,7 @@ def _launch_workers(
                 with _interrupts_ignored():
                     worker = _Worker(work, threads)
                     workers[worker.connection] = worker
-                worker.begin(waiting.popleft(), display)
+                worker.begin(waiting.popleft(), observer)
             for connection in wait(list(workers)):
                 assert isinstance(connection, Connection)
                 worker = workers[connection]
@@ -126,14 +103,14 @@ def _launch_workers(
                     message = connection.recv()
                 except (EOFError, OSError):
                     del workers[connection]
-                    yield Ended(worker.cell.spec, error=worker.end())
+                    yield Ending(worker.cell.spec, error=worker.end())
                     continue
                 if isinstance(message, tuple):
-                    tell(display, message)
+                    tell(observer, message)
                     continue
-                yield Ended.of(worker.cell.spec, message)
+                yield ending(worker.cell.spec, message)
                 if waiting:
-                    worker.begin(waiting.popleft(), display)
+                    worker.begin(waiting.popleft(), observer)
                 else:
                     del workers[connection]
                     worker.kill()
@@ -156,9 +133,9 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that the worker's death ends the connection
 
-    def begin(self, cell: Planned, display: Display) -> None:
+    def begin(self, cell: Planned, observer: Observer) -> None:
         self.cell = cell
-        display.on_start(cell.spec)
+        observer.on_start(cell.spec)
         with contextlib.suppress(OSError):  # of a worker that has died: the next recv() says so
             self.connection.send(cell)
 

@@ -12,23 +12,21 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from regmix_bench.errors import UserError, reason
-from regmix_bench.grid.local import Ended, Work
+from regmix_bench.grid.launchers import Placement, Work
+from regmix_bench.grid.local import ending
 from regmix_bench.grid.plan import Planned
 from regmix_bench.grid.ray_cluster import connected, sigterm_held
 from regmix_bench.models import ARCHS
 from regmix_bench.records import paths
 from regmix_bench.records.schema import RunRecord
-from regmix_bench.runs.observers import Messenger
+from regmix_bench.runs.observers import Ending, Messenger, Observer
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import atomic_write
-
-if TYPE_CHECKING:
-    from regmix_bench.grid.display import Display
 
 #: How often Ray starts a run again whose worker or node was lost.
 RETRIES = 10
@@ -87,14 +85,10 @@ def resources(
 def launch(
     cells: Sequence[Planned],
     work: Work,
-    results: Path,
-    device: torch.device,
-    jobs: int,
-    devices: int,
-    address: str | None,
-    display: Display,
-) -> Generator[Ended, None, None]:
-    """Run ``cells`` as tasks of Ray and yield each as it ends; ``display`` follows all.
+    placement: Placement,
+    observer: Observer,
+) -> Generator[Ending, None, None]:
+    """Run ``cells`` as tasks of Ray and yield each as it ends; ``observer`` hears all.
 
     Without an ``address`` a cluster of this machine is started, and ended with the generator; it
     runs ``jobs`` at a time. Each run takes a ``jobs``-th of this machine's threads, wherever it
@@ -102,25 +96,26 @@ def launch(
     :class:`UserError` where Ray is not installed or not at the address, and what ``work`` raises
     for bad input.
     """
-    threads = max(1, torch.get_num_threads() // jobs)
+    threads = max(1, torch.get_num_threads() // placement.jobs)
+    cpus = max(threads, placement.devices) * placement.jobs
     with (
-        connected(address, max(threads, devices) * jobs) as ray,
-        _home(results) as home,
+        connected(placement.address, cpus) as ray,
+        _home(placement.results) as home,
         sigterm_held() as let_sigterm_through,
     ):
-        # Started again where its node is lost: what is missing then was for the display alone.
+        # Started again where its node is lost: what is missing then was for the observer alone.
         news = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_News).remote()
         task = ray.remote(max_retries=RETRIES, max_calls=0)(_run)
         # Once for all tasks, of which each would carry a copy.
         shared = ray.put((work, home, threads, news))
         waiting = iter(cells)
         running: dict[Any, Planned] = {}
-        shown = _Shown(display)
+        shown = _Shown(observer)
         try:
             while True:
                 while len(running) < WINDOW and (cell := next(waiting, None)) is not None:
-                    asked = resources(cell.spec, device, threads, devices)
-                    options = asked if address else asked | {"memory": None}
+                    asked = resources(cell.spec, placement.device, threads, placement.devices)
+                    options = asked if placement.address else asked | {"memory": None}
                     running[task.options(**options).remote(cell, shared)] = cell
                 if not running:
                     return
@@ -130,7 +125,7 @@ def launch(
                 for ref in done:
                     cell = running.pop(ref)
                     shown.end(cell)
-                    yield _ended(ray, ref, cell.spec, results)
+                    yield _ended(ray, ref, cell.spec, placement.results)
         finally:
             for ref in running:
                 ray.cancel(ref, force=True)
@@ -151,20 +146,20 @@ class _News:
 
 
 class _Shown:
-    """The runs that the display shows: those that have told that they started."""
+    """The runs that the observer knows of: those that have told that they started."""
 
-    def __init__(self, display: Display) -> None:
-        self.display = display
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
         self.specs: dict[str, RunSpec] = {}
 
     def hear(self, news: Iterable[tuple[Any, ...]]) -> None:
-        """Tell the display what tasks have told; of a run started again, that it was."""
+        """Tell the observer what tasks have told; of a run started again, that it was."""
         for event, told, *details in news:
             if event != "on_start":
                 if told in self.specs:
-                    getattr(self.display, event)(self.specs[told], *details)
+                    getattr(self.observer, event)(self.specs[told], *details)
             elif told.run_id in self.specs:
-                self.display.on_note(told.spec, "its worker was lost: started again")
+                self.observer.on_note(told.spec, "its worker was lost: started again")
             else:
                 self._start(told)
 
@@ -176,7 +171,7 @@ class _Shown:
 
     def _start(self, cell: Planned) -> None:
         self.specs[cell.run_id] = cell.spec
-        self.display.on_start(cell.spec)
+        self.observer.on_start(cell.spec)
 
 
 def _run(cell: Planned, shared: tuple[Work, Home, int, Any]) -> Outcome:
@@ -210,18 +205,18 @@ def _files(folder: Path, spec: RunSpec) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ended:
+def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ending:
     try:
         outcome: Outcome = ray.get(ref)
     except ray.exceptions.RayTaskError:
         raise  # as itself: a bug is a bug on any machine
     except ray.exceptions.RayError as error:
         lost = f"its worker was lost, and so were {RETRIES} tries"
-        return Ended(spec, error=f"{lost}: {reason(error)}")
+        return Ending(spec, error=f"{lost}: {reason(error)}")
     for name, content in outcome.files:
         with atomic_write(results / name) as stream:
             stream.write(content)
-    return Ended.of(spec, outcome.result)
+    return ending(spec, outcome.result)
 
 
 @contextmanager

@@ -1,39 +1,74 @@
-"""Who hears how a run goes on."""
+"""Who hears how runs go on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from regmix_bench.records.schema import EpochLog
-from regmix_bench.specs import RunSpec
+if TYPE_CHECKING:
+    from regmix_bench.records.find import State
+    from regmix_bench.records.schema import EpochLog, RunRecord
+    from regmix_bench.specs import EvalSpec, RunSpec
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run has ended: its record, and what went wrong, the death of its process included.
+
+    ``left`` says which other process works on the run, where one does.
+    """
+
+    spec: RunSpec
+    record: RunRecord | None = None
+    error: str | None = None
+    left: str | None = None
 
 
 class Observer(Protocol):
-    """Hears how a run goes on; every method may do nothing."""
+    """Hears how runs and evaluations go on; :class:`Silent` is a base whose methods do nothing."""
+
+    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+        """A grid is planned: what of each run, by run_id, there is; ``waiting`` are to be run."""
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+        """A run begins or goes on."""
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """An epoch has been trained, validated and saved."""
 
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
-        """AutoAttack has finished one attack; ``accuracy`` is left."""
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
+        """An attack is done; ``accuracy`` in [0, 1] is left."""
 
-    def on_note(self, spec: RunSpec, line: str) -> None:
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
         """Something was not as it should be, and has been dealt with."""
+
+    def on_end(self, ending: Ending) -> None:
+        """A run of a grid has ended."""
 
 
 class Silent:
-    """An observer that says nothing."""
+    """An observer that does nothing."""
+
+    def on_plan(self, states: Mapping[str, State], waiting: int) -> None: ...
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None: ...
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
 
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None: ...
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None: ...
 
-    def on_note(self, spec: RunSpec, line: str) -> None: ...
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None: ...
+
+    def on_end(self, ending: Ending) -> None: ...
 
 
-class Messenger:
-    """An observer that sends on what it hears, as (event, specification, details…)."""
+class Messenger(Silent):
+    """An observer that sends on what it hears of one run, as (event, specification, details…)."""
 
     def __init__(self, send: Callable[[tuple[Any, ...]], None]) -> None:
         self.send = send
@@ -41,10 +76,12 @@ class Messenger:
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self.send(("on_epoch", spec, log))
 
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
         self.send(("on_attack", spec, threat, attack, accuracy))
 
-    def on_note(self, spec: RunSpec, line: str) -> None:
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
         self.send(("on_note", spec, line))
 
 

@@ -1,4 +1,4 @@
-"""From a specification to a record: train or resume, score, write; and a grid of such runs."""
+"""From a specification to a record: train or resume, score, write."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from regmix_bench.system.machine import (
 from regmix_bench.system.signals import no_signal_lost
 
 
-def run(
+def run_spec(
     spec: RunSpec,
     results: str | Path = "results",
     *,
@@ -49,7 +49,8 @@ def run(
     download: bool = False,
     force: bool = False,
     observer: Observer | None = None,
-    extras: Extras | None = None,
+    save_adversarial: bool = False,
+    diagnose: bool = False,
     reference: str | None = None,
     channels_last: Switch = "auto",
     compile: Switch = "auto",
@@ -97,7 +98,8 @@ def run(
             discard(spec, results)
         elif done := _finished(spec, results):  # by another process, meanwhile
             return done
-        task = Task(spec, results, extras or Extras(), reference, execution, devices, folder)
+        extras = Extras(save_adversarial, diagnose)
+        task = Task(spec, results, extras, reference, execution, devices, folder)
         return execute(task, data, target, observer)
 
 

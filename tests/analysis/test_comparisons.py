@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from support.harness import cli
 from support.synthetic import make_eval_spec, make_spec, write_run
-from typer.testing import CliRunner
 
 from regmix_bench.analysis import comparisons as pairs
 from regmix_bench.analysis.statistics import mcnemar
-from regmix_bench.cli import app
 from regmix_bench.errors import UserError
 from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.records.store import save_record
@@ -23,18 +22,14 @@ SCREENED_SCORE = {"scored": {"autoattack_acc": None, "screened_acc": 300 / 360}}
 BOTH = (ThreatModel("Linf", "32/255"), ThreatModel("Linf", "48/255"))
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
 def test_images_lost_and_gained_are_counted(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
     two = write_run(tmp_path, make_spec("trades"), autoattack=290, fixed=20)
-    (pair,) = pairs.compare([one, two])
+    (pair,) = pairs.compare_records([one, two])
     # Images 0 to 299 against 20 to 309.
     assert (pair.right, pair.lost, pair.gained, pair.n_examples) == ((300, 290), 20, 10, 360)
     assert pair.p_value == mcnemar(20, 10)
-    (back,) = pairs.compare([two, one])
+    (back,) = pairs.compare_records([two, one])
     assert (back.lost, back.gained, back.p_value) == (10, 20, pair.p_value)
 
 
@@ -43,14 +38,14 @@ def test_screened_scores_are_a_pair_among_themselves(tmp_path):
         write_run(tmp_path, make_spec(label, scoring=SCREENED), **SCREENED_SCORE)
         for label in ("pgd-at", "trades")
     ]
-    (pair,) = pairs.compare(paths)
+    (pair,) = pairs.compare_records(paths)
     assert (pair.attack, pair.right) == ("PGD → AutoAttack", (300, 300))
 
 
 def test_a_training_and_a_given_model_are_a_pair_too(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
     two = write_run(tmp_path, make_eval_spec(), autoattack=280, checkpoint="given")
-    (pair,) = pairs.compare([one, two], checkpoint="selected")
+    (pair,) = pairs.compare_records([one, two], checkpoint="selected")
     assert (pair.lost, pair.gained) == (20, 0)
 
 
@@ -58,11 +53,11 @@ def test_epsilon_chooses_among_the_common_threats(tmp_path):
     paths = [
         write_run(tmp_path, make_spec(label, eval_threats=BOTH)) for label in ("pgd-at", "trades")
     ]
-    assert [pair.threat for pair in pairs.compare(paths)] == list(BOTH)
-    (pair,) = pairs.compare(paths, epsilon="96/510")  # 48/255, typed in another way
+    assert [pair.threat for pair in pairs.compare_records(paths)] == list(BOTH)
+    (pair,) = pairs.compare_records(paths, epsilon="96/510")  # 48/255, typed in another way
     assert pair.threat == BOTH[1]
     with pytest.raises(UserError, match="unknown common ε '49/255': did you mean '48/255'"):
-        pairs.compare(paths, epsilon="49/255")
+        pairs.compare_records(paths, epsilon="49/255")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +90,7 @@ def test_what_is_no_pair_is_refused(tmp_path, specified, written, reason):
     one = write_run(tmp_path, make_spec("trades"))
     two = write_run(tmp_path, make_spec("pgd-at", **specified), **written)
     with pytest.raises(UserError, match=reason):
-        pairs.compare([one, two])
+        pairs.compare_records([one, two])
 
 
 def test_a_transfer_is_no_model(tmp_path):
@@ -115,39 +110,39 @@ def test_a_transfer_is_no_model(tmp_path):
         accuracy=((0.0, 0.0), (0.0, 0.0)),
     )
     with pytest.raises(UserError, match="records a transfer, not a model"):
-        pairs.compare([one, save_record(tmp_path, record)])
+        pairs.compare_records([one, save_record(tmp_path, record)])
 
 
 def test_an_unknown_checkpoint_is_named(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"))
     with pytest.raises(UserError, match="unknown checkpoint 'best'"):
-        pairs.compare([one, one], checkpoint="best")
+        pairs.compare_records([one, one], checkpoint="best")
 
 
 def test_compare_prints_both_accuracies_and_the_verdict(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
     two = write_run(tmp_path, make_spec("trades"), autoattack=290)
     ids = [path.stem.rsplit("-", 1)[-1] for path in (one, two)]
-    result = run("compare", *ids, "--results", tmp_path)
-    assert result.exit_code == 0, result.output
-    assert result.output.splitlines() == [
+    found = cli("compare", *ids, "--results", tmp_path)
+    assert found.status == 0, found
+    assert found.out.splitlines() == [
         "AutoAttack at Linf 32/255, 360 images",
         f"  pgd-at {ids[0]}: 83.3% [79.1%, 86.8%]",
         f"  trades {ids[1]}: 80.6% [76.2%, 84.3%]",
         "  the second loses 10 images and gains 0",
         f"  trades {ids[1]} is worse than pgd-at {ids[0]} (McNemar's exact test, p = 0.002)",
     ]
-    assert "is better than" in run("compare", two, one).output
-    assert "is not distinguishable from" in run("compare", one, one).output
+    assert "is better than" in cli("compare", two, one).out
+    assert "is not distinguishable from" in cli("compare", one, one).out
 
 
 def test_power_prints_what_finds_a_difference(tmp_path):
     for label, counts in {"pgd-at": (300, 310, 305), "trades": (290, 300, 280)}.items():
         for seed, count in enumerate(counts):
             write_run(tmp_path, make_spec(label, seed=seed), autoattack=count, fixed=seed)
-    result = run("power", "2", "--results", tmp_path)
-    assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    found = cli("power", "2", "--results", tmp_path)
+    assert found.status == 0, found
+    lines = found.out.splitlines()
     assert lines[0].startswith("digits-smallcnn-Linf-32-255: chance to find 2 points")
     chances = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in lines[2:]]
     assert [line.split()[0] for line in lines[2:]] == ["360", "1,000", "10,000"]
@@ -158,11 +153,11 @@ def test_power_prints_what_finds_a_difference(tmp_path):
 @pytest.mark.parametrize("points", ["0", "101", "nan"])
 def test_power_refuses_what_is_no_difference(tmp_path, points):
     write_run(tmp_path, make_spec("pgd-at"))
-    error = run("power", points, "--results", tmp_path).exception
-    assert isinstance(error, UserError) and "between 0 and 100 points" in str(error)
+    found = cli("power", points, "--results", tmp_path)
+    assert found.status == 2 and "between 0 and 100 points" in found.errors
 
 
 def test_power_needs_two_methods_of_two_seeds(tmp_path):
     write_run(tmp_path, make_spec("pgd-at"))
-    error = run("power", "1", "--results", tmp_path).exception
-    assert isinstance(error, UserError) and "two methods" in str(error)
+    found = cli("power", "1", "--results", tmp_path)
+    assert found.status == 2 and "two methods" in found.errors

@@ -17,10 +17,12 @@ from regmix_bench.analysis.regression import (
     Verdict,
     _Counts,
     _judge,
-    check,
     failed,
     update,
     write_junit,
+)
+from regmix_bench.analysis.regression import (
+    compare_with_references as check,
 )
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.harness import cli
 from support.synthetic import make_spec, unmeasured, write_run
 
-from regmix_bench import cli
 from regmix_bench.analysis import references as leaderboard
 from regmix_bench.analysis import regression
 from regmix_bench.grid.plan import plan
@@ -25,22 +25,19 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch, capsys) -> Run:
+def refused(tmp_path: Path, monkeypatch) -> Run:
     """Runs the command line, which must refuse; returns its one line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REGMIX_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("REGMIX_BENCH_DATA", str(tmp_path / "data"))
 
     def run(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["regmix-bench", *arguments])
         before = snapshot(tmp_path)
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        errors = capsys.readouterr().err
-        assert left.value.code == 2, errors
-        assert errors.startswith("error: ") and len(errors.splitlines()) == 1, errors
+        found = cli(*arguments)
+        assert found.status == 2, found
+        assert found.errors.startswith("error: ") and len(found.errors.splitlines()) == 1, found
         assert snapshot(tmp_path) == before
-        return errors
+        return found.errors
 
     return run
 
@@ -61,7 +58,7 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         (("run", "--methods", "tradez"), ["method 'tradez'", "did you mean 'trades'?"]),
         (("run", "--methods", "€"), ["method '€'", "choose from", "pgd-at"]),
         (("run", "--methods", ""), ["methods"]),
-        (("run", "--methods", "trades["), ["'trades['", "fgsm-pgi[lambda_=1]"]),
+        (("run", "--methods", "trades["), ["'trades['", "name[key=value"]),
         (("run", "--methods", "trades[bta=3]"), ["'bta'", "'beta'"]),
         (("run",), ["digits", "--methods"]),
         ((*TRADES, "--norm", "L2"), ["--norm L2 needs --eps"]),
@@ -99,7 +96,11 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         ((*TRADES, "--eval-examples", "361"), ["eval_examples 361", "360"]),
         ((*TRADES, "--train-examples", "11"), ["train_examples", "two are needed"]),
         ((*TRADES, "--evaluate", "best"), ["'best'", "selected"]),
-        ((*TRADES, "--device", "gpu"), ["device 'gpu'", "cpu"]),
+        ((*TRADES, "--device", "gpu"), ["--device", "'gpu'", "'cpu'"]),
+        ((*TRADES, "--devices", "1.5"), ["--devices", "integer"]),
+        ((*TRADES, "--devices", "0"), ["devices 0", "use 1 to"]),
+        ((*TRADES, "--launcher", "slurm"), ["--launcher", "'slurm'", "'ray'"]),
+        ((*TRADES, "--address", "auto"), ["--address auto", "--launcher ray"]),
         ((*TRADES, "--set", "recipe.precision=fp16"), ["recipe.precision = 'fp16'", "'bf16'"]),
         ((*TRADES, "--set", "data.nonsense=1"), ["key of data 'nonsense'", "eval_examples"]),
         ((*TRADES, "--set", "data.train_examples=0"), ["data.train_examples = 0", "1"]),
@@ -272,12 +273,9 @@ def test_what_cannot_be_parsed_is_refused(
     assert all(part in line for part in said), line
 
 
-def test_without_a_command_it_says_which_there_are(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["regmix-bench"])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    shown = capsys.readouterr()
-    assert not left.value.code and shown.err == ""
+def test_without_a_command_it_says_which_there_are() -> None:
+    shown = cli()
+    assert (shown.status, shown.errors) == (0, "")
     assert "Usage: regmix-bench" in shown.out and "transfer" in shown.out
 
 

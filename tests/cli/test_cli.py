@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from support.harness import cli
 from support.synthetic import make_eval_spec, make_spec, write_run
 from torch import nn
 
-from regmix_bench import cli, reporting
+from regmix_bench import reporting
 from regmix_bench.grid import plan
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
@@ -35,16 +35,14 @@ QUICK = {
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch, capsys) -> Command:
+def command(tmp_path: Path, monkeypatch) -> Command:
     """Calls the command line in a folder with a quick suite; returns status, output, errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.yaml").write_text(yaml.safe_dump(QUICK))
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["regmix-bench", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return (int(left.value.code or 0), *capsys.readouterr())
+        found = cli(*arguments)
+        return found.status, found.out, found.errors
 
     return call
 
@@ -172,9 +170,8 @@ def test_a_bug_is_shown_as_one(command: Command, monkeypatch) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(find, "states", broken)
-    monkeypatch.setattr(sys, "argv", ["regmix-bench", "run", "quick.yaml"])
     with pytest.raises(ZeroDivisionError):
-        cli.main()
+        command("run", "quick.yaml")
 
 
 def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_path) -> None:

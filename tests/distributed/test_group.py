@@ -22,7 +22,7 @@ from regmix_bench.distributed.group import Lost, run_group
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, plan
 from regmix_bench.records import find, paths, store
-from regmix_bench.runs import runner, task
+from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import check_devices, choose_execution
@@ -60,16 +60,16 @@ def test_the_command_on_two_devices_makes_the_run_of_one(tmp_path: Path) -> None
 
 def test_two_score_what_one_has_trained_to_the_same_flags(tmp_path: Path) -> None:
     spec = quick_spec(evaluate="both")
-    runner.run(spec, tmp_path, device="cpu")
+    runner.run_spec(spec, tmp_path, device="cpu")
     alone = recorded(tmp_path), outcomes(tmp_path, spec)
     paths.record_path(tmp_path, spec).unlink()
     heard: list[str] = []
 
-    class Ears(runner.Silent):
+    class Ears(observers.Silent):
         def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
             heard.append(attack)
 
-    runner.run(spec, tmp_path, device="cpu", devices=2, observer=Ears())
+    runner.run_spec(spec, tmp_path, device="cpu", devices=2, observer=Ears())
     assert heard == ["apgd-ce", "apgd-ce"]
     assert recorded(tmp_path) == alone[0]
     pd.testing.assert_frame_equal(outcomes(tmp_path, spec), alone[1])
@@ -97,14 +97,14 @@ def test_what_went_wrong_in_a_process_is_raised_here(
 
 def test_a_failure_of_a_group_is_recorded_with_what_was_trained(tmp_path, monkeypatch) -> None:
     spec = quick_spec()
-    done = runner.run(spec, tmp_path, device="cpu")
+    done = runner.run_spec(spec, tmp_path, device="cpu")
     paths.record_path(tmp_path, spec).unlink()
 
     def fail(*_: object) -> None:
         raise UserError("out of memory in scoring with batches of 500")
 
     monkeypatch.setattr(task, "run_group", fail)
-    record = runner.run(spec, tmp_path, device="cpu", devices=2)
+    record = runner.run_spec(spec, tmp_path, device="cpu", devices=2)
     assert (record.status, record.error) == (
         "error",
         "out of memory in scoring with batches of 500",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from support.harness import cli
 
-from regmix_bench import cli
 from regmix_bench.data import load_data
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.audit import Audit, audit
+from regmix_bench.evaluation.audit import Audit, audit_record
 from regmix_bench.records import paths, store
 from regmix_bench.records.adversarial import Saved, read_adversarial, write_adversarial
 from regmix_bench.records.schema import EvalRecord, TransferRecord, TransferSide
@@ -77,7 +76,7 @@ class Copy:
         self.record.write_text(json.dumps(content))
 
     def audit(self) -> Audit:
-        return audit(self.record, device="cpu")
+        return audit_record(self.record, device="cpu")
 
 
 @pytest.fixture
@@ -86,13 +85,10 @@ def copy(tmp_path: Path) -> Copy:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys) -> Callable[..., tuple[int, list[str], str]]:
+def command() -> Callable[..., tuple[int, list[str], str]]:
     def call(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["regmix-bench", "audit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        output, errors = capsys.readouterr()
-        return int(left.value.code or 0), output.splitlines(), errors
+        found = cli("audit", *arguments)
+        return found.status, found.out.splitlines(), found.errors
 
     return call
 
@@ -399,14 +395,14 @@ def test_a_transfer_is_no_model(tmp_path: Path) -> None:
         accuracy=((0.5, 1.0), (1.0, 0.5)),
     )
     with pytest.raises(UserError, match="is the record of a transfer"):
-        audit(store.save_record(tmp_path, record))
+        audit_record(store.save_record(tmp_path, record))
 
 
 @pytest.mark.parametrize("given", [{"model": "other:model"}, {"weights": Path("other.pt")}])
 def test_a_training_brings_its_own_model(given: dict[str, Any]) -> None:
     (record,) = store.record_files(KEPT)
     with pytest.raises(UserError, match="leave out --model and --weights"):
-        audit(record, **given)
+        audit_record(record, **given)
 
 
 @pytest.mark.parametrize("what", ["weights", "images", "outcomes"])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.harness import cli
 from support.synthetic import make_eval_spec, make_spec, write_run
 
-from regmix_bench import cli
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.inspection import inspect
+from regmix_bench.evaluation.inspection import measure_record
 from regmix_bench.grid.plan import plan
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord
@@ -34,7 +33,7 @@ GRID: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunRecord]:
     results = tmp_path_factory.mktemp("scored")
-    return results, runner.run(plan([GRID])[0], results, device="cpu")
+    return results, runner.run_spec(plan([GRID])[0], results, device="cpu")
 
 
 @pytest.fixture
@@ -52,28 +51,25 @@ def earlier(scored: tuple[Path, RunRecord], tmp_path: Path) -> tuple[Path, RunRe
 
 def test_the_views_are_those_of_the_scoring_and_no_number_changes(earlier) -> None:
     path, record = earlier
-    views = inspect(path, device="cpu")
+    views = measure_record(path, device="cpu")
     assert store.load_run(path) == record
     found = read_views(paths.views_path(path), str(record.views_digest))
     assert np.array_equal(views.loss, found.loss)
 
 
-def test_the_command_takes_runs_and_says_their_curvature(earlier, monkeypatch, capsys) -> None:
+def test_the_command_takes_runs_and_says_their_curvature(earlier) -> None:
     path, record = earlier
-    argv = ["inspect", record.run_id[:6], "--results", str(path.parents[2]), "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["regmix-bench", *argv])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    assert not left.value.code
+    found = cli("inspect", record.run_id[:6], "--results", path.parents[2], "--device", "cpu")
+    assert (found.status, found.errors) == (0, "")
     views = read_views(paths.views_path(path), str(record.views_digest))
     expected = f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}\n"
-    assert capsys.readouterr().out == expected
+    assert found.out.endswith(expected)
 
 
 def refused(path: Path, said: str) -> None:
     before = path.read_bytes()
     with pytest.raises(UserError, match=said):
-        inspect(path, device="cpu")
+        measure_record(path, device="cpu")
     assert path.read_bytes() == before and not paths.views_path(path).exists()
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from pyautoattack import AutoAttack
+from support.harness import cli
 from support.quick_attacks import shortened
 
-from regmix_bench import cli
-from regmix_bench.evaluation.audit import audit
+from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals
 from regmix_bench.grid.plan import plan
 from regmix_bench.records import paths, store
@@ -45,14 +45,15 @@ def trained_run(tmp_path_factory) -> tuple[Path, RunRecord]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AutoAttack, "__init__", shortened)
         (spec,) = plan([GRID])
-        extras = Extras(save_adversarial=True)
-        record = runner.run(spec, results, device="cpu", extras=extras, reference="fgsm-rs")
+        record = runner.run_spec(
+            spec, results, device="cpu", save_adversarial=True, reference="fgsm-rs"
+        )
     assert record.status == "success", record.error
     return results, record
 
 
 @pytest.fixture
-def evaluated(trained_run, tmp_path, monkeypatch, capsys):
+def evaluated(trained_run, tmp_path, monkeypatch):
     """Runs ``regmix-bench eval`` in an empty folder; returns its record and what it printed."""
     results, _ = trained_run
     monkeypatch.chdir(tmp_path)
@@ -60,18 +61,13 @@ def evaluated(trained_run, tmp_path, monkeypatch, capsys):
 
     def run(*arguments: str, code: int = 0) -> tuple[EvalRecord | None, str]:
         before = set(store.record_files(results))
-        argv = ["regmix-bench", "eval", *arguments, "--results", str(results), "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-            sys.exit(0)
-        printed = capsys.readouterr()
-        assert (left.value.code or 0) == code, printed
+        printed = cli("eval", *arguments, "--results", results, "--device", "cpu")
+        assert printed.status == code, printed
         new = set(store.record_files(results)) - before
         if code:
             assert not new
-            assert printed.err.startswith("error: ") and len(printed.err.splitlines()) == 1
-            return None, printed.err
+            assert printed.errors.startswith("error: ") and len(printed.errors.splitlines()) == 1
+            return None, printed.errors
         if not new:
             return None, printed.out
         (path,) = new
@@ -231,7 +227,7 @@ def test_a_screened_number_is_never_autoattacks(trained_run, evaluated) -> None:
     assert pd.isna(row["autoattack_acc"]) and row["screened_acc"] == result.screened_acc
     path = paths.find_record(results, record.spec)
     assert path is not None
-    assert audit(path, device="cpu").findings == ()
+    assert audit_record(path, device="cpu").findings == ()
 
 
 def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from support.harness import cli
 from support.saved import save_run
 from support.synthetic import make_eval_spec, make_spec
 from torch import nn
 
-from regmix_bench import cli
 from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.data import EvalData, load_data, prepare_eval
 from regmix_bench.errors import UserError
@@ -75,7 +75,7 @@ def written(results: Path) -> list[Path]:
 def test_the_matrix_is_that_of_pgd_on_each_model(
     tmp_path: Path, runs: list[str], models: dict[str, nn.Module], test_images: EvalData
 ) -> None:
-    record = transfer.transfer(runs, tmp_path, epsilon="24/255", device="cpu")
+    record = transfer.transfer_matrix(runs, tmp_path, epsilon="24/255", device="cpu")
     threat, x, y = ThreatModel("Linf", "24/255"), test_images.x, test_images.y
     assert (record.threat, record.attack, record.n_examples) == (threat, "pgd-20", 60)
     assert [side.label for side in record.runs] == ["trades", "mart"]
@@ -92,7 +92,7 @@ def test_the_matrix_is_that_of_pgd_on_each_model(
 def test_the_outcome_of_every_image_is_kept(
     tmp_path: Path, runs: list[str], test_images: EvalData
 ) -> None:
-    record = transfer.transfer(runs, tmp_path, device="cpu")
+    record = transfer.transfer_matrix(runs, tmp_path, device="cpu")
     path = paths.transfer_path(tmp_path, record)
     assert store.load_record(path) == record
     assert record.threat == make_spec().train_threat
@@ -113,23 +113,23 @@ def test_the_outcome_of_every_image_is_kept(
 def test_what_is_recorded_is_returned(
     tmp_path: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = transfer.transfer(runs, tmp_path, epsilon="4/85", device="cpu")
+    first = transfer.transfer_matrix(runs, tmp_path, epsilon="4/85", device="cpu")
     before = {path: path.stat().st_mtime_ns for path in written(tmp_path)}
     assert len(before) == 2
     monkeypatch.setattr(transfer, "craft", lambda *_: pytest.fail("computed again"))
     ids = [run_id(run)[:8] for run in reversed(runs)]
-    assert transfer.transfer(ids, tmp_path, epsilon="12/255", device="cpu") == first
+    assert transfer.transfer_matrix(ids, tmp_path, epsilon="12/255", device="cpu") == first
     assert {path: path.stat().st_mtime_ns for path in written(tmp_path)} == before
 
 
 def test_lost_or_altered_outcomes_are_noticed(tmp_path: Path, runs: list[str]) -> None:
-    record = transfer.transfer(runs, tmp_path, device="cpu")
+    record = transfer.transfer_matrix(runs, tmp_path, device="cpu")
     path = paths.transfer_path(tmp_path, record)
     outcomes = paths.transfer_outcomes_path(path)
 
     def refused() -> str:
         with pytest.raises(UserError) as again:
-            transfer.transfer(runs, tmp_path, device="cpu")
+            transfer.transfer_matrix(runs, tmp_path, device="cpu")
         with pytest.raises(UserError) as reported:
             write_report(tmp_path, tmp_path / "reports", ["csv"])
         assert str(again.value) == str(reported.value)
@@ -141,7 +141,7 @@ def test_lost_or_altered_outcomes_are_noticed(tmp_path: Path, runs: list[str]) -
     outcomes.unlink()
     assert refused().startswith(f"{outcomes} is missing")
     path.unlink()  # as the message says
-    assert transfer.transfer(runs, tmp_path, device="cpu") == record
+    assert transfer.transfer_matrix(runs, tmp_path, device="cpu") == record
     assert file_digest(outcomes) == record.outcomes_digest
 
 
@@ -151,25 +151,17 @@ def test_a_file_in_the_way_is_noticed_before_any_work(
     (tmp_path / "digits" / paths.TRANSFER).write_text("in the way")
     monkeypatch.setattr(transfer, "load_checkpoint", lambda *_: pytest.fail("work was done"))
     with pytest.raises(UserError, match="is not a folder"):
-        transfer.transfer(runs, tmp_path, device="cpu")
+        transfer.transfer_matrix(runs, tmp_path, device="cpu")
 
 
-def test_the_command_prints_the_matrix(
-    tmp_path: Path,
-    runs: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    command = ["regmix-bench", "transfer", *runs, "--results", str(tmp_path), "--device", "cpu"]
-    monkeypatch.setattr("sys.argv", command)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code in (0, None)
+def test_the_command_prints_the_matrix(tmp_path: Path, runs: list[str]) -> None:
+    found = cli("transfer", *runs, "--results", tmp_path, "--device", "cpu")
+    assert (found.status, found.errors) == (0, "")
     (path,) = tmp_path.glob(f"digits/{paths.TRANSFER}/*.json")
     record = store.load_record(path)
     assert isinstance(record, TransferRecord)
     # Rows are in the order of the reports' tables, in which TRADES comes before MART.
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = [line.split() for line in found.out.splitlines()]
     percent = [[f"{100 * share:.1f}" for share in row] for row in record.accuracy]
     assert ["1", "trades", *percent[0]] in shown and ["2", "mart", *percent[1]] in shown
     assert ["no", "attack", *(f"{100 * share:.1f}" for share in record.clean_acc)] in shown
@@ -189,7 +181,7 @@ def test_runs_that_cannot_be_compared_are_named(
     }
     for reason, other in others.items():
         with pytest.raises(UserError, match=reason) as error:
-            transfer.transfer([*runs, str(other)], tmp_path, device="cpu")
+            transfer.transfer_matrix([*runs, str(other)], tmp_path, device="cpu")
         assert run_id(str(other)) in str(error.value)
     assert written(tmp_path) == []
 
@@ -199,7 +191,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 ) -> None:
     def refused(*named: str, epsilon: str | None = None) -> str:
         with pytest.raises(UserError) as error:
-            transfer.transfer(named, tmp_path, epsilon=epsilon, device="cpu")
+            transfer.transfer_matrix(named, tmp_path, epsilon=epsilon, device="cpu")
         assert written(tmp_path) == []
         return str(error.value)
 

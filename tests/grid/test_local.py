@@ -16,14 +16,16 @@ import pytest
 import torch
 import yaml
 from support.synthetic import make_record, make_spec, unmeasured
+from support.workers import mortal, refused
 
 from regmix_bench.errors import UserError
-from regmix_bench.grid.local import Ended, auto_jobs, launch, parse_devices, parse_jobs
+from regmix_bench.grid.launchers import Placement
+from regmix_bench.grid.local import auto_jobs, launch, parse_jobs
 from regmix_bench.grid.plan import Planned, load_suite, plan, plan_runs
 from regmix_bench.records import find, paths, store
-from regmix_bench.records.schema import EpochLog, RunRecord
+from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs import runner
-from regmix_bench.runs.runner import Observer
+from regmix_bench.runs.observers import Ending, Silent
 from regmix_bench.specs import RunSpec
 
 QUICK: dict[str, Any] = {
@@ -37,8 +39,8 @@ QUICK: dict[str, Any] = {
 }
 
 
-class Heard:
-    """A display that remembers what it is told, as (event, seed, details)."""
+class Heard(Silent):
+    """An observer that remembers what it is told, as (event, seed, details)."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, Any]] = []
@@ -54,6 +56,10 @@ class Heard:
 
     def on_note(self, spec: RunSpec, line: str) -> None:
         self.events.append(("note", spec.seed, line))
+
+
+def place(jobs: int) -> Placement:
+    return Placement(Path(), torch.device("cpu"), jobs)
 
 
 def cells(*seeds: int) -> list[Planned]:
@@ -78,11 +84,11 @@ def test_two_jobs_give_the_numbers_of_one(tmp_path: Path) -> None:
     heard = {}
     for jobs in (1, 2):
         display = Heard()
-        work = partial(runner.run, results=tmp_path / str(jobs), device="cpu")
-        ended = list(launch(planned, work, jobs, display))
+        work = partial(runner.run_spec, results=tmp_path / str(jobs), device="cpu")
+        ended = list(launch(planned, work, place(jobs), display))
         heard[jobs] = sorted(display.events, key=lambda event: event[1])
         assert [run.error for run in ended] == [None, None]
-        assert all(run.evaluations for run in ended)
+        assert all(run.record and run.record.evaluations for run in ended)
 
     alone, together = numbers(tmp_path / "1"), numbers(tmp_path / "2")
     assert len(alone) == 2 and alone[0]["evaluations"][0]["outcomes_digest"]
@@ -92,26 +98,16 @@ def test_two_jobs_give_the_numbers_of_one(tmp_path: Path) -> None:
     assert heard[2] == heard[1]
 
 
-def mortal(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
-    """Dies with the first two seeds; tells its process and its threads with the others."""
-    if spec.seed == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if spec.seed == 1:
-        os._exit(3)
-    observer.on_attack(spec, reference, f"process {os.getpid()}", torch.get_num_threads())
-    record = make_record(spec)
-    assert isinstance(record, RunRecord)
-    return record
-
-
 def test_a_dead_worker_costs_its_run_and_the_others_go_on(monkeypatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     display = Heard()
-    ended = {run.spec.seed: run for run in launch(cells(0, 1, 2, 3, 4), mortal, 2, display)}
+    ended = {run.spec.seed: run for run in launch(cells(0, 1, 2, 3, 4), mortal, place(2), display)}
 
     assert ended.pop(0).error == "its process was killed by signal 9 (Killed)"
     assert ended.pop(1).error == "its process ended with exit code 3"
-    assert ended == {seed: Ended(make_spec(seed=seed), (), None) for seed in (2, 3, 4)}
+    assert ended == {
+        seed: Ending(spec := make_spec(seed=seed), make_record(spec)) for seed in (2, 3, 4)
+    }
     told = [details for event, _, details in display.events if event == "attack"]
     assert {(reference, threads) for reference, _, threads in told} == {("trades", 2)}
     # A worker takes one run after another, and is not the parent.
@@ -119,33 +115,19 @@ def test_a_dead_worker_costs_its_run_and_the_others_go_on(monkeypatch) -> None:
     assert len(told) == 3 and len(processes) <= 2 and f"process {os.getpid()}" not in processes
 
 
-def refused(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
-    """Bad input for one seed, once the other, which would go on for ever, has made a file."""
-    if spec.seed == 0:
-        observer.on_attack(spec, "", "process", os.getpid())
-        Path(reference).touch()
-    wait_until(Path(reference).exists)
-    if spec.seed == 1:
-        raise UserError("no such data")
-    while True:
-        time.sleep(1)
-
-
 def test_bad_input_found_by_a_worker_ends_them_all(tmp_path: Path) -> None:
     display = Heard()
     planned = [Planned(make_spec(seed=seed), str(tmp_path / "begun")) for seed in (0, 1)]
     with pytest.raises(UserError, match="no such data"):
-        list(launch(planned, refused, 2, display))
+        list(launch(planned, refused, place(2), display))
     (process,) = (details[2] for _, _, details in display.events if details)
     assert not alive(process)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", "", "Auto", "9" * 5000])
-def test_jobs_and_devices_that_are_no_number_are_refused(text: str) -> None:
+def test_jobs_that_are_no_number_are_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"not a number above zero: write it like 2, or auto$"):
         parse_jobs(text)
-    with pytest.raises(UserError, match=r"not a number above zero: write it like 2$"):
-        parse_devices(text)
 
 
 def test_auto_gives_each_thread_a_run_and_a_gpu_one(monkeypatch) -> None:

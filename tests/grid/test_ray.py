@@ -18,14 +18,14 @@ import torch
 import yaml
 from support.harness import SUITE, answer, cli, recorded, start
 
+from regmix_bench.cli.display import Display
 from regmix_bench.errors import UserError
-from regmix_bench.grid import local as launcher
 from regmix_bench.grid import ray as ray_launcher
-from regmix_bench.grid.display import Display
+from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.plan import plan_runs
 from regmix_bench.records import find, store
 from regmix_bench.records.schema import EpochLog, RunRecord
-from regmix_bench.runs import runner
+from regmix_bench.runs import observers, runner
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
@@ -54,18 +54,19 @@ def cluster() -> Iterator[None]:
 @pytest.fixture
 def launched(
     cluster: None, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Path, Any], list[launcher.Ended]]:
+) -> Callable[[Path, Any], list[observers.Ending]]:
     """Run the grid on the cluster, which stays, and return how its runs ended."""
 
-    def launch(results: Path, work: Any) -> list[launcher.Ended]:
+    def launch(results: Path, work: Any) -> list[observers.Ending]:
         with monkeypatch.context() as patch:
             patch.setattr(ray, "init", lambda **_: None)
             patch.setattr(ray, "shutdown", lambda: None)
             cells = plan_runs([GRID])
             work = partial(work, device="cpu")
-            with Display(len(cells)) as display:
-                found = ray_launcher.launch(cells, work, results, CPU, 1, 1, "auto", display)
-                return list(found)
+            place = Placement(results, CPU, jobs=1, address="auto")
+            with Display() as display:
+                display.on_plan({}, len(cells))
+                return list(ray_launcher.launch(cells, work, place, display))
 
     return launch
 
@@ -90,7 +91,7 @@ def test_a_worker_killed_twice_costs_an_epoch(
     deaths.mkdir()
 
     def dying(spec: Any, *, observer: Any, **options: Any) -> Any:
-        class Killer(runner.Silent):
+        class Killer(observers.Silent):
             def on_epoch(self, spec: Any, log: Any) -> None:
                 observer.on_epoch(spec, log)
                 died = len(list(deaths.iterdir()))
@@ -99,7 +100,7 @@ def test_a_worker_killed_twice_costs_an_epoch(
                     time.sleep(0.5)  # so that the news of it leaves
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        return runner.run(spec, observer=Killer(), **options)
+        return runner.run_spec(spec, observer=Killer(), **options)
 
     ended = launched(tmp_path / "r", dying)
     assert [one.error for one in ended] == [None, None]
@@ -142,10 +143,12 @@ def test_a_long_grid_leaves_nothing_in_the_driver(
         return record
 
     cells = plan_runs([GRID | {"seeds": list(range(300))}])
-    endings: list[weakref.ref[launcher.Ended]] = []
-    with Heard(len(cells)) as display:
-        for ended in ray_launcher.launch(cells, stub, tmp_path, CPU, 2, 1, "auto", display):
-            display.on_end(ended.spec, ())
+    endings: list[weakref.ref[observers.Ending]] = []
+    place = Placement(tmp_path, CPU, jobs=2, address="auto")
+    with Heard() as display:
+        display.on_plan({}, len(cells))
+        for ended in ray_launcher.launch(cells, stub, place, display):
+            display.on_end(ended)
             endings.append(weakref.ref(ended))
             if len(endings) == 100:
                 before = resident()

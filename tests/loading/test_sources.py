@@ -17,12 +17,12 @@ import torch
 from support.saved import make_model, save_run
 from torch import Tensor, nn
 
-from regmix_bench.api.export import export_safetensors
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.attacks.white_box import pgd_images
 from regmix_bench.errors import UserError
 from regmix_bench.loading import programs
 from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.export import export_safetensors
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.sources import load_any_model, own_run
 from regmix_bench.models.predictions import PassCounter, require_eval_mode

@@ -30,7 +30,7 @@ from regmix_bench.records import find, paths, store
 from regmix_bench.records.locks import Busy, run_lock
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.views import read_views
-from regmix_bench.runs import runner, task
+from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import Frozen, StepOutput
@@ -110,8 +110,8 @@ def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path
     scoring.process.communicate()
     assert find.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
 
-    resumed = runner.run(spec, results, device="cpu")
-    undisturbed = runner.run(spec, tmp_path / "undisturbed", device="cpu")
+    resumed = runner.run_spec(spec, results, device="cpu")
+    undisturbed = runner.run_spec(spec, tmp_path / "undisturbed", device="cpu")
     assert undisturbed.status == "success" and len(undisturbed.history) == 8
     assert undisturbed.evaluations[0].outcomes_digest
     assert numbers(resumed) == numbers(undisturbed)
@@ -158,7 +158,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, Path, RunRe
     """A finished run, scored at two budgets on both checkpoints."""
     results = tmp_path_factory.mktemp("done")
     spec = quick_spec(eval_eps=["96/255", "128/255"], evaluate="both")
-    return spec, results, runner.run(spec, results, device="cpu")
+    return spec, results, runner.run_spec(spec, results, device="cpu")
 
 
 def test_a_record_describes_the_run(done) -> None:
@@ -201,7 +201,7 @@ def test_every_checkpoint_is_scored_at_every_budget(done) -> None:
 def test_a_record_is_not_made_twice(done, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, results, record = done
     monkeypatch.setattr(runner, "execute", None)
-    assert runner.run(spec, results, device="cpu") == record
+    assert runner.run_spec(spec, results, device="cpu") == record
 
 
 def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkeypatch) -> None:
@@ -218,7 +218,7 @@ def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkey
 
 def test_force_starts_again_and_repeats_the_numbers(done) -> None:
     spec, results, record = done
-    again = runner.run(spec, results, device="cpu", force=True)
+    again = runner.run_spec(spec, results, device="cpu", force=True)
     assert numbers(again) == numbers(record)
     assert again.training_cost.seconds != record.training_cost.seconds
 
@@ -226,7 +226,7 @@ def test_force_starts_again_and_repeats_the_numbers(done) -> None:
 def test_discard_removes_everything_of_one_run_and_nothing_else(tmp_path: Path) -> None:
     kept, removed = (quick_spec(seeds=[seed]) for seed in (0, 1))
     for spec in (kept, removed):
-        runner.run(spec, tmp_path, device="cpu")
+        runner.run_spec(spec, tmp_path, device="cpu")
     runner.discard(removed, tmp_path)
     assert kept.run_id in "".join(map(str, tmp_path.rglob("*")))
     artifacts = paths.artifacts_dir(tmp_path, removed.run_id)
@@ -266,7 +266,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
 
 def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing) -> None:
     spec = quick_spec(methods=["failing"])
-    record = runner.run(spec, tmp_path, device="cpu")
+    record = runner.run_spec(spec, tmp_path, device="cpu")
 
     assert (record.status, record.error) == ("error", "ZeroDivisionError: out of luck")
     assert len(record.history) == 1 and record.evaluations == ()
@@ -276,7 +276,7 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
     assert runner.load_model(record, tmp_path)(torch.rand(1, 1, 8, 8)).shape == (1, 10)
 
     Failing.broken = False
-    mended = runner.run(spec, tmp_path, device="cpu")
+    mended = runner.run_spec(spec, tmp_path, device="cpu")
     assert mended.status == "success" and mended.history[0] == record.history[0]
 
 
@@ -307,7 +307,7 @@ def test_out_of_memory_names_the_batch_and_a_smaller_one(
         monkeypatch.setattr(task, "score_checkpoint", fail)
     else:
         monkeypatch.setattr(Trainer, where, fail)
-    record = runner.run(quick_spec(), tmp_path, device="cpu")
+    record = runner.run_spec(quick_spec(), tmp_path, device="cpu")
     assert record.status == "error"
     assert re.fullmatch(rf"out of memory {said}.* about half", record.error)
 
@@ -315,15 +315,15 @@ def test_out_of_memory_names_the_batch_and_a_smaller_one(
 def test_a_run_is_one_process_s_at_a_time(tmp_path) -> None:
     spec, lines = quick_spec(), []
 
-    class Notes(runner.Silent):
+    class Notes(observers.Silent):
         def on_note(self, spec: RunSpec, line: str) -> None:
             lines.append(line)
 
     with run_lock(tmp_path, spec.run_id, lines.append):
         with pytest.raises(Busy, match=rf"left to process {os.getpid()} on .*, which works on it"):
-            runner.run(spec, tmp_path, device="cpu", force=True)
+            runner.run_spec(spec, tmp_path, device="cpu", force=True)
         assert paths.find_record(tmp_path, spec) is None
-    runner.run(spec, tmp_path, device="cpu", observer=Notes())
+    runner.run_spec(spec, tmp_path, device="cpu", observer=Notes())
     assert lines == []
     assert (paths.artifacts_dir(tmp_path, spec.run_id) / "lock").read_text() == ""
 
@@ -352,7 +352,7 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing,
         return StepOutput(loss * float("nan"), batch.x)
 
     monkeypatch.setattr(Failing, "step", step)
-    record = runner.run(quick_spec(methods=["failing"]), tmp_path, device="cpu")
+    record = runner.run_spec(quick_spec(methods=["failing"]), tmp_path, device="cpu")
     assert (record.status, record.error) == ("error", "the loss is not finite in epoch 1")
     assert record.alarms[0].kind == "non-finite-loss"
     with pytest.raises(UserError, match="no selected checkpoint"):
@@ -362,14 +362,14 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing,
 def test_a_missing_results_folder_is_made_and_a_file_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        runner.run(quick_spec(), tmp_path / "file" / "results", device="cpu")
+        runner.run_spec(quick_spec(), tmp_path / "file" / "results", device="cpu")
     assert (tmp_path / "file").read_text() == ""
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_autoattack_is_spared_where_pgd_has_to_do(tmp_path: Path) -> None:
     spec = quick_spec(pgd_eps=["64/255"])
-    record = runner.run(spec, tmp_path, device="cpu")
+    record = runner.run_spec(spec, tmp_path, device="cpu")
     assert record.status == "success", record.error
     attacked, spared = [e for e in record.evaluations if e.checkpoint == "selected"]
     assert (str(attacked.threat), str(spared.threat)) == ("Linf 128/255", "Linf 64/255")
@@ -380,7 +380,7 @@ def test_autoattack_is_spared_where_pgd_has_to_do(tmp_path: Path) -> None:
 
 
 def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
-    record = runner.run(quick_spec(), tmp_path, device="cpu", channels_last="on")
+    record = runner.run_spec(quick_spec(), tmp_path, device="cpu", channels_last="on")
     training = record.environment["training"]
     assert training == {
         "channels_last": True,

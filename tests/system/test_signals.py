@@ -12,7 +12,7 @@ from support.synthetic import make_spec
 
 from regmix_bench import cli
 from regmix_bench.records import store
-from regmix_bench.runs.runner import run
+from regmix_bench.runs.runner import run_spec
 from regmix_bench.system import signals
 from regmix_bench.system.signals import Terminated, handle_signals, no_signal_lost
 from regmix_bench.training.trainer import Trainer
@@ -100,7 +100,7 @@ def test_it_is_no_failure_of_the_run(
 ) -> None:
     monkeypatch.setattr(Trainer, "run", lambda *_: fate(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        run(make_spec(), tmp_path, device="cpu")
+        run_spec(make_spec(), tmp_path, device="cpu")
     assert not store.record_files(tmp_path)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.api.serve import Server, Site
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.server import Server, Site
 
 WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
 

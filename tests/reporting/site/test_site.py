@@ -16,11 +16,10 @@ from urllib.parse import unquote, urlsplit
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from support.harness import cli
 from support.synthetic import make_spec
-from typer.testing import CliRunner
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.cli import app
 from regmix_bench.records import paths
 from regmix_bench.records.views import read_views
 from regmix_bench.reporting import site
@@ -269,9 +268,9 @@ def varied() -> list[RunSpec]:
 def test_the_command_plans_the_very_run(spec: RunSpec, tmp_path: Path) -> None:
     program, *arguments = shlex.split(command(spec, None))
     assert program == "regmix-bench"
-    done = CliRunner().invoke(app, [*arguments, "--dry-run", "--results", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    assert "1 runs" in done.output and spec.run_id in done.output
+    done = cli(*arguments, "--dry-run", "--results", tmp_path)
+    assert done.status == 0, done
+    assert "1 runs" in done.out and spec.run_id in done.out
 
 
 def test_a_command_cannot_be_broken_out_of() -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from support.harness import cli
 from support.saved import make_model, save_run
 from support.synthetic import unmeasured
 
-from regmix_bench import cli
+import regmix_bench
 from regmix_bench.analysis.statistics import wilson_interval
-from regmix_bench.api.export import export_robustbench, export_safetensors
 from regmix_bench.errors import UserError
+from regmix_bench.loading.export import export_robustbench, export_safetensors
 from regmix_bench.loading.robustbench import import_robustbench
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import Scoring
@@ -113,7 +114,11 @@ def test_a_checkpoint_that_was_not_scored_says_so(run_id: str) -> None:
 
 def test_no_path_of_the_machine_leaves_it(run_id: str, tmp_path: Path) -> None:
     folder = export(run_id, out=Path("model"))
-    homes = (str(tmp_path), str(Path(cli.__file__).parent.parent), str(Path(torch.__file__).parent))
+    homes = (
+        str(tmp_path),
+        str(Path(regmix_bench.__file__).parent),
+        str(Path(torch.__file__).parent),
+    )
     for file in folder.iterdir():
         content = file.read_bytes()
         assert not [home for home in homes if home.encode() in content], file.name
@@ -164,7 +169,7 @@ def test_an_interrupted_export_leaves_the_older_one(
     def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regmix_bench.api.export.model_card", interrupt)
+    monkeypatch.setattr("regmix_bench.loading.export.model_card", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export(run_id)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -275,20 +280,15 @@ def test_another_budget_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert sorted(json.loads(path.read_text())["eps"] for path in paths) == ["32/255", "8/255"]
 
 
-def test_the_command_writes_both_forms(
-    leaderboard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_both_forms(leaderboard: Path) -> None:
     def command(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["regmix-bench", "export", str(leaderboard), *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        assert stopped.value.code == (2 if printed.err else 0)
-        return printed.out + printed.err
+        printed = cli("export", leaderboard, *arguments)
+        assert printed.status == (2 if printed.errors else 0)
+        return printed.out + printed.errors
 
     assert "written: model\n" in command("--out", "model")
     assert {path.name for path in Path("model").iterdir()} == FILES
     assert "fill in its link and authors" in command("--format", "robustbench")
     assert len(list(Path("model_info/cifar10/Linf").glob("*.json"))) == 1
-    assert "did you mean 'robustbench'" in command("--format", "robustbnch")
+    assert "not one of 'safetensors', 'robustbench'" in command("--format", "robustbnch")
     assert "--eps chooses the score of a robustbench entry" in command("--eps", "8/255")

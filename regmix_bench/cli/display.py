@@ -1,13 +1,14 @@
-"""What `regmix-bench run` shows while it works: a live display, or plain lines in a pipe."""
+"""What the command line shows of runs while they go on: bars, or plain lines in a pipe."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -19,8 +20,14 @@ from rich.progress import (
     TextColumn,
 )
 
+from regmix_bench.analysis.words import spec_words
+from regmix_bench.cli.printing import score_lines
+from regmix_bench.records.find import State
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import EvalSpec, RunSpec
+
+if TYPE_CHECKING:
+    from regmix_bench.runs.observers import Ending
 
 #: Seconds between two plain lines of one training.
 QUIET_SECONDS = 5.0
@@ -40,13 +47,12 @@ class _Running:
 class Display:
     """Follows the runs of a grid, of which several may go on at a time.
 
-    Use it as a context manager and as a runner's observer. On a terminal each run that goes on has
-    a bar of its epochs, below that of the runs done; elsewhere each line starts with its run.
+    Use it as a context manager and as an observer. On a terminal each run that goes on has a bar of
+    its epochs, below that of the runs done; elsewhere each line starts with its run.
     """
 
-    def __init__(self, runs: int) -> None:
-        self.runs = runs
-        self.number = 0
+    def __init__(self) -> None:
+        self.runs = self.number = 0
         self.console = Console(stderr=False, highlight=False)
         self.live = self.console.is_terminal
         self._bars = Progress(
@@ -58,11 +64,10 @@ class Display:
             console=self.console,
             disable=not self.live,
         )
-        self._done = self._bars.add_task("runs done", total=runs, visible=runs > 1, numbers="")
+        self._done = self._bars.add_task("runs done", total=None, visible=False, numbers="")
         self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
@@ -73,11 +78,19 @@ class Display:
     ) -> None:
         self._bars.stop()
 
-    def on_start(self, spec: RunSpec) -> None:
-        """A run begins, perhaps at a later epoch than the first."""
+    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+        """Count with ``waiting`` runs."""
+        self.runs = waiting
+        self._bars.update(self._done, total=waiting, visible=waiting > 1)
+        if waiting:
+            self._bars.start()
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+        """Name a run that begins, perhaps at a later epoch than the first."""
         self.number += 1
-        name = f"[{self.number}/{self.runs}] {describe(spec)}"
-        epochs = self._bars.add_task(name, total=spec.recipe.epochs, numbers="")
+        name = f"[{self.number}/{self.runs}] {spec_words(spec)}"
+        total = spec.recipe.epochs if isinstance(spec, RunSpec) else None
+        epochs = self._bars.add_task(name, total=total, numbers="")
         self._running[spec.run_id] = _Running(name, epochs, started=time.monotonic())
         self.say(f"{name}: started")
 
@@ -97,7 +110,9 @@ class Display:
             run.said = now
             self.say(f"{run.name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
 
-    def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
         """Show what accuracy one attack has left."""
         run = self._running[spec.run_id]
         numbers = f"AutoAttack at {threat}: {accuracy:.1%} after {attack}"
@@ -105,15 +120,20 @@ class Display:
         if not self.live:
             self.say(f"{run.name}: {numbers}")
 
-    def on_note(self, spec: RunSpec, line: str) -> None:
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
         """Say what was not as it should be."""
         self.say(f"{self._running[spec.run_id].name}: {line}")
 
-    def on_end(self, spec: RunSpec, lines: Iterable[str]) -> None:
-        """A run has ended; ``lines`` say how."""
-        run = self._running.pop(spec.run_id)
+    def on_end(self, ending: Ending) -> None:
+        """Say how a run has ended."""
+        run = self._running.pop(ending.spec.run_id)
         self._bars.remove_task(run.epochs)
         self._bars.advance(self._done)
+        lines = [f"failed: {ending.error}"] if ending.error is not None else []
+        if ending.record is not None:
+            lines += score_lines(ending.record.evaluations)
+        if ending.left is not None:
+            lines.append(ending.left)
         for line in lines:
             self.say(f"{run.name}: {line.strip()}")
 
@@ -125,13 +145,43 @@ class Display:
             print(line, flush=True, file=sys.stdout)
 
 
-def describe(spec: RunSpec | EvalSpec) -> str:
-    """A run or an evaluation in a few words, as a person would name it."""
-    if isinstance(spec, RunSpec):
-        last = (str(spec.train_threat), f"seed {spec.seed}")
-    else:
-        last = (", ".join(map(str, spec.eval_threats)), "evaluated")
-    return " · ".join((spec.label, spec.dataset_words, spec.arch_words, *last))
+class GridDisplay(Display):
+    """A display that also says what is planned, and keeps count of what has failed."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.given = given
+        self.states: Mapping[str, State] = {}
+        self.failed: set[str] = set()
+
+    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+        self.states = states
+        self.failed = {run_id for run_id, state in states.items() if state == "failed"}
+        counts, given = Counter(states.values()), self.given
+        summary = ", ".join(
+            f"{counts[name]} {name}" for name in ("done", "to resume", "to run", "failed")
+        )
+        forced = f"; --force runs all {len(states)}" if given["force"] else ""
+        print(f"{len(states)} runs: {summary}{forced}")
+        if counts["done"] and not given["force"]:
+            if given["save_adversarial"] or given["diagnose"]:
+                print(
+                    "what is done stays as it is: `regmix-bench eval RUN` takes the same two"
+                    " options"
+                )
+            if given["reference"]:
+                print(
+                    "what is done keeps its reference: `regmix-bench report --reference` takes"
+                    " another"
+                )
+        if not given["dry_run"]:
+            super().on_plan(states, waiting)
+
+    def on_end(self, ending: Ending) -> None:
+        super().on_end(ending)
+        self.failed.discard(ending.spec.run_id)
+        if ending.error is not None:
+            self.failed.add(ending.spec.run_id)
 
 
 def _duration(seconds: float) -> str:

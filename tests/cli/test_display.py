@@ -6,9 +6,10 @@ import pytest
 from rich.console import Console
 from support.synthetic import make_spec
 
-from regmix_bench.grid import display as progress
-from regmix_bench.grid.display import Display, describe
+from regmix_bench.analysis.words import spec_words
+from regmix_bench.cli import display as progress
 from regmix_bench.records.schema import EpochLog
+from regmix_bench.runs.observers import Ending
 
 
 def make_log(epoch: int) -> EpochLog:
@@ -23,6 +24,13 @@ def make_log(epoch: int) -> EpochLog:
     )
 
 
+def counting(runs: int) -> progress.Display:
+    """A display that counts with so many runs."""
+    display = progress.Display()
+    display.on_plan({}, runs)
+    return display
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the display sees."""
@@ -33,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
     spec = make_spec("fgsm-pgi[lambda_=1]")  # of 50 epochs
-    with Display(3) as display:
+    with counting(3) as display:
         display.on_start(spec)
         for epoch in range(1, 51):
             clock[0] += 2
@@ -54,7 +62,7 @@ def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
 
 def test_a_run_that_goes_back_behind_its_first_epoch_is_judged_anew(capsys, clock) -> None:
     spec = make_spec()  # of 50 epochs
-    with Display(1) as display:
+    with counting(1) as display:
         display.on_start(spec)
         for epoch in (40, 39, 49):
             clock[0] += 10
@@ -68,7 +76,7 @@ def test_a_run_that_goes_back_behind_its_first_epoch_is_judged_anew(capsys, cloc
 
 def test_time_left_is_judged_by_the_epochs_of_this_process(capsys, clock) -> None:
     spec = make_spec()
-    with Display(1) as display:
+    with counting(1) as display:
         display.on_start(spec)
         clock[0] += 10
         display.on_epoch(spec, make_log(40))
@@ -77,16 +85,16 @@ def test_time_left_is_judged_by_the_epochs_of_this_process(capsys, clock) -> Non
 
 def test_runs_that_go_on_together_each_keep_their_name_and_their_time(capsys, clock) -> None:
     early, late = make_spec(seed=0), make_spec(seed=1)
-    with Display(2) as display:
+    with counting(2) as display:
         display.on_start(early)
         clock[0] += 10
         display.on_start(late)
         clock[0] += 10
         display.on_epoch(early, make_log(1))
         display.on_epoch(late, make_log(1))
-        display.on_end(early, ["failed: out of luck", "  raised: doubts"])
+        display.on_end(Ending(early, error="out of luck"))
         display.on_attack(late, "32/255", "fab-t", 0.5)
-    first, second = (f"[{s.seed + 1}/2] {describe(s)}" for s in (early, late))
+    first, second = (f"[{s.seed + 1}/2] {spec_words(s)}" for s in (early, late))
     numbers = "loss 1.250  val clean 90.0%  PGD-10 40.0%"
     assert capsys.readouterr().out.splitlines() == [
         f"{first}: started",
@@ -94,7 +102,6 @@ def test_runs_that_go_on_together_each_keep_their_name_and_their_time(capsys, cl
         f"{first}: epoch 1/50  {numbers}  16:20 left",
         f"{second}: epoch 1/50  {numbers}  8:10 left",
         f"{first}: failed: out of luck",
-        f"{first}: raised: doubts",
         f"{second}: AutoAttack at 32/255: 50.0% after fab-t",
     ]
 
@@ -108,11 +115,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_shows_a_bar_for_each_run_that_goes_on(terminal, capsys, clock) -> None:
     specs = [make_spec(seed=seed) for seed in (0, 1, 2)]
-    with Display(3) as display:
+    with counting(3) as display:
         for spec in specs:
             display.on_start(spec)
         display.on_epoch(specs[1], make_log(20))
-        display.on_end(specs[0], [])
+        display.on_end(Ending(specs[0]))
         capsys.readouterr()
         display._bars.refresh()
         shown = capsys.readouterr().out
@@ -125,7 +132,7 @@ def test_a_terminal_shows_a_bar_for_each_run_that_goes_on(terminal, capsys, cloc
 
 def test_a_terminal_shows_the_name_with_its_brackets(terminal, capsys, clock) -> None:
     spec = make_spec("fgsm-pgi[lambda_=1]")
-    with Display(1) as display:
+    with counting(1) as display:
         display.on_start(spec)
         display.on_epoch(spec, make_log(25))
         display._bars.refresh()
@@ -137,7 +144,7 @@ def test_a_terminal_shows_the_name_with_its_brackets(terminal, capsys, clock) ->
 
 
 def test_each_run_is_numbered(capsys) -> None:
-    with Display(2) as display:
+    with counting(2) as display:
         for label in ("trades", "mart"):
             display.on_start(make_spec(label))
     assert [line[:5] for line in capsys.readouterr().out.splitlines()] == ["[1/2]", "[2/2]"]
@@ -148,5 +155,5 @@ def test_durations(seconds: float, text: str) -> None:
     assert progress._duration(seconds) == text
 
 
-def test_describe_names_what_tells_runs_apart() -> None:
-    assert describe(make_spec(seed=4)) == "trades · digits · smallcnn · Linf 32/255 · seed 4"
+def test_the_words_for_a_run_name_what_tells_runs_apart() -> None:
+    assert spec_words(make_spec(seed=4)) == "trades · digits · smallcnn · Linf 32/255 · seed 4"

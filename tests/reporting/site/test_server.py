@@ -11,12 +11,13 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from support.harness import cli
 from support.synthetic import make_spec, unmeasured, write_run
 
-from regmix_bench import cli, reporting
-from regmix_bench.api.serve import ADDRESS, Server, Site
+from regmix_bench import reporting
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
+from regmix_bench.reporting.site.server import ADDRESS, Server, Site
 
 PAGE = b"<html><head><title>%d</title></head><body></body></html>"
 
@@ -208,20 +209,17 @@ def test_the_real_site_is_served(results, monkeypatch):
         (["--port", "70000"], "cannot serve on port 70000: there are those from 0 to 65535"),
     ],
 )
-def test_bad_input_is_one_line(results, pages, tmp_path, monkeypatch, capsys, arguments, said):
+def test_bad_input_is_one_line(results, pages, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     with socket.create_server((ADDRESS, 0)) as other:
         taken = str(other.getsockname()[1])
         filled = [argument.format(taken=taken) for argument in arguments]
         port = [] if "--port" in arguments else ["--port", "0"]
-        monkeypatch.setattr(sys, "argv", ["regmix-bench", "serve", *filled, *port])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-    assert stopped.value.code == 2
-    errors = capsys.readouterr().err
-    assert said.format(taken=taken) in errors
-    assert errors.count("\n") == 1
+        found = cli("serve", *filled, *port)
+    assert found.status == 2
+    assert said.format(taken=taken) in found.errors
+    assert found.errors.count("\n") == 1
 
 
 def test_a_record_that_is_broken_from_the_start_is_refused(results, pages):

@@ -1,0 +1,41 @@
+"""``audit``: do the saved adversarial images bear out the record?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results, RunName
+
+if TYPE_CHECKING:
+    from regmix_bench.evaluation.audit import Audit
+
+
+def audit(
+    run: RunName,
+    *,
+    model: Annotated[
+        str | None,
+        Option("Where a model that no run of ours trained lies now, as for eval.", MODEL),
+    ] = None,
+    weights: Annotated[
+        str | Path | None, Option("What fills a module:callable, as for eval.", MODEL)
+    ] = None,
+    results: Results = "results",
+    data_dir: DataDir = None,
+    device: DeviceName = "auto",
+) -> "Audit":
+    """Recompute a record from its saved adversarial images and its weights; exit 1 if it differs.
+
+    The images are there where the model was scored with ``save_adversarial``. Raises
+    :class:`UserError` for a record without them, for data that is not the record's, and for a file
+    that is missing or unreadable.
+    """
+    from regmix_bench.evaluation.audit import audit_record
+    from regmix_bench.records.find import resolve_run
+
+    return audit_record(
+        resolve_run(str(run), Path(results)),
+        model=model,
+        weights=None if weights is None else Path(weights),
+        data_dir=data_dir,
+        device=device,
+    )

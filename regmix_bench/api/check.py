@@ -1,0 +1,72 @@
+"""``check``: have the numbers got worse?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from regmix_bench.api.options import Option, Results, listed
+from regmix_bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from regmix_bench.analysis.regression import Verdict
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check has found; ``renewed`` counts the references that it wrote, None without."""
+
+    verdicts: "tuple[Verdict, ...]"
+    reference: Path
+    renewed: int | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether any verdict fails where the references stay as they are."""
+        return self.renewed is None and any(verdict.failed for verdict in self.verdicts)
+
+
+def check(
+    *,
+    reference: Annotated[
+        str | Path | None,
+        Option("The references; leaderboard.json among the results if left out."),
+    ] = None,
+    results: Results = "results",
+    only: Annotated[
+        str | None, Option("Check the references whose record matches this pattern.")
+    ] = None,
+    allow: Annotated[
+        Iterable[str], Option("Accept scores that raised these checks; may be repeated.")
+    ] = (),
+    junit: Annotated[str | Path | None, Option("Also write a JUnit XML file.")] = None,
+    update: Annotated[
+        bool, Option("Show the change, then rewrite the references and what they allow.")
+    ] = False,
+) -> Check:
+    """Compare records with the references; exit 1 on a regression.
+
+    Raises :class:`UserError` where ``only`` matches nothing, ``allow`` names no check, or the
+    references or outcomes cannot be read or are not those that were recorded.
+    """
+    from regmix_bench.analysis import regression
+    from regmix_bench.records import paths
+    from regmix_bench.records.schema import CHECKS
+
+    allowed = listed("--allow", allow) or []
+    for name in allowed:
+        if name not in CHECKS:
+            raise unknown("check", name, CHECKS)
+    if update and only is not None:
+        raise UserError("--update renews all references, also those that --only would not show")
+    results = Path(results)
+    board = Path(reference) if reference is not None else results / paths.LEADERBOARD
+    verdicts = (
+        []
+        if update and not board.exists()
+        else regression.compare_with_references(results, board, only, allowed)
+    )
+    if junit is not None:
+        regression.write_junit(verdicts, Path(junit))
+    renewed = len(regression.update(results, board, allowed).runs) if update else None
+    return Check(tuple(verdicts), board, renewed)

@@ -1,0 +1,35 @@
+"""``compare``: whether one model is better than another on the same images."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint
+
+if TYPE_CHECKING:
+    from regmix_bench.analysis.comparisons import Pair
+
+
+def compare(
+    first: RunName,
+    second: RunName,
+    *,
+    checkpoint: Annotated[
+        TrainedCheckpoint | None, Option("Of both trainings: selected, if left out, or last.")
+    ] = None,
+    eps: Annotated[
+        str | None, Option("Of the attack, such as 8/255; all in common if left out.")
+    ] = None,
+    results: Results = "results",
+) -> "tuple[Pair, ...]":
+    """Compare two models on the same images. For two methods, over seeds, see report.
+
+    One pair for each threat that both were attacked under, with its McNemar test. Raises
+    :class:`UserError` for an unknown run, and for two that were attacked in different ways, with
+    other seeds, under different threats or on other images.
+    """
+    from pathlib import Path
+
+    from regmix_bench.analysis.comparisons import compare_records
+    from regmix_bench.records.find import resolve_run
+
+    paths = [resolve_run(str(run), Path(results)) for run in (first, second)]
+    return compare_records(paths, checkpoint, eps)

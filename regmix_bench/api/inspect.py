@@ -1,0 +1,39 @@
+"""``inspect``: look at recorded runs, for the figures of a report."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regmix_bench.api.options import DataDir, DeviceName, Results, RunNames
+
+if TYPE_CHECKING:
+    from regmix_bench.records.views import Views
+    from regmix_bench.runs.observers import Observer
+
+
+def inspect(
+    runs: RunNames,
+    *,
+    results: Results = "results",
+    data_dir: DataDir = None,
+    device: DeviceName = "auto",
+    observer: "Observer | None" = None,
+) -> "dict[Path, Views]":
+    """Measure example images, loss surfaces and curvature of recorded runs, from their weights.
+
+    A run does so itself when it is scored; this is for those that were scored earlier. Returns the
+    views by the path of the record. Raises :class:`UserError` for a run that is unknown, and for
+    weights or data that are not here or not the recorded ones.
+    """
+    from regmix_bench.evaluation.inspection import measure_record
+    from regmix_bench.records.find import resolve_run
+    from regmix_bench.records.store import load_run
+    from regmix_bench.runs.observers import Silent
+
+    heard, found = observer or Silent(), {}
+    for path in [resolve_run(str(run), Path(results)) for run in runs]:
+        spec = load_run(path).spec
+        heard.on_start(spec)
+        say = partial(heard.on_note, spec)
+        found[path] = measure_record(path, data_dir=data_dir, device=device, say=say)
+    return found

@@ -1,0 +1,100 @@
+"""``list``: what there is to run, and what has been run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from regmix_bench.api.options import Option, Results
+from regmix_bench.errors import unknown
+from regmix_bench.system.deferred import defer
+
+if TYPE_CHECKING:
+    from regmix_bench.records.schema import AnyRecord
+
+#: Values by the name of their column.
+Facts = dict[str, str | float | None]
+
+
+def list_entries(
+    what: Annotated[
+        Literal["methods", "datasets", "archs", "suites", "runs"],
+        Option("What to list.", argument=True),
+    ],
+    *,
+    results: Results = "results",
+) -> list[Facts]:
+    """List what there is to run, and what has been run.
+
+    All entries have the same columns; accuracies are in [0, 1]. Raises :class:`UserError` for a
+    record that cannot be read.
+    """
+    if what == "runs":
+        from regmix_bench.records.store import load_record, record_files
+
+        return [_run(load_record(path)) for path in record_files(Path(results))]
+    if what not in _LISTS:
+        raise unknown("thing to list", what, (*_LISTS, "runs"))
+    return list(_LISTS[what]())
+
+
+def _methods() -> Iterable[Facts]:
+    defer("torch")
+    from regmix_bench.methods import METHODS
+
+    for entry in METHODS.entries():
+        yield {
+            "method": entry.name,
+            "norms": ", ".join(entry.item.norms or ("all",)) if entry.item else "",
+            "from": entry.origin,
+            "what it is": entry.description,
+        }
+
+
+def _datasets() -> Iterable[Facts]:
+    defer("torch")
+    from regmix_bench.data.sources import DATASETS, typed_names
+
+    for name, entry in zip(typed_names(), DATASETS.entries(), strict=True):
+        yield {"dataset": name, "from": entry.origin, "what it is": entry.description}
+
+
+def _archs() -> Iterable[Facts]:
+    defer("torch")
+    from regmix_bench.models import ARCHS
+
+    for entry in ARCHS.entries():
+        yield {"architecture": entry.name, "from": entry.origin, "what it is": entry.description}
+
+
+def _suites() -> Iterable[Facts]:
+    from regmix_bench.grid.plan import packaged_suites
+
+    return ({"suite": name} for name in packaged_suites())
+
+
+_LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "archs": _archs,
+    "suites": _suites,
+}
+
+
+def _run(record: "AnyRecord") -> Facts:
+    """Return the scores under the first threat, as far as there are any."""
+    from regmix_bench.analysis.words import record_words
+    from regmix_bench.records.accuracies import attack_words, by_title
+
+    score, attack = None, ""
+    if record.kind == "transfer":
+        attack = record.attack
+    else:
+        score = next((e for e in record.evaluations if e.robust_acc is not None), None)
+        attack = attack_words(record.spec.scoring) if score else ""
+    return {
+        "run": record_words(record),
+        "run_id": record.run_id,
+        "status": record.status,
+        **by_title(score),
+        "attacked by": attack,
+    }

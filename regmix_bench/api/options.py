@@ -1,0 +1,107 @@
+"""How the parameters of the verbs stand on the command line, each said once.
+
+A verb annotates a parameter with an :class:`Option`; its name, type and default are those of the
+function, so that function and command cannot differ. A parameter without one belongs to Python
+alone. The modules of verbs therefore do without ``from __future__ import annotations``: what the
+command line reads has to be there, and is quoted where only torch or pandas could say it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from regmix_bench.errors import UserError
+
+#: The panels of ``--help``, in the order they are shown.
+GRID = "Axes of the grid"
+MODEL = "The model, and what it is scored on"
+SCORING = "Scoring"
+EXECUTION = "Where and how it is executed"
+RECORDS = "Records"
+OUTPUT = "What is shown or written"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A parameter on the command line: what help says of it, and in which panel.
+
+    ``flag`` is its name there, where that is not the parameter's. An ``argument`` has none: it is
+    known by its place.
+    """
+
+    help: str
+    panel: str = OUTPUT
+    flag: str | None = None
+    argument: bool = False
+    envvar: str | None = None
+
+
+#: One or several, as text with commas or as a sequence.
+Names = str | Iterable[object]
+
+RunName = Annotated[
+    str | Path, Option("A record's path, a run_id or the start of one.", argument=True)
+]
+RunNames = Annotated[
+    Iterable[str | Path],
+    Option("Records' paths, run_ids or the starts of some.", argument=True),
+]
+Results = Annotated[str | Path, Option("Folder of the records.", RECORDS)]
+DeviceName = Annotated[
+    Literal["auto", "cpu", "cuda"], Option("Where models run; auto is CUDA if there is.", EXECUTION)
+]
+DataDir = Annotated[
+    str | Path | None, Option("Folder of the datasets.", EXECUTION, envvar="REGMIX_BENCH_DATA")
+]
+Download = Annotated[bool, Option("Fetch data that is missing.", EXECUTION)]
+Force = Annotated[bool, Option("Discard what is recorded and start again.", RECORDS)]
+Norm = Annotated[str | None, Option("Linf or L2.", GRID)]
+Attacks = Annotated[
+    Names | None,
+    Option("Attacks instead of AutoAttack's standard ones, such as apgd-ce,square.", SCORING),
+]
+AutoAttackVersion = Annotated[
+    str | None, Option("AutoAttack's version: standard, plus or rand.", SCORING, "--autoattack")
+]
+Screen = Annotated[
+    bool, Option("Spare AutoAttack what PGD-20 broke; a number of its own.", SCORING)
+]
+SaveAdversarial = Annotated[bool, Option("Keep the adversarial images, for audit.", SCORING)]
+Diagnose = Annotated[bool, Option("Also ask whether the gradients mislead.", SCORING)]
+TrainedCheckpoint = Literal["selected", "last"]
+Reference = Annotated[
+    str | None, Option("Row that the others are compared with; its suite's own if left out.")
+]
+WithPublished = Annotated[bool, Option("Put the numbers of published.yaml beside ours, marked.")]
+
+
+def listed(option: str, value: Names | None) -> list[str] | None:
+    """Return the names in a list, each text of it split at commas that stand outside brackets.
+
+    None stays None. Raises :class:`UserError` for an empty name.
+    """
+    if value is None:
+        return None
+    texts = [value] if isinstance(value, str) else [str(item) for item in value]
+    parts = [part.strip() for text in texts for part in re.split(r",(?![^\[]*\])", text)]
+    if not all(parts):
+        shown = value if isinstance(value, str) else ",".join(texts)
+        raise UserError(f"{option} {shown!r} has an empty place: separate names by single commas")
+    return parts
+
+
+def scoring_keys(
+    attacks: Names | None, version: str | None = None, screen: bool = False
+) -> dict[str, object]:
+    """Return the keys of :class:`~regmix_bench.specs.Scoring` that the options set."""
+    screened: dict[str, object] = {"screen": True} if screen else {}
+    names = listed("--attacks", attacks)
+    if names is None:
+        return screened | (
+            {} if version is None else {"autoattack_version": version, "attacks": []}
+        )
+    if version not in (None, "custom"):
+        raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
+    return {**screened, "autoattack_version": "custom", "attacks": names}

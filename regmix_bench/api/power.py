@@ -1,0 +1,74 @@
+"""``power``: what it takes to see a difference between two methods."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from regmix_bench.api.options import Option, Results
+from regmix_bench.errors import UserError
+
+SEEDS = (2, 3, 5, 10, 20)
+IMAGES = (1_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Power:
+    """The chance that a difference is found at 5 % among one set of comparable runs.
+
+    ``chances[images][seeds]`` are probabilities in [0, 1], ``needed[images]`` the seeds of each
+    method that find it with 80 %, None where even ``most_seeds`` do not. ``recorded`` is the number
+    of images that the runs were scored on. ``seed_deviation`` and ``image_deviation`` are standard
+    deviations of a difference of accuracies in [0, 1]: from seed to seed, and by the choice of so
+    many images.
+    """
+
+    stem: str
+    recorded: int
+    seed_deviation: float
+    image_deviation: float
+    chances: Mapping[int, Mapping[int, float]]
+    needed: Mapping[int, int | None]
+    most_seeds: int
+
+
+def power(
+    points: Annotated[float, Option("Difference of robust accuracy, in points.", argument=True)],
+    *,
+    results: Results = "results",
+) -> tuple[Power, ...]:
+    """Say how many seeds of each method, and images, find a difference of so many points.
+
+    The recorded methods tell how much accuracy varies from seed to seed and from image to image.
+    Raises :class:`UserError` for a difference outside (0, 100], and where no two methods have two
+    seeds with outcomes per image.
+    """
+    from regmix_bench.analysis import verdicts
+    from regmix_bench.analysis.blocks import blocks_of
+    from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+    from regmix_bench.analysis.methods import MOST_SEEDS
+
+    if not 0 < points <= 100:
+        raise UserError(f"difference {points:g} is not between 0 and 100 points: write it like 1.0")
+    cohorts = sort_into_cohorts(load_runs(Path(results)))
+    blocks = [block for cohort in cohorts for block in blocks_of(cohort)]
+    found = []
+    for block in blocks:
+        if not (spread := verdicts.spread(block)):
+            continue
+        recorded = block.rows[0].scores[0][1].n_examples
+        sizes = sorted({recorded, *IMAGES})
+        found.append(
+            Power(
+                stem=block.stem,
+                recorded=recorded,
+                seed_deviation=spread.seeds**0.5,
+                image_deviation=(spread.images / recorded) ** 0.5,
+                chances={n: {k: spread.power(points / 100, n, k) for k in SEEDS} for n in sizes},
+                needed={n: spread.seeds_needed(points / 100, n) for n in sizes},
+                most_seeds=MOST_SEEDS,
+            )
+        )
+    if not found:
+        raise UserError(f"no two methods below {results} have two seeds with outcomes per image")
+    return tuple(found)

@@ -1,0 +1,70 @@
+"""``report``: tables and figures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from regmix_bench.api.options import (
+    Names,
+    Option,
+    Reference,
+    Results,
+    WithPublished,
+    listed,
+)
+from regmix_bench.errors import UserError
+
+_LATEX = "LaTeX tables"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report at ``out``: the files written, or what was found stale, one line each."""
+
+    out: Path
+    written: tuple[Path, ...] = ()
+    stale: tuple[str, ...] = ()
+
+
+def report(
+    *,
+    results: Results = "results",
+    out: Annotated[str | Path, Option("Folder to write to.")] = "reports",
+    format: Annotated[
+        Names | None, Option("Of latex, markdown, csv, json, figures, html; all if left out.")
+    ] = None,
+    with_published: WithPublished = False,
+    reference: Reference = None,
+    standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
+    columns: Annotated[
+        int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
+    ] = 1,
+    caption: Annotated[
+        str, Option("Caption of each, as text; {} stands for its own.", _LATEX)
+    ] = "{}",
+    label: Annotated[str, Option("What the label of each starts with.", _LATEX)] = "tab:",
+    check: Annotated[bool, Option("Write nothing; exit 1 where the report is stale.")] = False,
+) -> Report:
+    """Write tables, figures and pages of everything that is recorded.
+
+    Each file is replaced whole, and those that an earlier report left and this one no longer makes
+    are removed. Raises :class:`UserError` for an unknown format or reference, a folder without
+    records, a record or published numbers that cannot be read, and a folder that cannot be written.
+    """
+    from regmix_bench import reporting
+    from regmix_bench.reporting.formats.latex import Layout
+
+    if check and format is not None:
+        raise UserError("--check compares whatever formats the report has: leave --format out")
+    source, folder = Path(results), Path(out)
+    chosen = tuple(listed("--format", format) or reporting.FORMATS)
+    layout = Layout(standalone, columns, caption, label)
+    if check:
+        stale = reporting.stale(
+            source, folder, with_published=with_published, reference=reference, layout=layout
+        )
+        return Report(folder, stale=tuple(stale))
+    written = reporting.write_report(
+        source, folder, chosen, with_published=with_published, reference=reference, layout=layout
+    )
+    return Report(folder, tuple(written))

@@ -1,0 +1,303 @@
+"""``run``: train and score a grid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
+
+from regmix_bench.api.options import (
+    EXECUTION,
+    GRID,
+    RECORDS,
+    SCORING,
+    Attacks,
+    AutoAttackVersion,
+    DataDir,
+    DeviceName,
+    Diagnose,
+    Download,
+    Force,
+    Names,
+    Norm,
+    Option,
+    Results,
+    SaveAdversarial,
+    Screen,
+    listed,
+    scoring_keys,
+)
+from regmix_bench.errors import UserError
+from regmix_bench.system.deferred import defer
+from regmix_bench.system.signals import no_signal_lost
+
+if TYPE_CHECKING:
+    from regmix_bench.grid.plan import Planned
+    from regmix_bench.records.find import State
+    from regmix_bench.records.schema import RunRecord
+    from regmix_bench.runs.observers import Observer
+    from regmix_bench.specs import RunSpec
+    from regmix_bench.system.machine import Device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a grid, each once, and what of each there is already, by run_id."""
+
+    cells: "tuple[Planned, ...]"
+    states: "Mapping[str, State]"
+
+    @property
+    def specs(self) -> "tuple[RunSpec, ...]":
+        """The specifications, in the order of the axes."""
+        return tuple(cell.spec for cell in self.cells)
+
+
+class Records(Sequence["RunRecord"]):
+    """The records of a grid in its order; each is read when it is asked for.
+
+    So a grid of any size fits into memory. A run that another process works on, or whose process
+    died, has none.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, place: int) -> "RunRecord": ...
+    @overload
+    def __getitem__(self, place: slice) -> "Records": ...
+    def __getitem__(self, place: int | slice) -> "RunRecord | Records":
+        if isinstance(place, slice):
+            return Records(self.paths[place])
+
+        from regmix_bench.records.store import load_run
+
+        return load_run(self.paths[place])
+
+
+def run(
+    suite: Annotated[
+        "str | RunSpec | None", Option("A packaged suite's name, or a YAML file.", argument=True)
+    ] = None,
+    *,
+    methods: Annotated[
+        Names | None,
+        Option("Methods, with parameters in brackets: trades,fgsm-pgi[lambda_=1].", GRID),
+    ] = None,
+    datasets: Annotated[
+        Names | None, Option("digits, cifar10, npz:PATH, folder:PATH, …", GRID)
+    ] = None,
+    archs: Annotated[Names | None, Option("Architectures; see list archs.", GRID)] = None,
+    eps: Annotated[Names | None, Option("Training budgets, such as 8/255.", GRID)] = None,
+    eval_eps: Annotated[
+        Names | None, Option("Budgets to score at; each run's own if left out.", GRID)
+    ] = None,
+    pgd_eps: Annotated[
+        Names | None, Option("Further budgets to score at, without AutoAttack.", GRID)
+    ] = None,
+    norm: Norm = None,
+    seeds: Annotated[Names | int | None, Option("Seeds, such as 0,1,2.", GRID)] = (None),
+    epochs: Annotated[int | None, Option("Training epochs.", GRID)] = None,
+    settings: Annotated[
+        Iterable[str],
+        Option(
+            "Any key of recipe, scoring or data, or of a method: recipe.lr=0.05,"
+            " trades.beta=3; may be repeated.",
+            GRID,
+            flag="--set",
+        ),
+    ] = (),
+    train_examples: Annotated[
+        int | None, Option("Train and validate on a class-balanced sample.", GRID)
+    ] = None,
+    eval_examples: Annotated[
+        int | None, Option("Score a class-balanced sample of the test set.", SCORING)
+    ] = None,
+    evaluate: Annotated[
+        Literal["selected", "last", "both"] | None,
+        Option("Of which checkpoints AutoAttack scores; selected if left out.", SCORING),
+    ] = None,
+    attacks: Attacks = None,
+    autoattack: AutoAttackVersion = None,
+    screen: Screen = False,
+    save_adversarial: SaveAdversarial = False,
+    diagnose: Diagnose = False,
+    reference: Annotated[
+        str | None, Option("The method that tables compare the others with.", RECORDS)
+    ] = None,
+    results: Results = "results",
+    force: Force = False,
+    retry_failed: Annotated[bool, Option("Try failed runs again.", RECORDS)] = False,
+    dry_run: Annotated[bool, Option("Stop after the plan.", RECORDS)] = False,
+    device: DeviceName = "auto",
+    devices: Annotated[
+        int,
+        Option(
+            "Devices that share a run, by torch's distributed engine: GPUs, or processes on a CPU,"
+            " each with its part of the threads. The recipe's batch size is that of all together,"
+            " and its learning rate stays: a run is the same on any number of them.",
+            EXECUTION,
+        ),
+    ] = 1,
+    jobs: Annotated[
+        str | int,
+        Option(
+            "Runs at a time, in processes that share the cores: a number or auto. On a cluster each"
+            " run takes this share of this machine's cores.",
+            EXECUTION,
+        ),
+    ] = 1,
+    launcher: Annotated[
+        Literal["local", "ray"], Option("Who starts the runs: ray is for a cluster.", EXECUTION)
+    ] = "local",
+    address: Annotated[
+        str | None,
+        Option("With --launcher ray: the cluster, or auto; else one is started here.", EXECUTION),
+    ] = None,
+    compile: Annotated[
+        Literal["auto", "on", "off"], Option("Compile the network; auto does on CUDA.", EXECUTION)
+    ] = "auto",
+    channels_last: Annotated[
+        Literal["auto", "on", "off"],
+        Option("Keep an image's channels together in memory; auto by the images.", EXECUTION),
+    ] = "auto",
+    sync_bn: Annotated[
+        Literal["auto", "on", "off"],
+        Option("Batch statistics over all GPUs of a run; auto is yes.", EXECUTION),
+    ] = "auto",
+    data_dir: DataDir = None,
+    download: Download = False,
+    observer: "Observer | None" = None,
+) -> "Plan | Records | RunRecord":
+    """Train and score a grid of methods, datasets, architectures, budgets and seeds.
+
+    What the options say replaces what the suite says, and what is recorded already is not run
+    again. Returns the grid's :class:`Records`, among which a run that failed has the status
+    "error"; with ``dry_run`` its :class:`Plan`. A ``suite`` that is a :class:`RunSpec` is one run,
+    whose record is returned; the axes of the grid and scoring are its own.
+
+    Killed or interrupted, the same call goes on where it stood. Raises :class:`UserError`, before
+    anything is written, for what does not exist or does not fit: a suite, a method, data, a device,
+    a key of ``settings``; and for a results folder that cannot be written.
+    """
+    defer("torch")  # takes seconds to load, and a finished grid does without
+    from regmix_bench.grid.launchers import Placement, load_launcher
+    from regmix_bench.grid.local import auto_jobs, parse_jobs
+    from regmix_bench.records import find, paths, store
+    from regmix_bench.runs.observers import Silent
+    from regmix_bench.specs import RunSpec
+    from regmix_bench.system import machine
+
+    given = {
+        "methods": listed("--methods", methods),
+        "datasets": listed("--datasets", datasets),
+        "archs": listed("--archs", archs),
+        "eps": listed("--eps", eps),
+        "eval_eps": listed("--eval-eps", eval_eps),
+        "pgd_eps": listed("--pgd-eps", pgd_eps),
+        "norm": norm,
+        "seeds": listed("--seeds", [seeds] if isinstance(seeds, int) else seeds),
+        "train_examples": train_examples,
+        "eval_examples": eval_examples,
+        "evaluate": evaluate,
+        "recipe": None if epochs is None else {"epochs": epochs},
+        "scoring": scoring_keys(attacks, autoattack, screen) or None,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    execution: dict[str, Any] = {
+        # Workers of a cluster stand in folders of their own.
+        "data_dir": None if data_dir is None else Path(data_dir).absolute(),
+        "device": device,
+        "devices": devices,
+        "force": force,
+        "save_adversarial": save_adversarial,
+        "diagnose": diagnose,
+        "compile": compile,
+        "channels_last": channels_last,
+        "sync_bn": sync_bn,
+    }
+    folder, heard = Path(results), observer or Silent()
+    if isinstance(suite, RunSpec):
+        if given or settings or dry_run:
+            raise UserError("a specification says all of its run: leave out the options of a grid")
+        return _run_alone(
+            suite, heard, results=folder, reference=reference, download=download, **execution
+        )
+    if suite is None and methods is None:
+        raise UserError("nothing to run: name a suite, such as digits, or --methods")
+    if address is not None and launcher == "local":
+        raise UserError(f"--address {address} is that of a cluster: it needs --launcher ray")
+    launch, at_a_time = load_launcher(launcher), parse_jobs(jobs)
+    target = cache(partial(machine.choose_device, device))
+    if device == "cuda":
+        target()
+    if devices != 1 and address is None:  # the nodes of a cluster have their own
+        machine.check_devices(target(), devices)
+    if reference is not None:
+        given["reference"] = reference
+    cells = _planned(suite, given, settings, execution["data_dir"], device)
+    store.check_writable(folder)
+    plan = Plan(cells, find.states({cell.run_id: cell.spec for cell in cells}, folder))
+    again = {"to run", "to resume"} | ({"failed"} if retry_failed else set())
+    waiting = [cell for cell in cells if force or plan.states[cell.run_id] in again]
+    heard.on_plan(plan.states, len(waiting))
+    if dry_run:
+        return plan
+    if waiting:
+        # Here, because these need torch.
+        from regmix_bench.data import prepare
+        from regmix_bench.runs import runner
+
+        # Data that does not fit is found before anything is written.
+        sizes = {(c.spec.dataset, c.spec.train_examples, c.spec.eval_examples): c for c in waiting}
+        for cell in sizes.values():
+            prepare(cell.spec, target(), execution["data_dir"], download)
+        at_once = at_a_time or auto_jobs(target(), devices)
+        place = Placement(folder, target(), at_once, devices, address)
+        work = partial(runner.run_spec, results=folder, **execution)
+        with no_signal_lost(), closing(launch(waiting, work, place, heard)) as endings:
+            for ending in endings:
+                heard.on_end(ending)
+    found = (paths.find_record(folder, cell.spec) for cell in cells)
+    return Records([path for path in found if path is not None])
+
+
+def _planned(
+    suite: str | None,
+    given: Mapping[str, Any],
+    settings: Iterable[str],
+    data_dir: Path | None,
+    device: "Device",
+) -> "tuple[Planned, ...]":
+    """Return the runs of a suite, or of the options alone, over which these go."""
+    from regmix_bench.data import canonical_name
+    from regmix_bench.grid import plan
+
+    grids = plan.load_suite(suite) if suite else [{"eps": ["8/255"]}]
+    planned = plan.plan_runs(
+        grids,
+        given,
+        tuple(settings),
+        lambda name: canonical_name(name, data_dir),
+        device,
+    )
+    norm = given.get("norm")
+    if norm and "eps" not in given and any(g.get("norm", "Linf") != norm for g in grids):
+        raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
+    return planned
+
+
+def _run_alone(spec: "RunSpec", observer: "Observer", **options: Any) -> "RunRecord":
+    """Run one specification in this process."""
+    from regmix_bench.runs.observers import Ending
+    from regmix_bench.runs.runner import run_spec
+
+    observer.on_start(spec)
+    record = run_spec(spec, observer=observer, **options)
+    observer.on_end(Ending(spec, record, record.error))
+    return record

@@ -1,0 +1,117 @@
+"""Commands made from the verbs: a function's parameters are its options."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
+
+import typer
+
+from regmix_bench.api.options import Option
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Train, attack and compare adversarial training methods.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def command(
+    verb: Callable[..., T], example: str, name: str | None = None
+) -> Callable[[Callable[[partial[T]], None]], Callable[[partial[T]], None]]:
+    """Register a command with the parameters, defaults and first paragraph of ``verb``.
+
+    What it decorates gets the call that was typed, calls it, and prints what it returns.
+    """
+
+    def register(show: Callable[[partial[T]], None]) -> Callable[[partial[T]], None]:
+        def call(**given: Any) -> None:
+            show(partial(verb, **given))
+
+        parameters = _parameters(verb)
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        about = inspect.getdoc(verb) or ""
+        app.command(
+            name or verb.__name__,
+            help=_escaped(about.partition("\n\n")[0]),
+            epilog=_escaped(f"Example: {example}"),
+        )(call)
+        return show
+
+    return register
+
+
+def flag(parameter: str, option: Option) -> str:
+    """Return the option of a parameter, such as ``--data-dir``."""
+    return option.flag or f"--{parameter.replace('_', '-')}"
+
+
+def options(verb: Callable[..., object]) -> dict[str, tuple[inspect.Parameter, Option]]:
+    """Return the parameters of ``verb`` that the command line has, and what it says of them."""
+    found = {}
+    for name, parameter in inspect.signature(verb).parameters.items():
+        if get_origin(parameter.annotation) is Annotated:
+            annotation, *about = get_args(parameter.annotation)
+            (option,) = (each for each in about if isinstance(each, Option))
+            found[name] = parameter.replace(annotation=annotation), option
+    return found
+
+
+def command_line(
+    verb: Callable[..., object], given: Mapping[str, object], always: Collection[str] = ()
+) -> str:
+    """Return the command that gives ``verb`` these values, quoted for a POSIX shell.
+
+    Those that are the default are left out, except ``always``.
+    """
+    words = ["regmix-bench", verb.__name__]
+    for name, (parameter, option) in options(verb).items():
+        value = given[name]
+        if name in always or value != parameter.default:
+            words.append(flag(name, option))
+            words += [] if value is True else [shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def _parameters(verb: Callable[..., object]) -> list[inspect.Parameter]:
+    made = []
+    for name, (parameter, option) in options(verb).items():
+        about: Any
+        if option.argument:
+            about = typer.Argument(help=_escaped(option.help))
+        else:
+            about = typer.Option(
+                flag(name, option),
+                help=_escaped(option.help),
+                rich_help_panel=option.panel,
+                envvar=option.envvar,
+            )
+        kind = _typed(parameter.annotation, optional=parameter.default is None)
+        made.append(
+            parameter.replace(
+                kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, about]
+            )
+        )
+    return made
+
+
+def _typed(annotation: Any, optional: bool) -> Any:
+    """What Typer is told of a type: text where the function takes text, lists of text, else it."""
+    if get_origin(annotation) is get_origin(Iterable[str]):
+        return list[str]
+    if isinstance(annotation, ForwardRef) or str in (annotation, *get_args(annotation)):
+        return str | None if optional else str
+    return annotation
+
+
+def _escaped(text: str) -> str:
+    """Keep rich from reading ``fgsm-pgi[lambda_=1]`` as a style."""
+    return text.replace("[", r"\[")

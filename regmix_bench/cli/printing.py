@@ -1,0 +1,79 @@
+"""How news, scores and tables are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from regmix_bench.runs.observers import Silent
+
+if TYPE_CHECKING:
+    from regmix_bench.records.schema import RobustEval
+    from regmix_bench.specs import EvalSpec, RunSpec
+
+
+class Lines(Silent):
+    """An observer that prints a line for each thing it hears."""
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+        from regmix_bench.analysis.words import spec_words
+
+        print(f"{spec_words(spec)}, {spec.run_id}", flush=True)
+
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
+        print(f"  at {threat}: {accuracy:.1%} after {attack}", flush=True)
+
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+        print(f"  {line}", flush=True)
+
+
+def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
+    """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
+    from regmix_bench.records.accuracies import ROBUST, by_title, score_words
+
+    for e in evaluations:
+        if e.robust_acc is None:
+            continue
+        shown = (
+            f"{score_words(e) if title == ROBUST else title} {share:.1%}"
+            for title, share in by_title(e).items()
+            if share is not None
+        )
+        yield f"{e.checkpoint} at {e.threat}: {'  '.join(shown)}"
+        if e.checks:
+            yield f"  raised: {', '.join(e.checks)}"
+        for d in e.diagnoses:
+            if d.p_value is None:
+                yield f"  {d.name}: not asked: {d.note}"
+            else:
+                verdict = "ALARM" if d.alarm else "ok"
+                yield (
+                    f"  {d.name}: {d.stronger:.1%} against {d.weaker:.1%}"
+                    f" (p = {d.p_value:.2g}): {verdict}"
+                )
+
+
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows of text under a header, or that there are none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print("none")
+        return
+    escaped = [[cell.replace("[", r"\[") for cell in row] for row in (header, *rows)]
+    table = Table(*escaped[0], box=None, pad_edge=False)
+    for row in escaped[1:]:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    # A pipe has no width: there, every row stays on one line.
+    console.print(table) if console.is_terminal else Console(width=10_000, highlight=False).print(
+        table
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return an accuracy in [0, 1] as ``83.3%``, and nothing for None."""
+    return "" if value is None else f"{value:.1%}"

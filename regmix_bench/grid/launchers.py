@@ -1,0 +1,60 @@
+"""Who starts the runs of a grid, by name. A launcher is a module with a function ``launch``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+from regmix_bench.errors import unknown
+from regmix_bench.grid.plan import Planned
+
+if TYPE_CHECKING:
+    import torch
+
+    from regmix_bench.records.schema import RunRecord
+    from regmix_bench.runs.observers import Ending, Observer
+
+#: Each the name of a module beside this one.
+LauncherName = Literal["local", "ray"]
+
+#: :func:`regmix_bench.runs.runner.run_spec` with all but the specification, ``reference`` and
+#: ``observer``.
+Work = Callable[..., "RunRecord"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the runs of a grid work: ``jobs`` at a time, each on ``devices`` of ``device``.
+
+    ``results`` is the folder of their records, ``address`` that of a cluster, None for this
+    machine.
+    """
+
+    results: Path
+    device: torch.device
+    jobs: int
+    devices: int = 1
+    address: str | None = None
+
+
+class Launcher(Protocol):
+    """Runs ``cells`` by ``work`` and yields each as it ends; ``observer`` hears all.
+
+    Closing the generator stops what still runs. Raises what ``work`` raises for bad input.
+    """
+
+    def __call__(
+        self, cells: Sequence[Planned], work: Work, placement: Placement, observer: Observer
+    ) -> Generator[Ending, None, None]:
+        """Begin."""
+
+
+def load_launcher(name: str) -> Launcher:
+    """Return the launcher of this name; raises :class:`UserError` for an unknown one."""
+    if name not in get_args(LauncherName):
+        raise unknown("launcher", name, get_args(LauncherName))
+    launch: Launcher = importlib.import_module(f"regmix_bench.grid.{name}").launch
+    return launch

@@ -1,0 +1,228 @@
+"""The report as a site on loopback, made anew and shown anew when a record arrives.
+
+Pages are answered from memory by exact path, so that no request reaches the file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+from urllib.parse import unquote
+
+from regmix_bench.errors import UserError, reason
+from regmix_bench.records import store
+from regmix_bench.reporting.tables import published
+
+ADDRESS = "127.0.0.1"
+SECONDS = 1.0
+
+# Scripts of the site alone; charts and tables set styles of their own.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".pdf": "application/pdf",
+    ".woff2": "font/woff2",
+}
+_SCRIPT_PATH, _STATE_PATH = "_reload.js", "_state.json"
+_SCRIPT = """\
+const shown = new URL(document.currentScript.src).searchParams.get("v");
+const note = document.createElement("p");
+note.setAttribute("role", "status");
+note.style.cssText =
+  "margin:0;padding:.5em 1em;background:#7a1f1f;color:#fff;font:14px/1.4 sans-serif";
+setInterval(async () => {
+  if (document.hidden) return;
+  let state;
+  try {
+    state = await (await fetch("/_state.json")).json();
+  } catch {
+    return; // the server has ended, or is about to answer again
+  }
+  if (state.version !== shown) location.reload();
+  if (note.textContent !== state.trouble) note.textContent = state.trouble;
+  if (state.trouble && !note.isConnected) document.body.prepend(note);
+  if (!state.trouble) note.remove();
+}, 1000);
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """A site by path, the digest that tells it from others, and why there is no newer one."""
+
+    files: Mapping[str, bytes]
+    version: str
+    trouble: str = ""
+
+
+class Site:
+    """What the records below ``results`` say as a site; raises :class:`UserError` as a report."""
+
+    def __init__(self, results: Path, with_published: bool, reference: str | None) -> None:
+        if not results.is_dir():
+            raise UserError(f"no folder {results}: `regmix-bench run` makes it")
+        self._results, self._options = results, (with_published, reference)
+        self._seen = self._look()
+        self.state = self._built()
+
+    def refresh(self) -> bool:
+        """Build anew where a file came, went or changed; returns whether there was one.
+
+        What cannot be read, such as a record half copied, leaves the last good site standing.
+        """
+        seen: frozenset[tuple[Path, int, int]] = frozenset()
+        try:
+            seen = self._look()
+            if seen == self._seen:
+                return False
+            self.state = self._built()
+        except (UserError, OSError) as error:
+            text = str(error) if isinstance(error, UserError) else reason(error)
+            self.state = replace(self.state, trouble=" ".join(text.split()))
+        self._seen = seen
+        return True
+
+    def _look(self) -> frozenset[tuple[Path, int, int]]:
+        found = set()
+        for path in (*store.record_files(self._results), self._results / published.FILE):
+            with suppress(FileNotFoundError):  # gone meanwhile, or no published numbers
+                status = path.stat()
+                found.add((path, status.st_mtime_ns, status.st_size))
+        return frozenset(found)
+
+    def _built(self) -> State:
+        from regmix_bench.reporting import site
+        from regmix_bench.reporting.contents import Contents
+
+        if store.record_files(self._results):
+            files = dict(site.files(Contents.of(self._results, *self._options)))
+        else:
+            files = dict(site.empty())
+        digest = hashlib.sha256()
+        for name, content in sorted(files.items()):
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        return State(files, digest.hexdigest()[:16])
+
+
+class Server(ThreadingHTTPServer):
+    """Answers on loopback alone; port 0 takes any that is free.
+
+    Raises :class:`UserError` where the port cannot be had.
+    """
+
+    daemon_threads = True
+    site: Site
+
+    def __init__(self, port: int) -> None:
+        try:
+            super().__init__((ADDRESS, port), _Handler)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or "there are those from 0 to 65535"
+            raise UserError(f"cannot serve on port {port}: {why}; --port takes another") from error
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self.server_port}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    server_version, sys_version = "regmix-bench", ""
+    timeout = 30  # of a connection that says nothing
+
+    def do_GET(self) -> None:
+        # Another name for this address is a page elsewhere that reads ours (DNS rebinding).
+        hosts = {f"{name}:{self.server.server_port}" for name in ("localhost", ADDRESS)}
+        if self.headers.get("Host", "").lower() not in hosts:
+            self.send_error(HTTPStatus.FORBIDDEN, "Unknown host")
+            return
+        state = self.server.site.state
+        name = unquote(self.path.partition("?")[0].partition("#")[0]).removeprefix("/")
+        if name == "" or name.endswith("/"):
+            name += "index.html"
+        if name == _STATE_PATH:
+            answer = {"version": state.version, "trouble": state.trouble}
+            self._answer(".json", json.dumps(answer).encode())
+        elif name == _SCRIPT_PATH:
+            self._answer(".js", _SCRIPT.encode())
+        elif name not in state.files:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        else:
+            kind, content = PurePosixPath(name).suffix, state.files[name]
+            if kind == ".html":
+                script = f'<script src="/{_SCRIPT_PATH}?v={state.version}" defer></script></head>'
+                content = content.replace(b"</head>", script.encode(), 1)
+            self._answer(kind, content)
+
+    do_HEAD = do_GET
+
+    def _answer(self, kind: str, content: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", _KINDS.get(kind, "application/octet-stream"))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            with suppress(ConnectionError):  # the reader has gone on
+                self.wfile.write(content)
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the terminal is for what changes."""
+
+
+def serve_site(
+    results: Path,
+    port: int,
+    with_published: bool,
+    reference: str | None,
+    say: Callable[[str], None],
+) -> NoReturn:
+    """Serve the site of ``results`` until interrupted; ``say`` gets a line for each change.
+
+    Raises :class:`UserError` for a folder or a record that cannot be read at the start, an unknown
+    reference, or a port that cannot be had.
+    """
+    with Server(port) as server:
+        site = server.site = Site(results, with_published, reference)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            say(f"{results} at {server.url} (Ctrl-C ends)")
+            while True:
+                time.sleep(SECONDS)
+                before = site.state
+                if site.refresh() and site.state != before:
+                    say(site.state.trouble or "made anew")
+        finally:
+            server.shutdown()

@@ -1,0 +1,41 @@
+"""What worker processes do in tests of launchers; they import it by this name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from regmix_bench.errors import UserError
+from regmix_bench.records.schema import RunRecord
+from regmix_bench.runs.observers import Observer
+from regmix_bench.specs import RunSpec
+from support.harness import wait_for
+from support.synthetic import make_record
+
+
+def mortal(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
+    """Dies with the first two seeds; tells its process and its threads with the others."""
+    if spec.seed == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.seed == 1:
+        os._exit(3)
+    observer.on_attack(spec, reference, f"process {os.getpid()}", torch.get_num_threads())
+    record = make_record(spec)
+    assert isinstance(record, RunRecord)
+    return record
+
+
+def refused(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
+    """Bad input for one seed, once the other, which would go on for ever, has made a file."""
+    if spec.seed == 0:
+        observer.on_attack(spec, "", "process", os.getpid())
+        Path(reference).touch()
+    wait_for(Path(reference).exists)
+    if spec.seed == 1:
+        raise UserError("no such data")
+    while True:
+        time.sleep(1)
