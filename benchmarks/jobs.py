@@ -35,7 +35,7 @@ def seconds(jobs: int, threads: int, options: argparse.Namespace) -> float:
     command = [sys.executable, "-m", "regmix_bench.cli", "run", "--methods", "fgsm-rs"]
     command += ["--datasets", "digits", "--eps", "32/255", "--device", "cpu"]
     command += ["--seeds", ",".join(map(str, range(options.runs)))]
-    command += ["--epochs", str(options.epochs), "--eval-examples", str(options.images)]
+    command += ["--set", f"recipe.epochs={options.epochs}", "--eval-examples", str(options.images)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryDirectory() as results:
         started = time.perf_counter()

@@ -42,7 +42,7 @@ def command(options: argparse.Namespace, results: Path, *more: str) -> list[str]
     return [
         *(sys.executable, "-m", "regmix_bench.cli", "run", "--methods", "fgsm-rs"),
         *("--datasets", "digits", "--eps", "32/255", "--device", "cpu", "--seeds", seeds),
-        *("--epochs", str(options.epochs), "--eval-examples", str(options.images)),
+        *("--set", f"recipe.epochs={options.epochs}", "--eval-examples", str(options.images)),
         *("--results", str(results), *more),
     ]
 

@@ -87,7 +87,15 @@ def test_a_strangers_method_is_listed_with_its_origin(tmp_path: Path) -> None:
 def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> None:
     finished = command(
         install(tmp_path),
-        *("run", "--methods", "noise[weight=2]", "--epochs", "2", "--train-examples", "60"),
+        *(
+            "run",
+            "--methods",
+            "noise[weight=2]",
+            "--set",
+            "recipe.epochs=2",
+            "--set",
+            "data.train_examples=60",
+        ),
         *("--eval-examples", "10", "--device", "cpu"),
     )
     assert finished.returncode == 0, finished.stderr

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results, RunName
+from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results, RunName, verb
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.audit import Audit
 
 
+@verb
 def audit(
     run: RunName,
     *,

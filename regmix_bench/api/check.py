@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import Option, Results, listed
+from regmix_bench.api.options import Option, Results, listed, verb
 from regmix_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Check:
         return self.renewed is None and any(verdict.failed for verdict in self.verdicts)
 
 
+@verb
 def check(
     *,
     reference: Annotated[

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint
+from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint, verb
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
 
 
+@verb
 def compare(
     first: RunName,
     second: RunName,

@@ -1,5 +1,6 @@
 """``evaluate``, on the command line ``eval``: score a model that is given."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -9,11 +10,11 @@ from regmix_bench.api.options import (
     MODEL,
     SCORING,
     Attacks,
-    AutoAttackVersion,
     DataDir,
     DeviceName,
     Diagnose,
     Download,
+    EvalExamples,
     Force,
     Names,
     Norm,
@@ -24,6 +25,7 @@ from regmix_bench.api.options import (
     TrainedCheckpoint,
     listed,
     scoring_keys,
+    verb,
 )
 from regmix_bench.errors import UserError, validated
 
@@ -40,6 +42,7 @@ class Evaluation:
     known: bool
 
 
+@verb
 def evaluate(
     model: Annotated[
         str | Path,
@@ -66,11 +69,16 @@ def evaluate(
     ] = None,
     checkpoint: Annotated[TrainedCheckpoint, Option("Of a run of ours.", MODEL)] = "selected",
     label: Annotated[str | None, Option("The name of its row in tables.", MODEL)] = None,
-    eval_examples: Annotated[
-        int | None, Option("Score a class-balanced sample of the test set.", SCORING)
-    ] = None,
+    settings: Annotated[
+        Iterable[str],
+        Option(
+            "Any key of scoring or data: scoring.autoattack_version=rand; may be repeated.",
+            SCORING,
+            flag="--set",
+        ),
+    ] = (),
+    eval_examples: EvalExamples = None,
     attacks: Attacks = None,
-    autoattack: AutoAttackVersion = None,
     screen: Screen = False,
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
@@ -90,14 +98,19 @@ def evaluate(
 
     from regmix_bench.data import canonical_name, prepare_eval
     from regmix_bench.evaluation.scorer import Extras, evaluate_model
+    from regmix_bench.grid.settings import DataSettings, make_scoring, read_settings
     from regmix_bench.loading.sources import load_any_model, own_run
     from regmix_bench.records import paths, store
     from regmix_bench.records.schema import EvalRecord
     from regmix_bench.runs.observers import Silent
-    from regmix_bench.specs import EvalSpec, Scoring
+    from regmix_bench.specs import EvalSpec
     from regmix_bench.system import machine
     from regmix_bench.types import ThreatModel
 
+    said = read_settings(tuple(settings), ("scoring", "data"))
+    data = validated(DataSettings, said.get("data", {}), "data")
+    scoring = make_scoring(scoring_keys(attacks, screen) | said.get("scoring", {}))
+    eval_examples = data.eval_examples if eval_examples is None else eval_examples
     folder, given_data_dir = Path(results), None if data_dir is None else Path(data_dir)
     text = str(model)
     run = own_run(text, folder)
@@ -114,7 +127,6 @@ def evaluate(
         raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
     if eval_examples is None and run is not None and name == run.spec.dataset:
         eval_examples = run.spec.eval_examples
-    scoring = validated(Scoring, scoring_keys(attacks, autoattack, screen), "scoring")
     store.check_writable(folder)
     target = machine.choose_device(device)
     test = prepare_eval(name, eval_examples, target, given_data_dir, download)

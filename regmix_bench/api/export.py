@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint
+from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint, verb
 from regmix_bench.errors import UserError, unknown
 
 
+@verb
 def export(
     run: RunName,
     *,

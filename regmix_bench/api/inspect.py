@@ -4,13 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regmix_bench.api.options import DataDir, DeviceName, Results, RunNames
+from regmix_bench.api.options import DataDir, DeviceName, Results, RunNames, verb
 
 if TYPE_CHECKING:
     from regmix_bench.records.views import Views
     from regmix_bench.runs.observers import Observer
 
 
+@verb
 def inspect(
     runs: RunNames,
     *,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from regmix_bench.api.options import Option, Results
+from regmix_bench.api.options import Option, Results, verb
 from regmix_bench.errors import unknown
 from regmix_bench.system.deferred import defer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Facts = dict[str, str | float | None]
 
 
+@verb
 def list_entries(
     what: Annotated[
         Literal["methods", "datasets", "archs", "suites", "runs"],

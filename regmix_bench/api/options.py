@@ -6,13 +6,15 @@ alone. The modules of verbs therefore do without ``from __future__ import annota
 command line reads has to be there, and is quoted where only torch or pandas could say it.
 """
 
+import functools
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, unknown
 
 #: The panels of ``--help``, in the order they are shown.
 GRID = "Axes of the grid"
@@ -36,6 +38,37 @@ class Option:
     flag: str | None = None
     argument: bool = False
     envvar: str | None = None
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function refuse what is not of its Literals, as the command line does by itself."""
+    parameters = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*arguments: P.args, **options: P.kwargs) -> R:
+        for name, value in options.items():
+            choices = _choices(parameters[name].annotation) if name in parameters else ()
+            if choices and value not in choices:
+                raise unknown(name.replace("_", "-"), value, filter(None, choices))
+        return function(*arguments, **options)
+
+    return checked
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a Literal, None among them where it is optional."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    members = get_args(annotation)
+    if type(None) in members and any(get_origin(member) is Literal for member in members):
+        return (None, *(value for member in members for value in get_args(member)))
+    return ()
 
 
 #: One or several, as text with commas or as a sequence.
@@ -62,15 +95,15 @@ Attacks = Annotated[
     Names | None,
     Option("Attacks instead of AutoAttack's standard ones, such as apgd-ce,square.", SCORING),
 ]
-AutoAttackVersion = Annotated[
-    str | None, Option("AutoAttack's version: standard, plus or rand.", SCORING, "--autoattack")
-]
 Screen = Annotated[
     bool, Option("Spare AutoAttack what PGD-20 broke; a number of its own.", SCORING)
 ]
 SaveAdversarial = Annotated[bool, Option("Keep the adversarial images, for audit.", SCORING)]
 Diagnose = Annotated[bool, Option("Also ask whether the gradients mislead.", SCORING)]
 TrainedCheckpoint = Literal["selected", "last"]
+EvalExamples = Annotated[
+    int | None, Option("Score a class-balanced sample of the test set.", SCORING)
+]
 Reference = Annotated[
     str | None, Option("Row that the others are compared with; its suite's own if left out.")
 ]
@@ -92,16 +125,8 @@ def listed(option: str, value: Names | None) -> list[str] | None:
     return parts
 
 
-def scoring_keys(
-    attacks: Names | None, version: str | None = None, screen: bool = False
-) -> dict[str, object]:
-    """Return the keys of :class:`~regmix_bench.specs.Scoring` that the options set."""
-    screened: dict[str, object] = {"screen": True} if screen else {}
+def scoring_keys(attacks: Names | None, screen: bool) -> dict[str, object]:
+    """Return the keys of :class:`~regmix_bench.specs.Scoring` that these options set."""
     names = listed("--attacks", attacks)
-    if names is None:
-        return screened | (
-            {} if version is None else {"autoattack_version": version, "attacks": []}
-        )
-    if version not in (None, "custom"):
-        raise UserError(f"--attacks is a version of its own, not {version!r}: leave one out")
-    return {**screened, "autoattack_version": "custom", "attacks": names}
+    chosen = {} if names is None else {"autoattack_version": "custom", "attacks": names}
+    return chosen | ({"screen": True} if screen else {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from regmix_bench.api.options import Option, Results
+from regmix_bench.api.options import Option, Results, verb
 from regmix_bench.errors import UserError
 
 SEEDS = (2, 3, 5, 10, 20)
@@ -32,6 +32,7 @@ class Power:
     most_seeds: int
 
 
+@verb
 def power(
     points: Annotated[float, Option("Difference of robust accuracy, in points.", argument=True)],
     *,

@@ -11,6 +11,7 @@ from regmix_bench.api.options import (
     Results,
     WithPublished,
     listed,
+    verb,
 )
 from regmix_bench.errors import UserError
 
@@ -26,6 +27,7 @@ class Report:
     stale: tuple[str, ...] = ()
 
 
+@verb
 def report(
     *,
     results: Results = "results",

@@ -13,11 +13,11 @@ from regmix_bench.api.options import (
     RECORDS,
     SCORING,
     Attacks,
-    AutoAttackVersion,
     DataDir,
     DeviceName,
     Diagnose,
     Download,
+    EvalExamples,
     Force,
     Names,
     Norm,
@@ -27,6 +27,7 @@ from regmix_bench.api.options import (
     Screen,
     listed,
     scoring_keys,
+    verb,
 )
 from regmix_bench.errors import UserError
 from regmix_bench.system.deferred import defer
@@ -80,6 +81,7 @@ class Records(Sequence["RunRecord"]):
         return load_run(self.paths[place])
 
 
+@verb
 def run(
     suite: Annotated[
         "str | RunSpec | None", Option("A packaged suite's name, or a YAML file.", argument=True)
@@ -102,28 +104,21 @@ def run(
     ] = None,
     norm: Norm = None,
     seeds: Annotated[Names | int | None, Option("Seeds, such as 0,1,2.", GRID)] = (None),
-    epochs: Annotated[int | None, Option("Training epochs.", GRID)] = None,
     settings: Annotated[
         Iterable[str],
         Option(
-            "Any key of recipe, scoring or data, or of a method: recipe.lr=0.05,"
-            " trades.beta=3; may be repeated.",
+            "Any key of recipe, scoring or data, or of a method: recipe.epochs=30,"
+            " data.train_examples=500, trades.beta=3; may be repeated.",
             GRID,
             flag="--set",
         ),
     ] = (),
-    train_examples: Annotated[
-        int | None, Option("Train and validate on a class-balanced sample.", GRID)
-    ] = None,
-    eval_examples: Annotated[
-        int | None, Option("Score a class-balanced sample of the test set.", SCORING)
-    ] = None,
+    eval_examples: EvalExamples = None,
     evaluate: Annotated[
         Literal["selected", "last", "both"] | None,
         Option("Of which checkpoints AutoAttack scores; selected if left out.", SCORING),
     ] = None,
     attacks: Attacks = None,
-    autoattack: AutoAttackVersion = None,
     screen: Screen = False,
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
@@ -202,11 +197,9 @@ def run(
         "pgd_eps": listed("--pgd-eps", pgd_eps),
         "norm": norm,
         "seeds": listed("--seeds", [seeds] if isinstance(seeds, int) else seeds),
-        "train_examples": train_examples,
-        "eval_examples": eval_examples,
         "evaluate": evaluate,
-        "recipe": None if epochs is None else {"epochs": epochs},
-        "scoring": scoring_keys(attacks, autoattack, screen) or None,
+        "data": None if eval_examples is None else {"eval_examples": eval_examples},
+        "scoring": scoring_keys(attacks, screen) or None,
     }
     given = {key: value for key, value in given.items() if value is not None}
     execution: dict[str, Any] = {

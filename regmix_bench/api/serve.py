@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from regmix_bench.api.options import Option, Reference, Results, WithPublished
+from regmix_bench.api.options import Option, Reference, Results, WithPublished, verb
 
 
+@verb
 def serve(
     *,
     results: Results = "results",

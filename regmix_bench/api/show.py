@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regmix_bench.api.options import Results, RunName
+from regmix_bench.api.options import Results, RunName, verb
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import AnyRecord
 
 
+@verb
 def show(run: RunName, *, results: Results = "results") -> "AnyRecord":
     """Show one record: specification, numbers, cost and environment.
 

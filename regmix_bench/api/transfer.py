@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import SCORING, DataDir, DeviceName, Option, Results, RunNames
+from regmix_bench.api.options import SCORING, DataDir, DeviceName, Option, Results, RunNames, verb
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import TransferRecord
 
 
+@verb
 def transfer(
     runs: RunNames,
     *,

@@ -90,14 +90,12 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
         (("run", "--methods", "fgsm-pgi", "--norm", "L2"), ["'fgsm-pgi'", "Linf", "L2"]),
         ((*TRADES, "--seeds", "-1"), ["seeds", "-1"]),
         ((*TRADES, "--seeds", "one"), ["seeds", "'one'"]),
-        ((*TRADES, "--epochs", "0"), ["epochs", "0"]),
-        ((*TRADES, "--train-examples", "-5"), ["train_examples", "-5"]),
+        ((*TRADES, "--set", "recipe.epochs=0"), ["recipe.epochs = 0"]),
         ((*TRADES, "--eval-examples", "3"), ["eval_examples 3", "10 to 360"]),
         ((*TRADES, "--eval-examples", "361"), ["eval_examples 361", "360"]),
-        ((*TRADES, "--train-examples", "11"), ["train_examples", "two are needed"]),
+        ((*TRADES, "--set", "data.train_examples=11"), ["train_examples", "two are needed"]),
         ((*TRADES, "--evaluate", "best"), ["'best'", "selected"]),
         ((*TRADES, "--device", "gpu"), ["--device", "'gpu'", "'cpu'"]),
-        ((*TRADES, "--devices", "1.5"), ["--devices", "integer"]),
         ((*TRADES, "--devices", "0"), ["devices 0", "use 1 to"]),
         ((*TRADES, "--launcher", "slurm"), ["--launcher", "'slurm'", "'ray'"]),
         ((*TRADES, "--address", "auto"), ["--address auto", "--launcher ray"]),
@@ -260,7 +258,7 @@ def test_results_that_cannot_be_written_are_refused(refused: Run) -> None:
     [
         (("run", "--bogus"), ["--bogus", "(see regmix-bench run --help)"]),
         (("rn",), ["'rn'", "Did you mean 'run'? (see regmix-bench --help)"]),
-        (("run", "--epochs", "few"), ["--epochs", "integer", "(see regmix-bench run --help)"]),
+        (("run", "--devices", "few"), ["--devices", "integer", "(see regmix-bench run --help)"]),
         (("run", "--seeds"), ["--seeds", "requires an argument"]),
         (("show",), ["'run'", "(see regmix-bench show --help)"]),
         (("show", "3f2a", "91c0"), ["91c0", "(see regmix-bench show --help)"]),
@@ -288,7 +286,7 @@ def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Pa
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536));"
         "from regmix_bench.cli import main; main()"
     )
-    flags = ["--eps", "128/255", "--epochs", "1", "--train-examples", "100", "--device", "cpu"]
+    flags = ["--eps", "128/255", "--set", "recipe.epochs=1", "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, "-c", limited, "run", "--methods", "standard", *flags],
         cwd=tmp_path,

@@ -138,12 +138,15 @@ def test_batch_statistics_are_synchronised_on_several_gpus(monkeypatch) -> None:
         (("--devices", "x"), "devices 'x' is not a number above zero: write it like 2"),
         (("--devices", "100000"), "processor cores; use 1 to"),
         (("--devices", "2", "--sync-bn", "on"), "torch synchronises batch norm"),
-        (("--devices", "2", "--sync-bn", "maybe"), "unknown sync-bn 'maybe'"),
-        (("--devices", "2", "--train-examples", "21"), "a batch of 1 images does not go round"),
+        (("--devices", "2", "--sync-bn", "maybe"), "'maybe' is not one of 'auto', 'on', 'off'"),
+        (
+            ("--devices", "2", "--set", "data.train_examples=21"),
+            "a batch of 1 images does not go round",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_written(tmp_path, options, said: str) -> None:
-    small = ("--set", "recipe.batch_size=2") if "--train-examples" in options else ()
+    small = ("--set", "recipe.batch_size=2") if "data.train_examples=21" in options else ()
     given = ("--methods", "standard", "--eps", "8/255", "--results", tmp_path / "r", *small)
     found = cli("run", *given, "--device", "cpu", *options)
     assert found.status == 2 and said in found.errors, found

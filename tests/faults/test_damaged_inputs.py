@@ -137,7 +137,16 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_run(tree: Path, results: Path) -> tuple[object, ...]:
     return (
         *("run", "--methods", "standard", "--datasets", f"folder:{tree}", "--archs", "smallcnn"),
-        *("--epochs", 1, "--attacks", "apgd-ce", "--results", results, "--device", "cpu"),
+        *(
+            "--set",
+            "recipe.epochs=1",
+            "--attacks",
+            "apgd-ce",
+            "--results",
+            results,
+            "--device",
+            "cpu",
+        ),
     )
 
 

@@ -14,8 +14,17 @@ from regmix_bench.records import store
 
 SIDE = 16  # the least at which channels lie together
 REDUCED = (
-    *("--archs", "resnet8", "--train-examples", "40", "--eval-examples", "10"),
-    *("--epochs", "1", "--attacks", "apgd-ce", "--device", "cpu", "--set", "recipe.precision=bf16"),
+    *("--archs", "resnet8", "--set", "data.train_examples=40", "--eval-examples", "10"),
+    *(
+        "--set",
+        "recipe.epochs=1",
+        "--attacks",
+        "apgd-ce",
+        "--device",
+        "cpu",
+        "--set",
+        "recipe.precision=bf16",
+    ),
 )
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from regmix_bench.specs import Recipe, RunSpec, Scoring
 
 #: Named whatever their value, as data sets and devices have defaults of their own.
-_SAID = {"schedule", "augmentation", "precision"}
+_SAID = {"epochs", "schedule", "augmentation", "precision"}
 #: These have options of their own.
-_OPTIONS = {"epochs", "autoattack_version", "attacks", "screen"}
+_OPTIONS = {"attacks", "screen"}
 
 
 def command(spec: RunSpec, reference: str | None) -> str:
@@ -25,7 +25,6 @@ def command(spec: RunSpec, reference: str | None) -> str:
 def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
     scoring, recipe = spec.scoring, spec.recipe
     own = (spec.train_threat,)
-    custom = scoring.autoattack_version == "custom"
     options: dict[str, object] = {
         "methods": spec.method.label,
         "datasets": spec.dataset_words,
@@ -35,14 +34,10 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
         "eval-eps": _epsilons(spec.eval_threats) if spec.eval_threats != own else None,
         "pgd-eps": _epsilons(spec.pgd_threats) or None,
         "seeds": spec.seed,
-        "epochs": recipe.epochs,
         "evaluate": spec.evaluate if spec.evaluate != "selected" else None,
         "attacks": ",".join(scoring.attacks) or None,
-        "autoattack": None if custom else scoring.autoattack_version,
         "reference": reference,
     }
-    if options["autoattack"] == "standard":
-        del options["autoattack"]
     for name, value in options.items():
         if value is not None:
             yield f"--{name} {shlex.quote(str(value))}"
