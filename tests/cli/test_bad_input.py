@@ -111,7 +111,7 @@ MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
                 "--set",
                 "scoring.attacks=[pg]",
             ),
-            ["attack 'pg'", "'square'"],
+            ["attack 'pg'"],
         ),
         ((*TRADES, "--datasets", "cifar10"), ["cifar10", "--data-dir", "--download"]),
         ((*TRADES, "--datasets", "folder:gone"), ["gone"]),

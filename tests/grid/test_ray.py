@@ -173,7 +173,7 @@ def test_results_come_back_from_nodes_that_do_not_see_the_folder(
     local: Path, launched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_launcher, "_home", partial(Unseen, tmp_path.name))
-    launched(tmp_path / "r", runner.run)
+    launched(tmp_path / "r", runner.run_spec)
     assert recorded(tmp_path / "r") == recorded(local)
     here, there = (
         {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
