@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from regmix_bench.api.audit import audit
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.audit import Audit
 
 
-@command(audit, "regmix-bench audit 3f2a --device cpu")
+@add_command(audit, "regmix-bench audit 3f2a --device cpu")
 def print_audit(call: partial[Audit]) -> None:
     """Print each finding, and how many images pass; exit 1 where there is a finding."""
     found = call()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from regmix_bench.api.check import Check, check
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import print_table
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.regression import Verdict
 
 
-@command(check, "regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'")
+@add_command(check, "regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'")
 def print_check(call: partial[Check]) -> None:
     """Print a table of verdicts; exit 1 where one fails."""
     found = call()

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def command(
+def add_command(
     verb: Callable[..., T], example: str, name: str | None = None
 ) -> Callable[[Callable[[partial[T]], None]], Callable[[partial[T]], None]]:
     """Register a command with the parameters, defaults and first paragraph of ``verb``.

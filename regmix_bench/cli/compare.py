@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from regmix_bench.api.compare import compare
 from regmix_bench.api.power import SEEDS, Power, power
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import print_table
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
 
 
-@command(compare, "regmix-bench compare 3f2a 81c0")
+@add_command(compare, "regmix-bench compare 3f2a 81c0")
 def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
     """Print both accuracies with their intervals, and McNemar's verdict."""
     pairs = call()
@@ -35,7 +35,7 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
         print(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
 
 
-@command(power, "regmix-bench power 1.0 --results results")
+@add_command(power, "regmix-bench power 1.0 --results results")
 def print_power(call: partial[tuple[Power, ...]]) -> None:
     """Print a table of chances for each set of comparable runs."""
     for found in call():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from regmix_bench.api.evaluate import Evaluation, evaluate
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import Lines, score_lines
 
 
-@command(evaluate, "regmix-bench eval 3f2a --eps 8/255 --attacks square", name="eval")
+@add_command(evaluate, "regmix-bench eval 3f2a --eps 8/255 --attacks square", name="eval")
 def print_evaluation(call: partial[Evaluation]) -> None:
     """Print what each attack leaves, then the scores."""
     found = call(observer=Lines())

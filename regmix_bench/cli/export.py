@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from regmix_bench.api.export import export
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 
 
-@command(export, "regmix-bench export 3f2a --format safetensors --out my-model")
+@add_command(export, "regmix-bench export 3f2a --format safetensors --out my-model")
 def print_export(call: partial[Path]) -> None:
     """Print the path, and what an entry of RobustBench still needs."""
     print(f"written: {call()}")

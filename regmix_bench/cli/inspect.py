@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regmix_bench.api.inspect import inspect
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import Lines
 
 if TYPE_CHECKING:
     from regmix_bench.records.views import Views
 
 
-@command(inspect, "regmix-bench inspect 3f2a 81c0 --device cpu")
+@add_command(inspect, "regmix-bench inspect 3f2a 81c0 --device cpu")
 def print_views(call: partial[dict[Path, Views]]) -> None:
     """Print the median curvature of each run."""
     import numpy as np

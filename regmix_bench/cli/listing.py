@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from regmix_bench.api.list import Facts, list_entries
 from regmix_bench.api.show import show
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import percent, print_table
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import AnyRecord
 
 
-@command(list_entries, "regmix-bench list methods", name="list")
+@add_command(list_entries, "regmix-bench list methods", name="list")
 def print_entries(call: partial[list[Facts]]) -> None:
     """Print a table with a row for each entry."""
     entries = call()
@@ -25,7 +25,7 @@ def print_entries(call: partial[list[Facts]]) -> None:
     print_table(tuple(entries[0]) if entries else (), rows)
 
 
-@command(show, "regmix-bench show 3f2a")
+@add_command(show, "regmix-bench show 3f2a")
 def print_record(call: partial[AnyRecord]) -> None:
     """Print a record as YAML, without its history and what is at its default."""
     record = call()

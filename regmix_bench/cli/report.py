@@ -7,10 +7,10 @@ from functools import partial
 import typer
 
 from regmix_bench.api.report import Report, report
-from regmix_bench.cli.commands import command, command_line
+from regmix_bench.cli.commands import add_command, command_line
 
 
-@command(report, "regmix-bench report --format latex,figures --out reports")
+@add_command(report, "regmix-bench report --format latex,figures --out reports")
 def print_report(call: partial[Report]) -> None:
     """Print how many files there are; exit 1 where ``--check`` finds the report stale."""
     found = call()

@@ -9,10 +9,10 @@ from typing import Any
 import typer
 
 from regmix_bench.api.run import Plan, run
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 
 
-@command(run, "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255")
+@add_command(run, "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255")
 def print_grid(call: partial[Any]) -> None:
     """Print the plan, then how its runs go on; exit 1 where one has failed."""
     from regmix_bench.cli.display import GridDisplay

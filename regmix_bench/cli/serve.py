@@ -6,10 +6,10 @@ from functools import partial
 from typing import NoReturn
 
 from regmix_bench.api.serve import serve
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 
 
-@command(serve, "regmix-bench serve --port 8000")
+@add_command(serve, "regmix-bench serve --port 8000")
 def print_serving(call: partial[NoReturn]) -> None:
     """Print the address and a line for each change, until Ctrl-C."""
     try:

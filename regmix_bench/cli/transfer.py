@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regmix_bench.api.transfer import transfer
-from regmix_bench.cli.commands import command
+from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import print_table
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import TransferRecord
 
 
-@command(transfer, "regmix-bench transfer 3f2a 81c0 --eps 8/255")
+@add_command(transfer, "regmix-bench transfer 3f2a 81c0 --eps 8/255")
 def print_matrix(call: partial[TransferRecord]) -> None:
     """Print the matrix, its notes and where it is recorded."""
     record = call()

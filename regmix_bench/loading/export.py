@@ -136,7 +136,7 @@ def export_robustbench(
 
 
 def model_card(record: RunRecord, config: ExportConfig) -> str:
-    """The Markdown of a model card: what was measured, how it was trained, how it is loaded."""
+    """Return a model card in Markdown: what was measured, how it was trained, how to load it."""
     spec = record.spec
     shape = ", ".join(map(str, config.image_shape))
     parameters = [f"{key} = {value}" for key, value in all_params(spec.method).items()]
