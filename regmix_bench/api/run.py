@@ -35,7 +35,7 @@ from regmix_bench.system.signals import no_signal_lost
 
 if TYPE_CHECKING:
     from regmix_bench.grid.plan import Planned
-    from regmix_bench.records.find import State
+    from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import RunSpec
@@ -47,7 +47,7 @@ class Plan:
     """The runs of a grid, each once, and what of each there is already, by run_id."""
 
     cells: "tuple[Planned, ...]"
-    states: "Mapping[str, State]"
+    states: "Mapping[str, RunState]"
 
     @property
     def specs(self) -> "tuple[RunSpec, ...]":

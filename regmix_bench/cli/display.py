@@ -22,7 +22,7 @@ from rich.progress import (
 
 from regmix_bench.analysis.words import spec_words
 from regmix_bench.cli.printing import score_lines
-from regmix_bench.records.find import State
+from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -78,7 +78,7 @@ class Display:
     ) -> None:
         self._bars.stop()
 
-    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+    def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         """Count with ``waiting`` runs."""
         self.runs = waiting
         self._bars.update(self._done, total=waiting, visible=waiting > 1)
@@ -151,10 +151,10 @@ class GridDisplay(Display):
     def __init__(self, given: Mapping[str, Any]) -> None:
         super().__init__()
         self.given = given
-        self.states: Mapping[str, State] = {}
+        self.states: Mapping[str, RunState] = {}
         self.failed: set[str] = set()
 
-    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+    def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         self.states = states
         self.failed = {run_id for run_id, state in states.items() if state == "failed"}
         counts, given = Counter(states.values()), self.given

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from regmix_bench.records.find import State
+    from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import EpochLog, RunRecord
     from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -28,7 +28,7 @@ class Ending:
 class Observer(Protocol):
     """Hears how runs and evaluations go on; :class:`Silent` is a base whose methods do nothing."""
 
-    def on_plan(self, states: Mapping[str, State], waiting: int) -> None:
+    def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         """A grid is planned: what of each run, by run_id, there is; ``waiting`` are to be run."""
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
@@ -52,7 +52,7 @@ class Observer(Protocol):
 class Silent:
     """An observer that does nothing."""
 
-    def on_plan(self, states: Mapping[str, State], waiting: int) -> None: ...
+    def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None: ...
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None: ...
 

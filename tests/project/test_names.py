@@ -19,8 +19,6 @@ STILL_ALIKE = {
     "Row",
     "Run",
     "attack_words",
-    "audit",
-    "check",
     "compare",
     "draw",
     "draw_curves",
@@ -36,7 +34,6 @@ STILL_ALIKE = {
     "rank",
     "run",
     "stale",
-    "transfer",
 }
 
 
