@@ -1,1 +1,1 @@
-"""What recorded numbers allow one to say: statistics, comparisons, verdicts, references."""
+"""Conclusions that recorded numbers allow: statistics, comparisons, verdicts, references."""

@@ -30,7 +30,7 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float | None], images: int | None = None) -> Stat | None:
-        """The statistic of the values present, or None where there is none.
+        """Summarise the values that are not None; returns None where there are none.
 
         With ``images``, the values are accuracies on so many: the interval stays in [0, 1], and
         that of a single seed is Wilson's, over images.
@@ -117,7 +117,7 @@ class Block:
 
 
 def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
-    """One block per evaluation threat, and per checkpoint that AutoAttack saw.
+    """Make one block per evaluation threat, and per checkpoint that AutoAttack saw.
 
     The selected checkpoint always has its block, with or without AutoAttack. A cohort of failed
     runs alone has blocks without rows, so that the failures are still shown.

@@ -1,4 +1,4 @@
-"""Which runs may be compared.
+"""Runs that may be compared with one another.
 
 Runs that differ in the seed alone form a :class:`Group`, one row of a table. Groups that share
 data, architecture, recipe, scoring and training threat form a :class:`Cohort`, one figure.
@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs must share before their accuracies may stand side by side."""
+    """Facts that runs must share before their accuracies may stand side by side."""
 
     dataset: str
     data_digest: str | None
@@ -108,8 +108,8 @@ class Cohort:
         }
 
 
-def load_records(results: Path) -> dict[Path, AnyRecord]:
-    """Those of :func:`~regmix_bench.records.store.load_records`, of which there must be one."""
+def require_records(results: Path) -> dict[Path, AnyRecord]:
+    """Load all records below ``results``; raises :class:`UserError` where there are none."""
     records = store.load_records(results)
     if not records:
         raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
@@ -117,13 +117,13 @@ def load_records(results: Path) -> dict[Path, AnyRecord]:
 
 
 def runs_among(records: Mapping[Path, AnyRecord]) -> tuple[Run, ...]:
-    """The trainings among the records."""
+    """Return the trainings among the records."""
     return tuple(Run(path, rec) for path, rec in records.items() if isinstance(rec, RunRecord))
 
 
 def load_runs(results: Path) -> tuple[Run, ...]:
-    """The trainings recorded below ``results``; raises as :func:`load_records` does."""
-    return runs_among(load_records(results))
+    """Load the trainings recorded below ``results``; raises as :func:`require_records` does."""
+    return runs_among(require_records(results))
 
 
 def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
@@ -164,12 +164,12 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
 
 
 def threat_slug(threat: ThreatModel) -> str:
-    """A threat as it stands in file names: ``Linf-8-255``."""
+    """Write a threat as it stands in file names: ``Linf-8-255``."""
     return f"{threat.norm}-{threat.epsilon.slug}"
 
 
 def told_apart(names: Mapping[K, str]) -> dict[K, str]:
-    """The names, each with a digest of its key where two keys would share it.
+    """Return the names, each with a digest of its key where two keys would share it.
 
     All of them get it then, so that a file name never silently comes to mean another table.
     """

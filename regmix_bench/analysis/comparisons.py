@@ -33,15 +33,16 @@ class Pair:
 
     @property
     def p_value(self) -> float:
-        """That of McNemar's exact two-sided test."""
+        """Result of McNemar's exact two-sided test."""
         return mcnemar(self.lost, self.gained)
 
 
 def compare_records(
     paths: Sequence[Path], checkpoint: str | None = None, epsilon: str | None = None
 ) -> tuple[Pair, ...]:
-    """The models of two records, under each threat that AutoAttack saw on both, or ``epsilon``.
+    """Compare the models of two records, image by image.
 
+    They are compared under each threat that AutoAttack saw on both, or under ``epsilon`` alone.
     ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
     on other images, or where outcomes are missing.

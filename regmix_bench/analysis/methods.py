@@ -1,4 +1,4 @@
-"""Whether one method is better than another, and how many seeds and images it takes to say so.
+"""Tests of whether a method is better than another, and the seeds and images that they need.
 
 A method's ``flags`` are bool (seeds, images): which model classified which image rightly. The
 images are the same for every method; seed 0 of one method has nothing to do with seed 0 of another.
@@ -42,13 +42,13 @@ class Difference:
     p_value: float
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Low and high end, within −1 and 1."""
+        """Return the low and the high end, within −1 and 1."""
         half = float(special.stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
         return max(self.value - half, -1.0), min(self.value + half, 1.0)
 
 
 def compare_methods(a: Flags, b: Flags) -> Difference:
-    """The difference of two methods, over seeds and images together.
+    """Measure the difference of two methods, over seeds and images together.
 
     ``a`` (seeds, images) and ``b`` (other seeds, same images), at least two of each. The plain
     bootstrap that draws seeds and images with replacement (Owen 2007, Annals of Applied Statistics
@@ -74,7 +74,7 @@ def compare_methods(a: Flags, b: Flags) -> Difference:
 
 
 def compare_treatments(a: Flags, b: Flags) -> Difference:
-    """The difference of two ways to train one method, over seeds and images together.
+    """Measure the difference of two ways to train one method, over seeds and images together.
 
     ``a`` and ``b`` (seeds, images), at least two seeds; here seed 0 of one has all to do with seed
     0 of the other, as both begin with the same weights and see the same batches. So each seed is a
@@ -124,17 +124,18 @@ class _Parts:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values after Holm's correction for asking them all (Holm 1979, Scand. J. Statistics 6)."""
+    """Correct p-values for asking them all (Holm 1979, Scandinavian Journal of Statistics 6)."""
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def verdict(difference: Difference, corrected: float, margin: float = MARGIN) -> Relation:
-    """What may be said of the first method, ``corrected`` being the p-value after :func:`holm`.
+    """Judge the first method of a difference.
 
-    ``equivalent`` needs the 90 % interval inside ±``margin``, which is two one-sided tests at 5 %
-    (Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15).
+    ``corrected`` is the p-value after :func:`holm`. ``equivalent`` needs the 90 % interval inside
+    ±``margin``, which is two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics and
+    Biopharmaceutics 15).
     """
     if corrected < LEVEL:
         return "better" if difference.value > 0 else "worse"
@@ -143,7 +144,7 @@ def verdict(difference: Difference, corrected: float, margin: float = MARGIN) ->
 
 
 def seed_pairs(methods: Iterable[Flags]) -> tuple[int, int]:
-    """How many pairs of seeds of one method McNemar's test calls different, and of how many.
+    """Count the pairs of seeds of one method that McNemar's test calls different, and all pairs.
 
     Two-sided at 5 %, that is one-sided at 2.5 % for the seed with fewer images of its own, since
     the test is symmetric. The share says what a single seed is worth.
@@ -163,7 +164,7 @@ def seed_pairs(methods: Iterable[Flags]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Spread:
-    """What makes two like methods differ by chance: variances of one flag.
+    """The variances of one flag that make two like methods differ by chance.
 
     ``seeds``: of a method's expected accuracy from seed to seed. ``images``: of the difference that
     two methods make on an image. ``residual``: of one seed on one image.
@@ -175,7 +176,7 @@ class Spread:
 
     @classmethod
     def of(cls, methods: Sequence[Flags]) -> Spread:
-        """Estimated from two or more methods on the same images, two seeds or more of each."""
+        """Estimate them from two or more methods on the same images, two seeds or more of each."""
         parts = [_Parts.of(flags) for flags in methods]
         covariance = np.cov([flags.mean(axis=0) for flags in methods])
         shared = covariance[~np.eye(len(methods), dtype=bool)].mean()
@@ -186,9 +187,9 @@ class Spread:
         return cls(max(seen - residual / n, 0.0), max(images, 0.0), residual)
 
     def power(self, difference: float, images: int, seeds: int) -> float:
-        """Chance that :func:`compare_methods` finds ``difference`` at 5 %, ``seeds`` a method.
+        """Return the chance that :func:`compare_methods` finds ``difference`` at 5 %.
 
-        From the noncentral t distribution.
+        There are ``seeds`` of each method. By the noncentral t distribution.
         """
         from statsmodels.stats.power import ttest_power
 
@@ -200,7 +201,10 @@ class Spread:
         return float(ttest_power(effect, 1, LEVEL, df=chance.df))
 
     def seeds_needed(self, difference: float, images: int, power: float = 0.8) -> int | None:
-        """The fewest seeds a method that find it; None where not even ``MOST_SEEDS`` do."""
+        """Return the fewest seeds a method that find ``difference`` with this power.
+
+        None where not even ``MOST_SEEDS`` do.
+        """
         counts = range(2, MOST_SEEDS + 1)
         found = bisect_left(counts, power, key=lambda n: self.power(difference, images, n))
         return counts[found] if found < len(counts) else None

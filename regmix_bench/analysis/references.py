@@ -208,14 +208,14 @@ def pair_outcomes(
 
 
 def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:
-    """What made the two models and is not the same, as ``recipe.epochs 50 → 5``."""
+    """List how the making of two models differs, as ``recipe.epochs 50 → 5``."""
     return _differences(
         _settings(entry.spec, entry.data_digest), _settings(record.spec, record.data_digest)
     )
 
 
 def scoring_differences(old: RobustEval, new: RobustEval) -> list[str]:
-    """What measured the two accuracies and is not the same."""
+    """List how the measuring of two accuracies differs."""
     names = ("n_examples", "autoattack_version", "autoattack_seed", "autoattack_batch_size")
     was, now = (
         {name: getattr(side, name) for name in (*names, "substitutions")} for side in (old, new)

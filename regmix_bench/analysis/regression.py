@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether this comparison makes the check fail."""
+        """True where this comparison makes the check fail."""
         return self.verdict not in ("ok", "improved")
 
 
@@ -117,7 +117,7 @@ def compare_with_references(
 
 
 def failed(verdicts: Iterable[Verdict]) -> bool:
-    """Whether any verdict makes the check fail."""
+    """Tell whether any verdict makes the check fail."""
     return any(verdict.failed for verdict in verdicts)
 
 

@@ -1,4 +1,4 @@
-"""How sure a measured number is: intervals and exact tests, each a documented door to scipy.
+"""Intervals and exact tests of measured numbers, each a documented door to scipy.
 
 Counts are numbers of images. A test's ``alternative`` is scipy's word: "greater" asks whether the
 first of two counts is the larger one. scipy is loaded by the first call, as it takes a second.
@@ -17,7 +17,7 @@ Alternative = Literal["two-sided", "greater", "less"]
 
 @cache  # a report asks for the same counts again and again
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927, JASA 22), as (low, high) in [0, 1].
+    """Return Wilson's score interval (low, high) of a proportion, in [0, 1] (Wilson 1927, JASA 22).
 
     Unlike the normal approximation it stays inside [0, 1] and does not collapse at 0 or ``n``.
     Raises ``ValueError`` unless 0 <= ``successes`` <= ``n`` and ``n`` >= 1.
@@ -29,12 +29,15 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy (0 to 1) on ``n`` images, over images (Wilson)."""
+    """Return Wilson's 95 % interval (low, high) of an accuracy (0 to 1) on ``n`` images."""
     return wilson_interval(round(accuracy * n), n)
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of two or more values (Student 1908, Biometrika 6)."""
+    """Return Student's interval (low, high) of a mean (Student 1908, Biometrika 6).
+
+    There are two or more ``values``.
+    """
     from scipy import stats
 
     mean, error = fmean(values), float(stats.sem(values))
@@ -45,9 +48,10 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of the median, between two of the values (Thompson 1936, Ann. Math. Stat. 7).
+    """Return an interval (low, high) of the median (Thompson 1936, Ann. Math. Stat. 7).
 
-    It supposes nothing of how they are distributed; a bound is NaN where they are too few for it.
+    Its ends are two of the values. It supposes nothing of how they are distributed; a bound is NaN
+    where they are too few for it.
     """
     from scipy import stats
 
@@ -57,7 +61,7 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
 
 @cache
 def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:
-    """p-value of McNemar's exact test (McNemar 1947, Psychometrika 12) of paired outcomes.
+    """Return the p-value of McNemar's exact test of paired outcomes (1947, Psychometrika 12).
 
     ``b`` images are right in the first run alone, ``c`` in the second alone; those on which both
     agree say nothing. Under the null hypothesis ``b`` is binomial with b + c draws of 1/2.
@@ -76,7 +80,7 @@ def two_proportions(
     n_b: int,
     alternative: Alternative = "two-sided",
 ) -> float:
-    """p-value of Fisher's exact test of two independent proportions (Fisher 1935, JRSS 98).
+    """Return the p-value of Fisher's exact test of two independent proportions (1935, JRSS 98).
 
     It never rejects more often than it claims, and stays quick at ten thousand images, where the
     unconditional tests of Barnard and Boschloo do not.
@@ -94,7 +98,7 @@ def two_proportions(
 def smallest_resolvable_drop(
     n: int, successes: int, alpha: float, discordant: int | None = None
 ) -> int | None:
-    """The smallest drop, in images, from ``successes`` of ``n`` that is significant at ``alpha``.
+    """Return the smallest drop from ``successes`` of ``n`` images that is significant at ``alpha``.
 
     One-sided. With ``discordant``, the number of images on which two paired runs disagree, by
     :func:`mcnemar` for that number, or for the least that can be significant if that is more;

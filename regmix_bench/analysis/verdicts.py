@@ -1,4 +1,4 @@
-"""What may be said of the rows of a table: each method against the reference, image by image."""
+"""Verdicts on the rows of a table: each method against the reference, image by image."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each seed of a table's rows gets right under AutoAttack, image by image.
+    """The images that each seed of a table's rows gets right under AutoAttack.
 
     ``labels`` are the images' classes, (images,); ``rights``, by row, is (seeds, images).
     """
@@ -63,7 +63,7 @@ class Outcomes:
 def judge(
     blocks: Sequence[Block], reference: str | None, outcomes: Mapping[str, Outcomes] | None = None
 ) -> dict[str, Judgement]:
-    """The judgement of each block, by its stem.
+    """Judge each block; returns the judgements by the blocks' stems.
 
     Rows are compared with ``reference``, or with the one label that the runs of the block name.
     ``outcomes`` are those of each block, by its stem, read here if None. Raises
@@ -79,7 +79,7 @@ def judge(
 
 
 def files(blocks: Sequence[Block]) -> list[Path]:
-    """The outcomes files that :func:`judge` reads."""
+    """List the outcomes files that :func:`judge` reads."""
     return [
         paths.outcomes_path(run.path, block.checkpoint)
         for block in blocks
@@ -90,7 +90,7 @@ def files(blocks: Sequence[Block]) -> list[Path]:
 
 
 def read(block: Block) -> Outcomes:
-    """The outcomes of a block's rows, from the files of its records.
+    """Read the outcomes of a block's rows from the files of its records.
 
     Seeds that lack an outcomes file are left out, and so are rows without any. Raises
     :class:`UserError` where a file disagrees with its record or holds other images than the first.
@@ -117,13 +117,13 @@ def read(block: Block) -> Outcomes:
 
 
 def spread(block: Block) -> Spread | None:
-    """What makes the block's methods differ by chance; None without two methods of two seeds."""
+    """Estimate how the block's methods differ by chance; None without two methods of two seeds."""
     several = [rights for rights in read(block).rights.values() if len(rights) > 1]
     return Spread.of(several) if len(several) > 1 else None
 
 
 def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
-    """All verdicts, one row per table and compared row; accuracies are differences, −1 to 1."""
+    """Tabulate all verdicts, one row per table and compared row; accuracies are differences."""
     return pd.DataFrame(
         [
             {

@@ -24,7 +24,7 @@ def record_words(record: AnyRecord) -> str:
 
 
 def threat_words(threat: ThreatModel) -> str:
-    """``L∞ 8/255``."""
+    """Write a threat as ``L∞ 8/255``."""
     return f"{norm_words(threat.norm)} {threat.epsilon}"
 
 
@@ -34,7 +34,7 @@ def norm_words(norm: str) -> str:
 
 
 def recipe_words(recipe: Recipe) -> str:
-    """A recipe as a reader would say it."""
+    """Write a recipe as a reader would say it."""
     drops = ", ".join(f"{100 * milestone:.0f} %" for milestone in recipe.milestones)
     schedule = {
         "multistep": f"×{recipe.gamma:g} at {drops} of the epochs" if drops else "constant",
@@ -62,7 +62,7 @@ def recipe_words(recipe: Recipe) -> str:
 
 
 def scoring_words(scoring: Scoring) -> str:
-    """How robustness was measured."""
+    """Say how robustness was measured."""
     words = {
         "standard": "AutoAttack",
         "custom": " + ".join(scoring.attacks),

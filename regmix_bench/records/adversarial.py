@@ -83,7 +83,7 @@ def write_adversarial(path: Path, parts: Iterable[Saved]) -> str:
 
 
 def read_adversarial(path: Path) -> Iterator[Saved]:
-    """The parts of a file of :func:`write_adversarial`, in order, one at a time.
+    """Yield the parts of a file of :func:`write_adversarial`, in order.
 
     Raises :class:`UserError` for a file that is missing, cut short, or holds anything else.
     """

@@ -1,4 +1,4 @@
-"""Which records there are: those of given specifications, and those that a user names."""
+"""Search for records: those of given specifications, and those that a user names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everything lies in a results folder.
+"""The places of all files in a results folder.
 
 A record is one JSON file; the files beside it share its stem. Checkpoints, logs and adversarial
 images lie under ``artifacts/<run_id>/``, which git ignores.

@@ -1,4 +1,4 @@
-"""What is written down: the history of a training, the scores of a model, and their records.
+"""The schema of records: the history of a training, the scores of a model, and what binds them.
 
 Nothing here imports torch, so that listing and reporting start at once.
 """
@@ -72,12 +72,12 @@ class Diagnosis(Frozen):
 
     @property
     def alarm(self) -> bool:
-        """Whether the gradients are suspected of misleading, at a level of 1 %."""
+        """True where the gradients are suspected of misleading, at a level of 1 %."""
         return self.p_value is not None and self.p_value < 0.01
 
 
 class ScoredCopy(Frozen):
-    """How the copy of a model that attacks ran on was run, its batch norm folded."""
+    """The execution of the copy that attacks ran on, its batch norm fused."""
 
     channels_last: bool
     compile: bool
@@ -120,7 +120,7 @@ class RobustEval(Frozen):
 
 
 class Cost(Frozen):
-    """What one stage took: seconds, and images passed through the network each way."""
+    """The cost of one stage: seconds, and images passed through the network each way."""
 
     seconds: float = 0.0
     forward_images: int = 0

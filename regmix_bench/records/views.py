@@ -1,4 +1,4 @@
-"""What is kept of a model to be looked at: example images, its loss around them, its curvature.
+"""Views of a model, to be looked at: example images, the loss around them, its curvature.
 
 Measured by :mod:`regmix_bench.evaluation.landscape` when a run is scored, and read by reports,
 which have no model. One file of safetensors per run, which needs neither torch nor pickle.
@@ -66,7 +66,7 @@ class Views:
 
     @property
     def coordinates(self) -> Array:
-        """Those of the grid (G,), −1 to 1 in units of ε."""
+        """Coordinates (G,) of the grid, −1 to 1 in units of ε."""
         return np.linspace(-1.0, 1.0, self.loss.shape[1])
 
 

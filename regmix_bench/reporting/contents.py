@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
-from regmix_bench.analysis.cohorts import Cohort, Run, load_records, runs_among, sort_into_cohorts
+from regmix_bench.analysis.cohorts import (
+    Cohort,
+    Run,
+    require_records,
+    runs_among,
+    sort_into_cohorts,
+)
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import robust_metric
@@ -57,7 +63,7 @@ class Contents:
     @classmethod
     def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
         entries = published.load_published(results) if with_published else ()
-        records = load_records(results)
+        records = require_records(results)
         for path, record in records.items():
             if isinstance(record, TransferRecord):
                 store.check_transfer_outcomes(path, record)

@@ -28,7 +28,6 @@ STILL_ALIKE = {
     "files",
     "judge",
     "launch",
-    "load_records",
     "measures",
     "pictures",
     "rank",
