@@ -1,0 +1,139 @@
+"""A contract: rules that whatever is registered has to keep.
+
+A rule is a function of the thing that is tested. Its name, read as words, is what a report calls
+it; it raises :class:`Broken`, or anything else, where the rule is not kept.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from regmix_bench.errors import UserError, reason, validated
+from regmix_bench.registry import Registry, create, parse_name
+from regmix_bench.types import Frozen
+
+Rule = Callable[[Any], None]
+
+
+class Failure(NamedTuple):
+    """A rule that is broken, in words, and how."""
+
+    rule: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.reason}"
+
+
+class Broken(Exception):
+    """What a rule raises: the sentence says what was found."""
+
+
+def require(kept: bool | torch.Tensor, found: str) -> None:
+    """Raise :class:`Broken` with what was ``found`` unless the rule is ``kept``."""
+    if not kept:
+        raise Broken(found)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tested: a name as a user types it, and where to find it; rules ask for instances."""
+
+    text: str
+    registry: Registry[Any]
+    #: Where data sets lie, and whether they may be fetched.
+    data_dir: Path | None = None
+    download: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name without its parameters."""
+        return parse_name(self.registry.kind, self.text)[0]
+
+    @property
+    def cls(self) -> Any:
+        """The registered class."""
+        return self.registry[self.name]
+
+    def create(self) -> Any:
+        """Return a new instance with the parameters in ``text``."""
+        return create(self.registry, *parse_name(self.registry.kind, self.text))
+
+
+def failures(subject: Subject, rules: Sequence[Rule]) -> Iterator[Failure | None]:
+    """Try one rule after another; yield None for each that is kept.
+
+    The global generator of torch is as before afterwards, and so are gradients' settings.
+    """
+    for rule in rules:
+        try:
+            with torch.random.fork_rng([]), torch.enable_grad():
+                rule(subject)
+        except Broken as broken:
+            yield Failure(words(rule), str(broken))
+        except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+            yield Failure(words(rule), f"{reason(error)}{_where(error)}")
+        else:
+            yield None
+
+
+def words(rule: Rule) -> str:
+    """Return what a report calls a rule."""
+    return rule.__name__.replace("_", " ").strip()
+
+
+def broken_rules(subject: Subject, rules: Sequence[Rule]) -> list[Failure]:
+    """Return the rules that ``subject`` breaks.
+
+    Raises :class:`UserError` for what cannot be asked for at all: an unknown or broken name, or
+    parameters that are refused.
+    """
+    subject.create()
+    return [failure for failure in failures(subject, rules) if failure is not None]
+
+
+def it_says_what_it_is(subject: Subject) -> None:
+    """Hold the name, the version and the docstring to what listings and records need."""
+    cls = subject.cls
+    found = getattr(cls, "name", None)
+    require(found == subject.name, f"its name is {found!r}, and it is registered as another")
+    version = getattr(cls, "version", 1)
+    require(type(version) is int and version >= 1, f"its version is {version!r}, not 1, 2, …")
+    require(bool((cls.__doc__ or "").strip()), "its docstring is empty, which listings show")
+
+
+def parameters_are_named_validated_and_written_down(subject: Subject) -> None:
+    """Hold ``Config`` to what an identity needs: defaults, no unknown key, and a way back."""
+    config_class = subject.cls.Config
+    is_model = isinstance(config_class, type) and issubclass(config_class, Frozen)
+    require(is_model, "Config does not derive from regmix_bench.types.Frozen")
+    try:
+        config_class()
+    except ValidationError as error:
+        raise Broken(f"a parameter has no default: {reason(error)}") from error
+    config = subject.create().config
+    again = validated(config_class, config.model_dump(mode="json"), subject.name)
+    require(again == config, f"written as JSON and read again, {config!r} is {again!r}")
+    for key in ("no_such_key", *config_class.model_fields):
+        try:
+            validated(config_class, {key: _Nothing}, subject.name)
+        except UserError:
+            continue
+        raise Broken(f"it takes any value as {key}")
+
+
+class _Nothing:
+    """A value that no parameter takes."""
+
+
+def _where(error: BaseException) -> str:
+    """Return the line that an error comes from, for whoever has to mend it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

@@ -1,0 +1,240 @@
+"""The contract of methods: a method that keeps it, and many that break one rule each."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from regmix_bench.attacks.noise import uniform_start
+from regmix_bench.errors import UserError
+from regmix_bench.losses import cross_entropy
+from regmix_bench.methods import METHODS, register_method
+from regmix_bench.methods.protocol import Method
+from regmix_bench.testing import check_method
+from regmix_bench.types import Frozen, StepOutput
+
+
+class Noise(Method):
+    """CE on images under uniform noise."""
+
+    name = "noise"
+
+    class Config(Frozen):
+        weight: float = 1.0
+
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return x + delta
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(model(x), y)
+
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        x = self.images(batch.x, uniform_start(batch.x, threat, generator))
+        return StepOutput(self.config.weight * self.loss(model, x, batch.y), x)
+
+
+class Outside(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return (x + 2 * delta).clamp(0, 1)
+
+
+class OutOfRange(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return x + delta.abs() + 1e-3
+
+
+class Attached(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return x + delta.requires_grad_()
+
+
+class InPlace(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return x.add_(delta)
+
+
+class Unsummed(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model(x), y, reduction="none")
+
+
+class NotANumber(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) * float("nan")
+
+
+class Detached(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y).detach()
+
+
+class HalfPrecision(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y).float()
+
+
+class OneLayer(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(model.classifier(model.features(x).detach()), y)
+
+
+class Backward(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        super().loss(model, x, y).backward()
+        return super().loss(model, x, y)
+
+
+class EvaluationMode(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model.eval(), x, y)
+
+
+class LeftFrozen(Noise):
+    def step(self, *arguments) -> StepOutput:
+        output = super().step(*arguments)
+        arguments[0].classifier.bias.requires_grad_(False)
+        return output
+
+
+class Measured(Noise):
+    def step(self, model, batch, *rest) -> StepOutput:
+        output = super().step(model, batch, *rest)
+        output.metrics["images"] = output.x_adv
+        return output
+
+
+class GlobalNoise(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return (x + delta * torch.rand_like(x)).clamp(0, 1)
+
+
+class GlobalDraw(Noise):
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        torch.rand(1)
+        return x + delta
+
+
+class Clocked(Noise):
+    calls = 0
+
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        Clocked.calls += 1
+        return x + delta / Clocked.calls
+
+
+class Forgetful(Noise):
+    steps = 0
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        self.steps += 1
+        return super().loss(model, x, y) * (1 + self.steps / 100)
+
+
+class Averaging(Noise):
+    def evaluated_model(self, model: nn.Module) -> nn.Module:
+        return copy.deepcopy(model)
+
+
+class Renaming(Noise):
+    averages_weights = True
+
+    def evaluated_model(self, model: nn.Module) -> nn.Module:
+        return nn.Sequential(copy.deepcopy(model))
+
+
+class WrongLabels(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, (y + 1) % 10)
+
+
+class UnknownNorm(Noise):
+    norms = ("L0",)
+
+
+class Versionless(Noise):
+    version = "2"
+
+
+class Loose(Noise):
+    class Config(BaseModel):
+        weight: float = 1.0
+
+
+class Anything(Noise):
+    class Config(Frozen):
+        weight: Any = 1.0
+
+
+class Required(Noise):
+    class Config(Frozen):
+        weight: float
+
+
+def broken_rules(method: type[Noise], params: str = "") -> dict[str, str]:
+    METHODS.register("noise", method)
+    return {failure.rule: failure.reason for failure in check_method(f"noise{params}")}
+
+
+LOSS = "the loss is a finite scalar that reaches every weight"
+INSIDE = "adversarial images stay inside the threat model"
+LEAVES = "it leaves the batch and the model as they were"
+GLOBAL = "the global generator plays no part"
+PARAMETERS = "parameters are named validated and written down"
+
+
+def test_a_method_that_keeps_the_contract_breaks_no_rule() -> None:
+    assert broken_rules(Noise, "[weight=2]") == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "rule", "reason"),
+    [
+        (Outside, INSIDE, "under L2 8/255 an image has moved by 0.06"),
+        (OutOfRange, INSIDE, "pixels span 0.00"),
+        (Attached, INSIDE, "they are not detached"),
+        (InPlace, LEAVES, "the images were changed in place"),
+        (Unsummed, LOSS, "it has the shape (16,)"),
+        (NotANumber, LOSS, "it is nan"),
+        (Detached, LOSS, "no gradient flows through it"),
+        (HalfPrecision, LOSS, "it is torch.float32 of images in torch.float64"),
+        (OneLayer, LOSS, "no gradient reaches trunk.0.weight"),
+        (Backward, LEAVES, "gradients are left on weights"),
+        (EvaluationMode, LEAVES, "a layer is left in eval mode"),
+        (LeftFrozen, LEAVES, "a weight is left frozen"),
+        (Measured, LEAVES, "metric 'images' is no detached scalar"),
+        (GlobalNoise, GLOBAL, "a second time under L2, the images differ"),
+        (GlobalDraw, GLOBAL, "numbers were drawn from it"),
+        (Clocked, "a seed fixes the result", "the images differ"),
+        (Forgetful, "a saved state continues as if never stopped", "resumed, the losses differ"),
+        (Averaging, "the model to score has the same weights by name", "averages_weights is False"),
+        (Renaming, "the model to score has the same weights by name", "have other names"),
+        (WrongLabels, "digits are learnt", "clean after 6 epochs, not above 50%"),
+        (UnknownNorm, "its norms are known", "there is no norm ['L0']"),
+        (Versionless, "it says what it is", "its version is '2'"),
+        (Loose, PARAMETERS, "does not derive from regmix_bench.types.Frozen"),
+        (Anything, PARAMETERS, "it takes any value as weight"),
+    ],
+)
+def test_a_method_that_breaks_a_rule_is_told(method: Any, rule: str, reason: str) -> None:
+    method.__doc__ = method.__doc__ or "Broken."
+    found = broken_rules(method)
+    assert reason in found.get(rule, ""), found
+
+
+def test_a_docstring_is_asked_for() -> None:
+    Outside.__doc__ = None
+    assert broken_rules(Outside)["it says what it is"].startswith("its docstring is empty")
+
+
+def test_what_cannot_be_asked_for_is_no_broken_rule() -> None:
+    with pytest.raises(UserError, match="unknown method 'nose': did you mean 'noise'"):
+        check_method("nose") if "noise" in METHODS.names() else register_method(Noise)
+    with pytest.raises(UserError, match="unknown key of noise 'wait'"):
+        broken_rules(Noise, "[wait=1]")
+    with pytest.raises(UserError, match=r"noise\.weight: field required"):
+        broken_rules(Required)
