@@ -91,7 +91,7 @@ def build(results: Path, out: Path) -> tuple[int, int]:
     count = size = 0
     contents = Contents.of(results, False, None)
     gc.freeze()  # as the report does
-    for name, content in site.files(contents):
+    for name, content in site.site_files(contents):
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         count, size = count + 1, size + path.write_bytes(content)

@@ -60,7 +60,7 @@ class Outcomes:
     rights: Mapping[str, Flags]
 
 
-def judge(
+def judge_blocks(
     blocks: Sequence[Block], reference: str | None, outcomes: Mapping[str, Outcomes] | None = None
 ) -> dict[str, Judgement]:
     """Judge each block; returns the judgements by the blocks' stems.
@@ -78,8 +78,8 @@ def judge(
     return {block.stem: _judge(block, outcomes[block.stem].rights, reference) for block in blocks}
 
 
-def files(blocks: Sequence[Block]) -> list[Path]:
-    """List the outcomes files that :func:`judge` reads."""
+def outcome_files(blocks: Sequence[Block]) -> list[Path]:
+    """List the outcomes files that :func:`judge_blocks` reads."""
     return [
         paths.outcomes_path(run.path, block.checkpoint)
         for block in blocks

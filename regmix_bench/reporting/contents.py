@@ -84,7 +84,7 @@ class Contents:
     @cached_property
     def judged(self) -> dict[str, Judgement]:
         """The verdicts of each block, by its stem."""
-        return verdicts.judge(self.blocks, self.reference, self.outcomes)
+        return verdicts.judge_blocks(self.blocks, self.reference, self.outcomes)
 
     @cached_property
     def outcomes(self) -> dict[str, verdicts.Outcomes]:
@@ -171,7 +171,7 @@ class Contents:
         """SHA-256 of every file the report reads, by path relative to ``results``."""
         files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
         files += [paths.views_path(run.path) for run in self.runs]
-        files += verdicts.files(self.blocks)
+        files += verdicts.outcome_files(self.blocks)
         if self.published:
             files.append(self.results / published.FILE)
         return {

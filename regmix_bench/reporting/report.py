@@ -55,7 +55,7 @@ def write(
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     if "html" in formats and results.is_dir() and not record_files(results):
-        return [_write(out / SITE / name, data) for name, data in site.empty()]
+        return [_write(out / SITE / name, data) for name, data in site.empty_site()]
     with _loaded(results, with_published, reference) as contents:
         return _write_all(contents, out, formats, layout or Layout())
 
@@ -179,7 +179,7 @@ def _pages(contents: Contents, formats: Collection[str]) -> dict[str, bytes]:
     """The files of the site by name."""
     if "html" not in formats:
         return {}
-    return {SITE + name: data for name, data in site.files(contents)}
+    return {SITE + name: data for name, data in site.site_files(contents)}
 
 
 def _outputs(

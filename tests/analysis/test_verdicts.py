@@ -20,7 +20,7 @@ def blocks_in(results):
 
 def judged(results, reference=None):
     blocks = blocks_in(results)
-    found = verdicts.judge(blocks, reference)
+    found = verdicts.judge_blocks(blocks, reference)
     assert set(found) == {block.stem for block in blocks}
     return next(iter(found.values()))
 
@@ -49,7 +49,7 @@ def test_flags_are_those_of_the_outcomes_by_seed(results):
         "pgd-at": [300, 302, 301],
         "trades": [300, 301, 302],
     }
-    assert set(verdicts.files([block])) == set(results.glob("*/*/*.outcomes.parquet"))
+    assert set(verdicts.outcome_files([block])) == set(results.glob("*/*/*.outcomes.parquet"))
 
 
 def test_each_row_is_compared_with_the_reference(results):
@@ -111,7 +111,8 @@ def test_a_reference_that_is_no_row_anywhere_is_refused(results):
 def test_a_reference_of_another_table_is_a_note(results):
     seeds_of(results, "mart", (200, 201), epsilon="48/255")
     notes = {
-        stem: found.notes[0] for stem, found in verdicts.judge(blocks_in(results), "mart").items()
+        stem: found.notes[0]
+        for stem, found in verdicts.judge_blocks(blocks_in(results), "mart").items()
     }
     assert notes == {
         "digits-smallcnn-Linf-32-255": "No verdicts: there is no row mart here.",
@@ -177,7 +178,7 @@ def test_outcomes_of_other_images_are_refused(results):
 
 def test_the_frame_holds_every_verdict(results):
     seeds_of(results, "mart", (200, 201), epsilon="48/255")
-    frame = verdicts.frame(verdicts.judge(blocks_in(results), "pgd-at"))
+    frame = verdicts.frame(verdicts.judge_blocks(blocks_in(results), "pgd-at"))
     assert frame["label"].tolist() == ["standard", "trades"]
     for row in frame.itertuples():
         assert row.low < row.low90 < row.difference < row.high90 < row.high

@@ -35,7 +35,7 @@ def blocks():
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_standard_training_is_worse_than_pgd_at(blocks, epsilon):
     block = blocks[epsilon]
-    found = verdicts.judge([block], "pgd-at")[block.stem].comparisons["standard"]
+    found = verdicts.judge_blocks([block], "pgd-at")[block.stem].comparisons["standard"]
     assert found.verdict == "worse"
     assert found.difference.interval()[1] < -0.2
 
@@ -62,5 +62,5 @@ def test_the_rate_of_seed_pairs_is_printed(blocks, epsilon):
             of += 1
             different += stats.binomtest(discordant[0], max(sum(discordant), 1)).pvalue < 0.05
     assert of >= 39
-    table = comparison_table(block, verdicts.judge([block], None)[block.stem])
+    table = comparison_table(block, verdicts.judge_blocks([block], None)[block.stem])
     assert f"calls {different} of {of} seed pairs" in "\n".join(table.notes)

@@ -38,7 +38,7 @@ def only_block(results):
 
 def table_of(results):
     block = only_block(results)
-    return comparison_table(block, verdicts.judge([block], None)[block.stem])
+    return comparison_table(block, verdicts.judge_blocks([block], None)[block.stem])
 
 
 def judgement(**found):

@@ -1,1 +1,1 @@
-"""How tables and pages are written: LaTeX, Markdown, CSV."""
+"""Formats that values are written in: LaTeX, Markdown, CSV, JSON."""

@@ -26,7 +26,7 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class Layout:
-    """How LaTeX tables are set.
+    """Options of LaTeX tables.
 
     A ``standalone`` table is a document, cropped to the table; else it is to be read by
     ``\\input``. ``columns`` are those of the document; in one of two the table spans both.
@@ -50,7 +50,7 @@ class Layout:
 
 
 def latex(table: Table, stem: str, layout: Layout) -> str:
-    """The table as a float, or as a document that holds it; needs :data:`PACKAGES`."""
+    """Write a table as a float, or as a document that holds it; needs :data:`PACKAGES`."""
     star = "*" if layout.columns == 2 else ""
     caption = layout.caption.replace("{}", table.caption)
     lines = [

@@ -89,5 +89,5 @@ def _word(word: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The start of a text that has more letters than ``longest``."""
+    """Return the start of a text that has more letters than ``longest``."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

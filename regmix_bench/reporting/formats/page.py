@@ -25,7 +25,7 @@ PICTURES = (
 
 
 def page(contents: Contents, with_figures: bool) -> str:
-    """The Markdown page: per setting its tables, then its figures; then the chapters."""
+    """Write the Markdown page: per setting its tables, then its figures; then the chapters."""
     failures = sum(run.record.status == "error" for run in contents.runs)
     failed = f", {failures} of them failed" if failures else ""
     others = len(contents.records) - len(contents.runs)

@@ -1,8 +1,8 @@
 """The report as a site: pages that open from disk or from any static host.
 
-:func:`files` and :func:`empty` yield each file as its path below the site, with ``/``, and its
-content. The same records give the same bytes. Nothing of a page comes from another host, and no
-script stands inside one, so that a strict content security policy may be sent with it.
+:func:`site_files` and :func:`empty_site` yield each file as its path below the site, with ``/``,
+and its content. The same records give the same bytes. Nothing of a page comes from another host,
+and no script stands inside one, so that a strict content security policy may be sent with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files as resources
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site import pages
 from regmix_bench.reporting.site.definitions import define
-from regmix_bench.reporting.site.leaderboard import Leaderboard
+from regmix_bench.reporting.site.leaderboard import Standings
 from regmix_bench.reporting.site.runs import RunPage, run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -28,31 +28,31 @@ ASSETS = (
 )
 
 
-def files(contents: Contents) -> Iterator[tuple[str, bytes]]:
-    """Every file of the site, each when it is asked for.
+def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
+    """Write every file of the site, each when it is asked for.
 
     Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
     """
-    board = Leaderboard.of(contents)
+    board = Standings.of(contents)
     found = run_pages(contents)
-    yield "index.html", pages.index(contents, board, found)
-    yield "runs.html", pages.runs(board, found)
-    yield "compare.html", pages.compare()
+    yield "index.html", pages.index_page(contents, board, found)
+    yield "runs.html", pages.runs_page(board, found)
+    yield "compare.html", pages.comparison_page()
     for page in found:
-        yield f"runs/{page.id}.html", pages.run(page)
+        yield f"runs/{page.id}.html", pages.run_page(page)
         yield f"data/{page.id}.js", _data(page)
         for number, example in enumerate(page.examples.shown if page.examples else ()):
             yield f"images/{page.id}-{number}.png", example.png
     for method in board.methods(found):
-        yield method.file, pages.method(define(method.name), method)
+        yield method.file, pages.method_page(define(method.name), method)
     yield from _assets()
     plotly = resources("plotly").joinpath("package_data", "plotly.min.js")
     yield "assets/plotly.min.js", plotly.read_bytes()
 
 
-def empty() -> Iterator[tuple[str, bytes]]:
-    """The site of a results folder without records: one page, which says what to run."""
-    yield "index.html", pages.empty()
+def empty_site() -> Iterator[tuple[str, bytes]]:
+    """Write the site of a results folder without records: one page, which says what to run."""
+    yield "index.html", pages.empty_page()
     yield from _assets()
 
 

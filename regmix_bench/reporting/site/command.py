@@ -15,7 +15,7 @@ _OPTIONS = {"attacks", "screen"}
 
 
 def command(spec: RunSpec, reference: str | None) -> str:
-    """The ``regmix-bench run`` of exactly this specification, quoted for a POSIX shell.
+    """Return the ``regmix-bench run`` of exactly this specification, for a POSIX shell.
 
     What equals a default is left out, except where a dataset brings a default of its own.
     """

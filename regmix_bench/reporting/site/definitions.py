@@ -77,7 +77,7 @@ def define(name: str) -> Definition:
 
 
 def value_words(value: object) -> str:
-    """A hyper-parameter's value as a suite file would hold it."""
+    """Return a hyper-parameter's value as a suite file would hold it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What a record says of its run in names and texts."""
+"""Facts of a run, in names and texts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from regmix_bench.reporting.formats.cells import fixed
 Facts = tuple[tuple[str, str], ...]
 
 
-def specification(run: Run) -> Facts:
-    """What decided the numbers."""
+def specification_facts(run: Run) -> Facts:
+    """Return what decided the numbers."""
     spec, record = run.spec, run.record
     sizes = (
         ("training", record.n_train, spec.train_examples),
@@ -43,8 +43,8 @@ def specification(run: Run) -> Facts:
     return tuple((name, text) for name, text in rows.items() if text)
 
 
-def cost(record: RunRecord) -> Facts:
-    """What training and scoring took."""
+def cost_facts(record: RunRecord) -> Facts:
+    """Return what training and scoring took."""
     return tuple(
         (
             name,
@@ -59,13 +59,13 @@ def cost(record: RunRecord) -> Facts:
     )
 
 
-def environment(record: RunRecord) -> Facts:
-    """The machine and the libraries, as recorded."""
+def environment_facts(record: RunRecord) -> Facts:
+    """Return the machine and the libraries, as recorded."""
     return tuple((key, _words(value)) for key, value in record.environment.items())
 
 
-def digests(record: RunRecord) -> Facts:
-    """SHA-256 of what went in and came out, as far as it was recorded."""
+def digest_facts(record: RunRecord) -> Facts:
+    """Return the SHA-256 of what went in and came out, as far as it was recorded."""
     rows: dict[str, str | None] = {"Data": record.data_digest}
     for name, file in record.checkpoints.items():
         rows[f"Weights, {name} checkpoint (epoch {file.epoch})"] = file.sha256

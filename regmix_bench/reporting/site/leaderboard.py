@@ -31,7 +31,7 @@ class Facet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Standing:
     """One row: what it is about, by facet, and its cells, by the id of their column.
 
     ``runs`` holds seed and run_id of each training behind it; a row that was published and not
@@ -61,7 +61,7 @@ class Entry:
 
 
 class Note(NamedTuple):
-    """What stands below the table that the rows of ``stem`` come from."""
+    """Caption and notes of the table that the rows of ``stem`` come from."""
 
     stem: str
     caption: str
@@ -73,24 +73,24 @@ class MethodPage(NamedTuple):
 
     name: str
     file: str
-    entries: tuple[Entry, ...]
-    board: Leaderboard
+    entries: tuple[Standing, ...]
+    board: Standings
     runs: tuple[RunPage, ...]
     used: dict[str, tuple[object, ...]]
     versions: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class Standings:
     """All rows, the columns that any of them has, and the notes of the tables they come from."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Standing, ...]
     columns: tuple[Column, ...]
     notes: tuple[Note, ...]
 
     @classmethod
-    def of(cls, contents: Contents) -> Leaderboard:
-        entries: list[Entry] = []
+    def of(cls, contents: Contents) -> Standings:
+        entries: list[Standing] = []
         columns: list[Column] = []
         quoted: set[tuple[str, ...]] = set()
         for block in contents.blocks:
@@ -112,7 +112,7 @@ class Leaderboard:
 
     @property
     def facets(self) -> tuple[Facet, ...]:
-        """What the rows can be filtered by; rows that were published lack some values."""
+        """Names and values to filter the rows by; rows that were published lack some values."""
         found = {
             name: dict.fromkeys(e.facets[name] for e in self.entries if e.facets[name] != MISSING)
             for name in _FACETS
@@ -124,7 +124,7 @@ class Leaderboard:
 
     @property
     def attack(self) -> str:
-        """What gives the robust accuracy of every row, if it is the same."""
+        """The attack behind every row's robust accuracy; empty where there are several."""
         attacks = {entry.attack for entry in self.entries}
         return next(iter(attacks)) if len(attacks) == 1 else ""
 
@@ -136,7 +136,7 @@ class Leaderboard:
         return tuple((sign, words) for sign, words in known.items() if sign in used)
 
     def methods(self, runs: Sequence[RunPage]) -> tuple[MethodPage, ...]:
-        """One page for each method that a run, finished or failed, names."""
+        """Return one page for each method that a run, finished or failed, names."""
         names = sorted({page.method for page in runs}, key=lambda name: row_order(name, ""))
         return tuple(self._method(name, runs) for name in names)
 
@@ -169,12 +169,12 @@ _FACETS = {
 
 
 def method_file(name: str) -> str:
-    """The page of the method that records call ``name``, below the site."""
+    """Return the page of the method that records call ``name``, below the site."""
     return f"methods/{file_name(name)}.html"
 
 
 def budget(text: str) -> float:
-    """What a facet such as ``32/255``, or ``L2 0.5``, is sorted by."""
+    """Return the number that a facet such as ``32/255``, or ``L2 0.5``, is sorted by."""
     return float(Epsilon(text.rpartition(" ")[2]))
 
 
@@ -210,7 +210,7 @@ def _rank(column: Column) -> int:
     return 0 if column.id in first else 1 if column.id == SEEDS else 2
 
 
-def _entries(block: Block, table: Table, attack: str) -> Iterator[Entry]:
+def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
     ids = [_shared(column).id for column in table.columns[1:]]
     setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
     rows: tuple[Row | None, ...] = (*block.rows, *[None] * (len(table.rows) - len(block.rows)))
@@ -227,7 +227,7 @@ def _entries(block: Block, table: Table, attack: str) -> Iterator[Entry]:
             "attacked": str(attacked.epsilon),
             "checkpoint": block.checkpoint if row else MISSING,
         }
-        yield Entry(
+        yield Standing(
             name,
             row.group.method if row else None,
             facets,

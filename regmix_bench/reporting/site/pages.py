@@ -14,8 +14,8 @@ from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import (
-    Leaderboard,
     MethodPage,
+    Standings,
     budget,
     capital,
     method_file,
@@ -28,8 +28,8 @@ from regmix_bench.reporting.values import Cell, Kind
 _NO_NUMBER = -1e9
 
 
-def index(contents: Contents, board: Leaderboard, runs: Sequence[RunPage]) -> bytes:
-    """The leaderboard, what its signs mean, failed runs, and the report's other tables."""
+def index_page(contents: Contents, board: Standings, runs: Sequence[RunPage]) -> bytes:
+    """Write the leaderboard, what its signs mean, failed runs, and the report's other tables."""
     looks = {page.id: page.look for page in runs}
     failed = [page for page in runs if page.failed]
     return _render(
@@ -43,37 +43,37 @@ def index(contents: Contents, board: Leaderboard, runs: Sequence[RunPage]) -> by
     )
 
 
-def runs(board: Leaderboard, found: Sequence[RunPage]) -> bytes:
-    """Every run in one table."""
+def runs_page(board: Standings, found: Sequence[RunPage]) -> bytes:
+    """Write every run in one table."""
     return _render("runs.html", board=board, runs=found, titles=titles())
 
 
-def run(page: RunPage) -> bytes:
-    """One run."""
+def run_page(page: RunPage) -> bytes:
+    """Write the page of one run."""
     record = page.run.record
     return _render(
         "run.html",
         page=page,
-        specification=facts.specification(page.run),
-        cost=facts.cost(record),
-        environment=facts.environment(record),
-        digests=facts.digests(record),
+        specification=facts.specification_facts(page.run),
+        cost=facts.cost_facts(record),
+        environment=facts.environment_facts(record),
+        digests=facts.digest_facts(record),
     )
 
 
-def method(definition: Definition, page: MethodPage) -> bytes:
-    """One method."""
+def method_page(definition: Definition, page: MethodPage) -> bytes:
+    """Write the page of one method."""
     looks = {run.id: run.look for run in page.runs}
     return _render("method.html", page=page, definition=definition, looks=looks)
 
 
-def compare() -> bytes:
-    """The page that a script fills with the runs which its address names."""
+def comparison_page() -> bytes:
+    """Write the page that a script fills with the runs which its address names."""
     return _render("compare.html")
 
 
-def empty() -> bytes:
-    """What to do where nothing is recorded yet."""
+def empty_page() -> bytes:
+    """Write what to do where nothing is recorded yet."""
     return _render("empty.html")
 
 

@@ -15,7 +15,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.formats.cells import fixed, line, short
 from regmix_bench.reporting.site.command import command
-from regmix_bench.reporting.site.facts import cost, specification
+from regmix_bench.reporting.site.facts import cost_facts, specification_facts
 from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured, significant
@@ -160,7 +160,7 @@ class RunPage:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What charts and comparisons need, in percent."""
+        """The numbers that charts and comparisons draw, in percent."""
         record = self.run.record
         history = record.history
         return {
@@ -176,7 +176,7 @@ class RunPage:
             "symbol": _SYMBOLS[self.look.marker] + _FILLS[self.look.line],
             "facts": [
                 (short(name), short(text, 300))
-                for name, text in specification(self.run) + cost(record)
+                for name, text in specification_facts(self.run) + cost_facts(record)
             ],
             "scores": [
                 {
@@ -226,7 +226,7 @@ class RunPage:
 
 
 def run_pages(contents: Contents) -> tuple[RunPage, ...]:
-    """A page for each training, finished or failed, in the order of rows."""
+    """Return a page for each training, finished or failed, in the order of rows."""
     groups = [group for cohort in contents.cohorts for group in cohort.groups]
     looks = style.looks(groups)
     rows = {run.record.run_id: group for group in groups for run in group.runs}

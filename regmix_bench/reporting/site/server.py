@@ -123,9 +123,9 @@ class Site:
         from regmix_bench.reporting.contents import Contents
 
         if store.record_files(self._results):
-            files = dict(site.files(Contents.of(self._results, *self._options)))
+            files = dict(site.site_files(Contents.of(self._results, *self._options)))
         else:
-            files = dict(site.empty())
+            files = dict(site.empty_site())
         digest = hashlib.sha256()
         for name, content in sorted(files.items()):
             digest.update(f"{name}\0{len(content)}\0".encode() + content)

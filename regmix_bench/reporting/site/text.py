@@ -26,7 +26,7 @@ class Passage(NamedTuple):
 
 
 def file_name(text: str) -> str:
-    """``text`` as one component of a path: itself where it is harmless, else with a digest."""
+    """Return ``text`` as one component of a path: itself if harmless, else with a digest."""
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", text):
         return text
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
@@ -34,7 +34,7 @@ def file_name(text: str) -> str:
 
 
 def script(value: object) -> Markup:
-    """``value`` as JSON that cannot end the script element or comment it stands in."""
+    """Write ``value`` as JSON that cannot end the script element or comment it stands in."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # U+2028 and U+2029 end a line in older JavaScript, in JSON they do not.
     for character in "<>&\u2028\u2029":
@@ -43,7 +43,7 @@ def script(value: object) -> Markup:
 
 
 def passages(docstring: str) -> tuple[Passage, ...]:
-    """A docstring as paragraphs; a block indented under ``::`` is set as a formula."""
+    """Split a docstring into paragraphs; a block indented under ``::`` is set as a formula."""
     found: list[Passage] = []
     for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
         if found and part.startswith(" "):
@@ -55,7 +55,7 @@ def passages(docstring: str) -> tuple[Passage, ...]:
 
 @cache
 def on_dark(colour: str) -> str:
-    """``#rrggbb`` for a dark page: itself where it can be seen there, else just light enough.
+    """Return ``#rrggbb`` for a dark page: itself if it can be seen there, else just light enough.
 
     Black turns white.
     """

@@ -21,7 +21,7 @@ from regmix_bench.types import ThreatModel
 
 @dataclass(frozen=True)
 class Terms:
-    """What scores of given models must share before they may stand side by side."""
+    """All that scores of given models must share before they may stand side by side."""
 
     dataset: str
     data_digest: str | None
@@ -31,7 +31,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Row:
+class GivenModel:
     """One model under the terms of its table."""
 
     label: str
@@ -45,11 +45,11 @@ class Panel:
 
     stem: str
     terms: Terms
-    rows: tuple[Row, ...]
+    rows: tuple[GivenModel, ...]
 
 
 def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
-    """The records sorted into tables, by dataset, threat and what else they must share."""
+    """Sort records into tables, by dataset, threat and what else they must share."""
     found: dict[Terms, list[tuple[EvalRecord, RobustEval]]] = defaultdict(list)
     for record in records:
         spec = record.spec
@@ -72,7 +72,7 @@ def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
 
 
 def heading(panel: Panel) -> str:
-    """``digits: attacked under L∞ 8/255 by AutoAttack``."""
+    """Return ``digits: attacked under L∞ 8/255 by AutoAttack``."""
     terms = panel.terms
     threat = threat_words(terms.threat)
     return f"{terms.dataset}: attacked under {threat} by {attack_words(terms.scoring)}"
@@ -147,11 +147,11 @@ def evaluated_accuracies(found: Sequence[Panel]) -> pd.DataFrame:
     )
 
 
-def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[Row, ...]:
+def _rows(scored: Sequence[tuple[EvalRecord, RobustEval]]) -> tuple[GivenModel, ...]:
     uses = Counter(record.spec.label for record, _ in scored)
     # Say that two rows are not the same thing even where their labels do.
     rows = [
-        Row(label if uses[label] == 1 else f"{label} #{record.run_id[:4]}", record, score)
+        GivenModel(label if uses[label] == 1 else f"{label} #{record.run_id[:4]}", record, score)
         for record, score in scored
         for label in (record.spec.label,)
     ]

@@ -1,4 +1,4 @@
-"""What a reader must know about a row: one sign per kind of remark, one footnote per sign."""
+"""Remarks on rows: one sign per kind of remark, one footnote per sign."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Remark(NamedTuple):
 
 
 def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Remark]:
-    """What a score says of itself: checks raised, audits failed, attacks replaced."""
+    """List what a score says of itself: checks raised, audits failed, attacks replaced."""
     yield from (Remark(label, seed, "check", name) for name in score.checks)
     yield from (Remark(label, seed, "diagnosis", d.name) for d in score.diagnoses if d.alarm)
     yield from (Remark(label, seed, "substitution", text) for text in score.substitutions)
@@ -45,7 +45,10 @@ def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Rema
 def footnotes(
     remarks: Iterable[Remark], everyone: Mapping[str, Sequence[int | None]]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The signs of each label, and the footnotes; ``everyone`` holds all rows with their seeds."""
+    """Return the signs of each label, and the footnotes.
+
+    ``everyone`` holds all rows with their seeds.
+    """
     found: dict[Kind, dict[str, dict[str, list[int | None]]]] = {
         kind: defaultdict(lambda: defaultdict(list)) for kind in _SIGNS
     }

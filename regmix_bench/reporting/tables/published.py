@@ -43,7 +43,7 @@ class Published(Frozen):
 
 
 def load_published(results: Path) -> tuple[Published, ...]:
-    """What ``<results>/published.yaml``, a list of :class:`Published`, holds.
+    """Read ``<results>/published.yaml``, a list of :class:`Published`.
 
     Raises :class:`UserError` where the file is missing, is no such list, or an entry is refused.
     """
@@ -69,12 +69,12 @@ def load_published(results: Path) -> tuple[Published, ...]:
 def fitting(
     entries: Iterable[Published], dataset: str, threat: ThreatModel
 ) -> tuple[Published, ...]:
-    """The entries of one dataset and threat."""
+    """Return the entries of one dataset and threat."""
     return tuple(e for e in entries if (e.dataset, e.threat) == (dataset, threat))
 
 
 def beside(table: Table, entries: Sequence[Published]) -> Table:
-    """The table with a marked row for each entry, filled where a column's header is known.
+    """Add a marked row for each entry to a table, filled where a column's header is known.
 
     A footnote for each source names it, and gives what no column has a place for.
     """
@@ -98,7 +98,7 @@ def beside(table: Table, entries: Sequence[Published]) -> Table:
 
 
 def alone(entries: Iterable[Published]) -> dict[str, Table]:
-    """A table for each dataset and threat of the entries, by the stem of its file's name."""
+    """Make a table for each dataset and threat of the entries, by the stem of its file's name."""
     sorted_in: dict[tuple[str, ThreatModel], list[Published]] = defaultdict(list)
     for entry in entries:
         sorted_in[(entry.dataset, entry.threat)].append(entry)

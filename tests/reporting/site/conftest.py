@@ -15,7 +15,7 @@ from regmix_bench.reporting.contents import Contents
 
 
 def write_site(folder: Path, contents: Contents) -> Path:
-    for name, content in site.files(contents):
+    for name, content in site.site_files(contents):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
