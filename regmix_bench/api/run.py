@@ -30,6 +30,7 @@ from regmix_bench.api.options import (
     verb,
 )
 from regmix_bench.errors import UserError
+from regmix_bench.grid.launchers import LauncherName
 from regmix_bench.system.deferred import defer
 from regmix_bench.system.signals import no_signal_lost
 
@@ -148,7 +149,7 @@ def run(
         ),
     ] = 1,
     launcher: Annotated[
-        Literal["local", "ray"], Option("Who starts the runs: ray is for a cluster.", EXECUTION)
+        LauncherName, Option("Who starts the runs: ray is for a cluster.", EXECUTION)
     ] = "local",
     address: Annotated[
         str | None,

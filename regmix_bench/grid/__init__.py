@@ -1,1 +1,1 @@
-"""Grids of runs: suites and plans, launchers, and what is shown meanwhile."""
+"""Grids of runs: suites and plans, and who starts them."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from regmix_bench.errors import unknown
-from regmix_bench.grid.plan import Planned
 
 if TYPE_CHECKING:
     import torch
 
+    from regmix_bench.grid.plan import Planned
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.runs.observers import Ending, Observer
 

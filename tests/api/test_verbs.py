@@ -1,0 +1,141 @@
+"""Each verb is one function and one command, which do not differ."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.harness import cli
+from typer.main import get_command
+
+import regmix_bench
+from regmix_bench.api.options import Option, listed
+from regmix_bench.cli.commands import app, options
+from regmix_bench.errors import UserError
+
+#: By the name of the command.
+VERBS: dict[str, Callable[..., Any]] = {
+    **{
+        name: getattr(regmix_bench, name)
+        for name in (
+            *("run", "report", "check", "compare", "audit", "transfer", "export", "inspect"),
+            *("serve", "show", "power"),
+        )
+    },
+    "eval": regmix_bench.evaluate,
+    "list": regmix_bench.list_entries,
+}
+#: Of Python alone: who listens.
+LISTENERS = {"observer", "say"}
+
+
+def test_every_command_is_a_verb_and_every_verb_is_exported() -> None:
+    assert set(get_command(app).commands) == set(VERBS)
+    for function in VERBS.values():
+        assert function.__name__ in regmix_bench.__all__
+        assert getattr(regmix_bench, function.__name__) is function
+        assert function.__name__ in dir(regmix_bench)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_function_and_command_have_the_same_parameters_and_defaults(name: str) -> None:
+    parameters = inspect.signature(VERBS[name]).parameters
+    command = {each.name: each for each in get_command(app).commands[name].params}
+    command.pop("help", None)
+    assert parameters.keys() - command.keys() <= LISTENERS
+    assert list(command) == [each for each in parameters if each not in LISTENERS]
+    for each, option in command.items():
+        default = parameters[each].default
+        assert option.required == (default is inspect.Parameter.empty), each
+        if not option.required:
+            assert option.default == default or (default == () and not option.default), each
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_parameter_is_explained_in_its_panel(name: str) -> None:
+    found = cli(name, "--help")
+    assert (found.status, found.errors) == (0, "")
+    assert f"Example: regmix-bench {name}" in found.out
+    for _, option in options(VERBS[name]).values():
+        assert option.help[:1].isupper() or option.help[:1].islower()
+        if not option.argument:
+            assert f"╭─ {option.panel} ─" in found.out
+
+
+def test_every_verb_says_what_it_does_and_refuses() -> None:
+    for name, function in VERBS.items():
+        first = (inspect.getdoc(function) or "").split()[0]
+        assert first.istitle(), name
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: regmix_bench.run(methods="trades", device="gpu"), "device 'gpu'"),
+        (lambda: regmix_bench.run(methods="trades", sync_bn="maybe"), "sync-bn 'maybe'"),
+        (lambda: regmix_bench.run(methods="trades", launcher="slurm"), "launcher 'slurm'"),
+        (lambda: regmix_bench.run(methods="trades", evaluate="best"), "evaluate 'best'"),
+        (lambda: regmix_bench.run(methods=["trades", ""]), "has an empty place"),
+        (lambda: regmix_bench.run(), "nothing to run"),
+        (lambda: regmix_bench.list_entries("method"), "thing to list 'method'"),
+        (lambda: regmix_bench.export("3f2a", format="robustbnch"), "did you mean 'robustbench'"),
+        (lambda: regmix_bench.compare("1", "2", checkpoint="best"), "checkpoint 'best'"),
+        (lambda: regmix_bench.show("3f2a", results="/nowhere"), "unknown run '3f2a'"),
+    ],
+)
+def test_bad_input_from_python_is_a_user_error(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        call()
+
+
+def test_a_list_is_a_sequence_or_text_with_commas() -> None:
+    assert listed("--eps", None) is None
+    assert listed("--eps", "8/255, 16/255") == ["8/255", "16/255"]
+    assert listed("--seeds", range(3)) == ["0", "1", "2"]
+    brackets = "fgsm-pgi[lambda_=1,reset=10]"
+    assert listed("--methods", f"trades,{brackets}") == ["trades", brackets]
+    assert listed("--methods", ["trades", brackets]) == ["trades", brackets]
+
+
+def test_an_option_is_said_once() -> None:
+    for name, function in VERBS.items():
+        for parameter, option in options(function).values():
+            assert isinstance(option, Option), (name, parameter)
+
+
+@pytest.mark.parametrize("name", ["torch", "pandas", "matplotlib"])
+def test_the_package_and_its_verbs_load_without(name: str) -> None:
+    code = (
+        "import sys, regmix_bench; from regmix_bench import run, evaluate, report, list_entries;"
+        f" import regmix_bench.cli; sys.exit({name!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "names", "new"),
+    [
+        ("perturb", ("pgd", "uniform_start"), ("regmix_bench.attacks.pgd",)),
+        ("plan", ("plan",), ("regmix_bench.grid.plan",)),
+    ],
+)
+def test_the_import_paths_of_version_0_1_go_on_with_a_warning(
+    old: str, names: tuple[str, ...], new: tuple[str, ...]
+) -> None:
+    code = f"from regmix_bench.{old} import {', '.join(names)}"
+    found = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    assert "<string>:1: DeprecationWarning" in found.stderr
+    assert all(path in found.stderr for path in new)
+
+
+def test_frozen_stays_where_plug_ins_import_it() -> None:
+    from regmix_bench.types import Frozen
+
+    assert Frozen.model_config["frozen"]
