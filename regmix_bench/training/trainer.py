@@ -16,16 +16,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from regmix_bench.attacks.white_box import fgsm_images, pgd_images, pgd_start
 from regmix_bench.data import RunData
 from regmix_bench.distributed.collectives import all_sum, on_first, share, size
+from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.chunks import ChunkedModel, Chunks
@@ -34,10 +32,11 @@ from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import PassCounter, correct
 from regmix_bench.models.weights import save_checkpoint
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
-from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import atomic_write
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
+from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
 from regmix_bench.types import Batch, Checkpoint
 
@@ -69,15 +68,8 @@ class Trainer:
         self.folded = FusedModel(model)
         self.chunks = Chunks()
         self.validated = ChunkedModel(ModelRunner(self.folded, execution), self.chunks)
-        self.optimizer = SGD(
-            model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=device.type == "cuda",
-        )
-        self.scheduler = _schedule(self.optimizer, recipe, self.steps)
+        self.optimizer = make_optimizer(model.parameters(), recipe, device)
+        self.scheduler = make_schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
         method.compact_state = recipe.precision == "bf16"
         method.setup(data.train.size, data.test.image_shape, device)
@@ -244,35 +236,21 @@ class Trainer:
         if found is None:
             return
         state, checkpoints = found
-        self.model.load_state_dict(state["model"])
-        self._load_optimizer(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.method.load_state_dict(state["method"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.progress = TrainingProgress.restored(state, checkpoints)
-
-    def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Take over a saved state, in the memory layout and by the kernels of this machine."""
-        self.optimizer.load_state_dict(state)
-        for group in self.optimizer.param_groups:
-            group["fused"] = self.device.type == "cuda"
-        for parameter, kept in self.optimizer.state.items():
-            if (buffer := kept.get("momentum_buffer")) is not None:
-                # Fused kernels pair a weight and its momentum by their places in memory.
-                kept["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
-
-
-def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
-    """The learning rate, moved after every batch."""
-    total = recipe.epochs * steps
-    if recipe.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, total)
-    if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=False)
-    # Rounded to whole epochs: a milestone that is no integer would never be reached.
-    milestones = [round(fraction * recipe.epochs) * steps for fraction in recipe.milestones]
-    return MultiStepLR(optimizer, milestones, recipe.gamma)
+        try:
+            self.model.load_state_dict(state["model"])
+            load_optimizer(self.optimizer, state["optimizer"], self.device)
+            self.scheduler.load_state_dict(state["scheduler"])
+            self.method.load_state_dict(state["method"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.progress = TrainingProgress.restored(state, checkpoints)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a method reads its own state
+            raise UserError(
+                f"{self.directory}: the state of this training was written by another version and"
+                f" cannot be resumed ({reason(error)}); --force trains anew"
+            ) from error
 
 
 class _Generator(torch.Generator):

@@ -461,6 +461,39 @@ def test_the_state_of_another_run_is_refused(state) -> None:
         load_state(path, "0123", CPU)
 
 
+def rewritten(path: Path, **changes: object) -> None:
+    """Let a saved state say other things; what is None goes."""
+    content = torch.load(path, weights_only=True) | changes
+    kept = {key: value for key, value in content.items() if value is not None}
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    path.unlink()
+    named_by_digest(path.parent, buffer.getvalue())
+
+
+def test_a_state_from_before_there_were_versions_is_resumed(state) -> None:
+    path, spec = state
+    rewritten(path, schema_version=None)
+    assert make_trainer(spec, path.parent).progress.epoch == 1
+
+
+def test_the_state_of_a_newer_version_is_refused_and_stays(state) -> None:
+    path, spec = state
+    rewritten(path, schema_version=99)
+    with pytest.raises(UserError, match=r"state-0001-.*\.pt has schema 99, .*: upgrade") as refused:
+        make_trainer(spec, path.parent)
+    assert "\n" not in str(refused.value) and len(list(path.parent.glob("state-*.pt"))) == 1
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer", "scheduler"])
+def test_a_state_of_another_form_is_refused_in_one_line(state, part: str) -> None:
+    path, spec = state
+    rewritten(path, **{part: {"unknown": 1}} if part != "scheduler" else {part: None})
+    with pytest.raises(UserError, match=r"another version .*--force trains anew$") as refused:
+        make_trainer(spec, path.parent)
+    assert "\n" not in str(refused.value)
+
+
 class Payload:
     def __init__(self, target: Path) -> None:
         self.target = target

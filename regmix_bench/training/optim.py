@@ -1,0 +1,54 @@
+"""The optimiser of a recipe and its learning rate, and how a saved one is taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from regmix_bench.specs import Recipe
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device
+) -> Optimizer:
+    """Return the optimiser that ``recipe`` asks for, with fused kernels on CUDA."""
+    return SGD(
+        parameters,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """Return the learning rate's schedule, moved after each of the ``steps`` of an epoch."""
+    total = recipe.epochs * steps
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, total)
+    if recipe.schedule == "onecycle":
+        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=False)
+    # Rounded to whole epochs: a milestone that is no integer would never be reached.
+    milestones = [round(fraction * recipe.epochs) * steps for fraction in recipe.milestones]
+    return MultiStepLR(optimizer, milestones, recipe.gamma)
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], device: torch.device) -> None:
+    """Take over a saved state, in the memory layout and by the kernels of this machine.
+
+    Raises ``KeyError`` or ``ValueError`` for the state of another optimiser.
+    """
+    groups = [{**group, "fused": device.type == "cuda"} for group in state["param_groups"]]
+    # Before it is loaded: where it keeps its count of steps depends on the kernels.
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for parameter, kept in optimizer.state.items():
+        for name, buffer in kept.items():
+            if isinstance(buffer, Tensor) and buffer.shape == parameter.shape and buffer.dim():
+                # Fused kernels pair a weight and its buffers by their places in memory.
+                kept[name] = torch.empty_like(parameter).copy_(buffer)
