@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
 
 from regmix_bench.data import prepare
 from regmix_bench.errors import UserError
@@ -25,7 +24,7 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.schema import EpochLog
-from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.specs import RunSpec
 from regmix_bench.system.machine import Execution
 from regmix_bench.training import trainer as training
 from regmix_bench.training.history import overfitting_alarm, selected_epoch
@@ -101,43 +100,6 @@ def register(monkeypatch: pytest.MonkeyPatch):
         return "changed"
 
     return make
-
-
-@pytest.mark.parametrize(
-    ("epochs", "first", "second"), [(30, 27, 29), (50, 45, 48), (110, 100, 105), (120, 109, 115)]
-)
-@pytest.mark.parametrize("steps", [1, 7])
-def test_multistep_drops_at_whole_epochs(epochs: int, first: int, second: int, steps: int) -> None:
-    rates = learning_rates(Recipe(epochs=epochs, schedule="multistep"), steps)
-    expected = [0.1] * first + [0.01] * (second - first) + [0.001] * (epochs - second)
-    assert rates[::steps] == pytest.approx(expected)
-    assert len({round(rate, 9) for rate in rates[: first * steps]}) == 1
-
-
-def learning_rates(recipe: Recipe, steps: int) -> list[float]:
-    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=recipe.lr)
-    scheduler = training._schedule(optimizer, recipe, steps)
-    rates = []
-    for _ in range(recipe.epochs * steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return rates
-
-
-def test_cosine_falls_along_half_a_wave() -> None:
-    rates = learning_rates(Recipe(epochs=5, lr=0.2, schedule="cosine"), steps=4)
-    expected = [0.1 * (1 + math.cos(math.pi * step / 20)) for step in range(20)]
-    assert rates == pytest.approx(expected)
-
-
-def test_onecycle_rises_to_the_rate_and_ends_near_zero() -> None:
-    rates = learning_rates(Recipe(epochs=5, lr=0.2, schedule="onecycle"), steps=4)
-    peak = rates.index(max(rates))
-    assert max(rates) == pytest.approx(0.2)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[0] < 0.01 and rates[-1] < 1e-4
 
 
 def test_history_has_the_rate_at_the_start_of_each_epoch(tmp_path: Path, register) -> None:
