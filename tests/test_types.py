@@ -148,6 +148,7 @@ OTHER: dict[str, Any] = {
     "seed": 1,
 }
 OTHER_RECIPE: dict[str, Any] = {
+    "optimizer": "adamw",
     "epochs": 51,
     "batch_size": 64,
     "lr": 0.2,

@@ -46,10 +46,14 @@ def recipe_words(recipe: Recipe) -> str:
         "crop": "random crop",
         "crop-flip": "random crop and flip",
     }[recipe.augmentation]
+    optimizer = {
+        "sgd": f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum:g}",
+        "adamw": f"AdamW with β₁ {recipe.momentum:g}",
+    }[recipe.optimizer]
     words = [
         f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}",
         f"batch {recipe.batch_size}",
-        f"SGD with {'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum:g}",
+        optimizer,
         f"learning rate {recipe.lr:g} ({schedule})",
         f"weight decay {recipe.weight_decay:g}",
         augmentation,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from regmix_bench.types import Frozen
+from regmix_bench.types import Frozen, Later
 
 #: What is drawn for each training image before it is used.
 Augmentation = Literal["none", "crop", "crop-flip"]
@@ -16,11 +16,14 @@ class Recipe(Frozen):
     """The recipe by which a model is trained, whatever the method.
 
     The defaults are the single-step recipe of Jia et al. (2022) for CIFAR-10. Milestones are
-    fractions of the run, so that a shorter run keeps the shape of the schedule.
+    fractions of the run, so that a shorter run keeps the shape of the schedule. With AdamW
+    (Loshchilov and Hutter, ICLR 2019) ``momentum`` is β₁ and ``weight_decay`` is decoupled, and
+    ``nesterov`` is refused.
     """
 
     epochs: int = Field(110, ge=1)
     batch_size: int = Field(128, ge=2)
+    optimizer: Annotated[Literal["sgd", "adamw"], Later("sgd")] = "sgd"
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
@@ -32,3 +35,9 @@ class Recipe(Frozen):
     gradient_clip: float | None = Field(None, gt=0)
     ema_decay: float | None = Field(None, gt=0, lt=1)
     precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _only_sgd_is_nesterovs(self) -> Self:
+        if self.nesterov and self.optimizer != "sgd":
+            raise ValueError(f"nesterov is a form of sgd, not of {self.optimizer}")
+        return self

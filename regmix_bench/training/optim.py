@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from regmix_bench.specs import Recipe
@@ -17,13 +17,17 @@ def make_optimizer(
     parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device
 ) -> Optimizer:
     """Return the optimiser that ``recipe`` asks for, with fused kernels on CUDA."""
+    lr, decay, fused = recipe.lr, recipe.weight_decay, device.type == "cuda"
+    if recipe.optimizer == "adamw":
+        betas = (recipe.momentum, 0.999)
+        return AdamW(parameters, lr=lr, betas=betas, weight_decay=decay, fused=fused)
     return SGD(
         parameters,
-        lr=recipe.lr,
+        lr=lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=device.type == "cuda",
+        weight_decay=decay,
+        fused=fused,
     )
 
 

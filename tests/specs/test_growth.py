@@ -51,7 +51,7 @@ def test_what_older_runs_had_never_changes() -> None:
         "RunSpec": shared,
         "EvalSpec": shared,
         "Scoring": {"attacks": (), "screen": False},
-        "Recipe": {},
+        "Recipe": {"optimizer": "sgd"},
         "MethodSpec": {},
         "ModelSource": {},
         "ThreatModel": {},

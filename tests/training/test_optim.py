@@ -3,13 +3,60 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from regmix_bench.analysis.words import recipe_words
+from regmix_bench.errors import UserError, validated
+from regmix_bench.grid.plan import plan
+from regmix_bench.records.paths import record_path
+from regmix_bench.records.store import load_record
+from regmix_bench.runs.runner import run_spec
 from regmix_bench.specs import Recipe
-from regmix_bench.training.optim import make_optimizer, make_schedule
+from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
+
+
+def test_adamw_is_trained_with_and_is_another_run(tmp_path: Path) -> None:
+    grid = {
+        "methods": ["standard"],
+        "eps": ["32/255"],
+        "eval_eps": ["8/255"],
+        "data": {"eval_examples": 100},
+        "scoring": {"autoattack_version": "custom", "attacks": ["apgd-ce"]},
+        "recipe": {"epochs": 3, "lr": 0.01},
+    }
+    said, adamw = ({**grid, "recipe": grid["recipe"] | {"optimizer": x}} for x in ("sgd", "adamw"))
+    (plain,), (sgd,), (spec,) = (plan([each], device="cpu") for each in (grid, said, adamw))
+    assert plain.run_id == sgd.run_id != spec.run_id
+    record = run_spec(spec, tmp_path, device="cpu")
+    assert record.evaluations[0].clean_acc > 0.8
+    assert load_record(record_path(tmp_path, spec)).spec.recipe.optimizer == "adamw"
+    assert "AdamW with β₁ 0.9" in recipe_words(record.spec.recipe)
+    assert "SGD with momentum 0.9" in recipe_words(sgd.recipe)
+
+
+def test_nesterov_is_refused_with_adamw() -> None:
+    with pytest.raises(UserError, match="nesterov is a form of sgd, not of adamw"):
+        validated(Recipe, {"optimizer": "adamw", "nesterov": True}, "recipe")
+    with pytest.raises(UserError, match=r"recipe.optimizer = 'adam': .*'sgd' or 'adamw'"):
+        validated(Recipe, {"optimizer": "adam"}, "recipe")
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_a_saved_state_gets_the_kernels_of_this_machine(cuda: bool) -> None:
+    weights = [nn.Parameter(torch.ones(2, 3, 4, 4))]
+    optimizer = make_optimizer(weights, Recipe(optimizer="adamw"), torch.device("cpu"))
+    weights[0].grad = torch.ones_like(weights[0])
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["param_groups"][0]["fused"] = cuda  # as where it was saved
+    other = make_optimizer(weights, Recipe(optimizer="adamw"), torch.device("cpu"))
+    load_optimizer(other, state, torch.device("cpu"))
+    assert other.param_groups[0]["fused"] is False
+    assert torch.equal(other.state[weights[0]]["exp_avg"], state["state"][0]["exp_avg"])
 
 
 @pytest.mark.parametrize(
