@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check has found; ``renewed`` counts the references that it wrote, None without."""
+    """The result of a check; ``renewed`` counts the references that it wrote, None without."""
 
     verdicts: "tuple[Verdict, ...]"
     reference: Path
@@ -22,7 +22,7 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether any verdict fails where the references stay as they are."""
+        """True where a verdict fails and the references stay as they are."""
         return self.renewed is None and any(verdict.failed for verdict in self.verdicts)
 
 

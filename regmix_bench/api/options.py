@@ -1,4 +1,4 @@
-"""How the parameters of the verbs stand on the command line, each said once.
+"""The parameters of the verbs as they stand on the command line, each said once.
 
 A verb annotates a parameter with an :class:`Option`; its name, type and default are those of the
 function, so that function and command cannot differ. A parameter without one belongs to Python

@@ -27,7 +27,7 @@ from regmix_bench.cli import (  # noqa: F401
 )
 from regmix_bench.cli.commands import app
 from regmix_bench.errors import UserError
-from regmix_bench.system.signals import Terminated, handle_signals, no_signal_lost
+from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
 
 # Raised of a command line that cannot be parsed; Typer exports its subclass alone.
 _UsageError: Any = typer.BadParameter.__base__
@@ -46,7 +46,7 @@ def main() -> None:
             status = app(prog_name="regmix-bench", standalone_mode=False) or 0
             sys.stdout.flush()
             sys.exit(status)
-    except Terminated:
+    except Termination:
         print("terminated: the same command goes on from what is finished", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:

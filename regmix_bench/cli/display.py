@@ -1,4 +1,4 @@
-"""What the command line shows of runs while they go on: bars, or plain lines in a pipe."""
+"""The display of runs while they go on: bars, or plain lines in a pipe."""
 
 from __future__ import annotations
 

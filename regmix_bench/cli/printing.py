@@ -1,4 +1,4 @@
-"""How news, scores and tables are printed."""
+"""News, scores and tables in print."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Lines(Silent):
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
-    """One line for each evaluation with AutoAttack, and one for each thing it warned of."""
+    """Yield a line for each evaluation with AutoAttack, and one for each of its warnings."""
     from regmix_bench.records.accuracies import ROBUST, by_title, score_words
 
     for e in evaluations:

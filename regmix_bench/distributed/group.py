@@ -37,12 +37,12 @@ PATIENCE = timedelta(days=1)
 NOTICED = 5.0
 
 
-class Lost(UserError):
+class LostProcess(UserError):
     """A process of a group has died, of no error of its own; what it had finished is on disk."""
 
 
 @dataclass(frozen=True)
-class _Failed:
+class _Failure:
     """The error of a process, sent before it waits for its end."""
 
     error: Exception
@@ -56,7 +56,7 @@ class _Elsewhere(Exception):
         return f"\n{self.args[0]}"
 
 
-def hush() -> None:
+def silence_tracker() -> None:
     """Silence Python's resource tracker, which warns of the semaphores of a killed process.
 
     To be called before the first process is started, and the tracker with it.
@@ -83,14 +83,14 @@ def run_group(
     interrupts to it.
 
     Raises the :class:`UserError` or :class:`PermissionError` of a process; any other error becomes
-    the former. Raises :class:`Lost` where a process died.
+    the former. Raises :class:`LostProcess` where a process died.
     """
-    hush()
+    silence_tracker()
     context = get_context("spawn")
     news: SimpleQueue[bytes] = context.SimpleQueue()
     theirs, leash = context.Pipe(duplex=False)
     threads = max(1, torch.get_num_threads() // devices)
-    failed: _Failed | None = None
+    failed: _Failure | None = None
     returned: list[T] = []
     with TemporaryDirectory(prefix="regmix-bench-") as folder:
         arguments = (work, news, theirs, threads, kind, folder)
@@ -167,7 +167,7 @@ class _Agent(threading.Thread):
         if isinstance(self.error, ChildFailedError):
             number, failure = self.error.get_first_failure()
             ended = f"process {number + 1} of {self.devices} {death(failure.exitcode)}"
-            return Lost(f"{ended}: the same command goes on from what is finished")
+            return LostProcess(f"{ended}: the same command goes on from what is finished")
         assert isinstance(self.error, Exception)
         return self.error
 
@@ -219,7 +219,7 @@ def _enter(
     except Exception as error:
         known = isinstance(error, (UserError, PermissionError))
         told = error if known else UserError(reason(error))
-        tell("failed", _Failed(told, traceback.format_exc()))
+        tell("failed", _Failure(told, traceback.format_exc()))
         # Were it to end, the others would fail as well, and the first to die would be blamed.
         threading.Event().wait()
 

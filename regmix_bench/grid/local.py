@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from regmix_bench.distributed.group import Lost, hush
+from regmix_bench.distributed.group import LostProcess, silence_tracker
 from regmix_bench.errors import UserError, death
 from regmix_bench.grid.launchers import Placement, Work
 from regmix_bench.grid.plan import Planned
@@ -31,7 +31,7 @@ def ending(spec: RunSpec, outcome: RunRecord | Exception) -> Ending:
     """
     if isinstance(outcome, Busy):
         return Ending(spec, left=str(outcome))
-    if isinstance(outcome, Lost):
+    if isinstance(outcome, LostProcess):
         return Ending(spec, error=str(outcome))
     if isinstance(outcome, Exception):
         raise outcome
@@ -52,9 +52,9 @@ def parse_jobs(jobs: int | str) -> int | None:
 
 
 def auto_jobs(device: torch.device, devices: int = 1) -> int:
-    """A job for each CPU thread that a device of a run would use.
+    """Return a number of jobs that fills this machine: its CPU threads by the devices of a run.
 
-    On CUDA 1, as memory may not hold two.
+    On CUDA it is 1, as memory may not hold two.
     """
     return max(1, torch.get_num_threads() // devices) if device.type == "cpu" else 1
 
@@ -78,7 +78,7 @@ def launch(
         outcome: RunRecord | Exception
         try:
             outcome = work(cell.spec, reference=cell.reference, observer=observer)
-        except (Busy, Lost) as error:
+        except (Busy, LostProcess) as error:
             outcome = error
         yield ending(cell.spec, outcome)
 
@@ -86,7 +86,7 @@ def launch(
 def _launch_workers(
     waiting: deque[Planned], work: Work, jobs: int, observer: Observer
 ) -> Generator[Ending, None, None]:
-    hush()
+    silence_tracker()
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, _Worker] = {}
     try:

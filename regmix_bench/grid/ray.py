@@ -37,7 +37,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Home:
-    """Where a task finds the results: the driver's folder if it sees it, else one of its node.
+    """The place of the results for a task: the driver's folder if seen, else one of its node.
 
     ``token`` is the name of a file that lies in the driver's folder while the grid runs.
     """
@@ -47,7 +47,7 @@ class Home:
 
     @property
     def shared(self) -> bool:
-        """Whether this process sees the driver's folder."""
+        """True where this process sees the driver's folder."""
         return (self.results / self.token).is_file()
 
     @property
@@ -58,7 +58,7 @@ class Home:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returns: a record or why there is none, and files that the driver lacks."""
+    """The result of a task: a record or why there is none, and files that the driver lacks."""
 
     result: RunRecord | UserError
     files: tuple[tuple[str, bytes], ...] = ()
@@ -67,7 +67,7 @@ class Outcome:
 def resources(
     spec: RunSpec, device: torch.device, threads: int, devices: int = 1
 ) -> dict[str, float]:
-    """What one run asks of Ray: CPUs, GPUs, bytes of memory.
+    """Return what one run asks of Ray: CPUs, GPUs, bytes of memory.
 
     On one GPU a small network asks for a quarter of it. On several ``devices`` each is a process,
     with a GPU of its own, its memory, and a CPU at least.

@@ -1,4 +1,4 @@
-"""What ``--set`` may say: ``recipe.lr=0.05``, ``scoring.screen=true``, ``data.eval_examples=500``.
+"""Settings as ``--set`` gives them: ``recipe.lr=0.05``, ``data.eval_examples=500``.
 
 Suites take the same keys, in mappings named as the groups.
 """

@@ -1,4 +1,4 @@
-"""Who hears how runs go on."""
+"""Observers, which hear how runs and evaluations go on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run has ended: its record, and what went wrong, the death of its process included.
+    """The end of a run: its record, and what went wrong, the death of its process included.
 
     ``left`` says which other process works on the run, where one does.
     """
@@ -29,24 +29,24 @@ class Observer(Protocol):
     """Hears how runs and evaluations go on; :class:`Silent` is a base whose methods do nothing."""
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
-        """A grid is planned: what of each run, by run_id, there is; ``waiting`` are to be run."""
+        """Hear that a grid is planned: each run's state, by run_id; ``waiting`` are to be run."""
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
-        """A run begins or goes on."""
+        """Hear that a run begins or goes on."""
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        """An epoch has been trained, validated and saved."""
+        """Hear that an epoch has been trained, validated and saved."""
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
-        """An attack is done; ``accuracy`` in [0, 1] is left."""
+        """Hear that an attack is done and leaves ``accuracy``, in [0, 1]."""
 
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
-        """Something was not as it should be, and has been dealt with."""
+        """Hear of something that was not as it should be, and has been dealt with."""
 
     def on_end(self, ending: Ending) -> None:
-        """A run of a grid has ended."""
+        """Hear that a run of a grid has ended."""
 
 
 class Silent:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from regmix_bench.data import RunData, prepare
-from regmix_bench.distributed.group import Lost
+from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
 from regmix_bench.models.classifier import ImageClassifier
@@ -74,7 +74,7 @@ def run_spec(
     device or a compiler that is not there, and for a results folder that cannot be written,
     :class:`PermissionError` for one that may not be read, and
     :class:`~regmix_bench.records.locks.Busy` for a run that another process works on. Raises
-    :class:`~regmix_bench.distributed.group.Lost` where one of several processes died;
+    :class:`~regmix_bench.distributed.group.LostProcess` where one of several processes died;
     the run resumes.
     """
     results = Path(results)
@@ -130,12 +130,12 @@ def discard(spec: RunSpec, results: Path) -> None:
 
 
 def execute(task: Task, data: RunData, device: torch.device, observer: Observer) -> RunRecord:
-    """One cell of a grid, from specification to record; what any launcher calls."""
+    """Train, score and record one cell of a grid; every launcher ends up here."""
     run = Run(task, data, device, observer)
     try:
         with no_signal_lost():
             record = run.share_out() if task.devices > 1 else run.train_and_score()
-    except (CannotWrite, PermissionError, Lost):
+    except (CannotWrite, PermissionError, LostProcess):
         raise  # of no run's making: the next would meet it too, or this one goes on
     except Exception as error:
         record = run.record(status="error", error=explained(error, run))
@@ -149,7 +149,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
 def load_model(
     record: RunRecord | str | Path, results: str | Path | None = None
 ) -> ImageClassifier:
-    """The selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
+    """Load the selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
 
     ``record`` is a record's path, or a record together with its ``results`` folder. Raises
     :class:`UserError` where the weights are not on this machine or are not the recorded ones.

@@ -186,7 +186,7 @@ class Run:
 def _take_part(
     task: Task, device: torch.device, send: Callable[[tuple[Any, ...]], None]
 ) -> RunRecord:
-    """What each process of a group does of a run."""
+    """Do one process's part of a run that a group shares."""
     data = prepare(task.spec, device, task.data_dir)
     run = Run(task, data, device, Messenger(send) if rank() == 0 else Silent())
     try:
@@ -198,7 +198,7 @@ def _take_part(
 
 
 def explained(error: Exception, run: Run) -> str:
-    """What went wrong, on one line; of memory, with what would need less."""
+    """Say what went wrong on one line; where memory ran out, with what would need less."""
     if isinstance(error, UserError):
         return " ".join(str(error).split())
     if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):

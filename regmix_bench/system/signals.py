@@ -16,12 +16,12 @@ from typing import NoReturn
 _raised: BaseException | None = None
 
 
-class Terminated(BaseException):
+class Termination(BaseException):
     """The process was asked to end, as a cluster's scheduler does; no error, so none catches it."""
 
 
 def handle_signals() -> None:
-    """Let SIGTERM raise :class:`Terminated`, once, and Ctrl-C :class:`KeyboardInterrupt`."""
+    """Let SIGTERM raise :class:`Termination`, once, and Ctrl-C :class:`KeyboardInterrupt`."""
     global _raised
     _raised = None
     signal.signal(signal.SIGTERM, _handle)
@@ -31,7 +31,7 @@ def handle_signals() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> NoReturn:
     global _raised
-    _raised = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+    _raised = KeyboardInterrupt() if number == signal.SIGINT else Termination()
     if number == signal.SIGTERM:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the end short
     raise _raised

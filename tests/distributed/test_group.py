@@ -18,7 +18,7 @@ import yaml
 from support.group_work import member
 from support.harness import SUITE, Answer, cli, recorded, start
 
-from regmix_bench.distributed.group import Lost, run_group
+from regmix_bench.distributed.group import LostProcess, run_group
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, plan
 from regmix_bench.records import find, paths, store
@@ -80,7 +80,7 @@ def test_two_score_what_one_has_trained_to_the_same_flags(tmp_path: Path) -> Non
     [
         ("user error", CannotWrite, r"^the disk\nis full$"),
         ("bug", UserError, r"^ZeroDivisionError: out of luck$"),
-        ("exit", Lost, r"^process 2 of 2 ended with exit code 3: the same command goes on"),
+        ("exit", LostProcess, r"^process 2 of 2 ended with exit code 3: the same command goes on"),
     ],
 )
 def test_what_went_wrong_in_a_process_is_raised_here(
@@ -90,7 +90,7 @@ def test_what_went_wrong_in_a_process_is_raised_here(
     with pytest.raises(kind, match=said) as raised:
         run_group(partial(member, how), 2, "cpu", heard.append)
     assert type(raised.value) is kind and heard == [how]
-    if kind is not Lost:
+    if kind is not LostProcess:
         assert "in member" in str(raised.value.__cause__)  # the other process's traceback
     assert capfd.readouterr() == ("", "")
 

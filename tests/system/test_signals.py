@@ -14,10 +14,10 @@ from regmix_bench import cli
 from regmix_bench.records import store
 from regmix_bench.runs.runner import run_spec
 from regmix_bench.system import signals
-from regmix_bench.system.signals import Terminated, handle_signals, no_signal_lost
+from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
 from regmix_bench.training.trainer import Trainer
 
-NUMBERS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+NUMBERS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Termination}
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_an_error_that_no_signal_has_caused_stays_one() -> None:
 
 
 def test_a_second_sigterm_does_not_cut_the_end_short() -> None:
-    with pytest.raises(Terminated):
+    with pytest.raises(Termination):
         signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
 
