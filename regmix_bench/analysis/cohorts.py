@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from regmix_bench.errors import UserError
-from regmix_bench.methods.declarations import rank
+from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
@@ -185,7 +185,7 @@ def told_apart(names: Mapping[K, str]) -> dict[K, str]:
 def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]:
     """Return the sort key of a row: by its method's rank, numbers inside labels by value."""
     parts = re.findall(r"\d+|\D+", label)
-    return rank(method), method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
+    return row_rank(method), method, [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:

@@ -30,9 +30,11 @@ def declared(name: str) -> type[Method] | None:
     """
     if name not in METHODS.names():
         return None
-    if METHODS.origin(name) == THIS_PROCESS:
-        return METHODS[name]
-    return _installed(name)
+    try:
+        # What this process registered may be registered anew.
+        return METHODS[name] if METHODS.origin(name) == THIS_PROCESS else _installed(name)
+    except UserError:  # two packages offer it
+        return None
 
 
 @cache

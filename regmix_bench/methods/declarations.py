@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LAST = 1000
 
 
-def rank(name: str) -> int:
+def row_rank(name: str) -> int:
     """Return the place of a method's rows among those of others: the lowest first."""
     method = declared(name)
     return method.rank if method else LAST

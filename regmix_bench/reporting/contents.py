@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
@@ -20,32 +20,23 @@ from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
-from regmix_bench.reporting.figures import (
-    cascade,
-    examples,
-    features,
-    perclass,
-    style,
-    surface,
-    tradeoff,
-    tsne,
-)
-from regmix_bench.reporting.figures import curves as figures
-from regmix_bench.reporting.figures.style import Picture
+from regmix_bench.reporting.figures.looks import Look, looks
 from regmix_bench.reporting.tables import evaluated, published, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.tables.published import Published
 from regmix_bench.reporting.values import Table
 from regmix_bench.system.files import file_digest
 
+if TYPE_CHECKING:
+    from regmix_bench.reporting.figures.gallery import Gallery
+
 
 class Part(NamedTuple):
-    """One table of a chapter, its heading, and the picture that follows it."""
+    """One table of a chapter and its heading; the pictures of its stem follow it."""
 
     stem: str
     heading: str
     table: Table
-    picture: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +112,11 @@ class Contents:
         return evaluated.panels(r for r in self.records.values() if isinstance(r, EvalRecord))
 
     @cached_property
+    def transfers(self) -> tuple[TransferRecord, ...]:
+        records = self.records.values()
+        return transfer.in_order(r for r in records if isinstance(r, TransferRecord))
+
+    @cached_property
     def chapters(self) -> dict[str, list[Part]]:
         """What stands beside the comparison of methods, by title."""
         given = []
@@ -129,10 +125,8 @@ class Contents:
             table = published.beside(evaluated.evaluated_table(panel), here)
             given.append(Part(panel.stem, evaluated.heading(panel), table))
         moved = [
-            Part(part.stem, part.heading, part.table, part.picture)
-            for part in transfer.sections(
-                [r for r in self.records.values() if isinstance(r, TransferRecord)]
-            )
+            Part(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
+            for r in self.transfers
         ]
         placed = {
             *((b.cohort.setting.dataset, b.eval_threat) for b in self.blocks if _at_home(b)),
@@ -151,20 +145,16 @@ class Contents:
         return {title: parts for title, parts in chapters.items() if parts}
 
     @cached_property
-    def pictures(self) -> tuple[Picture, ...]:
-        looks = style.looks([group for cohort in self.cohorts for group in cohort.groups])
-        parts = (part for chapter in self.chapters.values() for part in chapter)
-        return (
-            *tradeoff.pictures(self.main_blocks, looks),
-            *figures.pictures(self.cohorts, self.blocks, looks),
-            *cascade.pictures(self.main_blocks, looks),
-            *perclass.pictures(self.main_blocks, self.outcomes, looks),
-            *tsne.pictures(self.cohorts),
-            *features.pictures(self.cohorts),
-            *surface.pictures(self.cohorts),
-            *examples.pictures(self.cohorts),
-            *(part.picture for part in parts if part.picture),
-        )
+    def looks(self) -> dict[str, Look]:
+        """How each label looks in figures and pages."""
+        return looks([group for cohort in self.cohorts for group in cohort.groups])
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The pictures of every figure."""
+        from regmix_bench.reporting.figures.gallery import collect  # it loads plotting libraries
+
+        return collect(self)
 
     @cached_property
     def inputs(self) -> dict[str, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,13 +17,14 @@ import pandas as pd
 from regmix_bench.analysis import verdicts
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records.store import record_files
+from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting import FORMATS, site
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.figures import figure_names
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
-from regmix_bench.reporting.formats.page import PICTURES, page
+from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, sweep
 
@@ -36,10 +38,6 @@ EVALUATED = "evaluated.csv"
 PUBLISHED = "published.csv"
 FAILED = "failed-runs.csv"
 SITE = "site/"
-_OURS = (
-    *(SITE, "table-", "transfer-", *PICTURES),
-    *(NUMBERS, TABLES, MODELS, VERDICTS, EVALUATED, PUBLISHED),
-)
 
 
 def write(
@@ -65,8 +63,11 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
-    pictures = contents.pictures if "figures" in formats else ()
-    with closing(style.render_all(pictures)) as drawn:  # in other processes, meanwhile
+    pictures = contents.gallery.pictures if "figures" in formats else ()
+    drawing: AbstractContextManager[Iterable[dict[str, bytes]]] = (
+        closing(contents.gallery.render()) if pictures else nullcontext(())
+    )
+    with drawing as drawn:  # in other processes, meanwhile
         # All of it, so that nothing is written where something is refused.
         texts = list(_texts(contents, formats, shown, layout))
         pages = _pages(contents, formats)
@@ -77,7 +78,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     outputs = kept | _outputs(texts, pages, contents, formats)
     written.append(_write(out / MANIFEST, _manifest(contents, outputs).encode()))
     for name in before.outputs.keys() - outputs.keys():
-        if name.startswith(_OURS):
+        if name.startswith(_ours()) or (before.outputs[name] == "figures" and _drawn(name)):
             (out / name).unlink(missing_ok=True)
     for folder in {path.parent for path in written}:
         sweep(folder)
@@ -112,7 +113,7 @@ def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
     expected = _outputs(texts, pages, contents, formats)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)
-    present = {name for name in names if name.startswith(_OURS)}
+    present = {name for name in names if name.startswith(_ours()) or name in before.outputs}
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
     lines += [
         f"{out / name}: not part of this report" for name in sorted(present - expected.keys())
@@ -124,6 +125,17 @@ def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
         if (out / name).is_file() and (out / name).read_bytes() != data:
             lines.append(f"{out / name}: changed")
     return lines
+
+
+def _ours() -> tuple[str, ...]:
+    """Return how the names of a report's files begin, whatever else lies beside them."""
+    figures = (f"{name}-" for name in figure_names())
+    return (SITE, "table-", *figures, NUMBERS, TABLES, MODELS, VERDICTS, EVALUATED, PUBLISHED)
+
+
+def _drawn(name: str) -> bool:
+    """Return whether a file of the report's folder may be a figure's, also one gone by now."""
+    return bool(re.fullmatch(FILE_NAME, name)) and name.endswith((".png", ".pdf", ".csv"))
 
 
 @contextmanager
@@ -169,7 +181,7 @@ def _texts(
     if "json" in formats:
         yield "json", TABLES, tables_json(tables)
     if "figures" in formats:
-        for picture in contents.pictures:
+        for picture in contents.gallery.pictures:
             yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)
     if "markdown" in formats:
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
@@ -191,7 +203,7 @@ def _outputs(
     """Format by file name, pictures included."""
     names = {name: kind for kind, name, _ in texts} | dict.fromkeys(pages, "html")
     if "figures" in formats:
-        for picture in contents.pictures:
+        for picture in contents.gallery.pictures:
             names |= {f"{picture.stem}{end}": "figures" for end in picture.suffixes}
     return names
 

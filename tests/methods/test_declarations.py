@@ -9,7 +9,7 @@ import pytest
 
 from regmix_bench.grid.plan import parse_method
 from regmix_bench.methods import METHODS, declared, register_method
-from regmix_bench.methods.declarations import display_name, rank, true_class_mass
+from regmix_bench.methods.declarations import display_name, row_rank, true_class_mass
 from regmix_bench.methods.protocol import Method
 from regmix_bench.specs import MethodSpec
 from regmix_bench.types import Frozen
@@ -39,7 +39,7 @@ def test_a_method_that_is_not_installed_goes_by_its_record() -> None:
     assert declared("gone") is None
     assert display_name(spec) == "gone[a=1]"
     assert true_class_mass(spec) == 0.7
-    assert rank("gone") > max(map(rank, METHODS.names()))
+    assert row_rank("gone") > max(map(row_rank, METHODS.names()))
 
 
 def test_parameters_that_today_s_version_does_not_know_leave_the_label() -> None:
@@ -66,7 +66,7 @@ def test_a_stranger_needs_to_declare_nothing() -> None:
     register_method(Nova)
     assert display_name(parse_method("nova[depth=2]", {})) == "nova (depth = 2)"
     assert true_class_mass(parse_method("nova", {})) == 1.0
-    assert (rank("nova"), declared("nova")) == (1000, Nova)
+    assert (row_rank("nova"), declared("nova")) == (1000, Nova)
 
 
 def test_what_derives_from_a_method_is_not_called_coloured_or_cited_as_it() -> None:
@@ -85,8 +85,8 @@ def test_each_place_in_the_palette_is_taken_once() -> None:
 
 def test_declarations_are_read_without_torch() -> None:
     code = (
-        "import sys; from regmix_bench.methods.declarations import rank;"
-        "print(rank('trades'), rank('regmix'), 'torch' in sys.modules)"
+        "import sys; from regmix_bench.methods.declarations import row_rank;"
+        "print(row_rank('trades'), row_rank('regmix'), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["20", "90", "False"]
@@ -94,7 +94,7 @@ def test_declarations_are_read_without_torch() -> None:
 
 def test_a_method_that_was_read_without_torch_trains() -> None:
     code = (
-        "from regmix_bench.methods.declarations import rank; rank('trades');"
+        "from regmix_bench.methods.declarations import row_rank; row_rank('trades');"
         "from regmix_bench.methods import METHODS; import torch;"
         "from regmix_bench.methods import protocol;"
         "print(METHODS['trades'].display_name(METHODS['trades'].Config()),"

@@ -12,17 +12,11 @@ PACKAGE = Path(__file__).parents[2] / "regmix_bench"
 
 # Names still held twice. The list only shrinks: what no longer is fails the test too.
 STILL_ALIKE = {
-    "Panel",
     "Part",
     "Run",
     "attack_words",
-    "draw",
-    "draw_curves",
     "evaluate",
     "launch",
-    "measures",
-    "pictures",
-    "rank",
     "stale",
 }
 

@@ -16,8 +16,9 @@ from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
 from regmix_bench.reporting import FORMATS, stale, write_report
-from regmix_bench.reporting.figures.curves import curves_frame, robustness_frame
-from regmix_bench.reporting.figures.style import looks
+from regmix_bench.reporting.figures.curves import curves_frame
+from regmix_bench.reporting.figures.looks import looks
+from regmix_bench.reporting.figures.robustness import robustness_frame
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")

@@ -1,1 +1,37 @@
-"""The figures of a report: what each draws, and the numbers beside it."""
+"""The figures of a report, each a class that :data:`FIGURES` finds by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regmix_bench.registry import Registry
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.figures.protocol import ReportFigure
+
+#: The project's own figures, in the order in which a report shows them.
+BUILT_IN = {
+    "tradeoff": "regmix_bench.reporting.figures.tradeoff:Tradeoff",
+    "robustness-vs-epsilon": "regmix_bench.reporting.figures.robustness:RobustnessVsEpsilon",
+    "curves": "regmix_bench.reporting.figures.curves:TrainingCurves",
+    "cascade": "regmix_bench.reporting.figures.cascade:AttackCascade",
+    "classes": "regmix_bench.reporting.figures.perclass:ClassAccuracy",
+    "tsne": "regmix_bench.reporting.figures.maps:OutputMap",
+    "features": "regmix_bench.reporting.figures.maps:FeatureMap",
+    "surface": "regmix_bench.reporting.figures.surface:LossSurface",
+    "examples": "regmix_bench.reporting.figures.examples:ExampleImages",
+    "transfer": "regmix_bench.reporting.figures.transfer:TransferMap",
+}
+
+#: Every figure of a report; those of other packages arrive through this entry-point group.
+FIGURES: Registry[type[ReportFigure]] = Registry(
+    "figure",
+    group="regmix_bench.figures",
+    builtin=BUILT_IN,
+    base="regmix_bench.reporting.figures.protocol:ReportFigure",
+)
+
+
+def figure_names() -> list[str]:
+    """Return the name of every figure in the order of a report: our own, then others by name."""
+    return [*BUILT_IN, *(name for name in FIGURES.names() if name not in BUILT_IN)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,13 @@ from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
-from regmix_bench.reporting.figures.style import GREY, Picture, applied, brief
-from regmix_bench.reporting.figures.surface import Viewed, viewed
+from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
+from regmix_bench.reporting.figures.style import brief
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,29 +36,95 @@ _WRONG = "#D55E00"  # and bold, for who does not see the colour
 _SIDE, _NAMES, _HEADS = 0.53, 1.3, 0.34
 
 
-def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
-    """A picture per cohort with views of some runs: a row of images per label, lowest seed."""
-    found = []
-    for cohort in cohorts:
-        drawn = {label: runs[0] for label, runs in viewed(cohort).items()}
-        if not drawn:
-            continue
-        views = {label: run.views for label, run in drawn.items()}
-        factor = magnification(list(views.values()))
-        frame = examples_frame(cohort, drawn, factor)
-        steps = cohort.setting.scoring.pgd_steps
-        threat = next(iter(views.values())).threat
-        absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
-        caption = (
-            f"Test images, the perturbation by PGD-{steps} under {threat_words(threat)} magnified"
-            f" {factor:.3g} times around grey, and their sum; trained under"
-            f" {threat_words(cohort.train_threat)}, lowest seed. Below are the predicted classes,"
-            " wrong ones bold and in brackets."
-            + (f" Nothing is recorded of {absent}." if absent else "")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExampleImages(ReportFigure):
+    """Test images, what the attack adds to them, and what the models then say.
+
+    A picture per cohort with views of some runs: a row of images per label, lowest seed.
+    """
+
+    name = "examples"
+
+    looks: Mapping[str, Look]
+    shown: Mapping[str, Views]
+    factor: float
+    attack: str
+    dataset: str
+
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for cohort in contents.cohorts:
+            drawn = {label: runs[0] for label, runs in views_by_label(cohort).items()}
+            if not drawn:
+                continue
+            views = {label: run.views for label, run in drawn.items()}
+            factor = magnification(list(views.values()))
+            attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
+            threat = next(iter(views.values())).threat
+            absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+            caption = (
+                f"Test images, the perturbation by {attack} under {threat_words(threat)} magnified"
+                f" {factor:.3g} times around grey, and their sum; trained under"
+                f" {threat_words(cohort.train_threat)}, lowest seed. Below are the predicted"
+                " classes, wrong ones bold and in brackets."
+                + (f" Nothing is recorded of {absent}." if absent else "")
+            )
+            yield cls(
+                subject=cohort.stem,
+                frame=examples_frame(cohort, drawn, factor),
+                caption=caption,
+                looks=contents.looks,
+                shown=views,
+                factor=factor,
+                attack=attack,
+                dataset=cohort.setting.dataset,
+            )
+
+    def draw(self) -> Figure:
+        """Return a row per label: of each image the clean one, its perturbation, and their sum."""
+        first = next(iter(self.shown.values()))
+        count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]
+        # In pixels of the images, all on one canvas: to draw each by itself would take seconds.
+        step, row_step = width + max(1, width // 24), height + max(3, round(0.35 * height))
+        triple = 2 * step + width + max(4, width // 2)
+        canvas = np.ones((row_step * len(self.shown), triple * count, 3))
+        frames: list[Rectangle] = []
+        inch = _SIDE / width
+        size = (_NAMES + canvas.shape[1] * inch, _HEADS + canvas.shape[0] * inch)
+        figure = Figure(figsize=size)
+        axis = figure.add_axes((_NAMES / size[0], 0, 1 - _NAMES / size[0], 1 - _HEADS / size[1]))
+        for top, (label, views) in zip(
+            range(0, len(canvas), row_step), self.shown.items(), strict=True
+        ):
+            name = brief(self.looks[label].name, 20, lines=3)
+            axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
+            for i in range(count):
+                left = i * triple
+                for place, pixels in enumerate(three(views, i, self.factor)):
+                    x = left + place * step
+                    canvas[top : top + height, x : x + width] = pixels
+                    frames.append(Rectangle((x, top), width, height))
+                for x, predicted in (
+                    (left, views.clean_pred[i]),
+                    (left + 2 * step, views.adv_pred[i]),
+                ):
+                    below = (x + width / 2, top + 1.04 * height)
+                    name = brief(class_name(self.dataset, predicted), 12, lines=1)
+                    _write_prediction(axis, below, name, predicted == views.label[i])
+        for i, true in enumerate(first.label[:SHOWN]):
+            name = class_name(self.dataset, true)
+            said = f"class {name}" if name == str(true) else brief(name, 12, lines=1)
+            words = (f"clean\n({said})", f"added\n(×{self.factor:.3g})", self.attack)
+            for place, word in enumerate(words):
+                x = i * triple + place * step + width / 2
+                axis.text(x, -0.08 * height, word, ha="center", va="bottom", fontsize=7)
+        rows, columns = canvas.shape[:2]
+        axis.imshow(canvas, interpolation="nearest", extent=(0, columns, rows, 0), aspect="auto")
+        axis.add_collection(
+            PatchCollection(frames, facecolors="none", edgecolors=GREY, linewidths=0.4)
         )
-        picture = partial(draw, views, factor, f"PGD-{steps}", cohort.setting.dataset)
-        found.append(Picture(f"examples-{cohort.stem}", frame, picture, caption))
-    return tuple(found)
+        axis.set_axis_off()
+        return figure
 
 
 def magnification(shown: Sequence[Views]) -> float:
@@ -61,7 +133,7 @@ def magnification(shown: Sequence[Views]) -> float:
     return 0.5 / largest if largest else 1.0
 
 
-def examples_frame(cohort: Cohort, drawn: Mapping[str, Viewed], factor: float) -> pd.DataFrame:
+def examples_frame(cohort: Cohort, drawn: Mapping[str, RunViews], factor: float) -> pd.DataFrame:
     """One row per label and image: its place in the test split, classes, and perturbation.
 
     ``largest_change`` is of a pixel, in units of its range.
@@ -86,52 +158,6 @@ def examples_frame(cohort: Cohort, drawn: Mapping[str, Viewed], factor: float) -
             for i in range(min(SHOWN, len(views.label)))
         ]
     )
-
-
-def draw(shown: Mapping[str, Views], factor: float, attack: str, dataset: str) -> Figure:
-    """A row per label; of each image the clean one, its perturbation, and the adversarial one."""
-    first = next(iter(shown.values()))
-    count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]
-    # In pixels of the images, all on one canvas: to draw each by itself would take seconds.
-    step, row_step = width + max(1, width // 24), height + max(3, round(0.35 * height))
-    triple = 2 * step + width + max(4, width // 2)
-    canvas = np.ones((row_step * len(shown), triple * count, 3))
-    frames: list[Rectangle] = []
-    inch = _SIDE / width
-    size = (_NAMES + canvas.shape[1] * inch, _HEADS + canvas.shape[0] * inch)
-    with applied():
-        figure = Figure(figsize=size)
-        axis = figure.add_axes((_NAMES / size[0], 0, 1 - _NAMES / size[0], 1 - _HEADS / size[1]))
-        for top, (label, views) in zip(range(0, len(canvas), row_step), shown.items(), strict=True):
-            name = brief(label, 20, lines=3)
-            axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
-            for i in range(count):
-                left = i * triple
-                for place, pixels in enumerate(three(views, i, factor)):
-                    x = left + place * step
-                    canvas[top : top + height, x : x + width] = pixels
-                    frames.append(Rectangle((x, top), width, height))
-                for x, predicted in (
-                    (left, views.clean_pred[i]),
-                    (left + 2 * step, views.adv_pred[i]),
-                ):
-                    below = (x + width / 2, top + 1.04 * height)
-                    name = brief(class_name(dataset, predicted), 12, lines=1)
-                    _write_prediction(axis, below, name, predicted == views.label[i])
-        for i, true in enumerate(first.label[:SHOWN]):
-            name = class_name(dataset, true)
-            said = f"class {name}" if name == str(true) else brief(name, 12, lines=1)
-            words = (f"clean\n({said})", f"added\n(×{factor:.3g})", attack)
-            for place, word in enumerate(words):
-                x = i * triple + place * step + width / 2
-                axis.text(x, -0.08 * height, word, ha="center", va="bottom", fontsize=7)
-        rows, columns = canvas.shape[:2]
-        axis.imshow(canvas, interpolation="nearest", extent=(0, columns, rows, 0), aspect="auto")
-        axis.add_collection(
-            PatchCollection(frames, facecolors="none", edgecolors=GREY, linewidths=0.4)
-        )
-        axis.set_axis_off()
-    return figure
 
 
 def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:

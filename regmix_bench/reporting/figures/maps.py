@@ -1,244 +1,227 @@
-"""t-SNE maps of what models make of test images, and numbers of neighbourhood that need no map."""
+"""t-SNE maps of what models make of test images, with numbers that need no map.
+
+A t-SNE map keeps neighbourhoods and not distances, so what is claimed about nearness is measured in
+the space itself and printed under each map.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from textwrap import wrap
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import matplotlib
-import matplotlib.colors
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
+from matplotlib.figure import Figure
 
-from regmix_bench.analysis.cohorts import Group, Run
-from regmix_bench.data.sources import class_names
-from regmix_bench.errors import UserError
+from regmix_bench.analysis.blocks import Stat
+from regmix_bench.analysis.cohorts import Cohort, Group, Run
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records import paths
-from regmix_bench.reporting.figures.curves import grid
-from regmix_bench.reporting.figures.style import GREY, Drawn, applied
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-
-NEIGHBOURS = 10
-#: Of t-SNE, half of scikit-learn's default: on recorded outputs its divergence ends at most 6 %
-#: higher, and a report takes half the time.
-_ITERATIONS = 500
-# Beyond this many classes neither colours nor names can be told apart.
-_NAMED_CLASSES = 10
-# Petroff (2021): ten colours chosen to be told apart with any colour vision.
-_PETROFF = (
-    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
-    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+from regmix_bench.reporting.figures.embedding import (
+    NEIGHBOURS,
+    Points,
+    displacement,
+    distance_to_truth,
+    embed,
+    neighbourhood,
 )
+from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.map_panels import MapPanel, draw_maps
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
+
+_SMOOTHED = "*"
 
 
-@dataclass(frozen=True)
-class Points:
-    """Where N test images lie in some space (N, D), clean and attacked; labels (N,)."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddingMap(ReportFigure):
+    """t-SNE maps of one quantity of the recorded outputs, which a subclass names.
 
-    labels: Labels
-    clean: Floats
-    adversarial: Floats
-
-    @classmethod
-    def read(cls, path: Path, quantity: Literal["probs", "features"]) -> Self:
-        """Softmax outputs or penultimate features from ``<stem>.outputs.parquet``.
-
-        Raises :class:`UserError` where it is not such a file.
-        """
-        columns = [f"{quantity}_clean", f"{quantity}_adv"]
-        try:
-            frame = pd.read_parquet(path, columns=["label", *columns])
-            clean, adversarial = (
-                np.stack(frame[name].to_list()).astype(np.float64) for name in columns
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path} does not hold recorded outputs: {reason}") from error
-        return cls(frame["label"].to_numpy(np.int64), clean, adversarial)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One map: points in the plane, each (N, 2), what stands above them and below.
-
-    ``vertices`` (K, 2) are those of the one-hot truth, where it is on the map.
+    A picture per cohort that has recorded outputs, with a map per label, of its lowest seed.
+    ``sources`` are the files of the outputs by label.
     """
 
-    title: str
-    numbers: str
-    labels: Labels
-    clean: Floats
-    adversarial: Floats
-    vertices: Floats | None = None
+    suffixes = (*ReportFigure.suffixes, ".points.csv")
+    #: Which columns of the recorded outputs.
+    quantity: ClassVar[Literal["probs", "features"]]
+    #: What is measured beside neighbourhoods: its column, its name, and the function.
+    measure: ClassVar[str]
+    measured: ClassVar[str]
+    measuring: ClassVar[staticmethod[[Points], float]]
+    #: Whether the one-hot truth is on the map.
+    with_truth: ClassVar[bool]
+    #: What is said of labels that were trained towards smoothed labels.
+    footnote: ClassVar[str] = ""
+    #: Words of the caption, and the caption of the table.
+    space: ClassVar[str]
+    reading: ClassVar[str]
+    table_caption: ClassVar[str]
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row per point, in the order of the recorded outputs."""
-        parts = {"clean": self.clean, "adversarial": self.adversarial}
-        labels = {"clean": self.labels, "adversarial": self.labels}
-        if self.vertices is not None:
-            parts["truth"], labels["truth"] = self.vertices, np.arange(len(self.vertices))
-        return pd.concat(
-            pd.DataFrame(
-                {
-                    "label": self.title,
-                    "kind": kind,
-                    "class": labels[kind],
-                    "x": points[:, 0].astype(np.float64).round(4),
-                    "y": points[:, 1].astype(np.float64).round(4),
-                }
+    looks: Mapping[str, Look]
+    sources: Mapping[str, Path]
+    attack: str
+    dataset: str
+
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for cohort in contents.cohorts:
+            drawn = {g.label: runs[0] for g in cohort.groups if (runs := _with_outputs(g))}
+            if not drawn:
+                continue
+            frame = cls._frame(cohort)
+            attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
+            beside = " together with the one-hot truth" if cls.with_truth else ""
+            absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+            recorded = cls.space.split()[-1]
+            caption = (
+                f"t-SNE of {cls.space} on clean and {attack} test images{beside}, trained and"
+                f" attacked under {threat_words(cohort.train_threat)}, lowest seed. {cls.reading}"
+                + (f" No {recorded} are recorded of {absent}." if absent else "")
             )
-            for kind, points in parts.items()
+            yield cls(
+                subject=cohort.stem,
+                frame=frame,
+                caption=caption,
+                table=cls._table(frame),
+                looks=contents.looks,
+                sources={label: paths.outputs_path(run.path) for label, run in drawn.items()},
+                attack=attack,
+                dataset=cohort.setting.dataset,
+            )
+
+    @classmethod
+    def _frame(cls, cohort: Cohort) -> pd.DataFrame:
+        """Return one row per label and seed: the measures, their means, and which seed is drawn."""
+        rows = []
+        for group in cohort.groups:
+            runs = _with_outputs(group)
+            for run in runs:
+                points = Points.read(paths.outputs_path(run.path), cls.quantity)
+                near = neighbourhood(points.adversarial, points.labels)
+                measures = {cls.measure: cls.measuring(points), **near}
+                rows.append(
+                    {
+                        **cohort.csv_columns,
+                        "method": group.method,
+                        "label": group.label,
+                        "seed": run.spec.seed,
+                        "drawn": run is runs[0],
+                        "n_images": len(points.labels),
+                        **cls._facts(run, points),
+                        **{name: round(value, 6) for name, value in measures.items()},
+                    }
+                )
+        frame = pd.DataFrame(rows)
+        for name in (cls.measure, "purity", "silhouette"):
+            frame[f"{name}_mean"] = frame.groupby("label")[name].transform("mean")
+        return frame
+
+    @classmethod
+    def _facts(cls, run: Run, points: Points) -> dict[str, object]:
+        """Return what a row says besides its measures."""
+        return {}
+
+    @classmethod
+    def _table(cls, frame: pd.DataFrame) -> Table:
+        columns = (
+            Column(cls.measure, cls.measured, "mean"),
+            Column("purity", f"{NEIGHBOURS}-NN purity", "mean"),
+            Column("silhouette", "Silhouette", "mean"),
         )
+        rows = []
+        for label, seeds in frame.groupby("label", sort=False):
+            star = _SMOOTHED if _smoothed(seeds) else ""
+            cells = [averaged(Stat.of(seeds[c.id].dropna()), decimals=3) for c in columns]
+            rows.append((Cell(str(label), signs=star), *cells, counted(len(seeds))))
+        header = (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count"))
+        notes = (f"{cls.footnote}.",) if _smoothed(frame) else ()
+        return Table(cls.table_caption, header, tuple(rows), notes)
+
+    @cached_property
+    def panels(self) -> tuple[MapPanel, ...]:
+        """The map of each label, with the measures of the seed drawn."""
+        panels = []
+        for label, source in self.sources.items():
+            rows = self.frame[self.frame["drawn"] & (self.frame["label"] == label)]
+            row, star = rows.iloc[0], _SMOOTHED if _smoothed(rows) else ""
+            numbers = (
+                f"{self.measured.lower()} {row[self.measure]:.2f}{star}\n"
+                f"{NEIGHBOURS}-NN purity {row['purity']:.2f}\n"
+                f"silhouette {fixed(row['silhouette'], 2)}"
+            )
+            points = Points.read(source, self.quantity)
+            truth = (np.eye(points.clean.shape[1]),) if self.with_truth else ()
+            mapped = embed(points.clean, points.adversarial, *truth)
+            panels.append(MapPanel(label, numbers, points.labels, *mapped))
+        return tuple(panels)
+
+    def points(self) -> pd.DataFrame:
+        return pd.concat((panel.frame for panel in self.panels), ignore_index=True)
+
+    def draw(self) -> Figure:
+        """Return one map per label, with the measures of the seed drawn under it."""
+        titles = [self.looks[panel.label].name for panel in self.panels]
+        footnote = self.footnote if _smoothed(self.frame[self.frame["drawn"]]) else ""
+        return draw_maps(titles, self.panels, self.attack, self.dataset, footnote)
 
 
-def with_outputs(group: Group) -> list[Run]:
-    """The runs of a row whose outputs are recorded."""
+class OutputMap(EmbeddingMap):
+    """Where softmax outputs lie relative to the truth."""
+
+    name = "tsne"
+    quantity = "probs"
+    measure, measured, measuring = "distance", "Distance to truth", staticmethod(distance_to_truth)
+    with_truth = True
+    footnote = (
+        f"{_SMOOTHED} trained towards smoothed labels, which hold its outputs away from the one-hot"
+        " truth: its distance is not comparable"
+    )
+    space = "softmax outputs"
+    reading = "Colours are the true classes."
+    table_caption = "Adversarial outputs in probability space, mean over seeds."
+
+    @classmethod
+    def _facts(cls, run: Run, points: Points) -> dict[str, object]:
+        return {"true_class_mass": true_class_mass(run.spec.method)}
+
+
+class FeatureMap(EmbeddingMap):
+    """Where penultimate features lie.
+
+    They have no unit of their own, so all that is measured of them stays the same when they are
+    scaled, and smoothed labels leave it comparable.
+    """
+
+    name = "features"
+    quantity = "features"
+    measure, measured, measuring = "displacement", "Displacement", staticmethod(displacement)
+    with_truth = False
+    space = "penultimate features"
+    reading = (
+        "Colours and numbers name the true classes; what is measured below is so on the features,"
+        " not on the map."
+    )
+    table_caption = (
+        "Penultimate features under attack, mean over seeds. Displacement is how far the attack"
+        " moves an image, in units of the mean distance between two clean images."
+    )
+
+    @classmethod
+    def _facts(cls, run: Run, points: Points) -> dict[str, object]:
+        return {"n_features": points.clean.shape[1]}
+
+
+def _with_outputs(group: Group) -> list[Run]:
     return [run for run in group.runs if paths.outputs_path(run.path).is_file()]
 
 
-def neighbourhood(points: Floats, labels: Labels) -> dict[str, float]:
-    """Purity of the nearest neighbours and silhouette of points (N, D), by Euclidean distance."""
-    from scipy.spatial.distance import cdist
-    from sklearn.metrics import silhouette_score
-
-    distances = cdist(points, points)
-    separable = 2 <= len(np.unique(labels)) < len(labels)
-    return {
-        "purity": knn_purity(distances, labels),
-        "silhouette": float(silhouette_score(distances, labels, metric="precomputed"))
-        if separable
-        else math.nan,
-    }
-
-
-def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
-    """Mean share of an image's ``k`` nearest others that have its label: 0 to 1.
-
-    Saturated outputs coincide by the dozen. Those tied at the k-th distance share the places left
-    in equal parts, so that the order of the images plays no role. Not a number for a single image.
-    """
-    if len(labels) < 2:
-        return math.nan
-    distances = np.round(distances, 9)
-    np.fill_diagonal(distances, np.inf)
-    k = min(k, len(labels) - 1)
-    reach = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-    nearer, tied = distances < reach, distances == reach
-    same = labels[:, None] == labels[None, :]
-    places = k - nearer.sum(axis=1)
-    hits = (nearer & same).sum(axis=1) + places * (tied & same).sum(axis=1) / tied.sum(axis=1)
-    return float((hits / k).mean())
-
-
-def embed(*parts: Floats) -> list[Floats]:
-    """One t-SNE map (seed 0) of all the points: each part (N, D) as (N, 2), within ±1."""
-    from sklearn.manifold import TSNE
-
-    points = np.concatenate(parts)
-    perplexity = min(30.0, (len(points) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, init="pca", max_iter=_ITERATIONS, random_state=0)
-    mapped = tsne.fit_transform(points)
-    mapped -= mapped.mean(axis=0)
-    scaled = mapped / np.abs(mapped).max()
-    return np.split(scaled, np.cumsum([len(part) for part in parts])[:-1])
-
-
-def draw_maps(panels: Sequence[Panel], attack: str, dataset: str, footnote: str = "") -> Drawn:
-    """Maps in a grid; the points of ``attack`` have a marker of their own.
-
-    A class has its number on the map, or its name in a legend above the maps.
-    """
-    markers = {"o": "clean", "x": attack}
-    names = class_names(dataset)
-    with applied():
-        figure, axes = grid([panel.title for panel in panels], height=2.35, shared=False)
-        for axis, panel in zip(axes, panels, strict=True):
-            _draw_map(axis, panel, numbered=not names)
-            if panel.vertices is not None:
-                markers["*"] = "one-hot truth"
-            axis.set_xlabel(panel.numbers, fontsize=7)
-        if 0 < len(names) <= _NAMED_CLASSES:
-            figure.set_figheight(figure.get_figheight() + 0.5)
-            figure.legend(
-                handles=[
-                    Patch(color=colour, label=name)
-                    for name, colour in zip(names, _colours(len(names)), strict=True)
-                ],
-                fontsize=7,
-                handlelength=0.7,
-                handleheight=0.7,
-                loc="outside upper center",
-                ncols=5,
-            )
-        figure.legend(
-            handles=[
-                Line2D(
-                    [], [], linestyle="", marker=m, color=GREY, label=name, markerfacecolor="none"
-                )
-                for m, name in markers.items()
-            ],
-            title="\n".join(wrap(footnote, int(15 * figure.get_figwidth()))) if footnote else None,
-            title_fontsize=7,
-            loc="outside lower center",
-            ncols=3,
-        )
-    return Drawn(figure, pd.concat((panel.frame for panel in panels), ignore_index=True))
-
-
-def _draw_map(axis: Axes, panel: Panel, numbered: bool) -> None:
-    truth = panel.vertices
-    colours = _colours(int(panel.labels.max()) + 1 if truth is None else len(truth))
-    own = [tuple(colour) for colour in colours[panel.labels]]
-    layers: list[tuple[Floats, dict[str, Any]]] = [
-        (panel.clean, {"s": 7, "marker": "o", "facecolors": "none", "edgecolors": own}),
-        (panel.adversarial, {"s": 7, "marker": "x", "c": own}),
-    ]
-    if truth is not None:
-        star = {"s": 90, "marker": "*", "c": colours, "edgecolors": "black", "zorder": 3}
-        layers.append((truth, star))
-    for points, style in layers:
-        axis.scatter(points[:, 0], points[:, 1], linewidths=0.5, **style)
-    if numbered and len(colours) <= _NAMED_CLASSES:
-        _number_classes(axis, panel)
-    axis.set(xticks=[], yticks=[], xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), box_aspect=1)
-    axis.grid(visible=False)
-    axis.spines[:].set_visible(True)
-    axis.spines[:].set_color("#bbbbbb")
-
-
-def _number_classes(axis: Axes, panel: Panel) -> None:
-    """A class has its number at its vertex, or else in the middle of its clean images."""
-    halo = [withStroke(linewidth=2, foreground="white")]
-    if panel.vertices is not None:
-        for label, position in enumerate(panel.vertices):
-            axis.annotate(
-                str(label),
-                position,
-                (4, 4),
-                textcoords="offset points",
-                fontsize=6,
-                zorder=4,
-                path_effects=halo,
-            )
-        return
-    for label in np.unique(panel.labels):
-        x, y = np.median(panel.clean[panel.labels == label], axis=0)
-        axis.text(x, y, str(label), ha="center", va="center", fontsize=8, path_effects=halo)
-
-
-def _colours(classes: int) -> Floats:
-    if classes <= _NAMED_CLASSES:
-        return matplotlib.colors.to_rgba_array(_PETROFF[:classes])
-    return np.asarray(matplotlib.colormaps["turbo"](np.linspace(0, 1, classes)))
+def _smoothed(rows: pd.DataFrame) -> bool:
+    return "true_class_mass" in rows and bool((rows["true_class_mass"] < 1).any())

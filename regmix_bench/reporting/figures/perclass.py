@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,94 +17,80 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
+from regmix_bench.reporting.figures.looks import Look, ink
+from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import (
     HEAT,
-    Look,
-    Picture,
-    applied,
     brief,
     heat_map,
-    ink,
     legend_handles,
     legend_inches,
     widest,
 )
 from regmix_bench.reporting.formats.cells import fixed
 
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
+
 #: Classes beyond which there is a curve per method instead of a number per class.
 MOST_COLUMNS = 12
 _CELL_INCHES = 0.42
 
 
-def pictures(
-    blocks: Sequence[Block], outcomes: Mapping[str, Outcomes], looks: Mapping[str, Look]
-) -> tuple[Picture, ...]:
-    """A figure per block that has outcomes per image."""
-    found = []
-    for block in blocks:
-        frame = class_frame(block, outcomes[block.stem])
-        if frame.empty:
-            continue
-        attack = attack_words(block.cohort.setting.scoring)
-        images = frame.drop_duplicates("class")["images"]
-        many = f"{images.min():,}" + (f" to {images.max():,}" if images.nunique() > 1 else "")
-        shown = f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)}"
-        if len(images) > MOST_COLUMNS:
-            drawn = partial(draw_curves, frame, looks, attack)
-            how = "the classes of each method are sorted by their accuracy, the worst first"
-        else:
-            drawn = partial(draw_map, frame, block.cohort.setting.dataset)
-            how = "the worst classes of each method are framed"
-        caption = f"{shown}, means over seeds; {how}. {many} test images a class."
-        found.append(Picture(f"classes-{block.cohort.stem}", frame, drawn, caption))
-    return tuple(found)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassAccuracy(ReportFigure):
+    """Robust accuracy class by class: a mean may hide a class that is broken nearly always.
 
-
-def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
-    """One row per label and class: robust accuracy (0 to 1), mean over ``n`` seeds.
-
-    ``worst`` marks a label's classes of the lowest accuracy.
+    A picture per cohort, of its main block, where that has outcomes per image.
     """
-    classes, images = np.unique(outcomes.labels, return_counts=True)
-    rows = []
-    for row in block.rows:
-        if row.label not in outcomes.rights:
-            continue
-        rights = outcomes.rights[row.label]
-        shares = [float(rights[:, outcomes.labels == k].mean()) for k in classes]
-        for k, count, share in zip(classes, images, shares, strict=True):
-            rows.append(
-                {
-                    **block.cohort.csv_columns,
-                    "eval_norm": block.eval_threat.norm,
-                    "eval_epsilon": str(block.eval_threat.epsilon),
-                    "checkpoint": block.checkpoint,
-                    "method": row.group.method,
-                    "label": row.label,
-                    "class": int(k),
-                    "images": int(count),
-                    "accuracy": share,
-                    "worst": share == min(shares),
-                    "n": len(rights),
-                }
+
+    name = "classes"
+
+    looks: Mapping[str, Look]
+    attack: str
+    dataset: str
+
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for block in contents.main_blocks:
+            frame = class_frame(block, contents.outcomes[block.stem])
+            if frame.empty:
+                continue
+            attack = attack_words(block.cohort.setting.scoring)
+            images = frame.drop_duplicates("class")["images"]
+            many = f"{images.min():,}" + (f" to {images.max():,}" if images.nunique() > 1 else "")
+            if len(images) > MOST_COLUMNS:
+                how = "the classes of each method are sorted by their accuracy, the worst first"
+            else:
+                how = "the worst classes of each method are framed"
+            yield cls(
+                subject=block.cohort.stem,
+                frame=frame,
+                caption=f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)},"
+                f" means over seeds; {how}. {many} test images a class.",
+                looks=contents.looks,
+                attack=attack,
+                dataset=block.cohort.setting.dataset,
             )
-    return pd.DataFrame(rows)
 
+    def draw(self) -> Figure:
+        """Return a heat map, or curves where there are too many classes for one."""
+        many = self.frame["class"].nunique() > MOST_COLUMNS
+        return self._curves() if many else self._map()
 
-def draw_map(frame: pd.DataFrame, dataset: str) -> Figure:
-    """Methods by classes with the numbers in the cells, and apart from them mean and worst."""
-    labels = list(dict.fromkeys(frame["label"]))
-    table = frame.pivot(index="label", columns="class", values="accuracy").loc[labels]
-    shares = 100 * table.to_numpy(float)
-    images = frame.drop_duplicates("class").set_index("class").loc[table.columns, "images"]
-    mean = np.average(shares, axis=1, weights=images.to_numpy())
-    gap = np.full(len(labels), np.nan)
-    cells = np.column_stack([shares, gap, mean, shares.min(axis=1)])
-    texts = [["" if np.isnan(x) else fixed(x) for x in line] for line in cells]
-    with applied():
-        names = [brief(label, 40, lines=1) for label in labels]
+    def _map(self) -> Figure:
+        """Return methods by classes, the numbers in the cells; apart from them mean and worst."""
+        labels = list(dict.fromkeys(self.frame["label"]))
+        table = self.frame.pivot(index="label", columns="class", values="accuracy").loc[labels]
+        shares = 100 * table.to_numpy(float)
+        images = self.frame.drop_duplicates("class").set_index("class").loc[table.columns, "images"]
+        mean = np.average(shares, axis=1, weights=images.to_numpy())
+        gap = np.full(len(labels), np.nan)
+        cells = np.column_stack([shares, gap, mean, shares.min(axis=1)])
+        texts = [["" if np.isnan(x) else fixed(x) for x in line] for line in cells]
+        names = [brief(self.looks[label].name, 40, lines=1) for label in labels]
         name = 0.075 * widest(names)
-        heads = [class_name(dataset, int(k)) for k in table.columns]
+        heads = [class_name(self.dataset, int(k)) for k in table.columns]
         named = heads != [str(k) for k in table.columns]
         head = 0.3 + 0.05 * widest(heads) if named else 0.48
         size = (
@@ -136,21 +122,18 @@ def draw_map(frame: pd.DataFrame, dataset: str) -> Figure:
         else:
             axes.text((classes - 1) / 2, 1 + 0.26 / (size[1] - 0.58), "class", ha="center",
                       transform=axes.get_xaxis_transform())  # fmt: skip
-    return figure
+        return figure
 
-
-def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
-    """One line per label over its classes, the worst class first."""
-    with applied():
-        figure = Figure(
-            figsize=(3.9 + legend_inches(set(frame["label"])), 3.3), layout="constrained"
-        )
+    def _curves(self) -> Figure:
+        """Return one line per label over its classes, the worst class first."""
+        shown = set(self.frame["label"])
+        figure = Figure(figsize=(3.9 + legend_inches(self.looks, shown), 3.3), layout="constrained")
         axes = figure.subplots()
-        for number, (label, mine) in enumerate(frame.groupby("label", sort=False)):
+        for number, (label, mine) in enumerate(self.frame.groupby("label", sort=False)):
             shares = 100 * np.sort(mine["accuracy"].to_numpy(float))
-            look = looks[str(label)]
+            look = self.looks[str(label)]
             every = max(1, len(shares) // 6)
-            start = number * every // max(1, frame["label"].nunique())
+            start = number * every // max(1, len(shown))
             marks: dict[str, Any] = {
                 "markevery": (start, every),
                 "linewidth": 1.0,
@@ -158,14 +141,45 @@ def draw_curves(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> 
             }
             axes.plot(range(1, len(shares) + 1), shares, look.line, **marks, **look.marks)
         axes.set(
-            xlim=(1, frame["class"].nunique()),
+            xlim=(1, self.frame["class"].nunique()),
             ylim=(0, 100),
             xlabel="classes, each method's worst first",
-            ylabel=f"{attack} accuracy (%)",
+            ylabel=f"{self.attack} accuracy (%)",
         )
         figure.legend(
-            handles=legend_handles(looks, set(frame["label"]), lines=True),
+            handles=legend_handles(self.looks, shown, lines=True),
             loc="outside right center",
             handlelength=3.2,
         )
-    return figure
+        return figure
+
+
+def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
+    """One row per label and class: robust accuracy (0 to 1), mean over ``n`` seeds.
+
+    ``worst`` marks a label's classes of the lowest accuracy.
+    """
+    classes, images = np.unique(outcomes.labels, return_counts=True)
+    rows = []
+    for row in block.rows:
+        if row.label not in outcomes.rights:
+            continue
+        rights = outcomes.rights[row.label]
+        shares = [float(rights[:, outcomes.labels == k].mean()) for k in classes]
+        for k, count, share in zip(classes, images, shares, strict=True):
+            rows.append(
+                {
+                    **block.cohort.csv_columns,
+                    "eval_norm": block.eval_threat.norm,
+                    "eval_epsilon": str(block.eval_threat.epsilon),
+                    "checkpoint": block.checkpoint,
+                    "method": row.group.method,
+                    "label": row.label,
+                    "class": int(k),
+                    "images": int(count),
+                    "accuracy": share,
+                    "worst": share == min(shares),
+                    "n": len(rights),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,20 @@ from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.cohorts import Cohort, Group, Run
+from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.statistics import median_interval
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.records import paths
-from regmix_bench.records.views import Views, read_views
-from regmix_bench.reporting.figures.curves import grid
-from regmix_bench.reporting.figures.style import HEAT, Picture, applied
+from regmix_bench.methods.declarations import true_class_mass
+from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
+from regmix_bench.reporting.figures.style import HEAT, panel_grid
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import NORMS, ThreatModel
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,126 +51,62 @@ _EXTENDED = {
 }
 
 
-class Viewed(NamedTuple):
-    """A run and what was looked at of it."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossSurface(ReportFigure):
+    """How the loss rises around test images, and how much it bends on the way.
 
-    run: Run
-    views: Views
-
-
-def pictures(cohorts: Sequence[Cohort]) -> tuple[Picture, ...]:
-    """A picture per cohort with views of some runs: the surface of each label's lowest seed."""
-    found = []
-    for cohort in cohorts:
-        seeds = viewed(cohort)
-        if not seeds:
-            continue
-        drawn = {label: runs[0] for label, runs in seeds.items()}
-        views = next(iter(drawn.values())).views
-        frame = surface_frame(cohort, seeds)
-        absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
-        caption = (
-            f"Cross-entropy around {len(views.label)} test images above that of the images"
-            f" themselves, their mean, trained under {threat_words(cohort.train_threat)}, lowest"
-            f" seed: along the direction of FGSM and a random one, each of length ε"
-            f" ({threat_words(views.threat)}), unclipped; the white line is the edge of the threat"
-            f" model. Below, the curvature along FGSM's step, median of {len(views.curvature)}"
-            f" images with its 95 % interval."
-            + (f" Nothing is recorded of {absent}." if absent else "")
-        )
-        rises = {label: rise(run.views) for label, run in drawn.items()}
-        picture = partial(draw, frame, rises, views.threat)
-        table = _table(cohort, seeds)
-        found.append(Picture(f"surface-{cohort.stem}", frame, picture, caption, table))
-    return tuple(found)
-
-
-def views_of(run: Run) -> Views | None:
-    """What was looked at of a run, if it is there.
-
-    Raises :class:`UserError` for a file that is not the one its record names.
+    A picture per cohort with views of some runs: the surface of each label's lowest seed.
+    ``rises`` holds it by label: (G adversarial, G random).
     """
-    digest, file = run.record.views_digest, paths.views_path(run.path)
-    return read_views(file, digest) if digest and file.is_file() else None
 
+    name = "surface"
 
-def viewed(cohort: Cohort) -> dict[str, list[Viewed]]:
-    """The runs whose views are there, by label and rising seed, all under one threat.
+    looks: Mapping[str, Look]
+    rises: Mapping[str, Floats]
+    threat: ThreatModel
 
-    That is the one they were trained under, if any was looked at under it.
-    """
-    found = {
-        group.label: [Viewed(run, views) for run in group.runs if (views := views_of(run))]
-        for group in cohort.groups
-    }
-    threats = {run.views.threat: None for runs in found.values() for run in runs}
-    threat = cohort.train_threat if cohort.train_threat in threats else next(iter(threats), None)
-    alike = {
-        label: [run for run in runs if run.views.threat == threat] for label, runs in found.items()
-    }
-    return {label: runs for label, runs in alike.items() if runs}
-
-
-def rise(views: Views) -> Floats:
-    """The loss above that of the image itself, mean over images: (G adversarial, G random)."""
-    middle = views.loss.shape[1] // 2
-    mean: Floats = (views.loss - views.loss[:, middle, middle, None, None]).mean(0, np.float64)
-    return mean
-
-
-def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> pd.DataFrame:
-    """One row per label and step along the adversarial direction, of the lowest seed.
-
-    A column for each step along the random direction holds the rise of the loss. ``curvature`` is
-    the median over images, with its interval, since few images bend tenfold more than the others;
-    ``curvature_mean`` and ``gradient_norm`` are means.
-    """
-    rows = []
-    for group in cohort.groups:
-        if group.label not in seeds:
-            continue
-        run, views = seeds[group.label][0]
-        bends = _curvature(views)
-        low, high = median_interval(list(bends)) if len(bends) else (np.nan, np.nan)
-        for step, losses in zip(views.coordinates, rise(views), strict=True):
-            rows.append(
-                {
-                    **cohort.csv_columns,
-                    "eval_norm": views.threat.norm,
-                    "eval_epsilon": str(views.threat.epsilon),
-                    "method": group.method,
-                    "label": group.label,
-                    "seed": run.spec.seed,
-                    "true_class_mass": _mass(group),
-                    "n_images": len(bends),
-                    "curvature": float(np.median(bends)) if len(bends) else np.nan,
-                    "curvature_low": low,
-                    "curvature_high": high,
-                    "curvature_mean": float(bends.mean()) if len(bends) else np.nan,
-                    "gradient_norm": float(views.gradient_norm.mean(dtype=np.float64)),
-                    "adversarial": round(float(step), 6),
-                    **{
-                        f"random {other:+.2f}": round(float(loss), 6)
-                        for other, loss in zip(views.coordinates, losses, strict=True)
-                    },
-                }
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for cohort in contents.cohorts:
+            seeds = views_by_label(cohort)
+            if not seeds:
+                continue
+            views = next(iter(seeds.values()))[0].views
+            absent = ", ".join(g.label for g in cohort.groups if g.label not in seeds)
+            caption = (
+                f"Cross-entropy around {len(views.label)} test images above that of the images"
+                f" themselves, their mean, trained under {threat_words(cohort.train_threat)},"
+                " lowest seed: along the direction of FGSM and a random one, each of length ε"
+                f" ({threat_words(views.threat)}), unclipped; the white line is the edge of the"
+                " threat model. Below, the curvature along FGSM's step, median of"
+                f" {len(views.curvature)} images with its 95 % interval."
+                + (f" Nothing is recorded of {absent}." if absent else "")
             )
-    return pd.DataFrame(rows)
+            yield cls(
+                subject=cohort.stem,
+                frame=surface_frame(cohort, seeds),
+                caption=caption,
+                table=_table(cohort, seeds),
+                looks=contents.looks,
+                rises={label: rise(runs[0].views) for label, runs in seeds.items()},
+                threat=views.threat,
+            )
 
-
-def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) -> Figure:
-    """One panel per label, all on one colour scale, which a panel far from the others overruns."""
-    numbers = frame.drop_duplicates("label").set_index("label")
-    lows, highs = [r.min() for r in rises.values()], [r.max() for r in rises.values()]
-    lowest = max(min(lows), min(-_LINEAR, _FAR * np.median(lows)))
-    highest = min(max(highs), max(_LINEAR, _FAR * np.median(highs)))
-    beyond = (min(lows) < lowest, max(highs) > highest)
-    scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
-    smoothed = bool((numbers["true_class_mass"] < 1).any())
-    with applied():
-        figure, axes = grid(list(rises), height=2.15, shared=False)
+    def draw(self) -> Figure:
+        """Return a panel per label, on one colour scale, which one far from the others overruns."""
+        rises = self.rises
+        numbers = self.frame.drop_duplicates("label").set_index("label")
+        lows, highs = [r.min() for r in rises.values()], [r.max() for r in rises.values()]
+        lowest = max(min(lows), min(-_LINEAR, _FAR * np.median(lows)))
+        highest = min(max(highs), max(_LINEAR, _FAR * np.median(highs)))
+        beyond = (min(lows) < lowest, max(highs) > highest)
+        scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
+        smoothed = bool((numbers["true_class_mass"] < 1).any())
+        figure, axes = panel_grid(
+            [self.looks[label].name for label in rises], height=2.15, shared=False
+        )
         for axis, (label, values) in zip(axes, rises.items(), strict=True):
-            _draw_panel(axis, values, threat, scale)
+            _draw_panel(axis, values, self.threat, scale)
             row = numbers.loc[label]
             star = _SMOOTHED if row["true_class_mass"] < 1 else ""
             axis.set_xlabel(
@@ -188,7 +129,54 @@ def draw(frame: pd.DataFrame, rises: Mapping[str, Floats], threat: ThreatModel) 
             pad=0.02,
         )
         bar.minorticks_off()
-    return figure
+        return figure
+
+
+def rise(views: Views) -> Floats:
+    """The loss above that of the image itself, mean over images: (G adversarial, G random)."""
+    middle = views.loss.shape[1] // 2
+    mean: Floats = (views.loss - views.loss[:, middle, middle, None, None]).mean(0, np.float64)
+    return mean
+
+
+def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd.DataFrame:
+    """One row per label and step along the adversarial direction, of the lowest seed.
+
+    A column for each step along the random direction holds the rise of the loss. ``curvature`` is
+    the median over images, with its interval, since few images bend tenfold more than the others;
+    ``curvature_mean`` and ``gradient_norm`` are means.
+    """
+    rows = []
+    for group in cohort.groups:
+        if group.label not in seeds:
+            continue
+        run, views = seeds[group.label][0]
+        bends = _curvature(views)
+        low, high = median_interval(list(bends)) if len(bends) else (np.nan, np.nan)
+        for step, losses in zip(views.coordinates, rise(views), strict=True):
+            rows.append(
+                {
+                    **cohort.csv_columns,
+                    "eval_norm": views.threat.norm,
+                    "eval_epsilon": str(views.threat.epsilon),
+                    "method": group.method,
+                    "label": group.label,
+                    "seed": run.spec.seed,
+                    "true_class_mass": true_class_mass(group.spec.method),
+                    "n_images": len(bends),
+                    "curvature": float(np.median(bends)) if len(bends) else np.nan,
+                    "curvature_low": low,
+                    "curvature_high": high,
+                    "curvature_mean": float(bends.mean()) if len(bends) else np.nan,
+                    "gradient_norm": float(views.gradient_norm.mean(dtype=np.float64)),
+                    "adversarial": round(float(step), 6),
+                    **{
+                        f"random {other:+.2f}": round(float(loss), 6)
+                        for other, loss in zip(views.coordinates, losses, strict=True)
+                    },
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normalize) -> None:
@@ -216,7 +204,7 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
     axis.grid(visible=False)
 
 
-def _table(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> Table:
+def _table(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> Table:
     columns = (
         Column("median", "Curvature", "mean"),
         Column("mean", "Mean image", "mean"),
@@ -233,7 +221,7 @@ def _table(cohort: Cohort, seeds: Mapping[str, Sequence[Viewed]]) -> Table:
             Stat.of(float(b.mean()) for b in bends),
             Stat.of(float(views.gradient_norm.mean(dtype=np.float64)) for views in each),
         )
-        star = _SMOOTHED if _mass(group) < 1 else ""
+        star = _SMOOTHED if true_class_mass(group.spec.method) < 1 else ""
         smoothed = smoothed or bool(star)
         cells = [averaged(stat, decimals=3) for stat in stats]
         rows.append((Cell(group.label, signs=star), *cells, counted(len(each))))
@@ -250,8 +238,3 @@ def _curvature(views: Views) -> Floats:
     """Of the images that have one."""
     bends = views.curvature.astype(np.float64)
     return bends[np.isfinite(bends)]
-
-
-def _mass(group: Group) -> float:
-    mass: float = group.spec.method.params.get("true_class_mass", 1.0)
-    return mass

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,13 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.style import (
-    Look,
-    Picture,
-    applied,
-    brief,
-    legend_handles,
-    legend_inches,
-)
+from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.style import brief, legend_handles, legend_inches
 from regmix_bench.reporting.formats.cells import fixed
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
 
 #: Points that an axis shows at least, so that noise is not blown up to a trend.
 LEAST_RANGE = 4.0
@@ -37,27 +35,59 @@ COLUMNS = 3
 _STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 
 
-def pictures(blocks: Sequence[Block], looks: Mapping[str, Look]) -> tuple[Picture, ...]:
-    """A figure per setting with a panel per block; rows without a robust accuracy are left out."""
-    found = []
-    for stem, members in groupby(blocks, key=lambda block: block.cohort.setting_stem):
-        here = list(members)
-        frame = tradeoff_frame(here)
-        if frame.empty:
-            continue
-        attack = attack_words(here[0].cohort.setting.scoring)
-        found.append(
-            Picture(
-                f"tradeoff-{stem}",
-                frame,
-                partial(draw, frame, looks, attack),
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tradeoff(ReportFigure):
+    """Clean against robust accuracy: what a method pays for its robustness.
+
+    A picture per setting with a panel per block; rows without a robust accuracy are left out.
+    """
+
+    name = "tradeoff"
+
+    looks: Mapping[str, Look]
+    attack: str
+
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for stem, members in groupby(contents.main_blocks, lambda b: b.cohort.setting_stem):
+            here = list(members)
+            frame = tradeoff_frame(here)
+            if frame.empty:
+                continue
+            attack = attack_words(here[0].cohort.setting.scoring)
+            caption = (
                 f"Clean against {attack} accuracy, a panel per training threat. {_bars(frame)}"
                 " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
                 " own, which need not start at 0; a method named below a panel lies outside it, and"
-                " its marker stands at the rim.",
+                " its marker stands at the rim."
             )
+            looks = contents.looks
+            yield cls(subject=stem, frame=frame, caption=caption, looks=looks, attack=attack)
+
+    def draw(self) -> Figure:
+        """Return a figure with one panel per block, one point per label."""
+        shown = set(self.frame["label"])
+        panels = list(self.frame.groupby(["train_norm", "train_epsilon"], sort=False))
+        columns = min(COLUMNS, len(panels))
+        lines = -(-len(panels) // columns)
+        figure = Figure(
+            figsize=(3.0 * columns + legend_inches(self.looks, shown), 3.2 * lines + 0.2),
+            layout="constrained",
         )
-    return tuple(found)
+        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        for axis, ((norm, epsilon), panel) in zip(axes, panels, strict=False):
+            far = _draw_panel(axis, panel, self.looks)
+            axis.set_title(_title(norm_words(str(norm)), str(epsilon), panel))
+            axis.set_xlabel("\n".join(["clean accuracy (%)", *far]))
+        for axis in axes[: len(panels) : columns]:
+            axis.set_ylabel(f"{self.attack} accuracy (%)")
+        figure.legend(
+            handles=legend_handles(self.looks, shown, lines=False),
+            loc="outside right center",
+        )
+        return figure
 
 
 def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
@@ -83,32 +113,6 @@ def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str) -> Figure:
-    """One panel per block, one point per label."""
-    panels = list(frame.groupby(["train_norm", "train_epsilon"], sort=False))
-    columns = min(COLUMNS, len(panels))
-    lines = -(-len(panels) // columns)
-    with applied():
-        figure = Figure(
-            figsize=(3.0 * columns + legend_inches(set(frame["label"])), 3.2 * lines + 0.2),
-            layout="constrained",
-        )
-        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        for axis, ((norm, epsilon), panel) in zip(axes, panels, strict=False):
-            far = _draw_panel(axis, panel, looks)
-            axis.set_title(_title(norm_words(str(norm)), str(epsilon), panel))
-            axis.set_xlabel("\n".join(["clean accuracy (%)", *far]))
-        for axis in axes[: len(panels) : columns]:
-            axis.set_ylabel(f"{attack} accuracy (%)")
-        figure.legend(
-            handles=legend_handles(looks, set(frame["label"]), lines=False),
-            loc="outside right center",
-        )
-    return figure
-
-
 def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
     """Draw the points; returns a line for each of those that lie outside of the axes."""
     values = {name: 100 * panel[name].to_numpy(float) for name in ("clean", "robust")}
@@ -128,7 +132,7 @@ def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> l
         look = looks[row["label"]]
         x, y = 100 * row["clean"], 100 * row["robust"]
         if outside:
-            notes.append(f"{brief(row['label'], lines=1)} at {fixed(x)}, {fixed(y)}")
+            notes.append(f"{brief(look.name, lines=1)} at {fixed(x)}, {fixed(y)}")
             x, y = np.clip(x, *limits["clean"]), np.clip(y, *limits["robust"])
         else:
             cross: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "alpha": 0.45}

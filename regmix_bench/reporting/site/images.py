@@ -12,7 +12,7 @@ from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.reporting.figures.examples import magnification, three
-from regmix_bench.reporting.figures.surface import views_of
+from regmix_bench.reporting.figures.run_views import views_of
 
 _SHOWN = 3  # with more, a site of hundreds of runs would be mostly images
 _SEAM = 0.5  # between the images of a strip, as grey as a pixel that the attack leaves alone

@@ -12,7 +12,7 @@ from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.figures.looks import GREY, Look, Marker
 from regmix_bench.reporting.formats.cells import fixed, line, short
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.facts import cost_facts, specification_facts
@@ -22,7 +22,7 @@ from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
 
 #: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-_SYMBOLS: dict[style.Marker, str] = {
+_SYMBOLS: dict[Marker, str] = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "P": "cross"},
     **{"D": "diamond", "X": "x", "<": "triangle-left", ">": "triangle-right", "*": "star"},
     **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall", (4, 1, 0): "star-diamond"},
@@ -32,7 +32,7 @@ _SYMBOLS: dict[style.Marker, str] = {
 _FILLS = {"-": "", "--": "-open", ":": "-dot", "-.": "-open-dot"}
 #: The validation accuracies of an epoch, and their headers.
 _VALIDATION = {"val_clean_acc": "Clean", "val_fgsm_acc": "FGSM", "val_pgd_acc": "PGD-10"}
-_FAILED = style.Look(style.GREY, "o", "-")
+_FAILED = Look("", GREY, "o", "-")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunPage:
     run: Run
     label: str
     file: str
-    look: style.Look
+    look: Look
     siblings: tuple[tuple[int, str], ...]
 
     @property
@@ -228,7 +228,6 @@ class RunPage:
 def run_pages(contents: Contents) -> tuple[RunPage, ...]:
     """Return a page for each training, finished or failed, in the order of rows."""
     groups = [group for cohort in contents.cohorts for group in cohort.groups]
-    looks = style.looks(groups)
     rows = {run.record.run_id: group for group in groups for run in group.runs}
 
     def page(run: Run) -> RunPage:
@@ -240,7 +239,7 @@ def run_pages(contents: Contents) -> tuple[RunPage, ...]:
             if other is not run
         )
         file = run.path.relative_to(contents.results).as_posix()
-        return RunPage(run, label, file, looks[label] if group else _FAILED, others)
+        return RunPage(run, label, file, contents.looks[label] if group else _FAILED, others)
 
     def place(run: Run) -> tuple[Any, ...]:
         spec = run.spec

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
-from regmix_bench.reporting.figures.style import luminance
+from regmix_bench.reporting.figures.looks import luminance
 
 _DARK_PAPER = (0x14 / 255, 0x17 / 255, 0x1B / 255)  # as in site.css
 _LEAST_CONTRAST = 3.0  # of what is no text, by WCAG 2.1

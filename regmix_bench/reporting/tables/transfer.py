@@ -1,52 +1,37 @@
-"""Transfer matrices: which model's images break which, as tables, heat maps and numbers."""
+"""Transfer matrices: which model's images break which, as tables and numbers."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from regmix_bench.analysis.cohorts import row_order, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.schema import TransferRecord, TransferSide
-from regmix_bench.reporting.figures.style import (
-    HEAT,
-    Picture,
-    applied,
-    brief,
-    heat_map,
-    ink,
-    widest,
-)
-from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.values import Cell, Column, Table
 
 UNATTACKED = "no attack"
 
-_CELL_INCHES = 0.42
+
+def in_order(records: Iterable[TransferRecord]) -> tuple[TransferRecord, ...]:
+    """Return transfers by dataset, threat and run_id."""
+    return tuple(
+        sorted(records, key=lambda r: (r.dataset, r.threat.norm, r.threat.epsilon, r.run_id))
+    )
 
 
-@dataclass(frozen=True)
-class Section:
-    """One transfer in a report; ``stem`` is that of its files."""
-
-    stem: str
-    heading: str
-    table: Table
-    picture: Picture
+def stem(record: TransferRecord) -> str:
+    """Return the name of a transfer's files without their endings."""
+    return f"transfer-{record.dataset}-{threat_slug(record.threat)}-{record.run_id}"
 
 
-def sections(records: Iterable[TransferRecord]) -> tuple[Section, ...]:
-    """A section per transfer, by dataset, threat and run_id."""
-    ordered = sorted(records, key=lambda r: (r.dataset, r.threat.norm, r.threat.epsilon, r.run_id))
-    return tuple(map(_section, ordered))
+def transfer_heading(record: TransferRecord) -> str:
+    """Return what stands above a transfer's table."""
+    return f"{record.dataset}: {attack_words(record)}, {len(record.runs)} models"
 
 
 def attack_words(record: TransferRecord) -> str:
@@ -85,8 +70,8 @@ def transfer_table(record: TransferRecord) -> Table:
         ),
         (
             f"Percent of {record.n_examples:,} test images that the target, a column, gets right"
-            f" with and without the attack. {_seeds(record)}Where source and target are the same"
-            " model the attack is white-box.",
+            f" with and without the attack. {seed_words(record)}Where source and target are the"
+            " same model the attack is white-box.",
         ),
     )
 
@@ -117,47 +102,8 @@ def transfer_accuracies(record: TransferRecord) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """The heat map of a matrix, as :func:`matrix` returns it; white-box cells are framed."""
-    shares = frame.to_numpy(float)
-    n_rows, n_columns = shares.shape
-    with applied():
-        # The names stand left of the cells, and aslant below them.
-        sources, targets = ([*map(brief, names)] for names in (frame.index, frame.columns))
-        name = 0.075 * widest(sources)
-        width = n_columns * _CELL_INCHES + name + 0.4
-        height = n_rows * _CELL_INCHES + 0.72 * name + 0.5
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        texts = [[fixed(100 * share) for share in row] for row in shares]
-        shades = heat_map(axes, 100 * shares, texts, HEAT)
-        for target in range(n_columns):  # its row as a source is one further down
-            corner = (target - 0.42, target + 0.58)
-            edge = ink(shades[target + 1, target])
-            axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=edge, lw=0.9))
-        axes.axhline(0.5, color="white", linewidth=3)
-        axes.set_xticks(range(n_columns), targets, rotation=45, ha="right")
-        axes.set_yticks(range(n_rows), sources)
-        axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
-    return figure
-
-
-def _section(record: TransferRecord) -> Section:
-    stem = f"transfer-{record.dataset}-{threat_slug(record.threat)}-{record.run_id}"
-    attack = attack_words(record)
-    picture = Picture(
-        stem,
-        transfer_accuracies(record),
-        partial(draw, matrix(record)),
-        f"Accuracy (%) of each target under images crafted on each source by {attack}."
-        f" {_seeds(record)}In the frames the attack is white-box.",
-    )
-    heading = f"{record.dataset}: {attack}, {len(record.runs)} models"
-    return Section(stem, heading, transfer_table(record), picture)
-
-
-def _seeds(record: TransferRecord) -> str:
-    """Which seed the models are of, where it is one; else their names say it."""
+def seed_words(record: TransferRecord) -> str:
+    """Say which seed the models are of, where it is one; else their names say it."""
     seeds = {run.seed for run in record.runs}
     return f"Each model is that of seed {next(iter(seeds))}. " if len(seeds) == 1 else ""
 

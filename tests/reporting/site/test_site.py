@@ -24,7 +24,7 @@ from regmix_bench.records import paths
 from regmix_bench.records.views import read_views
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures.style import looks, luminance
+from regmix_bench.reporting.figures.looks import looks, luminance
 from regmix_bench.reporting.formats.cells import text as cell_text
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.leaderboard import budget

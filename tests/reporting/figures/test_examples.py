@@ -1,25 +1,24 @@
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
+from support.figures import drawn, pictures_of
 from support.saved_views import make_views, save_views
 
-from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.records import store
-from regmix_bench.reporting.figures import examples, style
+from regmix_bench.reporting.figures import examples
+from regmix_bench.reporting.figures.gallery import rendered
 
 
-def pictures_of(results, **changes):
+def pictures_with_views(results, **changes):
     for path in store.record_files(results):
         seed = store.load_run(path).spec.seed
         save_views(path, make_views(seed=seed, **changes))
-    return examples.pictures(sort_into_cohorts(load_runs(results)))
+    return pictures_of("examples", results)
 
 
 def test_rows_say_what_was_predicted_and_how_much_was_added(record, save):
-    (picture,) = pictures_of(save(record("trades", seed=3), record("trades", seed=2)))
+    (picture,) = pictures_with_views(save(record("trades", seed=3), record("trades", seed=2)))
     frame = picture.frame
     assert list(frame["seed"].unique()) == [2] and len(frame) == examples.SHOWN
     assert list(frame["clean_pred"]) == list(frame["class"]) == [0, 1, 2, 3]
@@ -30,8 +29,8 @@ def test_rows_say_what_was_predicted_and_how_much_was_added(record, save):
 
 
 def test_the_figure_holds_image_perturbation_and_sum(record, save):
-    (picture,) = pictures_of(save(record("trades", seed=1)))
-    (axis,) = pickle.loads(pickle.dumps(picture.draw))().axes
+    (picture,) = pictures_with_views(save(record("trades", seed=1)))
+    (axis,) = drawn(picture).axes
     canvas = np.asarray(axis.images[0].get_array())
     views = make_views(seed=1)
     clean, added, attacked = (canvas[:8, x : x + 8, 0] for x in (0, 9, 18))
@@ -40,15 +39,15 @@ def test_the_figure_holds_image_perturbation_and_sum(record, save):
     total = views.image[0, 0].astype(float) + views.perturbation[0, 0].astype(float)
     assert attacked == pytest.approx(np.clip(total, 0, 1))
     said = [text.get_text() for text in axis.texts]
-    assert said.count("[9]") == 2 and {"trades", "clean\n(class 0)", "added\n(×3.98)"} <= set(said)
+    assert said.count("[9]") == 2 and {"TRADES", "clean\n(class 0)", "added\n(×3.98)"} <= set(said)
 
 
 @pytest.mark.parametrize(("shape", "shown"), [((3, 6, 10), 8), ((1, 5, 5), 2)])
 def test_colour_images_and_few_classes_are_drawn(record, save, shape, shown):
     results = save(record("trades"), record("regmix", label="regmix[" + "long" * 40 + "]"))
-    (picture,) = pictures_of(results, shape=shape, shown=shown)
+    (picture,) = pictures_with_views(results, shape=shape, shown=shown)
     assert len(picture.frame) == 2 * min(shown, examples.SHOWN)
-    assert set(style.rendered(picture.draw)) == {".png", ".pdf"}
+    assert set(rendered(picture)) == {".png", ".pdf"}
 
 
 def test_images_that_nothing_is_added_to_are_not_magnified():
@@ -59,10 +58,10 @@ def test_images_that_nothing_is_added_to_are_not_magnified():
 
 def test_no_picture_without_views(record, save):
     results = save(record())
-    assert examples.pictures(sort_into_cohorts(load_runs(results))) == ()
+    assert pictures_of("examples", results) == []
 
 
 def test_classes_have_the_names_that_their_dataset_gives_them(record, save):
-    (picture,) = pictures_of(save(record(dataset="cifar10")))
-    said = {text.get_text() for text in picture.draw().axes[0].texts}
+    (picture,) = pictures_with_views(save(record(dataset="cifar10")))
+    said = {text.get_text() for text in drawn(picture).axes[0].texts}
     assert {"clean\n(airplane)", "airplane", "[truck]"} <= said

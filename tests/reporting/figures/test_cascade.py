@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import pickle
-
 import pytest
+from support.figures import drawn, pictures_of
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.reporting.contents import Contents
 from regmix_bench.specs import Scoring
 
 LEFT = {"apgd-ce": 306 / 360, "apgd-t": 302 / 360, "fab-t": 302 / 360, "square": 300 / 360}
 
 
 def picture_of(results):
-    contents = Contents.of(results, False, None)
-    found = [p for p in contents.pictures if p.stem.startswith("cascade-")]
+    found = pictures_of("cascade", results)
     return found[0] if found else None
 
 
@@ -34,7 +31,7 @@ def test_each_attack_takes_from_what_those_before_it_left(tmp_path):
         }
     )
     assert picture.frame["accuracy"].iloc[-1] == pytest.approx(300 / 360 - 0.05)
-    right = pickle.loads(pickle.dumps(picture.draw))().axes[1]
+    right = drawn(picture).axes[1]
     assert [text.get_text() for text in right.texts[:4]] == ["14.4", "1.1", "0.0", "0.6"]
 
 
@@ -56,4 +53,4 @@ def test_a_row_without_stages_is_left_out_and_attacks_of_ones_own_are_shown(tmp_
     write_run(tmp_path, make_spec("trades", scoring=own), scored=scored)
     picture = picture_of(tmp_path)
     assert set(picture.frame["label"]) == {"trades"}
-    assert [t.get_text() for t in picture.draw().axes[1].get_xticklabels()] == ["square"]
+    assert [t.get_text() for t in drawn(picture).axes[1].get_xticklabels()] == ["square"]

@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
+from support.figures import drawn, pictures_of
 from support.saved_views import make_views, save_views
 from support.tables import texts
 
-from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.statistics import median_interval
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
-from regmix_bench.reporting.figures import surface
 from regmix_bench.types import ThreatModel
-
-
-def cohort_of(results):
-    (cohort,) = sort_into_cohorts(load_runs(results))
-    return cohort
 
 
 def save_all(results, **changes):
@@ -34,18 +26,18 @@ def save_all(results, **changes):
 def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
     results = save(*(record(name, seed=s) for name in ("trades", "regmix") for s in (2, 1)))
     views = save_all(results)
-    (picture,) = surface.pictures([cohort_of(results)])
+    (picture,) = pictures_of("surface", results)
     assert picture.stem == "surface-digits-smallcnn-Linf-32-255"
     frame = picture.frame
     assert list(dict.fromkeys(zip(frame["label"], frame["seed"], strict=True))) == [
         ("trades", 1),
         ("regmix", 1),
     ]
-    drawn = views["trades", 1].curvature.astype(float)
+    bends = views["trades", 1].curvature.astype(float)
     first = frame.iloc[0]
-    assert first["curvature"] == pytest.approx(np.median(drawn))
-    assert first["curvature_mean"] == pytest.approx(drawn.mean())
-    expected = median_interval(drawn)
+    assert first["curvature"] == pytest.approx(np.median(bends))
+    assert first["curvature_mean"] == pytest.approx(bends.mean())
+    expected = median_interval(bends)
     assert (first["curvature_low"], first["curvature_high"]) == pytest.approx(expected)
     # The loss rises by 2a² + a, however high it was at the image itself.
     trades = frame[frame["label"] == "trades"]
@@ -60,10 +52,10 @@ def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
     signs = {row[0].value: row[0].signs for row in picture.table.rows}
     assert signs == {"trades": "", "regmix": "*"} and "smoothed" in picture.table.notes[0]
 
-    figure = pickle.loads(pickle.dumps(picture.draw))()
+    figure = drawn(picture)
     panels = {axis.get_title(): axis.get_xlabel() for axis in figure.axes if axis.get_title()}
-    assert panels["trades"].startswith(f"curvature {np.median(drawn):.3f}\n[")
-    assert "*" in panels["regmix"]
+    assert panels["TRADES"].startswith(f"curvature {np.median(bends):.3f}\n[")
+    assert "*" in panels["RegMix"]
 
 
 def test_images_without_a_gradient_have_no_curvature(record, save):
@@ -72,16 +64,16 @@ def test_images_without_a_gradient_have_no_curvature(record, save):
     views = make_views()
     views.curvature[::2] = np.nan
     save_views(path, views)
-    (picture,) = surface.pictures([cohort_of(results)])
+    (picture,) = pictures_of("surface", results)
     first = picture.frame.iloc[0]
     assert first["n_images"] == 20
     assert first["curvature"] == pytest.approx(np.nanmedian(views.curvature.astype(float)))
     views.curvature[:] = np.nan
     save_views(path, views)
-    (picture,) = surface.pictures([cohort_of(results)])
+    (picture,) = pictures_of("surface", results)
     assert picture.frame["curvature"].isna().all()
     assert picture.table is not None and picture.table.rows[0][1].value is None
-    assert picture.draw().axes
+    assert drawn(picture).axes
 
 
 def test_panels_share_one_threat_and_the_others_are_named(record, save):
@@ -92,17 +84,17 @@ def test_panels_share_one_threat_and_the_others_are_named(record, save):
             save_views(
                 path, make_views(ThreatModel("Linf", "32/255" if label == "mart" else "1/2"))
             )
-    (picture,) = surface.pictures([cohort_of(results)])
+    (picture,) = pictures_of("surface", results)
     assert set(picture.frame["label"]) == {"mart"}
     assert "Nothing is recorded of pgd-at, trades." in picture.caption
 
 
 def test_no_picture_without_views(record, save):
     results = save(record("trades"), record("mart"))
-    assert surface.pictures([cohort_of(results)]) == ()
+    assert pictures_of("surface", results) == []
     for path in store.record_files(results):
         save_views(path, make_views()).unlink()
-    assert surface.pictures([cohort_of(results)]) == ()
+    assert pictures_of("surface", results) == []
 
 
 def test_a_file_that_is_not_its_records_is_refused(record, save):
@@ -110,4 +102,4 @@ def test_a_file_that_is_not_its_records_is_refused(record, save):
     (path,) = store.record_files(results)
     save_views(path, make_views()).write_bytes(b"other")
     with pytest.raises(UserError, match="not the views file of its record"):
-        surface.pictures([cohort_of(results)])
+        pictures_of("surface", results)

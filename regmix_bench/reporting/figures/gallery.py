@@ -1,0 +1,117 @@
+"""The pictures of a report: collected from every figure, and drawn."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import joblib
+import pandas as pd
+
+from regmix_bench.errors import UserError, reason
+from regmix_bench.registry import FILE_NAME
+from regmix_bench.reporting.figures import FIGURES, figure_names
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.style import applied
+from regmix_bench.reporting.formats.cells import csv
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
+
+_log = logging.getLogger(__name__)
+
+#: The files of one picture by their suffixes.
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a report in order, and the files of those that are drawn already, by stem."""
+
+    pictures: tuple[ReportFigure, ...]
+    drawn: Mapping[str, Files]
+
+    def render(self) -> Generator[Files, None, None]:
+        """Draw the pictures: yields the files of each, in their order.
+
+        Where there are many, several processes begin to draw at the call; few are drawn here, each
+        when it is asked for.
+        """
+        waiting = render_all([p for p in self.pictures if p.stem not in self.drawn])
+        return (self.drawn.get(p.stem) or next(waiting) for p in self.pictures)
+
+
+def collect(contents: Contents) -> Gallery:
+    """Return the pictures of every figure that there is.
+
+    A stranger's figure that fails is left out, with one line as a warning; it has to draw, too,
+    before it counts. Raises :class:`UserError` as our own figures do.
+    """
+    pictures: list[ReportFigure] = []
+    drawn: dict[str, Files] = {}
+    for name in figure_names():
+        if FIGURES.is_builtin(name):
+            pictures += FIGURES[name].of(contents)
+            continue
+        try:
+            found = list(FIGURES[name].of(contents))
+            _check(name, found, {picture.stem for picture in pictures})
+            files = {picture.stem: rendered(picture) for picture in found}
+            if any(files[picture.stem].keys() != set(picture.suffixes) for picture in found):
+                raise UserError("its suffixes are not those of the files that it draws")
+        except Exception as error:  # a stranger's figure may raise anything
+            said = str(error) if isinstance(error, UserError) else reason(error)
+            _log.warning("figure %r is left out: %s", name, " ".join(said.split()))
+            continue
+        pictures += found
+        drawn |= files
+    return Gallery(tuple(pictures), drawn)
+
+
+def rendered(picture: ReportFigure) -> Files:
+    """Draw a picture: ``.png`` (200 dpi) and ``.pdf``, without dates or versions in them."""
+    files: Files = {}
+    with applied():
+        figure = picture.draw()
+        if (points := picture.points()) is not None:
+            files[".points.csv"] = csv(points).encode()
+        # Laid out once for both: that takes longer than drawing.
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+            engine.execute(figure)  # panels of a fixed shape have their size only now
+            figure.set_layout_engine(None)
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+            stream = io.BytesIO()
+            figure.savefig(stream, format=suffix[1:], dpi=200, metadata=metadata)
+            files[suffix] = stream.getvalue()
+    return files
+
+
+def render_all(pictures: Sequence[ReportFigure]) -> Generator[Files, None, None]:
+    """Draw pictures in their order, many of them in several processes."""
+    # A process takes as long to start as a few pictures to draw.
+    processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
+    parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
+    files: Generator[Files, None, None] = parallel(
+        joblib.delayed(rendered)(picture) for picture in pictures
+    )
+    return files
+
+
+def _check(name: str, pictures: Sequence[ReportFigure], taken: set[str]) -> None:
+    """Raise :class:`UserError` for pictures of a stranger that a report cannot hold."""
+    for picture in pictures:
+        if picture.stem in taken:
+            raise UserError(f"there is a picture {picture.stem} already")
+        taken.add(picture.stem)
+        if picture.name != name:
+            raise UserError(f"its class calls itself {picture.name!r}")
+        if not re.fullmatch(FILE_NAME, picture.stem):
+            raise UserError(f"subject {picture.subject!r} cannot be part of a file name")
+        if not isinstance(picture.frame, pd.DataFrame) or not isinstance(picture.caption, str):
+            raise UserError("a picture has a frame, which is a DataFrame, and a caption")
+        csv(picture.frame)

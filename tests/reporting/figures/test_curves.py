@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
+from matplotlib.figure import Figure
+from support.figures import drawn
+
+from regmix_bench.reporting.figures import style
+from regmix_bench.reporting.figures.curves import MOST_LINES, TrainingCurves
+from regmix_bench.reporting.figures.looks import Look
+
+LOOK = Look("TRADES", "#000000", "o", "-")
+
+
+def curves(seeds):
+    """Three epochs a seed; seed k has a clean accuracy of k/100 throughout."""
+    rows = [
+        {"label": "trades", "seed": k, "epoch": epoch, "selected": epoch == 3, "alarm": ""}
+        | {"val_clean_acc": k / 100, "val_pgd_acc": 0.0}
+        for k in range(seeds)
+        for epoch in (1, 2, 3)
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.assign(val_clean_acc_mean=(seeds - 1) / 200, val_pgd_acc_mean=0.0)
+
+
+def picture_of(frame):
+    looks = {label: replace(LOOK, name=label) for label in frame["label"]}
+    return TrainingCurves(subject="digits", frame=frame, caption="", looks=looks)
+
+
+def test_a_dozen_seeds_have_a_line_each_and_more_the_band_they_lie_in():
+    lines = drawn(picture_of(curves(MOST_LINES))).axes[0].collections
+    assert all(isinstance(line, LineCollection) for line in lines)
+    clean = lines[0].get_segments()
+    assert [segment[0, 1] for segment in clean] == pytest.approx(range(MOST_LINES))
+    assert clean[5].tolist() == [[1, 5], [2, 5], [3, 5]]
+
+    bands = drawn(picture_of(curves(MOST_LINES + 1))).axes[0].collections
+    assert all(isinstance(band, FillBetweenPolyCollection) for band in bands)
+    heights = bands[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0, MOST_LINES)
+
+
+@pytest.mark.parametrize("panels", [1, 2, 7])
+def test_nothing_reaches_over_the_rim(panels):
+    names = [f"method {k}{' of a long name' * k * k}" for k in range(panels)]
+    curve = pd.concat([curves(2).assign(label=name) for name in names])
+    assert_inside(drawn(picture_of(curve)))
+    with style.applied():
+        maps, axes = style.panel_grid(names, height=2.35, shared=False)
+        for axis in axes:
+            axis.set(box_aspect=1, xlabel="one\ntwo\nthree", xticks=[], yticks=[])
+        axes[0].plot([], label="a mark")
+        maps.legend(title="a\nb", loc="outside lower center")
+    assert_inside(maps)
+
+
+def assert_inside(figure: Figure):
+    with style.applied():
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()  # panels of a fixed shape have their size only now
+    (left, bottom), (right, top) = figure.get_tightbbox().get_points()
+    width, height = figure.get_size_inches()
+    assert np.greater_equal((left, bottom, width - right, height - top), -0.01).all()
+
+
+def test_labels_are_text_and_not_mathematics():
+    figure = drawn(picture_of(curves(1).assign(label="a$b_1$c$")))
+    assert_inside(figure)
+    assert figure.axes[0].get_title() == "a$b_1$c$"
+    assert not figure.axes[0].title.get_parse_math()
