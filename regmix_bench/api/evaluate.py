@@ -97,6 +97,7 @@ def evaluate(
         raise UserError("--label is empty: leave it out for the model's own name")
 
     from regmix_bench.data import canonical_name, prepare_eval
+    from regmix_bench.data.sources import dataset_component
     from regmix_bench.evaluation.scorer import Extras, evaluate_model
     from regmix_bench.grid.settings import DataSettings, make_scoring, read_settings
     from regmix_bench.loading.sources import load_any_model, own_run
@@ -117,7 +118,9 @@ def evaluate(
     if run is None and (dataset is None or threats is None):
         missing = "--dataset" if dataset is None else "--eps"
         raise UserError(f"model {text!r} was not trained here: say {missing}")
-    name = canonical_name(dataset, given_data_dir) if dataset else run.spec.dataset if run else ""
+    own_data = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
+    chosen = dataset_component(canonical_name(dataset, given_data_dir)) if dataset else own_data
+    name, component = chosen
     own = run.spec.eval_threats if run else ()
     budgets = tuple(
         ThreatModel(cast(Any, norm or (own[0].norm if own else "Linf")), cast(Any, epsilon))
@@ -125,12 +128,12 @@ def evaluate(
     )
     if norm is not None and threats is None and own and own[0].norm != norm:
         raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
-    if eval_examples is None and run is not None and name == run.spec.dataset:
+    if eval_examples is None and run is not None and chosen == own_data:
         eval_examples = run.spec.eval_examples
     store.check_writable(folder)
     target = machine.choose_device(device)
-    test = prepare_eval(name, eval_examples, target, given_data_dir, download)
-    if run is not None and name == run.spec.dataset:
+    test = prepare_eval(name, eval_examples, target, given_data_dir, download, component)
+    if run is not None and chosen == own_data:
         test.require(run.data_digest, name, f"run {run.run_id}")
     source = load_any_model(
         text,
@@ -151,6 +154,7 @@ def evaluate(
         arch=source.arch,
         eval_threats=tuple(dict.fromkeys(budgets)),
         scoring=scoring,
+        components=tuple(filter(None, (component, source.component))),
     )
     existing = paths.find_record(folder, spec)
     if label is None and existing is not None:  # a name it was given earlier stays

@@ -18,7 +18,7 @@ Facts = dict[str, str | float | None]
 @verb
 def list_entries(
     what: Annotated[
-        Literal["methods", "datasets", "archs", "suites", "runs"],
+        Literal["methods", "datasets", "archs", "loggers", "suites", "runs"],
         Option("What to list.", argument=True),
     ],
     *,
@@ -67,6 +67,13 @@ def _archs() -> Iterable[Facts]:
         yield {"architecture": entry.name, "from": entry.origin, "what it is": entry.description}
 
 
+def _loggers() -> Iterable[Facts]:
+    from regmix_bench.runs.loggers import LOGGERS
+
+    for entry in LOGGERS.entries():
+        yield {"logger": entry.name, "from": entry.origin, "what it is": entry.description}
+
+
 def _suites() -> Iterable[Facts]:
     from regmix_bench.grid.plan import packaged_suites
 
@@ -77,6 +84,7 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "methods": _methods,
     "datasets": _datasets,
     "archs": _archs,
+    "loggers": _loggers,
     "suites": _suites,
 }
 

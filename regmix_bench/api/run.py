@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 from regmix_bench.api.options import (
     EXECUTION,
     GRID,
+    OUTPUT,
     RECORDS,
     SCORING,
     Attacks,
@@ -168,6 +169,10 @@ def run(
     ] = "auto",
     data_dir: DataDir = None,
     download: Download = False,
+    log: Annotated[
+        Names | None,
+        Option("Loggers that hear how runs go on, such as csv; see list loggers.", OUTPUT),
+    ] = None,
     observer: "Observer | None" = None,
 ) -> "Plan | Records | RunRecord":
     """Train and score a grid of methods, datasets, architectures, budgets and seeds.
@@ -185,6 +190,7 @@ def run(
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
     from regmix_bench.records import find, paths, store
+    from regmix_bench.runs.loggers import create_loggers, logged
     from regmix_bench.runs.observers import Silent
     from regmix_bench.specs import RunSpec
     from regmix_bench.system import machine
@@ -216,12 +222,14 @@ def run(
         "sync_bn": sync_bn,
     }
     folder, heard = Path(results), observer or Silent()
+    loggers = create_loggers(listed("--log", log) or ())
     if isinstance(suite, RunSpec):
         if given or settings or dry_run:
             raise UserError("a specification says all of its run: leave out the options of a grid")
-        return _run_alone(
-            suite, heard, results=folder, reference=reference, download=download, **execution
-        )
+        with logged(heard, loggers, folder) as told:
+            return _run_alone(
+                suite, told, results=folder, reference=reference, download=download, **execution
+            )
     if suite is None and methods is None:
         raise UserError("nothing to run: name a suite, such as digits, or --methods")
     if address is not None and launcher == "local":
@@ -248,15 +256,21 @@ def run(
         from regmix_bench.runs import runner
 
         # Data that does not fit is found before anything is written.
-        sizes = {(c.spec.dataset, c.spec.train_examples, c.spec.eval_examples): c for c in waiting}
+        sizes = {
+            (c.spec.dataset_words, c.spec.train_examples, c.spec.eval_examples): c for c in waiting
+        }
         for cell in sizes.values():
             prepare(cell.spec, target(), execution["data_dir"], download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)
         work = partial(runner.run_spec, results=folder, **execution)
-        with no_signal_lost(), closing(launch(waiting, work, place, heard)) as endings:
+        with (
+            no_signal_lost(),
+            logged(heard, loggers, folder) as told,
+            closing(launch(waiting, work, place, told)) as endings,
+        ):
             for ending in endings:
-                heard.on_end(ending)
+                told.on_end(ending)
     found = (paths.find_record(folder, cell.spec) for cell in cells)
     return Records([path for path in found if path is not None])
 

@@ -122,7 +122,8 @@ class Display:
 
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
         """Say what was not as it should be."""
-        self.say(f"{self._running[spec.run_id].name}: {line}")
+        run = self._running.get(spec.run_id)
+        self.say(f"{run.name if run else spec_words(spec)}: {line}")
 
     def on_end(self, ending: Ending) -> None:
         """Say how a run has ended."""

@@ -110,7 +110,9 @@ def audit_record(
         raise UserError(f"{record} has no saved adversarial images: {saves}")
     target, spec = choose_device(device), found.spec
     data_dir = Path(data_dir) if data_dir is not None else None
-    test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
+    test = prepare_eval(
+        spec.dataset, spec.eval_examples, target, data_dir, component=spec.component("dataset")
+    )
     test.require(found.data_digest, spec.dataset, str(record))
     findings: list[Finding] = []
     for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
@@ -151,7 +153,7 @@ def _given(
         model or name,
         results=results_of(path),
         weights=weights,
-        arch=record.spec.arch if recorded.kind == "weights" else None,
+        arch=record.spec.arch_words if recorded.kind == "weights" else None,
         checkpoint=cast(Checkpoint, checkpoint),
         dataset=record.spec.dataset,
         norm=record.spec.eval_threats[0].norm,

@@ -35,7 +35,9 @@ def measure_record(
     model = load_checkpoint(weights, file.sha256)
     spec, target = found.spec, choose_device(device)
     data_dir = Path(data_dir) if data_dir is not None else None
-    test = prepare_eval(spec.dataset, spec.eval_examples, target, data_dir)
+    test = prepare_eval(
+        spec.dataset, spec.eval_examples, target, data_dir, component=spec.component("dataset")
+    )
     test.require(found.data_digest, spec.dataset, str(record))
     with exact_float32():
         views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)

@@ -83,7 +83,10 @@ def transfer_matrix(
     check_writable(results / first.spec.dataset / TRANSFER)
     models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
     folder = Path(data_dir) if data_dir is not None else None
-    test = prepare_eval(first.spec.dataset, first.spec.eval_examples, target, folder)
+    spec = first.spec
+    test = prepare_eval(
+        spec.dataset, spec.eval_examples, target, folder, component=spec.component("dataset")
+    )
     test.require(first.data_digest, first.spec.dataset, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with exact_float32():

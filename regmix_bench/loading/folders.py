@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from regmix_bench.errors import UserError, first_problem
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.runs import run_model
-from regmix_bench.models.weights import check_digest, load_checkpoint
+from regmix_bench.models.weights import check_digest, load_checkpoint, read_weights
 from regmix_bench.types import Frozen, ThreatModel
 
 #: Its files.
@@ -46,9 +47,11 @@ def from_folder(folder: Path) -> LoadedModel:
             raise UserError(f"{folder} is not a whole export: its {name} is missing")
     check_digest(folder / GRAPH, config.graph_sha256)
     model = load_checkpoint(folder / WEIGHTS, config.weights_sha256)
-    return run_model(
+    loaded = run_model(
         model, config.run_id, config.checkpoint, config.weights_sha256, config.arch, config.label
     )
+    _, about = read_weights(folder / WEIGHTS)
+    return replace(loaded, component=about.component if about else None)
 
 
 def read_config(folder: Path) -> ExportConfig:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from regmix_bench.errors import UserError
-from regmix_bench.specs import ModelSource
+from regmix_bench.specs import Component, ModelSource
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,15 @@ class LoadedModel:
     """A model on the CPU, every layer in evaluation mode, and what to call it.
 
     It takes images (B, C, H, W) with pixels in [0, 1] and returns logits (B, K). ``label`` is its
-    row's name in tables; ``arch`` is one of our architectures, or else the name of its class.
+    row's name in tables; ``arch`` is one of the registered architectures, with its ``component``
+    where a plug-in brings it, or else the name of its class.
     """
 
     model: nn.Module
     source: ModelSource
     arch: str
     label: str
+    component: Component | None = None
 
 
 def arch_name(class_name: str) -> str:

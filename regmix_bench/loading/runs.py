@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -22,7 +23,8 @@ def from_run(text: str, results: Path, checkpoint: Checkpoint) -> LoadedModel:
     record, file, path = find_checkpoint(text, results, checkpoint)
     model = load_checkpoint(path, file.sha256)
     spec = record.spec
-    return run_model(model, record.run_id, checkpoint, file.sha256, spec.arch, spec.label)
+    loaded = run_model(model, record.run_id, checkpoint, file.sha256, spec.arch, spec.label)
+    return replace(loaded, component=spec.component("arch"))
 
 
 def find_checkpoint(

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from regmix_bench.errors import UserError
 from regmix_bench.loading.model import LoadedModel
+from regmix_bench.models import ARCHS
 from regmix_bench.models.weights import Description, load_weights, read_weights
 from regmix_bench.specs import ModelSource
+from regmix_bench.specs.components import parse_component
 from regmix_bench.system.files import file_digest
 
 
@@ -16,17 +18,23 @@ def from_weights(
 ) -> LoadedModel:
     """Load a file of weights.
 
-    Its model is built as ``arch`` for images (C, H, W) and a number of classes, unless the file
-    says what it holds. Raises :class:`UserError` where neither does, and where both do and differ.
+    Its model is built as ``arch``, such as ``mine[width=32]``, for images (C, H, W) and a number of
+    classes, unless the file says what it holds. Raises :class:`UserError` where neither does, and
+    where both do and differ.
     """
     tensors, about = read_weights(path)
+    named = None if arch is None else parse_component("arch", ARCHS, arch)
     if about is None:
-        if arch is None:
+        if named is None:
             raise UserError(f"{path} does not say what it holds: name its architecture by --arch")
-        about = Description(arch=arch, image_shape=image_shape, num_classes=num_classes)
-    if arch not in (None, about.arch):
-        raise UserError(f"{path} holds a {about.arch!r}, not a {arch!r}: leave --arch out")
+        name, component = named
+        about = Description(
+            arch=name, image_shape=image_shape, num_classes=num_classes, component=component
+        )
+    if named not in (None, (about.arch, about.component)):
+        held = str(about.component or about.arch)
+        raise UserError(f"{path} holds a {held!r}, not a {arch!r}: leave --arch out")
     model = about.build()
     load_weights(model, tensors, path.name)
     source = ModelSource(kind="weights", name=path.name, sha256=file_digest(path))
-    return LoadedModel(model.eval(), source, about.arch, path.stem)
+    return LoadedModel(model.eval(), source, about.arch, path.stem, about.component)

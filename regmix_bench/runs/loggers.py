@@ -1,0 +1,125 @@
+"""Loggers: what writes down, for other programs, how runs go on.
+
+A package offers one through the entry-point group ``regmix_bench.loggers``; ``run --log NAME``, or
+``--log 'NAME[key=value],NAME'``, lets it hear. Nothing that a logger does is part of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from regmix_bench.errors import reason
+from regmix_bench.registry import Registry, create, parse_name
+from regmix_bench.runs.observers import Ending, Observer, Silent
+from regmix_bench.types import Frozen
+
+if TYPE_CHECKING:
+    from regmix_bench.records.find import RunState
+    from regmix_bench.records.schema import EpochLog
+    from regmix_bench.specs import EvalSpec, RunSpec
+
+
+class Logger(Silent):
+    """An observer of runs that is found by its name; every method may be left out.
+
+    It lives in the process that plans the runs, where the events of all arrive, those of
+    ``--jobs`` and of a cluster included. The first line of a subclass's docstring is what ``list
+    loggers`` shows; ``Config`` holds the parameters that a user may give in brackets. Whatever a
+    method raises costs this logger the rest of the runs, with one line, and no run anything.
+    """
+
+    name: ClassVar[str]
+
+    class Config(Frozen):
+        """Parameters: validated and named."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def open(self, results: Path) -> None:
+        """Prepare for runs whose records will lie in ``results``; called once, before the first."""
+
+    def close(self) -> None:
+        """Finish, after the last run or where the grid is interrupted."""
+
+
+LOGGERS: Registry[type[Logger]] = Registry(
+    "logger",
+    group="regmix_bench.loggers",
+    builtin={"csv": "regmix_bench.runs.csv_logger:CSVLogger"},
+    base="regmix_bench.runs.loggers:Logger",
+)
+
+
+def create_loggers(texts: Sequence[str]) -> dict[str, Logger]:
+    """Return the loggers of texts such as ``csv``, by these texts.
+
+    Raises :class:`~regmix_bench.errors.UserError` for an unknown or broken one.
+    """
+    return {text: create(LOGGERS, *parse_name(LOGGERS.kind, text)) for text in texts}
+
+
+@contextmanager
+def logged(observer: Observer, loggers: Mapping[str, Logger], results: Path) -> Iterator[Observer]:
+    """Let ``observer`` and ``loggers`` hear what is told to the observer that this yields."""
+    told = _Relay(observer, loggers, results)
+    try:
+        yield told
+    finally:
+        told.close()
+
+
+class _Relay:
+    """Passes every event on; the observer hears first that a run begins, and last how it ends.
+
+    So what a logger fails with is said of a run that goes on, but for its ``close``.
+    """
+
+    def __init__(self, observer: Observer, loggers: Mapping[str, Logger], results: Path) -> None:
+        self.observer, self.results = observer, results
+        self.loggers = dict(loggers)
+        self.latest: RunSpec | EvalSpec | None = None
+
+    def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
+        self.observer.on_plan(states, waiting)
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+        self.observer.on_start(spec)
+        if self.latest is None:
+            self._tell(spec, "open", self.results)
+        self.latest = spec
+        self._tell(spec, "on_start", spec)
+
+    def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
+        self._tell(spec, "on_epoch", spec, log)
+        self.observer.on_epoch(spec, log)
+
+    def on_attack(
+        self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
+    ) -> None:
+        self._tell(spec, "on_attack", spec, threat, attack, accuracy)
+        self.observer.on_attack(spec, threat, attack, accuracy)
+
+    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+        self._tell(spec, "on_note", spec, line)
+        self.observer.on_note(spec, line)
+
+    def on_end(self, ending: Ending) -> None:
+        self._tell(ending.spec, "on_end", ending)
+        self.observer.on_end(ending)
+
+    def close(self) -> None:
+        if self.latest is not None:
+            self._tell(self.latest, "close")
+
+    def _tell(self, spec: RunSpec | EvalSpec, event: str, *details: Any) -> None:
+        for text, logger in list(self.loggers.items()):
+            try:
+                getattr(logger, event)(*details)
+            except Exception as error:  # a stranger's logger may raise anything
+                del self.loggers[text]
+                line = f"logger {text!r} fails and is left out: {reason(error)}"
+                self.observer.on_note(spec, line)
