@@ -27,7 +27,7 @@ from regmix_bench.records.paths import (
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.store import load_run, save_record
 from regmix_bench.runs.observers import Observer, Silent
-from regmix_bench.runs.task import Run, Task, explained
+from regmix_bench.runs.task import ActiveRun, Task, explained
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import (
@@ -131,7 +131,7 @@ def discard(spec: RunSpec, results: Path) -> None:
 
 def execute(task: Task, data: RunData, device: torch.device, observer: Observer) -> RunRecord:
     """Train, score and record one cell of a grid; every launcher ends up here."""
-    run = Run(task, data, device, observer)
+    run = ActiveRun(task, data, device, observer)
     try:
         with no_signal_lost():
             record = run.share_out() if task.devices > 1 else run.train_and_score()

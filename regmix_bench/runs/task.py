@@ -58,7 +58,7 @@ class Task:
 
 
 @dataclass
-class Run:
+class ActiveRun:
     """One run while it is going on; ``record`` can be asked for at any time."""
 
     task: Task
@@ -188,7 +188,7 @@ def _take_part(
 ) -> RunRecord:
     """Do one process's part of a run that a group shares."""
     data = prepare(task.spec, device, task.data_dir)
-    run = Run(task, data, device, Messenger(send) if rank() == 0 else Silent())
+    run = ActiveRun(task, data, device, Messenger(send) if rank() == 0 else Silent())
     try:
         return run.train_and_score()
     except (CannotWrite, PermissionError):
@@ -197,7 +197,7 @@ def _take_part(
         raise UserError(explained(error, run)) from error
 
 
-def explained(error: Exception, run: Run) -> str:
+def explained(error: Exception, run: ActiveRun) -> str:
     """Say what went wrong on one line; where memory ran out, with what would need less."""
     if isinstance(error, UserError):
         return " ".join(str(error).split())

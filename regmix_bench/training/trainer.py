@@ -65,9 +65,9 @@ class Trainer:
         self.steps = len(data.train)
         self.trained = ModelRunner(model, execution, recipe.precision)
         # Validation is not trained on: its weights are a copy that needs no gradient.
-        self.folded = FusedModel(model)
+        self.fused = FusedModel(model)
         self.chunks = Chunks()
-        self.validated = ChunkedModel(ModelRunner(self.folded, execution), self.chunks)
+        self.validated = ChunkedModel(ModelRunner(self.fused, execution), self.chunks)
         self.optimizer = make_optimizer(model.parameters(), recipe, device)
         self.scheduler = make_schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
@@ -174,7 +174,7 @@ class Trainer:
 
     def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
         """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
-        self.folded.refresh(self._evaluated_model())
+        self.fused.refresh(self._evaluated_model())
         n = len(self.data.validation[1])
         counts = all_sum(self.chunks.fit(self._count_right)).tolist()
         clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
