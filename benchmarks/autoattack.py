@@ -28,9 +28,9 @@ from pyautoattack import AutoAttack
 from torch import Tensor, nn
 
 from regmix_bench.data import EvalData, prepare_eval
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.models.fusion import TOLERANCE
 from regmix_bench.models.predictions import margins, predict_logits
 from regmix_bench.models.weights import load_checkpoint
@@ -70,8 +70,8 @@ def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         started = time.perf_counter()
-        result, table, _ = evaluate(
-            Scored.of(model, test.x), test, threat, scoring, "given", journal, True
+        result, table, _ = evaluate_threat(
+            AttackedModel.of(model, test.x), test, threat, scoring, "given", journal, True
         )
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.parts("pgd"))

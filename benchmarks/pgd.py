@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData, prepare_eval
-from regmix_bench.evaluation.attacked_model import scored_copy
+from regmix_bench.evaluation.attacked_model import faster_copy
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.system.files import file_digest
@@ -52,9 +52,9 @@ def theirs(model: nn.Module, test: EvalData, threat: ThreatModel) -> float:
 
 def ours(model: nn.Module, test: EvalData, threat: ThreatModel) -> float:
     """Accuracy under our PGD, crafted on the copy and judged by the model, as the scorer does."""
-    made = scored_copy(model, test.x)
+    made = faster_copy(model, test.x)
     assert made is not None, "the copy is not the same function"
-    x_adv = pgd_images(made[0], test.x, test.y, threat, STEPS)
+    x_adv = PGD.of(steps=STEPS).perturb(made[0], test.x, test.y, threat)
     return accuracy(correct(model, x_adv, test.y))
 
 

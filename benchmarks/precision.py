@@ -23,9 +23,9 @@ import numpy as np
 
 from regmix_bench import run
 from regmix_bench.analysis.methods import Flags, compare_treatments
-from regmix_bench.analysis.references import read_outcomes
 from regmix_bench.grid.plan import load_suite, plan
 from regmix_bench.records import paths
+from regmix_bench.records.outcomes import read_outcomes
 
 MARGIN = 0.03
 

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
@@ -42,7 +42,9 @@ def measure(n: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         threat = ThreatModel("Linf", "1/255")
-        evaluate(Scored.of(model, test.x), test, threat, scoring, "given", journal, True)
+        evaluate_threat(
+            AttackedModel.of(model, test.x), test, threat, scoring, "given", journal, True
+        )
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MIB
 
 

@@ -23,9 +23,9 @@ from torch import nn
 
 from regmix_bench import load_model, run
 from regmix_bench.data import EvalData, prepare_eval
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.grid.plan import plan
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
@@ -54,8 +54,8 @@ def ours(model: nn.Module, test: EvalData) -> tuple[float, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         started = time.perf_counter()
-        _, table, _ = evaluate(
-            Scored.of(model, test.x), test, THREAT, Scoring(), "given", journal, True
+        _, table, _ = evaluate_threat(
+            AttackedModel.of(model, test.x), test, THREAT, Scoring(), "given", journal, True
         )
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.parts("pgd"))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from regmix_bench.analysis.references import read_outcomes, scoring_differences
+from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 

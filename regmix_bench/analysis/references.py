@@ -7,35 +7,24 @@ must be equal before its numbers may be compared with others.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-from numpy.typing import NDArray
-from pyarrow.parquet import ParquetFile
 from pydantic import Field
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
+from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest
-from regmix_bench.types import Checkpoint, Epsilon, Frozen
+from regmix_bench.types import Checkpoint, Frozen
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
-#: And what a record may hold in the place of the last: no reference, and never compared with it.
-MEASURED = (*METRICS, "screened_acc")
-
-_OUTCOMES = [
-    *("norm", "epsilon", "index", "label"),
-    *("clean_correct", "pgd_correct", "broken_by"),
-]
 
 
 class OutcomesFile(Frozen):
@@ -117,66 +106,6 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
     board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
     store.write_json(reference, board.model_dump(mode="json"))
     return board
-
-
-@dataclass(frozen=True)
-class ImageOutcomes:
-    """Which images each metric counts as right.
-
-    ``index`` (N,) are positions in the test split, ``labels`` (N,) the images' classes, and
-    ``right``, by metric, is bool (N,).
-    """
-
-    index: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    right: dict[str, NDArray[np.bool_]]
-
-
-def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
-    """As :func:`read_images`, in a table: bool columns named as the metrics, by ``index``."""
-    found = read_images(file, evaluation)
-    return pd.DataFrame(found.right, index=pd.Index(found.index, name="index"))
-
-
-def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
-    """The outcomes of ``evaluation``, a score with AutoAttack, in the order of ``file``.
-
-    The metrics are those of :data:`MEASURED` that it has. Raises :class:`UserError` where the file
-    is no outcomes file or disagrees with the evaluation.
-    """
-    threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
-    if digest is not None and file_digest(file) != digest:
-        raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
-    try:
-        # A report reads thousands, and pandas would take most of its time.
-        with ParquetFile(file) as source:
-            table = source.read(columns=_OUTCOMES, use_threads=False).select(_OUTCOMES)
-        here = _where(table["norm"], lambda norm: norm == threat.norm)
-        same = str(threat.epsilon)
-        here &= _where(table["epsilon"], lambda e: e == same or Epsilon(e) == threat.epsilon)
-    except (OSError, ValueError, KeyError, UserError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{file} is not an outcomes file: {reason}") from error
-    clean, pgd = (
-        table[name].to_numpy()[here].astype(bool) for name in ("clean_correct", "pgd_correct")
-    )
-    held = _where(table["broken_by"], lambda attack: attack == "")[here]
-    metrics = [name for name in MEASURED if getattr(evaluation, name) is not None]
-    right = dict(zip(metrics, (clean, clean & pgd, clean & held), strict=True))
-    index = table["index"].to_numpy()[here]
-    recorded = [round(getattr(evaluation, name) * n) for name in metrics]
-    counted = [int(flags.sum()) for flags in right.values()]
-    if len(index) != n or len(np.unique(index)) != n or counted != recorded:
-        raise UserError(f"{file} does not hold the outcomes that its record counts")
-    return ImageOutcomes(index, table["label"].to_numpy()[here], right)
-
-
-def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
-    """For each row whether its value ``holds``, which is asked once for each distinct value."""
-    codes = column.combine_chunks().dictionary_encode("encode")
-    found = np.array([holds(value) for value in codes.dictionary.to_pylist()], bool)
-    answers: NDArray[np.bool_] = found[codes.indices.to_numpy()]
-    return answers
 
 
 def pair_outcomes(

@@ -23,10 +23,10 @@ from regmix_bench.analysis.methods import (
     seed_pairs,
     verdict,
 )
-from regmix_bench.analysis.references import read_images
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.records.outcomes import read_images
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def evaluate(
     if label is not None and not (label := " ".join(label.split())):
         raise UserError("--label is empty: leave it out for the model's own name")
 
+    from regmix_bench.attacks import attack_components, require_defined
     from regmix_bench.data import canonical_name, prepare_eval
     from regmix_bench.data.sources import dataset_component
     from regmix_bench.evaluation.scorer import Extras, evaluate_model
@@ -130,6 +131,7 @@ def evaluate(
         raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
     if eval_examples is None and run is not None and chosen == own_data:
         eval_examples = run.spec.eval_examples
+    require_defined(scoring.attacks, budgets)
     store.check_writable(folder)
     target = machine.choose_device(device)
     test = prepare_eval(name, eval_examples, target, given_data_dir, download, component)
@@ -154,7 +156,10 @@ def evaluate(
         arch=source.arch,
         eval_threats=tuple(dict.fromkeys(budgets)),
         scoring=scoring,
-        components=tuple(filter(None, (component, source.component))),
+        components=(
+            *filter(None, (component, source.component)),
+            *attack_components(scoring.attacks),
+        ),
     )
     existing = paths.find_record(folder, spec)
     if label is None and existing is not None:  # a name it was given earlier stays

@@ -9,7 +9,10 @@ from regmix_bench.errors import unknown
 from regmix_bench.system.deferred import defer
 
 if TYPE_CHECKING:
+    from regmix_bench.attacks.protocol import Attack
+    from regmix_bench.methods.protocol import Method
     from regmix_bench.records.schema import AnyRecord
+    from regmix_bench.registry import Registry
 
 #: Values by the name of their column.
 Facts = dict[str, str | float | None]
@@ -18,7 +21,7 @@ Facts = dict[str, str | float | None]
 @verb
 def list_entries(
     what: Annotated[
-        Literal["methods", "datasets", "archs", "loggers", "suites", "runs"],
+        Literal["methods", "attacks", "datasets", "archs", "loggers", "suites", "runs"],
         Option("What to list.", argument=True),
     ],
     *,
@@ -42,9 +45,20 @@ def _methods() -> Iterable[Facts]:
     defer("torch")
     from regmix_bench.methods import METHODS
 
-    for entry in METHODS.entries():
+    return _with_norms(METHODS)
+
+
+def _attacks() -> Iterable[Facts]:
+    defer("torch")
+    from regmix_bench.attacks import ATTACKS
+
+    return _with_norms(ATTACKS)
+
+
+def _with_norms(registry: "Registry[type[Method]] | Registry[type[Attack]]") -> Iterable[Facts]:
+    for entry in registry.entries():
         yield {
-            "method": entry.name,
+            registry.kind: entry.name,
             "norms": ", ".join(entry.item.norms or ("all",)) if entry.item else "",
             "from": entry.origin,
             "what it is": entry.description,
@@ -82,6 +96,7 @@ def _suites() -> Iterable[Facts]:
 
 _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "methods": _methods,
+    "attacks": _attacks,
     "datasets": _datasets,
     "archs": _archs,
     "loggers": _loggers,

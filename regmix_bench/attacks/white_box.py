@@ -1,61 +1,98 @@
-"""Predictions, PGD and FGSM for validation and scoring, per image."""
+"""No attack, FGSM and PGD: what every score and every validation measures."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.attacks.pgd import frozen, pgd
+from regmix_bench.attacks.protocol import Attack
 from regmix_bench.losses import cross_entropy
 from regmix_bench.models.predictions import BATCH_SIZE, require_eval_mode
-from regmix_bench.types import ThreatModel
-
-#: Step of PGD as a multiple of ε: 2/255 at 8/255, and enough to cross the ball at any budget.
-STEP_RATIO = 0.25
+from regmix_bench.types import Frozen, ThreatModel
 
 
-def fgsm_images(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
+class Clean(Attack):
+    """No attack: the images as they are."""
+
+    name = "clean"
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
+    ) -> Tensor:
+        return x
+
+
+class FGSM(Attack):
     """One step of ε on the cross-entropy from the image itself (Goodfellow et al. 2015)."""
-    return _attack(model, x, y, threat, torch.zeros_like(x), steps=1, step_ratio=1.0)
+
+    name = "fgsm"
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
+    ) -> Tensor:
+        return climb(model, x, y, threat, torch.zeros_like(x), steps=1, step_ratio=1.0)
 
 
-def pgd_start(x: Tensor, threat: ThreatModel, seed: int = 0) -> Tensor:
-    """Uniform starts (N, C, H, W) of PGD on images ``x``, which ``seed`` and ``x`` decide."""
-    generator = torch.Generator(x.device).manual_seed(seed)
-    return torch.cat([uniform_start(part, threat, generator) for part in x.split(BATCH_SIZE)])
+class PGD(Attack):
+    """Projected gradient ascent on the cross-entropy (Madry et al. 2018), as ``pgd-50`` of 50.
 
-
-def pgd_images(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    threat: ThreatModel,
-    steps: int,
-    seed: int = 0,
-    start: Tensor | None = None,
-) -> Tensor:
-    """PGD end points (N, C, H, W): cross-entropy, one uniform start, steps of ε/4.
-
-    The start is that of :func:`pgd_start` with ``seed``, unless it is given.
+    The last of ``steps`` steps of ``step_ratio``·ε counts: 2/255 at 8/255, and enough to cross the
+    ball at any budget. It starts uniformly in the ball or at the image itself.
     """
-    start = pgd_start(x, threat, seed) if start is None else start
-    return _attack(model, x, y, threat, start, steps, STEP_RATIO)
+
+    name = "pgd"
+
+    class Config(Frozen):
+        """Steps, the length of one as a share of ε, and where they start."""
+
+        steps: int = Field(20, ge=1)
+        step_ratio: float = Field(0.25, gt=0)
+        start: Literal["uniform", "image"] = "uniform"
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
+    ) -> Tensor:
+        return self.climb(model, x, y, threat, self.start(x, threat, seed))
+
+    def start(self, x: Tensor, threat: ThreatModel, seed: int = 0) -> Tensor:
+        """Return the perturbations (N, C, H, W) to start from, which ``seed`` and ``x`` decide."""
+        if self.config.start == "image":
+            return torch.zeros_like(x)
+        generator = torch.Generator(x.device).manual_seed(seed)
+        return torch.cat([uniform_start(part, threat, generator) for part in x.split(BATCH_SIZE)])
+
+    def climb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, start: Tensor
+    ) -> Tensor:
+        """Return the images (N, C, H, W) that are reached from ``start``."""
+        steps, step_ratio = self.config.steps, self.config.step_ratio
+        return climb(model, x, y, threat, start, steps=steps, step_ratio=step_ratio)
 
 
-def _attack(
+def climb(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
     threat: ThreatModel,
     start: Tensor,
+    *,
     steps: int,
     step_ratio: float,
 ) -> Tensor:
+    """Return images (N, C, H, W) after ``steps`` steps of ``step_ratio``·ε, batch by batch.
+
+    The cross-entropy is climbed from perturbations ``start``. Raises ``RuntimeError`` for a model
+    in training mode.
+    """
     require_eval_mode(model)
     step_size = step_ratio * float(threat.epsilon)
 
-    def attacked(images: Tensor, labels: Tensor, delta: Tensor) -> Tensor:
+    def reached(images: Tensor, labels: Tensor, delta: Tensor) -> Tensor:
         def objective(z: Tensor) -> Tensor:
             return cross_entropy(model(z), labels, reduction="sum")
 
@@ -64,4 +101,4 @@ def _attack(
         )
 
     with frozen(model):
-        return torch.cat(list(map(attacked, *(part.split(BATCH_SIZE) for part in (x, y, start)))))
+        return torch.cat(list(map(reached, *(part.split(BATCH_SIZE) for part in (x, y, start)))))

@@ -22,8 +22,8 @@ from regmix_bench.system.machine import choose_execution
 CHECKED = 500
 
 
-class Scored:
-    """A model that is scored: ``plain`` gives every verdict, and attacks run on ``attacked``.
+class AttackedModel:
+    """A model under attack: ``plain`` gives every verdict, and attacks run on ``attacked``.
 
     Both map images (B, C, H, W) in [0, 1] to logits (B, K), and are the same model where there is
     no ``copy`` of it; ``how`` says how that is run.
@@ -38,18 +38,18 @@ class Scored:
         self.how = how
 
     @classmethod
-    def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> Scored:
-        """``model`` with a :func:`scored_copy` to attack, where ``images`` show it to be the same.
+    def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> AttackedModel:
+        """Give ``model`` a :func:`faster_copy` to attack, where ``images`` show it to be the same.
 
         To be made once for all threats: where the copy is compiled, that takes a while.
         """
-        return cls(model, *(scored_copy(model, images, compile) or ()))
+        return cls(model, *(faster_copy(model, images, compile) or ()))
 
 
-def scored_copy(
+def faster_copy(
     model: nn.Module, images: Tensor, compile: bool = True
 ) -> tuple[ModelRunner, ScoredCopy] | None:
-    """A faster copy of ``model`` to attack, and how it is run; None where it would be another.
+    """Return a faster copy of ``model`` to attack, and how it is run; None where it would differ.
 
     Batch norm is folded; memory layout and, where ``compile`` lets it be, compilation suit the
     device of ``images`` (N, C, H, W), the first of which it is checked on: the logits may differ by
@@ -66,14 +66,14 @@ def scored_copy(
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     copy = ModelRunner(folded, replace(execution, compile=False)).eval()
-    if not _agree(Scored(model, copy), images[:CHECKED]):
+    if not _agree(AttackedModel(model, copy), images[:CHECKED]):
         return None
     return copy, ScoredCopy(channels_last=execution.channels_last, compile=compiled)
 
 
 @torch.no_grad()
-def _agree(scored: Scored, images: Tensor) -> bool:
-    expected = scored.chunks.fit(lambda: scored.plain(images))
-    found = scored.chunks.fit(lambda: scored.attacked(images))
+def _agree(model: AttackedModel, images: Tensor) -> bool:
+    expected = model.chunks.fit(lambda: model.plain(images))
+    found = model.chunks.fit(lambda: model.attacked(images))
     close = (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
     return bool(close) and torch.equal(found.argmax(1), expected.argmax(1))

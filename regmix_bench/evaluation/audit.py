@@ -17,12 +17,12 @@ from typing import Any, cast
 import pandas as pd
 from torch import Tensor, nn
 
+from regmix_bench.attacks.ball import ball_tolerance
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.evidence import (
     LOGIT_ROUNDING,
     SHOWN,
-    ball_tolerance,
     examine,
     shown_accuracies,
     shown_outcomes,
@@ -32,13 +32,14 @@ from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint
-from regmix_bench.records.adversarial import PGD, Saved, read_adversarial
+from regmix_bench.records.adversarial import Saved, read_adversarial
+from regmix_bench.records.outcomes import LABEL, PGD, Measure, read_measured, stage_column
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
 from regmix_bench.system.files import file_digest
 from regmix_bench.system.machine import Device, choose_device, exact_float32
-from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
+from regmix_bench.types import Checkpoint, ThreatModel
 
 # Column of the outcomes, what it says, what the images show, and whose.
 _Difference = tuple[Any, Any, Any, int]
@@ -178,7 +179,7 @@ def _audit_checkpoint(
             yield Finding(f"the SHA-256 of {file} is not the recorded one", checkpoint)
     right = correct(model, test.x, test.y)
     shown = _examine_all(model, test, right, images, [e.threat for e in evaluations])
-    tables = _read_outcomes(outcomes, test, evaluations)
+    tables = read_measured(outcomes, evaluations, test.index.numpy())
     for evaluation in evaluations:
         threat = evaluation.threat
         yield from _audit_evaluation(evaluation, test, right.cpu(), shown[threat], tables[threat])
@@ -213,36 +214,6 @@ def _examine_all(
     }
 
 
-def _read_outcomes(
-    path: Path, test: EvalData, evaluations: list[RobustEval]
-) -> dict[ThreatModel, pd.DataFrame]:
-    """The outcomes under each threat, by the images of ``test``; NaN where one has no row."""
-    tables = {}
-    try:
-        frame = pd.read_parquet(path)
-        for (norm, epsilon), table in frame.groupby(["norm", "epsilon"]):
-            threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
-            tables[threat] = table.set_index("index")
-        for evaluation in evaluations:
-            table, columns = tables[evaluation.threat], _columns(evaluation)
-            if not table.index.isin(test.index.numpy()).all():
-                raise ValueError("it has images that were not scored")
-            tables[evaluation.threat] = table[columns].reindex(test.index.numpy())
-    except KeyError as error:
-        raise UserError(f"{path} is not the outcomes file of its record: no {error}") from error
-    except (OSError, ValueError, UserError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not the outcomes file of its record: {reason}") from error
-    return tables
-
-
-def _columns(evaluation: RobustEval) -> list[str]:
-    attacks = evaluation.after_attack
-    measured = [f"{attack}_{what}" for attack in (PGD, *attacks) for what in ("norm", "margin")]
-    broke = [f"{attack}_broke" for attack in attacks]
-    return ["label", "clean_correct", "pgd_correct", "broken_by", *broke, *measured]
-
-
 def _audit_evaluation(
     evaluation: RobustEval,
     test: EvalData,
@@ -263,7 +234,7 @@ def _audit_evaluation(
 
     screened = evaluation.screened_acc is not None
     truth = shown_outcomes(sound, test, right, attacks, screened)
-    missing = outcomes["label"].isna()
+    missing = outcomes[LABEL].isna()
     for index in outcomes.index[missing]:
         yield about("has no row in the outcomes file", index=index)
     # What is wrong with a saved image explains why its outcome differs.
@@ -290,12 +261,12 @@ def _other_measures(
     sound: pd.DataFrame, outcomes: pd.DataFrame, evaluation: RobustEval, test: EvalData
 ) -> Iterator[_Difference]:
     for attack, images in sound.groupby("attack"):
-        tolerances = {
+        tolerances: dict[Measure, Any] = {
             "norm": ball_tolerance(evaluation.threat, test.x[0].numel()),
             "margin": 2 * LOGIT_ROUNDING * images["logit"].to_numpy(),
         }
         for what, tolerance in tolerances.items():
-            column = f"{attack}_{what}"
+            column = stage_column(str(attack), what)
             stored = outcomes.loc[images["index"], column].to_numpy(float)
             now = images[what].to_numpy(float)
             wrong = ~(abs(stored - now) <= tolerance)  # nor where one is missing

@@ -9,15 +9,20 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.ball import ball_tolerance
 from regmix_bench.data import EvalData
 from regmix_bench.models.predictions import margins
-from regmix_bench.records.adversarial import PGD, Saved
+from regmix_bench.records.adversarial import Saved
+from regmix_bench.records.outcomes import (
+    BROKEN_BY,
+    CLEAN_CORRECT,
+    HELD,
+    LABEL,
+    PGD,
+    PGD_CORRECT,
+    stage_column,
+)
 from regmix_bench.types import NORMS, ThreatModel
-
-#: How far float32 may take a pixel beyond ε: ε and x ± ε are each rounded by at most 2⁻²⁵, because
-#: what is above 1 is clipped, and an attack may do so twice. The valid range is exact: clipping
-#: does not round.
-PIXEL_ROUNDING = 2.0**-23
 
 #: How far the rest of a batch, or another device, may take a logit, as a share of the largest one:
 #: 4e-6 were seen on WRN-34-10. Images of FAB lie as close as that to the decision boundary.
@@ -25,15 +30,6 @@ LOGIT_ROUNDING = 1e-5
 
 #: Columns of :func:`examine`.
 SHOWN = ["attack", "index", "norm", "margin", "logit", "fault"]
-
-
-def ball_tolerance(threat: ThreatModel, n_pixels: int) -> float:
-    """How far beyond ε rounding may take an image of ``n_pixels`` values, in the threat's norm.
-
-    In L2 the errors of the pixels add up, and that of the rescaling is relative to ε ≤ √n. Images
-    of PGD and AutoAttack on digits and CIFAR-10 were seen to use a quarter of it.
-    """
-    return PIXEL_ROUNDING * NORMS[threat.norm].diameter(n_pixels)
 
 
 @torch.no_grad()
@@ -71,18 +67,18 @@ def shown_outcomes(
 ) -> pd.DataFrame:
     """Every image's outcome, by its index, as faultless rows of :func:`examine` show it.
 
-    The columns are those that :func:`~regmix_bench.evaluation.scoring.evaluate` gives the same
-    name; an image that no attack is shown to break has held. Where AutoAttack was ``screened``, PGD
+    The columns are those of :mod:`regmix_bench.records.outcomes` of the same name; an image that no
+    attack is shown to break has held. Where AutoAttack was ``screened``, PGD
     is the first of its attacks.
     """
-    shown = pd.DataFrame({"label": test.y.cpu().numpy()}, index=test.index.numpy())
-    shown["clean_correct"] = shown["pgd_correct"] = right.cpu().numpy()
-    shown.loc[sound["index"][sound["attack"] == PGD], "pgd_correct"] = False
-    counted = sound if screened else sound[sound["attack"] != PGD]
+    shown = pd.DataFrame({LABEL: test.y.cpu().numpy()}, index=test.index.numpy())
+    shown[CLEAN_CORRECT] = shown[PGD_CORRECT] = right.cpu().numpy()
+    shown.loc[sound["index"][sound["attack"] == PGD], PGD_CORRECT] = False
+    counted = sound if screened or PGD in attacks else sound[sound["attack"] != PGD]
     broken_by = counted.set_index("index")["attack"]
-    shown["broken_by"] = broken_by.reindex(shown.index).fillna("")
+    shown[BROKEN_BY] = broken_by.reindex(shown.index).fillna(HELD)
     for attack in attacks:
-        shown[f"{attack}_broke"] = shown["broken_by"] == attack
+        shown[stage_column(attack, "broke")] = shown[BROKEN_BY] == attack
     return shown
 
 
@@ -94,14 +90,14 @@ def shown_accuracies(
     def share(flags: pd.Series[bool]) -> float:
         return int(flags.sum()) / len(flags)
 
-    standing, after_attack = outcomes["pgd_correct" if screened else "clean_correct"], {}
+    standing, after_attack = outcomes[PGD_CORRECT if screened else CLEAN_CORRECT], {}
     for attack in attacks:
-        standing = standing & ~outcomes[f"{attack}_broke"]
+        standing = standing & ~outcomes[stage_column(attack, "broke")]
         after_attack[attack] = share(standing)
     return {
         "n_examples": len(outcomes),
-        "clean_acc": share(outcomes["clean_correct"]),
-        "pgd_acc": share(outcomes["pgd_correct"]),
+        "clean_acc": share(outcomes[CLEAN_CORRECT]),
+        "pgd_acc": share(outcomes[PGD_CORRECT]),
         "after_attack": after_attack,
         "autoattack_acc": None if screened else share(standing),
         "screened_acc": share(standing) if screened else None,

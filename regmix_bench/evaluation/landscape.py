@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from regmix_bench.attacks.norms import L2
 from regmix_bench.attacks.pgd import frozen, input_gradient
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
 from regmix_bench.models.predictions import BATCH_SIZE, predict_logits, require_eval_mode
@@ -44,7 +44,7 @@ def measure_views(model: nn.Module, test: EvalData, threat: ThreatModel, scoring
         torch.from_numpy(balanced_sample(labels, n)).to(test.y.device) for n in (SHOWN, MEASURED)
     )
     x, y = test.x[shown], test.y[shown]
-    x_adv = pgd_images(model, x, y, threat, scoring.pgd_steps)
+    x_adv = PGD.of(steps=scoring.pgd_steps).perturb(model, x, y, threat)
     bends, norms = curvature(model, test.x[measured], test.y[measured], threat)
 
     return Views(

@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
-from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
 from regmix_bench.analysis.statistics import mcnemar
-from regmix_bench.attacks.ball import ascend
-from regmix_bench.attacks.pgd import frozen, pgd
-from regmix_bench.attacks.white_box import STEP_RATIO, fgsm_images, pgd_images
+from regmix_bench.attacks.autoattack import Square
+from regmix_bench.attacks.black_box import RandomDirections
+from regmix_bench.attacks.pgd import frozen
+from regmix_bench.attacks.protocol import Attack
+from regmix_bench.attacks.white_box import FGSM, PGD
 from regmix_bench.data.splits import balanced_sample
-from regmix_bench.losses import cross_entropy
 from regmix_bench.models.predictions import correct, require_eval_mode
 from regmix_bench.records.schema import Diagnosis, Question
 from regmix_bench.types import NORMS, Epsilon, ThreatModel
@@ -100,24 +100,30 @@ def diagnose(
             note=note,
         )
 
-    with frozen(model):
-        held = correct(model, pgd_images(model, x, y, threat, STEPS, seed), y)
-        longer = correct(model, pgd_images(model, x, y, threat, MORE_STEPS, seed), y)
-        single = correct(model, fgsm_images(model, x, y, threat), y)
+    def held_under(attack: Attack, crafted_on: nn.Module = model) -> Tensor:
+        # The authors' attacks seed torch's global generator.
+        with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+            x_adv = attack.perturb(crafted_on, x, y, threat, seed=seed)
+        return correct(model, x_adv, y)
+
+    pgd, longer = PGD.of(steps=STEPS), PGD.of(steps=MORE_STEPS)
+    square = Square.of(n_queries=SQUARE_QUERIES, resc_schedule=True)
+    with frozen(model), torch.no_grad():
+        held = held_under(pgd)
         unbounded = _held_at_any_budget(model, x, y, threat)
-        random = _held_in_random_directions(model, x, y, threat, seed)
-        square = correct(model, _square_images(model, x, y, threat, seed), y)
         found = [
             compared("unbounded", unbounded, torch.zeros_like(unbounded)),
-            compared("more-steps", longer, held),
-            compared("iterative", held, single),
-            compared("random-direction", held, random),
-            compared("black-box", held, square),
+            compared("more-steps", held_under(longer), held),
+            compared("iterative", held, held_under(FGSM())),
+            compared(
+                "random-direction", held, held_under(RandomDirections.of(n_queries=RANDOM_QUERIES))
+            ),
+            compared("black-box", held, held_under(square)),
         ]
         if other is None:
             note = "no other run to craft images on"
             return (*found, Diagnosis(name="transfer", n_examples=n_examples, note=note))
-        carried = correct(model, pgd_images(other.model, x, y, threat, STEPS, seed), y)
+        carried = held_under(pgd, crafted_on=other.model)
         return (*found, compared("transfer", held, carried, f"images crafted on {other.name}"))
 
 
@@ -128,22 +134,11 @@ def _held_at_any_budget(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatMo
     breaks most images of any model, also of one that gives no gradient. Growing budgets, because
     one alone may fail of its step size; what a smaller one breaks, a larger one may break too.
     """
+    attack = PGD.of(steps=STEPS, start="image")
     held = torch.ones_like(y, dtype=torch.bool)
     for wider in _growing(threat, x[0].numel()):
         images, labels = x[held], y[held]
-
-        def objective(z: Tensor, labels: Tensor = labels) -> Tensor:
-            return cross_entropy(model(z), labels, reduction="sum")
-
-        delta = pgd(
-            objective,
-            images,
-            wider,
-            delta=torch.zeros_like(images),
-            steps=STEPS,
-            step_size=STEP_RATIO * float(wider.epsilon),
-        )
-        held[held.clone()] = correct(model, images + delta, labels)
+        held[held.clone()] = correct(model, attack.perturb(model, images, labels, wider), labels)
         if not held.any():
             break
     return held
@@ -157,34 +152,3 @@ def _growing(threat: ThreatModel, dimensions: int) -> Iterator[ThreatModel]:
         yield ThreatModel(threat.norm, Epsilon(epsilon))
         epsilon *= 2
     yield ThreatModel(threat.norm, Epsilon(diameter))
-
-
-@torch.no_grad()
-def _held_in_random_directions(
-    model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, seed: int
-) -> Tensor:
-    generator = torch.Generator(x.device).manual_seed(seed)
-    held = torch.ones_like(y, dtype=torch.bool)
-    for _ in range(RANDOM_QUERIES):
-        direction = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        delta = ascend(torch.zeros_like(x), x, direction, threat, float(threat.epsilon))
-        held &= correct(model, x + delta, y)
-    return held
-
-
-@torch.no_grad()
-def _square_images(
-    model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, seed: int
-) -> Tensor:
-    attack = SquareAttack(
-        model,
-        norm=threat.norm,
-        eps=float(threat.epsilon),
-        n_queries=SQUARE_QUERIES,
-        seed=seed,
-        device=x.device,
-    )
-    # It seeds torch's global generator, which must not leak into the caller's.
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
-        images: Tensor = attack.perturb(x.clone(), y.clone())
-    return images

@@ -14,22 +14,22 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-import pandas as pd
 import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
 from regmix_bench.distributed.collectives import on_first
 from regmix_bench.errors import UserError, reason
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import ThreatEvaluation, adversarial_images, evaluate_threat
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.masking import OtherModel, diagnose
-from regmix_bench.evaluation.scoring import adversarial_images, evaluate
 from regmix_bench.evaluation.transfer import other_model
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.locks import run_lock
+from regmix_bench.records.outcomes import write_outcomes
 from regmix_bench.records.paths import (
     adversarial_path,
     artifacts_dir,
@@ -38,7 +38,7 @@ from regmix_bench.records.paths import (
     record_path,
 )
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, RunRecord
-from regmix_bench.records.store import load_record, save_record, write_parquet
+from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import sweep
 from regmix_bench.system.machine import environment, exact_float32
@@ -48,8 +48,6 @@ _TRACEBACK = "error.txt"
 
 #: Hears ε, the name of an attack that is done, and the accuracy that it leaves.
 OnAttack = Callable[[str, str, float], None]
-
-_Scored = tuple[Journal, RobustEval, pd.DataFrame, Cost]
 
 
 @dataclass(frozen=True)
@@ -81,38 +79,39 @@ def score_checkpoint(
     processes share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
-    scored = Scored.of(model, test.x, compile)
+    attacked = AttackedModel.of(model, test.x, compile)
 
-    def score(threat: ThreatModel, autoattack: bool) -> _Scored:
+    def journal(threat: ThreatModel) -> Journal:
         name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
-        journal = Journal(folder / name, _binding(sha256, test, threat, spec))
+        return Journal(folder / name, _binding(sha256, test, threat, spec))
+
+    def score(threat: ThreatModel, with_ensemble: bool) -> ThreatEvaluation:
         heard = partial(on_attack, str(threat.epsilon))
-        return journal, *evaluate(
-            scored, test, threat, spec.scoring, checkpoint, journal, autoattack, heard
+        return evaluate_threat(
+            attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble, heard
         )
 
     other = other_model(results, spec, test) if extras.diagnose else None
-    attacked = [score(threat, with_autoattack) for threat in spec.eval_threats]
+    scored = [score(threat, with_autoattack) for threat in spec.eval_threats]
     without = [score(threat, False) for threat in spec.pgd_threats]
-    cost = sum((spent for *_, spent in [*attacked, *without]), Cost())
-    found = [result for _, result, *_ in attacked]
+    cost = sum((evaluation.cost for evaluation in [*scored, *without]), Cost())
+    found = [evaluation.result for evaluation in scored]
     if extras.diagnose:
         asked = found
         found = on_first(lambda: [_diagnosed(result, model, test, other) for result in asked])
     if with_autoattack:
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
-        tables = [table for _, _, table, _ in attacked]
-        digests["outcomes_digest"] = on_first(lambda: write_parquet(path, pd.concat(tables)))
+        tables = [evaluation.outcomes for evaluation in scored]
+        digests["outcomes_digest"] = on_first(lambda: write_outcomes(path, tables))
         images = adversarial_path(results, spec.run_id, checkpoint)
         if extras.save_adversarial:
             parts = chain.from_iterable(
-                adversarial_images(test, result.threat, journal, result.after_attack)
-                for journal, result, *_ in attacked
+                adversarial_images(test, e.threat, journal(e.threat), e.after_attack) for e in found
             )
             digests["adversarial_digest"] = on_first(lambda: write_adversarial(images, parts))
         found = [result.model_copy(update=digests) for result in found]
-    return [*found, *(result for _, result, *_ in without)], cost
+    return [*found, *(evaluation.result for evaluation in without)], cost
 
 
 def discard_journals(results: Path, run_id: str) -> None:
@@ -170,8 +169,8 @@ def evaluate_model(
             extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
         )
     model = source.model.to(device)
-    scored = Scored(model)
-    scored.chunks.fit(lambda: check_model(scored.plain, test.x, test.num_classes))
+    attacked = AttackedModel(model)
+    attacked.chunks.fit(lambda: check_model(attacked.plain, test.x, test.num_classes))
     with run_lock(results, spec.run_id, say):
         if force:
             discard_journals(results, spec.run_id)
@@ -248,7 +247,7 @@ def keep_traceback(folder: Path) -> Path:
 def _diagnosed(
     result: RobustEval, model: nn.Module, test: EvalData, other: OtherModel | None
 ) -> RobustEval:
-    plain = Scored(model).plain
+    plain = AttackedModel(model).plain
     diagnoses = plain.chunks.fit(
         lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
     )

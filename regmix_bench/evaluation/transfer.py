@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.masking import OtherModel
@@ -124,10 +124,11 @@ def transfer_matrix(
 
 def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
     """PGD-20 end points (N, C, H, W) on ``model``, with the batches and starts of the scores."""
+    attack = PGD.of(steps=STEPS)
     parts = zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True)
     return torch.cat(
         [
-            pgd_images(model, images, labels, threat, STEPS, seed=SEED + number)
+            attack.perturb(model, images, labels, threat, seed=SEED + number)
             for number, (images, labels) in enumerate(parts)
         ]
     )

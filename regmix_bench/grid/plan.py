@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
+from regmix_bench.attacks import attack_components, require_defined
 from regmix_bench.data.sources import DATASETS, dataset_component, path_source
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
@@ -197,6 +198,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         for method in methods:
             _check_fits(method, threat, recipe)
         attacked = tuple(dict.fromkeys(scored)) or (threat,)
+        require_defined(scoring.attacks, attacked)
         for (arch, of_arch), method, seed in itertools.product(archs, methods, grid.seeds):
             yield RunSpec(
                 method=method,
@@ -213,7 +215,10 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                 recipe=recipe,
                 scoring=scoring,
                 seed=seed,
-                components=tuple(filter(None, (of_dataset, of_arch))),
+                components=(
+                    *filter(None, (of_dataset, of_arch)),
+                    *attack_components(scoring.attacks),
+                ),
             )
 
 

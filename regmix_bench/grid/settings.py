@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import Field
 
+from regmix_bench.attacks import attack_labels
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.registry import parse_value
 from regmix_bench.specs import Scoring
-from regmix_bench.specs.scoring import ATTACKS
 from regmix_bench.types import Frozen
 
 #: The groups that a run's settings may name, besides the methods.
@@ -50,7 +50,5 @@ def make_scoring(values: Mapping[str, Any]) -> Scoring:
     Raises :class:`UserError` for an unknown key or attack and for a refused value.
     """
     scoring = validated(Scoring, values, "scoring")
-    for attack in scoring.attacks:
-        if attack not in ATTACKS:
-            raise unknown("attack", attack, ATTACKS)
-    return scoring
+    # Under their labels, so that an attack that is named in two ways is one.
+    return validated(Scoring, {**values, "attacks": attack_labels(scoring.attacks)}, "scoring")

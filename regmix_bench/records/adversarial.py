@@ -19,9 +19,6 @@ from regmix_bench.errors import UserError
 from regmix_bench.system.files import atomic_write, file_digest
 from regmix_bench.types import ThreatModel
 
-#: The attack under whose name the images that fooled the model with PGD-20 are saved.
-PGD = "pgd"
-
 _SCHEMA = pa.schema(
     [
         pa.field("norm", pa.string(), nullable=False),

@@ -18,8 +18,8 @@ from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.evaluation.scorer import Extras, score_checkpoint
-from regmix_bench.evaluation.scoring import outputs_for_plots
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model

@@ -8,15 +8,12 @@ from pydantic import Field, model_validator
 
 from regmix_bench.types import Frozen, Later
 
-#: The attacks that version ``custom`` may name.
-ATTACKS = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
-
 
 class Scoring(Frozen):
     """The measurement of robustness. Only what changes a score stands here.
 
-    ``attacks`` are those of version ``custom``, in the order they run, and empty for the others;
-    whether their names are known is asked where they are looked up. With ``screen`` AutoAttack
+    ``attacks`` are the labels of those of version ``custom``, in the order they run, and empty for
+    the others; whether they are known is asked where they are looked up. With ``screen`` AutoAttack
     sees the survivors of PGD alone, which is another number.
     """
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import fgsm_images, pgd_images, pgd_start
+from regmix_bench.attacks.white_box import FGSM, PGD
 from regmix_bench.data import RunData
 from regmix_bench.distributed.collectives import all_sum, on_first, share, size
 from regmix_bench.errors import UserError, reason
@@ -195,11 +195,12 @@ class Trainer:
         model, threat = self.validated.eval(), self.spec.train_threat
         x, y = self.data.validation
         mine = share(len(y))
-        start = pgd_start(x, threat)[mine]
+        attack = PGD.of(steps=10)
+        start = attack.start(x, threat)[mine]
         x, y = x[mine], y[mine]
         clean = correct(model, x, y)
-        fgsm = clean & correct(model, fgsm_images(model, x, y, threat), y)
-        pgd = clean & correct(model, pgd_images(model, x, y, threat, steps=10, start=start), y)
+        fgsm = clean & correct(model, FGSM().perturb(model, x, y, threat), y)
+        pgd = clean & correct(model, attack.climb(model, x, y, threat, start), y)
         return torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import regmix_bench
 from regmix_bench.attacks.ball import ascend, project
 from regmix_bench.attacks.noise import noise, uniform_start
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import plan
 from regmix_bench.methods import load_method
@@ -68,7 +68,7 @@ def test_another_norm_is_attacked_by_pgd(l1: ThreatModel) -> None:
     torch.manual_seed(0)
     model = build_model("smallcnn", (1, 8, 8), 10).eval()
     x, y = torch.rand(20, 1, 8, 8), torch.arange(20) % 10
-    x_adv = pgd_images(model, x, y, l1, steps=20)
+    x_adv = PGD.of(steps=20).perturb(model, x, y, l1)
     length = (x_adv - x).flatten(1).abs().sum(1)
     assert (length <= 2 * (1 + 1e-5)).all() and (length > 1).any()
     assert x_adv.min() >= 0 and x_adv.max() <= 1

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pyautoattack import AutoAttack
-from support.quick_attacks import shortened
+from support.quick_attacks import shorten
 from torch import Tensor, nn
 
 from regmix_bench.data import load_data
@@ -49,7 +48,7 @@ def trained() -> Trained:
 @pytest.fixture
 def quick_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer iterations for every AutoAttack of this process, ours and the package's alike."""
-    monkeypatch.setattr(AutoAttack, "__init__", shortened)
+    shorten(monkeypatch)
 
 
 @pytest.fixture

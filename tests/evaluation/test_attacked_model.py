@@ -11,12 +11,12 @@ import torch
 from pyautoattack import AutoAttack
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation import attacked_model as scored_module
-from regmix_bench.evaluation.attacked_model import Scored, scored_copy
+from regmix_bench.evaluation.attacked_model import AttackedModel, faster_copy
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import evaluate
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import correct
@@ -35,7 +35,9 @@ def test_set(trained) -> EvalData:
 
 
 def score(model: nn.Module, test: EvalData, journal: Journal, scoring: Scoring = SCORING):
-    return evaluate(Scored.of(model, test.x), test, LINF, scoring, "given", journal, True)
+    return evaluate_threat(
+        AttackedModel.of(model, test.x), test, LINF, scoring, "given", journal, True
+    )
 
 
 def test_autoattack_on_the_copy_has_the_flags_of_the_authors_loop(
@@ -66,9 +68,9 @@ def test_attacks_see_the_copy_and_the_model_gives_the_verdicts(
         seen["model"] += len(logits)
         seen["gradients"] += logits.requires_grad
 
-    made = scored_copy(model, x)
+    made = faster_copy(model, x)
     assert made is not None
-    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: made)
+    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.faster_copy", lambda *_: made)
     handle = model.register_forward_hook(count)
     try:
         _, _, cost = score(model, test_set, journal)
@@ -78,7 +80,7 @@ def test_attacks_see_the_copy_and_the_model_gives_the_verdicts(
     assert seen["gradients"] == 0
     # What the attacks took is counted, though the model itself did not see it.
     assert cost.backward_images > 20 * len(y) and cost.forward_images > 2 * seen["model"]
-    for part in (part for stage in ("pgd", "apgd-ce") for part in journal.parts(stage)):
+    for part in (part for stage in ("pgd", "apgd-ce") for part in journal.batches(stage)):
         broken = part.index[part.broke]
         assert (model(part.images).argmax(1) != y[broken]).all()
 
@@ -87,13 +89,13 @@ def test_an_attack_that_fools_the_copy_alone_breaks_nothing(
     trained, quick_attacks, test_set, journal, monkeypatch
 ) -> None:
     model, x, y = trained(10)
-    made = scored_copy(model, x)
+    made = faster_copy(model, x)
     assert made is not None
     copy, how = made
     with torch.no_grad():
         copy.get_submodule("model.copy.classifier").bias += 100 * torch.eye(10)[4]
     monkeypatch.setattr(
-        "regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: (copy, how)
+        "regmix_bench.evaluation.attacked_model.faster_copy", lambda *_: (copy, how)
     )
 
     result, table, _ = score(model, test_set, journal)
@@ -116,9 +118,9 @@ def test_a_copy_that_is_another_function_is_not_used(
             next(self.copy.parameters()).mul_(1.01)
 
     monkeypatch.setattr(FusedModel, "refresh", wrong)
-    assert scored_copy(model, x) is None
+    assert faster_copy(model, x) is None
     fallen_back = score(model, test_set, Journal(tmp_path / "a", {}))
-    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.scored_copy", lambda *_: None)
+    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.faster_copy", lambda *_: None)
     plain = score(model, test_set, Journal(tmp_path / "b", {}))
 
     assert fallen_back[0] == plain[0] and plain[0].scored_copy is None
@@ -127,8 +129,8 @@ def test_a_copy_that_is_another_function_is_not_used(
 
 def test_a_strangers_model_is_never_copied(trained) -> None:
     model, x, _ = trained(10)
-    assert isinstance(model, ImageClassifier) and scored_copy(model, x) is not None
-    assert scored_copy(nn.Sequential(model), x) is None
+    assert isinstance(model, ImageClassifier) and faster_copy(model, x) is not None
+    assert faster_copy(nn.Sequential(model), x) is None
 
 
 def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> None:
@@ -138,12 +140,12 @@ def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> 
     monkeypatch.setattr(
         nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
     )
-    made = scored_copy(model, x)
+    made = faster_copy(model, x)
     assert made is not None and (made[1].channels_last, made[1].compile) == (True, True)
     for size in (37, 5, 1):
         part, labels = x[:size], y[:size]
-        plain = pgd_images(model, part, labels, LINF, steps=2)
-        found = pgd_images(made[0], part, labels, LINF, steps=2)
+        plain = PGD.of(steps=2).perturb(model, part, labels, LINF)
+        found = PGD.of(steps=2).perturb(made[0], part, labels, LINF)
         # A sign near zero may round either way.
         assert ((found - plain).abs() < 1e-5).float().mean() > 0.99
 
@@ -157,8 +159,8 @@ def test_every_attack_runs_on_a_compiled_copy(trained, test_set, journal, monkey
     )
     attacks = ("apgd-ce", "fab")  # the second goes back through one graph twice
     scoring = Scoring(autoattack_version="custom", attacks=attacks)
-    result, _, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, scoring, "given", journal, True
+    result, _, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, scoring, "given", journal, True
     )
     assert result.scored_copy is not None and result.scored_copy.compile
     assert set(result.after_attack) == set(attacks)
@@ -167,7 +169,7 @@ def test_every_attack_runs_on_a_compiled_copy(trained, test_set, journal, monkey
 def test_a_copy_is_not_compiled_against_the_users_will(trained, monkeypatch) -> None:
     model, x, _ = trained(10)
     monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
-    made = scored_copy(model, x, compile=False)
+    made = faster_copy(model, x, compile=False)
     assert made is not None and (made[1].channels_last, made[1].compile) == (True, False)
 
 
@@ -211,7 +213,7 @@ def test_memory_for_no_image_at_all_is_an_error(trained, test_set, journal) -> N
 
 
 def test_chunks_begin_at_what_did_not_fit() -> None:
-    scored = Scored(Tight(nn.Flatten(), 3, also=True).eval())
+    scored = AttackedModel(Tight(nn.Flatten(), 3, also=True).eval())
     x = torch.rand(9, 1, 2, 2)
     assert torch.equal(scored.chunks.fit(lambda: scored.attacked(x)), x.flatten(1))
     assert scored.chunks.size == 2

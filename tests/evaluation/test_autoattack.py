@@ -12,17 +12,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
-from regmix_bench.evaluation.attacked_model import Scored
-from regmix_bench.evaluation.autoattack import AttackOutcome, run_autoattack
+from regmix_bench.data import EvalData
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.predictions import PassCounter
-from regmix_bench.records.schema import CHECKS
+from regmix_bench.records.outcomes import held
+from regmix_bench.records.schema import CHECKS, RobustEval
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
@@ -47,13 +50,21 @@ def authors_run(
 class Attacked:
     """What our loop leaves, the images put together again."""
 
-    outcome: AttackOutcome
-    broken_by: list[str]
+    result: RobustEval
+    table: pd.DataFrame
     x_adv: Tensor
+
+    @property
+    def broken_by(self) -> list[str]:
+        return self.table["broken_by"].tolist()
 
     @property
     def broken(self) -> Tensor:
         return torch.tensor([bool(name) for name in self.broken_by])
+
+    @property
+    def robust(self) -> Tensor:
+        return torch.tensor(held(self.table).tolist())
 
 
 Attack = Callable[..., Attacked]
@@ -73,17 +84,17 @@ def attack(tmp_path: Path) -> Attack:
         on_attack: Callable[[str, float], None] = lambda *said: None,
     ) -> Attacked:
         journal = Journal(tmp_path / str(next(numbers)), {})
-        with torch.no_grad():
-            right = model(x).argmax(1) == y
-        outcome = run_autoattack(Scored(model), x, y, right, threat, scoring, journal, on_attack)
-        broken_by, x_adv = [""] * len(y), x.clone()
-        for name in outcome.attacks:
-            for part in journal.parts(name):
-                for position in part.index[part.broke].tolist():
-                    assert broken_by[position] == ""
-                    broken_by[position] = name
-                x_adv[part.index[part.broke]] = part.images
-        return Attacked(outcome, broken_by, x_adv)
+        test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
+        result, table, _ = evaluate_threat(
+            AttackedModel(model), test, threat, scoring, "given", journal, on_attack=on_attack
+        )
+        x_adv = x.clone()
+        for name in result.after_attack:
+            for batch in journal.batches(name):
+                broken = batch.index[batch.broke]
+                assert (table["broken_by"].iloc[broken.tolist()] == name).all()
+                x_adv[broken] = batch.images
+        return Attacked(result, table, x_adv)
 
     return run
 
@@ -111,7 +122,7 @@ def test_equals_the_authors_loop_image_by_image(
     ours = attack(model, x, y, threat, scoring)
 
     clean = model(x).argmax(1) == y
-    assert torch.equal(ours.outcome.robust, y_adv == y)
+    assert torch.equal(ours.robust, y_adv == y)
     assert torch.equal(clean & ~ours.broken, y_adv == y)
     assert torch.equal(ours.x_adv, x_adv)
     # The comparison is worth something only where images of every kind are among them.
@@ -126,7 +137,7 @@ def test_accuracy_after_each_attack_is_what_broke(trained, quick_attacks, attack
 
     left = int((model(x).argmax(1) == y).sum())
     fallen = Counter(ours.broken_by)
-    after_attack = ours.outcome.after_attack
+    after_attack = ours.result.after_attack
     assert list(after_attack) == ["apgd-ce", "apgd-t", "fab-t", "square"]
     for name, accuracy in after_attack.items():
         left -= fallen[name]
@@ -180,14 +191,14 @@ def test_few_classes_change_the_attacks_and_say_so(
     model, x, y = trained(classes)
 
     scoring = Scoring(autoattack_version=version, autoattack_batch_size=16)
-    outcome = attack(model, x, y, ThreatModel("Linf", "80/255"), scoring).outcome
+    outcome = attack(model, x, y, ThreatModel("Linf", "80/255"), scoring)
 
-    assert outcome.substitutions == substitutions
-    assert "too-few-classes" in outcome.checks
-    assert list(outcome.after_attack) == names
-    left = list(outcome.after_attack.values())
+    assert outcome.result.substitutions == substitutions
+    assert "too-few-classes" in outcome.result.checks
+    assert list(outcome.result.after_attack) == names
+    left = list(outcome.result.after_attack.values())
     assert left == sorted(left, reverse=True)
-    assert any(trace.broke.any() for trace in outcome.attacks.values())
+    assert outcome.broken.any()
 
 
 class Softmax(nn.Module):
@@ -247,8 +258,8 @@ def test_warnings_are_recorded_for_the_model_that_raised_them(
     model, x, y = trained(10)
 
     x, y = x[:12], y[:12]
-    with_warning = attack(defence(model).eval(), x, y).outcome.checks
-    without = attack(model, x, y).outcome.checks
+    with_warning = attack(defence(model).eval(), x, y).result.checks
+    without = attack(model, x, y).result.checks
 
     assert warning in with_warning
     assert warning in CHECKS
@@ -280,7 +291,7 @@ def test_warnings_are_recorded_where_logging_shows_errors_alone(
     before = root.level, logger.level
     root.setLevel(logging.ERROR)
     try:
-        checks = attack(Softmax(model).eval(), x[:4], y[:4]).outcome.checks
+        checks = attack(Softmax(model).eval(), x[:4], y[:4]).result.checks
         assert "softmax-output" in checks
         assert (root.level, logger.level) == (logging.ERROR, before[1])
     finally:
@@ -364,7 +375,7 @@ def test_out_of_memory_halves_the_chunk_and_keeps_the_outcome(
     assert all(later == size // 2 for size, later in pairwise(tight.refused))
     assert any(expected.broken_by)
     assert outcome.broken_by == expected.broken_by
-    assert outcome.outcome.after_attack == expected.outcome.after_attack
+    assert outcome.result.after_attack == expected.result.after_attack
     assert torch.equal(outcome.x_adv, expected.x_adv)
 
 
@@ -392,5 +403,5 @@ def test_a_model_that_is_broken_whole_ends_the_attacks(trained, quick_attacks, a
             return self.model(x.reshape(len(x), -1).view(x.shape))
 
     ours = attack(Viewing(model).eval(), x[:6], y[:6], ThreatModel("Linf", "255/255"))
-    assert ours.outcome.after_attack["square"] == 0
-    assert not ours.outcome.attacks["square"].ran.any()
+    assert ours.result.after_attack["square"] == 0
+    assert ours.table["square_broke"].isna().all()

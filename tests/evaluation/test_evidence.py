@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.ball import ball_tolerance
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
-from regmix_bench.evaluation.evidence import SHOWN, ball_tolerance, examine
+from regmix_bench.evaluation.evidence import SHOWN, examine
 from regmix_bench.models.predictions import correct
 from regmix_bench.records.adversarial import Saved
 from regmix_bench.types import NORMS, ThreatModel
@@ -64,7 +65,7 @@ def test_the_ball_ends_where_float32_rounds_and_not_further(threat: ThreatModel,
 def test_what_pgd_makes_of_real_images_stays_inside(trained, threat: ThreatModel) -> None:
     model, x, y = trained(10)
     test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
-    right, x_adv = correct(model, x, y), pgd_images(model, x, y, threat, steps=20)
+    right, x_adv = correct(model, x, y), PGD.of(steps=20).perturb(model, x, y, threat)
     broke = right & ~correct(model, x_adv, y)
     assert broke.any()
     saved = Saved(threat, "pgd", test.index[broke], x_adv[broke])

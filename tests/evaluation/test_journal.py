@@ -19,9 +19,10 @@ from support.synthetic import unmeasured
 
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import evaluate
+from regmix_bench.evaluation.verdict import BatchOutcome
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
@@ -82,8 +83,8 @@ def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
 
     test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
     undisturbed = Journal(tmp_path / "undisturbed", {"weights": "w"})
-    result, table, cost = evaluate(
-        Scored.of(model, test.x), test, THREAT, SCORING, "given", undisturbed, True
+    result, table, cost = evaluate_threat(
+        AttackedModel.of(model, test.x), test, THREAT, SCORING, "given", undisturbed, True
     )
     assert json.loads((tmp_path / "result.json").read_text()) == result.model_dump(mode="json")
     pd.testing.assert_frame_equal(killed, table, check_dtype=False)
@@ -92,13 +93,15 @@ def test_killed_at_five_random_moments_it_ends_with_the_flags_of_a_direct_call(
 
 
 @pytest.fixture
-def scored(trained, journal, monkeypatch):
+def scored(trained, journal):
     """Scores ten images without AutoAttack; returns the two files that leaves."""
     model, x, y = trained(10)
     test = EvalData(x[:10], y[:10], torch.arange(10), "d" * 64, 10)
 
     def score(journal: Journal, test: EvalData = test) -> None:
-        evaluate(Scored.of(model, test.x), test, THREAT, SCORING, "given", journal, False)
+        evaluate_threat(
+            AttackedModel.of(model, test.x), test, THREAT, SCORING, "given", journal, False
+        )
 
     score(journal)
     assert sorted(path.name for path in journal.directory.iterdir()) == [
@@ -108,16 +111,16 @@ def scored(trained, journal, monkeypatch):
     return score
 
 
-def test_a_second_scoring_measures_nothing(scored, journal, monkeypatch) -> None:
-    def measured(*_: object, **__: object) -> None:
-        raise AssertionError("what is on disk is measured again")
+def test_a_second_scoring_measures_nothing(scored, journal) -> None:
+    def times() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in journal.directory.iterdir()}
 
-    for name in ("judge", "pgd_images"):
-        monkeypatch.setattr(f"regmix_bench.evaluation.scoring.{name}", measured)
+    before = times()
     scored(journal)
+    assert times() == before
     (journal.directory / "pgd-000000.safetensors").unlink()
-    with pytest.raises(AssertionError, match="measured again"):
-        scored(journal)
+    scored(journal)
+    assert times().keys() == before.keys() and times() != before
 
 
 def test_state_of_something_else_is_refused_by_name(scored, journal) -> None:
@@ -168,15 +171,14 @@ def test_images_of_finished_batches_leave_memory(
     test = EvalData(x, y, torch.arange(len(y)), "d" * 64, 10)
     images: list[weakref.ref[torch.Tensor]] = []
     held = []
-    step = Journal.step
+    write = Journal.write
 
-    def watched(self, *arguments):
+    def watched(self, stage: str, number: int, outcome: BatchOutcome) -> None:
         held.append(sum(image() is not None for image in images))
-        part = step(self, *arguments)
-        images.append(weakref.ref(part.images))
-        return part
+        write(self, stage, number, outcome)
+        images.append(weakref.ref(outcome.images))
 
-    monkeypatch.setattr(Journal, "step", watched)
+    monkeypatch.setattr(Journal, "write", watched)
     scoring = Scoring(autoattack_batch_size=4)
-    evaluate(Scored.of(model, test.x), test, THREAT, scoring, "given", journal, True)
+    evaluate_threat(AttackedModel.of(model, test.x), test, THREAT, scoring, "given", journal, True)
     assert len(held) > 10 and max(held) <= 1

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.autoattack import Square
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import load_data
 from regmix_bench.evaluation import masking as module
 from regmix_bench.evaluation.masking import OtherModel, diagnose
@@ -30,7 +31,7 @@ def pgd_at(seed: int, steps: int) -> nn.Module:
         optimizer = torch.optim.Adam(model.parameters(), 3e-3)
         for step in range(steps):
             batch = torch.randint(len(x), (64,))
-            attacked = pgd_images(model.eval(), x[batch], y[batch], THREAT, 5, seed=step)
+            attacked = PGD.of(steps=5).perturb(model.eval(), x[batch], y[batch], THREAT, seed=step)
             optimizer.zero_grad()
             nn.functional.cross_entropy(model.train()(attacked), y[batch]).backward()
             optimizer.step()
@@ -124,7 +125,7 @@ def test_the_numbers_are_those_of_pgd(honest: nn.Module, images: Images) -> None
     wrong = y.clone()
     wrong[:9] = (wrong[:9] + 1) % 10  # so that some are misclassified, and not attacked
     right = correct(honest, x, wrong)
-    held = correct(honest, pgd_images(honest, x[right], wrong[right], THREAT, 20), wrong[right])
+    held = correct(honest, PGD().perturb(honest, x[right], wrong[right], THREAT), wrong[right])
     found = by_name(diagnose(honest, x, wrong, THREAT))
     assert found["black-box"].stronger == found["iterative"].stronger == int(held.sum()) / 100
     assert {d.n_examples for d in found.values()} == {100}
@@ -140,15 +141,15 @@ def test_seven_images_make_an_alarm_and_a_stray_one_does_not(
     alarm: bool,
 ) -> None:
     def all_that_pgd_breaks_and_some(
-        model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, seed: int
+        self: Square, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
     ) -> Tensor:
-        x_adv = pgd_images(model, x, y, threat, 20, seed)
+        x_adv = PGD().perturb(model, x, y, threat, seed=seed)
         held = correct(model, x_adv, y).nonzero().squeeze(1)[:stray]
         for number in held:
             x_adv[number] = x[(y != y[number]).nonzero()[0]]
         return x_adv
 
-    monkeypatch.setattr(module, "_square_images", all_that_pgd_breaks_and_some)
+    monkeypatch.setattr(Square, "perturb", all_that_pgd_breaks_and_some)
     found = by_name(diagnose(honest, *images, THREAT))["black-box"]
     assert round((found.stronger - found.weaker) * 100) == stray
     assert found.p_value == pytest.approx(0.5**stray)

@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from pyautoattack import AutoAttack
 from support.harness import cli
-from support.quick_attacks import shortened
+from support.quick_attacks import shorten
 
 from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals
@@ -43,7 +42,7 @@ def trained_run(tmp_path_factory) -> tuple[Path, RunRecord]:
     """A results folder with one run, its adversarial images saved."""
     results = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AutoAttack, "__init__", shortened)
+        shorten(patch)
         (spec,) = plan([GRID])
         record = runner.run_spec(
             spec, results, device="cpu", save_adversarial=True, reference="fgsm-rs"
@@ -57,7 +56,7 @@ def evaluated(trained_run, tmp_path, monkeypatch):
     """Runs ``regmix-bench eval`` in an empty folder; returns its record and what it printed."""
     results, _ = trained_run
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(AutoAttack, "__init__", shortened)
+    shorten(monkeypatch)
 
     def run(*arguments: str, code: int = 0) -> tuple[EvalRecord | None, str]:
         before = set(store.record_files(results))
@@ -355,7 +354,6 @@ def test_a_record_of_other_images_is_refused(trained_run, evaluated) -> None:
 
 def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkeypatch) -> None:
     """A scorer that was stopped, and weights that are others when it goes on."""
-    from regmix_bench.evaluation import scoring
     from regmix_bench.evaluation.scorer import score_checkpoint
 
     results, run = trained_run
@@ -370,7 +368,7 @@ def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkey
     with pytest.raises(KeyboardInterrupt):
         score_checkpoint(model, "a" * 64, test, run.spec, "selected", results, **arguments)
     folder = paths.artifacts_dir(results, run.run_id)
-    assert list(folder.glob("scoring-*/apgd-ce-*")), scoring
+    assert list(folder.glob("scoring-*/apgd-ce-*"))
     with pytest.raises(runner.UserError, match="weights' SHA-256 is aaa"):
         score_checkpoint(model, "b" * 64, test, run.spec, "selected", results, **arguments)
     discard_journals(results, run.run_id)

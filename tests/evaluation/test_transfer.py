@@ -12,7 +12,7 @@ from support.saved import save_run
 from support.synthetic import make_eval_spec, make_spec
 from torch import nn
 
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData, load_data, prepare_eval
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation import transfer
@@ -80,7 +80,7 @@ def test_the_matrix_is_that_of_pgd_on_each_model(
     assert (record.threat, record.attack, record.n_examples) == (threat, "pgd-20", 60)
     assert [side.label for side in record.runs] == ["trades", "mart"]
     for i, source in enumerate(models.values()):
-        images = pgd_images(source, x, y, threat, 20)
+        images = PGD().perturb(source, x, y, threat)
         for j, target in enumerate(models.values()):
             right = correct(target, x, y)
             assert record.clean_acc[j] == accuracy(right)

@@ -18,7 +18,7 @@ from support.saved import make_model, save_run
 from torch import Tensor, nn
 
 from regmix_bench.attacks.pgd import frozen
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.errors import UserError
 from regmix_bench.loading import programs
 from regmix_bench.loading.checks import check_model
@@ -219,9 +219,9 @@ def test_a_script_is_attacked_and_counted(here: Path, way: Callable[[Path], Load
     images, labels = torch.rand(4, *SHAPE), torch.arange(4)
     threat = ThreatModel("Linf", "8/255")
     with PassCounter(model) as passes:
-        attacked = pgd_images(model, images, labels, threat, steps=2)
+        attacked = PGD.of(steps=2).perturb(model, images, labels, threat)
     assert (passes.forward_images, passes.backward_images) == (8, 8)
-    expected = pgd_images(MODEL, images, labels, threat, steps=2)
+    expected = PGD.of(steps=2).perturb(MODEL, images, labels, threat)
     torch.testing.assert_close(attacked, expected, rtol=1e-4, atol=1e-5)
 
 

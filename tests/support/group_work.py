@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import batch_sum, gaussian_start, uniform_start
-from regmix_bench.attacks.white_box import pgd_images
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import prepare
 from regmix_bench.distributed.collectives import (
     Sharding,
@@ -196,7 +196,7 @@ def right_of(folder: Path, seed: int) -> list[bool]:
     trainer = train(make_trainer(spec, folder / f"norm {seed}", build))
     x, y = trainer.data.test.x, trainer.data.test.y
     model = trainer.model.eval()
-    return correct(model, pgd_images(model, x, y, spec.train_threat, steps=20), y).tolist()
+    return correct(model, PGD.of(steps=20).perturb(model, x, y, spec.train_threat), y).tolist()
 
 
 def member(how: str, device: torch.device, send: Callable[[Any], None]) -> float:

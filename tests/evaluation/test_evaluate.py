@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.pgd import frozen
-from regmix_bench.attacks.white_box import fgsm_images, pgd_images
+from regmix_bench.attacks.white_box import FGSM, PGD
 from regmix_bench.data import EvalData, load_data
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.attacked_model import Scored
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import adversarial_images, evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.scoring import adversarial_images, evaluate, outputs_for_plots
+from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.predictions import PassCounter, accuracy, correct, predict_logits
 from regmix_bench.specs import Scoring
@@ -47,7 +48,7 @@ def test_prediction_does_not_depend_on_the_batch(trained) -> None:
 def test_fgsm_is_one_signed_step(trained) -> None:
     model, x, y = trained(10)
     expected = (x + 24 / 255 * gradient(model, x, y).sign()).clamp(0, 1)
-    torch.testing.assert_close(fgsm_images(model, x, y, LINF), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(FGSM().perturb(model, x, y, LINF), expected, rtol=0, atol=1e-6)
 
 
 def test_pgd_is_repeated_steps_of_a_quarter_from_its_seeded_start(trained) -> None:
@@ -60,7 +61,7 @@ def test_pgd_is_repeated_steps_of_a_quarter_from_its_seeded_start(trained) -> No
         expected = expected + epsilon / 4 * gradient(model, expected, y).sign()
         expected = expected.clamp(x - epsilon, x + epsilon).clamp(0, 1)
 
-    found = pgd_images(model, x, y, LINF, steps=4, seed=7)
+    found = PGD.of(steps=4).perturb(model, x, y, LINF, seed=7)
 
     # A sign near zero may round either way, so a pixel in a thousand may part ways.
     assert ((found - expected).abs() < 1e-5).float().mean() > 0.999
@@ -69,19 +70,19 @@ def test_pgd_is_repeated_steps_of_a_quarter_from_its_seeded_start(trained) -> No
 
 def test_pgd_in_l2_stays_in_the_ball_and_gains_loss(trained) -> None:
     model, x, y = trained(10)
-    found = pgd_images(model, x, y, ThreatModel("L2", "0.5"), steps=5)
+    found = PGD.of(steps=5).perturb(model, x, y, ThreatModel("L2", "0.5"))
     assert (found - x).flatten(1).norm(dim=1).max() <= 0.5 * (1 + 1e-6)
     losses = [nn.functional.cross_entropy(model(z), y).item() for z in (x, found)]
     assert losses[1] > losses[0]
 
 
-@pytest.mark.parametrize("images", [fgsm_images, lambda *a: pgd_images(*a, steps=2)])
-def test_attacks_need_eval_mode(trained, images) -> None:
+@pytest.mark.parametrize("attack", [FGSM(), PGD.of(steps=2)], ids=lambda a: a.name)
+def test_attacks_need_eval_mode(trained, attack) -> None:
     model, x, y = trained(10)
     model.train()
     try:
         with pytest.raises(RuntimeError, match="training mode"):
-            images(model, x, y, LINF)
+            attack.perturb(model, x, y, LINF)
     finally:
         model.eval()
 
@@ -96,7 +97,7 @@ def test_frozen_gives_back_what_required_a_gradient_and_nothing_else(trained) ->
             assert not any(parameter.requires_grad for parameter in model.parameters())
             raise KeyError
         assert [parameter.requires_grad for parameter in model.parameters()] == before
-        pgd_images(model, x, y, LINF, steps=1)
+        PGD.of(steps=1).perturb(model, x, y, LINF)
         assert [parameter.requires_grad for parameter in model.parameters()] == before
     finally:
         first.requires_grad_(True)
@@ -111,7 +112,7 @@ def test_passes_are_counted_in_images_until_the_block_ends(trained) -> None:
         assert (passes.forward_images, passes.backward_images) == (42, 5)
         with torch.no_grad():
             model(x[:3])
-        pgd_images(model, x, y, LINF, steps=2)
+        PGD.of(steps=2).perturb(model, x, y, LINF)
     model(x)
     assert (passes.forward_images, passes.backward_images) == (45 + 74, 5 + 74)
 
@@ -126,8 +127,8 @@ def test_the_table_agrees_with_the_result_image_by_image(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    result, table, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
     )
 
     logits = model(x).detach()
@@ -150,8 +151,8 @@ def test_the_table_says_of_every_attack_what_it_did_to_every_image(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    result, table, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
     )
 
     logits = model(x).detach()
@@ -181,8 +182,8 @@ def test_the_images_that_broke_come_back_with_their_place_in_the_test_split(
     trained, quick_attacks, test_set, journal
 ) -> None:
     model, x, y = trained(10)
-    result, table, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
+    result, table, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, SCORING, "selected", journal, True
     )
     saved = list(adversarial_images(test_set, LINF, journal, result.after_attack))
 
@@ -211,14 +212,16 @@ def test_a_model_that_returns_nan_is_one_line(trained, test_set, journal) -> Non
             return model(x) / torch.where(torch.arange(len(x)) < 2, 0.0, 1.0)[:, None] * 0
 
     with pytest.raises(UserError, match="not finite for 2 images"):
-        evaluate(Scored(Broken().eval()), test_set, LINF, SCORING, "given", journal, True)
+        evaluate_threat(
+            AttackedModel(Broken().eval()), test_set, LINF, SCORING, "given", journal, True
+        )
     assert not journal.directory.exists()
 
 
 def test_margins_are_true_logit_minus_best_other(trained, test_set, journal) -> None:
     model, x, y = trained(10)
-    _, table, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
+    _, table, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
     )
     for row, (logits, label) in enumerate(zip(model(x).tolist(), y.tolist(), strict=True)):
         others = max(value for k, value in enumerate(logits) if k != label)
@@ -238,8 +241,8 @@ def test_robust_means_clean_correct_too(test_set, journal) -> None:
             return label + 0 * x.sum((1, 2, 3))[:, None]
 
     model = Contrary().eval()
-    result, table, _ = evaluate(
-        Scored.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
+    result, table, _ = evaluate_threat(
+        AttackedModel.of(model, test_set.x), test_set, LINF, SCORING, "last", journal, False
     )
     assert (table["adv_pred"] == table["label"]).all()
     assert (result.clean_acc, result.pgd_acc) == (0, 0)
@@ -294,12 +297,20 @@ def test_a_noisy_model_has_the_same_flags_when_it_goes_on(trained, test_set, tmp
     tables = []
     for name in ("whole", "resumed"):
         journal = Journal(tmp_path / name, {})
-        arguments = (Scored(Noisy().eval()), test_set, LINF, SCORING, "given", journal, False)
-        _, table, _ = evaluate(*arguments)
+        arguments = (
+            AttackedModel(Noisy().eval()),
+            test_set,
+            LINF,
+            SCORING,
+            "given",
+            journal,
+            False,
+        )
+        _, table, _ = evaluate_threat(*arguments)
         if name == "resumed":
             (journal.directory / "pgd-000000.safetensors").unlink()
             torch.randn(7)
-            _, table, _ = evaluate(*arguments)
+            _, table, _ = evaluate_threat(*arguments)
         tables.append(table)
     pd.testing.assert_frame_equal(*tables)
     assert 0 < tables[0]["clean_correct"].sum() < len(test_set.y)

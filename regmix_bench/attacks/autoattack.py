@@ -1,0 +1,218 @@
+"""AutoAttack: its attacks, by the authors' package, and the list of them that is an ensemble.
+
+Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+parameter-free attacks", ICML 2020. The order and the parameters are those of
+``pyautoattack.AutoAttack``, so that the outcome of every image is that of a call of it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+from pyautoattack.fab_pt import FABAttack_PT
+from pyautoattack.square import SquareAttack
+from pydantic import Field
+from torch import Tensor, nn
+
+from regmix_bench.attacks import load_attack
+from regmix_bench.attacks.autoattack_checks import LOGGER
+from regmix_bench.attacks.protocol import Attack
+from regmix_bench.types import Frozen, ThreatModel
+
+Version = Literal["standard", "plus", "rand", "custom"]
+
+
+class _Member(Attack):
+    """One of the authors' attacks, which seed torch's global generator themselves."""
+
+    norms = ("Linf", "L2")
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
+    ) -> Tensor:
+        attack = self._authors(
+            model,
+            norm=threat.norm,
+            eps=float(threat.epsilon),
+            seed=seed,
+            device=x.device,
+            verbose=False,
+        )
+        images: Tensor = attack.perturb(x.clone(), y.clone())
+        return images
+
+    @abstractmethod
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        """Return the authors' object."""
+
+
+class _APGD(_Member):
+    loss: ClassVar[str]
+
+    class Config(Frozen):
+        """Steps of a run, runs, and gradients of which each step takes the mean."""
+
+        n_iter: int = Field(100, ge=1)
+        n_restarts: int = Field(5, ge=1)
+        eot_iter: int = Field(1, ge=1)
+
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        return APGDAttack(
+            model, loss=self.loss, rho=0.75, logger=LOGGER, **common, **dict(self.config)
+        )
+
+
+class APGDCE(_APGD):
+    """PGD with a step size of its own, on the cross-entropy (Croce & Hein 2020, section 3)."""
+
+    name = "apgd-ce"
+    loss = "ce"
+
+
+class APGDDLR(_APGD):
+    """The same on the difference of logits ratio (Croce & Hein 2020, eq. 6)."""
+
+    name = "apgd-dlr"
+    loss = "dlr"
+
+
+class APGDT(_Member):
+    """The same on its targeted form, towards one class after the other (eq. 8)."""
+
+    name = "apgd-t"
+
+    class Config(Frozen):
+        """As of the untargeted one, and the number of classes it goes to, the likeliest first."""
+
+        n_iter: int = Field(100, ge=1)
+        n_restarts: int = Field(1, ge=1)
+        eot_iter: int = Field(1, ge=1)
+        n_target_classes: int = Field(9, ge=1)
+
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        return APGDAttack_targeted(model, rho=0.75, logger=LOGGER, **common, **dict(self.config))
+
+
+class FAB(_Member):
+    """The nearest image of another class, by steps to the linearised decision boundary.
+
+    Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
+    attack", ICML 2020.
+    """
+
+    name = "fab"
+
+    class Config(Frozen):
+        """Steps of a run, and runs."""
+
+        n_iter: int = Field(100, ge=1)
+        n_restarts: int = Field(5, ge=1)
+
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        return FABAttack_PT(model, **common, **dict(self.config))
+
+
+class FABT(_Member):
+    """The same towards one class after the other."""
+
+    name = "fab-t"
+
+    class Config(Frozen):
+        """Steps of a run, runs, and the number of classes it goes to, the likeliest first."""
+
+        n_iter: int = Field(100, ge=1)
+        n_restarts: int = Field(1, ge=1)
+        n_target_classes: int = Field(9, ge=1)
+
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        return FABAttack_PT(model, targeted=True, **common, **dict(self.config))
+
+
+class Square(_Member):
+    """Random search over squares of pixels (Andriushchenko et al., ECCV 2020).
+
+    ``resc_schedule`` fits the sizes of the squares to the number of queries, which AutoAttack does
+    not.
+    """
+
+    name = "square"
+
+    class Config(Frozen):
+        """Forward passes for an image, and whether the schedule is made for as many."""
+
+        n_queries: int = Field(5000, ge=1)
+        resc_schedule: bool = False
+
+    def _authors(self, model: nn.Module, **common: Any) -> Any:
+        return SquareAttack(model, p_init=0.8, n_restarts=1, **common, **dict(self.config))
+
+
+def ensemble(
+    version: Version, labels: Sequence[str], classes: int
+) -> tuple[dict[str, Attack], tuple[str, ...]]:
+    """Return the attacks of a version by name, in order, for a model of so many classes.
+
+    ``labels`` are those of version ``custom``, which may be of any attack. The second value says in
+    words which attacks were changed because there are too few classes.
+    """
+    if version == "custom":
+        members = {label: load_attack(label) for label in labels}
+        names = list(members)
+        if {"fab", "fab-t"} <= members.keys() and names.index("fab-t") < names.index("fab"):
+            # The authors' two share one object, of which FAB-T sets the restarts to one.
+            members["fab"] = FAB.of(n_restarts=1)
+    else:
+        members = {attack.name: attack for attack in _VERSIONS[version]}
+    return _adapt_to_classes(members, classes, restarts=1 if version in ("standard", "rand") else 5)
+
+
+_VERSIONS: dict[str, list[Attack]] = {
+    "standard": [APGDCE.of(n_restarts=1), APGDT(), FABT(), Square()],
+    "plus": [APGDCE(), APGDDLR(), FAB(), Square(), APGDT(), FABT()],
+    "rand": [attack.of(n_restarts=1, eot_iter=20) for attack in (APGDCE, APGDDLR)],
+}
+
+
+def _adapt_to_classes(
+    members: dict[str, Attack], classes: int, restarts: int
+) -> tuple[dict[str, Attack], tuple[str, ...]]:
+    """Lower the number of target classes, and replace attacks whose loss is undefined.
+
+    The targeted DLR loss needs four classes and the untargeted one three (Croce & Hein 2020, eq. 6
+    and 8); with two, cross-entropy orders images by the only margin there is, and takes its place.
+    ``restarts`` are those of an attack that takes another's.
+    """
+    substitutions = []
+    targeted = {name: a for name, a in members.items() if isinstance(a, APGDT | FABT)}
+    wanted = max((a.config.n_target_classes for a in targeted.values()), default=0)
+    if (targets := classes - 1) < wanted:
+        substitutions.append(f"{targets} target classes instead of {wanted}")
+        for name, attack in targeted.items():
+            fewer = min(targets, attack.config.n_target_classes)
+            members[name] = _changed(attack, n_target_classes=fewer)
+    undefined: dict[int, list[type[Attack]]] = {3: [APGDT], 2: [APGDT, APGDDLR]}
+    other: type[_APGD] = APGDDLR if classes == 3 else APGDCE
+    for name in [
+        n for kind in undefined.get(classes, []) for n, a in members.items() if isinstance(a, kind)
+    ]:
+        instead = other.of(n_restarts=restarts, eot_iter=members[name].config.eot_iter)
+        if other.name in members:
+            del members[name]
+        else:
+            members = {
+                other.name if n == name else n: instead if n == name else a
+                for n, a in members.items()
+            }
+        words = other.name
+        if other is APGDCE:
+            members[other.name] = _changed(members[other.name], n_restarts=5)
+            words = f"5 restarts of {words}"
+        substitutions.append(f"{words} instead of {name}")
+    return members, tuple(substitutions)
+
+
+def _changed(attack: Attack, **params: object) -> Attack:
+    return attack.of(**{**dict(attack.config), **params})

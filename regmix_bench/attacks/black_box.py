@@ -1,0 +1,37 @@
+"""Attacks that ask for predictions alone."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from regmix_bench.attacks.ball import ascend
+from regmix_bench.attacks.protocol import Attack
+from regmix_bench.models.predictions import correct
+from regmix_bench.types import Frozen, ThreatModel
+
+
+class RandomDirections(Attack):
+    """The first of random perturbations of full length that fools the model, if any does."""
+
+    name = "random-directions"
+
+    class Config(Frozen):
+        """Forward passes for an image."""
+
+        n_queries: int = Field(40, ge=1)
+
+    @torch.no_grad()
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
+    ) -> Tensor:
+        generator = torch.Generator(x.device).manual_seed(seed)
+        found, held = x.clone(), torch.ones_like(y, dtype=torch.bool)
+        for _ in range(self.config.n_queries):
+            direction = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            moved = x + ascend(torch.zeros_like(x), x, direction, threat, float(threat.epsilon))
+            fooled = held & ~correct(model, moved, y)
+            found[fooled] = moved[fooled]
+            held &= ~fooled
+        return found

@@ -1,0 +1,82 @@
+"""What an attack is: a subclass of :class:`Attack` with a ``name``, a ``Config`` and a ``perturb``.
+
+A package offers one through the entry-point group ``regmix_bench.attacks``::
+
+    [project.entry-points."regmix_bench.attacks"]
+    my-attack = "my_package:MyAttack"
+
+Then ``--attacks my-attack`` runs it, ``--attacks "my-attack[steps=50]"`` with a configuration that
+is not the default, and ``--attacks pgd-20,my-attack,square`` among others, each on the images that
+those before it left unbroken. Whatever it returns is judged by the model itself: which images
+broke, how far they moved and by which margin is measured for all attacks alike.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from regmix_bench.errors import UserError, validated
+from regmix_bench.types import Frozen, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Attack(ABC):
+    """A way to perturb images so that a model misclassifies them.
+
+    It is made of its ``Config``, that of the defaults where there is none, as ``PGD.of(steps=50)``
+    is. The first line of a subclass's docstring is what ``list attacks`` shows. Raise ``version``
+    when a change alters results.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    #: The norms under which it is defined; None for all.
+    norms: ClassVar[tuple[str, ...] | None] = None
+
+    class Config(Frozen):
+        """Parameters: validated, named, and all of them part of the score's identity."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+
+    @classmethod
+    def of(cls, **params: Any) -> Self:
+        """Return the attack with these parameters; raises :class:`UserError` for refused ones."""
+        return cls(validated(cls.Config, params, cls.name))
+
+    @property
+    def label(self) -> str:
+        """The name, and whatever differs from the defaults: ``pgd[steps=50]``."""
+        values, default = (c.model_dump(mode="json") for c in (self.config, self.Config()))
+        changed = [
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in values.items()
+            if value != default[key]
+        ]
+        return f"{self.name}[{','.join(changed)}]" if changed else self.name
+
+    @abstractmethod
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
+    ) -> Tensor:
+        """Return perturbed images (B, C, H, W) of ``x``, of its dtype and on its device.
+
+        ``model`` maps images in [0, 1] to logits (B, K); it is in evaluation mode and its weights
+        want no gradient. No gradients are recorded when this is called:
+        :func:`~regmix_bench.attacks.pgd.input_gradient` computes one. ``x`` and the labels ``y``
+        (B,) must be left as they are. The images lie in [0, 1] and inside ``threat``; where the
+        attack fails, it may give the clean image back. ``seed`` decides all random numbers, so
+        that a batch can be repeated: draw them from a generator of your own.
+        """
+
+    def require(self, threat: ThreatModel) -> None:
+        """Raise :class:`UserError` where the attack is not defined for the norm of ``threat``."""
+        if self.norms is not None and threat.norm not in self.norms:
+            raise UserError(
+                f"attack {self.name!r} is defined for {', '.join(self.norms)}, not for"
+                f" {threat.norm}"
+            )

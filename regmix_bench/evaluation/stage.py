@@ -1,0 +1,143 @@
+"""One attack on many images: batch by batch, judged by the model itself, and written down."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from regmix_bench.attacks.autoattack_checks import collected_warnings
+from regmix_bench.attacks.protocol import Attack
+from regmix_bench.distributed.collectives import barrier, rank, size
+from regmix_bench.errors import UserError
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.verdict import BatchOutcome, judge
+from regmix_bench.models.predictions import PassCounter
+from regmix_bench.records.schema import Cost
+from regmix_bench.types import ThreatModel
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An attack, the name under which files know it, and the batches and seeds with which it runs.
+
+    ``everywhere`` lets it see every image, also those that are wrong or broken. Batch ``n`` has the
+    seed ``seed`` + ``n``·``stride``. ``counts`` says that it is of the ensemble whose accuracy is
+    the robust one, ``spares`` that later attacks do not see what it breaks.
+    """
+
+    name: str
+    attack: Attack
+    batch_size: int
+    seed: int = 0
+    stride: int = 0
+    everywhere: bool = False
+    counts: bool = True
+    spares: bool = True
+
+
+class StageOutcome:
+    """What one stage did to each of N images; it does not hold the images themselves.
+
+    ``ran`` (N,) bool, and where it ran the columns of :class:`BatchOutcome` of the same names.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.ran = torch.zeros(n, dtype=torch.bool)
+        self.pred = torch.full((n,), -1)
+        self.margin = torch.full((n,), torch.nan)
+        self.norm = torch.full((n,), torch.nan, dtype=torch.float64)
+        self.broke = torch.zeros(n, dtype=torch.bool)
+        self.checks: dict[str, None] = {}
+        self.cost = Cost()
+
+    def add(self, batch: BatchOutcome, expected: Tensor) -> None:
+        """Take over a batch, which must be of the ``expected`` images."""
+        if not torch.equal(batch.index, expected.cpu()):
+            raise UserError("the state of scoring holds other images than are scored: remove it")
+        self.ran[batch.index] = True
+        for name in ("pred", "margin", "norm", "broke"):
+            getattr(self, name)[batch.index] = getattr(batch, name).to(getattr(self, name).dtype)
+        self.checks |= dict.fromkeys(batch.checks)
+        self.cost += batch.cost
+
+
+def run_stage(
+    stage: Stage,
+    model: AttackedModel,
+    x: Tensor,
+    y: Tensor,
+    right: Tensor,
+    standing: Tensor,
+    threat: ThreatModel,
+    journal: Journal | None,
+) -> StageOutcome:
+    """Attack those of the images (N, C, H, W) that are ``standing`` (N,) bool, or all of them.
+
+    ``right`` (N,) bool says which the model gets right without an attack. A batch that is in the
+    ``journal`` is not attacked again. In a group, which needs a journal, each process attacks its
+    batches, and then reads those of all.
+    """
+    chosen = torch.ones_like(standing) if stage.everywhere else standing
+    index = chosen.nonzero().squeeze(1)
+    batches = index.split(stage.batch_size) if len(index) else ()  # no batch without an image
+
+    def outcome_of(number: int) -> BatchOutcome:
+        if journal is not None and (known := journal.read(stage.name, number)) is not None:
+            return known
+        at, seed = batches[number], stage.seed + number * stage.stride
+        found = _attack_batch(stage.attack, model, at, x[at], y[at], right[at], threat, seed)
+        if journal is not None:
+            journal.write(stage.name, number, found)
+        return found
+
+    if size() > 1:
+        for number in range(rank(), len(batches), size()):
+            outcome_of(number)
+        barrier()
+    outcome = StageOutcome(len(y))
+    for number, expected in enumerate(batches):
+        outcome.add(outcome_of(number), expected)
+    return outcome
+
+
+def _attack_batch(
+    attack: Attack,
+    model: AttackedModel,
+    index: Tensor,
+    x: Tensor,
+    y: Tensor,
+    right: Tensor,
+    threat: ThreatModel,
+    seed: int,
+) -> BatchOutcome:
+    """Attack one batch; again, in smaller chunks, where memory runs out."""
+
+    def attempt() -> BatchOutcome:
+        with _seeded(seed, x.device), collected_warnings() as raised:
+            x_adv = attack.perturb(model.attacked, x, y, threat, seed=seed)
+            outcome = judge(model.plain, index, x, y, x_adv, right, threat)
+        return replace(outcome, checks=tuple(raised))
+
+    started = time.perf_counter()
+    with PassCounter(model.attacked) as attacks, PassCounter(model.plain) as verdicts:
+        outcome = model.chunks.fit(attempt)
+    cost = Cost(
+        seconds=time.perf_counter() - started,
+        forward_images=attacks.forward_images + verdicts.forward_images,
+        backward_images=attacks.backward_images + verdicts.backward_images,
+    )
+    return replace(outcome, cost=cost)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's global generator as a model with noise of its own finds it, whatever came before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

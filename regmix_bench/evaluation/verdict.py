@@ -1,0 +1,76 @@
+"""What the model itself says of the images that an attack made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from regmix_bench.attacks.ball import ball_tolerance
+from regmix_bench.errors import UserError
+from regmix_bench.models.predictions import margins
+from regmix_bench.records.schema import Cost
+from regmix_bench.types import NORMS, ThreatModel
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What one attack left of one batch, in main memory.
+
+    Of B images: ``index`` (B,) int64 their positions among the images that are scored, ``pred``
+    (B,) int64, ``margin`` (B,) the true logit minus the largest other one, ``norm`` (B,) float64 of
+    the perturbation, ``broke`` (B,) bool whether an image that was right is now wrong; and
+    ``images`` (M, C, H, W), the M that broke. ``checks`` are warnings that came up meanwhile.
+    """
+
+    index: Tensor
+    pred: Tensor
+    margin: Tensor
+    norm: Tensor
+    broke: Tensor
+    images: Tensor
+    checks: tuple[str, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+
+
+@torch.no_grad()
+def judge(
+    model: nn.Module,
+    index: Tensor,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    was_right: Tensor,
+    threat: ThreatModel,
+) -> BatchOutcome:
+    """Judge ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,), by ``model``.
+
+    Raises :class:`UserError` where a logit is not a finite number, and where an image that breaks
+    the model lies outside of the threat.
+    """
+    if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
+        raise UserError(
+            f"the attack returns images of shape {tuple(x_adv.shape)} and {x_adv.dtype}, not"
+            f" {tuple(x.shape)} and {x.dtype}"
+        )
+    logits = model(x_adv)
+    if not logits.isfinite().all():
+        bad = int((~logits.isfinite()).any(1).sum())
+        raise UserError(f"the model returns logits that are not finite for {bad} images")
+    pred = logits.argmax(1)
+    broke = was_right & (pred != y)
+    norm = NORMS[threat.norm].length(x_adv.double() - x.double())
+    limit = float(threat.epsilon) + ball_tolerance(threat, x[0].numel())
+    low, high = threat.bounds
+    valid = ((x_adv >= low) & (x_adv <= high)).flatten(1).all(1)
+    if outside := int((broke & ~(valid & (norm <= limit))).sum()):
+        raise UserError(f"the attack leaves the threat model {threat} on {outside} images")
+    return BatchOutcome(
+        index=index.cpu(),
+        pred=pred.cpu(),
+        margin=margins(logits, y).cpu(),
+        norm=norm.cpu(),
+        broke=broke.cpu(),
+        images=x_adv[broke].cpu(),
+    )

@@ -1,0 +1,181 @@
+"""The per-image outcomes of a scored checkpoint: the one schema of their file, for all who use it.
+
+One row per image and threat. ``norm`` and ``epsilon`` name the threat, ``index`` is the image's
+position in the test split and ``label`` its class. ``clean_correct`` and ``pgd_correct`` (clean
+correct too) are bool; ``broken_by`` names the attack of the ensemble that broke the image, "" where
+it held. Then there are predictions and margins, clean and adversarial. A margin is the true logit
+minus the largest other one. The adversarial image is the one that broke the model, or else the end
+point of PGD.
+
+A stage has columns that begin with its name: ``_norm`` of the perturbation and ``_margin`` after
+it, and for an attack of the ensemble whether it ``_broke`` the image. All are missing where the
+attack was spared, because the image was misclassified or broken before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
+
+from regmix_bench.errors import UserError
+from regmix_bench.records.schema import RobustEval
+from regmix_bench.records.store import write_parquet
+from regmix_bench.system.files import file_digest
+from regmix_bench.types import Epsilon, ThreatModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NORM, EPSILON, INDEX, LABEL = "norm", "epsilon", "index", "label"
+CLEAN_CORRECT, PGD_CORRECT, BROKEN_BY = "clean_correct", "pgd_correct", "broken_by"
+CLEAN_PRED, ADV_PRED = "clean_pred", "adv_pred"
+CLEAN_MARGIN, ADV_MARGIN = "clean_margin", "adv_margin"
+
+#: What stands in ``broken_by`` where an image held.
+HELD = ""
+
+#: The columns that give the accuracies, which every file has.
+REQUIRED = (NORM, EPSILON, INDEX, LABEL, CLEAN_CORRECT, PGD_CORRECT, BROKEN_BY)
+
+#: The stages that every image goes through: without an attack, and PGD-20.
+CLEAN, PGD = "clean", "pgd"
+
+Measure = Literal["broke", "norm", "margin"]
+
+
+def stage_column(stage: str, measure: Measure) -> str:
+    """Return the name of a stage's column: ``square_broke``."""
+    return f"{stage}_{measure}"
+
+
+@dataclass(frozen=True)
+class ImageOutcomes:
+    """The images that each metric counts as right.
+
+    ``index`` (N,) are positions in the test split, ``labels`` (N,) the images' classes, and
+    ``right``, by metric, is bool (N,).
+    """
+
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    right: dict[str, NDArray[np.bool_]]
+
+
+def write_outcomes(path: Path, tables: Iterable[pd.DataFrame]) -> str:
+    """Write the outcomes under each threat as one file, atomically; returns its SHA-256.
+
+    Raises ``ValueError`` where a table lacks a column that every file has.
+    """
+    import pandas as pd
+
+    frame = pd.concat(tables)
+    if missing := [name for name in REQUIRED if name not in frame]:
+        raise ValueError(f"outcomes without {', '.join(missing)}")
+    return write_parquet(path, frame)
+
+
+def held(outcomes: pd.DataFrame) -> pd.Series[bool]:
+    """Return which images are right and stay so under all attacks of the ensemble."""
+    return outcomes[CLEAN_CORRECT] & (outcomes[BROKEN_BY] == HELD)
+
+
+def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
+    """Read a file as :func:`read_images`, as bool columns named like the metrics, by ``index``."""
+    import pandas as pd
+
+    found = read_images(file, evaluation)
+    return pd.DataFrame(found.right, index=pd.Index(found.index, name=INDEX))
+
+
+def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
+    """Read the outcomes of ``evaluation``, a score with AutoAttack, in the order of ``file``.
+
+    The metrics are the accuracies that it has. Raises :class:`UserError` where the file is no
+    outcomes file or disagrees with the evaluation.
+    """
+    threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
+    if digest is not None and file_digest(file) != digest:
+        raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
+    columns = list(REQUIRED)
+    try:
+        # A report reads thousands, and pandas would take most of its time.
+        with ParquetFile(file) as source:
+            table = source.read(columns=columns, use_threads=False).select(columns)
+        here = _where(table[NORM], lambda norm: norm == threat.norm)
+        same = str(threat.epsilon)
+        here &= _where(table[EPSILON], lambda e: e == same or Epsilon(e) == threat.epsilon)
+    except (OSError, ValueError, KeyError, UserError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{file} is not an outcomes file: {reason}") from error
+    clean, pgd = (
+        table[name].to_numpy()[here].astype(bool) for name in (CLEAN_CORRECT, PGD_CORRECT)
+    )
+    robust = clean & _where(table[BROKEN_BY], lambda attack: attack == HELD)[here]
+    flags = {
+        "clean_acc": clean,
+        "pgd_acc": clean & pgd,
+        "autoattack_acc": robust,
+        "screened_acc": robust,
+    }
+    right = {name: held for name, held in flags.items() if getattr(evaluation, name) is not None}
+    index = table[INDEX].to_numpy()[here]
+    recorded = [round(getattr(evaluation, name) * n) for name in right]
+    counted = [int(held.sum()) for held in right.values()]
+    if len(index) != n or len(np.unique(index)) != n or counted != recorded:
+        raise UserError(f"{file} does not hold the outcomes that its record counts")
+    return ImageOutcomes(index, table[LABEL].to_numpy()[here], right)
+
+
+def read_measured(
+    file: Path, evaluations: Sequence[RobustEval], index: NDArray[np.int64]
+) -> dict[ThreatModel, pd.DataFrame]:
+    """Read all that was measured under each threat, by ``index`` (N,); NaN where it has no row.
+
+    Raises :class:`UserError` where the file is not one of these evaluations, or holds other images.
+    """
+    import pandas as pd
+
+    tables = {}
+    try:
+        frame = pd.read_parquet(file)
+        for (norm, epsilon), table in frame.groupby([NORM, EPSILON]):
+            threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
+            tables[threat] = table.set_index(INDEX)
+        for evaluation in evaluations:
+            table = tables[evaluation.threat]
+            if not table.index.isin(index).all():
+                raise ValueError("it has images that were not scored")
+            columns = [*_FLAGS, *_stage_columns(evaluation.after_attack)]
+            tables[evaluation.threat] = table[columns].reindex(index)
+    except KeyError as error:
+        raise UserError(f"{file} is not the outcomes file of its record: no {error}") from error
+    except (OSError, ValueError, UserError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is not the outcomes file of its record: {reason}") from error
+    return tables
+
+
+_FLAGS = (LABEL, CLEAN_CORRECT, PGD_CORRECT, BROKEN_BY)
+
+
+def _stage_columns(members: Iterable[str]) -> Iterable[str]:
+    """The columns of PGD and of the attacks of an ensemble, each once."""
+    members = list(members)
+    measures: tuple[Measure, ...] = ("norm", "margin")
+    measured = [stage_column(s, measure) for s in (PGD, *members) for measure in measures]
+    return dict.fromkeys([*(stage_column(stage, "broke") for stage in members), *measured])
+
+
+def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
+    """For each row whether its value ``holds``, which is asked once for each distinct value."""
+    codes = column.combine_chunks().dictionary_encode("encode")
+    found = np.array([holds(value) for value in codes.dictionary.to_pylist()], bool)
+    answers: NDArray[np.bool_] = found[codes.indices.to_numpy()]
+    return answers
