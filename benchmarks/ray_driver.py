@@ -32,7 +32,7 @@ from startup import COMMAND, GRID, record
 
 from regmix_bench.cli import main as command
 from regmix_bench.cli.display import Display
-from regmix_bench.grid.plan import Planned
+from regmix_bench.grid.plan import PlannedRun
 from regmix_bench.records import store
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs import runner
@@ -48,7 +48,7 @@ def stub(
     spec: RunSpec, *, results: Path, observer: Observer, reference: str, **_: Any
 ) -> RunRecord:
     """What :func:`regmix_bench.runs.runner.run_spec` does, without training and scoring."""
-    made = record(Planned(spec, reference), results, np.random.default_rng(spec.seed))
+    made = record(PlannedRun(spec, reference), results, np.random.default_rng(spec.seed))
     for log in made.history:
         observer.on_epoch(spec, log)
     for attack in ("apgd-ce", "apgd-t", "fab-t", "square"):

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from regmix_bench.grid.plan import Planned, plan_runs
+from regmix_bench.grid.plan import PlannedRun, plan_runs
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import EpochLog, RobustEval, RunRecord
 
@@ -58,7 +58,7 @@ LIMITS = {
 }
 
 
-def record(run: Planned, results: Path, draw: np.random.Generator) -> RunRecord:
+def record(run: PlannedRun, results: Path, draw: np.random.Generator) -> RunRecord:
     """A made-up record of ``run``, written with its outcomes."""
     (threat,) = run.spec.eval_threats
     clean, pgd, held = (draw.random(IMAGES) < share for share in (0.8, 0.7, 0.9))

@@ -36,7 +36,7 @@ from regmix_bench.system.deferred import defer
 from regmix_bench.system.signals import no_signal_lost
 
 if TYPE_CHECKING:
-    from regmix_bench.grid.plan import Planned
+    from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.runs.observers import Observer
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Plan:
     """The runs of a grid, each once, and what of each there is already, by run_id."""
 
-    cells: "tuple[Planned, ...]"
+    cells: "tuple[PlannedRun, ...]"
     states: "Mapping[str, RunState]"
 
     @property
@@ -281,7 +281,7 @@ def _planned(
     settings: Iterable[str],
     data_dir: Path | None,
     device: "Device",
-) -> "tuple[Planned, ...]":
+) -> "tuple[PlannedRun, ...]":
     """Return the runs of a suite, or of the options alone, over which these go."""
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan

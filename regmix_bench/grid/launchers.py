@@ -1,4 +1,4 @@
-"""Who starts the runs of a grid, by name. A launcher is a module with a function ``launch``."""
+"""Launchers, which start the runs of a grid, by name: modules with a function ``launch``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regmix_bench.errors import unknown
 if TYPE_CHECKING:
     import torch
 
-    from regmix_bench.grid.plan import Planned
+    from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.runs.observers import Ending, Observer
 
@@ -27,7 +27,7 @@ Work = Callable[..., "RunRecord"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the runs of a grid work: ``jobs`` at a time, each on ``devices`` of ``device``.
+    """The place where a grid's runs work: ``jobs`` at a time, each on ``devices`` of ``device``.
 
     ``results`` is the folder of their records, ``address`` that of a cluster, None for this
     machine.
@@ -47,7 +47,7 @@ class Launcher(Protocol):
     """
 
     def __call__(
-        self, cells: Sequence[Planned], work: Work, placement: Placement, observer: Observer
+        self, cells: Sequence[PlannedRun], work: Work, placement: Placement, observer: Observer
     ) -> Generator[Ending, None, None]:
         """Begin."""
 

@@ -17,7 +17,7 @@ import torch
 from regmix_bench.distributed.group import LostProcess, silence_tracker
 from regmix_bench.errors import UserError, death
 from regmix_bench.grid.launchers import Placement, Work
-from regmix_bench.grid.plan import Planned
+from regmix_bench.grid.plan import PlannedRun
 from regmix_bench.records.locks import Busy
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs.observers import Ending, Messenger, Observer, tell
@@ -60,7 +60,7 @@ def auto_jobs(device: torch.device, devices: int = 1) -> int:
 
 
 def launch(
-    cells: Sequence[Planned], work: Work, placement: Placement, observer: Observer
+    cells: Sequence[PlannedRun], work: Work, placement: Placement, observer: Observer
 ) -> Generator[Ending, None, None]:
     """Run ``cells`` on this machine, up to ``jobs`` at a time, and yield each as it ends.
 
@@ -84,7 +84,7 @@ def launch(
 
 
 def _launch_workers(
-    waiting: deque[Planned], work: Work, jobs: int, observer: Observer
+    waiting: deque[PlannedRun], work: Work, jobs: int, observer: Observer
 ) -> Generator[Ending, None, None]:
     silence_tracker()
     threads = max(1, torch.get_num_threads() // jobs)
@@ -123,7 +123,7 @@ def _launch_workers(
 class _Worker:
     """A process that runs one cell after another; ``cell`` is the one it has."""
 
-    cell: Planned
+    cell: PlannedRun
 
     def __init__(self, work: Work, threads: int) -> None:
         # A fork would inherit torch's threads as locks that nobody releases, and CUDA not at all.
@@ -133,7 +133,7 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that the worker's death ends the connection
 
-    def begin(self, cell: Planned, observer: Observer) -> None:
+    def begin(self, cell: PlannedRun, observer: Observer) -> None:
         self.cell = cell
         observer.on_start(cell.spec)
         with contextlib.suppress(OSError):  # of a worker that has died: the next recv() says so
@@ -172,7 +172,7 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
 
     while True:
         with _lost_without_parent():
-            cell: Planned = connection.recv()
+            cell: PlannedRun = connection.recv()
         reply: RunRecord | Exception
         try:
             reply = work(cell.spec, reference=cell.reference, observer=Messenger(send))

@@ -47,7 +47,7 @@ _EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class Grid(Frozen):
-    """What a suite file holds: the axes of a grid and what its runs share.
+    """The content of a suite file: the axes of a grid and what its runs share.
 
     ``reference`` is the method that the others are compared with, the first one if left out.
     """
@@ -75,7 +75,7 @@ def packaged_suites() -> list[str]:
 
 
 def load_suite(name: str) -> list[dict[str, Any]]:
-    """The grids of a packaged suite or of a YAML file, as written.
+    """Load the grids of a packaged suite or of a YAML file, as written.
 
     A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, in
     ``recipe``, ``scoring`` and ``data`` key by key. Raises :class:`UserError` where there is no
@@ -106,7 +106,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run, and the label of the method that its suite compares the others with."""
 
     spec: RunSpec
@@ -114,7 +114,7 @@ class Planned:
 
     @cached_property
     def run_id(self) -> str:
-        """That of the specification, which computes it anew each time."""
+        """Identity of the specification, which computes it anew each time."""
         return self.spec.run_id
 
 
@@ -143,7 +143,7 @@ def plan_runs(
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
     device: Device = "auto",
-) -> tuple[Planned, ...]:
+) -> tuple[PlannedRun, ...]:
     """Return the runs of all grids, each once, in the order of the axes.
 
     ``flags`` replace keys of the grids, ``recipe``, ``scoring`` and ``data`` key by key.
@@ -154,7 +154,7 @@ def plan_runs(
     """
     canonical_name, precision = cache(canonical_name), cache(partial(_precision, device))
     said = read_settings(settings, (*GROUPS, *METHODS.names()))
-    runs: dict[str, Planned] = {}
+    runs: dict[str, PlannedRun] = {}
     named: dict[str, None] = {}
     for written in grids:
         content = _merged(written, flags, {group: said.get(group, {}) for group in GROUPS})
@@ -169,7 +169,7 @@ def plan_runs(
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
         for spec in _expand(grid, canonical_name):
-            run = Planned(spec, reference)
+            run = PlannedRun(spec, reference)
             runs.setdefault(run.run_id, run)
     # Of any grid: what is shared, or set by a flag, need not concern all of them.
     used = {run.spec.method.name for run in runs.values()}

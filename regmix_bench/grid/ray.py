@@ -19,7 +19,7 @@ import torch
 from regmix_bench.errors import UserError, reason
 from regmix_bench.grid.launchers import Placement, Work
 from regmix_bench.grid.local import ending
-from regmix_bench.grid.plan import Planned
+from regmix_bench.grid.plan import PlannedRun
 from regmix_bench.grid.ray_cluster import connected, sigterm_held
 from regmix_bench.models import ARCHS
 from regmix_bench.records import paths
@@ -83,7 +83,7 @@ def resources(
 
 
 def launch(
-    cells: Sequence[Planned],
+    cells: Sequence[PlannedRun],
     work: Work,
     placement: Placement,
     observer: Observer,
@@ -109,7 +109,7 @@ def launch(
         # Once for all tasks, of which each would carry a copy.
         shared = ray.put((work, home, threads, news))
         waiting = iter(cells)
-        running: dict[Any, Planned] = {}
+        running: dict[Any, PlannedRun] = {}
         shown = _Shown(observer)
         try:
             while True:
@@ -163,18 +163,18 @@ class _Shown:
             else:
                 self._start(told)
 
-    def end(self, cell: Planned) -> None:
+    def end(self, cell: PlannedRun) -> None:
         """Forget a run that is over, be it before its news came."""
         if cell.run_id not in self.specs:
             self._start(cell)
         del self.specs[cell.run_id]
 
-    def _start(self, cell: Planned) -> None:
+    def _start(self, cell: PlannedRun) -> None:
         self.specs[cell.run_id] = cell.spec
         self.observer.on_start(cell.spec)
 
 
-def _run(cell: Planned, shared: tuple[Work, Home, int, Any]) -> Outcome:
+def _run(cell: PlannedRun, shared: tuple[Work, Home, int, Any]) -> Outcome:
     """The task: one run, on a worker of Ray."""
     work, home, threads, news = shared
     torch.set_num_threads(threads)

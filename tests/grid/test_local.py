@@ -21,7 +21,7 @@ from support.workers import mortal, refused
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.local import auto_jobs, launch, parse_jobs
-from regmix_bench.grid.plan import Planned, load_suite, plan, plan_runs
+from regmix_bench.grid.plan import PlannedRun, load_suite, plan, plan_runs
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs import runner
@@ -62,8 +62,8 @@ def place(jobs: int) -> Placement:
     return Placement(Path(), torch.device("cpu"), jobs)
 
 
-def cells(*seeds: int) -> list[Planned]:
-    return [Planned(make_spec(seed=seed), "trades") for seed in seeds]
+def cells(*seeds: int) -> list[PlannedRun]:
+    return [PlannedRun(make_spec(seed=seed), "trades") for seed in seeds]
 
 
 def numbers(results: Path) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def test_a_dead_worker_costs_its_run_and_the_others_go_on(monkeypatch) -> None:
 
 def test_bad_input_found_by_a_worker_ends_them_all(tmp_path: Path) -> None:
     display = Heard()
-    planned = [Planned(make_spec(seed=seed), str(tmp_path / "begun")) for seed in (0, 1)]
+    planned = [PlannedRun(make_spec(seed=seed), str(tmp_path / "begun")) for seed in (0, 1)]
     with pytest.raises(UserError, match="no such data"):
         list(launch(planned, refused, place(2), display))
     (process,) = (details[2] for _, _, details in display.events if details)

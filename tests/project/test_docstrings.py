@@ -22,6 +22,7 @@ CLEAN = [
     "regmix_bench/data",
     "regmix_bench/distributed",
     "regmix_bench/errors.py",
+    "regmix_bench/grid",
     "regmix_bench/loading",
     "regmix_bench/losses.py",
     "regmix_bench/methods",
