@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 from regmix_bench.errors import validated
 from regmix_bench.methods import METHODS, declared
 from regmix_bench.specs import EvalSpec, MethodSpec, RunSpec
-from regmix_bench.specs.identity import later_fields
+from regmix_bench.specs.identity import completed, written
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
@@ -30,11 +30,9 @@ def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
     Raises :class:`UserError` for an unknown name or key and for a refused value.
     """
     method = METHODS[name]
-    values = validated(method.Config, params, name).model_dump(mode="json")
-    older = _older(method.Config)
-    kept = {key: value for key, value in values.items() if key not in older or value != older[key]}
-    label = _label(name, method.Config, values)
-    return MethodSpec(name=name, version=method.version, params=kept, label=label)
+    config = validated(method.Config, params, name)
+    label = _label(name, method.Config, config.model_dump(mode="json"))
+    return MethodSpec(name=name, version=method.version, params=written(config), label=label)
 
 
 def all_params(method: MethodSpec) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def all_params(method: MethodSpec) -> dict[str, Any]:
     config = _config(method.name)
     if config is None:
         return dict(method.params)
-    values = {**_older(config), **method.params}
+    values: dict[str, Any] = to_jsonable_python(completed(config, method.params))
     known = {key: values[key] for key in config.model_fields if key in values}
     return known | values
 
@@ -95,12 +93,6 @@ def _text(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-@cache
-def _older(config: type[BaseModel]) -> Mapping[str, Any]:
-    values: dict[str, Any] = to_jsonable_python(dict(later_fields(config)))
-    return values
 
 
 @cache

@@ -9,7 +9,7 @@ from pydantic import Field, field_serializer
 
 from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import FILE_NAME, Registry, create, parse_name
-from regmix_bench.specs.identity import completed, later_fields
+from regmix_bench.specs.identity import completed, written
 from regmix_bench.types import Frozen
 
 T = TypeVar("T")
@@ -85,12 +85,7 @@ def parse_component(
     config = validated(found.Config, values, name)
     if registry.is_builtin(name) and found.version == 1 and config == found.Config():
         return name, None
-    older = later_fields(found.Config)
-    params = {
-        key: value
-        for key, value in config.model_dump(mode="json").items()
-        if key not in older or getattr(config, key) != older[key]
-    }
+    params = written(config)
     return name, Component(kind=kind, name=name, version=found.version, params=params)
 
 

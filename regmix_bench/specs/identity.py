@@ -91,23 +91,37 @@ def hashed(part: object) -> Any:
     Budgets stand in lowest terms, labels nowhere, and later fields where they have another value
     than older runs had.
     """
+    if part is None or isinstance(part, (str, int, float)):
+        return part
     if isinstance(part, Epsilon):
         return "{}/{}".format(*part.as_integer_ratio())
     if isinstance(part, (BaseModel, ThreatModel)):
         cls: Any = type(part)
-        older = later_fields(cls)
-        values = {name: getattr(part, name) for name in _fields(cls) if name not in _LABELS}
-        counted = {
-            name: hashed(value)
-            for name, value in values.items()
-            if name not in older or value != older[name]
-        }
-        return {**FORMER.get(cls.__name__, {}), **counted}
+        former, counted = _counted(cls)
+        content = dict(former)
+        for name, older in counted:
+            if (value := getattr(part, name)) != older:
+                content[name] = hashed(value)
+        return content
     if isinstance(part, Mapping):
         return {key: hashed(value) for key, value in part.items()}
     if isinstance(part, (tuple, list)):
         return [hashed(value) for value in part]
     return part
+
+
+def written(config: BaseModel) -> dict[str, Any]:
+    """Return the JSON of a method's or a component's configuration as a specification holds it.
+
+    Later fields with the value that older runs had are left out here already: a record has to be
+    read, and its identity known, also where the class of ``config`` is not installed.
+    """
+    older = later_fields(type(config))
+    return {
+        name: value
+        for name, value in config.model_dump(mode="json").items()
+        if getattr(config, name) != older.get(name, _NONE)
+    }
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -140,6 +154,17 @@ def completed(kind: Any, content: Any) -> Any:
             return {key: completed(parts[0], value) for key, value in content.items()}
         return completed(next((part for part in parts if _fits(part, content)), parts[0]), content)
     return content
+
+
+@cache
+def _counted(cls: Any) -> tuple[Mapping[str, object], tuple[tuple[str, object], ...]]:
+    """Return the former fields of ``cls``, and the others with the value at which each is left out.
+
+    A field of version 1 has none.
+    """
+    older = later_fields(cls)
+    names = [name for name in _fields(cls) if name not in _LABELS]
+    return FORMER.get(cls.__name__, {}), tuple((name, older.get(name, _NONE)) for name in names)
 
 
 @cache

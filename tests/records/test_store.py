@@ -437,3 +437,12 @@ def test_a_record_that_cannot_be_read_is_no_state(tmp_path: Path) -> None:
     write_run(tmp_path, spec).write_text("{")
     with pytest.raises(UserError, match="is not a record"):
         find.states({spec.run_id: spec}, tmp_path)
+
+
+def test_a_record_round_trips_and_finds_its_evaluations(tmp_path: Any) -> None:
+    record = store.load_record(write_run(tmp_path, make_spec(epsilon="8/255")))
+    assert type(record).model_validate(json.loads(record.model_dump_json())) == record
+    found = record.evaluation("selected", ThreatModel("Linf", "16/510"))
+    assert found is record.evaluations[0]
+    assert record.evaluation("last", found.threat) is None
+    assert record.evaluation("selected", ThreatModel("Linf", "4/255")) is None

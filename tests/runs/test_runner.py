@@ -216,6 +216,14 @@ def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkey
     assert torch.equal(by_path(x), by_record(x)) and torch.equal(by_path(x), by_name(x))
 
 
+def test_a_record_that_lies_in_no_results_folder_names_no_model(done, monkeypatch) -> None:
+    _, results, record = done
+    monkeypatch.setattr(runner, "load_run", lambda path: record)
+    with pytest.raises(UserError, match=r"^/r\.json lies in no results folder"):
+        runner.load_model("/r.json")
+    assert not runner.load_model("/r.json", results).training
+
+
 def test_force_starts_again_and_repeats_the_numbers(done) -> None:
     spec, results, record = done
     again = runner.run_spec(spec, results, device="cpu", force=True)
