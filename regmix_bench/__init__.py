@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.run import run
     from regmix_bench.api.serve import serve
     from regmix_bench.api.show import show
+    from regmix_bench.api.test import check_contract
     from regmix_bench.api.transfer import transfer
     from regmix_bench.data import load_data
     from regmix_bench.errors import UserError
@@ -52,6 +53,7 @@ _VERBS = (
 _HOMES = {
     **{f"regmix_bench.api.{verb}": (verb,) for verb in _VERBS},
     "regmix_bench.api.list": ("list_entries",),
+    "regmix_bench.api.test": ("check_contract",),
     "regmix_bench.data": ("load_data",),
     "regmix_bench.errors": ("UserError",),
     "regmix_bench.methods": ("load_method", "register_method"),
@@ -75,6 +77,7 @@ __all__ = [
     "UserError",
     "audit",
     "check",
+    "check_contract",
     "compare",
     "evaluate",
     "export",

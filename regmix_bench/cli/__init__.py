@@ -23,6 +23,7 @@ from regmix_bench.cli import (  # noqa: F401
     report,
     run,
     serve,
+    test,
     transfer,
 )
 from regmix_bench.cli.commands import app

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from regmix_bench.data.dataset import Dataset
+from regmix_bench.errors import UserError
 from regmix_bench.types import Frozen
 
 
@@ -57,4 +58,4 @@ class PathSource(DataSource):
         """
 
     def load(self, data_dir: Path, download: bool) -> Dataset:
-        raise NotImplementedError("what lies at a path is loaded from the cache's entry")
+        raise UserError(f"dataset {self.name!r} names no path: write it like {self.name}:PATH")

@@ -7,23 +7,47 @@ the same and prints a report.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from regmix_bench.data.sources import DATASETS
 from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
-from regmix_bench.testing import archs, datasets, methods
-from regmix_bench.testing.contract import Failure, Subject, broken_rules
+from regmix_bench.registry import Registry
+from regmix_bench.runs.loggers import LOGGERS
+from regmix_bench.testing import archs, datasets, loggers, methods
+from regmix_bench.testing.contract import Failure, Rule, Subject, broken_rules
 
-__all__ = ["Failure", "check_arch", "check_dataset", "check_method"]
+__all__ = [
+    "CONTRACTS",
+    "Failure",
+    "Subject",
+    "check_arch",
+    "check_dataset",
+    "check_logger",
+    "check_method",
+]
+
+
+class Contract(NamedTuple):
+    """The rules that everything in a registry has to keep."""
+
+    registry: Registry[Any]
+    rules: Sequence[Rule]
+
+
+CONTRACTS = {
+    "method": Contract(METHODS, methods.RULES),
+    "dataset": Contract(DATASETS, datasets.RULES),
+    "arch": Contract(ARCHS, archs.RULES),
+    "logger": Contract(LOGGERS, loggers.RULES),
+}
 
 
 def check_method(name: str) -> list[Failure]:
-    """Return the rules that the method ``name`` breaks.
-
-    Raises :class:`~regmix_bench.errors.UserError` for a name that is unknown or cannot be loaded.
-    """
-    return broken_rules(Subject(name, METHODS), methods.RULES)
+    """Return the rules that the method ``name`` breaks; raises as :func:`check_arch` does."""
+    return _check("method", name)
 
 
 def check_dataset(
@@ -31,16 +55,26 @@ def check_dataset(
 ) -> list[Failure]:
     """Return the rules that the data set ``name`` breaks, which is loaded several times.
 
-    ``data_dir`` and ``download`` are those of :func:`~regmix_bench.data.load_dataset`. Raises
-    :class:`~regmix_bench.errors.UserError` for a name that is unknown or cannot be loaded.
+    ``data_dir`` and ``download`` are those of :func:`~regmix_bench.data.load_dataset`. Raises as
+    :func:`check_arch` does.
     """
-    folder = None if data_dir is None else Path(data_dir)
-    return broken_rules(Subject(name, DATASETS, folder, download), datasets.RULES)
+    return _check("dataset", name, None if data_dir is None else Path(data_dir), download)
 
 
 def check_arch(name: str) -> list[Failure]:
     """Return the rules that the architecture ``name`` breaks.
 
-    Raises :class:`~regmix_bench.errors.UserError` for a name that is unknown or cannot be loaded.
+    Raises :class:`~regmix_bench.errors.UserError` for a name that is unknown or cannot be loaded,
+    and for parameters that are refused.
     """
-    return broken_rules(Subject(name, ARCHS), archs.RULES)
+    return _check("arch", name)
+
+
+def check_logger(name: str) -> list[Failure]:
+    """Return the rules that the logger ``name`` breaks; raises as :func:`check_arch` does."""
+    return _check("logger", name)
+
+
+def _check(kind: str, name: str, *data: Any) -> list[Failure]:
+    contract = CONTRACTS[kind]
+    return broken_rules(Subject(name, contract.registry, *data), contract.rules)

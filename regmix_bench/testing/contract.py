@@ -62,6 +62,11 @@ class Subject:
         """The registered class."""
         return self.registry[self.name]
 
+    def require_usable(self) -> None:
+        """Raise :class:`UserError` for an unknown or broken name and for refused parameters."""
+        if hasattr(self.cls, "Config"):
+            self.create()
+
     def create(self) -> Any:
         """Return a new instance with the parameters in ``text``."""
         return create(self.registry, *parse_name(self.registry.kind, self.text))
@@ -95,7 +100,7 @@ def broken_rules(subject: Subject, rules: Sequence[Rule]) -> list[Failure]:
     Raises :class:`UserError` for what cannot be asked for at all: an unknown or broken name, or
     parameters that are refused.
     """
-    subject.create()
+    subject.require_usable()
     return [failure for failure in failures(subject, rules) if failure is not None]
 
 

@@ -28,6 +28,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     },
     "eval": regmix_bench.evaluate,
     "list": regmix_bench.list_entries,
+    "test": regmix_bench.check_contract,
 }
 #: Of Python alone: who listens.
 LISTENERS = {"observer", "say"}

@@ -1,0 +1,67 @@
+"""``check_contract``, on the command line ``test``: whether a plug-in keeps its contract."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from regmix_bench.api.options import DataDir, Download, Option, verb
+from regmix_bench.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class ContractReport:
+    """The rules of a contract, in words, each with what breaks it; None where it is kept."""
+
+    kind: str
+    name: str
+    origin: str
+    rules: dict[str, str | None]
+
+    @property
+    def kept(self) -> int:
+        """The number of rules that are kept."""
+        return sum(reason is None for reason in self.rules.values())
+
+
+@verb
+def check_contract(
+    name: Annotated[
+        str,
+        Option("The name of a plug-in, or of what comes with the package.", argument=True),
+    ],
+    *,
+    kind: Annotated[
+        Literal["method", "dataset", "arch", "logger"] | None,
+        Option("What is tested, where several kinds have the name."),
+    ] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+) -> ContractReport:
+    """Test whether a plug-in keeps the contract of its kind.
+
+    ``name`` may have parameters in brackets; ``data_dir`` and ``download`` are for data sets.
+    Raises :class:`UserError` for a name that is unknown or cannot be loaded, for refused
+    parameters, and for a name of several kinds of which none is said.
+    """
+    from regmix_bench.registry import parse_name
+    from regmix_bench.testing import CONTRACTS, Subject
+    from regmix_bench.testing.contract import failures, words
+
+    if kind is not None and kind not in CONTRACTS:
+        raise unknown("kind", kind, CONTRACTS)
+    kinds = [kind] if kind else list(CONTRACTS)
+    bare, _ = parse_name("plug-in", name)
+    known = {each: CONTRACTS[each].registry.names() for each in kinds}
+    having = [each for each, names in known.items() if bare in names]
+    if not having:
+        everything = {other for names in known.values() for other in names}
+        raise unknown(kind or "plug-in", bare, everything)
+    if len(having) > 1:
+        raise UserError(f"{bare!r} is a {' and a '.join(having)}: say which by --kind")
+    contract = CONTRACTS[having[0]]
+    folder = None if data_dir is None else Path(data_dir)
+    subject = Subject(name, contract.registry, folder, download)
+    subject.require_usable()
+    found = zip(contract.rules, failures(subject, contract.rules), strict=True)
+    rules = {words(rule): failure.reason if failure else None for rule, failure in found}
+    return ContractReport(having[0], name, contract.registry.origin(bare), rules)
