@@ -1,4 +1,4 @@
-"""What AutoAttack warns of, under names that are recorded, and its checks of a model.
+"""The warnings of AutoAttack, under names that are recorded, and its checks of a model.
 
 The authors' package logs its warnings, and what it checks it leaves traces of in the process.
 """

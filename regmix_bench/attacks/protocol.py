@@ -1,4 +1,4 @@
-"""What an attack is: a subclass of :class:`Attack` with a ``name``, a ``Config`` and a ``perturb``.
+"""The protocol of attacks: subclasses of :class:`Attack` with a ``name`` and a ``perturb``.
 
 A package offers one through the entry-point group ``regmix_bench.attacks``::
 

@@ -1,4 +1,4 @@
-"""Whether saved adversarial images bear out a record: recomputed from images and weights alone.
+"""The audit of a record by its saved adversarial images: all is recomputed from images and weights.
 
 No stored result is believed. A saved image counts where it lies in the threat model and fools the
 loaded model; from these images every accuracy and every image's outcome follows anew, and is
@@ -32,7 +32,7 @@ from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint
-from regmix_bench.records.adversarial import Saved, read_adversarial
+from regmix_bench.records.adversarial import SavedImages, read_adversarial
 from regmix_bench.records.outcomes import LABEL, PGD, Measure, read_measured, stage_column
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
@@ -206,7 +206,7 @@ def _examine_all(
         for index, images in zip(
             part.index.split(BATCH_SIZE), part.images.split(BATCH_SIZE), strict=True
         ):
-            batch = Saved(part.threat, part.attack, index, images)
+            batch = SavedImages(part.threat, part.attack, index, images)
             shown[part.threat].append(examine(model, test, right, batch))
     return {
         threat: pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SHOWN)

@@ -30,7 +30,7 @@ from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.stage import Stage, StageOutcome, run_stage
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, require_eval_mode
 from regmix_bench.records import outcomes
-from regmix_bench.records.adversarial import Saved
+from regmix_bench.records.adversarial import SavedImages
 from regmix_bench.records.schema import Cost, RobustEval
 from regmix_bench.specs import Scoring
 from regmix_bench.types import Checkpoint, ThreatModel
@@ -128,12 +128,12 @@ def evaluate_threat(
 
 def adversarial_images(
     test: EvalData, threat: ThreatModel, journal: Journal, attacks: Iterable[str]
-) -> Iterator[Saved]:
+) -> Iterator[SavedImages]:
     """Read the images that broke a model under one threat, batch by batch as they were found."""
     for stage in dict.fromkeys((outcomes.PGD, *attacks)):
         for batch in journal.batches(stage):
             if batch.broke.any():
-                yield Saved(threat, stage, test.index[batch.index[batch.broke]], batch.images)
+                yield SavedImages(threat, stage, test.index[batch.index[batch.broke]], batch.images)
 
 
 def _stages(scoring: Scoring, attacks: Mapping[str, Attack]) -> list[Stage]:

@@ -1,4 +1,4 @@
-"""What saved adversarial images show of a model: which are sound, and the scores they imply."""
+"""The evidence of saved adversarial images: which are sound, and the scores they imply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regmix_bench.attacks.ball import ball_tolerance
 from regmix_bench.data import EvalData
 from regmix_bench.models.predictions import margins
-from regmix_bench.records.adversarial import Saved
+from regmix_bench.records.adversarial import SavedImages
 from regmix_bench.records.outcomes import (
     BROKEN_BY,
     CLEAN_CORRECT,
@@ -33,8 +33,8 @@ SHOWN = ["attack", "index", "norm", "margin", "logit", "fault"]
 
 
 @torch.no_grad()
-def examine(model: nn.Module, test: EvalData, right: Tensor, saved: Saved) -> pd.DataFrame:
-    """What ``saved`` images show of ``model``, which gets the clean images ``right`` (N,) bool.
+def examine(model: nn.Module, test: EvalData, right: Tensor, saved: SavedImages) -> pd.DataFrame:
+    """Examine ``saved`` images on ``model``, which gets the clean images ``right`` (N,) bool.
 
     One row per image: ``attack``; ``index`` in the test split; ``norm`` of the perturbation;
     ``margin``, the true logit minus the largest other one; the largest absolute ``logit``; and
@@ -65,7 +65,7 @@ def examine(model: nn.Module, test: EvalData, right: Tensor, saved: Saved) -> pd
 def shown_outcomes(
     sound: pd.DataFrame, test: EvalData, right: Tensor, attacks: list[str], screened: bool = False
 ) -> pd.DataFrame:
-    """Every image's outcome, by its index, as faultless rows of :func:`examine` show it.
+    """Derive every image's outcome, by its index, from faultless rows of :func:`examine`.
 
     The columns are those of :mod:`regmix_bench.records.outcomes` of the same name; an image that no
     attack is shown to break has held. Where AutoAttack was ``screened``, PGD

@@ -1,4 +1,4 @@
-"""What has been measured so far, on disk: a killed evaluation goes on where it stood.
+"""The measurements so far, on disk: a killed evaluation goes on where it stood.
 
 Every finished batch of every stage is one file, written whole, that holds what was measured of its
 images and the adversarial ones among them; nothing of it stays in memory.

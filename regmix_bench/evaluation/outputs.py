@@ -1,4 +1,4 @@
-"""What plots show of a model's outputs: probabilities and features of a sample of test images."""
+"""The outputs of a model for plots: probabilities and features of a sample of test images."""
 
 from __future__ import annotations
 

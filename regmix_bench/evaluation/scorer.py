@@ -52,7 +52,7 @@ OnAttack = Callable[[str, str, float], None]
 
 @dataclass(frozen=True)
 class Extras:
-    """What to make beside the scores: the adversarial images, and the gradient-masking audit."""
+    """Extras to make beside the scores: the adversarial images, and the gradient-masking audit."""
 
     save_adversarial: bool = False
     diagnose: bool = False

@@ -42,7 +42,7 @@ class Stage:
 
 
 class StageOutcome:
-    """What one stage did to each of N images; it does not hold the images themselves.
+    """The result of one stage on each of N images; it does not hold the images themselves.
 
     ``ran`` (N,) bool, and where it ran the columns of :class:`BatchOutcome` of the same names.
     """

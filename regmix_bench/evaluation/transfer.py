@@ -123,7 +123,7 @@ def transfer_matrix(
 
 
 def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
-    """PGD-20 end points (N, C, H, W) on ``model``, with the batches and starts of the scores."""
+    """Return PGD-20 end points (N, C, H, W) on ``model``, with the scores' batches and starts."""
     attack = PGD.of(steps=STEPS)
     parts = zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True)
     return torch.cat(
@@ -135,11 +135,11 @@ def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor
 
 
 def choose_source(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> Path | None:
-    """The record of the run on which images to attack ``spec``'s model with are best crafted.
+    """Choose the run on which images to attack ``spec``'s model with are best crafted.
 
-    It is trained on the same data, another model, and has its weights on this machine. Another
-    method is preferred, then one trained under the same threat, then the same architecture, and at
-    last the path decides. None where there is no such run.
+    Returns its record's path. It is trained on the same data, another model, and has its weights on
+    this machine. Another method is preferred, then one trained under the same threat, then the same
+    architecture, and at last the path decides. None where there is no such run.
     """
     method, threat = (
         (spec.method.name, spec.train_threat)
@@ -173,7 +173,7 @@ def choose_source(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> 
 
 
 def other_model(results: Path, spec: RunSpec | EvalSpec, test: EvalData) -> OtherModel | None:
-    """The model of :func:`choose_source`, on the device of the images."""
+    """Load the model of :func:`choose_source` onto the device of the images."""
     path = choose_source(results, spec, test.digest)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""What the model itself says of the images that an attack made."""
+"""The verdict of the model itself on the images that an attack made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regmix_bench.types import NORMS, ThreatModel
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What one attack left of one batch, in main memory.
+    """The result of one attack on one batch, in main memory.
 
     Of B images: ``index`` (B,) int64 their positions among the images that are scored, ``pred``
     (B,) int64, ``margin`` (B,) the true logit minus the largest other one, ``norm`` (B,) float64 of

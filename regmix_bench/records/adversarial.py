@@ -37,7 +37,7 @@ _PAGE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class SavedImages:
     """Images that fooled one model under one threat by one attack.
 
     ``attack`` is a name of AutoAttack or :data:`PGD`; ``index`` (B,) int64 are positions in the
@@ -50,7 +50,7 @@ class Saved:
     images: Tensor
 
 
-def write_adversarial(path: Path, parts: Iterable[Saved]) -> str:
+def write_adversarial(path: Path, parts: Iterable[SavedImages]) -> str:
     """Write ``parts`` as Parquet, atomically, holding one at a time; returns the file's SHA-256.
 
     A row is an image, its values in the order (C, H, W) and their shape in the file's metadata; a
@@ -79,7 +79,7 @@ def write_adversarial(path: Path, parts: Iterable[Saved]) -> str:
     return file_digest(path)
 
 
-def read_adversarial(path: Path) -> Iterator[Saved]:
+def read_adversarial(path: Path) -> Iterator[SavedImages]:
     """Yield the parts of a file of :func:`write_adversarial`, in order.
 
     Raises :class:`UserError` for a file that is missing, cut short, or holds anything else.
@@ -100,7 +100,7 @@ def read_adversarial(path: Path) -> Iterator[Saved]:
         raise UserError(f"{path} does not hold adversarial images: {reason}") from error
 
 
-def _table(part: Saved, schema: pa.Schema) -> pa.Table:
+def _table(part: SavedImages, schema: pa.Schema) -> pa.Table:
     images = np.ascontiguousarray(part.images.numpy(), dtype=np.float32).reshape(
         len(part.index), -1
     )
@@ -117,7 +117,7 @@ def _table(part: Saved, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _saved(table: pa.Table, shape: list[int]) -> Saved:
+def _saved(table: pa.Table, shape: list[int]) -> SavedImages:
     columns = ["norm", "epsilon", "attack"]
     kinds = table.group_by(columns).aggregate([]).to_pylist()
     if len(kinds) != 1:
@@ -126,7 +126,7 @@ def _saved(table: pa.Table, shape: list[int]) -> Saved:
     if set(images.value_lengths().to_pylist()) != {math.prod(shape)}:
         raise ValueError(f"an image does not have {math.prod(shape)} values")
     values = images.flatten().to_numpy().reshape(-1, *shape)
-    return Saved(
+    return SavedImages(
         ThreatModel(kinds[0]["norm"], kinds[0]["epsilon"]),
         kinds[0]["attack"],
         torch.from_numpy(table["index"].to_numpy().copy()),

@@ -23,7 +23,7 @@ from regmix_bench.data import load_data
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.audit import Audit, audit_record
 from regmix_bench.records import paths, store
-from regmix_bench.records.adversarial import Saved, read_adversarial, write_adversarial
+from regmix_bench.records.adversarial import SavedImages, read_adversarial, write_adversarial
 from regmix_bench.records.schema import EvalRecord, TransferRecord, TransferSide
 from regmix_bench.specs import EvalSpec, ModelSource
 from regmix_bench.system.files import file_digest
@@ -45,16 +45,16 @@ class Copy:
         self.weights = folder / self.run.checkpoints["selected"].file
 
     @property
-    def saved(self) -> list[Saved]:
+    def saved(self) -> list[SavedImages]:
         return list(read_adversarial(self.images))
 
-    def victim(self) -> tuple[int, Saved, int, torch.Tensor]:
+    def victim(self) -> tuple[int, SavedImages, int, torch.Tensor]:
         """The number of a part of AutoAttack, itself, and a row of it with its clean image."""
         part = next(n for n, saved in enumerate(self.saved) if saved.attack == "apgd-ce")
         saved = self.saved[part]
         return part, saved, 2, load_data("digits", "test")[0][saved.index[2]]
 
-    def rewrite_images(self, parts: list[Saved], fix: bool = True) -> None:
+    def rewrite_images(self, parts: list[SavedImages], fix: bool = True) -> None:
         digest = write_adversarial(self.images, parts)
         if fix:
             self.rewrite_evaluations(adversarial_digest=digest)
@@ -163,7 +163,7 @@ def test_a_spoilt_image_is_named(
     assert any("autoattack_acc is" in line for line in output)
 
 
-def _without_row(part: Saved, row: int) -> Saved:
+def _without_row(part: SavedImages, row: int) -> SavedImages:
     rest = torch.arange(len(part.index)) != row
     return dataclasses.replace(part, index=part.index[rest], images=part.images[rest])
 

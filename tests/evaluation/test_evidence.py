@@ -11,7 +11,7 @@ from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.evidence import SHOWN, examine
 from regmix_bench.models.predictions import correct
-from regmix_bench.records.adversarial import Saved
+from regmix_bench.records.adversarial import SavedImages
 from regmix_bench.types import NORMS, ThreatModel
 
 THREATS = [ThreatModel("Linf", "8/255"), ThreatModel("Linf", "0.3"), ThreatModel("L2", "0.5")]
@@ -37,7 +37,7 @@ def grey(n: int, shape: tuple[int, int, int] = (3, 32, 32)) -> EvalData:
 
 def faults(model: nn.Module, test: EvalData, threat: ThreatModel, images: Tensor) -> list[str]:
     right = torch.ones(len(test.y), dtype=torch.bool)
-    saved = Saved(threat, "square", test.index[: len(images)], images)
+    saved = SavedImages(threat, "square", test.index[: len(images)], images)
     shown = examine(model, test, right, saved)
     assert list(shown.columns) == SHOWN
     return list(shown["fault"])
@@ -68,7 +68,7 @@ def test_what_pgd_makes_of_real_images_stays_inside(trained, threat: ThreatModel
     right, x_adv = correct(model, x, y), PGD.of(steps=20).perturb(model, x, y, threat)
     broke = right & ~correct(model, x_adv, y)
     assert broke.any()
-    saved = Saved(threat, "pgd", test.index[broke], x_adv[broke])
+    saved = SavedImages(threat, "pgd", test.index[broke], x_adv[broke])
     shown = examine(model, test, right, saved)
     assert set(shown["fault"]) == {""}
     assert shown["margin"].max() < 0 and shown["norm"].max() > 0.3 * float(threat.epsilon)
@@ -112,7 +112,7 @@ def test_every_fault_of_an_image_is_named() -> None:
 def test_only_scored_images_that_the_model_gets_right_can_be_broken() -> None:
     test = grey(2)
     right = torch.tensor([True, False])
-    saved = Saved(THREATS[0], "pgd", torch.tensor([7, 1]), test.x[[1, 1]])
+    saved = SavedImages(THREATS[0], "pgd", torch.tensor([7, 1]), test.x[[1, 1]])
     shown = examine(Fixed(-1), test, right, saved)
     assert list(shown["index"]) == [7, 1]
     assert list(shown["fault"]) == [

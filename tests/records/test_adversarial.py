@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.adversarial import Saved, read_adversarial, write_adversarial
+from regmix_bench.records.adversarial import SavedImages, read_adversarial, write_adversarial
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
 
 LINF, L2 = ThreatModel("Linf", "8/255"), ThreatModel("L2", "0.5")
 
 
-def part(n: int, threat: ThreatModel = LINF, attack: str = "apgd-ce", seed: int = 0) -> Saved:
+def part(n: int, threat: ThreatModel = LINF, attack: str = "apgd-ce", seed: int = 0) -> SavedImages:
     generator = torch.Generator().manual_seed(seed)
     index = torch.randperm(10_000, generator=generator)[:n]
-    return Saved(threat, attack, index, torch.rand(n, 3, 4, 5, generator=generator))
+    return SavedImages(threat, attack, index, torch.rand(n, 3, 4, 5, generator=generator))
 
 
-def same(a: Saved, b: Saved) -> bool:
+def same(a: SavedImages, b: SavedImages) -> bool:
     """Equal down to the bits, where -0.0 is not 0.0 and one NaN is not another."""
     bits = [saved.images.numpy().view(np.uint32) for saved in (a, b)]
     about = [(saved.threat, saved.attack, saved.images.shape) for saved in (a, b)]
@@ -46,7 +46,7 @@ def test_every_bit_pattern_of_float32_survives(tmp_path: Path) -> None:
     bits = rng.integers(0, 2**32, 4 * 3 * 4 * 5, dtype=np.uint32)
     bits[:6] = [0, 0x8000_0000, 0x7FC0_0001, 0xFFC0_0000, 0x7F80_0000, 1]
     images = torch.from_numpy(bits.view(np.float32).reshape(4, 3, 4, 5))
-    odd = Saved(LINF, "square", torch.arange(4), images)
+    odd = SavedImages(LINF, "square", torch.arange(4), images)
     write_adversarial(tmp_path / "a.parquet", [odd])
     (back,) = read_adversarial(tmp_path / "a.parquet")
     assert same(odd, back)
@@ -68,14 +68,14 @@ def test_images_moved_by_epsilon_take_well_under_half_the_room(tmp_path: Path) -
     clean = torch.randint(0, 256, (64, 3, 32, 32), generator=generator) / 255
     moved = clean + 8 / 255 * torch.randn(clean.shape, generator=generator).sign()
     path = tmp_path / "a.parquet"
-    write_adversarial(path, [Saved(LINF, "pgd", torch.arange(64), moved.clamp(0, 1))])
+    write_adversarial(path, [SavedImages(LINF, "pgd", torch.arange(64), moved.clamp(0, 1))])
     assert path.stat().st_size < 0.5 * 4 * moved.numel()
 
 
 def test_parts_are_asked_for_and_handed_out_one_at_a_time(tmp_path: Path) -> None:
     path, rows = tmp_path / "a.parquet", []
 
-    def parts() -> Iterator[Saved]:
+    def parts() -> Iterator[SavedImages]:
         for seed in range(3):
             rows.append(sum(1 for _ in tmp_path.glob(".tmp-*")))
             yield part(4, seed=seed)
@@ -95,7 +95,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     digest = write_adversarial(path, [part(4)])
 
-    def failing() -> Iterator[Saved]:
+    def failing() -> Iterator[SavedImages]:
         yield part(4, seed=1)
         raise KeyboardInterrupt
 
@@ -105,7 +105,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_images_of_two_shapes_are_a_bug(tmp_path: Path) -> None:
-    other = Saved(LINF, "pgd", torch.arange(2), torch.rand(2, 1, 4, 5))
+    other = SavedImages(LINF, "pgd", torch.arange(2), torch.rand(2, 1, 4, 5))
     with pytest.raises(ValueError, match=r"\(1, 4, 5\)"):
         write_adversarial(tmp_path / "a.parquet", [part(4), other])
     assert list(tmp_path.iterdir()) == []
