@@ -1,4 +1,4 @@
-"""What ``results/`` holds, as LaTeX, Markdown, CSV, JSON, figures and pages.
+"""The report of ``results/`` as LaTeX, Markdown, CSV, JSON, figures and pages.
 
 It never trains and never attacks. Importing this package is cheap: plotting libraries load when a
 report is made.
@@ -48,11 +48,11 @@ def stale(
     reference: str | None = None,
     layout: Layout | None = None,
 ) -> list[str]:
-    """What in the report at ``out`` no longer matches ``results``, one line each; empty if fresh.
+    """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
 
     Numbers and input digests count; the bytes of a picture do not. The report must have been
     written with the same options.
     """
     from regmix_bench.reporting import report
 
-    return report.stale(results, out, with_published, reference, layout)
+    return report.find_stale(results, out, with_published, reference, layout)

@@ -85,7 +85,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     return written
 
 
-def stale(
+def find_stale(
     results: Path,
     out: Path,
     with_published: bool,
@@ -94,10 +94,10 @@ def stale(
 ) -> list[str]:
     """See :func:`regmix_bench.reporting.stale`."""
     with _loaded(results, with_published, reference) as contents:
-        return _stale(contents, out, layout or Layout())
+        return _differences(contents, out, layout or Layout())
 
 
-def _stale(contents: Contents, out: Path, layout: Layout) -> list[str]:
+def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
     before = _read_manifest(out)
     if not before.outputs:
         return [f"{out}: no report here: `regmix-bench report` writes it"]

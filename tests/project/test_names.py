@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parents[2] / "regmix_bench"
 STILL_ALIKE = {
     "attack_words",
     "stale",
+    "evaluate",
+    "launch",
 }
 
 

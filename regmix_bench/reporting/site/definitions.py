@@ -1,4 +1,4 @@
-"""What a method says of itself: declarations, docstrings, hyper-parameters, where installed."""
+"""Definitions of methods: declarations, docstrings, hyper-parameters, where installed."""
 
 from __future__ import annotations
 

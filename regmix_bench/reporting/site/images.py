@@ -29,7 +29,7 @@ class Example(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the picture shows, for who does not see it."""
+        """The picture in words, for readers who do not see it."""
         return (
             f"Test image {self.position} of class {self.true}: clean, predicted {self.clean};"
             f" the perturbation; adversarial, predicted {self.adversarial}"
@@ -44,7 +44,7 @@ class Examples(NamedTuple):
 
 
 def examples(run: Run) -> Examples | None:
-    """Some images of the test split under the attack, if the run was looked at.
+    """Return some images of the test split under the attack, if the run was looked at.
 
     Raises :class:`UserError` for a file of views that is not the one its record names.
     """

@@ -84,7 +84,7 @@ class State:
 
 
 class Site:
-    """What the records below ``results`` say as a site; raises :class:`UserError` as a report."""
+    """The site of the records below ``results``; raises :class:`UserError` as a report."""
 
     def __init__(self, results: Path, with_published: bool, reference: str | None) -> None:
         if not results.is_dir():
