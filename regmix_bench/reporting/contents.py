@@ -1,4 +1,4 @@
-"""What a report says: the records below ``results``, sorted into tables and pictures."""
+"""Contents of a report: the records below ``results``, sorted into tables and pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from regmix_bench.reporting.figures.gallery import Gallery
 
 
-class Part(NamedTuple):
+class Section(NamedTuple):
     """One table of a chapter and its heading; the pictures of its stem follow it."""
 
     stem: str
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """What the records below ``results`` say, whatever the format it is written in.
+    """The records below ``results`` as tables and pictures, whatever the format.
 
     ``reference`` is the row that the others are compared with, that of their suite if None.
     """
@@ -79,7 +79,7 @@ class Contents:
 
     @cached_property
     def outcomes(self) -> dict[str, verdicts.Outcomes]:
-        """What the rows of each block get right, image by image, by its stem."""
+        """The images that the rows of each block get right, by its stem."""
         return {block.stem: verdicts.read(block) for block in self.blocks}
 
     @cached_property
@@ -117,15 +117,15 @@ class Contents:
         return transfer.in_order(r for r in records if isinstance(r, TransferRecord))
 
     @cached_property
-    def chapters(self) -> dict[str, list[Part]]:
-        """What stands beside the comparison of methods, by title."""
+    def chapters(self) -> dict[str, list[Section]]:
+        """The sections beside the comparison of methods, by title."""
         given = []
         for panel in self.panels:
             here = published.fitting(self.published, panel.terms.dataset, panel.terms.threat)
             table = published.beside(evaluated.evaluated_table(panel), here)
-            given.append(Part(panel.stem, evaluated.heading(panel), table))
+            given.append(Section(panel.stem, evaluated.heading(panel), table))
         moved = [
-            Part(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
+            Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
             for r in self.transfers
         ]
         placed = {
@@ -134,7 +134,7 @@ class Contents:
         }
         left = [entry for entry in self.published if (entry.dataset, entry.threat) not in placed]
         quoted = [
-            Part(stem, table.caption.rstrip("."), table)
+            Section(stem, table.caption.rstrip("."), table)
             for stem, table in published.alone(left).items()
         ]
         chapters = {
@@ -145,8 +145,14 @@ class Contents:
         return {title: parts for title, parts in chapters.items() if parts}
 
     @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Every table, by the stem of its file."""
+        sections = (section for chapter in self.chapters.values() for section in chapter)
+        return self.comparisons | {section.stem: section.table for section in sections}
+
+    @cached_property
     def looks(self) -> dict[str, Look]:
-        """How each label looks in figures and pages."""
+        """The look of each label in figures and on pages."""
         return looks([group for cohort in self.cohorts for group in cohort.groups])
 
     @cached_property

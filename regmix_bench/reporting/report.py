@@ -162,10 +162,8 @@ def _texts(
     """Format, file name and content of each text file; ``shown`` are the formats to link to."""
     # Whatever the formats: a reference that is no row must be refused.
     compared = verdicts.frame(contents.judged)
-    chapters = (part for chapter in contents.chapters.values() for part in chapter)
-    tables = contents.comparisons | {part.stem: part.table for part in chapters}
     if "latex" in formats:
-        for stem, table in tables.items():
+        for stem, table in contents.tables.items():
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
     if "csv" in formats:
         if any(block.rows for block in contents.blocks):
@@ -179,7 +177,7 @@ def _texts(
             yield "csv", PUBLISHED, cells.csv(published.published_accuracies(contents.published))
         yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
     if "json" in formats:
-        yield "json", TABLES, tables_json(tables)
+        yield "json", TABLES, tables_json(contents.tables)
     if "figures" in formats:
         for picture in contents.gallery.pictures:
             yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)

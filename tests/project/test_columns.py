@@ -20,9 +20,9 @@ planted = accuracies.Accuracy("planted_acc", "planted", lambda _: "Planted", lam
 clean, *others = accuracies.ACCURACIES
 accuracies.ACCURACIES = (clean, planted, *others)
 
-from regmix_bench.api.export import model_card
+from regmix_bench.loading.export import model_card
 from regmix_bench.cli import main
-from regmix_bench.cli.common import score_lines
+from regmix_bench.cli.printing import score_lines
 from regmix_bench.loading.folders import ExportConfig
 from regmix_bench.records.frame import load_results
 from regmix_bench.records.store import load_record

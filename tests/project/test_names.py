@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "regmix_bench"
 STILL_ALIKE = {
     "attack_words",
     "stale",
+    "Run",
     "evaluate",
     "launch",
 }

@@ -15,11 +15,11 @@ from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import HEAT, brief, heat_map, widest
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.transfer import (
-    attack_words,
     matrix,
     seed_words,
     stem,
     transfer_accuracies,
+    transfer_words,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TransferMap(ReportFigure):
         for record in contents.transfers:
             caption = (
                 f"Accuracy (%) of each target under images crafted on each source by"
-                f" {attack_words(record)}. {seed_words(record)}In the frames the attack is"
+                f" {transfer_words(record)}. {seed_words(record)}In the frames the attack is"
                 " white-box."
             )
             subject = stem(record).removeprefix(f"{cls.name}-")

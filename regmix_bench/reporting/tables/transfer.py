@@ -31,19 +31,20 @@ def stem(record: TransferRecord) -> str:
 
 def transfer_heading(record: TransferRecord) -> str:
     """Return what stands above a transfer's table."""
-    return f"{record.dataset}: {attack_words(record)}, {len(record.runs)} models"
+    return f"{record.dataset}: {transfer_words(record)}, {len(record.runs)} models"
 
 
-def attack_words(record: TransferRecord) -> str:
-    """``PGD-20 under L∞ 8/255``."""
+def transfer_words(record: TransferRecord) -> str:
+    """Return ``PGD-20 under L∞ 8/255``."""
     return f"{record.attack.upper()} under {threat_words(record.threat)}"
 
 
 def matrix(record: TransferRecord) -> pd.DataFrame:
-    """Accuracies (0 to 1): a row per source, after one without an attack; a column per target.
+    """Return accuracies (0 to 1), a row per source and a column per target.
 
-    Rows and columns are in the order of a report's tables. A run is named by its label, and by what
-    tells it apart where a label stands for several: seed, architecture or run_id.
+    The first row is without an attack; the others and the columns are in the order of a report's
+    tables. A run is named by its label, and by what tells it apart where a label stands for
+    several: seed, architecture or run_id.
     """
     order = _order(record)
     called = _names(record.runs)
@@ -54,7 +55,7 @@ def matrix(record: TransferRecord) -> pd.DataFrame:
 
 
 def transfer_table(record: TransferRecord) -> Table:
-    """The matrix as a table, its targets by the numbers of their rows."""
+    """Return the matrix as a table, its targets by the numbers of their rows."""
     found = matrix(record)
     numbered = [f"{i} {name}" for i, name in enumerate(found.columns, start=1)]
     targets = (
@@ -62,7 +63,8 @@ def transfer_table(record: TransferRecord) -> Table:
         for number, place in enumerate(_order(record), start=1)
     )
     return Table(
-        f"{record.dataset}: accuracy under images crafted on each model by {attack_words(record)}.",
+        f"{record.dataset}: accuracy under images crafted on each model by"
+        f" {transfer_words(record)}.",
         (Column("source", "Source"), *targets),
         tuple(
             (Cell(name), *(Cell(float(s), "share", count=record.n_examples) for s in shares))
@@ -77,7 +79,7 @@ def transfer_table(record: TransferRecord) -> Table:
 
 
 def transfer_accuracies(record: TransferRecord) -> pd.DataFrame:
-    """The matrix in long form: accuracies 0 to 1, with their 95 % intervals (Wilson)."""
+    """Return the matrix in long form: accuracies 0 to 1, with their 95 % intervals (Wilson)."""
     rows = []
     found = matrix(record)
     run_ids = [record.runs[i].run_id for i in _order(record)]

@@ -148,7 +148,7 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path, text, 
 
 
 def test_our_own_file_is_valid_and_names_its_sources():
-    entries = published.load_published(Path(__file__).parents[2] / "results")
+    entries = published.load_published(Path(__file__).parents[3] / "results")
     assert len({(e.label, e.dataset, e.threat) for e in entries}) == len(entries)
     assert {e.threat for e in entries if e.label == "trades (Zhang 2019)"} == {
         ThreatModel("Linf", "0.031")

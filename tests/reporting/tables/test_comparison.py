@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.methods import Difference
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.analysis.verdicts import Comparison, Judgement
-from regmix_bench.analysis.words import recipe_words
 from regmix_bench.records.schema import Alarm, Diagnosis
 from regmix_bench.reporting import write_report
 from regmix_bench.reporting.formats import cells
@@ -307,30 +305,3 @@ def test_latex_braces_and_environments_balance(record, save):
         else:
             assert opened.pop() == name
     assert opened == []
-
-
-def test_markdown_escapes_pipes_and_brackets():
-    text = cells.markdown(plain_table((Cell("a|b[c]*d_e<f>`g"),), header=("Method",)))
-    assert r"a\|b\[c\]\*d\_e\<f\>\`g" in text
-
-
-@pytest.mark.parametrize("label", ["=1+1", "+x", "-x", "@x"])
-def test_csv_text_cannot_be_a_formula(label):
-    text = cells.csv(pd.DataFrame({"label": [label], "mean": [-1.0]}))
-    read = pd.read_csv(io.StringIO(text))
-    assert read["label"][0] == f"'{label}"
-    assert read["mean"][0] == -1.0
-
-
-def test_a_recipe_in_words():
-    words = recipe_words(Recipe(epochs=1, nesterov=True, gradient_clip=1, ema_decay=0.999))
-    assert words == (
-        "1 epoch, batch 128, SGD with Nesterov momentum 0.9, learning rate 0.1 (×0.1 at 91 %, 95 %"
-        " of the epochs), weight decay 0.0005, random crop and flip, gradient norm clipped at 1,"
-        " weights averaged with decay 0.999, fp32"
-    )
-
-
-@pytest.mark.parametrize(("value", "text"), [(-0.01, "0.0"), (-1.26, "−1.3"), (100.0, "100.0")])
-def test_numbers_have_a_true_minus_and_no_minus_zero(value, text):
-    assert cells.fixed(value) == text

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from regmix_bench.analysis.words import recipe_words
+from regmix_bench.specs import Recipe
+
+
+def test_a_recipe_in_words():
+    words = recipe_words(Recipe(epochs=1, nesterov=True, gradient_clip=1, ema_decay=0.999))
+    assert words == (
+        "1 epoch, batch 128, SGD with Nesterov momentum 0.9, learning rate 0.1 (×0.1 at 91 %, 95 %"
+        " of the epochs), weight decay 0.0005, random crop and flip, gradient norm clipped at 1,"
+        " weights averaged with decay 0.999, fp32"
+    )
