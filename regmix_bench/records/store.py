@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,8 @@ def load_run(path: str | Path) -> RunRecord:
 def load_records(results: Path) -> dict[Path, AnyRecord]:
     """Return every record below ``results``, by path.
 
-    Raises :class:`UserError` where one is unreadable, or two record the same run, which would count
-    a seed twice.
+    Runs in a transfer bear the labels of their records. Raises :class:`UserError` where a record is
+    unreadable, or two record the same run, which would count a seed twice.
     """
     records = {path: load_record(path) for path in record_files(results)}
     seen: dict[str, Path] = {}
@@ -66,7 +67,18 @@ def load_records(results: Path) -> dict[Path, AnyRecord]:
         other = seen.setdefault(record.run_id, path)
         if other != path:
             raise UserError(f"{other} and {path} record the same run: remove one")
-    return records
+    labels = {r.run_id: r.spec.label for r in records.values() if isinstance(r, RunRecord)}
+    return {path: _transfer_relabelled(record, labels) for path, record in records.items()}
+
+
+def _transfer_relabelled(record: AnyRecord, labels: Mapping[str, str]) -> AnyRecord:
+    if not isinstance(record, TransferRecord):
+        return record
+    sides = tuple(
+        side.model_copy(update={"label": labels.get(side.run_id, side.label)})
+        for side in record.runs
+    )
+    return record.model_copy(update={"runs": sides})
 
 
 def record_files(results: Path) -> list[Path]:

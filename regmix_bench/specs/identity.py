@@ -137,16 +137,17 @@ def completed(kind: Any, content: Any) -> Any:
     only value go. ``kind`` may be any annotation of a field. What is not of its form is left to
     validation to refuse.
     """
-    if not _grows(kind):
-        return content
-    if fields := _fields(kind):
+    if _fields(kind):
         if not isinstance(content, Mapping):
             return content
         former = FORMER.get(kind.__name__, {})
         kept = {key: value for key, value in content.items() if former.get(key, _NONE) != value}
-        known = {key: completed(fields[key].annotation, kept[key]) for key in fields if key in kept}
-        return {**later_fields(kind), **kept, **known}
-    parts = [part for part in get_args(kind) if _grows(part)]
+        for name, annotation in _growing(kind):
+            if name in kept:
+                kept[name] = completed(annotation, kept[name])
+        return {**later_fields(kind), **kept}
+    if not (parts := [part for part in get_args(kind) if _grows(part)]):
+        return content
     if isinstance(content, (list, tuple)):
         return [completed(parts[0], item) for item in content]
     if isinstance(content, Mapping):
@@ -168,12 +169,16 @@ def _counted(cls: Any) -> tuple[Mapping[str, object], tuple[tuple[str, object], 
 
 
 @cache
+def _growing(cls: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of ``cls`` in which something may have to be completed: not a history."""
+    annotations = ((name, field.annotation) for name, field in _fields(cls).items())
+    return tuple((name, annotation) for name, annotation in annotations if _grows(annotation))
+
+
 def _grows(kind: Any) -> bool:
-    """Return whether anything in ``kind`` may have to be completed: a run's history has not."""
-    if not (fields := _fields(kind)):
+    if not _fields(kind):
         return any(map(_grows, get_args(kind)))
-    own = later_fields(kind) or FORMER.get(kind.__name__)
-    return bool(own) or any(_grows(field.annotation) for field in fields.values())
+    return bool(later_fields(kind) or FORMER.get(kind.__name__) or _growing(kind))
 
 
 def _fits(kind: Any, content: Mapping[str, Any]) -> bool:

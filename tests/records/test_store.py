@@ -20,7 +20,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.frame import COLUMNS, load_results
 from regmix_bench.records.migrations import RECORD
-from regmix_bench.records.schema import Alarm
+from regmix_bench.records.schema import Alarm, TransferRecord
 from regmix_bench.system.files import atomic_write, file_digest
 from regmix_bench.types import ThreatModel
 
@@ -446,3 +446,13 @@ def test_a_record_round_trips_and_finds_its_evaluations(tmp_path: Any) -> None:
     assert found is record.evaluations[0]
     assert record.evaluation("last", found.threat) is None
     assert record.evaluation("selected", ThreatModel("Linf", "4/255")) is None
+
+
+def test_runs_in_a_transfer_bear_the_labels_of_their_records(tmp_path: Path) -> None:
+    record = make_record(make_spec("mart"))
+    store.save_record(tmp_path, record)
+    sides = [side | {"label": "old"} for side in TRANSFER["runs"]]
+    sides[0]["run_id"] = record.run_id
+    transfer = TransferRecord.model_validate(TRANSFER | {"runs": sides})
+    path = store.save_record(tmp_path, transfer)
+    assert [side.label for side in store.load_records(tmp_path)[path].runs] == ["mart", "old"]
