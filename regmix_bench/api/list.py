@@ -21,7 +21,7 @@ Facts = dict[str, str | float | None]
 @verb
 def list_entries(
     what: Annotated[
-        Literal["methods", "attacks", "datasets", "archs", "loggers", "suites", "runs"],
+        Literal["methods", "attacks", "datasets", "archs", "figures", "loggers", "suites", "runs"],
         Option("What to list.", argument=True),
     ],
     *,
@@ -81,6 +81,13 @@ def _archs() -> Iterable[Facts]:
         yield {"architecture": entry.name, "from": entry.origin, "what it is": entry.description}
 
 
+def _figures() -> Iterable[Facts]:
+    from regmix_bench.reporting.figures import FIGURES
+
+    for entry in FIGURES.entries():
+        yield {"figure": entry.name, "from": entry.origin, "what it is": entry.description}
+
+
 def _loggers() -> Iterable[Facts]:
     from regmix_bench.runs.loggers import LOGGERS
 
@@ -99,6 +106,7 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "attacks": _attacks,
     "datasets": _datasets,
     "archs": _archs,
+    "figures": _figures,
     "loggers": _loggers,
     "suites": _suites,
 }
