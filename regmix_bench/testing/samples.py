@@ -1,4 +1,4 @@
-"""What contracts are tried on, and how they measure: images, weights, and the distance moved."""
+"""Samples that contracts are tried on, images and weights, and the distance moved."""
 
 from __future__ import annotations
 

@@ -106,10 +106,11 @@ class AttackCascade(ReportFigure):
 
 
 def cascade_frame(block: Block) -> pd.DataFrame:
-    """One row per label and stage, in the order attacked: accuracy left (0 to 1), mean over seeds.
+    """Tabulate the accuracy left (0 to 1, mean over seeds), one row per label and stage.
 
-    ``lost`` is what the stage took from the one before it; it is empty for clean accuracy, and for
-    PGD where it is no part of the cascade. ``n`` counts the seeds, those with every stage.
+    Stages stand in the order they attacked. ``lost`` is what the stage took from the one before it;
+    it is empty for clean accuracy, and for PGD where it is no part of the cascade. ``n`` counts the
+    seeds, those with every stage.
     """
     rows = []
     for row in block.rows:

@@ -77,7 +77,7 @@ class TrainingCurves(ReportFigure):
 
 
 def curves_frame(cohort: Cohort) -> pd.DataFrame:
-    """One row per label, seed and epoch: validation accuracies (0 to 1), and their means."""
+    """Tabulate validation accuracies (0 to 1) by label, seed and epoch, and their means."""
     rows = [
         {
             **cohort.csv_columns,

@@ -1,4 +1,4 @@
-"""Where test images lie in some space: numbers that need no map, and t-SNE maps."""
+"""The places of test images in some space: numbers that need no map, and t-SNE maps."""
 
 from __future__ import annotations
 

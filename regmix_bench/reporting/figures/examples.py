@@ -128,13 +128,13 @@ class ExampleImages(ReportFigure):
 
 
 def magnification(shown: Sequence[Views]) -> float:
-    """What makes the largest change of a pixel reach from grey to black or white."""
+    """Return the factor that makes the largest change of a pixel go from grey to black or white."""
     largest = max(float(np.abs(views.perturbation[:SHOWN]).max()) for views in shown)
     return 0.5 / largest if largest else 1.0
 
 
 def examples_frame(cohort: Cohort, drawn: Mapping[str, RunViews], factor: float) -> pd.DataFrame:
-    """One row per label and image: its place in the test split, classes, and perturbation.
+    """Tabulate one row per label and image: its place in the test split, classes, and perturbation.
 
     ``largest_change`` is of a pixel, in units of its range.
     """
@@ -161,7 +161,10 @@ def examples_frame(cohort: Cohort, drawn: Mapping[str, RunViews], factor: float)
 
 
 def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
-    """A clean image, its perturbation times ``factor`` around grey, the adversarial: (H, W, 3)."""
+    """Return a clean image, its perturbation times ``factor`` around grey, and the adversarial one.
+
+    Each is (H, W, 3), in colours from 0 to 1.
+    """
     image = views.image[i].astype(np.float64)
     perturbation = views.perturbation[i].astype(np.float64)
     return _rgb(image), _rgb(0.5 + factor * perturbation), _rgb(image + perturbation)

@@ -1,4 +1,4 @@
-"""How methods look in figures and pages: a name, a colour and a marker, the same everywhere."""
+"""The looks of methods in figures and pages: a name, a colour and a marker, the same everywhere."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GREY = "#777777"
 
 @dataclass(frozen=True)
 class Look:
-    """How one row is drawn: colour and marker shape are the method's.
+    """The look of one row: colour and marker shape are the method's.
 
     ``name`` is what a figure calls it. The line style, and what of the marker is filled, are the
     variant's.
@@ -65,7 +65,7 @@ class Look:
 
     @property
     def marks(self) -> dict[str, Any]:
-        """What matplotlib is to draw its markers with, with or without a line."""
+        """Arguments by which matplotlib draws its markers, with or without a line."""
         fill = _FILLS[self.line]
         return {
             "color": self.colour,
@@ -124,7 +124,7 @@ _MIDDLE = 0.179
 
 
 def luminance(colour: npt.ArrayLike) -> float:
-    """The relative luminance, by WCAG 2.1, of an sRGB colour with parts from 0 to 1."""
+    """Return the relative luminance (0 to 1, WCAG 2.1) of an sRGB colour with parts from 0 to 1."""
     rgb = np.asarray(colour, float)[:3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))

@@ -1,4 +1,4 @@
-"""How maps of points are drawn: one panel for each model, classes by colour."""
+"""Panels of maps of points: one panel for each model, classes by colour."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ class EmbeddingMap(ReportFigure):
 
 
 class OutputMap(EmbeddingMap):
-    """Where softmax outputs lie relative to the truth."""
+    """A map of softmax outputs, relative to the truth."""
 
     name = "tsne"
     quantity = "probs"
@@ -194,7 +194,7 @@ class OutputMap(EmbeddingMap):
 
 
 class FeatureMap(EmbeddingMap):
-    """Where penultimate features lie.
+    """A map of penultimate features.
 
     They have no unit of their own, so all that is measured of them stays the same when they are
     scaled, and smoothed labels leave it comparable.

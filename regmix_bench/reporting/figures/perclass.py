@@ -155,7 +155,7 @@ class ClassAccuracy(ReportFigure):
 
 
 def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
-    """One row per label and class: robust accuracy (0 to 1), mean over ``n`` seeds.
+    """Tabulate one row per label and class: robust accuracy (0 to 1), mean over ``n`` seeds.
 
     ``worst`` marks a label's classes of the lowest accuracy.
     """

@@ -99,7 +99,7 @@ class RobustnessVsEpsilon(ReportFigure):
 
 
 def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
-    """One row per training threat, attack, label and evaluation ε, with accuracies 0 to 1.
+    """Tabulate accuracies (0 to 1), a row per training threat, attack, label and evaluation ε.
 
     ε = 0 is clean accuracy.
     """

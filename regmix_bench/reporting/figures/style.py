@@ -43,7 +43,7 @@ HEAT = "cividis"
 
 
 def applied() -> AbstractContextManager[None]:
-    """The common style, whatever the user's own settings, for what is drawn or saved inside."""
+    """Apply the common style to what is drawn or saved inside, whatever the user's own settings."""
     return matplotlib.style.context(_RC, after_reset=True)
 
 

@@ -1,4 +1,4 @@
-"""How the loss rises around test images, and how much it bends on the way."""
+"""The rise of the loss around test images, and how much it bends on the way."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _EXTENDED = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossSurface(ReportFigure):
-    """How the loss rises around test images, and how much it bends on the way.
+    """The rise of the loss around test images, and how much it bends on the way.
 
     A picture per cohort with views of some runs: the surface of each label's lowest seed.
     ``rises`` holds it by label: (G adversarial, G random).
@@ -133,14 +133,14 @@ class LossSurface(ReportFigure):
 
 
 def rise(views: Views) -> Floats:
-    """The loss above that of the image itself, mean over images: (G adversarial, G random)."""
+    """Return the rise of the loss, mean over images: (G adversarial, G random)."""
     middle = views.loss.shape[1] // 2
     mean: Floats = (views.loss - views.loss[:, middle, middle, None, None]).mean(0, np.float64)
     return mean
 
 
 def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd.DataFrame:
-    """One row per label and step along the adversarial direction, of the lowest seed.
+    """Tabulate one row per label and step along the adversarial direction, of the lowest seed.
 
     A column for each step along the random direction holds the rise of the loss. ``curvature`` is
     the median over images, with its interval, since few images bend tenfold more than the others;

@@ -91,7 +91,7 @@ class Tradeoff(ReportFigure):
 
 
 def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
-    """One row per training threat and label: both accuracies (0 to 1) with 95 % intervals."""
+    """Tabulate both accuracies (0 to 1) with 95 % intervals, by training threat and label."""
     rows = []
     for block in blocks:
         robust = robust_metric(block.cohort.setting.scoring)

@@ -1,4 +1,4 @@
-"""Which model's adversarial images break which, as a heat map."""
+"""A heat map of which model's adversarial images break which."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CELL_INCHES = 0.42
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransferMap(ReportFigure):
-    """Which model's adversarial images break which.
+    """A heat map of which model's adversarial images break which.
 
     A picture per transfer, which stands under its table.
     """
