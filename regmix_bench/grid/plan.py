@@ -118,13 +118,6 @@ class PlannedRun:
         return self.spec.run_id
 
 
-def _precision(device: Device) -> str:
-    # Here, as torch takes seconds to load, and most suites say their precision.
-    with deferred("torch"):
-        from regmix_bench.system.machine import default_precision
-    return default_precision(device)
-
-
 def plan(
     grids: Sequence[Mapping[str, Any]],
     flags: Mapping[str, Any] = MappingProxyType({}),
@@ -154,14 +147,15 @@ def plan_runs(
     """
     canonical_name, precision = cache(canonical_name), cache(partial(_precision, device))
     said = read_settings(settings, (*GROUPS, *METHODS.names()))
+    of_methods = {name: values for name, values in said.items() if name not in GROUPS}
     runs: dict[str, PlannedRun] = {}
     named: dict[str, None] = {}
     for written in grids:
         content = _merged(written, flags, {group: said.get(group, {}) for group in GROUPS})
         params = _params(written)
         content["params"] = {
-            name: {**params.get(name, {}), **said.get(name, {})}
-            for name in (*params, *(said.keys() - params.keys() - set(GROUPS)))
+            name: {**params.get(name, {}), **of_methods.get(name, {})}
+            for name in (*params, *of_methods)
         }
         if "precision" not in content["recipe"]:
             content["recipe"]["precision"] = precision()
@@ -179,8 +173,15 @@ def plan_runs(
     return tuple(runs.values())
 
 
+def _precision(device: Device) -> str:
+    # Here, as torch takes seconds to load, and most suites say their precision.
+    with deferred("torch"):
+        from regmix_bench.system.machine import default_precision
+    return default_precision(device)
+
+
 def _reference(grid: Grid) -> str:
-    """The label of the reference; it need not be trained by the same grid."""
+    """Return the label of the reference; it need not be trained by the same grid."""
     return parse_method(grid.reference or grid.methods[0], grid.params).label
 
 
