@@ -33,6 +33,18 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
         raise UserError("the model puts itself into training mode when it is called")
 
 
+def count_classes(model: nn.Module, images: Tensor) -> int:
+    """Return the number of logits K that ``model`` gives one of ``images`` (N, C, H, W).
+
+    Raises :class:`UserError` where it does not take them or does not return logits (1, K).
+    """
+    with torch.no_grad():
+        logits = _call(model, images[:1])
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise UserError("the model does not return a tensor of logits (N, K)")
+    return logits.shape[1]
+
+
 def _call(model: nn.Module, images: Tensor) -> Any:
     try:
         return model(images)

@@ -41,11 +41,12 @@ class MethodSpec(Frozen):
 class ModelSource(Frozen):
     """The origin of a model that was not trained by the run at hand, free of paths.
 
-    ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable`` or a
-    file's name; ``sha256`` is that of its weights, of a callable together with its code.
+    ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable``, a
+    file's name or the class of a live module; ``sha256`` is that of its weights, of a callable
+    together with its code.
     """
 
-    kind: Literal["run", "robustbench", "callable", "weights", "program"]
+    kind: Literal["run", "robustbench", "callable", "weights", "program", "module"]
     name: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
