@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from regmix_bench.api.options import (
     EXECUTION,
     MODEL,
+    RECORDS,
     SCORING,
     Attacks,
     DataDir,
@@ -19,7 +21,6 @@ from regmix_bench.api.options import (
     Names,
     Norm,
     Option,
-    Results,
     SaveAdversarial,
     Screen,
     TrainedCheckpoint,
@@ -30,22 +31,33 @@ from regmix_bench.api.options import (
 from regmix_bench.errors import UserError, validated
 
 if TYPE_CHECKING:
-    from regmix_bench.records.schema import EvalRecord
+    import pandas as pd
+    import torch
+    from torch import Tensor, nn
+
+    from regmix_bench.data import EvalData
+    from regmix_bench.records.schema import EvalRecord, RunRecord
     from regmix_bench.runs.observers import Observer
+    from regmix_bench.specs import Component, EvalSpec
+    from regmix_bench.types import ThreatModel
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The record of a scoring, and whether it was there already."""
+    """A scored model: its record, and what became of every image.
+
+    ``outcomes`` has a row for each image and threat, with the columns of
+    :mod:`regmix_bench.records.outcomes`; None where a record that was found has lost its file.
+    """
 
     record: "EvalRecord"
-    known: bool
+    outcomes: "pd.DataFrame | None"
 
 
 @verb
 def evaluate(
     model: Annotated[
-        str | Path,
+        "str | Path | nn.Module",
         Option(
             "A run of ours, robustbench:ID, MODULE:CALLABLE (runs that Python code), a file of"
             " weights, TorchScript or torch.export (runs its operators), or a folder made by"
@@ -54,11 +66,13 @@ def evaluate(
         ),
     ],
     dataset: Annotated[
-        str | None, Option("digits, cifar10, npz:PATH, …; a run's own if left out.", MODEL)
+        "str | tuple[Tensor, Tensor] | None",
+        Option("digits, cifar10, npz:PATH, …; a run's own if left out.", MODEL),
     ] = None,
     threats: Annotated[
         Names | None, Option("Budgets, such as 8/255; a run's own if left out.", MODEL, "--eps")
     ] = None,
+    *,
     norm: Norm = None,
     weights: Annotated[
         str | Path | None,
@@ -82,7 +96,7 @@ def evaluate(
     screen: Screen = False,
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
-    results: Results = "results",
+    results: Annotated[str | Path | None, Option("Folder of the records.", RECORDS)] = None,
     force: Force = False,
     device: DeviceName = "auto",
     compile: Annotated[
@@ -92,99 +106,192 @@ def evaluate(
     download: Download = False,
     observer: "Observer | None" = None,
 ) -> Evaluation:
-    """Score any model with AutoAttack; the record is one like any other."""
+    """Score any model, by AutoAttack if nothing else is asked; its record is one like any other.
+
+    ``model`` is a module that takes images (N, C, H, W) in [0, 1], in evaluation mode, and returns
+    logits (N, K), or anything that the command takes. ``dataset`` is a name, or a pair of images
+    (N, C, H, W) in [0, 1] and labels (N,). ``threats`` are budgets in the norm ``norm``, or threat
+    models. Without a folder ``results`` nothing is written, and a run of ours is looked for in the
+    folder named ``results``; with one, what is recorded there is returned as it is, unless
+    ``force`` discards it. The command writes into that folder if not told another.
+
+    Raises :class:`UserError`, with nothing written, for a model or data that is not there or does
+    not fit: pixels outside [0, 1], labels that are no class, a module in training mode, logits that
+    are not finite or of another number of classes; and for a folder that cannot be written.
+    """
     if label is not None and not (label := " ".join(label.split())):
         raise UserError("--label is empty: leave it out for the model's own name")
+    if save_adversarial and results is None:
+        raise UserError("--save-adversarial needs a results folder to keep the images in")
+
+    from torch import nn
 
     from regmix_bench.attacks import attack_components, require_defined
-    from regmix_bench.data import canonical_name, prepare_eval
-    from regmix_bench.data.sources import dataset_component
-    from regmix_bench.evaluation.scorer import Extras, evaluate_model
+    from regmix_bench.data.tensors import with_classes
+    from regmix_bench.evaluation.given import evaluate_model, score_in_memory
+    from regmix_bench.evaluation.scorer import Extras
     from regmix_bench.grid.settings import DataSettings, make_scoring, read_settings
+    from regmix_bench.loading.checks import count_classes
+    from regmix_bench.loading.live import choose_live_device, from_module
     from regmix_bench.loading.sources import load_any_model, own_run
     from regmix_bench.records import paths, store
-    from regmix_bench.records.schema import EvalRecord
     from regmix_bench.runs.observers import Silent
     from regmix_bench.specs import EvalSpec
     from regmix_bench.system import machine
-    from regmix_bench.types import ThreatModel
 
     said = read_settings(tuple(settings), ("scoring", "data"))
     data = validated(DataSettings, said.get("data", {}), "data")
     scoring = make_scoring(scoring_keys(attacks, screen) | said.get("scoring", {}))
-    eval_examples = data.eval_examples if eval_examples is None else eval_examples
-    folder, given_data_dir = Path(results), None if data_dir is None else Path(data_dir)
-    text = str(model)
-    run = own_run(text, folder)
+    n = data.eval_examples if eval_examples is None else eval_examples
+    folder = Path("results" if results is None else results)
+    live = model if isinstance(model, nn.Module) else None
+    run = None if live is not None else own_run(str(model), folder)
     if run is None and (dataset is None or threats is None):
         missing = "--dataset" if dataset is None else "--eps"
-        raise UserError(f"model {text!r} was not trained here: say {missing}")
-    own_data = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
-    chosen = dataset_component(canonical_name(dataset, given_data_dir)) if dataset else own_data
-    name, component = chosen
-    own = run.spec.eval_threats if run else ()
-    budgets = tuple(
-        ThreatModel(cast(Any, norm or (own[0].norm if own else "Linf")), cast(Any, epsilon))
-        for epsilon in listed("--eps", threats) or [str(threat.epsilon) for threat in own]
-    )
-    if norm is not None and threats is None and own and own[0].norm != norm:
-        raise UserError(f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}")
-    if eval_examples is None and run is not None and chosen == own_data:
-        eval_examples = run.spec.eval_examples
+        raise UserError(f"{_shown(model)} was not trained here: say {missing}")
+    budgets = _threats(threats, norm, run)
     require_defined(scoring.attacks, budgets)
-    store.check_writable(folder)
-    target = machine.choose_device(device)
-    test = prepare_eval(name, eval_examples, target, given_data_dir, download, component)
-    if run is not None and chosen == own_data:
-        test.require(run.data_digest, name, f"run {run.run_id}")
-    source = load_any_model(
-        text,
-        results=folder,
-        weights=None if weights is None else Path(weights),
-        arch=arch,
-        checkpoint=checkpoint,
-        dataset=name,
-        norm=budgets[0].norm,
-        image_shape=test.image_shape,
-        num_classes=test.num_classes,
-    )
+    if results is not None:
+        store.check_writable(folder)
+    target = machine.choose_device(device) if live is None else choose_live_device(live, device)
+    name, component, n, test = _test_data(dataset, n, run, target, data_dir, download)
+    if live is not None:
+        loaded = from_module(live, target)
+    else:
+        loaded = load_any_model(
+            str(model),
+            results=folder,
+            weights=None if weights is None else Path(weights),
+            arch=arch,
+            checkpoint=checkpoint,
+            dataset=name,
+            norm=budgets[0].norm,
+            image_shape=test.image_shape,
+            num_classes=test.num_classes,
+        )
+    if dataset is not None and not isinstance(dataset, str):
+        test = with_classes(test, count_classes(loaded.model.to(target), test.x))
     spec = EvalSpec(
-        model=source.source,
-        label=label or source.label,
+        model=loaded.source,
+        label=label or loaded.label,
         dataset=name,
-        eval_examples=eval_examples,
-        arch=source.arch,
+        eval_examples=n,
+        arch=loaded.arch,
         eval_threats=tuple(dict.fromkeys(budgets)),
         scoring=scoring,
         components=(
-            *filter(None, (component, source.component)),
+            *filter(None, (component, loaded.component)),
             *attack_components(scoring.attacks),
         ),
     )
-    existing = paths.find_record(folder, spec)
-    if label is None and existing is not None:  # a name it was given earlier stays
-        recorded = store.load_record(existing)
-        if isinstance(recorded, EvalRecord):
-            spec = spec.model_copy(update={"label": recorded.spec.label})
+    heard, compiled = observer or Silent(), compile != "off"
+    if results is None:
+        heard.on_start(spec)
+        record, outcomes = score_in_memory(
+            loaded,
+            spec,
+            test,
+            target,
+            with_diagnosis=diagnose,
+            compile=compiled,
+            on_attack=partial(heard.on_attack, spec),
+        )
+        return Evaluation(record, outcomes)
+    if label is None:
+        spec = _as_named_before(spec, folder)
     store.check_writable(paths.record_path(folder, spec).parent)
-    heard = observer or Silent()
-    attacked = []
-
-    def on_attack(epsilon: str, attack: str, accuracy: float) -> None:
-        attacked.append(attack)
-        heard.on_attack(spec, epsilon, attack, accuracy)
-
     heard.on_start(spec)
     record = evaluate_model(
-        source,
+        loaded,
         spec,
         test,
         folder,
         target,
         extras=Extras(save_adversarial, diagnose),
         force=force,
-        compile=compile != "off",
-        on_attack=on_attack,
-        say=lambda line: heard.on_note(spec, line),
+        compile=compiled,
+        on_attack=partial(heard.on_attack, spec),
+        say=partial(heard.on_note, spec),
     )
-    return Evaluation(record, known=not attacked)
+    return Evaluation(record, _read_outcomes(record, folder))
+
+
+def _as_named_before(spec: "EvalSpec", results: Path) -> "EvalSpec":
+    """Return ``spec`` with the label that its record was given earlier, where there is one."""
+    from regmix_bench.records.paths import find_record
+    from regmix_bench.records.schema import EvalRecord
+    from regmix_bench.records.store import load_record
+
+    existing = find_record(results, spec)
+    recorded = load_record(existing) if existing is not None else None
+    if isinstance(recorded, EvalRecord):
+        return spec.model_copy(update={"label": recorded.spec.label})
+    return spec
+
+
+def _read_outcomes(record: "EvalRecord", results: Path) -> "pd.DataFrame | None":
+    from regmix_bench.records.paths import find_record, outcomes_path
+
+    path = find_record(results, record.spec)
+    file = None if path is None else outcomes_path(path, "given")
+    if file is None or not file.is_file():
+        return None
+    import pandas as pd
+
+    return pd.read_parquet(file)
+
+
+def _shown(model: object) -> str:
+    return f"model {str(model)!r}" if isinstance(model, str | Path) else "a live model"
+
+
+def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> "list[ThreatModel]":
+    """Return the threats that are given, else those that ``run`` was scored under."""
+    from regmix_bench.types import Epsilon, ThreatModel
+
+    own = run.spec.eval_threats if run else ()
+    if given is None:
+        if norm is not None and norm != own[0].norm:
+            raise UserError(
+                f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}"
+            )
+        return list(own)
+    chosen = norm or (own[0].norm if own else "Linf")
+    found = []
+    for item in [given] if isinstance(given, str | ThreatModel) else given:
+        if isinstance(item, ThreatModel):
+            found.append(item)
+        else:
+            budgets = listed("--eps", str(item)) or []
+            found += [ThreatModel(chosen, Epsilon(budget)) for budget in budgets]
+    if not found:
+        raise UserError("no threat is given: write it like 8/255")
+    return found
+
+
+def _test_data(
+    dataset: "str | tuple[Tensor, Tensor] | None",
+    n: int | None,
+    run: "RunRecord | None",
+    device: "torch.device",
+    data_dir: str | Path | None,
+    download: bool,
+) -> "tuple[str, Component | None, int | None, EvalData]":
+    """Return the name of the data, its component, how many images are drawn, and the images."""
+    from regmix_bench.data import canonical_name, prepare_eval
+    from regmix_bench.data.sources import dataset_component
+    from regmix_bench.data.tensors import tensor_data
+
+    if dataset is not None and not isinstance(dataset, str):
+        test = tensor_data(dataset, n, device)
+        return f"tensors-{test.digest[:12]}", None, n, test
+    folder = None if data_dir is None else Path(data_dir)
+    own = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
+    chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder))
+    name, component = chosen
+    if n is None and run is not None and chosen == own:
+        n = run.spec.eval_examples
+    test = prepare_eval(name, n, device, folder, download, component)
+    if run is not None and chosen == own:
+        test.require(run.data_digest, name, f"run {run.run_id}")
+    return name, component, n, test

@@ -6,6 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from regmix_bench.api.options import Option
 
 T = TypeVar("T")
+_NAMED = inspect.Parameter.KEYWORD_ONLY
 
 app = typer.Typer(
     help="Train, attack and compare adversarial training methods.",
@@ -24,18 +26,22 @@ app = typer.Typer(
 
 
 def add_command(
-    verb: Callable[..., T], example: str, name: str | None = None
+    verb: Callable[..., T],
+    example: str,
+    name: str | None = None,
+    defaults: Mapping[str, object] = MappingProxyType({}),
 ) -> Callable[[Callable[[partial[T]], None]], Callable[[partial[T]], None]]:
     """Register a command with the parameters, defaults and first paragraph of ``verb``.
 
     What it decorates gets the call that was typed, calls it, and prints what it returns.
+    ``defaults`` are those of the command where they are not the function's.
     """
 
     def register(show: Callable[[partial[T]], None]) -> Callable[[partial[T]], None]:
         def call(**given: Any) -> None:
             show(partial(verb, **given))
 
-        parameters = _parameters(verb)
+        parameters = _parameters(verb, defaults)
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
         about = inspect.getdoc(verb) or ""
@@ -81,7 +87,9 @@ def command_line(
     return " ".join(words)
 
 
-def _parameters(verb: Callable[..., object]) -> list[inspect.Parameter]:
+def _parameters(
+    verb: Callable[..., object], defaults: Mapping[str, object]
+) -> list[inspect.Parameter]:
     made = []
     for name, (parameter, option) in options(verb).items():
         about: Any
@@ -94,12 +102,9 @@ def _parameters(verb: Callable[..., object]) -> list[inspect.Parameter]:
                 rich_help_panel=option.panel,
                 envvar=option.envvar,
             )
-        kind = _typed(parameter.annotation, optional=parameter.default is None)
-        made.append(
-            parameter.replace(
-                kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, about]
-            )
-        )
+        default = defaults.get(name, parameter.default)
+        typed = _annotated(_typed(parameter.annotation, default is None), about)
+        made.append(inspect.Parameter(name, _NAMED, default=default, annotation=typed))
     return made
 
 

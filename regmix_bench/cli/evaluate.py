@@ -9,11 +9,17 @@ from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import Lines, score_lines
 
 
-@add_command(evaluate, "regmix-bench eval 3f2a --eps 8/255 --attacks square", name="eval")
+@add_command(
+    evaluate,
+    "regmix-bench eval 3f2a --eps 8/255 --attacks square",
+    name="eval",
+    defaults={"results": "results"},  # a command that kept nothing would be of little use
+)
 def print_evaluation(call: partial[Evaluation]) -> None:
     """Print what each attack leaves, then the scores."""
-    found = call(observer=Lines())
-    if found.known:
+    lines = Lines()
+    found = call(observer=lines)
+    if not lines.attacks:
         print("recorded already: --force scores it again")
     for line in score_lines(found.record.evaluations):
         print(line)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Lines(Silent):
-    """An observer that prints a line for each thing it hears."""
+    """An observer that prints a line for each thing it hears, and counts attacks."""
+
+    attacks = 0
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         from regmix_bench.analysis.words import spec_words
@@ -23,6 +25,7 @@ class Lines(Silent):
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
+        self.attacks += 1
         print(f"  at {threat}: {accuracy:.1%} after {attack}", flush=True)
 
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,14 +14,14 @@ from regmix_bench.data.splits import balanced_sample
 from regmix_bench.errors import UserError
 
 
-def tensor_data(x: Tensor, y: Tensor, n: int | None, device: torch.device) -> EvalData:
-    """Return images ``x`` (N, C, H, W) in [0, 1] and labels ``y`` (N,) as data on ``device``.
+def tensor_data(pair: tuple[Tensor, Tensor], n: int | None, device: torch.device) -> EvalData:
+    """Return images (N, C, H, W) in [0, 1] and labels (N,) as data on ``device``.
 
     A class-balanced sample of ``n`` of them where that is given. There are as many classes as the
-    labels need. Raises :class:`UserError` for anything but floating-point pixels in [0, 1] and
-    whole numbers from 0 on, one for each image.
+    labels need, until :func:`with_classes` knows better. Raises :class:`UserError` for anything but
+    floating-point pixels in [0, 1] and whole numbers from 0 on, one for each image.
     """
-    _check(x, y)
+    x, y = _checked(pair)
     images, labels = x.detach().cpu().float().contiguous(), y.detach().cpu().long()
     hashed = hashlib.sha256(f"{tuple(images.shape)}\n".encode())
     for part in (images, labels):
@@ -41,16 +42,30 @@ def tensor_data(x: Tensor, y: Tensor, n: int | None, device: torch.device) -> Ev
     )
 
 
-def _check(x: object, y: object) -> None:
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
-        kinds = " and ".join(type(part).__name__ for part in (x, y))
+def with_classes(data: EvalData, num_classes: int) -> EvalData:
+    """Return ``data`` with the number of classes that a model knows.
+
+    Raises :class:`UserError` where a label is none of them.
+    """
+    if data.num_classes > num_classes:
+        raise UserError(
+            f"the labels go up to {data.num_classes - 1}, and the model knows {num_classes} classes"
+        )
+    return replace(data, num_classes=num_classes)
+
+
+def _checked(pair: object) -> tuple[Tensor, Tensor]:
+    parts = pair if isinstance(pair, tuple | list) else ()
+    if len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
+        kinds = ", ".join(type(part).__name__ for part in parts) or type(pair).__name__
         raise UserError(f"the data is not a pair of tensors (images, labels) but {kinds}")
+    x, y = parts
     if x.ndim != 4 or not x.numel():
         raise UserError(f"the images have shape {tuple(x.shape)}, not (N, C, H, W)")
     if not x.is_floating_point():
         raise UserError(f"the images are {x.dtype}, not floating-point pixels in [0, 1]")
     low, high = float(x.min()), float(x.max())
-    if not (0 <= low and high <= 1):  # nor where one is NaN
+    if not (low >= 0 and high <= 1):  # nor where one is NaN
         raise UserError(f"the images have pixels from {low:g} to {high:g}, not in [0, 1]")
     if y.shape != x.shape[:1]:
         raise UserError(f"the labels have shape {tuple(y.shape)}, not one for each of {len(x)}")
@@ -58,3 +73,4 @@ def _check(x: object, y: object) -> None:
         raise UserError(f"the labels are {y.dtype}, not whole numbers")
     if int(y.min()) < 0:
         raise UserError(f"the labels begin at {int(y.min())}, not at 0")
+    return x, y

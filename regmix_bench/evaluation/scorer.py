@@ -98,7 +98,7 @@ def score_checkpoint(
     found = [evaluation.result for evaluation in scored]
     if extras.diagnose:
         asked = found
-        found = on_first(lambda: [_diagnosed(result, model, test, other) for result in asked])
+        found = on_first(lambda: [with_diagnoses(result, model, test, other) for result in asked])
     if with_autoattack:
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
@@ -137,104 +137,6 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
         adversarial_path(results, record.run_id, checkpoint).unlink(missing_ok=True)
 
 
-def evaluate_model(
-    source: LoadedModel,
-    spec: EvalSpec,
-    test: EvalData,
-    results: Path,
-    device: torch.device,
-    *,
-    extras: Extras | None = None,
-    force: bool = False,
-    compile: bool = True,
-    on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
-    say: Callable[[str], None] = lambda line: None,
-) -> EvalRecord:
-    """Score a model that is given, and record it; returns what is recorded already.
-
-    ``force`` discards that; ``say`` gets a line where a process that died had begun it. Raises
-    :class:`UserError`, with nothing written, for a model that does not take these images or does
-    not return as many finite logits as there are classes, and
-    :class:`~regmix_bench.records.locks.Busy` where another process scores it.
-    """
-    extras = extras or Extras()
-    existing = find_record(results, spec)
-    recorded = None if existing is None or force else load_record(existing)
-    if existing is not None and isinstance(recorded, EvalRecord):
-        if _has(recorded, extras):
-            tidy(results, recorded)
-            return _labelled(recorded, existing, spec, results)
-        extras = Extras(  # what was asked for earlier is kept
-            extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
-            extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
-        )
-    model = source.model.to(device)
-    attacked = AttackedModel(model)
-    attacked.chunks.fit(lambda: check_model(attacked.plain, test.x, test.num_classes))
-    with run_lock(results, spec.run_id, say):
-        if force:
-            discard_journals(results, spec.run_id)
-        try:
-            with exact_float32():
-                record = _scored(
-                    model, spec, test, results, device, extras, recorded, on_attack, compile
-                )
-        except UserError:
-            raise
-        # A stranger's model may raise anything, however late.
-        except (Exception, SystemExit) as error:
-            kept = keep_traceback(artifacts_dir(results, spec.run_id))
-            raise UserError(
-                f"scoring failed: {reason(error)}; the traceback is in {kept}"
-            ) from error
-        path = save_record(results, record)
-        if existing not in (None, path):
-            _remove(existing)
-        tidy(results, record)
-        return _labelled(record, path, spec, results)
-
-
-def _scored(
-    model: nn.Module,
-    spec: EvalSpec,
-    test: EvalData,
-    results: Path,
-    device: torch.device,
-    extras: Extras,
-    recorded: AnyRecord | None,
-    on_attack: OnAttack,
-    compile: bool,
-) -> EvalRecord:
-    """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
-    if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
-        other = other_model(results, spec, test)
-        asked = tuple(_diagnosed(e, model, test, other) for e in recorded.evaluations)
-        return recorded.model_copy(update={"evaluations": asked})
-    evaluations, cost = score_checkpoint(
-        model,
-        spec.model.sha256,
-        test,
-        spec,
-        "given",
-        results,
-        with_autoattack=True,
-        extras=extras,
-        on_attack=on_attack,
-        compile=compile,
-    )
-    return EvalRecord(
-        run_id=spec.run_id,
-        spec=spec,
-        data_digest=test.digest,
-        n_test=len(test.y),
-        num_classes=test.num_classes,
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        evaluations=tuple(evaluations),
-        scoring_cost=cost,
-        environment=environment(device),
-    )
-
-
 def keep_traceback(folder: Path) -> Path:
     """Write the traceback of the error at hand into a run's folder; returns the file's path."""
     path = folder / _TRACEBACK
@@ -244,43 +146,15 @@ def keep_traceback(folder: Path) -> Path:
     return path
 
 
-def _diagnosed(
+def with_diagnoses(
     result: RobustEval, model: nn.Module, test: EvalData, other: OtherModel | None
 ) -> RobustEval:
+    """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from."""
     plain = AttackedModel(model).plain
     diagnoses = plain.chunks.fit(
         lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
     )
     return result.model_copy(update={"diagnoses": diagnoses})
-
-
-def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:
-    """The record under the label of ``spec``, of which its file has the name."""
-    if record.spec.label == spec.label:
-        return record
-    record = record.model_copy(update={"spec": spec})
-    new = record_path(results, spec)
-    outcomes = outcomes_path(path, "given")
-    if new != path and outcomes.exists():
-        shutil.copyfile(outcomes, outcomes_path(new, "given"))
-    save_record(results, record)
-    if new != path:
-        _remove(path)
-    return record
-
-
-def _remove(path: Path) -> None:
-    outcomes_path(path, "given").unlink(missing_ok=True)
-    path.unlink()
-
-
-def _has(record: EvalRecord, extras: Extras) -> bool:
-    """Whether a record holds the extras that are asked for."""
-    return all(
-        (result.adversarial_digest or not extras.save_adversarial)
-        and (result.diagnoses or not extras.diagnose)
-        for result in record.evaluations
-    )
 
 
 def _binding(

@@ -1,0 +1,229 @@
+"""Scoring a model that is given: recorded in a results folder, or in memory alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from regmix_bench.data import EvalData
+from regmix_bench.errors import UserError, reason
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.evaluate import evaluate_threat
+from regmix_bench.evaluation.scorer import (
+    Extras,
+    OnAttack,
+    discard_journals,
+    keep_traceback,
+    score_checkpoint,
+    tidy,
+    with_diagnoses,
+)
+from regmix_bench.evaluation.transfer import other_model
+from regmix_bench.loading.checks import check_model
+from regmix_bench.loading.model import LoadedModel
+from regmix_bench.records.locks import run_lock
+from regmix_bench.records.paths import artifacts_dir, find_record, outcomes_path, record_path
+from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
+from regmix_bench.records.store import load_record, save_record
+from regmix_bench.specs import EvalSpec
+from regmix_bench.system.machine import environment, exact_float32
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def evaluate_model(
+    source: LoadedModel,
+    spec: EvalSpec,
+    test: EvalData,
+    results: Path,
+    device: torch.device,
+    *,
+    extras: Extras | None = None,
+    force: bool = False,
+    compile: bool = True,
+    on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> EvalRecord:
+    """Score a model that is given, and record it; returns what is recorded already.
+
+    ``force`` discards that; ``say`` gets a line where a process that died had begun it. Raises
+    :class:`UserError`, with nothing written, for a model that does not take these images or does
+    not return as many finite logits as there are classes, and
+    :class:`~regmix_bench.records.locks.Busy` where another process scores it.
+    """
+    extras = extras or Extras()
+    existing = find_record(results, spec)
+    recorded = None if existing is None or force else load_record(existing)
+    if existing is not None and isinstance(recorded, EvalRecord):
+        if _has(recorded, extras):
+            tidy(results, recorded)
+            return _labelled(recorded, existing, spec, results)
+        extras = Extras(  # what was asked for earlier is kept
+            extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
+            extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
+        )
+    model = _checked(source, test, device)
+    with run_lock(results, spec.run_id, say):
+        if force:
+            discard_journals(results, spec.run_id)
+        try:
+            with exact_float32():
+                record = _scored(
+                    model, spec, test, results, device, extras, recorded, on_attack, compile
+                )
+        except UserError:
+            raise
+        # A stranger's model may raise anything, however late.
+        except (Exception, SystemExit) as error:
+            kept = keep_traceback(artifacts_dir(results, spec.run_id))
+            raise UserError(
+                f"scoring failed: {reason(error)}; the traceback is in {kept}"
+            ) from error
+        path = save_record(results, record)
+        if existing not in (None, path):
+            _remove(existing)
+        tidy(results, record)
+        return _labelled(record, path, spec, results)
+
+
+def score_in_memory(
+    source: LoadedModel,
+    spec: EvalSpec,
+    test: EvalData,
+    device: torch.device,
+    *,
+    with_diagnosis: bool = False,
+    compile: bool = True,
+    on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+) -> tuple[EvalRecord, pd.DataFrame]:
+    """Score a model that is given and write nothing; returns the record and the outcomes.
+
+    These are a table of :mod:`regmix_bench.records.outcomes`, all threats together. Raises as
+    :func:`evaluate_model` does.
+    """
+    import pandas as pd
+
+    model = _checked(source, test, device)
+    try:
+        with exact_float32():
+            attacked = AttackedModel.of(model, test.x, compile)
+            scored = [
+                evaluate_threat(
+                    attacked,
+                    test,
+                    threat,
+                    spec.scoring,
+                    on_attack=partial(on_attack, str(threat.epsilon)),
+                )
+                for threat in spec.eval_threats
+            ]
+            evaluations = [evaluation.result for evaluation in scored]
+            if with_diagnosis:
+                evaluations = [with_diagnoses(e, model, test, None) for e in evaluations]
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # a stranger's model may raise anything, however late
+        raise UserError(f"scoring failed: {reason(error)}") from error
+    cost = sum((evaluation.cost for evaluation in scored), Cost())
+    outcomes = pd.concat([evaluation.outcomes for evaluation in scored], ignore_index=True)
+    return _record(spec, test, model, evaluations, cost, device), outcomes
+
+
+def _checked(source: LoadedModel, test: EvalData, device: torch.device) -> nn.Module:
+    """Return the model on ``device``, which can be scored on these images."""
+    model = source.model.to(device)
+    attacked = AttackedModel(model)
+    attacked.chunks.fit(lambda: check_model(attacked.plain, test.x, test.num_classes))
+    return model
+
+
+def _record(
+    spec: EvalSpec,
+    test: EvalData,
+    model: nn.Module,
+    evaluations: Sequence[RobustEval],
+    cost: Cost,
+    device: torch.device,
+) -> EvalRecord:
+    return EvalRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        data_digest=test.digest,
+        n_test=len(test.y),
+        num_classes=test.num_classes,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        evaluations=tuple(evaluations),
+        scoring_cost=cost,
+        environment=environment(device),
+    )
+
+
+def _scored(
+    model: nn.Module,
+    spec: EvalSpec,
+    test: EvalData,
+    results: Path,
+    device: torch.device,
+    extras: Extras,
+    recorded: AnyRecord | None,
+    on_attack: OnAttack,
+    compile: bool,
+) -> EvalRecord:
+    """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
+    if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
+        other = other_model(results, spec, test)
+        asked = tuple(with_diagnoses(e, model, test, other) for e in recorded.evaluations)
+        return recorded.model_copy(update={"evaluations": asked})
+    evaluations, cost = score_checkpoint(
+        model,
+        spec.model.sha256,
+        test,
+        spec,
+        "given",
+        results,
+        with_autoattack=True,
+        extras=extras,
+        on_attack=on_attack,
+        compile=compile,
+    )
+    return _record(spec, test, model, evaluations, cost, device)
+
+
+def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:
+    """The record under the label of ``spec``, of which its file has the name."""
+    if record.spec.label == spec.label:
+        return record
+    record = record.model_copy(update={"spec": spec})
+    new = record_path(results, spec)
+    outcomes = outcomes_path(path, "given")
+    if new != path and outcomes.exists():
+        shutil.copyfile(outcomes, outcomes_path(new, "given"))
+    save_record(results, record)
+    if new != path:
+        _remove(path)
+    return record
+
+
+def _remove(path: Path) -> None:
+    outcomes_path(path, "given").unlink(missing_ok=True)
+    path.unlink()
+
+
+def _has(record: EvalRecord, extras: Extras) -> bool:
+    """Whether a record holds the extras that are asked for."""
+    return all(
+        (result.adversarial_digest or not extras.save_adversarial)
+        and (result.diagnoses or not extras.diagnose)
+        for result in record.evaluations
+    )
+
+
