@@ -145,6 +145,10 @@ def evaluate(
     n = data.eval_examples if eval_examples is None else eval_examples
     folder = Path("results" if results is None else results)
     live = model if isinstance(model, nn.Module) else None
+    if live is None and not isinstance(model, str | Path):
+        raise UserError(f"the model is a {type(model).__name__}, neither a module nor a name")
+    if live is not None and (weights, arch, checkpoint) != (None, None, "selected"):
+        raise UserError("weights, arch and checkpoint say where a model lies: a live one is here")
     run = None if live is not None else own_run(str(model), folder)
     if run is None and (dataset is None or threats is None):
         missing = "--dataset" if dataset is None else "--eps"

@@ -103,8 +103,10 @@ def _parameters(
                 envvar=option.envvar,
             )
         default = defaults.get(name, parameter.default)
-        typed = _annotated(_typed(parameter.annotation, default is None), about)
-        made.append(inspect.Parameter(name, _NAMED, default=default, annotation=typed))
+        typed = _typed(parameter.annotation, optional=default is None)
+        made.append(
+            inspect.Parameter(name, _NAMED, default=default, annotation=Annotated[typed, about])
+        )
     return made
 
 

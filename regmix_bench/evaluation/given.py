@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -225,5 +224,3 @@ def _has(record: EvalRecord, extras: Extras) -> bool:
         and (result.diagnoses or not extras.diagnose)
         for result in record.evaluations
     )
-
-

@@ -7,41 +7,33 @@ import hashlib
 import shutil
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-import torch
 from torch import nn
 
 from regmix_bench.data import EvalData
 from regmix_bench.distributed.collectives import on_first
-from regmix_bench.errors import UserError, reason
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.evaluate import ThreatEvaluation, adversarial_images, evaluate_threat
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.masking import OtherModel, diagnose
 from regmix_bench.evaluation.transfer import other_model
-from regmix_bench.loading.checks import check_model
-from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.adversarial import write_adversarial
-from regmix_bench.records.locks import run_lock
 from regmix_bench.records.outcomes import write_outcomes
 from regmix_bench.records.paths import (
     adversarial_path,
     artifacts_dir,
-    find_record,
     outcomes_path,
     record_path,
 )
-from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, RunRecord
-from regmix_bench.records.store import load_record, save_record
+from regmix_bench.records.schema import Cost, EvalRecord, RobustEval, RunRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import sweep
-from regmix_bench.system.machine import environment, exact_float32
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 _TRACEBACK = "error.txt"

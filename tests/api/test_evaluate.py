@@ -1,0 +1,224 @@
+"""``evaluate`` from Python: live modules and tensors, with and without a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from support.harness import cli
+from torch import Tensor, nn
+
+from regmix_bench import RunSpec, ThreatModel, UserError, evaluate, load_data
+from regmix_bench.records import store
+from regmix_bench.runs.observers import Silent
+from regmix_bench.specs import EvalSpec
+
+QUICK: dict[str, Any] = {"attacks": "apgd-ce", "settings": ["scoring.autoattack_batch_size=8"]}
+
+
+class Net(nn.Module):
+    """Ten linear classes for digits, of which the logits may be made useless."""
+
+    def __init__(self, classes: int = 10, factor: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(64, classes)
+        self.drop = nn.Dropout()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(self.drop(x.flatten(1)))
+        return logits * self.factor
+
+
+@pytest.fixture
+def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Net:
+    """A model to score, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return Net().eval()
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Tensor, Tensor]:
+    images, labels = load_data("digits", "test")
+    return images[:20], labels[:20]
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+        self.told.append(spec.label)
+
+    def on_attack(self, spec: Any, threat: str, attack: str, accuracy: float) -> None:
+        self.told.append((threat, attack, accuracy))
+
+
+def test_a_live_model_is_scored_and_nothing_is_written(net: Net, tmp_path: Path) -> None:
+    heard = Heard()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = evaluate(net, "digits", ["8/255", 0.1], eval_examples=20, observer=heard, **QUICK)
+    assert list(tmp_path.iterdir()) == []
+    first, second = found.record.evaluations
+    assert [str(e.threat) for e in (first, second)] == ["Linf 8/255", "Linf 0.1"]
+    assert heard.told == [
+        "Net",
+        *((str(e.threat.epsilon), "apgd-ce", e.robust_acc) for e in (first, second)),
+    ]
+    assert found.outcomes is not None
+    for evaluation, (_, table) in zip(
+        (first, second), found.outcomes.groupby("epsilon", sort=False), strict=True
+    ):
+        assert len(table) == evaluation.n_examples == 20
+        assert table["clean_correct"].mean() == evaluation.clean_acc
+        right = table["clean_correct"] & (table["broken_by"] == "")
+        assert right.mean() == evaluation.robust_acc
+    assert found.record.spec.model.kind == "module"
+    # The model is the user's: as it was, and still to be trained.
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert next(net.parameters()).grad is None
+
+
+def test_the_same_weights_are_the_same_evaluation(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    one = evaluate(net, pair, "8/255", **QUICK).record
+    assert evaluate(Net().eval(), pair, ["8/255"], **QUICK).record.run_id == one.run_id
+    with torch.no_grad():
+        net.layer.bias += 1
+    assert evaluate(net, pair, "8/255", **QUICK).record.run_id != one.run_id
+
+
+def test_tensors_are_scored_as_the_data_set_they_are_from(net: Net) -> None:
+    images, labels = load_data("digits", "test")
+    by_tensors = evaluate(net, (images, labels), "8/255", eval_examples=30, **QUICK)
+    by_name = evaluate(net, "digits", "8/255", eval_examples=30, **QUICK)
+    assert by_tensors.outcomes is not None
+    pd.testing.assert_frame_equal(by_tensors.outcomes, by_name.outcomes)
+    assert by_tensors.record.num_classes == by_name.record.num_classes == 10
+    assert by_tensors.record.spec.dataset.startswith("tensors-")
+
+
+def test_a_threat_may_be_a_threat_model(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    threats = [ThreatModel("L2", "0.5"), "8/255"]
+    found = evaluate(net, pair, threats, **QUICK)
+    assert [str(e.threat) for e in found.record.evaluations] == ["L2 0.5", "Linf 8/255"]
+
+
+def test_with_a_folder_it_is_recorded_once(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    alone = evaluate(net, pair, "8/255", **QUICK)
+    first = evaluate(net, pair, "8/255", results="kept", label="mine", **QUICK)
+    (path,) = store.record_files(Path("kept"))
+    assert store.load_record(path) == first.record and first.record.spec.label == "mine"
+    assert first.record.run_id == alone.record.run_id
+    assert alone.outcomes is not None and first.outcomes is not None
+    assert first.outcomes["broken_by"].tolist() == alone.outcomes["broken_by"].tolist()
+    heard = Heard()
+    again = evaluate(net, pair, "8/255", results="kept", observer=heard, **QUICK)
+    assert again.record == first.record and heard.told == ["mine"]
+    pd.testing.assert_frame_equal(again.outcomes, first.outcomes)
+    assert cli("show", first.record.run_id, "--results", "kept").status == 0
+
+
+def test_the_command_and_the_function_find_the_same(net: Net, tmp_path: Path) -> None:
+    torch.save(net.state_dict(), "w.pt")
+    Path("nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(64, 10)\n"
+        "    def forward(self, x): return self.layer(x.flatten(1))\n"
+    )
+    options = {"weights": "w.pt", "eval_examples": 20, **QUICK}
+    found = evaluate("nets:Net", "digits", "8/255", **options)
+    assert not Path("results").exists()
+    shown = cli(
+        *("eval", "nets:Net", "--dataset", "digits", "--eps", "8/255", "--weights", "w.pt"),
+        *("--eval-examples", "20", "--attacks", "apgd-ce"),
+        *("--set", "scoring.autoattack_batch_size=8"),
+    )
+    assert (shown.status, shown.errors) == (0, "")
+    (path,) = store.record_files(Path("results"))
+    recorded = store.load_record(path)
+    assert recorded.run_id == found.record.run_id
+    assert recorded.evaluations[0].robust_acc == found.record.evaluations[0].robust_acc
+
+
+def shift(images: float = 0.0, labels: int = 0) -> Callable[..., tuple[Tensor, Tensor]]:
+    return lambda x, y: (x + images, y + labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (shift(images=0.5), r"pixels from .* to 1\.5, not in \[0, 1\]"),
+        (shift(images=-0.1), r"pixels from -0\.1"),
+        (shift(images=float("nan")), "pixels from nan"),
+        (shift(labels=5), "labels go up to 14, and the model knows 10 classes"),
+        (shift(labels=-1), "labels begin at -1"),
+        (lambda x, y: (x, y.float()), "labels are torch.float32"),
+        (lambda x, y: (x, y[:-1]), r"labels have shape \(19,\), not one for each of 20"),
+        (lambda x, y: (x, nn.functional.one_hot(y)), "labels have shape"),
+        (lambda x, y: ((255 * x).byte(), y), "images are torch.uint8"),
+        (lambda x, y: (x[0], y), r"images have shape \(1, 8, 8\)"),
+        (lambda x, y: (x[:0], y[:0]), "images have shape"),
+        (lambda x, y: x, "not a pair of tensors"),
+        (lambda x, y: (x.numpy(), y.numpy()), "but ndarray, ndarray"),
+        (lambda x, y: "digitz", "dataset 'digitz'"),
+        (lambda x, y: None, "a live model was not trained here: say --dataset"),
+    ],
+)
+def test_bad_data_is_refused(
+    net: Net, tmp_path: Path, pair: tuple[Tensor, Tensor], change: Any, said: str
+) -> None:
+    refused(said, tmp_path, net, change(*pair), "8/255")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: Net().train(), r"in training mode: call its eval\(\)"),
+        (lambda: Net(factor=float("nan")).eval(), "NaN or infinite logits"),
+        (lambda: Net(classes=7).eval(), "of 10 classes"),
+        (lambda: nn.Linear(3, 10).eval(), "does not take images"),
+        (lambda: object(), "neither a module nor a name"),
+        (lambda: "3f2a", "unknown run '3f2a'"),
+    ],
+)
+def test_bad_models_are_refused(net: Net, tmp_path: Path, model: Any, said: str) -> None:
+    refused(said, tmp_path, model(), "digits", "8/255", eval_examples=20)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"results": "/proc/results"}, "/proc/results"),
+        ({"save_adversarial": True, "results": None}, "needs a results folder"),
+        ({"weights": "w.pt"}, "a live one is here"),
+        ({"settings": ["recipe.lr=1"]}, "--set key 'recipe'"),
+        ({"settings": ["data.nonsense=1"]}, "key of data 'nonsense'"),
+        ({"attacks": "sqare"}, "did you mean 'square'"),
+        ({"norm": "L7"}, "norm 'L7'"),
+        ({"threats": []}, "no threat is given"),
+        ({"threats": ["8"]}, "epsilon 8 is above 1"),
+        ({"device": "gpu"}, "device 'gpu'"),
+        ({"eval_examples": 3}, "eval_examples 3"),
+        ({"label": " "}, "--label is empty"),
+    ],
+)
+def test_bad_options_are_refused(
+    net: Net, tmp_path: Path, pair: tuple[Tensor, Tensor], options: dict[str, Any], said: str
+) -> None:
+    refused(said, tmp_path, net, pair, **{"threats": "8/255", **options})
+
+
+def refused(said: str, folder: Path, *arguments: Any, **options: Any) -> None:
+    with pytest.raises(UserError, match=said) as raised:
+        evaluate(*arguments, **{"results": "results", **options})
+    assert len(str(raised.value).splitlines()) == 1
+    assert list(folder.iterdir()) == []
