@@ -31,7 +31,7 @@ def check_contract(
     ],
     *,
     kind: Annotated[
-        Literal["method", "dataset", "arch", "logger"] | None,
+        Literal["method", "dataset", "arch", "attack", "logger"] | None,
         Option("What is tested, where several kinds have the name."),
     ] = None,
     data_dir: DataDir = None,

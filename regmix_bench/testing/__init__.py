@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from regmix_bench.attacks import ATTACKS
 from regmix_bench.data.sources import DATASETS
 from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
 from regmix_bench.registry import Registry
 from regmix_bench.runs.loggers import LOGGERS
-from regmix_bench.testing import archs, datasets, loggers, methods
+from regmix_bench.testing import archs, attacks, datasets, loggers, methods
 from regmix_bench.testing.contract import Failure, Rule, Subject, broken_rules
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Failure",
     "Subject",
     "check_arch",
+    "check_attack",
     "check_dataset",
     "check_logger",
     "check_method",
@@ -41,6 +43,7 @@ CONTRACTS = {
     "method": Contract(METHODS, methods.RULES),
     "dataset": Contract(DATASETS, datasets.RULES),
     "arch": Contract(ARCHS, archs.RULES),
+    "attack": Contract(ATTACKS, attacks.RULES),
     "logger": Contract(LOGGERS, loggers.RULES),
 }
 
@@ -68,6 +71,11 @@ def check_arch(name: str) -> list[Failure]:
     and for parameters that are refused.
     """
     return _check("arch", name)
+
+
+def check_attack(name: str) -> list[Failure]:
+    """Return the rules that the attack ``name`` breaks; raises as :func:`check_arch` does."""
+    return _check("attack", name)
 
 
 def check_logger(name: str) -> list[Failure]:

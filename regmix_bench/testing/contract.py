@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from regmix_bench.errors import UserError, reason, validated
 from regmix_bench.registry import Registry, create, parse_name
-from regmix_bench.types import Frozen
+from regmix_bench.types import NORMS, Frozen
 
 Rule = Callable[[Any], None]
 
@@ -132,6 +132,20 @@ def parameters_are_named_validated_and_written_down(subject: Subject) -> None:
         except UserError:
             continue
         raise Broken(f"it takes any value as {key}")
+
+
+def its_norms_are_known(subject: Subject) -> None:
+    """Hold ``norms`` to the norms there are."""
+    norms = norms_of(subject)
+    require(bool(norms), "it is defined for no norm")
+    unknown = [norm for norm in norms if norm not in NORMS.names()]
+    require(not unknown, f"there is no norm {unknown[:1]}")
+
+
+def norms_of(subject: Subject) -> tuple[str, ...]:
+    """Return the norms that a method or an attack is defined for."""
+    norms = subject.cls.norms
+    return tuple(NORMS.names()) if norms is None else tuple(norms)
 
 
 class _Nothing:

@@ -21,26 +21,20 @@ from regmix_bench.testing.contract import (
     Rule,
     Subject,
     it_says_what_it_is,
+    its_norms_are_known,
+    norms_of,
     parameters_are_named_validated_and_written_down,
     require,
 )
 from regmix_bench.testing.samples import images, inside, labels, same, state_of
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import NORMS, Batch, Epsilon, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Epsilon, StepOutput, ThreatModel
 
 SHAPE = (1, 8, 8)
 SIZE = 24
 CPU = torch.device("cpu")
 #: A tenth is chance; a few hundred digits and six epochs bring a method far above these.
 CLEAN_FLOOR, PGD_FLOOR = 0.5, 0.35
-
-
-def its_norms_are_known(subject: Subject) -> None:
-    """Hold ``norms`` to the norms there are."""
-    norms = norms_of(subject)
-    require(bool(norms), "it is defined for no norm")
-    unknown = [norm for norm in norms if norm not in NORMS.names()]
-    require(not unknown, f"there is no norm {unknown[:1]}")
 
 
 def the_loss_is_a_finite_scalar_that_reaches_every_weight(subject: Subject) -> None:
@@ -171,12 +165,6 @@ RULES: tuple[Rule, ...] = (
     the_model_to_score_has_the_same_weights_by_name,
     digits_are_learnt,
 )
-
-
-def norms_of(subject: Subject) -> tuple[str, ...]:
-    """Return the norms that the method is defined for."""
-    norms = subject.cls.norms
-    return tuple(NORMS.names()) if norms is None else tuple(norms)
 
 
 def _cases(subject: Subject) -> Iterator[tuple[str, torch.dtype]]:
