@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
@@ -20,7 +21,7 @@ def tables_json(tables: Mapping[str, Table]) -> str:
     """Write tables by the stem of their files' names.
 
     A row is an object that has the cells by the ids of their columns; a cell lacks the keys that
-    say nothing, and is empty where nothing was measured. Numbers are as recorded, not rounded.
+    say nothing, and is empty where no finite number was measured. Numbers are not rounded.
     """
     content = {"version": VERSION, "tables": {stem: _table(t) for stem, t in tables.items()}}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -37,5 +38,11 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    found = {key: getattr(cell, key) for key in _KEYS if getattr(cell, key) != _KEYS[key]}
-    return found if cell.value is not None else {}
+    found = {key: value for key, no in _KEYS.items() if _says(value := getattr(cell, key), no)}
+    return found if "value" in found else {}
+
+
+def _says(value: Any, nothing: Any) -> bool:
+    # JSON has neither NaN nor infinity.
+    numbers = value if isinstance(value, tuple) else (value,)
+    return value != nothing and all(math.isfinite(n) for n in numbers if isinstance(n, float))

@@ -25,6 +25,13 @@ def test_cells_hold_values_and_lack_what_says_nothing() -> None:
     assert found["notes"] == ["† n"]
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), None])
+def test_what_is_no_finite_number_is_left_out(number) -> None:
+    table = table_of((Cell("a"), Cell(number, "share", spread=0.1)), (Cell("b"), Cell(0.5)))
+    first, second = json.loads(tables_json({"t": table}))["tables"]["t"]["rows"]
+    assert (first["A"], second["A"]) == ({}, {"value": 0.5})
+
+
 def test_the_report_holds_the_numbers_of_its_records(record, save, tmp_path) -> None:
     results = save(record("pgd-at", clean=1 / 3), record("trades", clean=0.25, autoattack=None))
     out = tmp_path / "reports"
