@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -64,8 +64,8 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     shown = {*formats, *kept.values()}
 
     pictures = contents.gallery.pictures if "figures" in formats else ()
-    drawing: AbstractContextManager[Iterable[dict[str, bytes]]] = (
-        closing(contents.gallery.render()) if pictures else nullcontext(())
+    drawing: AbstractContextManager[Iterator[dict[str, bytes]]] = (
+        contents.gallery.drawing() if pictures else nullcontext(iter(()))
     )
     with drawing as drawn:  # in other processes, meanwhile
         # All of it, so that nothing is written where something is refused.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,16 @@ class Gallery:
     pictures: tuple[ReportFigure, ...]
     drawn: Mapping[str, Files]
 
-    def render(self) -> Generator[Files, None, None]:
-        """Draw the pictures: yields the files of each, in their order.
+    @contextmanager
+    def drawing(self) -> Iterator[Iterator[Files]]:
+        """Draw the pictures: gives the files of each, in their order.
 
-        Where there are many, several processes begin to draw at the call; few are drawn here, each
+        Where there are many, several processes draw while the block runs; few are drawn here, each
         when it is asked for.
         """
-        waiting = render_all([p for p in self.pictures if p.stem not in self.drawn])
-        return (self.drawn.get(p.stem) or next(waiting) for p in self.pictures)
+        waiting = [picture for picture in self.pictures if picture.stem not in self.drawn]
+        with closing(render_all(waiting)) as files:
+            yield (self.drawn.get(picture.stem) or next(files) for picture in self.pictures)
 
 
 def collect(contents: Contents) -> Gallery:
