@@ -14,7 +14,8 @@ still counts, as :data:`FORMER` says. Nothing of the machine, and no file's name
 
 The two values may differ: then today's default gives new run_ids, and the older value the old ones.
 Where ``Later`` is forgotten in a class of :data:`VERSION_1`, older runs are taken to have had the
-default, so that they stay readable. What a field once said in ``Later`` never changes.
+default, so that they stay readable. In the ``Config`` of a stranger's method, of which no table
+tells what came first, it must be written. What a field once said in ``Later`` never changes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ from regmix_bench.types import Epsilon, Later, ThreatModel
 
 #: Raise it when the meaning of a specification changes, so that old run_ids no longer match.
 IDENTITY_VERSION = 1
+
+_MULTI_STEP = ("steps", "step_ratio", "attack_bn")
+_PRIOR_GUIDED = ("reset", "true_class_mass")
+_REGMIX = ("alpha", "beta", "gamma")
 
 #: The fields that identity version 1 hashes whatever their values. Frozen: nothing joins or leaves.
 VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -56,6 +61,18 @@ VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
         "EvalSpec": frozenset(
             {"model", "dataset", "eval_examples", "arch", "eval_threats", "scoring"}
         ),
+        # Of the methods that were recorded first.
+        "Standard.Config": frozenset({"true_class_mass"}),
+        "PGDAT.Config": frozenset({*_MULTI_STEP, "true_class_mass"}),
+        "TRADES.Config": frozenset({*_MULTI_STEP, "beta", "true_class_mass"}),
+        "MART.Config": frozenset({*_MULTI_STEP, "beta"}),
+        "FGSMRS.Config": frozenset({"step_ratio", "true_class_mass"}),
+        "FGSMPGI.Config": frozenset({*_PRIOR_GUIDED, "lambda_"}),
+        "FGSMPGK.Config": frozenset({*_PRIOR_GUIDED, "lambda_", "ema_decay", "ratio_threshold"}),
+        "RegMix.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
+        "RegMixAMR.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
+        "RegMixAGR.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
+        "RegMixPGD.Config": frozenset({*_MULTI_STEP, *_REGMIX, "true_class_mass"}),
     }
 )
 
@@ -72,9 +89,11 @@ _LABELS = ("label", "recorded_label")
 def later_fields(cls: Any) -> Mapping[str, object]:
     """Return the fields of ``cls`` that came later, with the values older runs in effect had.
 
-    ``cls`` is a pydantic class; that of a method's ``Config`` has those it marks by ``Later``.
+    ``cls`` is a pydantic class; one that is not in :data:`VERSION_1` has those it marks by
+    ``Later``.
     """
-    first = VERSION_1.get(cls.__name__)
+    ours = cls.__module__.partition(".")[0] in ("regmix_bench", "regmix_baselines")
+    first = VERSION_1.get(cls.__qualname__) if ours else None
     older: dict[str, object] = {}
     for name, field in _fields(cls).items():
         marks = [mark.older for mark in field.metadata if isinstance(mark, Later)]
