@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from regmix_bench.methods import declared
 from regmix_bench.methods.configured import all_params
 
@@ -29,9 +27,11 @@ def row_rank(name: str) -> int:
 def display_name(spec: MethodSpec) -> str:
     """Return the name to show for a recorded method: ``FGSM-PGI (λ = 3)``, or else its label."""
     method = declared(spec.name)
+    if method is None:
+        return spec.label
     try:
-        return method.display_name(method.Config(**all_params(spec))) if method else spec.label
-    except ValidationError:  # recorded with parameters that today's version does not know
+        return str(method.display_name(method.Config(**all_params(spec))))
+    except Exception:  # today's version does not know its parameters, or is a stranger's and fails
         return spec.label
 
 
@@ -40,6 +40,8 @@ def true_class_mass(spec: MethodSpec) -> float:
     method = declared(spec.name)
     recorded = float(spec.params.get("true_class_mass", 1.0))
     try:
-        return method.true_class_mass(method.Config(**all_params(spec))) if method else recorded
-    except ValidationError:
+        return (
+            float(method.true_class_mass(method.Config(**all_params(spec)))) if method else recorded
+        )
+    except Exception:  # as above
         return recorded

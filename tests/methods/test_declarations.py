@@ -48,6 +48,22 @@ def test_parameters_that_today_s_version_does_not_know_leave_the_label() -> None
     assert true_class_mass(spec) == 1.0
 
 
+def test_a_stranger_s_declarations_that_fail_leave_what_the_record_says() -> None:
+    class Broken(METHODS["trades"]):
+        name = "broken"
+
+        @classmethod
+        def display_name(cls, config):
+            raise RuntimeError("no name")
+
+        true_class_mass = display_name
+
+    register_method(Broken)
+    spec = parse_method("broken[beta=2]", {})
+    assert display_name(spec) == spec.label == "broken[beta=2]"
+    assert true_class_mass(spec) == 1.0
+
+
 def test_smoothed_labels_follow_from_the_configuration() -> None:
     assert true_class_mass(parse_method("mart", {})) == 1.0
     assert true_class_mass(parse_method("fgsm-pgi", {})) == 0.6

@@ -51,17 +51,23 @@ class Gallery:
 def collect(contents: Contents) -> Gallery:
     """Return the pictures of every figure that there is.
 
-    A stranger's figure that fails is left out, with one line as a warning; it has to draw, too,
-    before it counts. Raises :class:`UserError` as our own figures do.
+    A name that cannot be loaded, or that two packages offer, is left out with one line as a
+    warning, and so is a stranger's figure that fails; it has to draw, too, before it counts. Raises
+    :class:`UserError` as our own figures do.
     """
     pictures: list[ReportFigure] = []
     drawn: dict[str, Files] = {}
     for name in figure_names():
+        try:
+            figure = FIGURES[name]
+        except UserError as error:
+            _log.warning("%s", error)
+            continue
         if FIGURES.is_builtin(name):
-            pictures += FIGURES[name].of(contents)
+            pictures += figure.of(contents)
             continue
         try:
-            found = list(FIGURES[name].of(contents))
+            found = list(figure.of(contents))
             _check(name, found, {picture.stem for picture in pictures})
             files = {picture.stem: rendered(picture) for picture in found}
             if any(files[picture.stem].keys() != set(picture.suffixes) for picture in found):

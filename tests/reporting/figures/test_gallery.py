@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -122,6 +126,27 @@ def test_a_stranger_s_figure_that_fails_costs_itself_alone_and_one_line(
     assert list(out.glob("seed-counts-*.png")) and list(out.glob("tradeoff-*.png"))
     assert "broken" not in (out / "report.md").read_text("utf-8")
     assert stale(results, out) == []
+
+
+def test_a_figure_that_cannot_be_loaded_or_is_offered_twice_costs_itself_alone(results, tmp_path):
+    info = tmp_path / "strange" / "strange-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
+    offers = "nowhere = no_such_module:Figure\ntradeoff = no_such_module:Figure\n"
+    (info / "entry_points.txt").write_text(f"[regmix_bench.figures]\n{offers}")
+    out = tmp_path / "out"
+    command = ["report", "--format", "figures", "--results", results, "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-m", "regmix_bench.cli", *command],
+        env={**os.environ, "PYTHONPATH": str(info.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    twice, nowhere = done.stderr.splitlines()
+    assert twice.startswith("figure 'tradeoff' is offered twice, by regmix-bench 0.1.0 and strange")
+    assert nowhere.startswith("figure 'nowhere' of strange 1.0 cannot be loaded: ModuleNotFoundErr")
+    assert not list(out.glob("tradeoff-*")) and list(out.glob("classes-*.png"))
 
 
 def test_our_own_figures_refuse_what_is_damaged(results):
