@@ -134,8 +134,8 @@ def test_batch_statistics_are_synchronised_on_several_gpus(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--devices", "0"), "devices '0' is not a number above zero: write it like 2"),
-        (("--devices", "x"), "devices 'x' is not a number above zero: write it like 2"),
+        (("--devices", "0"), "devices 0: this machine has"),
+        (("--devices", "x"), "invalid value for '--devices': Input should be a valid integer"),
         (("--devices", "100000"), "processor cores; use 1 to"),
         (("--devices", "2", "--sync-bn", "on"), "torch synchronises batch norm"),
         (("--devices", "2", "--sync-bn", "maybe"), "'maybe' is not one of 'auto', 'on', 'off'"),
