@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from harness import recorded
+from support.harness import recorded
 
 from regmix_bench.system.files import file_digest
 

@@ -36,8 +36,8 @@ from regmix_bench.specs import Recipe
 from regmix_bench.types import ThreatModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from saved_views import make_views, save_views
-from synthetic import make_spec, write_run
+from support.saved_views import make_views, save_views
+from support.synthetic import make_spec, write_run
 
 EPOCHS = 110
 ATTACKS = {"apgd-ce": 0.84, "apgd-t": 0.82, "fab-t": 0.82, "square": 0.82}
