@@ -251,8 +251,10 @@ def _shown(model: object) -> str:
 
 def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> "list[ThreatModel]":
     """Return the threats that are given, else those that ``run`` was scored under."""
-    from regmix_bench.types import Epsilon, ThreatModel
+    from regmix_bench.types import NORMS, Epsilon, ThreatModel
 
+    if norm is not None:
+        _ = NORMS[norm]  # refused where there is none of this name
     own = run.spec.eval_threats if run else ()
     if given is None:
         if norm is not None and norm != own[0].norm:

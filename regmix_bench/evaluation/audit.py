@@ -31,7 +31,7 @@ from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.predictions import BATCH_SIZE, correct
-from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.models.weights import load_checkpoint, state_digest
 from regmix_bench.records.adversarial import SavedImages, read_adversarial
 from regmix_bench.records.outcomes import LABEL, PGD, Measure, read_measured, stage_column
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
@@ -150,6 +150,8 @@ def _given(
         name = f"robustbench:{name}"
     elif recorded.kind == "run":
         name, _, checkpoint = name.partition(":")
+    elif recorded.kind == "module" and model is None:
+        raise UserError(f"the record is of a live {name}: say by --model where to load it from")
     source = load_any_model(
         model or name,
         results=results_of(path),
@@ -162,7 +164,9 @@ def _given(
         num_classes=test.num_classes,
     )
     check_model(source.model, test.x.cpu(), test.num_classes)
-    return source.model, source.source.sha256 != recorded.sha256
+    live = recorded.kind == "module"
+    digest = state_digest(source.model) if live else source.source.sha256
+    return source.model, digest != recorded.sha256
 
 
 def _audit_checkpoint(

@@ -12,7 +12,7 @@ import torch
 from support.harness import cli
 from torch import Tensor, nn
 
-from regmix_bench import RunSpec, ThreatModel, UserError, evaluate, load_data
+from regmix_bench import RunSpec, ThreatModel, UserError, audit, evaluate, load_data
 from regmix_bench.records import store
 from regmix_bench.runs.observers import Silent
 from regmix_bench.specs import EvalSpec
@@ -147,6 +147,26 @@ def test_the_command_and_the_function_find_the_same(net: Net, tmp_path: Path) ->
     recorded = store.load_record(path)
     assert recorded.run_id == found.record.run_id
     assert recorded.evaluations[0].robust_acc == found.record.evaluations[0].robust_acc
+
+
+def test_a_live_model_is_audited_from_where_it_can_be_loaded(net: Net) -> None:
+    Path("live.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def build():\n"
+        "    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+        "def other(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    torch.manual_seed(0)
+    live = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    options = {"eval_examples": 20, "results": "kept", "save_adversarial": True, **QUICK}
+    run_id = evaluate(live, "digits", "8/255", **options).record.run_id
+    with pytest.raises(UserError, match="of a live Sequential: say by --model"):
+        audit(run_id, results="kept")
+    assert audit(run_id, results="kept", model="live:build").findings == ()
+    altered = audit(run_id, results="kept", model="live:other").findings
+    assert "SHA-256 of the weights" in str(altered[0])
 
 
 def shift(images: float = 0.0, labels: int = 0) -> Callable[..., tuple[Tensor, Tensor]]:

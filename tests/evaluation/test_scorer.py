@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from support.harness import cli
 from support.quick_attacks import shorten
 
+from regmix_bench import evaluate
 from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals
 from regmix_bench.grid.plan import plan
@@ -192,9 +192,8 @@ def test_a_kill_before_the_record_leaves_the_images_of_the_old_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("regmix_bench.evaluation.scorer.save_record", killed)
-        patch.setattr(sys, "argv", [])
-        cli.evaluate.evaluate(run.run_id, attacks="apgd-ce", results=results, force=True)
+        patch.setattr("regmix_bench.evaluation.given.save_record", killed)
+        evaluate(run.run_id, attacks="apgd-ce", results=results, force=True)
     assert file_digest(images) == record.evaluations[0].adversarial_digest
 
     evaluated(*arguments, "--force")
@@ -242,7 +241,7 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
     assert second.model_dump(exclude={"spec"}) == first.model_dump(exclude={"spec"})
     pd.testing.assert_frame_equal(outcomes(results, second), frame)
     again, printed = evaluated(*arguments)
-    assert again is None and printed.startswith("two on 40 images")
+    assert again is None and printed.startswith("two · digits · smallcnn")
 
     alike, _ = evaluated(*arguments, "--label", "t-wo")
     assert alike is not None and len(outcomes(results, alike)) == 40
@@ -275,7 +274,7 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
         ),
         (("RUN", "--set", "scoring.autoattack_version=custom"), ["attacks"]),
         (("RUN", "--set", "scoring.autoattack_version=best"), ["'best'", "standard"]),
-        (("RUN", "--checkpoint", "best"), ["checkpoint 'best'"]),
+        (("RUN", "--checkpoint", "best"), ["'best'"]),
         (("RUN", "--eval-examples", "361"), ["361", "360"]),
         (("RUN", "--eval-examples", "0"), ["0"]),
         (("RUN", "--weights", "x.safetensors"), ["--weights"]),
