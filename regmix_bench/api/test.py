@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from regmix_bench.api.options import DataDir, Download, Option, verb
+from regmix_bench.api.options import DataDir, Download, Option, Results, verb
 from regmix_bench.errors import UserError, unknown
 
 
@@ -31,15 +31,17 @@ def check_contract(
     ],
     *,
     kind: Annotated[
-        Literal["method", "dataset", "arch", "attack", "logger"] | None,
+        Literal["method", "dataset", "arch", "attack", "figure", "logger"] | None,
         Option("What is tested, where several kinds have the name."),
     ] = None,
+    results: Results = "results",
     data_dir: DataDir = None,
     download: Download = False,
 ) -> ContractReport:
     """Test whether a plug-in keeps the contract of its kind.
 
-    ``name`` may have parameters in brackets; ``data_dir`` and ``download`` are for data sets.
+    ``name`` may have parameters in brackets; ``data_dir`` and ``download`` are for data sets, and
+    the records in ``results`` are what a figure is drawn of.
     Raises :class:`UserError` for a name that is unknown or cannot be loaded, for refused
     parameters, and for a name of several kinds of which none is said.
     """
@@ -60,7 +62,7 @@ def check_contract(
         raise UserError(f"{bare!r} is a {' and a '.join(having)}: say which by --kind")
     contract = CONTRACTS[having[0]]
     folder = None if data_dir is None else Path(data_dir)
-    subject = Subject(name, contract.registry, folder, download)
+    subject = Subject(name, contract.registry, folder, download, Path(results))
     subject.require_usable()
     found = zip(contract.rules, failures(subject, contract.rules), strict=True)
     rules = {words(rule): failure.reason if failure else None for rule, failure in found}

@@ -16,8 +16,9 @@ from regmix_bench.data.sources import DATASETS
 from regmix_bench.methods import METHODS
 from regmix_bench.models import ARCHS
 from regmix_bench.registry import Registry
+from regmix_bench.reporting.figures import FIGURES
 from regmix_bench.runs.loggers import LOGGERS
-from regmix_bench.testing import archs, attacks, datasets, loggers, methods
+from regmix_bench.testing import archs, attacks, datasets, figures, loggers, methods
 from regmix_bench.testing.contract import Failure, Rule, Subject, broken_rules
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_arch",
     "check_attack",
     "check_dataset",
+    "check_figure",
     "check_logger",
     "check_method",
 ]
@@ -44,6 +46,7 @@ CONTRACTS = {
     "dataset": Contract(DATASETS, datasets.RULES),
     "arch": Contract(ARCHS, archs.RULES),
     "attack": Contract(ATTACKS, attacks.RULES),
+    "figure": Contract(FIGURES, figures.RULES),
     "logger": Contract(LOGGERS, loggers.RULES),
 }
 
@@ -61,7 +64,16 @@ def check_dataset(
     ``data_dir`` and ``download`` are those of :func:`~regmix_bench.data.load_dataset`. Raises as
     :func:`check_arch` does.
     """
-    return _check("dataset", name, None if data_dir is None else Path(data_dir), download)
+    folder = None if data_dir is None else Path(data_dir)
+    return _check("dataset", name, data_dir=folder, download=download)
+
+
+def check_figure(name: str, results: str | Path) -> list[Failure]:
+    """Return the rules that the figure ``name`` breaks when it is drawn of the records there.
+
+    Raises as :func:`check_arch` does.
+    """
+    return _check("figure", name, results=Path(results))
 
 
 def check_arch(name: str) -> list[Failure]:
@@ -83,6 +95,6 @@ def check_logger(name: str) -> list[Failure]:
     return _check("logger", name)
 
 
-def _check(kind: str, name: str, *data: Any) -> list[Failure]:
+def _check(kind: str, name: str, **given: Any) -> list[Failure]:
     contract = CONTRACTS[kind]
-    return broken_rules(Subject(name, contract.registry, *data), contract.rules)
+    return broken_rules(Subject(name, contract.registry, **given), contract.rules)

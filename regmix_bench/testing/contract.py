@@ -51,6 +51,8 @@ class Subject:
     #: Where data sets lie, and whether they may be fetched.
     data_dir: Path | None = None
     download: bool = False
+    #: The folder of records that a figure is drawn of.
+    results: Path = Path("results")
 
     @property
     def name(self) -> str:
