@@ -57,7 +57,8 @@ class Registry(Generic[T]):
     A name comes from ``builtin`` (a target like ``package.module:attribute``), from an installed
     package's entry point in ``group``, or from :meth:`register` in this process, which wins. What a
     name leads to has to derive from ``base``, given as a target too. A name that is broken, or that
-    two packages offer, is refused when it is asked for, and disturbs no other.
+    two packages offer, is refused when it is asked for, and disturbs no other. ``registered`` holds
+    what this process has registered.
     """
 
     def __init__(
@@ -71,24 +72,24 @@ class Registry(Generic[T]):
         self.group = group
         self._base = base
         self._builtin = dict(builtin or {})
-        self._registered: dict[str, T] = {}
+        self.registered: dict[str, T] = {}
 
     def register(self, name: str, item: T) -> None:
         """Add ``item`` for this process; raises :class:`UserError` where it cannot be one."""
         self._check(name, item, THIS_PROCESS)
-        self._registered[name] = item
+        self.registered[name] = item
 
     def names(self) -> list[str]:
         """Return every known name, sorted; imports nothing."""
-        return sorted({*self._offers, *self._registered})
+        return sorted({*self._offers, *self.registered})
 
     def __getitem__(self, name: str) -> T:
         """Return the item called ``name``.
 
         Raises :class:`UserError` for a name that is unknown, broken, or offered twice.
         """
-        if name in self._registered:
-            return self._registered[name]
+        if name in self.registered:
+            return self.registered[name]
         target, origin = self._offer(name)
         try:
             found: T = _imported(target)
@@ -101,11 +102,11 @@ class Registry(Generic[T]):
 
     def origin(self, name: str) -> str:
         """Return where ``name`` comes from: a distribution and its version, or this process."""
-        return THIS_PROCESS if name in self._registered else self._offer(name).origin
+        return THIS_PROCESS if name in self.registered else self._offer(name).origin
 
     def is_builtin(self, name: str) -> bool:
         """Return whether ``name`` comes with this package's code rather than by an entry point."""
-        return name in self._builtin and name not in self._registered
+        return name in self._builtin and name not in self.registered
 
     def entries(self) -> Iterator[Entry[T]]:
         """Return every name with what it leads to, in order; a broken one with what is wrong."""

@@ -237,7 +237,7 @@ def test_a_name_of_another_form_is_refused(text: str, complaint: str) -> None:
 
 
 def test_register_method_works_as_a_decorator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(METHODS, "_registered", {})
+    monkeypatch.setattr(METHODS, "registered", {})
 
     @register_method
     class Mine(RegMix):

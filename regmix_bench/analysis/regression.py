@@ -44,7 +44,16 @@ from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import atomic_write
 from regmix_bench.types import Checkpoint, ThreatModel
 
-__all__ = ["ALPHA", "Verdict", "compare_with_references", "failed", "update", "write_junit"]
+__all__ = [
+    "ALPHA",
+    "CorrectCounts",
+    "Verdict",
+    "compare_with_references",
+    "failed",
+    "judge_counts",
+    "update",
+    "write_junit",
+]
 
 #: Level of each one-sided test.
 ALPHA = 0.01
@@ -192,7 +201,7 @@ def _obstacle(
 
 
 @dataclass(frozen=True)
-class _Counts:
+class CorrectCounts:
     """Images right before and now of ``n``; where they are paired, those lost and those gained."""
 
     n: int
@@ -200,16 +209,16 @@ class _Counts:
     now: int
     changed: tuple[int, int] | None = None
 
-    def __add__(self, other: _Counts) -> _Counts:
+    def __add__(self, other: CorrectCounts) -> CorrectCounts:
         changed = None
         if self.changed and other.changed:
             changed = self.changed[0] + other.changed[0], self.changed[1] + other.changed[1]
-        return _Counts(self.n + other.n, self.was + other.was, self.now + other.now, changed)
+        return CorrectCounts(self.n + other.n, self.was + other.was, self.now + other.now, changed)
 
 
 def _compare(
     entry: Reference, match: Found | None, folder: Path, allowed: Collection[str]
-) -> Iterator[tuple[Verdict, _Counts | None]]:
+) -> Iterator[tuple[Verdict, CorrectCounts | None]]:
     """The verdicts of one run, and the counts behind those that could be reached."""
     path, record = match or (None, None)
     cleaned = set()
@@ -226,12 +235,14 @@ def _compare(
             n = old.n_examples
             pairs, why = pair_outcomes(entry, old, folder, new, path)
             for metric in metrics:
-                counts = _Counts(n, *(round(getattr(side, metric) * n) for side in (old, new)))
+                counts = CorrectCounts(
+                    n, *(round(getattr(side, metric) * n) for side in (old, new))
+                )
                 if pairs is not None:
                     was, now = pairs[f"{metric}_was"], pairs[f"{metric}_now"]
                     changed = int((was & ~now).sum()), int((now & ~was).sum())
                     counts = replace(counts, changed=changed)
-                yield _judge(_verdict(entry, old, new, metric, "ok", why), counts), counts
+                yield judge_counts(_verdict(entry, old, new, metric, "ok", why), counts), counts
         if new and new.checks:
             yield _reliability(entry, new, allowed), None
 
@@ -276,8 +287,8 @@ def _reliability(entry: Reference, new: RobustEval, allowed: Collection[str]) ->
     return _verdict(entry, new, None, "reliability", "ok", note)
 
 
-def _judge(verdict: Verdict, counts: _Counts) -> Verdict:
-    """The verdict that the counts justify; where they are not paired, its note says why."""
+def judge_counts(verdict: Verdict, counts: CorrectCounts) -> Verdict:
+    """Return the verdict that the counts justify; where they are not paired, its note says why."""
     n, was, now = counts.n, counts.was, counts.now
     if counts.changed:
         lost, gained = counts.changed
@@ -307,7 +318,7 @@ def _judge(verdict: Verdict, counts: _Counts) -> Verdict:
     )
 
 
-def _pool(group: list[tuple[Verdict, _Counts | None]]) -> Iterator[Verdict]:
+def _pool(group: list[tuple[Verdict, CorrectCounts | None]]) -> Iterator[Verdict]:
     """All seeds of one comparison as one, where there are several and each was compared."""
     first, total = group[0]
     if len(group) < 2 or total is None:
@@ -319,4 +330,4 @@ def _pool(group: list[tuple[Verdict, _Counts | None]]) -> Iterator[Verdict]:
     # A record's name ends in -s<seed>-<run_id>.json.
     pattern = first.record.rsplit("-", 2)[0] + "-s*"
     pooled = replace(first, record=pattern, seed=None, n_examples=total.n)
-    yield _judge(replace(pooled, note="not every seed has outcomes on both sides"), total)
+    yield judge_counts(replace(pooled, note="not every seed has outcomes on both sides"), total)

@@ -55,7 +55,7 @@ class Display:
         self.runs = self.number = 0
         self.console = Console(stderr=False, highlight=False)
         self.live = self.console.is_terminal
-        self._bars = Progress(
+        self.bars = Progress(
             SpinnerColumn(finished_text="·"),
             TextColumn("{task.description}", markup=False),  # a label may hold brackets
             BarColumn(bar_width=20),
@@ -64,7 +64,7 @@ class Display:
             console=self.console,
             disable=not self.live,
         )
-        self._done = self._bars.add_task("runs done", total=None, visible=False, numbers="")
+        self._done = self.bars.add_task("runs done", total=None, visible=False, numbers="")
         self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> Self:
@@ -76,21 +76,21 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self.bars.stop()
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         """Count with ``waiting`` runs."""
         self.runs = waiting
-        self._bars.update(self._done, total=waiting, visible=waiting > 1)
+        self.bars.update(self._done, total=waiting, visible=waiting > 1)
         if waiting:
-            self._bars.start()
+            self.bars.start()
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         """Name a run that begins, perhaps at a later epoch than the first."""
         self.number += 1
         name = f"[{self.number}/{self.runs}] {spec_words(spec)}"
         total = spec.recipe.epochs if isinstance(spec, RunSpec) else None
-        epochs = self._bars.add_task(name, total=total, numbers="")
+        epochs = self.bars.add_task(name, total=total, numbers="")
         self._running[spec.run_id] = _Running(name, epochs, started=time.monotonic())
         self.say(f"{name}: started")
 
@@ -103,9 +103,9 @@ class Display:
         left = (now - run.started) / done * (spec.recipe.epochs - log.epoch)
         numbers = (
             f"loss {log.loss:.3f}  val clean {log.val_clean_acc:.1%}"
-            f"  PGD-10 {log.val_pgd_acc:.1%}  {_duration(left)} left"
+            f"  PGD-10 {log.val_pgd_acc:.1%}  {duration(left)} left"
         )
-        self._bars.update(run.epochs, completed=log.epoch, numbers=numbers)
+        self.bars.update(run.epochs, completed=log.epoch, numbers=numbers)
         if not self.live and (now - run.said > QUIET_SECONDS or log.epoch == spec.recipe.epochs):
             run.said = now
             self.say(f"{run.name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
@@ -116,7 +116,7 @@ class Display:
         """Show what accuracy one attack has left."""
         run = self._running[spec.run_id]
         numbers = f"AutoAttack at {threat}: {accuracy:.1%} after {attack}"
-        self._bars.update(run.epochs, numbers=numbers)
+        self.bars.update(run.epochs, numbers=numbers)
         if not self.live:
             self.say(f"{run.name}: {numbers}")
 
@@ -128,8 +128,8 @@ class Display:
     def on_end(self, ending: Ending) -> None:
         """Say how a run has ended."""
         run = self._running.pop(ending.spec.run_id)
-        self._bars.remove_task(run.epochs)
-        self._bars.advance(self._done)
+        self.bars.remove_task(run.epochs)
+        self.bars.advance(self._done)
         lines = [f"failed: {ending.error}"] if ending.error is not None else []
         if ending.record is not None:
             lines += score_lines(ending.record.evaluations)
@@ -185,7 +185,8 @@ class GridDisplay(Display):
             self.failed.add(ending.spec.run_id)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as a clock shows it: ``16:20``, from an hour on ``1:16:20``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

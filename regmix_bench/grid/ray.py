@@ -100,7 +100,7 @@ def launch(
     cpus = max(threads, placement.devices) * placement.jobs
     with (
         connected(placement.address, cpus) as ray,
-        _home(placement.results) as home,
+        shared_home(placement.results) as home,
         sigterm_held() as let_sigterm_through,
     ):
         # Started again where its node is lost: what is missing then was for the observer alone.
@@ -220,7 +220,8 @@ def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ending:
 
 
 @contextmanager
-def _home(results: Path) -> Iterator[Home]:
+def shared_home(results: Path) -> Iterator[Home]:
+    """Mark the results folder while a grid runs, so that a node can tell whether it sees it."""
     home = Home(results.absolute(), f".grid-{uuid.uuid4().hex[:12]}")
     with atomic_write(home.results / home.token):
         pass

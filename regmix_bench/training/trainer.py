@@ -91,7 +91,7 @@ class Trainer:
                     Alarm(kind="non-finite-loss", epoch=epoch, message=progress.failure)
                 )
                 return
-            log = self._validate(epoch, lr, means, cost.seconds)
+            log = self.validate(epoch, lr, means, cost.seconds)
             progress.history.append(log)
             progress.cost += cost
             if selected_epoch(progress.history) == epoch:
@@ -124,15 +124,15 @@ class Trainer:
         x = torch.zeros(n, *shape, device=self.device)
         labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
         batch = Batch(x, labels.to(self.device), index.to(self.device), total)
-        attack = _generator(self.device, self.spec.seed, 0, "attack")
+        attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
         attack.total = total
         return method.step(self.trained, batch, self.spec.train_threat, attack).loss
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""
         model, method = self.model, self.method
-        batches = self.data.train.epoch(_generator(self.device, self.spec.seed, epoch, "data"))
-        attack = _generator(self.device, self.spec.seed, epoch, "attack")
+        batches = self.data.train.epoch(epoch_generator(self.device, self.spec.seed, epoch, "data"))
+        attack = epoch_generator(self.device, self.spec.seed, epoch, "attack")
         method.on_epoch_start(epoch)
         model.train()
         totals: dict[str, Tensor] = {}
@@ -168,13 +168,17 @@ class Trainer:
             loss = loss * (len(batch.y) * size() / batch.total)
         loss.backward()
 
-    def _evaluated_model(self) -> nn.Module:
+    def evaluated_model(self) -> nn.Module:
+        """Return what the method and weight averaging make of the trained model: the one scored."""
         model = self.method.evaluated_model(self.model)
         return self.average.apply_to(model) if self.average is not None else model
 
-    def _validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
-        """Clean, FGSM and PGD-10 accuracy on the held-out part, with the same start each epoch."""
-        self.fused.refresh(self._evaluated_model())
+    def validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
+        """Measure clean, FGSM and PGD-10 accuracy, held out, from the same start each epoch.
+
+        ``means`` holds the loss and the method's metrics, averaged over the epoch of ``seconds``.
+        """
+        self.fused.refresh(self.evaluated_model())
         n = len(self.data.validation[1])
         counts = all_sum(self.chunks.fit(self._count_right)).tolist()
         clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
@@ -206,7 +210,7 @@ class Trainer:
     def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
         # The epoch in the name lets the older file stand until the state no longer refers to it.
         path = self.directory / f"{checkpoint}-{epoch:04d}.safetensors"
-        model, test = self._evaluated_model(), self.data.test
+        model, test = self.evaluated_model(), self.data.test
         arch, component = self.spec.arch, self.spec.component("arch")
         sizes = test.image_shape, test.num_classes
         sha256 = on_first(lambda: save_checkpoint(path, model, arch, *sizes, component))
@@ -254,14 +258,15 @@ class Trainer:
             ) from error
 
 
-class _Generator(torch.Generator):
-    """One that :func:`~regmix_bench.attacks.noise.noise` asks for the size of the whole batch."""
+class BatchGenerator(torch.Generator):
+    """A generator that knows the size of the whole batch, as ``attacks.noise`` asks for."""
 
     total: int | None = None
 
 
-def _generator(device: torch.device, seed: int, epoch: int, purpose: str) -> _Generator:
+def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> BatchGenerator:
+    """Return the generator for one ``purpose`` of one epoch, which follows from the run's seed."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
-    generator = _Generator(device)
+    generator = BatchGenerator(device)
     generator.manual_seed(int.from_bytes(digest[:7], "big"))
     return generator

@@ -14,10 +14,10 @@ from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 from regmix_bench.analysis.references import METRICS
 from regmix_bench.analysis.regression import (
     ALPHA,
+    CorrectCounts,
     Verdict,
-    _Counts,
-    _judge,
     failed,
+    judge_counts,
     update,
     write_junit,
 )
@@ -105,8 +105,8 @@ def test_the_tolerance_is_exactly_the_border(lost: int, gained: int, paired: boo
         *("r.json", "l", "d", "a", 0, "selected", spec.train_threat, "pgd_acc"),
         *(N, None, None, None, None, "ok", ""),
     )
-    counts = _Counts(N, 300, 300 - lost + gained, (lost, gained) if paired else None)
-    verdict = _judge(blank, counts)
+    counts = CorrectCounts(N, 300, 300 - lost + gained, (lost, gained) if paired else None)
+    verdict = judge_counts(blank, counts)
     assert verdict.tolerance is not None and verdict.difference is not None
     border = round(verdict.tolerance * N)
     assert (verdict.verdict == "regressed") == (lost - gained >= border)

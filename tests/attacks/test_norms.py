@@ -59,7 +59,7 @@ class L1(Norm):
 @pytest.fixture
 def l1(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreatModel]:
     """The one line that a further norm takes."""
-    monkeypatch.setattr(NORMS, "_registered", {})
+    monkeypatch.setattr(NORMS, "registered", {})
     NORMS.register("L1", L1())
     yield ThreatModel("L1", "2")
 

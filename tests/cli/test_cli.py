@@ -101,7 +101,7 @@ class Failing(Method):
 
 
 def test_a_failed_cell_does_not_end_the_grid(command: Command, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(METHODS._registered, "failing", Failing)
+    monkeypatch.setitem(METHODS.registered, "failing", Failing)
     monkeypatch.setattr(Failing, "broken", True)
     flags = ("--methods", "failing,standard")
 

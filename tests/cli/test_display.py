@@ -121,7 +121,7 @@ def test_a_terminal_shows_a_bar_for_each_run_that_goes_on(terminal, capsys, cloc
         display.on_epoch(specs[1], make_log(20))
         display.on_end(Ending(specs[0]))
         capsys.readouterr()
-        display._bars.refresh()
+        display.bars.refresh()
         shown = capsys.readouterr().out
     # A slow terminal has been drawn to before of itself.
     rows = [row for row in shown.splitlines() if "/" in row][-3:]
@@ -135,7 +135,7 @@ def test_a_terminal_shows_the_name_with_its_brackets(terminal, capsys, clock) ->
     with counting(1) as display:
         display.on_start(spec)
         display.on_epoch(spec, make_log(25))
-        display._bars.refresh()
+        display.bars.refresh()
         display.say("[red] stays as typed")
     shown = capsys.readouterr().out
     assert "[1/1] fgsm-pgi[lambda_=1]" in shown
@@ -152,7 +152,7 @@ def test_each_run_is_numbered(capsys) -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3661, "1:01:01")])
 def test_durations(seconds: float, text: str) -> None:
-    assert progress._duration(seconds) == text
+    assert progress.duration(seconds) == text
 
 
 def test_the_words_for_a_run_name_what_tells_runs_apart() -> None:

@@ -34,7 +34,7 @@ from regmix_bench.distributed.collectives import (
     share,
 )
 from regmix_bench.distributed.group import run_group
-from regmix_bench.training.trainer import _generator
+from regmix_bench.training.trainer import epoch_generator
 from regmix_bench.types import ThreatModel
 
 
@@ -105,7 +105,7 @@ def test_what_processes_exchange(two) -> None:
     assert found["sum"].item() == 3.0
     assert [value.tolist() for value in found["average"]] == [[0.5, 0.5], [[2.0, 2.0]]]
     assert found["first"] == 0
-    generator = _generator(CPU, 0, 1, "attack")
+    generator = epoch_generator(CPU, 0, 1, "attack")
     x = torch.full((5, 1, 2, 2), 0.5)
     linf, l2 = ThreatModel("Linf", "8/255"), ThreatModel("L2", "128/255")
     starts = [uniform_start(x, linf, generator), uniform_start(x, l2, generator)]

@@ -172,7 +172,7 @@ def resident() -> int:
 def test_results_come_back_from_nodes_that_do_not_see_the_folder(
     local: Path, launched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_launcher, "_home", partial(Unseen, tmp_path.name))
+    monkeypatch.setattr(ray_launcher, "shared_home", partial(Unseen, tmp_path.name))
     launched(tmp_path / "r", runner.run_spec)
     assert recorded(tmp_path / "r") == recorded(local)
     here, there = (

@@ -18,7 +18,7 @@ from regmix_bench.types import Frozen, Later
 @pytest.fixture
 def grown(monkeypatch: pytest.MonkeyPatch) -> type[Method]:
     """A method one of whose parameters came later, and whose default then changed."""
-    monkeypatch.setattr(METHODS, "_registered", {})
+    monkeypatch.setattr(METHODS, "registered", {})
 
     @register_method
     class Grown(Method):

@@ -17,7 +17,7 @@ from regmix_bench.types import Frozen
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(METHODS, "_registered", {})
+    monkeypatch.setattr(METHODS, "registered", {})
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,7 @@ class Failing(Method):
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
-    monkeypatch.setitem(METHODS._registered, "failing", Failing)
+    monkeypatch.setitem(METHODS.registered, "failing", Failing)
     monkeypatch.setattr(Failing, "broken", True)
     return Failing
 

@@ -32,7 +32,7 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
-from regmix_bench.training.trainer import Trainer, _generator
+from regmix_bench.training.trainer import Trainer, epoch_generator
 from regmix_bench.types import ThreatModel
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def train(trainer: Trainer, epochs: int = EPOCHS) -> Trainer:
 
 def left_by(trainer: Trainer) -> dict[str, Any]:
     """What a training leaves behind, without the clock."""
-    model = trainer._evaluated_model().state_dict()
+    model = trainer.evaluated_model().state_dict()
     history = [log.model_dump(exclude={"seconds"}) for log in trainer.progress.history]
     cost = trainer.progress.cost.model_dump(exclude={"seconds"})
     return {"model": {k: v.numpy() for k, v in model.items()}, "history": history, "cost": cost}
@@ -143,7 +143,7 @@ def exchanged() -> dict[str, Any]:
     shards.put(rows, mine, total, -TABLE[mine])
     statistics = [torch.full((2,), float(rank())), torch.full((1, 2), 4.0 * rank())]
     average(statistics)
-    generator = _generator(CPU, 0, 1, "attack")
+    generator = epoch_generator(CPU, 0, 1, "attack")
     generator.total = total
     x = torch.full((total, 1, 2, 2), 0.5)[share(total)]
     threats = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "128/255"))

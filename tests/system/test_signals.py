@@ -13,7 +13,6 @@ from support.synthetic import make_spec
 from regmix_bench import cli
 from regmix_bench.records import store
 from regmix_bench.runs.runner import run_spec
-from regmix_bench.system import signals
 from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
 from regmix_bench.training.trainer import Trainer
 
@@ -21,11 +20,11 @@ NUMBERS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Termination}
 
 
 @pytest.fixture(autouse=True)
-def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def handled() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in NUMBERS}
-    monkeypatch.setattr(signals, "_raised", None)
     handle_signals()
     yield
+    handle_signals()  # which forgets what was raised
     for number, handler in before.items():
         signal.signal(number, handler)
 

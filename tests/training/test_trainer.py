@@ -96,7 +96,7 @@ def register(monkeypatch: pytest.MonkeyPatch):
             def after_update(self, model: nn.Module) -> None:
                 after(model)
 
-        monkeypatch.setitem(METHODS._registered, "changed", Changed)
+        monkeypatch.setitem(METHODS.registered, "changed", Changed)
         return "changed"
 
     return make
@@ -149,7 +149,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch):
         def validate(self, epoch, lr, means, seconds) -> EpochLog:
             return make_log(epoch, pgd=accuracies[epoch - 1])
 
-        monkeypatch.setattr(Trainer, "_validate", validate)
+        monkeypatch.setattr(Trainer, "validate", validate)
 
     return script
 

@@ -53,7 +53,7 @@ class Overall(SeedCounts):
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
-    monkeypatch.setattr(FIGURES, "_registered", {})
+    monkeypatch.setattr(FIGURES, "registered", {})
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_files_of_a_stranger_s_figure_go_with_it(results, tmp_path, monkeypatch)
     out = tmp_path / "out"
     write_report(results, out, ["figures"])
     (out / "overall-notes.txt").write_text("mine")
-    monkeypatch.setattr(FIGURES, "_registered", {})
+    monkeypatch.setattr(FIGURES, "registered", {})
     assert any("overall-all.png: not part" in line for line in stale(results, out))
     write_report(results, out, ["figures"])
     assert [path.name for path in out.glob("overall-*")] == ["overall-notes.txt"]
