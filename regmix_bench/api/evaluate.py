@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from regmix_bench.data import EvalData
     from regmix_bench.records.schema import EvalRecord, RunRecord
     from regmix_bench.runs.observers import Observer
-    from regmix_bench.specs import Component, EvalSpec
+    from regmix_bench.specs import Component
     from regmix_bench.types import ThreatModel
 
 
@@ -128,7 +128,12 @@ def evaluate(
 
     from regmix_bench.attacks import attack_components, require_defined
     from regmix_bench.data.tensors import with_classes
-    from regmix_bench.evaluation.given import evaluate_model, score_in_memory
+    from regmix_bench.evaluation.given import (
+        evaluate_model,
+        named_before,
+        read_table,
+        score_in_memory,
+    )
     from regmix_bench.evaluation.scorer import Extras
     from regmix_bench.grid.settings import DataSettings, make_scoring, read_settings
     from regmix_bench.loading.checks import count_classes
@@ -202,7 +207,7 @@ def evaluate(
         )
         return Evaluation(record, outcomes)
     if label is None:
-        spec = _as_named_before(spec, folder)
+        spec = named_before(spec, folder)
     store.check_writable(paths.record_path(folder, spec).parent)
     heard.on_start(spec)
     record = evaluate_model(
@@ -217,32 +222,7 @@ def evaluate(
         on_attack=partial(heard.on_attack, spec),
         say=partial(heard.on_note, spec),
     )
-    return Evaluation(record, _read_outcomes(record, folder))
-
-
-def _as_named_before(spec: "EvalSpec", results: Path) -> "EvalSpec":
-    """Return ``spec`` with the label that its record was given earlier, where there is one."""
-    from regmix_bench.records.paths import find_record
-    from regmix_bench.records.schema import EvalRecord
-    from regmix_bench.records.store import load_record
-
-    existing = find_record(results, spec)
-    recorded = load_record(existing) if existing is not None else None
-    if isinstance(recorded, EvalRecord):
-        return spec.model_copy(update={"label": recorded.spec.label})
-    return spec
-
-
-def _read_outcomes(record: "EvalRecord", results: Path) -> "pd.DataFrame | None":
-    from regmix_bench.records.paths import find_record, outcomes_path
-
-    path = find_record(results, record.spec)
-    file = None if path is None else outcomes_path(path, "given")
-    if file is None or not file.is_file():
-        return None
-    import pandas as pd
-
-    return pd.read_parquet(file)
+    return Evaluation(record, read_table(record, folder))
 
 
 def _shown(model: object) -> str:

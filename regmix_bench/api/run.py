@@ -1,11 +1,11 @@
 """``run``: train and score a grid."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from regmix_bench.api.options import (
     EXECUTION,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
+    from regmix_bench.records.sequence import Records
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import RunSpec
     from regmix_bench.system.machine import Device
@@ -55,32 +56,6 @@ class Plan:
     def specs(self) -> "tuple[RunSpec, ...]":
         """The specifications, in the order of the axes."""
         return tuple(cell.spec for cell in self.cells)
-
-
-class Records(Sequence["RunRecord"]):
-    """The records of a grid in its order; each is read when it is asked for.
-
-    So a grid of any size fits into memory. A run that another process works on, or whose process
-    died, has none.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = tuple(paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @overload
-    def __getitem__(self, place: int) -> "RunRecord": ...
-    @overload
-    def __getitem__(self, place: slice) -> "Records": ...
-    def __getitem__(self, place: int | slice) -> "RunRecord | Records":
-        if isinstance(place, slice):
-            return Records(self.paths[place])
-
-        from regmix_bench.records.store import load_run
-
-        return load_run(self.paths[place])
 
 
 @verb
@@ -190,6 +165,7 @@ def run(
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
     from regmix_bench.records import find, paths, store
+    from regmix_bench.records.sequence import Records
     from regmix_bench.runs.loggers import create_loggers, logged
     from regmix_bench.runs.observers import Silent
     from regmix_bench.specs import RunSpec

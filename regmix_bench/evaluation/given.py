@@ -94,6 +94,24 @@ def evaluate_model(
         return _labelled(record, path, spec, results)
 
 
+def named_before(spec: EvalSpec, results: Path) -> EvalSpec:
+    """Return ``spec`` with the label that its record was given earlier, where there is one."""
+    existing = find_record(results, spec)
+    recorded = load_record(existing) if existing is not None else None
+    if isinstance(recorded, EvalRecord):
+        return spec.model_copy(update={"label": recorded.spec.label})
+    return spec
+
+
+def read_table(record: EvalRecord, results: Path) -> pd.DataFrame | None:
+    """Return the outcomes of a recorded scoring, all columns; None where their file is gone."""
+    import pandas as pd
+
+    path = find_record(results, record.spec)
+    file = None if path is None else outcomes_path(path, "given")
+    return pd.read_parquet(file) if file is not None and file.is_file() else None
+
+
 def score_in_memory(
     source: LoadedModel,
     spec: EvalSpec,

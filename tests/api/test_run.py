@@ -9,8 +9,9 @@ import pytest
 from support.harness import SUITE, cli
 
 from regmix_bench import RunRecord, UserError, run
-from regmix_bench.api.run import Plan, Records
+from regmix_bench.api.run import Plan
 from regmix_bench.records import store
+from regmix_bench.records.sequence import Records
 from regmix_bench.runs.observers import Ending, Silent
 
 SETTINGS = tuple(f"recipe.{key}={value}" for key, value in SUITE["recipe"].items())
