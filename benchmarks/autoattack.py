@@ -74,7 +74,7 @@ def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring
             AttackedModel.of(model, test.x), test, threat, scoring, "given", journal, True
         )
         seconds = time.perf_counter() - started
-        pgd = sum(part.cost.seconds for part in journal.parts("pgd"))
+        pgd = sum(part.cost.seconds for part in journal.batches("pgd"))
     print(f"attacked: {result.scored_copy or 'the model itself'}")
     held = table["clean_correct"] & (table["broken_by"] == "")
     margin = table["adv_margin"].where(table["broken_by"] != "", table["clean_margin"])

@@ -58,7 +58,7 @@ def ours(model: nn.Module, test: EvalData) -> tuple[float, torch.Tensor]:
             AttackedModel.of(model, test.x), test, THREAT, Scoring(), "given", journal, True
         )
         seconds = time.perf_counter() - started
-        pgd = sum(part.cost.seconds for part in journal.parts("pgd"))
+        pgd = sum(part.cost.seconds for part in journal.batches("pgd"))
     robust = table["clean_correct"] & (table["broken_by"] == "")
     return seconds - pgd, torch.tensor(robust.tolist())
 
