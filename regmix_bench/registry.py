@@ -105,8 +105,9 @@ class Registry(Generic[T]):
         return THIS_PROCESS if name in self.registered else self._offer(name).origin
 
     def is_builtin(self, name: str) -> bool:
-        """Return whether ``name`` comes with this package's code rather than by an entry point."""
-        return name in self._builtin and name not in self.registered
+        """Return whether ``name`` means what comes with this package, and nothing else."""
+        own = name in self._builtin and name not in self.registered
+        return own and len(self._offers[name]) == 1
 
     def entries(self) -> Iterator[Entry[T]]:
         """Return every name with what it leads to, in order; a broken one with what is wrong."""

@@ -42,7 +42,12 @@ class Noise(Method):
 '''
 
 
-def install(site: Path, source: str = NOISE, entry: str = "noise = noise_plugin:Noise") -> Path:
+def install(
+    site: Path,
+    source: str = NOISE,
+    entry: str = "noise = noise_plugin:Noise",
+    group: str = "methods",
+) -> Path:
     """What an installer leaves behind for a distribution of one module, without a network."""
     (site / "noise_plugin.py").write_text(source)
     info = site / "noise_for_robustness-1.5.dist-info"
@@ -50,7 +55,7 @@ def install(site: Path, source: str = NOISE, entry: str = "noise = noise_plugin:
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: noise-for-robustness\nVersion: 1.5\n"
     )
-    (info / "entry_points.txt").write_text(f"[regmix_bench.methods]\n{entry}\n")
+    (info / "entry_points.txt").write_text(f"[regmix_bench.{group}]\n{entry}\n")
     return site
 
 
@@ -150,6 +155,25 @@ def test_a_broken_neighbour_does_not_stop_a_run(tmp_path: Path) -> None:
     site = install(tmp_path, entry="noise = no_such_module:Noise")
     finished = command(site, "run", "--methods", "trades", "--dry-run")
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("group", "taken", "option"),
+    [
+        ("datasets", "digits", "--datasets"),
+        ("archs", "smallcnn", "--archs"),
+        ("attacks", "square", "--attacks"),
+        ("loggers", "csv", "--log"),
+    ],
+)
+@pytest.mark.parametrize("broken", [False, True])
+def test_every_kind_refuses_what_is_taken_or_broken(tmp_path, group, taken, option, broken) -> None:
+    name = "noise" if broken else taken
+    site = install(tmp_path, entry=f"{name} = no_such_module:Noise", group=group)
+    finished = command(site, "run", "--methods", "trades", option, name, "--eps", "8/255")
+    words = ["no_such_module"] if broken else ["offered twice", "regmix-bench 0."]
+    assert_refused(finished, f"'{name}'", "noise-for-robustness 1.5", *words)
+    assert not (site / "results").exists()
 
 
 def test_every_method_of_the_two_packages_is_found() -> None:
