@@ -205,7 +205,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         str(save(tmp_path, model, label, data_digest="e" * 64, seed=3))
         for label, model in models.items()
     ]
-    assert f"not those of run {run_id(strange[0])}" in refused(*strange)
+    assert f"is not that of run {run_id(strange[0])}" in refused(*strange)
 
     record = store.load_run(runs[1])
     weights = paths.artifacts_dir(tmp_path, record.run_id) / record.checkpoints["selected"].file
