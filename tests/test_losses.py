@@ -1,11 +1,42 @@
-"""Losses that several methods share: labels may be classes or class probabilities."""
+"""Losses that several methods share; labels are classes or class probabilities."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from support.formulas import EXACT, LABELS, ce, kl, logits
 
-from regmix_bench.losses import cross_entropy
+from regmix_bench.losses import cross_entropy, kl_divergence
+
+
+@pytest.mark.parametrize("mass", [0.5, 0.6, 0.9, 1.0])
+def test_cross_entropy_gives_the_true_class_its_mass(mass: float) -> None:
+    z = logits(0)
+    torch.testing.assert_close(cross_entropy(z, LABELS, mass), ce(z, LABELS, mass).mean(), **EXACT)
+    torch.testing.assert_close(
+        cross_entropy(z, LABELS, mass, "sum"), ce(z, LABELS, mass).sum(), **EXACT
+    )
+    assert torch.autograd.gradcheck(lambda z: cross_entropy(z, LABELS, mass), z)
+
+
+def test_two_classes_share_the_label_too() -> None:
+    z, y = logits(0)[:, :2], torch.tensor([0, 1, 1, 0, 1])
+    torch.testing.assert_close(cross_entropy(z, y, 0.5), ce(z, y, 0.5).mean(), **EXACT)
+
+
+def test_kl_divergence_in_each_reduction_and_both_arguments() -> None:
+    p, q = logits(1), logits(2)
+    torch.testing.assert_close(kl_divergence(p, q), kl(p, q).mean(), **EXACT)
+    torch.testing.assert_close(kl_divergence(p, q, "sum"), kl(p, q).sum(), **EXACT)
+    torch.testing.assert_close(kl_divergence(p, q, "none"), kl(p, q), **EXACT)
+    assert torch.autograd.gradcheck(kl_divergence, (p, q))
+    assert not torch.allclose(kl_divergence(p, q), kl_divergence(q, p))
+
+
+def test_kl_divergence_stays_finite_where_a_probability_is_zero() -> None:
+    p = torch.tensor([[200.0, -200.0]], dtype=torch.float64)
+    assert kl_divergence(p, p).item() == 0
+    assert kl_divergence(p, -p).item() == pytest.approx(400)
 
 
 @pytest.mark.parametrize("mass", [1.0, 0.6])

@@ -1,67 +1,55 @@
-"""Every method's step against its formula, written out here in float64 without the package."""
+"""Every method keeps the contract, and its step is its formula, written out here in float64."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from support.formulas import EXACT, ce, kl, log_p, mart_bce, network
 from torch import Tensor, nn
 
-from regmix_baselines.mart import boosted_cross_entropy
-from regmix_bench.losses import cross_entropy, kl_divergence
-from regmix_bench.methods import load_method
-from regmix_bench.methods.averaging import WeightAverage
-from regmix_bench.methods.regmix import Weights, regmix_loss
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.models import build_model
+from regmix_bench.testing import check_method
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 EPSILON = 0.125
 STEPS = 3
-EXACT = {"rtol": 1e-11, "atol": 1e-13}
-
-# Formulas: log-probabilities by hand, one value for each image.
 
 
-def log_p(logits: Tensor) -> Tensor:
-    return logits - logits.exp().sum(1, keepdim=True).log()
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_registered_method_keeps_the_contract(name: str) -> None:
+    assert check_method(name) == []
 
 
-def ce(logits: Tensor, y: Tensor, mass: float = 1.0) -> Tensor:
-    classes = logits.shape[1]
-    target = torch.full_like(logits, (1 - mass) / (classes - 1))
-    target[range(len(y)), y] = mass
-    return -(target * log_p(logits)).sum(1)
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_certain_class_is_the_label_itself(name: str) -> None:
+    """Mixed images have class probabilities for labels, and every method here takes them."""
+    shape = (1, 8, 8)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(16, *shape, generator=generator, dtype=torch.float64)
+    y = torch.randint(10, (16,), generator=generator)
+    hard = Batch(x, y, torch.arange(16))
+    certain = replace(hard, y=torch.eye(10, dtype=x.dtype)[y])
 
+    def stepped(data: Batch) -> StepOutput:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            model = build_model("smallcnn", shape, 10).double().train()
+        method = load_method(name)
+        method.setup(16, shape, torch.device("cpu"))
+        method.on_epoch_start(1)
+        threat = ThreatModel("Linf", "8/255")
+        output = method.step(model, data, threat, torch.Generator().manual_seed(1))
+        method.after_update(model)
+        return output
 
-def kl(p: Tensor, q: Tensor) -> Tensor:
-    return (log_p(p).exp() * (log_p(p) - log_p(q))).sum(1)
-
-
-def mart_bce(logits: Tensor, y: Tensor) -> Tensor:
-    probability = log_p(logits).exp()
-    wrong = torch.stack(
-        [max(p[k] for k in range(len(p)) if k != t) for p, t in zip(probability, y, strict=True)]
-    )
-    return ce(logits, y) - (1.0001 - wrong + 1e-12).log()
-
-
-# A small smooth network with batch normalisation, and images exact in float32.
-
-
-def network() -> nn.Sequential:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1),
-        nn.BatchNorm2d(3),
-        nn.Tanh(),
-        nn.Flatten(),
-        nn.Linear(48, 4),
-    ).double()
-    with torch.no_grad():  # running statistics that differ from any batch's
-        for _ in range(3):
-            model(torch.rand(8, 1, 4, 4).double() * 0.5)
-    return model.train()
+    one, other = stepped(hard), stepped(certain)
+    torch.testing.assert_close(other.loss, one.loss)
+    torch.testing.assert_close(other.x_adv, one.x_adv)
 
 
 def batch(seed: int = 0, index: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Batch:
@@ -354,93 +342,3 @@ def test_the_average_of_fgsm_pgk(threshold: float, updates: int) -> None:
             torch.testing.assert_close(averaged[name], expected, rtol=1e-9, atol=1e-12)
         else:
             assert torch.equal(averaged[name], value)
-
-
-def test_a_weight_average_starts_at_the_model_and_decays() -> None:
-    model, average = network(), WeightAverage()
-    assert average.apply_to(model) is model
-    first = {name: value.clone() for name, value in model.state_dict().items()}
-    average.update(model, 0.75)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 1
-    average.update(model, 0.75)
-    averaged = average.apply_to(model)
-    assert averaged is not model
-    torch.testing.assert_close(averaged.state_dict()["4.bias"], first["4.bias"] + 0.25)
-    torch.testing.assert_close(model.state_dict()["4.bias"], first["4.bias"] + 1)
-
-
-# The losses themselves
-
-
-def logits(seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(5, 4, generator=generator, dtype=torch.float64).mul_(2).requires_grad_()
-
-
-Y = torch.tensor([0, 3, 1, 1, 2])
-
-
-@pytest.mark.parametrize("mass", [0.5, 0.6, 0.9, 1.0])
-def test_cross_entropy_gives_the_true_class_its_mass(mass: float) -> None:
-    z = logits(0)
-    torch.testing.assert_close(cross_entropy(z, Y, mass), ce(z, Y, mass).mean(), **EXACT)
-    torch.testing.assert_close(cross_entropy(z, Y, mass, "sum"), ce(z, Y, mass).sum(), **EXACT)
-    assert torch.autograd.gradcheck(lambda z: cross_entropy(z, Y, mass), z)
-
-
-def test_two_classes_share_the_label_too() -> None:
-    z, y = logits(0)[:, :2], torch.tensor([0, 1, 1, 0, 1])
-    torch.testing.assert_close(cross_entropy(z, y, 0.5), ce(z, y, 0.5).mean(), **EXACT)
-
-
-def test_kl_divergence_in_each_reduction_and_both_arguments() -> None:
-    p, q = logits(1), logits(2)
-    torch.testing.assert_close(kl_divergence(p, q), kl(p, q).mean(), **EXACT)
-    torch.testing.assert_close(kl_divergence(p, q, "sum"), kl(p, q).sum(), **EXACT)
-    torch.testing.assert_close(kl_divergence(p, q, "none"), kl(p, q), **EXACT)
-    assert torch.autograd.gradcheck(kl_divergence, (p, q))
-    assert not torch.allclose(kl_divergence(p, q), kl_divergence(q, p))
-
-
-def test_kl_divergence_stays_finite_where_a_probability_is_zero() -> None:
-    p = torch.tensor([[200.0, -200.0]], dtype=torch.float64)
-    assert kl_divergence(p, p).item() == 0
-    assert kl_divergence(p, -p).item() == pytest.approx(400)
-
-
-def test_boosted_cross_entropy_with_its_constants() -> None:
-    z = logits(3)
-    torch.testing.assert_close(boosted_cross_entropy(z, Y), mart_bce(z, Y).mean(), **EXACT)
-    assert torch.autograd.gradcheck(lambda z: boosted_cross_entropy(z, Y), z)
-    sure_and_wrong = torch.tensor([[0.0, 900.0]], dtype=torch.float64)
-    expected = 900 - torch.tensor(0.0001 + 1e-12, dtype=torch.float64).log()
-    loss = boosted_cross_entropy(sure_and_wrong, torch.tensor([0]))
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
-
-
-@pytest.mark.parametrize("weights", [(3, 0.5, 1.5), (3, 0.5, 0), (0, 0, 1.5), (0, 0, 0)])
-def test_regmix_loss_and_its_gradient_in_every_output(weights: tuple[float, ...]) -> None:
-    alpha, beta, gamma = weights
-
-    def loss(clean: Tensor, initial: Tensor, adv: Tensor) -> Tensor:
-        # With the identity for a network, the images are the logits.
-        data = Batch(clean, Y, torch.arange(5))
-        used = Weights(alpha=alpha, beta=beta, gamma=gamma)
-        start = initial if alpha or beta else None
-        return regmix_loss(nn.Identity(), data, start, adv, used, 0.6).loss
-
-    clean, initial, adv = logits(4), logits(5), logits(6)
-    expected = (
-        ce(adv, Y, 0.6)
-        + alpha * kl(adv, initial)
-        + beta * kl(initial, adv)
-        + gamma * kl(clean, adv)
-    ).mean()
-    torch.testing.assert_close(loss(clean, initial, adv), expected, **EXACT)
-    assert torch.autograd.gradcheck(loss, (clean, initial, adv))
-    if all(weights):
-        assert all(
-            g.any() for g in torch.autograd.grad(loss(clean, initial, adv), (clean, initial))
-        )

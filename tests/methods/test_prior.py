@@ -1,0 +1,96 @@
+"""The prior of FGSM-MEP, against its recursion written out here."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regmix_bench.methods.prior import Prior
+from regmix_bench.types import Batch, ThreatModel
+
+
+def visit(prior: Prior, batch: Batch, gradient: Tensor, seed: int, weight: float = 1.0) -> Tensor:
+    threat = ThreatModel("Linf", "1/8")
+    delta = prior.initial(batch, threat, torch.Generator().manual_seed(seed))
+    prior.update(batch, delta, gradient, threat, weight)
+    return delta
+
+
+def normal(seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 1, 2, 2, generator=generator, dtype=torch.float64)
+
+
+def test_the_prior_follows_its_recursion_and_starts_again() -> None:
+    epsilon = 0.125
+    index = torch.tensor([4, 0, 2])
+    # Sixty-fourths are exact in float32, in which the prior is kept.
+    x = torch.randint(0, 65, (3, 1, 2, 2), generator=torch.Generator().manual_seed(0)) / 64
+    batch = Batch(x.double(), torch.zeros(3, dtype=torch.int64), index)
+    prior = Prior(5, (1, 2, 2), torch.device("cpu"), reset=3)
+
+    def feasible(delta: Tensor) -> Tensor:
+        return (batch.x + delta.clamp(-epsilon, epsilon)).clamp(0, 1) - batch.x
+
+    delta = momentum = torch.zeros_like(batch.x)
+    for epoch in range(1, 8):
+        prior.on_epoch_start(epoch)
+        if epoch in (1, 4, 7):  # a reset every third epoch
+            noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(epoch)) - 0.5
+            delta = feasible(epsilon * noise.double().sign())
+            momentum = torch.zeros_like(momentum)
+        gradient, weight = normal(100 + epoch), 0.5 + 0.25 * epoch
+        seen = visit(prior, batch, gradient, epoch, weight)
+        assert torch.equal(seen, delta), epoch
+        # ‖g‖₁ runs over the whole batch, not over one image.
+        momentum = weight * gradient / gradient.abs().sum() + 0.3 * momentum
+        delta = feasible(delta + epsilon * momentum.sign())
+        torch.testing.assert_close(prior.momentum[index].double(), momentum, rtol=1e-6, atol=0)
+        assert torch.equal(prior.delta[index].double(), delta), epoch
+    untouched = torch.tensor([1, 3])
+    assert not prior.delta[untouched].any()
+    assert not prior.momentum[untouched].any()
+
+
+def test_a_prior_met_under_another_crop_is_brought_back_among_valid_pixels() -> None:
+    prior = Prior(3, (1, 2, 2), torch.device("cpu"), reset=9)
+    index, y = torch.arange(3), torch.zeros(3, dtype=torch.int64)
+    prior.on_epoch_start(1)
+    visit(prior, Batch(torch.full((3, 1, 2, 2), 0.5).double(), y, index), normal(0), 0)
+    prior.on_epoch_start(2)
+    white = torch.ones(3, 1, 2, 2, dtype=torch.float64)
+    delta = visit(prior, Batch(white, y, index), normal(1), 1)
+    assert (delta <= 0).all()
+    assert (delta < 0).any()
+
+
+def test_a_batch_without_gradient_leaves_a_finite_prior() -> None:
+    prior = Prior(3, (1, 2, 2), torch.device("cpu"), reset=9)
+    batch = Batch(torch.full((3, 1, 2, 2), 0.5), torch.zeros(3).long(), torch.arange(3))
+    prior.on_epoch_start(1)
+    delta = visit(prior, batch, torch.zeros(3, 1, 2, 2), 0)
+    assert torch.equal(prior.delta, delta)
+    assert not prior.momentum.any()
+
+
+def test_a_compact_prior_holds_a_momentum_near_a_millionth() -> None:
+    size, index = 64, torch.arange(64)
+    x = torch.rand(size, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    batch = Batch(x, torch.zeros(size).long(), index)
+    gradient = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
+    threat = ThreatModel("Linf", "8/255")
+    priors = [Prior(size, (3, 8, 8), torch.device("cpu"), 9, compact) for compact in (False, True)]
+    found = []
+    for prior in priors:
+        prior.on_epoch_start(1)
+        visit_at = prior.initial(batch, threat, torch.Generator().manual_seed(2))
+        prior.update(batch, visit_at, gradient, threat)
+        prior.on_epoch_start(2)
+        found.append(prior.initial(batch, threat, torch.Generator()))
+    full, compact = priors
+    assert compact.momentum.nbytes == full.momentum.nbytes / 2
+    assert full.momentum.abs().median() < 1e-4
+    relative = (compact.momentum.float() - full.momentum).abs() / full.momentum.abs()
+    assert relative.max() <= 2**-8
+    assert found[1].dtype == x.dtype and found[1].abs().max() <= 8 / 255
+    torch.testing.assert_close(found[1], found[0], rtol=2**-8, atol=0)
