@@ -40,7 +40,7 @@ class Black(Attack):
 
 @pytest.fixture
 def black(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ATTACKS, "_registered", {})
+    monkeypatch.setattr(ATTACKS, "registered", {})
     ATTACKS.register("black", Black)
 
 
