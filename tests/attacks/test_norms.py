@@ -78,7 +78,11 @@ def test_another_norm_is_attacked_by_pgd(l1: ThreatModel) -> None:
 
 @pytest.mark.parametrize("name", ["pgd-at", "trades"])
 def test_another_norm_is_planned_and_trained_under(l1: ThreatModel, name: str) -> None:
-    (spec,) = plan([{"methods": [name], "eps": ["2"], "norm": "L1"}])
+    grid = {"methods": [name], "eps": ["2"], "norm": "L1"}
+    with pytest.raises(UserError, match="'apgd-ce' is defined for Linf, L2, not for L1"):
+        plan([grid])
+    scoring = {"autoattack_version": "custom", "attacks": ["pgd-20"]}
+    (spec,) = plan([grid | {"scoring": scoring}])
     assert spec.train_threat == l1
     torch.manual_seed(0)
     model = build_model("smallcnn", (1, 8, 8), 10)
