@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 
 def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """BCE of eq. 8: CE plus the margin term −log(1 − p of the best wrong class), mean over B.
+    """Return the boosted cross-entropy of eq. 8, a mean over B.
 
+    It is CE plus the margin term −log(1 − p of the best wrong class), of logits (B, K).
     The constants that keep the logarithm finite are those of the authors' code.
     """
     probabilities = logits.softmax(1)

@@ -152,7 +152,7 @@ NormName = Annotated[str, BeforeValidator(_as_norm)]
 
 
 class Frozen(BaseModel):
-    """Make what is written down immutable, and unknown fields errors; the base of all of it."""
+    """Base of everything that is written down: immutable, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -111,11 +111,12 @@ def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leade
 def pair_outcomes(
     entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
 ) -> tuple[pd.DataFrame | None, str]:
-    """Both sides' outcomes, one row per image, columns ``<metric>_was`` and ``<metric>_now``.
+    """Return both sides' outcomes, one row per image.
 
-    ``folder`` is the leaderboard's, ``record`` the file that holds ``new``. None, and the reason,
-    where a side has no outcomes or they are of different images. Raises :class:`UserError` where a
-    file is not the one that was recorded; a reference that this very run has replaced has none.
+    The columns are ``<metric>_was`` and ``<metric>_now``. ``folder`` is the leaderboard's,
+    ``record`` the file that holds ``new``. Returns None, and the reason, where a side has no
+    outcomes or they are of different images. Raises :class:`UserError` where a file is not the one
+    that was recorded; a reference that this very run has replaced has none.
     """
     now_file = paths.outcomes_path(record, new.checkpoint)
     if not now_file.is_file():

@@ -45,7 +45,7 @@ R = TypeVar("R")
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function refuse what is not of its Literals, as the command line does by itself."""
+    """Make a function refuse values that are not of its Literals, as the command line does."""
     parameters = inspect.signature(function).parameters
 
     @functools.wraps(function)

@@ -66,26 +66,26 @@ class _APGD(_Member):
 
 
 class APGDCE(_APGD):
-    """PGD with a step size of its own, on the cross-entropy (Croce & Hein 2020, section 3)."""
+    """APGD, PGD that sets its own step size, on cross-entropy (Croce & Hein 2020, section 3)."""
 
     name = "apgd-ce"
     loss = "ce"
 
 
 class APGDDLR(_APGD):
-    """The same on the difference of logits ratio (Croce & Hein 2020, eq. 6)."""
+    """APGD on the difference of logits ratio (Croce & Hein 2020, eq. 6)."""
 
     name = "apgd-dlr"
     loss = "dlr"
 
 
 class APGDT(_Member):
-    """The same on its targeted form, towards one class after the other (eq. 8)."""
+    """APGD on the targeted difference of logits ratio, class after class (eq. 8)."""
 
     name = "apgd-t"
 
     class Config(Frozen):
-        """As of the untargeted one, and the number of classes it goes to, the likeliest first."""
+        """Steps, runs, gradients of each step, and target classes, the likeliest first."""
 
         n_iter: int = Field(100, ge=1)
         n_restarts: int = Field(1, ge=1)
@@ -116,12 +116,12 @@ class FAB(_Member):
 
 
 class FABT(_Member):
-    """The same towards one class after the other."""
+    """FAB towards one class after the other."""
 
     name = "fab-t"
 
     class Config(Frozen):
-        """Steps of a run, runs, and the number of classes it goes to, the likeliest first."""
+        """Steps of a run, runs, and the number of target classes, the likeliest first."""
 
         n_iter: int = Field(100, ge=1)
         n_restarts: int = Field(1, ge=1)

@@ -30,7 +30,7 @@ RANDOMIZED = 1e-4
 
 
 def check_behaviour(model: nn.Module, x: Tensor, y: Tensor, randomized: bool) -> int:
-    """Let the package look at a model before it attacks it; returns the number of classes.
+    """Check a model as the package does before it attacks; returns the number of classes.
 
     ``randomized`` says that the model is known to be random. The package's check of dynamic models
     counts calls in a table of the process, where one model's would be the next one's, and ends any
@@ -54,7 +54,7 @@ def check_behaviour(model: nn.Module, x: Tensor, y: Tensor, randomized: bool) ->
 
 
 def check_square(after_attack: Mapping[str, float]) -> None:
-    """Let the package warn where Square broke what no gradient attack did.
+    """Warn, as the package does, where Square broke what no gradient attack did.
 
     ``after_attack`` is the accuracy before all attacks and after each, by name.
     """

@@ -1,8 +1,8 @@
 """The norms: one object each, in which everything lies that depends on the norm.
 
-A further one is an object here, or in a package of a stranger's, and a line in
-:data:`regmix_bench.types.NORMS`. Planning and reporting ask for words and budgets where torch is
-slow to load, so it is imported where tensors are computed.
+A further one is an object here and a line in :data:`regmix_bench.types.NORMS`, or what a program
+registers there. Planning and reporting ask for words and budgets where torch is slow to load, so it
+is imported where tensors are computed.
 """
 
 from __future__ import annotations

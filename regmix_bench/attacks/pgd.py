@@ -1,6 +1,6 @@
-"""Perturbations: projections, starting points, the one PGD loop, and the per-image prior.
+"""The one PGD loop, and the gradient that it climbs.
 
-Training and evaluation share everything here. A perturbation ``delta`` has the shape (B, C, H, W)
+Training and evaluation share both. A perturbation ``delta`` has the shape (B, C, H, W)
 and the dtype of its images ``x``, which lie in [0, 1]; ε is in the same units.
 """
 
@@ -23,7 +23,7 @@ Objective: TypeAlias = "Callable[[Tensor], Tensor]"
 
 
 def input_gradient(objective: Objective, x: Tensor) -> Tensor:
-    """Gradient of ``objective`` at ``x``; no gradient of a weight is computed or kept."""
+    """Return the gradient (B, C, H, W) of ``objective`` at ``x``; none of a weight is kept."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(objective(x), x)
@@ -52,9 +52,9 @@ def pgd(
     steps: int,
     step_size: float,
 ) -> Tensor:
-    """Projected gradient ascent on ``objective`` from ``delta`` (Madry et al. 2018, eq. 2.1).
+    """Climb ``objective`` from ``delta`` by projected gradient ascent (Madry et al. 2018, eq. 2.1).
 
-    One step of size ε is FGSM. Returns the last perturbation, detached.
+    One step of size ε is FGSM. Returns the last perturbation (B, C, H, W), detached.
     """
     for _ in range(steps):
         gradient = input_gradient(objective, x + delta)

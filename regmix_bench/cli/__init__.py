@@ -35,7 +35,7 @@ _UsageError: Any = typer.BadParameter.__base__
 
 
 def main() -> None:
-    """Entry point: bad input is one line on standard error and exit status 2.
+    """Run the command that was typed: bad input is one line on standard error and exit status 2.
 
     SIGTERM ends it with status 143 as an interrupt does with 130: nothing finished is lost.
     """

@@ -39,9 +39,9 @@ class AttackedModel:
 
     @classmethod
     def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> AttackedModel:
-        """Give ``model`` a :func:`faster_copy` to attack, where ``images`` show it to be the same.
+        """Return ``model`` with a :func:`faster_copy` to attack, if it agrees on ``images``.
 
-        To be made once for all threats: where the copy is compiled, that takes a while.
+        Call it once for all threats: where the copy is compiled, that takes a while.
         """
         return cls(model, *(faster_copy(model, images, compile) or ()))
 

@@ -68,8 +68,8 @@ def shown_outcomes(
     """Derive every image's outcome, by its index, from faultless rows of :func:`examine`.
 
     The columns are those of :mod:`regmix_bench.records.outcomes` of the same name; an image that no
-    attack is shown to break has held. Where AutoAttack was ``screened``, PGD
-    is the first of its attacks.
+    attack is shown to break has held. Where AutoAttack was ``screened``, PGD is the first of its
+    attacks.
     """
     shown = pd.DataFrame({LABEL: test.y.cpu().numpy()}, index=test.index.numpy())
     shown[CLEAN_CORRECT] = shown[PGD_CORRECT] = right.cpu().numpy()

@@ -64,7 +64,7 @@ def measure_views(model: nn.Module, test: EvalData, threat: ThreatModel, scoring
 def loss_surface(
     model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, seed: int = 0
 ) -> Tensor:
-    """Cross-entropy (N, GRID, GRID) around images (N, C, H, W) with labels (N,).
+    """Return the cross-entropy (N, GRID, GRID) around images (N, C, H, W) with labels (N,).
 
     The second axis is the adversarial direction, the third a random one (random signs for L∞, the
     direction of a normal draw for L2), which ``seed`` and the image's place decide.
@@ -86,8 +86,9 @@ def loss_surface(
 
 
 def curvature(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> tuple[Tensor, Tensor]:
-    """Curvature (N,) of the cross-entropy at images (N, C, H, W), and its gradient's L2 norm (N,).
+    """Return the curvature (N,) of the cross-entropy at images, and its gradient's L2 norm (N,).
 
+    ``x`` are images (N, C, H, W) in [0, 1], ``y`` their labels (N,). The curvature is
     ``‖∇ℓ(x + hz) − ∇ℓ(x)‖₂ / h`` with ``hz`` the step of FGSM: z is a unit vector along the sign of
     the gradient (along the gradient, for L2), and ``h`` is that step's L2 norm, ε·√d for L∞. This
     is what CURE keeps small (Moosavi-Dezfooli et al. 2019, "Robustness via curvature

@@ -62,7 +62,7 @@ def diagnose(
     other: OtherModel | None = None,
     seed: int = 0,
 ) -> tuple[Diagnosis, ...]:
-    """Six questions to a model, on at most :data:`LIMIT` of the images (N, C, H, W) in [0, 1].
+    """Ask a model six questions, on at most :data:`LIMIT` of the images (N, C, H, W) in [0, 1].
 
     - ``unbounded``: does robust accuracy fall to 0 as ε grows to the diameter of image space, where
       exchanging the image for one of another class breaks all?

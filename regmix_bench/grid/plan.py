@@ -69,7 +69,7 @@ class Grid(Frozen):
 
 
 def packaged_suites() -> list[str]:
-    """Names of the suites that come with the package."""
+    """Return the names of the suites that come with the package."""
     entries = files("regmix_bench.grid").joinpath("suites").iterdir()
     return sorted(entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name)
 

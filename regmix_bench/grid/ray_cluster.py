@@ -20,7 +20,7 @@ SECONDS = 10
 
 @contextmanager
 def connected(address: str | None, cpus: int) -> Iterator[Any]:
-    """Ray, connected to ``address`` or to a cluster of ``cpus`` of its own."""
+    """Yield Ray, connected to ``address`` or to a cluster of ``cpus`` CPUs of its own."""
     # Before the import, which reads them: no reports to Ray's makers, and no advice in between.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

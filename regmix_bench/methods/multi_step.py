@@ -63,7 +63,7 @@ class MultiStepMethod(Method):
 
 @contextlib.contextmanager
 def attack_mode(model: nn.Module, batch_norm: Literal["train", "eval"]) -> Iterator[None]:
-    """Let a step's attack run on ``model``, its batch-norm layers in the mode ``batch_norm``.
+    """Prepare ``model`` for a step's attack, its batch-norm layers in the mode ``batch_norm``.
 
     While the block runs no gradient reaches a weight, so that input gradients cost what they must;
     in "eval" the trainer's model answers with a copy whose batch norm is folded into its

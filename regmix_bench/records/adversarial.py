@@ -40,7 +40,7 @@ _PAGE_BYTES = 1 << 30
 class SavedImages:
     """Images that fooled one model under one threat by one attack.
 
-    ``attack`` is a name of AutoAttack or :data:`PGD`; ``index`` (B,) int64 are positions in the
+    ``attack`` is the name of a stage; ``index`` (B,) int64 are positions in the
     test split; ``images`` (B, C, H, W) float32. Both lie in main memory.
     """
 

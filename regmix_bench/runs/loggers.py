@@ -64,7 +64,7 @@ def create_loggers(texts: Sequence[str]) -> dict[str, Logger]:
 
 @contextmanager
 def logged(observer: Observer, loggers: Mapping[str, Logger], results: Path) -> Iterator[Observer]:
-    """Let ``observer`` and ``loggers`` hear what is told to the observer that this yields."""
+    """Yield an observer that passes all that it hears on to ``observer`` and ``loggers``."""
     told = _Relay(observer, loggers, results)
     try:
         yield told

@@ -86,6 +86,6 @@ class Messenger(Silent):
 
 
 def tell(observer: Observer, message: tuple[Any, ...]) -> None:
-    """Let ``observer`` hear what a :class:`Messenger` has sent."""
+    """Pass what a :class:`Messenger` has sent on to ``observer``."""
     event, *details = message
     getattr(observer, event)(*details)

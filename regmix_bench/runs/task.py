@@ -76,7 +76,7 @@ class ActiveRun:
         self.trained = False
 
     def share_out(self) -> RunRecord:
-        """Let a group of processes train and score."""
+        """Train and score in a group of processes."""
         try:
             work = partial(_take_part, self.task)
             return run_group(

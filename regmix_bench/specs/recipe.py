@@ -37,7 +37,7 @@ class Recipe(Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")
-    def _only_sgd_is_nesterovs(self) -> Self:
+    def _nesterov_needs_sgd(self) -> Self:
         if self.nesterov and self.optimizer != "sgd":
             raise ValueError(f"nesterov is a form of sgd, not of {self.optimizer}")
         return self

@@ -26,7 +26,7 @@ class Scoring(Frozen):
     screen: Annotated[bool, Later(False)] = False
 
     @model_validator(mode="after")
-    def _only_custom_names_attacks(self) -> Self:
+    def _custom_names_its_attacks(self) -> Self:
         if len(set(self.attacks)) < len(self.attacks):
             raise ValueError("an attack is named twice")
         if bool(self.attacks) != (self.autoattack_version == "custom"):

@@ -17,7 +17,7 @@ from types import ModuleType
 
 @contextmanager
 def deferred(name: str) -> Iterator[None]:
-    """Let modules that say ``import name`` inside the block load nothing, and no others.
+    """Defer ``import name`` for the modules that are imported inside the block, and no others.
 
     Libraries ask whether an array is torch's once ``torch`` is among the loaded modules. After the
     block it is not, unless it was before: what the modules hold loads it when asked.
@@ -32,7 +32,7 @@ def deferred(name: str) -> Iterator[None]:
 
 
 def defer(name: str) -> None:
-    """Let ``import name`` load nothing until an attribute or a submodule is asked for.
+    """Make ``import name`` load nothing until an attribute or a submodule is asked for.
 
     The object that stands for the module then becomes the module itself, for all who hold it.
     ``from name import x`` asks at once. Without effect where it is loaded, or not installed.

@@ -21,7 +21,7 @@ class Termination(BaseException):
 
 
 def handle_signals() -> None:
-    """Let SIGTERM raise :class:`Termination`, once, and Ctrl-C :class:`KeyboardInterrupt`."""
+    """Make SIGTERM raise :class:`Termination`, once, and Ctrl-C :class:`KeyboardInterrupt`."""
     global _raised
     _raised = None
     signal.signal(signal.SIGTERM, _handle)

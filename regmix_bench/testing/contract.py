@@ -33,7 +33,7 @@ class Failure(NamedTuple):
 
 
 class Broken(Exception):
-    """What a rule raises: the sentence says what was found."""
+    """A rule is not kept: the message says what was found."""
 
 
 def require(kept: bool | torch.Tensor, found: str) -> None:
@@ -44,7 +44,7 @@ def require(kept: bool | torch.Tensor, found: str) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tested: a name as a user types it, and where to find it; rules ask for instances."""
+    """A plug-in under test: its name as a user types it, and the registry that has it."""
 
     text: str
     registry: Registry[Any]

@@ -131,5 +131,5 @@ def luminance(colour: npt.ArrayLike) -> float:
 
 
 def ink(colour: npt.NDArray[np.float64]) -> str:
-    """Black or white, whichever reads better on an sRGB colour with parts from 0 to 1."""
+    """Return black or white, whichever reads better on an sRGB colour with parts from 0 to 1."""
     return "white" if luminance(colour) < _MIDDLE else "black"

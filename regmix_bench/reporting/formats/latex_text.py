@@ -51,7 +51,7 @@ _ELSEWHERE = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"
 
 
 def tex(text: str) -> str:
-    """Plain text on one line, escaped; letters that LaTeX may lack by their number."""
+    """Return plain text on one line, escaped; letters that LaTeX may lack by their number."""
     escaped = "".join(map(_letter, unicodedata.normalize("NFC", " ".join(text.split()))))
     return re.sub(r"([-',])(?=\1)", r"\1{}", escaped)  # two of them would be read as one
 
@@ -70,7 +70,7 @@ def _letter(letter: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Escaped text, with what stands in backticks as code."""
+    """Return escaped text, with what stands in backticks as code."""
 
     def piece(match: re.Match[str]) -> str:
         code, word = match.groups()
