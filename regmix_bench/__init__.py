@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from regmix_bench.api.transfer import transfer
     from regmix_bench.data import load_data
     from regmix_bench.errors import UserError
+    from regmix_bench.loading.runs import load_model
     from regmix_bench.methods import load_method, register_method
     from regmix_bench.methods.protocol import Method
     from regmix_bench.records.frame import load_results
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.records.store import load_record
-    from regmix_bench.runs.runner import load_model
     from regmix_bench.specs import RunSpec
     from regmix_bench.types import Batch, StepOutput, ThreatModel
 
@@ -56,12 +56,12 @@ _HOMES = {
     "regmix_bench.api.test": ("check_contract",),
     "regmix_bench.data": ("load_data",),
     "regmix_bench.errors": ("UserError",),
+    "regmix_bench.loading.runs": ("load_model",),
     "regmix_bench.methods": ("load_method", "register_method"),
     "regmix_bench.methods.protocol": ("Method",),
     "regmix_bench.records.frame": ("load_results",),
     "regmix_bench.records.schema": ("RunRecord",),
     "regmix_bench.records.store": ("load_record",),
-    "regmix_bench.runs.runner": ("load_model",),
     "regmix_bench.specs": ("RunSpec",),
     "regmix_bench.types": ("Batch", "StepOutput", "ThreatModel"),
 }

@@ -68,7 +68,7 @@ def load_leaderboard(path: Path) -> Leaderboard:
     return board.model_copy(update={"runs": runs})
 
 
-def update(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
+def renew_references(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
     They and ``allow`` replace all that ``reference`` held, atomically. Raises

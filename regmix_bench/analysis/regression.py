@@ -18,14 +18,12 @@ numbers that the results do not give, and a check that compares nothing must not
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
 
 from regmix_bench.analysis.references import (
     METRICS,
@@ -34,26 +32,13 @@ from regmix_bench.analysis.references import (
     pair_outcomes,
     scoring_differences,
     setting_differences,
-    update,
 )
 from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
 from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.system.files import atomic_write
 from regmix_bench.types import Checkpoint, ThreatModel
-
-__all__ = [
-    "ALPHA",
-    "CorrectCounts",
-    "Verdict",
-    "compare_with_references",
-    "failed",
-    "judge_counts",
-    "update",
-    "write_junit",
-]
 
 #: Level of each one-sided test.
 ALPHA = 0.01
@@ -123,40 +108,6 @@ def compare_with_references(
             key = (entry.spec.group_id, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
     return verdicts + [pooled for group in seeds.values() for pooled in _pool(group)]
-
-
-def failed(verdicts: Iterable[Verdict]) -> bool:
-    """Tell whether any verdict makes the check fail."""
-    return any(verdict.failed for verdict in verdicts)
-
-
-def write_junit(verdicts: Iterable[Verdict], path: Path) -> None:
-    """Write one JUnit test case per comparison, atomically; the failing ones say why."""
-    verdicts = list(verdicts)
-    counts = {"tests": str(len(verdicts)), "failures": str(sum(v.failed for v in verdicts))}
-    root = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": "regmix-bench check", **counts})
-    for verdict in verdicts:
-        name = f"{verdict.checkpoint} {verdict.threat} {verdict.metric}"
-        attributes = {"classname": _xml_text(verdict.record), "name": _xml_text(name)}
-        case = ElementTree.SubElement(suite, "testcase", attributes)
-        titles = ("reference", "now", "difference", "tolerance")
-        numbers = {title: getattr(verdict, title) for title in titles}
-        shown = [f"{title} {n:.4f}" for title, n in numbers.items() if n is not None]
-        text = _xml_text(", ".join([*shown, verdict.note]))
-        if verdict.failed:
-            failure = {"type": verdict.verdict, "message": f"{verdict.verdict}: {text}"}
-            ElementTree.SubElement(case, "failure", failure)
-        else:
-            ElementTree.SubElement(case, "system-out").text = f"{verdict.verdict}: {text}"
-    ElementTree.indent(root)
-    with atomic_write(path) as stream:
-        ElementTree.ElementTree(root).write(stream, encoding="utf-8", xml_declaration=True)
-
-
-def _xml_text(text: str) -> str:
-    # XML 1.0 has no way to write most control characters, and an error message may hold them.
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
 def _match(entry: Reference, found: Iterable[Found]) -> Found | None:

@@ -50,7 +50,9 @@ def check(
     Raises :class:`UserError` where ``only`` matches nothing, ``allow`` names no check, or the
     references or outcomes cannot be read or are not those that were recorded.
     """
-    from regmix_bench.analysis import regression
+    from regmix_bench.analysis.junit import write_junit
+    from regmix_bench.analysis.references import renew_references
+    from regmix_bench.analysis.regression import compare_with_references
     from regmix_bench.records import paths
     from regmix_bench.records.schema import CHECKS
 
@@ -65,9 +67,9 @@ def check(
     verdicts = (
         []
         if update and not board.exists()
-        else regression.compare_with_references(results, board, only, allowed)
+        else compare_with_references(results, board, only, allowed)
     )
     if junit is not None:
-        regression.write_junit(verdicts, Path(junit))
-    renewed = len(regression.update(results, board, allowed).runs) if update else None
+        write_junit(verdicts, Path(junit))
+    renewed = len(renew_references(results, board, allowed).runs) if update else None
     return Check(tuple(verdicts), board, renewed)

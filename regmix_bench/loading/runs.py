@@ -9,6 +9,7 @@ from torch import nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.loading.model import LoadedModel
+from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.find import resolve_run
 from regmix_bench.records.paths import artifacts_dir, results_of
@@ -37,14 +38,24 @@ def find_checkpoint(
     """
     record_file = resolve_run(run, results)
     record = load_run(record_file)
-    if checkpoint not in record.checkpoints:
-        there = "there is " + " and ".join(record.checkpoints) if record.checkpoints else "none"
-        raise UserError(
-            f"run {record.run_id} has no checkpoint {checkpoint!r}: {record.error or there}"
-        )
-    file = record.checkpoints[checkpoint]
-    root = results_of(record_file)
-    return record, file, artifacts_dir(root, record.run_id) / file.file
+    return record, *_weights(record, results_of(record_file), checkpoint)
+
+
+def load_model(
+    record: RunRecord | str | Path, results: str | Path | None = None
+) -> ImageClassifier:
+    """Load the selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
+
+    ``record`` is a record's path, or a record together with its ``results`` folder. Raises
+    :class:`UserError` where the weights are not on this machine or are not the recorded ones.
+    """
+    if isinstance(record, RunRecord):
+        root = Path("results" if results is None else results)
+    else:
+        root = results_of(Path(record)) if results is None else Path(results)
+        record = load_run(record)
+    file, path = _weights(record, root, "selected")
+    return load_checkpoint(path, file.sha256)
 
 
 def run_model(
@@ -55,3 +66,16 @@ def run_model(
     return LoadedModel(
         model, source, arch, label if checkpoint == "selected" else f"{label} (last)"
     )
+
+
+def _weights(
+    record: RunRecord, results: Path, checkpoint: Checkpoint
+) -> tuple[CheckpointFile, Path]:
+    """Return what a record says of a checkpoint, and where its weights lie."""
+    if checkpoint not in record.checkpoints:
+        there = "there is " + " and ".join(record.checkpoints) if record.checkpoints else "none"
+        raise UserError(
+            f"run {record.run_id} has no checkpoint {checkpoint!r}: {record.error or there}"
+        )
+    file = record.checkpoints[checkpoint]
+    return file, artifacts_dir(results, record.run_id) / file.file

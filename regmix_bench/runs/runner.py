@@ -12,8 +12,6 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
-from regmix_bench.models.classifier import ImageClassifier
-from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import (
     LOCK,
@@ -21,7 +19,6 @@ from regmix_bench.records.paths import (
     find_record,
     outcomes_path,
     outputs_path,
-    results_of,
     views_path,
 )
 from regmix_bench.records.schema import RunRecord
@@ -144,22 +141,3 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     if record.status == "success":
         tidy(task.results, record)  # not before the record is there
     return record
-
-
-def load_model(
-    record: RunRecord | str | Path, results: str | Path | None = None
-) -> ImageClassifier:
-    """Load the selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
-
-    ``record`` is a record's path, or a record together with its ``results`` folder. Raises
-    :class:`UserError` where the weights are not on this machine or are not the recorded ones.
-    """
-    if not isinstance(record, RunRecord):
-        path = Path(record)
-        record = load_run(path)
-        results = results_of(path) if results is None else results
-    if "selected" not in record.checkpoints:
-        raise UserError(f"run {record.run_id} has no selected checkpoint: {record.error}")
-    file = record.checkpoints["selected"]
-    directory = artifacts_dir(Path("results" if results is None else results), record.run_id)
-    return load_checkpoint(directory / file.file, file.sha256)

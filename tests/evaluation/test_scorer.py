@@ -16,6 +16,7 @@ from regmix_bench import evaluate
 from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals
 from regmix_bench.grid.plan import plan
+from regmix_bench.loading.runs import load_model
 from regmix_bench.records import paths, store
 from regmix_bench.records.frame import load_results
 from regmix_bench.records.schema import EvalRecord, RunRecord
@@ -357,7 +358,7 @@ def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkey
 
     results, run = trained_run
     file = weights_of(trained_run)
-    model = runner.load_model(run, results)
+    model = load_model(run, results)
     test = runner.prepare(run.spec, torch.device("cpu")).test
 
     def stopped(*_: object) -> None:

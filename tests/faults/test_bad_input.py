@@ -17,7 +17,7 @@ from support.harness import cli
 from support.synthetic import make_spec, unmeasured, write_run
 
 from regmix_bench.analysis import references as leaderboard
-from regmix_bench.analysis import regression
+from regmix_bench.analysis.references import renew_references
 from regmix_bench.grid.plan import plan
 from regmix_bench.records import paths, store
 
@@ -222,7 +222,7 @@ def test_a_record_of_a_newer_schema_is_refused(refused: Run, tmp_path, command: 
     # `run` meets only records of its own cells, so this is one that it plans.
     (spec,) = plan([{"methods": ["trades"], "eps": ["8/255"], "recipe": {"precision": "fp32"}}])
     path = write_run(tmp_path / "results", spec)
-    regression.update(tmp_path / "results", tmp_path / "results" / paths.LEADERBOARD)
+    renew_references(tmp_path / "results", tmp_path / "results" / paths.LEADERBOARD)
     content = json.loads(path.read_text()) | {"schema_version": 99}
     path.write_text(json.dumps(content))
     arguments = {

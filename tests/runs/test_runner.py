@@ -24,6 +24,7 @@ from torch import nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.loading.runs import load_model
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
 from regmix_bench.records import find, paths, store
@@ -207,21 +208,22 @@ def test_a_record_is_not_made_twice(done, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkeypatch) -> None:
     spec, results, record = done
     path = paths.record_path(results, spec)
-    by_path = runner.load_model(path)
-    by_record = runner.load_model(record, results)
+    by_path = load_model(path)
+    by_record = load_model(record, results)
     monkeypatch.chdir(path.parent)
-    by_name = runner.load_model(path.name)
+    by_name = load_model(path.name)
     x = torch.rand(3, 1, 8, 8)
     assert not by_path.training
     assert torch.equal(by_path(x), by_record(x)) and torch.equal(by_path(x), by_name(x))
 
 
-def test_a_record_that_lies_in_no_results_folder_names_no_model(done, monkeypatch) -> None:
-    _, results, record = done
-    monkeypatch.setattr(runner, "load_run", lambda path: record)
+def test_a_record_that_lies_in_no_results_folder_names_no_model(done, tmp_path: Path) -> None:
+    spec, results, _ = done
     with pytest.raises(UserError, match=r"^/r\.json lies in no results folder"):
-        runner.load_model("/r.json")
-    assert not runner.load_model("/r.json", results).training
+        load_model("/r.json")
+    elsewhere = tmp_path / "r.json"
+    elsewhere.write_bytes(paths.record_path(results, spec).read_bytes())
+    assert not load_model(elsewhere, results).training
 
 
 def test_force_starts_again_and_repeats_the_numbers(done) -> None:
@@ -281,7 +283,7 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
     assert find.states({spec.run_id: spec}, tmp_path) == {spec.run_id: "failed"}
     trace = paths.artifacts_dir(tmp_path, spec.run_id) / "error.txt"
     assert "in on_epoch_start" in trace.read_text()
-    assert runner.load_model(record, tmp_path)(torch.rand(1, 1, 8, 8)).shape == (1, 10)
+    assert load_model(record, tmp_path)(torch.rand(1, 1, 8, 8)).shape == (1, 10)
 
     Failing.broken = False
     mended = runner.run_spec(spec, tmp_path, device="cpu")
@@ -363,8 +365,8 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing,
     record = runner.run_spec(quick_spec(methods=["failing"]), tmp_path, device="cpu")
     assert (record.status, record.error) == ("error", "the loss is not finite in epoch 1")
     assert record.alarms[0].kind == "non-finite-loss"
-    with pytest.raises(UserError, match="no selected checkpoint"):
-        runner.load_model(record, tmp_path)
+    with pytest.raises(UserError, match="no checkpoint 'selected'"):
+        load_model(record, tmp_path)
 
 
 def test_a_missing_results_folder_is_made_and_a_file_refused(tmp_path: Path) -> None:
