@@ -115,6 +115,16 @@ class Block:
             + ("-last" if self.checkpoint == "last" else "")
         )
 
+    @property
+    def csv_columns(self) -> dict[str, object]:
+        """The columns that name a block in a CSV file, those of its cohort first."""
+        return {
+            **self.cohort.csv_columns,
+            "eval_norm": self.eval_threat.norm,
+            "eval_epsilon": str(self.eval_threat.epsilon),
+            "checkpoint": self.checkpoint,
+        }
+
 
 def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
     """Make one block per evaluation threat, and per checkpoint that AutoAttack saw.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regmix_bench.records.accuracies import ensemble_words
 from regmix_bench.records.schema import AnyRecord
 from regmix_bench.specs import EvalSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import NORMS, ThreatModel
@@ -67,10 +68,7 @@ def recipe_words(recipe: Recipe) -> str:
 
 def scoring_words(scoring: Scoring) -> str:
     """Say how robustness was measured."""
-    words = {
-        "standard": "AutoAttack",
-        "custom": " + ".join(scoring.attacks),
-    }.get(scoring.autoattack_version, f"AutoAttack {scoring.autoattack_version}")
+    words = ensemble_words(scoring.autoattack_version, scoring.attacks)
     screened = f"of the survivors of PGD-{scoring.pgd_steps} alone, " if scoring.screen else ""
     return (
         f"PGD-{scoring.pgd_steps}; {words}, {screened}seed {scoring.autoattack_seed},"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from pyautoattack.fab_pt import FABAttack_PT
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from regmix_bench.attacks import load_attack
 from regmix_bench.attacks.autoattack_checks import LOGGER
 from regmix_bench.attacks.protocol import Attack
+from regmix_bench.specs.scoring import AutoAttackVersion
 from regmix_bench.types import Frozen, ThreatModel
-
-Version = Literal["standard", "plus", "rand", "custom"]
 
 
 class _Member(Attack):
@@ -151,7 +150,7 @@ class Square(_Member):
 
 
 def ensemble(
-    version: Version, labels: Sequence[str], classes: int
+    version: AutoAttackVersion, labels: Sequence[str], classes: int
 ) -> tuple[dict[str, Attack], tuple[str, ...]]:
     """Return the attacks of a version by name, in order, for a model of so many classes.
 

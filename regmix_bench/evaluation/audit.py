@@ -18,7 +18,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from regmix_bench.attacks.ball import ball_tolerance
-from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.evidence import (
     LOGIT_ROUNDING,
@@ -27,6 +27,7 @@ from regmix_bench.evaluation.evidence import (
     shown_accuracies,
     shown_outcomes,
 )
+from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
@@ -109,12 +110,8 @@ def audit_record(
             else "the command that made it saves them with --save-adversarial --force"
         )
         raise UserError(f"{record} has no saved adversarial images: {saves}")
-    target, spec = choose_device(device), found.spec
-    data_dir = Path(data_dir) if data_dir is not None else None
-    test = prepare_eval(
-        spec.dataset, spec.eval_examples, target, data_dir, component=spec.component("dataset")
-    )
-    test.require(found.data_digest, spec.dataset, str(record))
+    target = choose_device(device)
+    test = recorded_images(found, target, data_dir, str(record))
     findings: list[Finding] = []
     for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
         if isinstance(found, RunRecord):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from regmix_bench.data import prepare_eval
 from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
@@ -34,11 +34,7 @@ def measure_record(
     found, file, weights = find_checkpoint(str(path), results_of(path), "selected")
     model = load_checkpoint(weights, file.sha256)
     spec, target = found.spec, choose_device(device)
-    data_dir = Path(data_dir) if data_dir is not None else None
-    test = prepare_eval(
-        spec.dataset, spec.eval_examples, target, data_dir, component=spec.component("dataset")
-    )
-    test.require(found.data_digest, spec.dataset, str(record))
+    test = recorded_images(found, target, data_dir, str(record))
     with exact_float32():
         views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
     with run_lock(results_of(path), found.run_id, say):

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.white_box import PGD
-from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.masking import OtherModel
+from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
@@ -82,12 +83,7 @@ def transfer_matrix(
 
     check_writable(results / first.spec.dataset / TRANSFER)
     models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
-    folder = Path(data_dir) if data_dir is not None else None
-    spec = first.spec
-    test = prepare_eval(
-        spec.dataset, spec.eval_examples, target, folder, component=spec.component("dataset")
-    )
-    test.require(first.data_digest, first.spec.dataset, f"run {first.run_id}")
+    test = recorded_images(first, target, data_dir, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with exact_float32():
         outcomes = _outcomes(models, names, test, threat)

@@ -36,13 +36,20 @@ def attack_words(scoring: Scoring) -> str:
 
     Where AutoAttack sees the survivors of PGD alone it is ``PGD → AutoAttack``, another number.
     """
-    return _attack_words(scoring.autoattack_version, scoring.attacks, scoring.screen)
+    words = ensemble_words(scoring.autoattack_version, scoring.attacks)
+    return f"PGD → {words}" if scoring.screen else words
 
 
 def score_words(score: RobustEval) -> str:
     """Name what gave the robust accuracy of a score, as :func:`attack_words` does."""
-    screened = score.screened_acc is not None
-    return _attack_words(score.autoattack_version or "standard", score.after_attack, screened)
+    words = ensemble_words(score.autoattack_version or "standard", score.after_attack)
+    return words if score.screened_acc is None else f"PGD → {words}"
+
+
+def ensemble_words(version: str, attacks: Iterable[str]) -> str:
+    """Name a version of AutoAttack, that of version ``custom`` by its ``attacks``."""
+    known = {"standard": "AutoAttack", "custom": " + ".join(attacks)}
+    return known.get(version, f"AutoAttack {version}")
 
 
 #: The column of the robust accuracy, whichever of the two was measured.
@@ -93,9 +100,3 @@ def by_title(score: RobustEval | None) -> dict[str, float | None]:
         if score is not None and (share := accuracy.read(score)) is not None:
             found[accuracy.title] = share
     return found
-
-
-def _attack_words(version: str, attacks: Iterable[str], screen: bool) -> str:
-    known = {"standard": "AutoAttack", "custom": " + ".join(attacks)}
-    words = known.get(version, f"AutoAttack {version}")
-    return f"PGD → {words}" if screen else words

@@ -211,8 +211,8 @@ def explained(error: Exception, run: ActiveRun) -> str:
         )
     size = run.task.spec.scoring.autoattack_batch_size
     return (
-        f"out of memory in scoring with batches of {size}: in a suite, scoring:"
-        f" {{autoattack_batch_size: {max(1, size // 2)}}} needs about half"
+        f"out of memory in scoring with batches of {size}:"
+        f" --set scoring.autoattack_batch_size={max(1, size // 2)} needs about half"
     )
 
 

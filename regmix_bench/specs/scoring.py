@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from regmix_bench.types import Frozen, Later
 
+#: Those of the authors, and an ensemble of attacks that are named.
+AutoAttackVersion = Literal["standard", "plus", "rand", "custom"]
+
 
 class Scoring(Frozen):
     """The measurement of robustness. Only what changes a score stands here.
@@ -19,7 +22,7 @@ class Scoring(Frozen):
 
     #: Of the PGD attack of every score. No parameter, yet part of every identity.
     pgd_steps: ClassVar[int] = 20
-    autoattack_version: Literal["standard", "plus", "rand", "custom"] = "standard"
+    autoattack_version: AutoAttackVersion = "standard"
     attacks: Annotated[tuple[str, ...], Later(())] = ()
     autoattack_seed: int = Field(0, ge=0, lt=2**63)
     autoattack_batch_size: int = Field(500, ge=1, lt=2**31)

@@ -303,7 +303,7 @@ CPU_SAYS = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 byte
         ("_train_epoch", r"in training with batches of 128: --set recipe\.batch_size=64 needs"),
         (
             "score",
-            r"in scoring with batches of 500: in a suite, scoring: {autoattack_batch_size: 250",
+            r"in scoring with batches of 500: --set scoring.autoattack_batch_size=250",
         ),
     ],
 )

@@ -117,10 +117,7 @@ def cascade_frame(block: Block) -> pd.DataFrame:
         for step, (stage, accuracy, lost, n) in enumerate(_stages(row)):
             rows.append(
                 {
-                    **block.cohort.csv_columns,
-                    "eval_norm": block.eval_threat.norm,
-                    "eval_epsilon": str(block.eval_threat.epsilon),
-                    "checkpoint": block.checkpoint,
+                    **block.csv_columns,
                     "method": row.group.method,
                     "label": row.label,
                     "step": step,

@@ -169,10 +169,7 @@ def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:
         for k, count, share in zip(classes, images, shares, strict=True):
             rows.append(
                 {
-                    **block.cohort.csv_columns,
-                    "eval_norm": block.eval_threat.norm,
-                    "eval_epsilon": str(block.eval_threat.epsilon),
-                    "checkpoint": block.checkpoint,
+                    **block.csv_columns,
                     "method": row.group.method,
                     "label": row.label,
                     "class": int(k),

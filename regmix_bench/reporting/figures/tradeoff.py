@@ -98,13 +98,7 @@ def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
         for row in block.rows:
             if robust not in row.metrics:
                 continue
-            entry = block.cohort.csv_columns | {
-                "eval_norm": block.eval_threat.norm,
-                "eval_epsilon": str(block.eval_threat.epsilon),
-                "checkpoint": block.checkpoint,
-                "method": row.group.method,
-                "label": row.label,
-            }
+            entry = block.csv_columns | {"method": row.group.method, "label": row.label}
             for name, metric in (("clean", "clean_acc"), ("robust", robust)):
                 stat = row.metrics[metric]
                 entry |= {name: stat.mean, f"{name}_low": stat.low, f"{name}_high": stat.high}

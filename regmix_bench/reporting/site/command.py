@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from regmix_bench.specs import Recipe, RunSpec, Scoring
+from regmix_bench.types import ThreatModel
 
 #: Named whatever their value, as data sets and devices have defaults of their own.
 _SAID = {"epochs", "schedule", "augmentation", "precision"}
@@ -55,5 +56,5 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
                 yield f"--set {shlex.quote(f'{group}.{name}={text}')}"
 
 
-def _epsilons(threats: tuple[object, ...]) -> str:
-    return ",".join(str(getattr(threat, "epsilon", "")) for threat in threats)
+def _epsilons(threats: tuple[ThreatModel, ...]) -> str:
+    return ",".join(str(threat.epsilon) for threat in threats)

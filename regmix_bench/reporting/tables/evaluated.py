@@ -107,7 +107,7 @@ def evaluated_table(panel: Panel) -> Table:
         ),
         (
             f"Accuracy in percent on {terms.n_examples:,} test images, with its 95 % interval"
-            f" (Wilson). {black_box if attack_words(terms.scoring) == 'square' else ''}Weights:"
+            f" (Wilson). {black_box if terms.scoring.attacks == ('square',) else ''}Weights:"
             " the first digits of their SHA-256.",
             *notes,
         ),

@@ -74,7 +74,7 @@ def fitting(
 
 
 def beside(table: Table, entries: Sequence[Published]) -> Table:
-    """Add a marked row for each entry to a table, filled where a column's header is known.
+    """Add a marked row for each entry to a table, filled where an entry knows the column.
 
     A footnote for each source names it, and gives what no column has a place for.
     """
@@ -84,12 +84,12 @@ def beside(table: Table, entries: Sequence[Published]) -> Table:
     for entry in entries:
         known = {name: Cell(value / 100, "share", 2) for name, value in _accuracies(entry)}
         known |= {"Arch": Cell(entry.arch)} if entry.arch else {}
-        cells = (known.get(column.header, Cell()) for column in table.columns[1:])
+        cells = (known.get(_called(column), Cell()) for column in table.columns[1:])
         rows.append((Cell(entry.label, signs=SIGN), *cells))
     sources: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         source = ", ".join(filter(None, (entry.source, entry.url)))
-        sources[source].append(_named(entry, [column.header for column in table.columns]))
+        sources[source].append(_named(entry, [_called(column) for column in table.columns]))
     notes = (
         f"{SIGN} Not measured here but published: {', '.join(names)}: {source}."
         for source, names in sources.items()
@@ -109,7 +109,8 @@ def alone(entries: Iterable[Published]) -> dict[str, Table]:
         note = "Accuracy in percent. Recipes, architectures and test images differ."
         columns = (
             *(Column("method", "Method"), Column("arch", "Arch")),
-            *(Column(name, name, "number", "higher") for name in ("Clean", *attacks)),
+            Column("clean_acc", "Clean", "number", "higher"),
+            *(Column(name, name, "number", "higher") for name in attacks),
         )
         blank = Table(caption, columns, (), (note,))
         found[f"published-{dataset}-{threat.norm}-{threat.epsilon.slug}"] = beside(blank, here)
@@ -138,16 +139,21 @@ def published_accuracies(entries: Sequence[Published]) -> pd.DataFrame:
     )
 
 
+def _called(column: Column) -> str:
+    """Return what an entry calls a column: attacks go by their headers, and the rest by ids."""
+    return {"arch": "Arch", "clean_acc": "Clean"}.get(column.id, column.header)
+
+
 def _accuracies(entry: Published) -> list[tuple[str, float]]:
     clean = [] if entry.clean is None else [("Clean", entry.clean)]
     return [*clean, *entry.robust.items()]
 
 
-def _named(entry: Published, header: Sequence[str]) -> str:
+def _named(entry: Published, columns: Sequence[str]) -> str:
     """The label, with what is known and has no column in the table."""
     homeless = [
-        *([entry.arch] if entry.arch and "Arch" not in header else []),
-        *(f"{name} {fixed(value, 2)}" for name, value in _accuracies(entry) if name not in header),
+        *([entry.arch] if entry.arch and "Arch" not in columns else []),
+        *(f"{name} {fixed(value, 2)}" for name, value in _accuracies(entry) if name not in columns),
         *(["extra training data"] if entry.extra_data else []),
     ]
     return f"{entry.label} [{', '.join(homeless)}]" if homeless else entry.label
