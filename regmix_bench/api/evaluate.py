@@ -244,7 +244,7 @@ def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> 
         return list(own)
     chosen = norm or (own[0].norm if own else "Linf")
     found = []
-    for item in [given] if isinstance(given, str | ThreatModel) else given:
+    for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
         if isinstance(item, ThreatModel):
             found.append(item)
         else:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from regmix_bench.api.options import Option, Results, verb
-from regmix_bench.errors import unknown
 from regmix_bench.system.deferred import defer
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ def list_entries(
         from regmix_bench.records.store import load_record, record_files
 
         return [_run(load_record(path)) for path in record_files(Path(results))]
-    if what not in _LISTS:
-        raise unknown("thing to list", what, (*_LISTS, "runs"))
     return list(_LISTS[what]())
 
 

@@ -8,11 +8,15 @@ command line reads has to be there, and is quoted where only torch or pandas cou
 
 import functools
 import inspect
+import os
 import re
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from regmix_bench.errors import UserError, unknown
 
@@ -40,39 +44,76 @@ class Option:
     envvar: str | None = None
 
 
+#: What a user calls the types of parameters.
+_WORDS = {
+    str: "text",
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    Path: "a path",
+    Iterable: "several",
+    type(None): "None",
+}
+# numpy's numbers are numbers too.
+_CLASSES: dict[Any, type] = {int: Integral, float: Real, Path: os.PathLike}
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function refuse values that are not of its Literals, as the command line does."""
-    parameters = inspect.signature(function).parameters
+    """Make a function refuse values that are not of its types, as the command line does.
+
+    A Literal, a class and what may be gone through are told apart; where a parameter takes several
+    texts, one alone is a list of one.
+    """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def checked(*arguments: P.args, **options: P.kwargs) -> R:
-        for name, value in options.items():
-            choices = _choices(parameters[name].annotation) if name in parameters else ()
-            if choices and value not in choices:
-                raise unknown(name.replace("_", "-"), value, filter(None, choices))
-        return function(*arguments, **options)
+        call = signature.bind(*arguments, **options)
+        for name, value in call.arguments.items():
+            kinds = _kinds(signature.parameters[name].annotation)
+            if isinstance(value, str) and kinds == (Iterable,):
+                call.arguments[name] = (value,)
+            else:
+                _require(name, value, kinds)
+        return function(*call.args, **call.kwargs)
 
     return checked
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    """Return the values of a Literal, None among them where it is optional."""
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, a Literal as such; none where only torch could say them."""
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        members = [_kinds(member) for member in get_args(annotation)]
+        return tuple(kind for kinds in members for kind in kinds) if all(members) else ()
     if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    members = get_args(annotation)
-    if type(None) in members and any(get_origin(member) is Literal for member in members):
-        return (None, *(value for member in members for value in get_args(member)))
-    return ()
+        return (annotation,)
+    kind = get_origin(annotation) or annotation
+    return (kind,) if kind in _WORDS else ()
 
 
-#: One or several, as text with commas or as a sequence.
-Names = str | Iterable[object]
+def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
+    """Raise :class:`UserError` for a value that is of none of ``kinds``, if there are any."""
+    choices = [choice for kind in kinds for choice in get_args(kind)]
+    classes = tuple(_CLASSES.get(kind, kind) for kind in kinds if kind in _WORDS)
+    if value in choices if choices else not kinds:
+        return
+    if isinstance(value, classes) and not (isinstance(value, bool) and bool not in kinds):
+        return
+    if choices:
+        raise unknown(name.replace("_", "-"), value, choices)
+    raise UserError(
+        f"{name.replace('_', '-')} is {reprlib.repr(value)}, not"
+        f" {' or '.join(_WORDS[kind] for kind in kinds if kind is not type(None))}"
+    )
+
+
+#: One or several, as text with commas or as a sequence; a seed or a budget also as a number.
+Names = str | float | Iterable[object]
 
 RunName = Annotated[
     str | Path, Option("A record's path, a run_id or the start of one.", argument=True)
@@ -117,7 +158,7 @@ def listed(option: str, value: Names | None) -> list[str] | None:
     """
     if value is None:
         return None
-    texts = [value] if isinstance(value, str) else [str(item) for item in value]
+    texts = [str(item) for item in ([value] if isinstance(value, str | float) else value)]
     parts = [part.strip() for text in texts for part in re.split(r",(?![^\[]*\])", text)]
     if not all(parts):
         shown = value if isinstance(value, str) else ",".join(texts)

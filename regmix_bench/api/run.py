@@ -61,7 +61,8 @@ class Plan:
 @verb
 def run(
     suite: Annotated[
-        "str | RunSpec | None", Option("A packaged suite's name, or a YAML file.", argument=True)
+        "str | Path | RunSpec | None",
+        Option("A packaged suite's name, or a YAML file.", argument=True),
     ] = None,
     *,
     methods: Annotated[
@@ -80,7 +81,7 @@ def run(
         Names | None, Option("Further budgets to score at, without AutoAttack.", GRID)
     ] = None,
     norm: Norm = None,
-    seeds: Annotated[Names | int | None, Option("Seeds, such as 0,1,2.", GRID)] = (None),
+    seeds: Annotated[Names | None, Option("Seeds, such as 0,1,2.", GRID)] = None,
     settings: Annotated[
         Iterable[str],
         Option(
@@ -179,7 +180,7 @@ def run(
         "eval_eps": listed("--eval-eps", eval_eps),
         "pgd_eps": listed("--pgd-eps", pgd_eps),
         "norm": norm,
-        "seeds": listed("--seeds", [seeds] if isinstance(seeds, int) else seeds),
+        "seeds": listed("--seeds", seeds),
         "evaluate": evaluate,
         "data": None if eval_examples is None else {"eval_examples": eval_examples},
         "scoring": scoring_keys(attacks, screen) or None,
@@ -252,7 +253,7 @@ def run(
 
 
 def _planned(
-    suite: str | None,
+    suite: str | Path | None,
     given: Mapping[str, Any],
     settings: Iterable[str],
     data_dir: Path | None,
@@ -262,7 +263,7 @@ def _planned(
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
 
-    grids = plan.load_suite(suite) if suite else [{"eps": ["8/255"]}]
+    grids = plan.load_suite(str(suite)) if suite else [{"eps": ["8/255"]}]
     planned = plan.plan_runs(
         grids,
         given,

@@ -46,7 +46,7 @@ def load_attack(text: str) -> Attack:
     known = ATTACKS.names()
     stem, _, steps = name.rpartition("-")
     fields = ATTACKS[stem].Config.model_fields if name not in known and stem in known else {}
-    if "steps" in fields and steps.isdigit():
+    if "steps" in fields and steps.isascii() and steps.isdigit():
         name, params = stem, {"steps": int(steps), **params}
     return ATTACKS[name].of(**params)
 

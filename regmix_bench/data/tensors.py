@@ -22,7 +22,7 @@ def tensor_data(pair: tuple[Tensor, Tensor], n: int | None, device: torch.device
     floating-point pixels in [0, 1] and whole numbers from 0 on, one for each image.
     """
     x, y = _checked(pair)
-    images, labels = x.detach().cpu().float().contiguous(), y.detach().cpu().long()
+    images, labels = x.cpu().float().contiguous(), y.cpu().long()
     hashed = hashlib.sha256(f"{tuple(images.shape)}\n".encode())
     for part in (images, labels):
         hashed.update(part.numpy().tobytes())
@@ -59,7 +59,11 @@ def _checked(pair: object) -> tuple[Tensor, Tensor]:
     if len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
         kinds = ", ".join(type(part).__name__ for part in parts) or type(pair).__name__
         raise UserError(f"the data is not a pair of tensors (images, labels) but {kinds}")
-    x, y = parts
+    x, y = (part.detach() for part in parts)
+    for name, part in (("images", x), ("labels", y)):
+        if part.is_meta or part.layout != torch.strided:
+            held = "the meta device" if part.is_meta else f"layout {part.layout}"
+            raise UserError(f"the {name} are of {held}: give dense tensors with values")
     if x.ndim != 4 or not x.numel():
         raise UserError(f"the images have shape {tuple(x.shape)}, not (N, C, H, W)")
     if not x.is_floating_point():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,11 @@ from regmix_bench.evaluation.scorer import (
     with_diagnoses,
 )
 from regmix_bench.evaluation.transfer import other_model
+from regmix_bench.evaluation.verdict import UnusableOutcome
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.locks import run_lock
-from regmix_bench.records.paths import artifacts_dir, find_record, outcomes_path, record_path
+from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec
@@ -71,7 +73,7 @@ def evaluate_model(
             extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
         )
     model = _checked(source, test, device)
-    with run_lock(results, spec.run_id, say):
+    with _nothing_left_of_unusable(results, spec.run_id), run_lock(results, spec.run_id, say):
         if force:
             discard_journals(results, spec.run_id)
         try:
@@ -153,6 +155,23 @@ def score_in_memory(
     cost = sum((evaluation.cost for evaluation in scored), Cost())
     outcomes = pd.concat([evaluation.outcomes for evaluation in scored], ignore_index=True)
     return _record(spec, test, model, evaluations, cost, device), outcomes
+
+
+@contextlib.contextmanager
+def _nothing_left_of_unusable(results: Path, run_id: str) -> Iterator[None]:
+    """Leave nothing written of a model that turns out unusable once it is attacked."""
+    folder = artifacts_dir(results, run_id)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except UnusableOutcome:
+        discard_journals(results, run_id)
+        if folder in new:  # whoever else holds the lock finds the same of this model
+            (folder / LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where others have written meanwhile
+            for path in new:
+                path.rmdir()
+        raise
 
 
 def _checked(source: LoadedModel, test: EvalData, device: torch.device) -> nn.Module:

@@ -14,6 +14,10 @@ from regmix_bench.records.schema import Cost
 from regmix_bench.types import NORMS, ThreatModel
 
 
+class UnusableOutcome(UserError):
+    """Images or logits on which no verdict is possible: this model cannot be scored so."""
+
+
 @dataclass(frozen=True)
 class BatchOutcome:
     """The result of one attack on one batch, in main memory.
@@ -46,18 +50,18 @@ def judge(
 ) -> BatchOutcome:
     """Judge ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,), by ``model``.
 
-    Raises :class:`UserError` where a logit is not a finite number, and where an image that breaks
-    the model lies outside of the threat.
+    Raises :class:`UnusableOutcome` for images of another form, where a logit is not a finite
+    number, and where an image that breaks the model lies outside of the threat.
     """
     if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
-        raise UserError(
+        raise UnusableOutcome(
             f"the attack returns images of shape {tuple(x_adv.shape)} and {x_adv.dtype}, not"
             f" {tuple(x.shape)} and {x.dtype}"
         )
     logits = model(x_adv)
     if not logits.isfinite().all():
         bad = int((~logits.isfinite()).any(1).sum())
-        raise UserError(f"the model returns logits that are not finite for {bad} images")
+        raise UnusableOutcome(f"the model returns logits that are not finite for {bad} images")
     pred = logits.argmax(1)
     broke = was_right & (pred != y)
     norm = NORMS[threat.norm].length(x_adv.double() - x.double())
@@ -65,7 +69,7 @@ def judge(
     low, high = threat.bounds
     valid = ((x_adv >= low) & (x_adv <= high)).flatten(1).all(1)
     if outside := int((broke & ~(valid & (norm <= limit))).sum()):
-        raise UserError(f"the attack leaves the threat model {threat} on {outside} images")
+        raise UnusableOutcome(f"the attack leaves the threat model {threat} on {outside} images")
     return BatchOutcome(
         index=index.cpu(),
         pred=pred.cpu(),

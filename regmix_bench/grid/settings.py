@@ -33,7 +33,7 @@ def read_settings(texts: Sequence[str], groups: Collection[str]) -> dict[str, di
     Raises :class:`UserError` for a text of another form, and a group that is not of ``groups``.
     """
     found: dict[str, dict[str, Any]] = {}
-    for text in texts:
+    for text in map(str, texts):
         target, equals, value = text.partition("=")
         group, dot, key = target.strip().rpartition(".")
         if not equals or not dot:

@@ -187,6 +187,8 @@ def shift(images: float = 0.0, labels: int = 0) -> Callable[..., tuple[Tensor, T
         (lambda x, y: ((255 * x).byte(), y), "images are torch.uint8"),
         (lambda x, y: (x[0], y), r"images have shape \(1, 8, 8\)"),
         (lambda x, y: (x[:0], y[:0]), "images have shape"),
+        (lambda x, y: (x.to_sparse(), y), "images are of layout torch.sparse_coo"),
+        (lambda x, y: (x, y.to("meta")), "labels are of the meta device"),
         (lambda x, y: x, "not a pair of tensors"),
         (lambda x, y: (x.numpy(), y.numpy()), "but ndarray, ndarray"),
         (lambda x, y: "digitz", "dataset 'digitz'"),
@@ -214,6 +216,27 @@ def test_bad_models_are_refused(net: Net, tmp_path: Path, model: Any, said: str)
     refused(said, tmp_path, model(), "digits", "8/255", eval_examples=20)
 
 
+class NotFinite(Net):
+    """Useless logits for images that are not those of the test set, from the first attack on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = (x * 16 == (x * 16).round()).flatten(1).all(1, keepdim=True)
+        return torch.where(whole, super().forward(x), torch.nan)
+
+
+@pytest.mark.parametrize("attacks", ["fgsm", "square"])
+def test_logits_that_are_not_finite_under_attack_alone_are_refused(
+    net: Net, tmp_path: Path, attacks: str
+) -> None:
+    given = {"eval_examples": 20, "attacks": attacks}
+    refused("logits that are not finite", tmp_path, NotFinite().eval(), "digits", "8/255", **given)
+    evaluate(net, "digits", "8/255", results="results", eval_examples=20, attacks="fgsm")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="not finite"):
+        evaluate(NotFinite().eval(), "digits", "8/255", results="results", **given)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -226,6 +249,11 @@ def test_bad_models_are_refused(net: Net, tmp_path: Path, model: Any, said: str)
         ({"norm": "L7"}, "norm 'L7'"),
         ({"threats": []}, "no threat is given"),
         ({"threats": ["8"]}, "epsilon 8 is above 1"),
+        ({"threats": 8}, "epsilon 8 is above 1"),
+        ({"threats": True}, "threats is True, not text"),
+        ({"attacks": 5}, "unknown attack '5'"),
+        ({"attacks": "pgd-²"}, "unknown attack 'pgd-²'"),
+        ({"eval_examples": "all"}, "eval-examples is 'all', not a whole number"),
         ({"device": "gpu"}, "device 'gpu'"),
         ({"eval_examples": 3}, "eval_examples 3"),
         ({"label": " "}, "--label is empty"),

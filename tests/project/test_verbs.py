@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ def test_every_verb_says_what_it_does_and_refuses() -> None:
         (lambda: regmix_bench.run(methods="trades", evaluate="best"), "evaluate 'best'"),
         (lambda: regmix_bench.run(methods=["trades", ""]), "has an empty place"),
         (lambda: regmix_bench.run(), "nothing to run"),
-        (lambda: regmix_bench.list_entries("method"), "thing to list 'method'"),
+        (lambda: regmix_bench.list_entries("method"), "did you mean 'methods'"),
         (lambda: regmix_bench.export("3f2a", format="robustbnch"), "did you mean 'robustbench'"),
         (lambda: regmix_bench.compare("1", "2", checkpoint="best"), "checkpoint 'best'"),
         (lambda: regmix_bench.show("3f2a", results="/nowhere"), "unknown run '3f2a'"),
@@ -98,10 +99,36 @@ def test_bad_input_from_python_is_a_user_error(call: Callable[[], object], said:
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: regmix_bench.run(5), "unknown suite '5'"),
+        (lambda: regmix_bench.run(Path("/none.yaml")), "cannot read suite /none.yaml"),
+        (lambda: regmix_bench.run(methods="trades", eval_examples="all"), "not a whole number"),
+        (lambda: regmix_bench.run(methods="trades", eval_examples=1.5), "eval-examples is 1.5"),
+        (lambda: regmix_bench.run(methods="trades", devices=True), "devices is True"),
+        (lambda: regmix_bench.run(methods="trades", dry_run="no"), "'no', not True or False"),
+        (lambda: regmix_bench.run(methods="trades", results=5), "results is 5, not text or a path"),
+        (lambda: regmix_bench.run(methods="trades", settings=5), "settings is 5, not several"),
+        (lambda: regmix_bench.run(methods="trades", settings=[5]), "--set '5' is not like"),
+        (lambda: regmix_bench.evaluate("x", label=5), "label is 5, not text"),
+        (lambda: regmix_bench.power("one"), "points is 'one', not a number"),
+        (lambda: regmix_bench.compare("1", "2", "last"), None),
+        (lambda: regmix_bench.show(5), "run is 5"),
+        (lambda: regmix_bench.transfer("3f2a", results="/nowhere"), "unknown run '3f2a'"),
+        (lambda: regmix_bench.run(methods="trades", settings="recipe.lr"), "--set 'recipe.lr'"),
+    ],
+)
+def test_values_of_another_type_are_refused(call: Callable[[], object], said: str | None) -> None:
+    with pytest.raises(TypeError if said is None else UserError, match=said):
+        call()
+
+
 def test_a_list_is_a_sequence_or_text_with_commas() -> None:
     assert listed("--eps", None) is None
     assert listed("--eps", "8/255, 16/255") == ["8/255", "16/255"]
     assert listed("--seeds", range(3)) == ["0", "1", "2"]
+    assert listed("--seeds", 3) == ["3"] and listed("--eps", 0.03) == ["0.03"]
     brackets = "fgsm-pgi[lambda_=1,reset=10]"
     assert listed("--methods", f"trades,{brackets}") == ["trades", brackets]
     assert listed("--methods", ["trades", brackets]) == ["trades", brackets]
