@@ -158,7 +158,8 @@ def listed(option: str, value: Names | None) -> list[str] | None:
     """
     if value is None:
         return None
-    texts = [str(item) for item in ([value] if isinstance(value, str | float) else value)]
+    items = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    texts = [str(item) for item in items]
     parts = [part.strip() for text in texts for part in re.split(r",(?![^\[]*\])", text)]
     if not all(parts):
         shown = value if isinstance(value, str) else ",".join(texts)

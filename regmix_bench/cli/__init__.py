@@ -10,6 +10,7 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import BaseModel
 
 # Imported for the commands they add.
 from regmix_bench.cli import (  # noqa: F401
@@ -72,7 +73,23 @@ def _usage(error: Any) -> str:
     """What the parser says, on one line, and where the options are listed."""
     said = error.format_message().replace("Value error, ", "")
     path = error.ctx.command_path if error.ctx else "regmix-bench"
+    if setting := _setting(getattr(error, "option_name", ""), path):
+        return f"no such option: {error.option_name}: write --set {setting}=…"
     return f"{said[:1].lower()}{said[1:].rstrip('.')} (see {path} --help)"
+
+
+def _setting(option: str, path: str) -> str | None:
+    """Return the key that says what ``option`` would, as in version 0.1 some did."""
+    from regmix_bench.grid.settings import DataSettings
+    from regmix_bench.specs import Recipe, Scoring
+
+    groups: dict[str, type[BaseModel]]
+    groups = {"data": DataSettings, "scoring": Scoring, "recipe": Recipe}
+    key = option.removeprefix("--").replace("-", "_")
+    key = {"autoattack": "autoattack_version"}.get(key, key)
+    command = path.rpartition(" ")[2]
+    fitting = {"run": tuple(groups), "eval": ("data", "scoring")}.get(command, ())
+    return next((f"{name}.{key}" for name in fitting if key in groups[name].model_fields), None)
 
 
 def _refuse(reason: str) -> NoReturn:

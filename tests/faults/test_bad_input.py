@@ -349,3 +349,21 @@ def test_a_run_recorded_twice_is_no_second_seed(refused: Run, tmp_path: Path, co
     leaderboard.update(tmp_path / "results", tmp_path / "results/leaderboard.json")
     shutil.copy(path, path.with_name(f"copy-{path.name}"))
     assert "record the same run" in refused(*command)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "setting"),
+    [
+        ("run", "--precision", "recipe.precision"),
+        ("run", "--epochs", "recipe.epochs"),
+        ("run", "--train-examples", "data.train_examples"),
+        ("run", "--autoattack", "scoring.autoattack_version"),
+        ("eval", "--autoattack", "scoring.autoattack_version"),
+    ],
+)
+def test_what_was_an_option_is_told_to_be_a_setting(
+    command: str, option: str, setting: str
+) -> None:
+    found = cli(command, "x", option, "1")
+    assert found.status == 2
+    assert found.errors == f"error: no such option: {option}: write --set {setting}=…\n"
