@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.harness import Answer, answer, start
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS, load_method, register_method
@@ -59,33 +58,27 @@ def install(
     return site
 
 
-def command(site: Path, *arguments: str, module: str = "regmix_bench.cli"):
+def command(site: Path, *arguments: str) -> Answer:
     path = os.pathsep.join(filter(None, [os.fspath(site), os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=site,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    return answer(start(*arguments, cwd=site, env={"PYTHONPATH": path}))
 
 
-def assert_refused(finished: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert finished.returncode == 2, finished.stderr
-    assert finished.stdout == ""
-    (line,) = finished.stderr.splitlines()
+def assert_refused(finished: Answer, *words: str) -> None:
+    assert finished.status == 2, finished.errors
+    assert finished.out == ""
+    (line,) = finished.errors.splitlines()
     for word in words:
         assert word in line
 
 
 def test_a_strangers_method_is_listed_with_its_origin(tmp_path: Path) -> None:
     finished = command(install(tmp_path), "list", "methods")
-    assert finished.returncode == 0, finished.stderr
-    (row,) = [line for line in finished.stdout.splitlines() if line.startswith("noise ")]
+    assert finished.status == 0, finished.errors
+    (row,) = [line for line in finished.out.splitlines() if line.startswith("noise ")]
     assert "noise-for-robustness 1.5" in row
     assert " all " in row
     assert "CE on images under uniform noise." in row
-    (regmix,) = [line for line in finished.stdout.splitlines() if line.startswith("regmix ")]
+    (regmix,) = [line for line in finished.out.splitlines() if line.startswith("regmix ")]
     assert "regmix-bench" in regmix
 
 
@@ -103,7 +96,7 @@ def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> No
         ),
         *("--eval-examples", "10", "--device", "cpu"),
     )
-    assert finished.returncode == 0, finished.stderr
+    assert finished.status == 0, finished.errors
     (path,) = tmp_path.glob("results/digits/smallcnn/*.json")
     record = json.loads(path.read_text())
     assert record["status"] == "success"
@@ -122,11 +115,11 @@ def test_a_name_that_is_taken_is_refused_when_it_is_asked_for(tmp_path: Path) ->
     both = ("'trades'", "offered twice", "regmix-bench 0.", "noise-for-robustness 1.5")
     assert_refused(command(site, "run", "--methods", "trades", "--dry-run"), *both)
     finished = command(site, "list", "methods")
-    assert finished.returncode == 0, finished.stderr
-    (row,) = [line for line in finished.stdout.splitlines() if line.startswith("trades ")]
+    assert finished.status == 0, finished.errors
+    (row,) = [line for line in finished.out.splitlines() if line.startswith("trades ")]
     assert all(word in row for word in both)
-    assert "\nregmix-pgd " in finished.stdout
-    assert command(site, "run", "--methods", "mart", "--dry-run").returncode == 0
+    assert "\nregmix-pgd " in finished.out
+    assert command(site, "run", "--methods", "mart", "--dry-run").status == 0
 
 
 @pytest.mark.parametrize(
@@ -145,16 +138,16 @@ def test_a_broken_entry_point_names_its_distribution(tmp_path, source, entry, re
     finished = command(install(tmp_path, source, entry), "run", "--methods", "noise", "--dry-run")
     assert_refused(finished, "'noise'", "noise-for-robustness 1.5", reason)
     listed = command(tmp_path, "list", "methods")
-    assert listed.returncode == 0, listed.stderr
-    (row,) = [line for line in listed.stdout.splitlines() if line.startswith("noise ")]
+    assert listed.status == 0, listed.errors
+    (row,) = [line for line in listed.out.splitlines() if line.startswith("noise ")]
     assert reason in row
-    assert "\ntrades " in listed.stdout
+    assert "\ntrades " in listed.out
 
 
 def test_a_broken_neighbour_does_not_stop_a_run(tmp_path: Path) -> None:
     site = install(tmp_path, entry="noise = no_such_module:Noise")
     finished = command(site, "run", "--methods", "trades", "--dry-run")
-    assert finished.returncode == 0, finished.stderr
+    assert finished.status == 0, finished.errors
 
 
 @pytest.mark.parametrize(

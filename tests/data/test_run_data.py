@@ -1,32 +1,22 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.synthetic import make_spec
 
 from regmix_bench.data import canonical_name, load_data, load_dataset, prepare
 from regmix_bench.data.splits import balanced_sample, hold_out
 from regmix_bench.errors import UserError
-from regmix_bench.specs import MethodSpec, Recipe, RunSpec
-from regmix_bench.types import ThreatModel
+from regmix_bench.specs import Recipe
 
 CPU = torch.device("cpu")
-
-
-def make_spec(dataset: str = "digits", **changes: object) -> RunSpec:
-    threat = ThreatModel("Linf", "32/255")
-    method = MethodSpec(name="standard", version=1, params={}, label="standard")
-    fields = {"recipe": Recipe(augmentation="none"), **changes}
-    return RunSpec(
-        method=method,
-        dataset=dataset,
-        arch="smallcnn",
-        train_threat=threat,
-        eval_threats=(threat,),
-        **fields,
-    )
+#: A run of images as they are.
+plain = partial(make_spec, recipe=Recipe(augmentation="none"))
 
 
 labels_of_classes = st.lists(st.integers(2, 40), min_size=2, max_size=6).flatmap(
@@ -86,7 +76,7 @@ def train_images(data) -> torch.Tensor:
 
 
 def test_digits_are_split_and_the_test_set_is_whole():
-    data = prepare(make_spec(), CPU)
+    data = prepare(plain(), CPU)
     assert data.train.size == 1437 - 143
     images, labels = data.validation
     assert images.shape == (143, 1, 8, 8)
@@ -104,15 +94,15 @@ def test_digits_are_split_and_the_test_set_is_whole():
 
 
 def test_every_run_of_a_comparison_shares_its_images():
-    one = prepare(make_spec(train_examples=200, eval_examples=50, seed=1), CPU)
-    two = prepare(make_spec(train_examples=200, eval_examples=50, seed=2), CPU)
+    one = prepare(plain(train_examples=200, eval_examples=50, seed=1), CPU)
+    two = prepare(plain(train_examples=200, eval_examples=50, seed=2), CPU)
     assert torch.equal(train_images(one), train_images(two))
     assert torch.equal(one.validation[0], two.validation[0])
     assert torch.equal(one.test.index, two.test.index)
 
 
 def test_samples_of_the_asked_size():
-    data = prepare(make_spec(train_examples=200, eval_examples=50), CPU)
+    data = prepare(plain(train_examples=200, eval_examples=50), CPU)
     assert data.train.size == 180
     assert torch.bincount(data.validation[1]).tolist() == [2] * 10
     assert torch.bincount(data.test.y).tolist() == [5] * 10
@@ -135,14 +125,14 @@ def test_samples_of_the_asked_size():
 )
 def test_impossible_samples_are_refused(asked, message):
     with pytest.raises(UserError, match=message):
-        prepare(make_spec(**asked), CPU)
+        prepare(plain(**asked), CPU)
 
 
 def test_own_validation_part_is_used_and_training_set_left_whole(tmp_path, arrays):
     validation = {"val_images": arrays["test_images"][::-1], "val_labels": np.arange(6) % 3}
     np.savez(tmp_path / "a.npz", **arrays, **validation)
     name = canonical_name(f"npz:{tmp_path / 'a.npz'}")
-    data = prepare(make_spec(name), CPU)
+    data = prepare(plain(dataset=name), CPU)
     assert data.train.size == 30
     expected = torch.from_numpy(validation["val_images"].transpose(0, 3, 1, 2) / np.float32(255))
     assert torch.equal(data.validation[0], expected)
@@ -154,4 +144,4 @@ def test_class_of_one_image_cannot_be_held_out(tmp_path, arrays):
     arrays["train_labels"][:3, 0] = (0, 1, 2)
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(UserError, match=r"class '1' of npz-[0-9a-f]{12} has one training image:"):
-        prepare(make_spec(canonical_name(f"npz:{tmp_path / 'a.npz'}")), CPU)
+        prepare(plain(dataset=canonical_name(f"npz:{tmp_path / 'a.npz'}")), CPU)

@@ -18,14 +18,15 @@ import pytest
 import safetensors.torch
 import torch
 from support.harness import cli
+from support.synthetic import make_eval_spec, make_record
 
 from regmix_bench.data import load_data
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.audit import Audit, audit_record
 from regmix_bench.records import paths, store
 from regmix_bench.records.adversarial import SavedImages, read_adversarial, write_adversarial
-from regmix_bench.records.schema import EvalRecord, TransferRecord, TransferSide
-from regmix_bench.specs import EvalSpec, ModelSource
+from regmix_bench.records.schema import TransferRecord, TransferSide
+from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
 
@@ -346,18 +347,11 @@ def _evaluated(copy: Copy, kind: str) -> Path:
     run, results = copy.run, copy.record.parents[2]
     name = {"run": f"{run.run_id}:selected", "weights": copy.weights.name}[kind]
     shared = ("dataset", "eval_examples", "arch", "eval_threats", "scoring")
-    spec = EvalSpec(
-        model=ModelSource(kind=kind, name=name, sha256=run.checkpoints["selected"].sha256),
-        label="kept",
-        **{field: getattr(run.spec, field) for field in shared},
-    )
+    model = ModelSource(kind=kind, name=name, sha256=run.checkpoints["selected"].sha256)
+    spec = make_eval_spec("kept", model=model, **{f: getattr(run.spec, f) for f in shared})
     selected = [e for e in run.evaluations if e.checkpoint == "selected"]
-    record = EvalRecord(
-        run_id=spec.run_id,
-        spec=spec,
-        data_digest=run.data_digest,
-        evaluations=tuple(e.model_copy(update={"checkpoint": "given"}) for e in selected),
-    )
+    given = tuple(e.model_copy(update={"checkpoint": "given"}) for e in selected)
+    record = make_record(spec, data_digest=run.data_digest, evaluations=given)
     path = store.save_record(results, record)
     images = paths.adversarial_path(results, spec.run_id, "given")
     images.parent.mkdir()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.harness import cli
-from support.synthetic import make_spec, unmeasured, write_run
+from support.harness import answer, cli, start
+from support.synthetic import make_spec, write_run
 
 from regmix_bench.analysis import references as leaderboard
 from regmix_bench.analysis.references import renew_references
@@ -49,7 +47,6 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 TRADES = ("run", "--methods", "trades")
-MAIN = (sys.executable, "-c", "from regmix_bench.cli import main; main()")
 
 
 @pytest.mark.parametrize(
@@ -287,20 +284,13 @@ def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Pa
         "from regmix_bench.cli import main; main()"
     )
     flags = ["--eps", "128/255", "--set", "recipe.epochs=1", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-c", limited, "run", "--methods", "standard", *flags],
-        cwd=tmp_path,
-        env={
-            **unmeasured(),  # what coverage wants to write would not fit either
-            "REGMIX_BENCH_CACHE": str(tmp_path / "cache"),
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2, done.stderr
-    assert "error: cannot write" in done.stderr and "File too large" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    program = (sys.executable, "-c", limited)
+    cache = {"REGMIX_BENCH_CACHE": str(tmp_path / "cache")}
+    command = ("run", "--methods", "standard", *flags)
+    done = answer(start(*command, program=program, env=cache, cwd=tmp_path))
+    assert done.status == 2, done
+    assert "error: cannot write" in done.errors and "File too large" in done.errors
+    assert len(done.errors.splitlines()) == 1
     assert earlier.read_bytes() == before
     assert store.record_files(results) == [earlier]  # a full disk is no failure of the run
     assert not list(results.rglob(".tmp-*"))
@@ -329,18 +319,15 @@ def test_a_file_that_may_not_be_read_is_one_line(refused, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("arguments", [("list", "methods"), ("--help",)])
 def test_output_that_cannot_be_written_is_one_line(arguments) -> None:
-    command = [*MAIN, *arguments]
     with Path("/dev/full").open("w") as full:
-        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        found = answer(start(*arguments, stdout=full))
     said = "error: cannot write standard output: No space left on device\n"
-    assert (found.returncode, found.stderr) == (2, said)
+    assert (found.status, found.errors) == (2, said)
 
 
 def test_output_that_knows_no_greek_is_escaped() -> None:
-    command = [*MAIN, "list", "methods"]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    found = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert (found.returncode, found.stderr) == (0, "") and r"\u03b5" in found.stdout
+    found = answer(start("list", "methods", env={"PYTHONIOENCODING": "ascii"}))
+    assert (found.status, found.errors) == (0, "") and r"\u03b5" in found.out
 
 
 @pytest.mark.parametrize("command", [("check",), ("check", "--update"), ("report",)])

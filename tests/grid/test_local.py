@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support.synthetic import make_record, make_spec, unmeasured
+from support.harness import allow_interrupt, start, wait_for
+from support.synthetic import make_record, make_spec
 from support.workers import mortal, refused
 
 from regmix_bench.errors import UserError
@@ -147,13 +146,6 @@ def alive(process: int) -> bool:
     return state not in "ZX"  # dead, though nobody has asked after it yet
 
 
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_interrupt_and_kill_leave_no_worker_and_lose_nothing(tmp_path: Path) -> None:
     grid = QUICK | {"recipe": QUICK["recipe"] | {"epochs": 100_000}}
@@ -161,46 +153,41 @@ def test_interrupt_and_kill_leave_no_worker_and_lose_nothing(tmp_path: Path) -> 
     suite.write_text(yaml.safe_dump(grid))
     specs = plan(load_suite(str(suite)))
     logs = [paths.artifacts_dir(results, spec.run_id) / "train.jsonl" for spec in specs]
-    command = [sys.executable, "-m", "regmix_bench.cli", "run", str(suite), "--jobs", "2"]
+    command = ("run", suite, "--jobs", "2", "--device", "cpu", "--results", results)
 
     def epochs() -> list[int]:
         return [log.read_bytes().count(b"\n") if log.exists() else 0 for log in logs]
 
-    def start() -> tuple[subprocess.Popen[str], list[int]]:
+    def begin() -> tuple[subprocess.Popen[str], list[int]]:
         """The command and its workers, when each has trained beyond what there was before."""
         before = epochs()
-        parent = subprocess.Popen(
-            [*command, "--device", "cpu", "--results", str(results)],
+        parent = start(
+            *command,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=unmeasured(),
             start_new_session=True,
-            # A shell's background job ignores the interrupt, and so would its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=allow_interrupt,
         )
 
         def trained() -> bool:
-            assert parent.poll() is None, parent.communicate()
             return all(now > then for now, then in zip(epochs(), before, strict=True))
 
-        wait_until(trained)
+        wait_for(trained, parent)
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text()
         workers = [int(process) for process in children.split()]
         assert len(workers) >= 2 and all(map(alive, workers))
         return parent, workers
 
-    parent, workers = start()
+    parent, workers = begin()
     os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
     _, errors = parent.communicate(timeout=60)
     assert parent.returncode == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
-    wait_until(lambda: not any(map(alive, workers)))
+    wait_for(lambda: not any(map(alive, workers)))
 
-    parent, workers = start()
+    parent, workers = begin()
     parent.kill()
     _, errors = parent.communicate(timeout=60)
-    wait_until(lambda: not any(map(alive, workers)))
+    wait_for(lambda: not any(map(alive, workers)))
     assert errors == ""
     assert not store.record_files(results)
     states = find.states({spec.run_id: spec for spec in specs}, results)

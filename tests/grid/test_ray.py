@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from support.harness import SUITE, answer, cli, recorded, start
+from support.synthetic import make_record
 
 from regmix_bench.cli.display import Display
 from regmix_bench.errors import UserError
@@ -136,9 +137,7 @@ def test_a_long_grid_leaves_nothing_in_the_driver(
         ]
         for log in logs:
             observer.on_epoch(spec, log)
-        record = RunRecord(
-            run_id=spec.run_id, status="success", spec=spec, data_digest="d" * 64, history=logs
-        )
+        record = make_record(spec, history=logs)
         store.save_record(results, record)
         return record
 
@@ -246,7 +245,7 @@ def test_a_signal_ends_all_with_one_line(
     ("options", "said"),
     [
         (("--address", "auto"), "needs --launcher ray"),
-        (("--launcher", "slurm"), "unknown launcher 'slurm'"),
+        (("--launcher", "slurm"), "'slurm' is not one of 'local', 'ray'"),
         (("--launcher", "ray", "--address", "127.0.0.1:1"), "no cluster of Ray at 127.0.0.1:1"),
         (
             ("--launcher", "ray", "--address", "ray://nowhere.invalid:1"),

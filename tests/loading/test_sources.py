@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.saved import make_model, save_run
+from support.synthetic import make_eval_spec, make_record
 from torch import Tensor, nn
 
 from regmix_bench.attacks.pgd import frozen
@@ -27,9 +28,7 @@ from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.sources import load_any_model, own_run
 from regmix_bench.models.predictions import PassCounter, require_eval_mode
 from regmix_bench.models.weights import check_digest, save_checkpoint, state_digest
-from regmix_bench.records.schema import EvalRecord
 from regmix_bench.records.store import load_run, save_record
-from regmix_bench.specs import EvalSpec
 from regmix_bench.types import ThreatModel
 
 SHAPE = (1, 8, 8)
@@ -163,14 +162,7 @@ def test_the_model_is_the_same_whichever_way_it_comes(here: Path, way: str) -> N
     assert (found.source.kind, found.arch) == (kind, arch)
     assert found.label == (label or f"{module_name(here)}:build")
     assert "/" not in found.source.name
-    spec = EvalSpec(
-        model=found.source,
-        label=found.label,
-        dataset="digits",
-        arch=found.arch,
-        eval_threats=(ThreatModel("Linf", "8/255"),),
-    )
-    assert spec.stem
+    assert make_eval_spec(found.label, model=found.source, arch=found.arch).stem
 
 
 def test_a_robustbench_model_is_named_by_what_it_weighs(
@@ -443,14 +435,8 @@ def test_a_run_without_weights_is_refused(here: Path) -> None:
 
 def test_an_evaluation_is_no_run(here: Path) -> None:
     source = load(run_id(here))
-    spec = EvalSpec(
-        model=source.source,
-        label="again",
-        dataset="digits",
-        arch=source.arch,
-        eval_threats=(ThreatModel("Linf", "8/255"),),
-    )
-    save_record(Path("results"), EvalRecord(run_id=spec.run_id, spec=spec))
+    spec = make_eval_spec("again", model=source.source, arch=source.arch)
+    save_record(Path("results"), make_record(spec))
     with pytest.raises(UserError, match="record of an evaluation, not of a training"):
         load(spec.run_id)
 

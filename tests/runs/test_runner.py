@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from support.harness import allow_interrupt, answer, start, wait_for
 from support.synthetic import unmeasured
 from torch import nn
 
@@ -60,28 +60,10 @@ def numbers(record: RunRecord) -> dict[str, Any]:
     return content
 
 
-class Running:
-    """`regmix-bench run SUITE` in a process of its own, whose output is read as it comes."""
-
-    def __init__(self, suite: Path, results: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "regmix_bench.cli", "run", str(suite), *options]
-        self.process = subprocess.Popen(
-            [*command, "--device", "cpu", "--results", str(results)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # An interrupt that meets coverage while it holds its lock would never end.
-            env=unmeasured(),
-            # A shell's background job ignores the interrupt, and so would its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-
-    def wait_for(self, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not reached():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+def begin(suite: Path, results: Path, *options: str) -> subprocess.Popen[str]:
+    """`regmix-bench run SUITE` in a process of its own."""
+    command = ("run", suite, *options, "--device", "cpu", "--results", results)
+    return start(*command, preexec_fn=allow_interrupt)
 
 
 def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path: Path) -> None:
@@ -97,18 +79,18 @@ def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path
 
     log = paths.artifacts_dir(results, spec.run_id) / "train.jsonl"
     epoch = chance.randint(1, 6)
-    training = Running(suite, results)
-    training.wait_for(lambda: log.exists() and len(log.read_bytes().splitlines()) >= epoch)
+    training = begin(suite, results)
+    wait_for(lambda: log.exists() and len(log.read_bytes().splitlines()) >= epoch, training)
     time.sleep(chance.uniform(0, 0.2))
-    training.process.kill()
-    training.process.communicate()
+    training.kill()
+    answer(training)
     assert find.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
 
-    scoring = Running(suite, results)
-    scoring.wait_for((log.parent / "last-0008.safetensors").exists)
+    scoring = begin(suite, results)
+    wait_for((log.parent / "last-0008.safetensors").exists, scoring)
     time.sleep(chance.uniform(0.02, 0.2))
-    scoring.process.kill()
-    scoring.process.communicate()
+    scoring.kill()
+    answer(scoring)
     assert find.states({spec.run_id: spec}, results) == {spec.run_id: "to resume"}
 
     resumed = runner.run_spec(spec, results, device="cpu")
@@ -136,17 +118,13 @@ def test_a_signal_ends_it_soon_with_one_line_and_the_run_resumes(
     specs = {spec.run_id: spec for spec in plan(load_suite(str(suite)))}
     results = tmp_path / "results"
 
-    running = Running(suite, results, "--jobs", jobs)
+    running = begin(suite, results, "--jobs", jobs)
     directories = [paths.artifacts_dir(results, run_id) for run_id in specs]
-    running.wait_for(lambda: all(any(path.glob("state-*.pt")) for path in directories))
-    running.process.send_signal(number)
+    wait_for(lambda: all(any(path.glob("state-*.pt")) for path in directories), running)
+    running.send_signal(number)
     # A second or two on a free core; machines are noisy, so the limit only tells it from the end.
-    try:
-        _, errors = running.process.communicate(timeout=60)
-    finally:
-        running.process.kill()
-
-    assert (running.process.returncode, errors) == (status, line)
+    ended = answer(running, seconds=60)
+    assert (ended.status, ended.errors) == (status, line)
     assert find.states(specs, results) == dict.fromkeys(specs, "to resume")
     assert not store.record_files(results)
     for run_id in specs:  # and no process stays that would hold one of them

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -71,27 +72,39 @@ COMMAND = (sys.executable, "-m", "regmix_bench.cli")
 
 
 def start(
-    *arguments: object, program: Sequence[str] = COMMAND, **options: Any
+    *arguments: object,
+    program: Sequence[str] = COMMAND,
+    env: Mapping[str, str] = MappingProxyType({}),
+    **options: Any,
 ) -> subprocess.Popen[str]:
-    """The command line, or another program, in a process of its own, with pipes."""
+    """The command line, or another program, in a process of its own, with pipes.
+
+    ``env`` is added to the environment of the tests.
+    """
     command = [*program, *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=unmeasured(), **pipes, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(command, env=unmeasured() | dict(env), text=True, **options)
 
 
-def answer(process: subprocess.Popen[str]) -> Answer:
+def allow_interrupt() -> None:
+    """Undo in a child what a shell does to its background jobs, which ignore the interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def answer(process: subprocess.Popen[str], seconds: float = 120) -> Answer:
     """How the process ends, which it has to do soon."""
     try:
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=seconds)
     finally:
         process.kill()
-    return Answer(process.returncode, out, errors)
+    return Answer(process.returncode, out or "", errors or "")
 
 
-def wait_for(reached: Callable[[], bool]) -> None:
-    """Return as soon as it is, which has to be soon."""
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Return as soon as it is, which has to be soon, and before ``process`` ends."""
     deadline = time.monotonic() + 120
     while not reached():
+        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
 

@@ -11,13 +11,14 @@ import pytest
 
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord
-from regmix_bench.specs import MethodSpec, Recipe, RunSpec
+from regmix_bench.specs import MethodSpec, Recipe
 from regmix_bench.types import ThreatModel
+from support.synthetic import make_record, make_spec
 
 SMOOTHED = ("fgsm-pgi", "fgsm-pgk", "regmix", "regmix-amr", "regmix-agr")
 
 
-def make_record(
+def trained_record(
     name: str = "pgd-at",
     *,
     label: str | None = None,
@@ -39,24 +40,22 @@ def make_record(
     digest: str | None = "d" * 12,
     train_seconds: float = 90.0,
 ) -> RunRecord:
-    """One record; accuracies fall by 0.1 from one evaluation threat to the next."""
+    """A record of a run from training to scores, which fall by 0.1 from threat to threat."""
     recipe = recipe or Recipe(epochs=4, milestones=(0.5, 0.75), augmentation="crop")
     mass = {"true_class_mass": 0.6} if name in SMOOTHED else {}
     threats = tuple(ThreatModel("Linf", text) for text in eval_eps or (eps,))
-    spec = RunSpec(
-        method=MethodSpec(
-            name=name, version=1, params={**mass, **(params or {})}, label=label or name
-        ),
+    params = {**mass, **(params or {})}
+    spec = make_spec(
+        epsilon=eps,
+        method=MethodSpec(name=name, version=1, params=params, label=label or name),
         dataset=dataset,
-        arch="smallcnn",
-        train_threat=ThreatModel("Linf", eps),
         eval_threats=threats,
         evaluate=evaluate,
         recipe=recipe,
         seed=seed,
     )
     if error is not None:
-        return RunRecord(run_id=spec.run_id, status="error", spec=spec, error=error)
+        return make_record(spec, status="error", error=error, data_digest=None)
     evaluations = []
     for step, threat in enumerate(threats):
         for checkpoint, robust in (("selected", pgd), ("last", last_pgd)):
@@ -86,10 +85,8 @@ def make_record(
         )
         for epoch in range(1, recipe.epochs + 1)
     )
-    return RunRecord(
-        run_id=spec.run_id,
-        status="success",
-        spec=spec,
+    return make_record(
+        spec,
         data_digest=digest,
         n_train=1000,
         n_validation=200,
@@ -137,7 +134,7 @@ def write_outputs(
 
 @pytest.fixture
 def record() -> Callable[..., RunRecord]:
-    return make_record
+    return trained_record
 
 
 @pytest.fixture

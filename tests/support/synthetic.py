@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,10 @@ def make_eval_spec(label: str = "net", epsilon: str = "32/255", **changes: Any) 
     return EvalSpec(**fields | changes)
 
 
+@overload
+def make_record(spec: RunSpec, **changes: Any) -> RunRecord: ...
+@overload
+def make_record(spec: EvalSpec, **changes: Any) -> EvalRecord: ...
 def make_record(spec: RunSpec | EvalSpec, **changes: Any) -> RunRecord | EvalRecord:
     fields: dict[str, Any] = {"run_id": spec.run_id, "status": "success", "spec": spec}
     kind = EvalRecord if isinstance(spec, EvalSpec) else RunRecord

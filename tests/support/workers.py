@@ -24,9 +24,7 @@ def mortal(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
     if spec.seed == 1:
         os._exit(3)
     observer.on_attack(spec, reference, f"process {os.getpid()}", torch.get_num_threads())
-    record = make_record(spec)
-    assert isinstance(record, RunRecord)
-    return record
+    return make_record(spec)
 
 
 def refused(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:

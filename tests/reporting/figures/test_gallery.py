@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from support.harness import answer, start
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.errors import UserError
@@ -136,14 +133,9 @@ def test_a_figure_that_cannot_be_loaded_or_is_offered_twice_costs_itself_alone(r
     (info / "entry_points.txt").write_text(f"[regmix_bench.figures]\n{offers}")
     out = tmp_path / "out"
     command = ["report", "--format", "figures", "--results", results, "--out", out]
-    done = subprocess.run(
-        [sys.executable, "-m", "regmix_bench.cli", *command],
-        env={**os.environ, "PYTHONPATH": str(info.parent)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    twice, nowhere = done.stderr.splitlines()
+    done = answer(start(*command, env={"PYTHONPATH": str(info.parent)}))
+    assert done.status == 0, done
+    twice, nowhere = done.errors.splitlines()
     assert twice.startswith("figure 'tradeoff' is offered twice, by regmix-bench 0.1.0 and strange")
     assert nowhere.startswith("figure 'nowhere' of strange 1.0 cannot be loaded: ModuleNotFoundErr")
     assert not list(out.glob("tradeoff-*")) and list(out.glob("classes-*.png"))

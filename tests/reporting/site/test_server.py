@@ -5,14 +5,12 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
-from support.harness import cli
-from support.synthetic import make_spec, unmeasured, write_run
+from support.harness import allow_interrupt, answer, cli, start
+from support.synthetic import make_spec, write_run
 
 from regmix_bench import reporting
 from regmix_bench.errors import UserError
@@ -231,15 +229,9 @@ def test_a_record_that_is_broken_from_the_start_is_refused(results, pages):
 
 def test_ctrl_c_ends_it_cleanly(tmp_path):
     (tmp_path / "results").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "regmix_bench.cli", "serve", "--port", "0"],
-        cwd=tmp_path,
-        env={**unmeasured(), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore it, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    unbuffered = {"PYTHONUNBUFFERED": "1"}
+    process = start(
+        "serve", "--port", "0", cwd=tmp_path, env=unbuffered, preexec_fn=allow_interrupt
     )
     line = process.stdout.readline()
     port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", line)[1])
@@ -248,5 +240,5 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
     assert connection.getresponse().status == 200
     connection.close()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (0, "")
+    ended = answer(process)
+    assert (ended.status, ended.errors) == (0, "")
