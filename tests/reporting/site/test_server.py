@@ -6,15 +6,14 @@ import re
 import signal
 import socket
 import threading
-from types import SimpleNamespace
 
 import pytest
 from support.harness import allow_interrupt, answer, cli, start
 from support.synthetic import make_spec, write_run
 
-from regmix_bench import reporting
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
+from regmix_bench.reporting import site
 from regmix_bench.reporting.site.server import ADDRESS, Server, Site
 
 PAGE = b"<html><head><title>%d</title></head><body></body></html>"
@@ -35,8 +34,8 @@ def pages(monkeypatch):
         yield "runs/a b.html", b"<head></head>a run"
         yield "assets/site.css", b"body{}"
 
-    fake = SimpleNamespace(files=files, empty=lambda: [("index.html", PAGE % 0)])
-    monkeypatch.setattr(reporting, "site", fake, raising=False)
+    monkeypatch.setattr(site, "site_files", files)
+    monkeypatch.setattr(site, "empty_site", lambda: [("index.html", PAGE % 0)])
 
 
 @pytest.fixture
