@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -198,6 +199,29 @@ def parse_name(kind: str, text: str) -> tuple[str, dict[str, object]]:
             raise UserError(f"{kind} {text!r}: {setting!r} is not key=value")
         values[key.strip()] = parse_value(value)
     return name, values
+
+
+def format_name(name: str, values: Mapping[str, object]) -> str:
+    """Return the text that :func:`parse_name` reads as this name and these parameters."""
+    inside = ",".join(f"{key}={format_value(value)}" for key, value in values.items())
+    return f"{name}[{inside}]" if inside else name
+
+
+def format_value(value: object) -> str:
+    """Return a JSON value as it is typed, exactly; :func:`parse_value` reads it."""
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    if isinstance(value, str) and _is_plain(value):
+        return value
+    return json.dumps(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text means itself without quotes: ``true`` and ``1`` would not."""
+    try:
+        return not re.search(r"[\[\],]", text) and parse_value(text) == text
+    except UserError:
+        return False
 
 
 def parse_value(text: str) -> object:

@@ -12,7 +12,7 @@ from support.harness import Answer, answer, start
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS, load_method, register_method
 from regmix_bench.methods.regmix import RegMix
-from regmix_bench.registry import Registry, parse_name
+from regmix_bench.registry import Registry, format_name, parse_name
 
 ROOT = Path(__file__).parent.parent
 
@@ -268,3 +268,18 @@ def test_register_method_works_as_a_decorator(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(UserError, match=r"Nameless.* is no method: .* give it a name"):
         register_method(Nameless)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({}, "thing"),
+        ({"lambda_": 3.0, "reset": 10}, "thing[lambda_=3,reset=10]"),
+        ({"on": True, "off": None, "start": "image"}, "thing[on=true,off=null,start=image]"),
+        ({"a": "1", "b": "true", "c": "x: y", "d": ""}, 'thing[a="1",b="true",c="x: y",d=""]'),
+        ({"rate": 0.1 + 0.2}, "thing[rate=0.30000000000000004]"),
+    ],
+)
+def test_a_name_is_written_as_it_is_read(values: dict[str, object], text: str) -> None:
+    assert format_name("thing", values) == text
+    assert parse_name("thing", text) == ("thing", values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
 
 from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar
@@ -39,18 +38,16 @@ class Pair:
 
 
 def compare_records(
-    paths: Sequence[Path], checkpoint: str | None = None, epsilon: str | None = None
+    files: Sequence[Path], checkpoint: Checkpoint | None = None, epsilon: str | None = None
 ) -> tuple[Pair, ...]:
-    """Compare the models of two records, image by image.
+    """Compare the models of the records in two files, image by image.
 
     They are compared under each threat that AutoAttack saw on both, or under ``epsilon`` alone.
     ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
     on other images, or where outcomes are missing.
     """
-    if checkpoint is not None and checkpoint not in get_args(Checkpoint):
-        raise unknown("checkpoint", checkpoint, get_args(Checkpoint))
-    one, two = (_Model.of(path, checkpoint) for path in paths)
+    one, two = (_Model.of(file, checkpoint) for file in files)
     if one.record.data_digest != two.record.data_digest:
         raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
     if one.attack != two.attack:
@@ -79,12 +76,13 @@ class _Model:
     scores: dict[ThreatModel, RobustEval]
 
     @classmethod
-    def of(cls, path: Path, asked: str | None) -> _Model:
+    def of(cls, path: Path, asked: Checkpoint | None) -> _Model:
         record = store.load_record(path)
         if isinstance(record, TransferRecord):
             raise UserError(f"{path} records a transfer, not a model: choose from its runs")
-        usual = "given" if isinstance(record, EvalRecord) else asked or "selected"
-        checkpoint = cast(Checkpoint, usual)
+        checkpoint: Checkpoint = asked or "selected"
+        if isinstance(record, EvalRecord):
+            checkpoint = "given"
         scores = {
             found.threat: found
             for found in record.evaluations

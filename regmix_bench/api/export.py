@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint, verb
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError
 
 
 @verb
@@ -37,8 +37,6 @@ def export(
     from regmix_bench.loading.export import export_robustbench, export_safetensors
 
     source, target = Path(results), None if out is None else Path(out)
-    if format == "safetensors":
-        return export_safetensors(str(run), source, target, checkpoint)
     if format == "robustbench":
         return export_robustbench(str(run), source, target, checkpoint, eps)
-    raise unknown("format", format, ("safetensors", "robustbench"))
+    return export_safetensors(str(run), source, target, checkpoint)

@@ -131,7 +131,7 @@ DataDir = Annotated[
 ]
 Download = Annotated[bool, Option("Fetch data that is missing.", EXECUTION)]
 Force = Annotated[bool, Option("Discard what is recorded and start again.", RECORDS)]
-Norm = Annotated[str | None, Option("Linf or L2.", GRID)]
+Norm = Annotated[str | None, Option("Norm of the budgets, such as Linf or L2.", GRID)]
 Attacks = Annotated[
     Names | None,
     Option("Attacks instead of AutoAttack's standard ones, such as apgd-ce,square.", SCORING),

@@ -13,11 +13,11 @@ broke, how far they moved and by which margin is measured for all attacks alike.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from regmix_bench.errors import UserError, validated
+from regmix_bench.registry import format_name
 from regmix_bench.types import Frozen, ThreatModel
 
 if TYPE_CHECKING:
@@ -52,12 +52,9 @@ class Attack(ABC):
     def label(self) -> str:
         """The name, and whatever differs from the defaults: ``pgd[steps=50]``."""
         values, default = (c.model_dump(mode="json") for c in (self.config, self.Config()))
-        changed = [
-            f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in values.items()
-            if value != default[key]
-        ]
-        return f"{self.name}[{','.join(changed)}]" if changed else self.name
+        return format_name(
+            self.name, {key: value for key, value in values.items() if value != default[key]}
+        )
 
     @abstractmethod
     def perturb(

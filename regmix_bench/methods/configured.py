@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from regmix_bench.errors import validated
 from regmix_bench.methods import METHODS, declared
+from regmix_bench.registry import format_name
 from regmix_bench.specs import EvalSpec, MethodSpec, RunSpec
 from regmix_bench.specs.identity import completed, written
 
@@ -84,15 +85,8 @@ def _config(name: str) -> type[BaseModel] | None:
 def _label(name: str, config: type[BaseModel], values: Mapping[str, Any]) -> str:
     """Return the name and, in brackets, whatever differs from the defaults of today."""
     defaults = _defaults(config)
-    changed = [f"{key}={_text(values[key])}" for key in defaults if values[key] != defaults[key]]
-    return f"{name}[{','.join(changed)}]" if changed else name
-
-
-def _text(value: object) -> str:
-    """Return a value as it would be typed; exact, so that rows which differ have other labels."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    changed = {key: values[key] for key in defaults if values[key] != defaults[key]}
+    return format_name(name, changed)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
+from regmix_bench.registry import format_value
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Method(ABC):
         Two configurations have two names.
         """
         changed = (
-            f"{cls.symbols.get(key, key)} = {_written(getattr(config, key))}"
+            f"{cls.symbols.get(key, key)} = {format_value(getattr(config, key))}"
             for key, field in cls.Config.model_fields.items()
             if getattr(config, key) != field.get_default(call_default_factory=True)
         )
@@ -133,8 +134,3 @@ class Method(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state, whose tensors are on the CPU; called after ``setup``."""
-
-
-def _written(value: object) -> str:
-    # Exact, so that configurations which differ have names that differ.
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_serializer
 
 from regmix_bench.errors import UserError, validated
-from regmix_bench.registry import FILE_NAME, Registry, create, parse_name
+from regmix_bench.registry import FILE_NAME, Registry, create, format_name, parse_name
 from regmix_bench.specs.identity import completed, written
 from regmix_bench.types import Frozen
 
@@ -68,8 +67,7 @@ class Component(Frozen):
 
     def __str__(self) -> str:
         """Return the name as a user types it, such as ``mine[width=32]``."""
-        inside = ",".join(f"{key}={json.dumps(value)}" for key, value in self.params.items())
-        return f"{self.name}[{inside}]" if inside else self.name
+        return format_name(self.name, self.params)
 
 
 def parse_component(

@@ -113,12 +113,6 @@ def test_a_transfer_is_no_model(tmp_path):
         pairs.compare_records([one, save_record(tmp_path, record)])
 
 
-def test_an_unknown_checkpoint_is_named(tmp_path):
-    one = write_run(tmp_path, make_spec("pgd-at"))
-    with pytest.raises(UserError, match="unknown checkpoint 'best'"):
-        pairs.compare_records([one, one], checkpoint="best")
-
-
 def test_compare_prints_both_accuracies_and_the_verdict(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"), autoattack=300)
     two = write_run(tmp_path, make_spec("trades"), autoattack=290)
