@@ -141,6 +141,10 @@ NORMS: Registry[Norm] = Registry(
 )
 
 
+#: The norm of budgets where none is named.
+DEFAULT_NORM = "Linf"
+
+
 def _as_norm(value: object) -> object:
     if value not in NORMS.names():
         raise unknown("norm", value, NORMS.names())

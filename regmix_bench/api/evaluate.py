@@ -231,7 +231,7 @@ def _shown(model: object) -> str:
 
 def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> "list[ThreatModel]":
     """Return the threats that are given, else those that ``run`` was scored under."""
-    from regmix_bench.types import NORMS, Epsilon, ThreatModel
+    from regmix_bench.types import DEFAULT_NORM, NORMS, Epsilon, ThreatModel
 
     if norm is not None:
         _ = NORMS[norm]  # refused where there is none of this name
@@ -242,7 +242,7 @@ def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> 
                 f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}"
             )
         return list(own)
-    chosen = norm or (own[0].norm if own else "Linf")
+    chosen = norm or (own[0].norm if own else DEFAULT_NORM)
     found = []
     for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
         if isinstance(item, ThreatModel):

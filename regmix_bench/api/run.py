@@ -262,6 +262,7 @@ def _planned(
     """Return the runs of a suite, or of the options alone, over which these go."""
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
+    from regmix_bench.types import DEFAULT_NORM
 
     grids = plan.load_suite(str(suite)) if suite else [{"eps": ["8/255"]}]
     planned = plan.plan_runs(
@@ -272,7 +273,7 @@ def _planned(
         device,
     )
     norm = given.get("norm")
-    if norm and "eps" not in given and any(g.get("norm", "Linf") != norm for g in grids):
+    if norm and "eps" not in given and any(g.get("norm", DEFAULT_NORM) != norm for g in grids):
         raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
     return planned
 

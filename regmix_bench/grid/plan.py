@@ -25,7 +25,7 @@ from regmix_bench.registry import YAML_ERRORS, parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
 from regmix_bench.system.deferred import deferred
-from regmix_bench.types import Epsilon, Frozen, NormName, ThreatModel
+from regmix_bench.types import DEFAULT_NORM, Epsilon, Frozen, NormName, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
@@ -58,7 +58,7 @@ class Grid(Frozen):
     eps: tuple[_EpsilonText, ...] = Field(min_length=1)
     eval_eps: tuple[_EpsilonText, ...] | None = None
     pgd_eps: tuple[_EpsilonText, ...] = ()
-    norm: NormName = "Linf"
+    norm: NormName = DEFAULT_NORM
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     recipe: dict[str, Any] = {}
     scoring: dict[str, Any] = {}
