@@ -25,6 +25,8 @@ Relation = Literal["better", "worse", "equivalent", "not distinguishable"]
 LEVEL = 0.05
 #: Half the width, as a share, of what counts as no difference.
 MARGIN = 0.01
+#: The chance of a find that a plan asks for.
+POWER = 0.8
 #: Beyond which more seeds are no answer.
 MOST_SEEDS = 1000
 
@@ -130,17 +132,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
-def verdict(difference: Difference, corrected: float, margin: float = MARGIN) -> Relation:
+def verdict(difference: Difference, corrected: float) -> Relation:
     """Judge the first method of a difference.
 
     ``corrected`` is the p-value after :func:`holm`. ``equivalent`` needs the 90 % interval inside
-    ±``margin``, which is two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics and
+    ±:data:`MARGIN`, which is two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics and
     Biopharmaceutics 15).
     """
     if corrected < LEVEL:
         return "better" if difference.value > 0 else "worse"
     low, high = difference.interval(0.90)
-    return "equivalent" if -margin < low and high < margin else "not distinguishable"
+    return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
 
 
 def seed_pairs(methods: Iterable[Flags]) -> tuple[int, int]:
@@ -200,11 +202,11 @@ class Spread:
         effect = abs(difference) / chance.standard_error
         return float(ttest_power(effect, 1, LEVEL, df=chance.df))
 
-    def seeds_needed(self, difference: float, images: int, power: float = 0.8) -> int | None:
-        """Return the fewest seeds a method that find ``difference`` with this power.
+    def seeds_needed(self, difference: float, images: int) -> int | None:
+        """Return the fewest seeds a method that find ``difference`` with a chance of :data:`POWER`.
 
         None where not even ``MOST_SEEDS`` do.
         """
         counts = range(2, MOST_SEEDS + 1)
-        found = bisect_left(counts, power, key=lambda n: self.power(difference, images, n))
+        found = bisect_left(counts, POWER, key=lambda n: self.power(difference, images, n))
         return counts[found] if found < len(counts) else None

@@ -12,19 +12,22 @@ from functools import cache
 from statistics import fmean
 from typing import Literal
 
+#: Of every interval here.
+CONFIDENCE = 0.95
+
 Alternative = Literal["two-sided", "greater", "less"]
 
 
 @cache  # a report asks for the same counts again and again
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval (low, high) of a proportion, in [0, 1] (Wilson 1927, JASA 22).
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval (low, high) of a proportion, in [0, 1] (Wilson 1927, JASA 22).
 
     Unlike the normal approximation it stays inside [0, 1] and does not collapse at 0 or ``n``.
     Raises ``ValueError`` unless 0 <= ``successes`` <= ``n`` and ``n`` >= 1.
     """
     from scipy import stats
 
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -33,8 +36,8 @@ def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
     return wilson_interval(round(accuracy * n), n)
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return Student's interval (low, high) of a mean (Student 1908, Biometrika 6).
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return Student's 95 % interval (low, high) of a mean (Student 1908, Biometrika 6).
 
     There are two or more ``values``.
     """
@@ -43,19 +46,19 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     mean, error = fmean(values), float(stats.sem(values))
     if error == 0:  # scipy has no interval without width
         return mean, mean
-    low, high = stats.t.interval(confidence, len(values) - 1, loc=mean, scale=error)
+    low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=mean, scale=error)
     return float(low), float(high)
 
 
-def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return an interval (low, high) of the median (Thompson 1936, Ann. Math. Stat. 7).
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return a 95 % interval (low, high) of the median (Thompson 1936, Ann. Math. Stat. 7).
 
     Its ends are two of the values. It supposes nothing of how they are distributed; a bound is NaN
     where they are too few for it.
     """
     from scipy import stats
 
-    interval = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
+    interval = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
     return float(interval.low), float(interval.high)
 
 

@@ -53,20 +53,20 @@ def report(
     are removed. Raises :class:`UserError` for an unknown format or reference, a folder without
     records, a record or published numbers that cannot be read, and a folder that cannot be written.
     """
-    from regmix_bench import reporting
     from regmix_bench.reporting.formats.latex import Layout
+    from regmix_bench.reporting.report import FORMATS, stale, write_report
 
     if check and format is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")
     source, folder = Path(results), Path(out)
-    chosen = tuple(listed("--format", format) or reporting.FORMATS)
+    chosen = tuple(listed("--format", format) or FORMATS)
     layout = Layout(standalone, columns, caption, label)
     if check:
-        stale = reporting.stale(
+        found = stale(
             source, folder, with_published=with_published, reference=reference, layout=layout
         )
-        return Report(folder, stale=tuple(stale))
-    written = reporting.write_report(
+        return Report(folder, stale=tuple(found))
+    written = write_report(
         source, folder, chosen, with_published=with_published, reference=reference, layout=layout
     )
     return Report(folder, tuple(written))

@@ -61,16 +61,14 @@ def measure_views(model: nn.Module, test: EvalData, threat: ThreatModel, scoring
     )
 
 
-def loss_surface(
-    model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, seed: int = 0
-) -> Tensor:
+def loss_surface(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
     """Return the cross-entropy (N, GRID, GRID) around images (N, C, H, W) with labels (N,).
 
     The second axis is the adversarial direction, the third a random one (random signs for L∞, the
-    direction of a normal draw for L2), which ``seed`` and the image's place decide.
+    direction of a normal draw for L2), which the image's place decides.
     """
     # On the CPU, so that all devices draw alike.
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(x.shape, generator=generator).to(x)
     adversarial = _to_length(_gradient(model, x, y), threat)
     random = _to_length(drawn, threat)

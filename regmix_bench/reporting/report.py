@@ -18,7 +18,7 @@ from regmix_bench.analysis import verdicts
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records.store import record_files
 from regmix_bench.registry import FILE_NAME
-from regmix_bench.reporting import FORMATS, site
+from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import figure_names
 from regmix_bench.reporting.formats import cells
@@ -27,6 +27,9 @@ from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, sweep
+
+#: All that a report is written in.
+FORMATS = ("latex", "markdown", "csv", "json", "figures", "html")
 
 MANIFEST = "manifest.csv"
 PAGE = "report.md"
@@ -40,15 +43,25 @@ FAILED = "failed-runs.csv"
 SITE = "site/"
 
 
-def write(
+def write_report(
     results: Path,
     out: Path,
-    formats: Sequence[str],
-    with_published: bool,
-    reference: str | None,
-    layout: Layout | None,
+    formats: Sequence[str] = FORMATS,
+    *,
+    with_published: bool = False,
+    reference: str | None = None,
+    layout: Layout | None = None,
 ) -> list[Path]:
-    """See :func:`regmix_bench.reporting.write_report`."""
+    """Write the report of the records below ``results`` into ``out``; returns the paths written.
+
+    ``with_published`` puts the numbers of ``<results>/published.yaml`` beside ours, marked as not
+    measured here. ``reference`` is the row that the others are compared with, that of each suite if
+    left out. ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these
+    formats that an earlier report left in ``out`` and that this one no longer makes are removed.
+    ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
+    Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
+    without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
+    """
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
@@ -85,14 +98,19 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     return written
 
 
-def find_stale(
+def stale(
     results: Path,
     out: Path,
-    with_published: bool,
-    reference: str | None,
-    layout: Layout | None,
+    *,
+    with_published: bool = False,
+    reference: str | None = None,
+    layout: Layout | None = None,
 ) -> list[str]:
-    """See :func:`regmix_bench.reporting.stale`."""
+    """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
+
+    Numbers and input digests count; the bytes of a picture do not. The report must have been
+    written with the same options.
+    """
     with _loaded(results, with_published, reference) as contents:
         return _differences(contents, out, layout or Layout())
 

@@ -105,10 +105,10 @@ def counted(number: int) -> Cell:
     return Cell(number, decimals=0)
 
 
-def significant(number: float, digits: int = 4) -> Cell:
-    """Return the cell of a number of any magnitude, shown with so many significant digits."""
+def significant(number: float) -> Cell:
+    """Return the cell of a number of any magnitude, shown with four significant digits."""
     magnitude = math.floor(math.log10(abs(number))) if number and math.isfinite(number) else 0
-    return Cell(number, decimals=max(0, digits - 1 - magnitude))
+    return Cell(number, decimals=max(0, 3 - magnitude))
 
 
 def ranked(cells: Sequence[Cell]) -> list[Cell]:

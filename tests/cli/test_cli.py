@@ -12,12 +12,12 @@ from support.harness import cli
 from support.synthetic import make_eval_spec, make_spec, write_run
 from torch import nn
 
-from regmix_bench import reporting
 from regmix_bench.grid import plan
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.schema import TransferRecord, TransferSide
+from regmix_bench.reporting import report as report_files
 from regmix_bench.runs import runner
 from regmix_bench.specs import Scoring
 from regmix_bench.types import Frozen, StepOutput, ThreatModel
@@ -152,7 +152,7 @@ def test_interrupt_during_a_run_is_one_line_and_130(command: Command, monkeypatc
 
 @pytest.mark.parametrize(
     ("module", "function", "arguments"),
-    [(reporting, "write_report", ["report"]), (plan, "plan_runs", ["run", "quick.yaml"])],
+    [(report_files, "write_report", ["report"]), (plan, "plan_runs", ["run", "quick.yaml"])],
 )
 def test_interrupt_elsewhere_is_no_traceback(
     command: Command, monkeypatch, module: object, function: str, arguments: list[str]

@@ -66,7 +66,6 @@ def test_the_random_direction_is_as_long_and_the_same_again(line, images, threat
     x, y = images
     surface = loss_surface(line, x, y, threat)
     assert torch.equal(surface, loss_surface(line, x, y, threat))
-    assert not torch.equal(surface, loss_surface(line, x, y, threat, seed=1))
     # Back from the loss to the score, which is linear in the step, and moves least this way.
     score = surface[:, GRID // 2].double().expm1().log()
     slope = (score[:, -1] - score[:, 0]) / 2

@@ -20,7 +20,7 @@ from regmix_bench.models import build_model
 from regmix_bench.models.predictions import accuracy, correct
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord, TransferRecord
-from regmix_bench.reporting import write_report
+from regmix_bench.reporting.report import write_report
 from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support.hostile import HOSTILE, fill
 
-from regmix_bench.reporting import write_report
+from regmix_bench.reporting.report import write_report
 
 WIDEST_PIXELS = 2400  # 12 inches
 

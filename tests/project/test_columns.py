@@ -26,7 +26,7 @@ from regmix_bench.cli.printing import score_lines
 from regmix_bench.loading.folders import ExportConfig
 from regmix_bench.records.frame import load_results
 from regmix_bench.records.store import load_record
-from regmix_bench.reporting import write_report
+from regmix_bench.reporting.report import write_report
 
 results, run, out = map(Path, sys.argv[1:])
 write_report(results, out, ("latex", "markdown", "csv", "json", "html"))

@@ -15,10 +15,10 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
-from regmix_bench.reporting import FORMATS, stale, write_report
 from regmix_bench.reporting.figures.curves import curves_frame
 from regmix_bench.reporting.figures.looks import looks
 from regmix_bench.reporting.figures.robustness import robustness_frame
+from regmix_bench.reporting.report import FORMATS, stale, write_report
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")
@@ -303,7 +303,7 @@ def test_importing_the_package_loads_no_plotting_library():
 def test_making_a_report_loads_no_torch(results, tmp_path):
     code = (
         "import sys; from pathlib import Path;"
-        "from regmix_bench.reporting import FORMATS, write_report;"
+        "from regmix_bench.reporting.report import FORMATS, write_report;"
         f"write_report(Path({str(results)!r}), Path({str(tmp_path / 'out')!r}), FORMATS);"
         "sys.exit('torch' in sys.modules)"
     )

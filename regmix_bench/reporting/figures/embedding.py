@@ -82,8 +82,8 @@ def neighbourhood(points: Floats, labels: Labels) -> dict[str, float]:
     }
 
 
-def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
-    """Return the mean share of an image's ``k`` nearest others that have its label: 0 to 1.
+def knn_purity(distances: Floats, labels: Labels) -> float:
+    """Return the mean share of an image's nearest others, ten, that have its label: 0 to 1.
 
     Saturated outputs coincide by the dozen. Those tied at the k-th distance share the places left
     in equal parts, so that the order of the images plays no role. Not a number for a single image.
@@ -92,7 +92,7 @@ def knn_purity(distances: Floats, labels: Labels, k: int = NEIGHBOURS) -> float:
         return math.nan
     distances = np.round(distances, 9)
     np.fill_diagonal(distances, np.inf)
-    k = min(k, len(labels) - 1)
+    k = min(NEIGHBOURS, len(labels) - 1)
     reach = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
     nearer, tied = distances < reach, distances == reach
     same = labels[:, None] == labels[None, :]

@@ -10,11 +10,11 @@ from support.synthetic import make_spec, write_run
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
-from regmix_bench.reporting import stale, write_report
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import BUILT_IN, FIGURES, figure_names, gallery
 from regmix_bench.reporting.figures.gallery import render_all, rendered
 from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.report import stale, write_report
 
 
 class SeedCounts(ReportFigure):

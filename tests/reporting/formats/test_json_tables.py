@@ -7,8 +7,8 @@ import json
 import pytest
 from support.tables import table_of
 
-from regmix_bench.reporting import stale, write_report
 from regmix_bench.reporting.formats.json_tables import tables_json
+from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.values import Cell
 
 

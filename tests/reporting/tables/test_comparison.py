@@ -16,10 +16,10 @@ from regmix_bench.analysis.methods import Difference
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.analysis.verdicts import Comparison, Judgement
 from regmix_bench.records.schema import Alarm, Diagnosis
-from regmix_bench.reporting import write_report
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.report import write_report
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.tables.numbers import averages, failed_runs, run_accuracies
 from regmix_bench.reporting.values import Cell

@@ -8,7 +8,7 @@ import yaml
 from support.tables import texts
 
 from regmix_bench.errors import UserError
-from regmix_bench.reporting import stale, write_report
+from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.tables import published
 from regmix_bench.reporting.tables.published import Published
 from regmix_bench.types import ThreatModel
