@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,8 @@ from support.harness import LONGER, PAGES, SUITE, Answer, Grid, cli
 from regmix_bench.reporting.formats.cells import markdown
 from regmix_bench.reporting.values import Cell, Column, Table
 
-_ROWS: list[tuple[str, str, str]] = []
+#: The property of a test that says what came of its scenario; it comes back from every process.
+FAULT = "fault"
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +73,8 @@ def tell(request: pytest.FixtureRequest) -> Callable[[Answer, str], None]:
         scenario = request.node.name.removeprefix("test_").replace("_", " ")
         said = found.words.replace(str(request.getfixturevalue("tmp_path")), "…")
         said = re.sub(r"process \d+ on [^ ,]+", "process … on …", said)
-        _ROWS.append((scenario, f"{found.status}: {said[:160]}", outcome))
+        row = (scenario, f"{found.status}: {said[:160]}", outcome)
+        request.node.user_properties.append((FAULT, row))
 
     return note
 
@@ -80,23 +83,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", help="Write the table of all scenarios to this file.")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if path := session.config.getoption("--fault-table", default=None):
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    reports = [one for group in terminalreporter.stats.values() for one in group]
+    called = [one for one in reports if getattr(one, "when", None) == "call"]
+    said = (value for one in called for name, value in one.user_properties if name == FAULT)
+    rows = sorted(map(tuple, said))
+    if not rows:
+        return
+    terminalreporter.section(f"{len(rows)} faults, and what came of them")
+    for row in rows:
+        terminalreporter.line(" | ".join(row))
+    if path := config.getoption("--fault-table", default=None):
         header = ("Scenario", "Exit status and last line", "What was kept")
         table = Table(
-            f"{len(_ROWS)} faults, and what came of them. Made by pytest tests/faults"
+            f"{len(rows)} faults, and what came of them. Made by pytest tests/faults"
             " --fault-table tests/faults/README.md.",
             tuple(Column(name, name) for name in header),
-            tuple(tuple(map(Cell, row)) for row in sorted(_ROWS)),
+            tuple(tuple(map(Cell, row)) for row in rows),
         )
         Path(path).write_text("# Faults\n\n" + markdown(table).replace("---:", ":---"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _ROWS:
-        terminalreporter.section(f"{len(_ROWS)} faults, and what came of them")
-        for scenario, said, outcome in sorted(_ROWS):
-            terminalreporter.line(f"{scenario} | {said} | {outcome}")
 
 
 @pytest.fixture
