@@ -165,7 +165,7 @@ def evaluate(
     target = machine.choose_device(device) if live is None else choose_live_device(live, device)
     name, component, n, test = _test_data(dataset, n, run, target, data_dir, download)
     if live is not None:
-        loaded = from_module(live, target)
+        loaded = from_module(live, test.x, target)
     else:
         loaded = load_any_model(
             str(model),

@@ -148,7 +148,8 @@ def _given(
     elif recorded.kind == "run":
         name, _, checkpoint = name.partition(":")
     elif recorded.kind == "module" and model is None:
-        raise UserError(f"the record is of a live {name}: say by --model where to load it from")
+        cls, _, _ = name.partition(":")
+        raise UserError(f"the record is of a live {cls}: say by --model where to load it from")
     source = load_any_model(
         model or name,
         results=results_of(path),

@@ -41,8 +41,8 @@ class ModelSource(Frozen):
     """The origin of a model that was not trained by the run at hand, free of paths.
 
     ``name`` is a run_id and checkpoint, an identifier of RobustBench, ``module:callable``, a
-    file's name or the class of a live module; ``sha256`` is that of its weights, of a callable
-    together with its code.
+    file's name or the class of a live module with the digest of its settings; ``sha256`` is that of
+    its weights, of a callable together with its code.
     """
 
     kind: Literal["run", "robustbench", "callable", "weights", "program", "module"]

@@ -93,6 +93,25 @@ def test_the_same_weights_are_the_same_evaluation(net: Net, pair: tuple[Tensor, 
     assert evaluate(net, pair, "8/255", **QUICK).record.run_id != one.run_id
 
 
+def test_other_settings_are_another_evaluation(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    def score(model: nn.Module) -> tuple[str, float]:
+        record = evaluate(model.eval(), pair, "8/255", results="kept", attacks="fgsm").record
+        return record.run_id, record.evaluations[0].clean_acc
+
+    one = score(net)
+    assert score(Net()) == one
+    turned = score(Net(factor=-1.0))
+    assert turned[0] != one[0]
+    assert (
+        score(nn.Sequential(Net(), nn.Softplus(1.0)))[0]
+        != score(nn.Sequential(Net(), nn.Softplus(0.5)))[0]
+    )
+    counted = Net()
+    counted.calls = 0
+    counted.register_forward_hook(lambda *_: setattr(counted, "calls", counted.calls + 1))
+    assert score(counted) == score(counted)
+
+
 def test_tensors_are_scored_as_the_data_set_they_are_from(net: Net) -> None:
     images, labels = load_data("digits", "test")
     by_tensors = evaluate(net, (images, labels), "8/255", eval_examples=30, **QUICK)
