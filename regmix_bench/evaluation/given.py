@@ -26,7 +26,7 @@ from regmix_bench.evaluation.scorer import (
     tidy,
     with_diagnoses,
 )
-from regmix_bench.evaluation.transfer import other_model
+from regmix_bench.evaluation.surrogates import load_surrogate
 from regmix_bench.evaluation.verdict import UnusableOutcome
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
@@ -216,7 +216,7 @@ def _scored(
 ) -> EvalRecord:
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
-        other = other_model(results, spec, test)
+        other = load_surrogate(results, spec, test)
         asked = tuple(with_diagnoses(e, model, test, other) for e in recorded.evaluations)
         return recorded.model_copy(update={"evaluations": asked})
     evaluations, cost = score_checkpoint(

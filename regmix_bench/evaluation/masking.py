@@ -46,7 +46,7 @@ SQUARE_QUERIES = 500
 
 
 @dataclass(frozen=True)
-class OtherModel:
+class Surrogate:
     """A model to craft images on, on the device of the images, and the name to record it by."""
 
     name: str
@@ -59,7 +59,7 @@ def diagnose(
     y: Tensor,
     threat: ThreatModel,
     *,
-    other: OtherModel | None = None,
+    other: Surrogate | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Ask a model six questions, on at most :data:`LIMIT` of the images (N, C, H, W) in [0, 1].
 

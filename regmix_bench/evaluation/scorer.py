@@ -21,8 +21,8 @@ from regmix_bench.distributed.collectives import on_first
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.evaluate import ThreatEvaluation, adversarial_images, evaluate_threat
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.masking import OtherModel, diagnose
-from regmix_bench.evaluation.transfer import other_model
+from regmix_bench.evaluation.masking import Surrogate, diagnose
+from regmix_bench.evaluation.surrogates import load_surrogate
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.outcomes import write_outcomes
 from regmix_bench.records.paths import (
@@ -83,7 +83,7 @@ def score_checkpoint(
             attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble, heard
         )
 
-    other = other_model(results, spec, test) if extras.diagnose else None
+    other = load_surrogate(results, spec, test) if extras.diagnose else None
     scored = [score(threat, with_autoattack) for threat in spec.eval_threats]
     without = [score(threat, False) for threat in spec.pgd_threats]
     cost = sum((evaluation.cost for evaluation in [*scored, *without]), Cost())
@@ -139,7 +139,7 @@ def keep_traceback(folder: Path) -> Path:
 
 
 def with_diagnoses(
-    result: RobustEval, model: nn.Module, test: EvalData, other: OtherModel | None
+    result: RobustEval, model: nn.Module, test: EvalData, other: Surrogate | None
 ) -> RobustEval:
     """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from."""
     plain = AttackedModel(model).plain

@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.masking import OtherModel
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
     TRANSFER,
-    artifacts_dir,
     transfer_outcomes_path,
     transfer_path,
 )
@@ -38,8 +36,7 @@ from regmix_bench.records.store import (
     save_record,
     write_parquet,
 )
-from regmix_bench.specs import EvalSpec, RunSpec, Scoring
-from regmix_bench.system.files import file_digest
+from regmix_bench.specs import Scoring
 from regmix_bench.system.machine import Device, choose_device, environment, exact_float32
 from regmix_bench.types import Epsilon, ThreatModel
 
@@ -128,54 +125,6 @@ def craft(model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor
             for number, (images, labels) in enumerate(parts)
         ]
     )
-
-
-def choose_source(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> Path | None:
-    """Choose the run on which images to attack ``spec``'s model with are best crafted.
-
-    Returns its record's path. It is trained on the same data, another model, and has its weights on
-    this machine. Another method is preferred, then one trained under the same threat, then the same
-    architecture, and at last the path decides. None where there is no such run.
-    """
-    method, threat = (
-        (spec.method.name, spec.train_threat)
-        if isinstance(spec, RunSpec)
-        else (None, spec.eval_threats[0])
-    )
-    itself = spec.run_id if isinstance(spec, RunSpec) else spec.model.name.partition(":")[0]
-    found = []
-    for path in record_files(results):
-        record = load_record(path)
-        if (
-            isinstance(record, RunRecord)
-            and record.status == "success"
-            and record.spec.dataset == spec.dataset
-            and record.data_digest == data_digest
-            and record.run_id != itself
-        ):
-            other = record.spec
-            strangeness = (
-                other.method.name == method,
-                other.train_threat != threat,
-                other.arch != spec.arch,
-            )
-            found.append((strangeness, path, record))
-    for _, path, record in sorted(found, key=lambda candidate: candidate[:2]):
-        file = record.checkpoints["selected"]
-        weights = artifacts_dir(results, record.run_id) / file.file
-        if weights.is_file() and file_digest(weights) == file.sha256:
-            return path
-    return None
-
-
-def other_model(results: Path, spec: RunSpec | EvalSpec, test: EvalData) -> OtherModel | None:
-    """Load the model of :func:`choose_source` onto the device of the images."""
-    path = choose_source(results, spec, test.digest)
-    if path is None:
-        return None
-    record, file, weights = find_checkpoint(str(path), results, "selected")
-    model = load_checkpoint(weights, file.sha256).to(test.x.device)
-    return OtherModel(f"{record.spec.label} (run {record.run_id})", model)
 
 
 def _check_comparable(sides: Sequence[_Side]) -> None:

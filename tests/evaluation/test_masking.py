@@ -10,7 +10,7 @@ from regmix_bench.attacks.autoattack import Square
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import load_data
 from regmix_bench.evaluation import masking as module
-from regmix_bench.evaluation.masking import OtherModel, diagnose
+from regmix_bench.evaluation.masking import Surrogate, diagnose
 from regmix_bench.models import build_model
 from regmix_bench.models.predictions import correct
 from regmix_bench.records.schema import Diagnosis
@@ -44,8 +44,8 @@ def honest() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def sibling() -> OtherModel:
-    return OtherModel("sibling", pgd_at(1, steps=50))
+def sibling() -> Surrogate:
+    return Surrogate("sibling", pgd_at(1, steps=50))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def by_name(found: tuple[Diagnosis, ...]) -> dict[str, Diagnosis]:
 
 @pytest.mark.parametrize("threat", [THREAT, ThreatModel("L2", "1.0")], ids=str)
 def test_an_honest_model_raises_no_alarm(
-    honest: nn.Module, sibling: OtherModel, images: Images, threat: ThreatModel
+    honest: nn.Module, sibling: Surrogate, images: Images, threat: ThreatModel
 ) -> None:
     found = diagnose(honest, *images, threat, other=sibling)
     assert alarms(found) == set()
@@ -108,7 +108,7 @@ def test_an_honest_model_raises_no_alarm(
 )
 def test_a_masked_model_is_caught(
     honest: nn.Module,
-    sibling: OtherModel,
+    sibling: Surrogate,
     images: Images,
     mask: type[Saturated],
     threat: ThreatModel,

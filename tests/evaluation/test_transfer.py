@@ -15,7 +15,7 @@ from torch import nn
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData, load_data, prepare_eval
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation import transfer
+from regmix_bench.evaluation import surrogates, transfer
 from regmix_bench.models import build_model
 from regmix_bench.models.predictions import accuracy, correct
 from regmix_bench.records import paths, store
@@ -213,7 +213,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert "weights stay on the machine that trained them" in refused(*runs)
 
 
-class TestChooseSource:
+class TestChooseSurrogate:
     """The run that `--diagnose` crafts images on."""
 
     @pytest.fixture
@@ -221,7 +221,7 @@ class TestChooseSource:
         return models["trades"]
 
     def chosen(self, results: Path, record: RunRecord) -> Path | None:
-        return transfer.choose_source(results, record.spec, record.data_digest or "")
+        return surrogates.choose_surrogate(results, record.spec, record.data_digest or "")
 
     def test_another_method_comes_first_then_the_same_threat(
         self, tmp_path: Path, model: nn.Module
@@ -256,15 +256,15 @@ class TestChooseSource:
         other = save(tmp_path, model, "pgd-at")
         assert self.chosen(tmp_path, me) == other
 
-    def test_a_run_is_no_source_for_a_score_of_its_own_weights(
+    def test_a_run_is_no_surrogate_for_a_score_of_its_own_weights(
         self, tmp_path: Path, model: nn.Module, test_images: EvalData
     ) -> None:
         mine = store.load_run(save(tmp_path, model, "trades"))
         source = ModelSource(kind="run", name=f"{mine.run_id}:last", sha256="0" * 64)
         given = make_eval_spec().model_copy(update={"model": source})
-        assert transfer.other_model(tmp_path, given, test_images) is None
+        assert surrogates.load_surrogate(tmp_path, given, test_images) is None
         other = save(tmp_path, model, "mart")
-        found = transfer.other_model(tmp_path, given, test_images)
+        found = surrogates.load_surrogate(tmp_path, given, test_images)
         assert found is not None
         assert found.name == f"mart (run {run_id(str(other))})"
         assert torch.equal(found.model(test_images.x), model(test_images.x))

@@ -20,7 +20,7 @@ planted = accuracies.Accuracy("planted_acc", "planted", lambda _: "Planted", lam
 clean, *others = accuracies.ACCURACIES
 accuracies.ACCURACIES = (clean, planted, *others)
 
-from regmix_bench.loading.export import model_card
+from regmix_bench.loading.model_card import model_card
 from regmix_bench.cli import main
 from regmix_bench.cli.printing import score_lines
 from regmix_bench.loading.folders import ExportConfig
