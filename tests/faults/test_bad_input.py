@@ -14,7 +14,6 @@ from PIL import Image
 from support.harness import answer, cli, start
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.analysis import references as leaderboard
 from regmix_bench.analysis.references import renew_references
 from regmix_bench.grid.plan import plan
 from regmix_bench.records import paths, store
@@ -333,7 +332,7 @@ def test_output_that_knows_no_greek_is_escaped() -> None:
 @pytest.mark.parametrize("command", [("check",), ("check", "--update"), ("report",)])
 def test_a_run_recorded_twice_is_no_second_seed(refused: Run, tmp_path: Path, command) -> None:
     path = write_run(tmp_path / "results", make_spec())
-    leaderboard.update(tmp_path / "results", tmp_path / "results/leaderboard.json")
+    renew_references(tmp_path / "results", tmp_path / "results/leaderboard.json")
     shutil.copy(path, path.with_name(f"copy-{path.name}"))
     assert "record the same run" in refused(*command)
 
