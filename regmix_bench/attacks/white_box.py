@@ -39,7 +39,7 @@ class FGSM(Attack):
 
 
 class PGD(Attack):
-    """Projected gradient ascent on cross-entropy (Madry et al. 2018); ``pgd-50`` takes 50 steps.
+    """Projected gradient ascent on cross-entropy (Madry et al. 2018); pgd-50 takes 50 steps.
 
     The last of ``steps`` steps of ``step_ratio``·ε counts: 2/255 at 8/255, and enough to cross the
     ball at any budget. It starts uniformly in the ball or at the image itself.
