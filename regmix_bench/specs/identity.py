@@ -52,6 +52,7 @@ VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
         "Scoring": frozenset({"autoattack_version", "autoattack_seed", "autoattack_batch_size"}),
         "MethodSpec": frozenset({"name", "version", "params"}),
         "ModelSource": frozenset({"kind", "name", "sha256"}),
+        "Component": frozenset({"kind", "name", "version", "params"}),
         "RunSpec": frozenset(
             {
                 *("method", "dataset", "train_examples", "eval_examples", "arch", "train_threat"),

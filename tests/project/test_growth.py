@@ -25,7 +25,7 @@ from regmix_bench.specs.identity import VERSION_1, later_fields
 from regmix_bench.types import ThreatModel
 
 RESULTS = Path(__file__).parents[2] / "results"
-CLASSES = (EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scoring, ThreatModel)
+CLASSES = (Component, EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scoring, ThreatModel)
 
 #: Where each class stands, and what a made-up field is written before.
 FIELDS = (
@@ -33,6 +33,7 @@ FIELDS = (
     ("regmix_bench/specs/scoring.py", "    #: Of the PGD attack of every score."),
     ("regmix_bench/specs/components.py", "    name: str\n    version: int\n    params"),  # a method
     ("regmix_bench/specs/components.py", '    kind: Literal["run"'),  # a model
+    ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
     ("regmix_bench/types.py", "    bounds: ClassVar"),  # of a threat model
     ("regmix_baselines/fgsm_pgi.py", "        lambda_: float"),
@@ -50,7 +51,7 @@ def test_every_class_of_a_specification_has_its_frozen_fields() -> None:
 def test_what_older_runs_had_never_changes() -> None:
     # Add a field here with its value; change nothing that stands here.
     shared = {"pgd_threats": (), "components": ()}
-    assert {cls.__name__: dict(later_fields(cls)) for cls in (*CLASSES, Component)} == {
+    assert {cls.__name__: dict(later_fields(cls)) for cls in CLASSES} == {
         "RunSpec": shared,
         "EvalSpec": shared,
         "Scoring": {"attacks": (), "screen": False},
@@ -88,7 +89,8 @@ from regmix_bench.analysis.references import load_leaderboard
 from regmix_bench.grid.plan import load_suite, plan
 from regmix_bench.records.paths import record_path
 from regmix_bench.records.store import load_records
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import Component, EvalSpec, RunSpec
+from regmix_bench.specs.identity import hashed
 assert sys.modules["regmix_bench"].__file__.startswith(sys.argv[1])
 results = Path(sys.argv[2])
 records = load_records(results)
@@ -107,6 +109,8 @@ for path, record in records.items():
         assert record.model_dump(mode="json")["spec"]["method"]["label"] == written
         assert record_path(results, record.spec) == path
         assert record.spec.stem == path.stem
+first = {"kind": "arch", "name": "mine", "version": 1, "params": {"width": 8}}
+assert hashed(Component(made_up=OLDER, **first)) == first != hashed(Component(made_up=7, **first))
 recorded = {spec.run_id for spec in specs}
 labels = {spec.label for spec in specs if isinstance(spec, RunSpec)}
 planned = plan(load_suite("digits"), {"methods": ["fgsm-pgi"], "seeds": [0, 1, 2]})
