@@ -22,6 +22,7 @@ from rich.progress import (
 
 from regmix_bench.analysis.words import spec_words
 from regmix_bench.cli.printing import score_lines
+from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import EvalSpec, RunSpec
@@ -115,7 +116,7 @@ class Display:
     ) -> None:
         """Show what accuracy one attack has left."""
         run = self._running[spec.run_id]
-        numbers = f"AutoAttack at {threat}: {accuracy:.1%} after {attack}"
+        numbers = f"{attack_words(spec.scoring)} at {threat}: {accuracy:.1%} after {attack}"
         self.bars.update(run.epochs, numbers=numbers)
         if not self.live:
             self.say(f"{run.name}: {numbers}")

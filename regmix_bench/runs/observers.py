@@ -40,7 +40,7 @@ class Observer(Protocol):
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
-        """Hear that an attack is done and leaves ``accuracy``, in [0, 1]."""
+        """Hear that an attack at ``threat``, an ε as ``8/255``, leaves ``accuracy``, in [0, 1]."""
 
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
         """Hear of something that was not as it should be, and has been dealt with."""

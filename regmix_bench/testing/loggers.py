@@ -67,7 +67,7 @@ def _tell(logger: Logger, results: Path) -> None:
             for epoch in (1, 2):
                 logger.on_epoch(spec, _log(epoch))
             logger.on_note(spec, 'a line, with "quotes" and ε')
-            logger.on_attack(spec, "Linf 8/255", "apgd-ce", 0.5)
+            logger.on_attack(spec, "8/255", "apgd-ce", 0.5)
         logger.on_end(Ending(spec, error=error, left=left))
     logger.close()
 

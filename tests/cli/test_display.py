@@ -10,6 +10,7 @@ from regmix_bench.analysis.words import spec_words
 from regmix_bench.cli import display as progress
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.observers import Ending
+from regmix_bench.specs import Scoring
 
 
 def make_log(epoch: int) -> EpochLog:
@@ -37,6 +38,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
+
+
+def test_a_line_names_autoattack_only_where_it_is_the_authors(capsys) -> None:
+    spec = make_spec("trades")
+    scoring = Scoring(autoattack_version="custom", attacks=("pgd", "square"))
+    spec = spec.model_copy(update={"scoring": scoring})
+    with counting(1) as display:
+        display.on_start(spec)
+        display.on_attack(spec, "32/255", "pgd", 0.75)
+
+    assert capsys.readouterr().out.endswith(": pgd + square at 32/255: 75.0% after pgd\n")
 
 
 def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
