@@ -178,10 +178,13 @@ def test_whatever_ends_a_group_leaves_nobody_and_the_run_resumes(tmp_path: Path)
     suite.write_text(yaml.safe_dump(GRID | {"recipe": SUITE["recipe"] | {"epochs": 100_000}}))
     specs = {spec.run_id: spec for spec in plan(load_suite(str(suite)))}
     (run_id,) = specs
-    log = paths.artifacts_dir(results, run_id) / "train.jsonl"
+
+    def latest() -> str:
+        saved = paths.artifacts_dir(results, run_id).glob("state-*.pt")
+        return max((path.name for path in saved), default="")
 
     def ended(end: Callable[[int, list[int]], None]) -> Answer:
-        before = log.read_bytes().count(b"\n") if log.exists() else 0
+        before = latest()
         command = ("run", suite, "--device", "cpu", "--devices", "2", "--results", results)
         parent = start(
             *command,
@@ -189,7 +192,7 @@ def test_whatever_ends_a_group_leaves_nobody_and_the_run_resumes(tmp_path: Path)
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 120
-        while not log.exists() or log.read_bytes().count(b"\n") <= before:
+        while latest() <= before:
             assert parent.poll() is None and time.monotonic() < deadline, parent.communicate()
             time.sleep(0.05)
         group = sorted(children(parent.pid))
