@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.synthetic import unmeasured
 
 import regmix_baselines
 import regmix_bench
@@ -150,6 +151,10 @@ def test_a_made_up_field_in_every_class_renames_nothing(
     code = CODE.replace("OLDER", "3").replace("ANOTHER", str(changed))
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{code}"]
     finished = subprocess.run(
-        [*command, str(tmp_path), str(RESULTS)], capture_output=True, text=True, timeout=120
+        [*command, str(tmp_path), str(RESULTS)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=unmeasured(),  # a copy of the package is none of its lines
     )
     assert finished.returncode == 0, finished.stderr
