@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.harness import PAGES, Answer, Grid, answer, cli, recorded, start, wait_for
 
+pytestmark = pytest.mark.alone
+
 Tell = Callable[[Answer, str], None]
 
 

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from support.harness import LONGER, Answer, Grid, answer, cli, recorded, start, wait_for
 
+pytestmark = pytest.mark.alone
+
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
 Tell = Callable[[Answer, str], None]

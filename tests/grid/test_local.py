@@ -27,6 +27,8 @@ from regmix_bench.runs import runner
 from regmix_bench.runs.observers import Ending, Silent
 from regmix_bench.specs import RunSpec
 
+pytestmark = pytest.mark.alone
+
 QUICK: dict[str, Any] = {
     "methods": ["fgsm-rs"],
     "eps": ["32/255"],

@@ -27,6 +27,8 @@ from regmix_bench.records import find, store
 from regmix_bench.records.schema import EpochLog, RunRecord
 from regmix_bench.runs import observers, runner
 
+pytestmark = pytest.mark.alone
+
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
 CPU = torch.device("cpu")

@@ -23,6 +23,8 @@ import yaml
 from support.harness import SUITE, cli, recorded
 from support.synthetic import unmeasured
 
+pytestmark = pytest.mark.alone
+
 RECIPE = Path(__file__).parents[2] / "examples" / "slurm.sbatch"
 
 #: What the recipe finds on its PATH: of Slurm, what it asks of it; else what an environment has.
