@@ -71,7 +71,7 @@ def test_a_worker_of_ray_is_killed(
 
 def test_the_driver_of_a_cluster_is_killed(tmp_path: Path, tell: Tell) -> None:
     # A cluster takes seconds to notice: the run has to take longer.
-    suite = SUITE | {"seeds": [0], "recipe": SUITE["recipe"] | {"epochs": 400}}
+    suite = SUITE | {"seeds": [0], "recipe": SUITE["recipe"] | {"epochs": 800}}
     killed, undisturbed = Grid(tmp_path / "killed"), Grid(tmp_path / "undisturbed")
     for grid in (killed, undisturbed):
         grid.folder.mkdir()
