@@ -1,7 +1,7 @@
 """The places of all files in a results folder.
 
 A record is one JSON file; the files beside it share its stem. Checkpoints, logs and adversarial
-images lie under ``artifacts/<run_id>/``, which git ignores.
+images lie under ``artifacts/<run_id>/``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from regmix_bench.types import Checkpoint
 
 LEADERBOARD = "leaderboard.json"
 ARTIFACTS = "artifacts"
+#: The results folder, inside of one, that comes with the project.
+SHIPPED = "shipped"
+#: What lies beside data sets in a results folder.
+NO_DATASETS = (ARTIFACTS, SHIPPED)
 EVALUATED = "evaluated"
 TRANSFER = "transfer"
 #: The file in a run's artifacts that says who works on it.

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.methods.configured import relabelled
 from regmix_bench.records.migrations import RECORD
-from regmix_bench.records.paths import ARTIFACTS, record_path, transfer_outcomes_path, transfer_path
+from regmix_bench.records.paths import (
+    NO_DATASETS,
+    record_path,
+    transfer_outcomes_path,
+    transfer_path,
+)
 from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
 from regmix_bench.system.files import atomic_write, file_digest
 
@@ -84,6 +89,7 @@ def _transfer_relabelled(record: AnyRecord, labels: Mapping[str, str]) -> AnyRec
 def record_files(results: Path) -> list[Path]:
     """Return every record file below ``results``, sorted by path.
 
+    What is shipped is a results folder of its own, and not read as part of the one it lies in.
     Raises :class:`UserError` where ``results`` or a folder below it cannot be listed.
     """
     try:
@@ -95,7 +101,7 @@ def record_files(results: Path) -> list[Path]:
         return sorted(
             path
             for dataset in results.iterdir()
-            if dataset.is_dir() and dataset.name != ARTIFACTS
+            if dataset.is_dir() and dataset.name not in NO_DATASETS
             for folder in dataset.iterdir()
             if folder.is_dir()
             for path in folder.iterdir()

@@ -168,13 +168,10 @@ class Contents:
         files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
         files += [paths.views_path(run.path) for run in self.runs]
         files += verdicts.outcome_files(self.blocks)
+        named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
         if self.published:
-            files.append(self.results / published.FILE)
-        return {
-            path.relative_to(self.results).as_posix(): file_digest(path)
-            for path in sorted(files)
-            if path.is_file()
-        }
+            named[published.FILE] = published.published_file(self.results)
+        return {name: file_digest(path) for name, path in named.items() if path.is_file()}
 
 
 def _at_home(block: Block) -> bool:

@@ -54,10 +54,11 @@ def write_report(
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
-    ``with_published`` puts the numbers of ``<results>/published.yaml`` beside ours, marked as not
-    measured here. ``reference`` is the row that the others are compared with, that of each suite if
-    left out. ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these
-    formats that an earlier report left in ``out`` and that this one no longer makes are removed.
+    ``with_published`` puts the numbers of ``published.yaml`` beside ours, marked as not measured
+    here: that of ``results``, or else that of this package. ``reference`` is the row that the
+    others are compared with, that of each suite if left out. ``layout`` is that of the LaTeX
+    tables. Each file is replaced whole. Files of these formats that an earlier report left in
+    ``out`` and that this one no longer makes are removed.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
     Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
     without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.

@@ -25,7 +25,7 @@ from regmix_bench.specs import (
 from regmix_bench.specs.identity import VERSION_1, later_fields
 from regmix_bench.types import ThreatModel
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[2] / "results" / "shipped"
 CLASSES = (Component, EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scoring, ThreatModel)
 
 #: Where each class stands, and what a made-up field is written before.

@@ -1,4 +1,4 @@
-"""What the recorded digits suite must show, read from ``results/`` as it is."""
+"""What the recorded digits suite must show, read from ``results/shipped/`` as it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.methods import LEVEL, compare_methods
 from regmix_bench.reporting.tables.comparison import comparison_table
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[2] / "results" / "shipped"
 EPSILONS = ("32/255", "48/255")
 
 

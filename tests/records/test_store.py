@@ -247,6 +247,10 @@ def test_record_files_are_records_only(tmp_path: Path) -> None:
     store.write_json(tmp_path / paths.LEADERBOARD, {})
     store.write_json(paths.artifacts_dir(tmp_path, "0" * 12) / "state.json", {})
     assert store.record_files(tmp_path) == [path]
+    # A misplaced record makes no data set of the results folder that comes with the project.
+    shipped = write_run(tmp_path / paths.SHIPPED, make_spec(seed=1))
+    store.write_json(shipped.parents[1] / "misplaced.json", {})
+    assert store.record_files(tmp_path) == [path]
     assert store.record_files(tmp_path / "nowhere") == []
     with pytest.raises(UserError, match="is not a folder"):
         store.record_files(path)

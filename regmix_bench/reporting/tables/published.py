@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +44,18 @@ class Published(Frozen):
     url: str | None = Field(None, pattern="^https://")
 
 
-def load_published(results: Path) -> tuple[Published, ...]:
-    """Read ``<results>/published.yaml``, a list of :class:`Published`.
+def published_file(results: Path) -> Path:
+    """Return ``<results>/published.yaml`` if there is one, or else the file of this package."""
+    own = results / FILE
+    return own if os.path.lexists(own) else Path(str(files("regmix_bench.reporting") / FILE))
 
-    Raises :class:`UserError` where the file is missing, is no such list, or an entry is refused.
+
+def load_published(results: Path) -> tuple[Published, ...]:
+    """Read the list of :class:`Published` in :func:`published_file`.
+
+    Raises :class:`UserError` where it cannot be read, is no such list, or an entry is refused.
     """
-    path = results / FILE
+    path = published_file(results)
     try:
         # The base loader leaves every scalar text, and pydantic says what may be made of it.
         content = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)

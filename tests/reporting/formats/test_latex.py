@@ -16,7 +16,7 @@ from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.latex_text import tex
 from regmix_bench.reporting.values import Cell
 
-RECORDED = Path(__file__).parents[3] / "results"
+RECORDED = Path(__file__).parents[3] / "results" / "shipped"
 HOSTILE = r"a_b%c&d#e[f]{g}$h~i^j\k<l>|m--n"
 
 needs_engine = pytest.mark.skipif(

@@ -32,7 +32,7 @@ from regmix_bench.reporting.site.text import file_name, on_dark, passages, scrip
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
 
-RESULTS = Path(__file__).parents[3] / "results"
+RESULTS = Path(__file__).parents[3] / "results" / "shipped"
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 
 

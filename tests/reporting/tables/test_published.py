@@ -117,7 +117,6 @@ def test_check_agrees_under_the_same_flag_alone(results, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot read published numbers"),
         ("- [", "is not YAML"),
         ("[" * 100_000, "is not YAML"),
         ("label: x", "is not a list of published models"),
@@ -147,8 +146,19 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path, text, 
     assert not (tmp_path / "out").exists()
 
 
-def test_our_own_file_is_valid_and_names_its_sources():
-    entries = published.load_published(Path(__file__).parents[3] / "results")
+def test_a_file_of_the_user_replaces_that_of_the_package(results):
+    ours = published.load_published(results)
+    put(results, ENTRY)
+    (theirs,) = published.load_published(results)
+    assert theirs.label == ENTRY["label"] not in {entry.label for entry in ours}
+    (results / published.FILE).unlink()
+    (results / published.FILE).mkdir()
+    with pytest.raises(UserError, match="cannot read published numbers"):
+        published.load_published(results)
+
+
+def test_our_own_file_is_valid_and_names_its_sources(tmp_path):
+    entries = published.load_published(tmp_path)
     assert len({(e.label, e.dataset, e.threat) for e in entries}) == len(entries)
     assert {e.threat for e in entries if e.label == "trades (Zhang 2019)"} == {
         ThreatModel("Linf", "0.031")
