@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from regmix_bench.losses import TrueClassMass, cross_entropy
-from regmix_bench.methods.prior import PriorGuidedMethod
+from regmix_bench.methods.prior import ClipStart, PriorGuidedMethod
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
@@ -35,10 +35,11 @@ class FGSMPGI(PriorGuidedMethod):
     colour = 5
 
     class Config(Frozen):
-        """λ, epochs between resets of the prior, and the true class's share of the label."""
+        """λ, the prior's resets and start, and the true class's share of the label."""
 
         lambda_: float = Field(10.0, ge=0)
         reset: int = Field(40, ge=1)
+        clip_start: ClipStart = False
         true_class_mass: TrueClassMass = 0.6
 
     def step(

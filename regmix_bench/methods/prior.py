@@ -7,7 +7,7 @@ images and their units, in which pixels lie in [0, 1].
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
 
@@ -16,19 +16,24 @@ from regmix_bench.attacks.noise import batch_sum, noise
 from regmix_bench.distributed.collectives import Sharding
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
-from regmix_bench.types import Batch, ThreatModel
+from regmix_bench.types import NORMS, Batch, Later, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+#: Whether x + δ is clipped to valid pixels before a step, and not after it alone. The authors'
+#: programs take the gradient at x + δ as it is; the runs that were recorded first clipped it.
+ClipStart = Annotated[bool, Later(True)]
 
 
 class Prior:
     """Perturbation δ and momentum m of every training image, (N, C, H, W) each.
 
     The prior is in input coordinates and does not follow an image's crop or flip. Every ``reset``
-    epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum. ``compact`` keeps it in
-    bfloat16: half the memory, δ to 0.4 % of itself. In a group each process keeps its share of the
-    training set, and every method is to be called by all processes.
+    epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum. Images at which a visit starts
+    are clipped to valid pixels only with ``clip_start``. ``compact`` keeps it in bfloat16: half the
+    memory, δ to 0.4 % of itself. In a group each process keeps its share of the training set, and
+    every method is to be called by all processes.
     """
 
     momentum_decay = 0.3
@@ -39,6 +44,7 @@ class Prior:
         image_shape: tuple[int, int, int],
         device: torch.device,
         reset: int,
+        clip_start: bool = False,
         compact: bool = False,
     ) -> None:
         dtype = torch.bfloat16 if compact else torch.float32
@@ -46,6 +52,7 @@ class Prior:
         self.delta = self._shards.zeros(image_shape, device, dtype)
         self.momentum = torch.zeros_like(self.delta)
         self.reset = reset
+        self.clip_start = clip_start
         self.fresh = True
 
     def on_epoch_start(self, epoch: int) -> None:
@@ -53,14 +60,22 @@ class Prior:
         self.fresh = (epoch - 1) % self.reset == 0
 
     def initial(self, batch: Batch, threat: ThreatModel, generator: torch.Generator) -> Tensor:
-        """Return the starting perturbation of a batch, inside the ball and the range of pixels."""
+        """Return the starting perturbation of a batch, inside the ball.
+
+        With ``clip_start`` the images at which it starts are inside the range of pixels too.
+        Without, where an image is black or white, or padded by its crop, they leave it by up to ε.
+        """
         if self.fresh:
             # Every image is visited once an epoch, so drawing on the visit resets them all.
             drawn = noise(torch.rand, batch.x.float(), generator)
             delta = float(threat.epsilon) * (drawn - 0.5).sign()
         else:
             delta = self._taken(self.delta, batch, batch.x.dtype)
-        return project(delta.to(batch.x.dtype), batch.x, threat)
+        delta = delta.to(batch.x.dtype)
+        if self.clip_start:
+            return project(delta, batch.x, threat)
+        # Kept in bfloat16, a perturbation may be rounded to one a little larger than ε.
+        return NORMS[threat.norm].shrink(delta, float(threat.epsilon))
 
     def update(
         self,
@@ -121,7 +136,7 @@ class PriorStep(NamedTuple):
 class PriorGuidedMethod(Method):
     """Base of methods that attack by one FGSM step of size ε from the stored prior.
 
-    Their ``Config`` has ``reset``, the epochs between two resets of the prior, and
+    Their ``Config`` has ``reset``, the epochs between two resets of the prior, ``clip_start``, and
     ``true_class_mass`` of the labels that the attack sees. ``step`` begins with :meth:`attack` and
     calls ``self.prior.update`` with what it returned.
     """
@@ -131,7 +146,10 @@ class PriorGuidedMethod(Method):
     def setup(
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
     ) -> None:
-        self.prior = Prior(dataset_size, image_shape, device, self.config.reset, self.compact_state)
+        config = self.config
+        self.prior = Prior(
+            dataset_size, image_shape, device, config.reset, config.clip_start, self.compact_state
+        )
 
     def on_epoch_start(self, epoch: int) -> None:
         self.prior.on_epoch_start(epoch)

@@ -23,7 +23,7 @@ from pydantic import Field
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
-from regmix_bench.methods.prior import PriorGuidedMethod
+from regmix_bench.methods.prior import ClipStart, PriorGuidedMethod
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
@@ -86,9 +86,10 @@ class RegMix(PriorGuidedMethod):
     colour = 9
 
     class Config(Weights):
-        """Weights, epochs between resets of the prior, and the true class's share of the label."""
+        """Weights, the prior's resets and start, and the true class's share of the label."""
 
         reset: int = Field(40, ge=1)
+        clip_start: ClipStart = False
         true_class_mass: TrueClassMass = 0.6
 
     def step(

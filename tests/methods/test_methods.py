@@ -270,10 +270,11 @@ def single_total(name: str, model: nn.Module, data: Batch, initial: Tensor, x_ad
     return loss
 
 
+@pytest.mark.parametrize("clip_start", [False, True])
 @pytest.mark.parametrize("name", SINGLE)
-def test_prior_guided_steps_are_their_formula_over_epochs(name: str) -> None:
+def test_prior_guided_steps_are_their_formula_over_epochs(name: str, clip_start: bool) -> None:
     model, reference = network(), network()
-    method = load_method(name, **SINGLE[name], **SMOOTHED, reset=3)
+    method = load_method(name, **SINGLE[name], **SMOOTHED, reset=3, clip_start=clip_start)
     method.setup(9, (1, 4, 4), torch.device("cpu"))
     index = (3, 8, 0, 5, 1, 6)
     delta = momentum = torch.zeros(6, 1, 4, 4, dtype=torch.float64)
@@ -285,7 +286,7 @@ def test_prior_guided_steps_are_their_formula_over_epochs(name: str) -> None:
         if epoch in (1, 4):
             noise = torch.rand(data.x.shape, generator=torch.Generator().manual_seed(7))
             delta, momentum = EPSILON * (noise.double() - 0.5).sign(), torch.zeros_like(momentum)
-        initial = feasible(delta, data.x)
+        initial = feasible(delta, data.x) if clip_start else delta
         z = (data.x + initial).requires_grad_()
         (g,) = torch.autograd.grad(ce(reference(z), data.y, 0.7).sum(), z)
         x_adv = data.x + feasible(initial + EPSILON * g.sign(), data.x)

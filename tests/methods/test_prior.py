@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -21,13 +22,14 @@ def normal(seed: int) -> Tensor:
     return torch.randn(3, 1, 2, 2, generator=generator, dtype=torch.float64)
 
 
-def test_the_prior_follows_its_recursion_and_starts_again() -> None:
+@pytest.mark.parametrize("clip_start", [False, True])
+def test_the_prior_follows_its_recursion_and_starts_again(clip_start: bool) -> None:
     epsilon = 0.125
     index = torch.tensor([4, 0, 2])
     # Sixty-fourths are exact in float32, in which the prior is kept.
     x = torch.randint(0, 65, (3, 1, 2, 2), generator=torch.Generator().manual_seed(0)) / 64
     batch = Batch(x.double(), torch.zeros(3, dtype=torch.int64), index)
-    prior = Prior(5, (1, 2, 2), torch.device("cpu"), reset=3)
+    prior = Prior(5, (1, 2, 2), torch.device("cpu"), reset=3, clip_start=clip_start)
 
     def feasible(delta: Tensor) -> Tensor:
         return (batch.x + delta.clamp(-epsilon, epsilon)).clamp(0, 1) - batch.x
@@ -37,7 +39,8 @@ def test_the_prior_follows_its_recursion_and_starts_again() -> None:
         prior.on_epoch_start(epoch)
         if epoch in (1, 4, 7):  # a reset every third epoch
             noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(epoch)) - 0.5
-            delta = feasible(epsilon * noise.double().sign())
+            delta = epsilon * noise.double().sign()
+            delta = feasible(delta) if clip_start else delta
             momentum = torch.zeros_like(momentum)
         gradient, weight = normal(100 + epoch), 0.5 + 0.25 * epoch
         seen = visit(prior, batch, gradient, epoch, weight)
@@ -52,16 +55,29 @@ def test_the_prior_follows_its_recursion_and_starts_again() -> None:
     assert not prior.momentum[untouched].any()
 
 
-def test_a_prior_met_under_another_crop_is_brought_back_among_valid_pixels() -> None:
-    prior = Prior(3, (1, 2, 2), torch.device("cpu"), reset=9)
+@pytest.mark.parametrize("pixel", [0.0, 1.0])
+@pytest.mark.parametrize("clip_start", [False, True])
+def test_a_start_is_clipped_to_valid_pixels_only_where_asked(
+    pixel: float, clip_start: bool
+) -> None:
+    prior = Prior(3, (1, 2, 2), torch.device("cpu"), reset=9, clip_start=clip_start)
     index, y = torch.arange(3), torch.zeros(3, dtype=torch.int64)
+    saturated = torch.full((3, 1, 2, 2), pixel, dtype=torch.float64)
     prior.on_epoch_start(1)
+    fresh = prior.initial(
+        Batch(saturated, y, index), ThreatModel("Linf", "1/8"), torch.Generator().manual_seed(0)
+    )
+    assert bool((fresh.abs() == 0.125).all()) is not clip_start
     visit(prior, Batch(torch.full((3, 1, 2, 2), 0.5).double(), y, index), normal(0), 0)
     prior.on_epoch_start(2)
-    white = torch.ones(3, 1, 2, 2, dtype=torch.float64)
-    delta = visit(prior, Batch(white, y, index), normal(1), 1)
-    assert (delta <= 0).all()
-    assert (delta < 0).any()
+    # The image comes again under another crop, which has padded all of it.
+    delta = visit(prior, Batch(saturated, y, index), normal(1), 1)
+    leaves = (delta > 0) if pixel == 1 else (delta < 0)
+    assert bool(leaves.any()) is not clip_start
+    assert delta.any() and delta.abs().max() <= 0.125
+    # What is stored for the next visit is valid in any case.
+    stored = saturated + prior.delta
+    assert stored.min() >= 0 and stored.max() <= 1
 
 
 def test_a_batch_without_gradient_leaves_a_finite_prior() -> None:
@@ -79,7 +95,9 @@ def test_a_compact_prior_holds_a_momentum_near_a_millionth() -> None:
     batch = Batch(x, torch.zeros(size).long(), index)
     gradient = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
     threat = ThreatModel("Linf", "8/255")
-    priors = [Prior(size, (3, 8, 8), torch.device("cpu"), 9, compact) for compact in (False, True)]
+    priors = [
+        Prior(size, (3, 8, 8), torch.device("cpu"), 9, compact=compact) for compact in (False, True)
+    ]
     found = []
     for prior in priors:
         prior.on_epoch_start(1)

@@ -37,7 +37,7 @@ FIELDS = (
     ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
     ("regmix_bench/types.py", "    bounds: ClassVar"),  # of a threat model
-    ("regmix_baselines/fgsm_pgi.py", "        lambda_: float"),
+    ("regmix_baselines/fgsm_rs.py", "        step_ratio: float"),
 )
 
 
@@ -114,9 +114,9 @@ first = {"kind": "arch", "name": "mine", "version": 1, "params": {"width": 8}}
 assert hashed(Component(made_up=OLDER, **first)) == first != hashed(Component(made_up=7, **first))
 recorded = {spec.run_id for spec in specs}
 labels = {spec.label for spec in specs if isinstance(spec, RunSpec)}
-planned = plan(load_suite("digits"), {"methods": ["fgsm-pgi"], "seeds": [0, 1, 2]})
+planned = plan(load_suite("digits"), {"methods": ["fgsm-rs"], "seeds": [0, 1, 2]})
 assert all(spec.run_id not in recorded for spec in planned) == ANOTHER
-again = plan(load_suite("digits"), {"methods": [f"fgsm-pgi[made_up={OLDER}]"], "seeds": [0, 1, 2]})
+again = plan(load_suite("digits"), {"methods": [f"fgsm-rs[made_up={OLDER}]"], "seeds": [0, 1, 2]})
 run = again[0]
 old = run.model_copy(update={
     "made_up": OLDER,
@@ -131,11 +131,11 @@ for name in ("made_up", "scoring", "recipe", "method"):
     assert old.model_copy(update={name: new}).run_id not in recorded
 other = type(threat)(threat.norm, threat.epsilon, 7)
 assert old.model_copy(update={"train_threat": other}).run_id not in recorded
-flags = {"methods": ["fgsm-pgi[made_up=7]"], "eps": ["32/255"], "seeds": [0]}
+flags = {"methods": ["fgsm-rs[made_up=7]"], "eps": ["32/255"], "seeds": [0]}
 (seven,) = plan(load_suite("digits"), flags)
 assert seven.run_id not in recorded and "made_up=7" in seven.label
-assert ("fgsm-pgi[made_up=3]" in labels) == ANOTHER
-assert ("fgsm-pgi" in labels) != ANOTHER
+assert ("fgsm-rs[made_up=3]" in labels) == ANOTHER
+assert ("fgsm-rs" in labels) != ANOTHER
 """
 
 
