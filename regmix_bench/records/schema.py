@@ -14,12 +14,14 @@ from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint, Frozen, ThreatModel
 
-#: What AutoAttack may warn of, as :attr:`RobustEval.checks` names it.
+#: What scoring may warn of, as :attr:`RobustEval.checks` names it; most is of AutoAttack.
 Check = Literal[
     "randomized-model",
     "softmax-output",
     "zero-gradients",
     "dynamic-model",
+    "batch-dependent-model",
+    "failed-attack",
     "square-stronger-than-white-box",
     "too-few-classes",
     "other-warning",
@@ -89,10 +91,13 @@ class RobustEval(Frozen):
     ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
     it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
     ``screened_acc`` stands in the place of ``autoattack_acc`` where AutoAttack saw the survivors of
-    PGD alone. ``substitutions`` says which attacks were changed because there are too few classes,
-    ``checks`` what AutoAttack warned of, ``diagnoses`` what the gradient-masking audit found, if it
-    was asked for. ``scored_copy`` is None where attacks ran on the model itself. The digests are
-    the SHA-256 of the outcomes file and of the saved adversarial images.
+    PGD alone. ``failed_attacks`` says of each attack that broke off why; an ensemble that lacks one
+    has neither of the two. ``substitutions`` says which attacks were changed because there are too
+    few classes, ``checks`` what was warned of, ``diagnoses`` what the gradient-masking audit found,
+    if it was asked for. ``logits_dtype`` is the type in which the model itself returned its logits,
+    which attacks and verdicts took as float32. ``scored_copy`` is None where attacks ran on the
+    model itself. The digests are the SHA-256 of the outcomes file and of the saved adversarial
+    images.
     """
 
     threat: ThreatModel
@@ -103,12 +108,14 @@ class RobustEval(Frozen):
     autoattack_acc: float | None = Field(None, ge=0, le=1)
     screened_acc: float | None = Field(None, ge=0, le=1)
     after_attack: dict[str, float] = {}
+    failed_attacks: dict[str, str] = {}
     autoattack_version: str | None = None
     autoattack_seed: int | None = None
     autoattack_batch_size: int | None = None
     substitutions: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    logits_dtype: str = "float32"
     scored_copy: ScoredCopy | None = None
     outcomes_digest: str | None = None
     adversarial_digest: str | None = None
