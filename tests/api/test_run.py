@@ -46,7 +46,7 @@ def test_python_and_the_command_plan_the_same_runs(tmp_path: Path) -> None:
     found = run(methods="trades,regmix", eps="8/255", seeds=7, dry_run=True, results=tmp_path / "r")
     assert isinstance(found, Plan)
     ids = [cell.run_id for cell in found.cells]
-    assert ids == ["ab4b23ee7f75", "b2dc45f51670"] == [spec.run_id for spec in found.specs]
+    assert ids == ["ab4b23ee7f75", "2442e20e77b3"] == [spec.run_id for spec in found.specs]
     shown = cli(
         *("run", "--methods", "trades,regmix", "--eps", "8/255", "--seeds", "7", "--dry-run"),
         *("--results", tmp_path / "r"),
