@@ -70,7 +70,9 @@ def scoring_words(scoring: Scoring) -> str:
     """Say how robustness was measured."""
     words = ensemble_words(scoring.autoattack_version, scoring.attacks)
     screened = f"of the survivors of PGD-{scoring.pgd_steps} alone, " if scoring.screen else ""
+    forward = scoring.forward_batch_size
     return (
         f"PGD-{scoring.pgd_steps}; {words}, {screened}seed {scoring.autoattack_seed},"
         f" batches of {scoring.autoattack_batch_size}"
+        + ("" if forward is None else f" in forward passes of {forward}")
     )

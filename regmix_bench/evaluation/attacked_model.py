@@ -26,28 +26,40 @@ class AttackedModel:
     """A model under attack: ``plain`` gives every verdict, and attacks run on ``attacked``.
 
     Both map images (B, C, H, W) in [0, 1] to logits (B, K), and are the same model where there is
-    no ``copy`` of it; ``how`` says how that is run.
+    no ``copy`` of it; ``how`` says how that is run. Both take at most
+    ``forward_batch_size`` images at once.
     """
 
     def __init__(
-        self, model: nn.Module, copy: ModelRunner | None = None, how: ScoredCopy | None = None
+        self,
+        model: nn.Module,
+        copy: ModelRunner | None = None,
+        how: ScoredCopy | None = None,
+        forward_batch_size: int | None = None,
     ) -> None:
-        self.chunks = Chunks()
+        self.chunks = Chunks(forward_batch_size)
         self.plain = ChunkedModel(model, self.chunks)
         self.attacked = ChunkedModel(model if copy is None else copy, self.chunks)
         self.how = how
 
     @classmethod
-    def of(cls, model: nn.Module, images: Tensor, compile: bool = True) -> AttackedModel:
+    def of(
+        cls,
+        model: nn.Module,
+        images: Tensor,
+        compile: bool = True,
+        forward_batch_size: int | None = None,
+    ) -> AttackedModel:
         """Return ``model`` with a :func:`faster_copy` to attack, if it agrees on ``images``.
 
         Call it once for all threats: where the copy is compiled, that takes a while.
         """
-        return cls(model, *(faster_copy(model, images, compile) or ()))
+        copy, how = faster_copy(model, images, compile, forward_batch_size) or (None, None)
+        return cls(model, copy, how, forward_batch_size)
 
 
 def faster_copy(
-    model: nn.Module, images: Tensor, compile: bool = True
+    model: nn.Module, images: Tensor, compile: bool = True, forward_batch_size: int | None = None
 ) -> tuple[ModelRunner, ScoredCopy] | None:
     """Return a faster copy of ``model`` to attack, and how it is run; None where it would differ.
 
@@ -66,7 +78,8 @@ def faster_copy(
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     copy = ModelRunner(folded, replace(execution, compile=False)).eval()
-    if not _agree(AttackedModel(model, copy), images[:CHECKED]):
+    compared = AttackedModel(model, copy, forward_batch_size=forward_batch_size)
+    if not _agree(compared, images[:CHECKED]):
         return None
     return copy, ScoredCopy(channels_last=execution.channels_last, compile=compiled)
 

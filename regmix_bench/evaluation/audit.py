@@ -31,6 +31,7 @@ from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint, state_digest
 from regmix_bench.records.adversarial import SavedImages, read_adversarial
@@ -111,6 +112,7 @@ def audit_record(
         )
         raise UserError(f"{record} has no saved adversarial images: {saves}")
     target = choose_device(device)
+    chunks = Chunks(found.spec.scoring.forward_batch_size)
     test = recorded_images(found, target, data_dir, str(record))
     findings: list[Finding] = []
     for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
@@ -123,7 +125,8 @@ def audit_record(
                 Finding("the SHA-256 of the weights is not the recorded one", checkpoint)
             )
         with exact_float32():
-            findings += _audit_checkpoint(path, found.run_id, list(group), test, network.to(target))
+            audited = ChunkedModel(network.to(target), chunks)
+            findings += _audit_checkpoint(path, found.run_id, list(group), test, audited)
     images = set(test.index.tolist())
     failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}
     n_images = len(evaluations) * len(images)
@@ -161,7 +164,8 @@ def _given(
         image_shape=test.image_shape,
         num_classes=test.num_classes,
     )
-    check_model(source.model, test.x.cpu(), test.num_classes)
+    chunks = Chunks(record.spec.scoring.forward_batch_size)
+    check_model(ChunkedModel(source.model, chunks), test.x.cpu(), test.num_classes)
     live = recorded.kind == "module"
     digest = state_digest(source.model) if live else source.source.sha256
     return source.model, digest != recorded.sha256

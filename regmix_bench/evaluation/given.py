@@ -34,7 +34,7 @@ from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
-from regmix_bench.specs import EvalSpec
+from regmix_bench.specs import EvalSpec, Scoring
 from regmix_bench.system.machine import environment, exact_float32
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def evaluate_model(
             extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
             extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
         )
-    model = _checked(source, test, device)
+    model = _checked(source, test, device, spec.scoring)
     with _nothing_left_of_unusable(results, spec.run_id), run_lock(results, spec.run_id, say):
         if force:
             discard_journals(results, spec.run_id)
@@ -131,10 +131,10 @@ def score_in_memory(
     """
     import pandas as pd
 
-    model = _checked(source, test, device)
+    model = _checked(source, test, device, spec.scoring)
     try:
         with exact_float32():
-            attacked = AttackedModel.of(model, test.x, compile)
+            attacked = AttackedModel.of(model, test.x, compile, spec.scoring.forward_batch_size)
             scored = [
                 evaluate_threat(
                     attacked,
@@ -147,7 +147,9 @@ def score_in_memory(
             ]
             evaluations = [evaluation.result for evaluation in scored]
             if with_diagnosis:
-                evaluations = [with_diagnoses(e, model, test, None) for e in evaluations]
+                evaluations = [
+                    with_diagnoses(e, model, test, None, spec.scoring) for e in evaluations
+                ]
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a stranger's model may raise anything, however late
@@ -174,10 +176,12 @@ def _nothing_left_of_unusable(results: Path, run_id: str) -> Iterator[None]:
         raise
 
 
-def _checked(source: LoadedModel, test: EvalData, device: torch.device) -> nn.Module:
+def _checked(
+    source: LoadedModel, test: EvalData, device: torch.device, scoring: Scoring
+) -> nn.Module:
     """Return the model on ``device``, which can be scored on these images."""
     model = source.model.to(device)
-    attacked = AttackedModel(model)
+    attacked = AttackedModel(model, forward_batch_size=scoring.forward_batch_size)
     attacked.chunks.fit(lambda: check_model(attacked.plain, test.x, test.num_classes))
     return model
 
@@ -217,7 +221,9 @@ def _scored(
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
         other = load_surrogate(results, spec, test)
-        asked = tuple(with_diagnoses(e, model, test, other) for e in recorded.evaluations)
+        asked = tuple(
+            with_diagnoses(e, model, test, other, spec.scoring) for e in recorded.evaluations
+        )
         return recorded.model_copy(update={"evaluations": asked})
     evaluations, cost = score_checkpoint(
         model,

@@ -8,6 +8,7 @@ from pathlib import Path
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import results_of, views_path
@@ -35,8 +36,9 @@ def measure_record(
     model = load_checkpoint(weights, file.sha256)
     spec, target = found.spec, choose_device(device)
     test = recorded_images(found, target, data_dir, str(record))
+    looked_at = ChunkedModel(model.to(target), Chunks(spec.scoring.forward_batch_size))
     with exact_float32():
-        views = measure_views(model.to(target), test, spec.eval_threats[0], spec.scoring)
+        views = measure_views(looked_at, test, spec.eval_threats[0], spec.scoring)
     with run_lock(results_of(path), found.run_id, say):
         digest = write_views(views_path(path), views)
         # Where it lies, which need not be where a new record of it would be written.

@@ -32,7 +32,7 @@ from regmix_bench.records.paths import (
     record_path,
 )
 from regmix_bench.records.schema import Cost, EvalRecord, RobustEval, RunRecord
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import EvalSpec, RunSpec, Scoring
 from regmix_bench.system.files import sweep
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
@@ -71,7 +71,7 @@ def score_checkpoint(
     processes share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
-    attacked = AttackedModel.of(model, test.x, compile)
+    attacked = AttackedModel.of(model, test.x, compile, spec.scoring.forward_batch_size)
 
     def journal(threat: ThreatModel) -> Journal:
         name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
@@ -90,7 +90,9 @@ def score_checkpoint(
     found = [evaluation.result for evaluation in scored]
     if extras.diagnose:
         asked = found
-        found = on_first(lambda: [with_diagnoses(result, model, test, other) for result in asked])
+        found = on_first(
+            lambda: [with_diagnoses(result, model, test, other, spec.scoring) for result in asked]
+        )
     if with_autoattack:
         digests = {}
         path = outcomes_path(record_path(results, spec), checkpoint)
@@ -139,10 +141,14 @@ def keep_traceback(folder: Path) -> Path:
 
 
 def with_diagnoses(
-    result: RobustEval, model: nn.Module, test: EvalData, other: Surrogate | None
+    result: RobustEval,
+    model: nn.Module,
+    test: EvalData,
+    other: Surrogate | None,
+    scoring: Scoring,
 ) -> RobustEval:
     """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from."""
-    plain = AttackedModel(model).plain
+    plain = AttackedModel(model, forward_batch_size=scoring.forward_batch_size).plain
     diagnoses = plain.chunks.fit(
         lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from regmix_bench.data import EvalData
 from regmix_bench.evaluation.masking import Surrogate
 from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import artifacts_dir
 from regmix_bench.records.schema import RunRecord
@@ -60,4 +61,5 @@ def load_surrogate(results: Path, spec: RunSpec | EvalSpec, test: EvalData) -> S
         return None
     record, file, weights = find_checkpoint(str(path), results, "selected")
     model = load_checkpoint(weights, file.sha256).to(test.x.device)
-    return Surrogate(f"{record.spec.label} (run {record.run_id})", model)
+    chunked = ChunkedModel(model, Chunks(spec.scoring.forward_batch_size))
+    return Surrogate(f"{record.spec.label} (run {record.run_id})", chunked)

@@ -20,6 +20,7 @@ from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
@@ -79,7 +80,13 @@ def transfer_matrix(
             return record
 
     check_writable(results / first.spec.dataset / TRANSFER)
-    models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
+    models = [
+        ChunkedModel(
+            load_checkpoint(path, file.sha256).to(target),
+            Chunks(run.spec.scoring.forward_batch_size),
+        )
+        for run, file, path in sides
+    ]
     test = recorded_images(first, target, data_dir, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with exact_float32():

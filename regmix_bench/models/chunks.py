@@ -15,11 +15,12 @@ T = TypeVar("T")
 class Chunks:
     """Number of images that a forward pass takes at once: all of them, until memory has run out.
 
-    ``size`` is None as long as it has not; ``latest`` is the number that the last pass took.
+    ``size`` begins with a user's limit and is halved where memory runs out; None is no limit.
+    ``latest`` is the number that the last pass took.
     """
 
-    def __init__(self) -> None:
-        self.size: int | None = None
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size
         self.latest = 1
 
     def fit(self, call: Callable[[], T]) -> T:
@@ -55,5 +56,9 @@ class ChunkedModel(nn.Module):
         if size == len(x):
             logits: Tensor = self.model(x)
             return logits
-        parts = x.split(size)
-        return torch.cat([checkpoint(self.model, part, use_reentrant=False) for part in parts])
+        call = self._again if torch.is_grad_enabled() else self.model
+        return torch.cat([call(part) for part in x.split(size)])
+
+    def _again(self, part: Tensor) -> Tensor:
+        logits: Tensor = checkpoint(self.model, part, use_reentrant=False)
+        return logits

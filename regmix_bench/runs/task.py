@@ -140,7 +140,8 @@ class ActiveRun:
 
     def _look(self, model: ImageClassifier) -> str:
         """Write what plots show of a model; returns the digest of its views."""
-        spec, test, chunks = self.task.spec, self.data.test, Chunks()
+        spec, test = self.task.spec, self.data.test
+        chunks = Chunks(spec.scoring.forward_batch_size)
         path, threat = record_path(self.task.results, spec), spec.eval_threats[0]
         outputs = outputs_for_plots(model, test, spec.train_threat, spec.scoring, chunks)
         write_parquet(outputs_path(path), outputs)

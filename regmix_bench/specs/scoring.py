@@ -17,7 +17,9 @@ class Scoring(Frozen):
 
     ``attacks`` are the labels of those of version ``custom``, in the order they run, and empty for
     the others; whether they are known is asked where they are looked up. With ``screen`` AutoAttack
-    sees the survivors of PGD alone, which is another number.
+    sees the survivors of PGD alone, which is another number. ``forward_batch_size`` is the number
+    of images that a model takes at once, forward and backward: attacks keep their batches, and the
+    numbers are the same up to rounding. None is as many as memory holds on CUDA, all on a CPU.
     """
 
     #: Of the PGD attack of every score. No parameter, yet part of every identity.
@@ -27,6 +29,7 @@ class Scoring(Frozen):
     autoattack_seed: int = Field(0, ge=0, lt=2**63)
     autoattack_batch_size: int = Field(500, ge=1, lt=2**31)
     screen: Annotated[bool, Later(False)] = False
+    forward_batch_size: Annotated[Annotated[int, Field(ge=1, lt=2**31)] | None, Later(None)] = None
 
     @model_validator(mode="after")
     def _custom_names_its_attacks(self) -> Self:

@@ -66,7 +66,7 @@ class Trainer:
         self.trained = ModelRunner(model, execution, recipe.precision)
         # Validation is not trained on: its weights are a copy that needs no gradient.
         self.fused = FusedModel(model)
-        self.chunks = Chunks()
+        self.chunks = Chunks(spec.scoring.forward_batch_size)
         self.validated = ChunkedModel(ModelRunner(self.fused, execution), self.chunks)
         self.optimizer = make_optimizer(model.parameters(), recipe, device)
         self.scheduler = make_schedule(self.optimizer, recipe, self.steps)

@@ -219,6 +219,42 @@ def test_chunks_begin_at_what_did_not_fit() -> None:
     assert scored.chunks.size == 2
 
 
+class Largest(nn.Module):
+    """Logits that do not depend on the batch in a single bit; notes the most images at once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.most = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.most = max(self.most, len(x))
+        return torch.cat([self.model(image) for image in x.split(1)])
+
+
+@pytest.mark.parametrize("attacks", [("apgd-ce", "fab-t"), ("apgd-t", "square")])
+def test_no_pass_takes_more_images_than_the_user_allows(
+    trained, quick_attacks, attacks: tuple[str, ...]
+) -> None:
+    model, x, y = trained(10)
+    test = EvalData(x[:8], y[:8], torch.arange(8), "d" * 64, 10)
+    found = {}
+    for size in (None, 3):
+        watched = Largest(model).eval()
+        scoring = Scoring(
+            autoattack_version="custom",
+            attacks=attacks,
+            autoattack_batch_size=8,
+            forward_batch_size=size,
+        )
+        attacked = AttackedModel.of(watched, x[:8], True, size)
+        found[size] = watched, evaluate_threat(attacked, test, LINF, scoring)
+
+    (whole, expected), (parts, split) = found[None], found[3]
+    assert (whole.most, parts.most) == (8, 3)
+    assert split.result == expected.result
+    pd.testing.assert_frame_equal(split.outcomes, expected.outcomes)
+
+
 def test_a_screen_spares_autoattack_what_pgd_broke(
     trained, quick_attacks, test_set, journal
 ) -> None:

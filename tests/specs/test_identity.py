@@ -67,7 +67,7 @@ def test_every_field_has_another_value_below() -> None:
         RunSpec.model_fields
     )
     assert set(OTHER_RECIPE) == set(Recipe.model_fields)
-    versions = {"autoattack_version", "attacks", "screen"}
+    versions = {"autoattack_version", "attacks", "screen", "forward_batch_size"}
     assert set(OTHER_SCORING) | versions == set(Scoring.model_fields)
 
 
@@ -78,6 +78,7 @@ def test_every_field_has_another_value_below() -> None:
     + [{"scoring": {name: value}} for name, value in OTHER_SCORING.items()]
     + [{"scoring": {"autoattack_version": "plus"}}]
     + [{"scoring": {"screen": True}}]
+    + [{"scoring": {"forward_batch_size": 4}}]
     + [{"scoring": {"autoattack_version": "custom", "attacks": ["square"]}}],
     ids=str,
 )
