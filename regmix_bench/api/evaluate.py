@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from regmix_bench.data import EvalData
     from regmix_bench.records.schema import EvalRecord, RunRecord
     from regmix_bench.runs.observers import Observer
-    from regmix_bench.specs import Component
+    from regmix_bench.specs import Component, EvalSpec
     from regmix_bench.types import ThreatModel
 
 
@@ -195,7 +195,7 @@ def evaluate(
     )
     heard, compiled = observer or Silent(), compile != "off"
     if results is None:
-        heard.on_start(spec)
+        _begin(heard, spec, loaded.notes)
         record, outcomes = score_in_memory(
             loaded,
             spec,
@@ -209,7 +209,7 @@ def evaluate(
     if label is None:
         spec = named_before(spec, folder)
     store.check_writable(paths.record_path(folder, spec).parent)
-    heard.on_start(spec)
+    _begin(heard, spec, loaded.notes)
     record = evaluate_model(
         loaded,
         spec,
@@ -223,6 +223,12 @@ def evaluate(
         say=partial(heard.on_note, spec),
     )
     return Evaluation(record, read_table(record, folder))
+
+
+def _begin(observer: "Observer", spec: "EvalSpec", notes: Iterable[str]) -> None:
+    observer.on_start(spec)
+    for note in notes:
+        observer.on_note(spec, note)
 
 
 def _shown(model: object) -> str:

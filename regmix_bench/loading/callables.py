@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from regmix_bench.errors import UserError, reason
-from regmix_bench.loading.model import LoadedModel, arch_name, eval_mode
+from regmix_bench.loading.model import LoadedModel, arch_name, eval_mode, key_notes
 from regmix_bench.loading.programs import program_kind
 from regmix_bench.models.weights import load_weights, read_weights, state_digest
 from regmix_bench.specs import ModelSource
@@ -27,15 +27,18 @@ def from_callable(text: str, weights: Path | None) -> LoadedModel:
     Its digest is that of the weights (the file, or else the state) and the code together.
     """
     model, code = call_model(text)
+    notes: tuple[str, ...] = ()
     if weights is not None:
         if program := program_kind(weights):
             raise UserError(f"{weights} is a {program}: give it as the model, not by --weights")
-        load_weights(model, read_weights(weights)[0], weights.name)
+        content = read_weights(weights)
+        load_weights(model, content.tensors, weights.name)
+        notes = key_notes(weights, content)
     model = eval_mode(model, text)
     state = state_digest(model) if weights is None else file_digest(weights)
     sha256 = hashlib.sha256(f"{state} {code}".encode()).hexdigest()
     source = ModelSource(kind="callable", name=text, sha256=sha256)
-    return LoadedModel(model, source, arch_name(type(model).__name__), text)
+    return LoadedModel(model, source, arch_name(type(model).__name__), text, notes=notes)
 
 
 def call_model(text: str) -> tuple[nn.Module, str]:

@@ -45,7 +45,7 @@ def export_safetensors(
     """
     record, file, path = find_checkpoint(run, results, checkpoint)
     model = load_checkpoint(path, file.sha256)
-    about = read_weights(path)[1]
+    about = read_weights(path).about
     assert about is not None  # load_checkpoint loads no other
     folder = out or Path("exported") / _stem(record, checkpoint)
 

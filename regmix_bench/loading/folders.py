@@ -50,7 +50,7 @@ def from_folder(folder: Path) -> LoadedModel:
     loaded = run_model(
         model, config.run_id, config.checkpoint, config.weights_sha256, config.arch, config.label
     )
-    _, about = read_weights(folder / WEIGHTS)
+    about = read_weights(folder / WEIGHTS).about
     return replace(loaded, component=about.component if about else None)
 
 

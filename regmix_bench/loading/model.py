@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
 from regmix_bench.errors import UserError
+from regmix_bench.models.weights import WeightsFile
 from regmix_bench.specs import Component, ModelSource
 
 
@@ -17,7 +19,8 @@ class LoadedModel:
 
     It takes images (B, C, H, W) with pixels in [0, 1] and returns logits (B, K). ``label`` is its
     row's name in tables; ``arch`` is one of the registered architectures, with its ``component``
-    where a plug-in brings it, or else the name of its class.
+    where a plug-in brings it, or else the name of its class. ``notes`` are lines that a user should
+    read.
     """
 
     model: nn.Module
@@ -25,6 +28,12 @@ class LoadedModel:
     arch: str
     label: str
     component: Component | None = None
+    notes: tuple[str, ...] = ()
+
+
+def key_notes(path: Path, content: WeightsFile) -> tuple[str, ...]:
+    """Return the line that says which part of a checkpoint's file is taken, if it has parts."""
+    return () if content.key is None else (f"weights: {content.key!r} of {path.name}",)
 
 
 def arch_name(class_name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regmix_bench.errors import UserError
-from regmix_bench.loading.model import LoadedModel
+from regmix_bench.loading.model import LoadedModel, key_notes
 from regmix_bench.models import ARCHS
 from regmix_bench.models.weights import Description, load_weights, read_weights
 from regmix_bench.specs import ModelSource
@@ -22,7 +22,8 @@ def from_weights(
     classes, unless the file says what it holds. Raises :class:`UserError` where neither does, and
     where both do and differ.
     """
-    tensors, about = read_weights(path)
+    content = read_weights(path)
+    about = content.about
     named = None if arch is None else parse_component("arch", ARCHS, arch)
     if about is None:
         if named is None:
@@ -35,6 +36,7 @@ def from_weights(
         held = str(about.component or about.arch)
         raise UserError(f"{path} holds a {held!r}, not a {arch!r}: leave --arch out")
     model = about.build()
-    load_weights(model, tensors, path.name)
+    load_weights(model, content.tensors, path.name)
     source = ModelSource(kind="weights", name=path.name, sha256=file_digest(path))
-    return LoadedModel(model.eval(), source, about.arch, path.stem, about.component)
+    notes = key_notes(path, content)
+    return LoadedModel(model.eval(), source, about.arch, path.stem, about.component, notes)

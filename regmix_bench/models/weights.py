@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Of keys that do not fit, so many are named and the others counted.
 _NAMED_KEYS = 3
+
+# Names that torch's wrappers put into keys: DataParallel, torch.compile, FSDP, checkpointing.
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 # Far above any data set's, and below what a damaged file could ask for.
 _Size = Annotated[int, Field(gt=0, le=100_000)]
@@ -68,7 +71,11 @@ def save_checkpoint(
     component: Component | None = None,
 ) -> str:
     """Write the weights and buffers of ``model``, atomically; returns the file's SHA-256."""
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # Cloned, as safetensors writes no two names of one tensor.
+    tensors = {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
     about = Description(
         arch=arch, image_shape=image_shape, num_classes=num_classes, component=component
     )
@@ -104,14 +111,28 @@ def check_digest(path: Path, sha256: str) -> None:
         raise UserError(f"checkpoint {path} is not the recorded one: its SHA-256 differs")
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Description | None]:
-    """Read the tensors of a file by their names, and its description of their model, if it has one.
+class WeightsFile(NamedTuple):
+    """The content of a file of weights: tensors by name, and what it says of their model.
 
-    The file is one of safetensors, or a state dict that ``torch.save`` wrote; of a pickle, nothing
-    but tensors is ever loaded. Raises :class:`UserError` for any other content.
+    ``key`` is the one of an ordinary checkpoint under which the tensors lay, such as
+    ``state_dict``; None where they are all that the file holds.
+    """
+
+    tensors: dict[str, Tensor]
+    about: Description | None = None
+    key: str | None = None
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read a file of weights: safetensors, or what ``torch.save`` wrote.
+
+    That is a state dict, or a checkpoint in which one lies beside an epoch, an optimiser's state
+    and the like, however its key is called. Of a pickle, nothing but tensors and plain values is
+    ever loaded. Raises :class:`UserError` for any other content, and where several state dicts lie
+    in one file.
     """
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return WeightsFile(*_read_safetensors(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -125,47 +146,37 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Description | None]:
         raise UserError(
             f"{path} is not a file of weights: torch.save did not write it, or it is damaged"
         ) from error
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise UserError(f"{path} is no state dict, but holds {_inside(content)} alone")
-    return dict(content), None
+    if isinstance(content, Mapping) and _are_tensors(content):
+        return WeightsFile(dict(content))
+    states = _state_dicts(content) if isinstance(content, Mapping) else {}
+    if len(states) > 1:
+        raise UserError(
+            f"{path} holds several state dicts, {_some(list(states))}: save the one that is meant"
+            " alone"
+        )
+    for key, tensors in states.items():
+        return WeightsFile(dict(tensors), key=key)
+    held = _some(list(content)) if isinstance(content, Mapping) else type(content).__name__
+    raise UserError(f"{path} is no state dict, but holds {held} alone: save model.state_dict()")
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Fill every weight and buffer of ``model``, strictly.
+    """Fill every weight and buffer of ``model``, as strictly as torch and safetensors do.
 
-    Raises :class:`UserError`, one line that begins with ``name``, of keys that are missing, not
-    expected, of another shape, or whole numbers where the model has floating-point ones.
+    So a tensor with two names may come by one of them, and batch norm's count of batches may be
+    missing. Raises :class:`UserError`, one line that begins with ``name``, of keys that are
+    missing, not expected, of another shape, or whole numbers where the model has floating-point
+    ones.
     """
     expected: dict[str, Any] = model.state_dict()
-    shared = {
-        key: (tensors[key], value)
-        for key, value in expected.items()
-        if key in tensors and isinstance(value, Tensor)
-    }
-    groups = {
-        "missing": sorted(expected.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
-        "of another shape": [
-            f"{key} {tuple(given.shape)} instead of {tuple(value.shape)}"
-            for key, (given, value) in shared.items()
-            if given.shape != value.shape
-        ],
-        "of another type": [
-            f"{key} {given.dtype} instead of {value.dtype}"
-            for key, (given, value) in shared.items()
-            if given.is_floating_point() != value.is_floating_point()
-        ],
-    }
-    problems = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in groups.items() if keys]
-    if problems:
-        mend = _mend(expected.keys(), tensors.keys())
-        raise UserError(f"{name} does not fit the model: {'; '.join(problems)}{mend}")
+    problems = _problems(expected, tensors)
+    if problems.keys() & {"of another type"}:  # which torch would round without a word
+        raise UserError(f"{name} does not fit the model: {_listed(problems)}")
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict({**tensors, **_same_memory(expected, tensors)})
     except Exception as error:  # a stranger's model may load its state as it likes
-        raise UserError(f"{name} does not fit the model: {reason(error)}") from error
+        said = _listed(problems) + _mend(expected, tensors) if problems else reason(error)
+        raise UserError(f"{name} does not fit the model: {said}") from error
 
 
 def state_digest(model: nn.Module) -> str:
@@ -202,23 +213,105 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description | None
     return tensors, about
 
 
-def _inside(content: object) -> str:
-    """Describe what a file holds instead of a state dict, and what to save instead."""
-    if not isinstance(content, Mapping):
-        return f"{type(content).__name__}: save model.state_dict()"
-    nested = [key for key, value in content.items() if isinstance(value, Mapping)]
-    named = next((key for key in ("state_dict", "model", *nested) if key in nested), None)
-    mend = "model.state_dict()" if named is None else f"its {named!r}"
-    return f"{_some(list(content))}: save {mend}"
+def _are_tensors(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
 
 
-def _mend(expected: Set[str], given: Set[str]) -> str:
-    """A wrapper, such as ``DataParallel``, prefixes every key with its own name."""
-    prefixes = {key.partition(".")[0] + "." for key in given}
-    for prefix in prefixes:
-        if {key.removeprefix(prefix) for key in given} == expected:
+def _state_dicts(content: Mapping[Any, Any], depth: int = 2) -> dict[str, Mapping[str, Tensor]]:
+    """Return what may be the state of a model in a checkpoint, by its key or its keys.
+
+    Numbers, such as metrics, are none, and neither is an optimiser's state, whose keys are numbers.
+    """
+    found: dict[str, Mapping[str, Tensor]] = {}
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Mapping):
+            continue
+        if not _are_tensors(value):
+            inner = _state_dicts(value, depth - 1) if depth > 1 else {}
+            found |= {f"{key}.{below}": state for below, state in inner.items()}
+        elif any(tensor.ndim for tensor in value.values()):
+            found[key] = value
+    return found
+
+
+def _same_memory(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return of a model's state what ``tensors`` lack but fill under another name."""
+
+    def place(value: Tensor) -> tuple[object, ...]:
+        return value.data_ptr(), value.shape, value.stride(), value.dtype
+
+    state = {
+        key: value
+        for key, value in expected.items()
+        if isinstance(value, Tensor) and value.layout == torch.strided
+    }
+    filled = {place(value) for key, value in state.items() if key in tensors and value.numel()}
+    return {
+        key: value for key, value in state.items() if key not in tensors and place(value) in filled
+    }
+
+
+def _problems(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Return what keeps ``tensors`` from being the state ``expected``: keys, by what is wrong."""
+    shared = {
+        key: (tensors[key], value)
+        for key, value in expected.items()
+        if key in tensors and isinstance(value, Tensor)
+    }
+    missing = expected.keys() - tensors.keys() - _same_memory(expected, tensors).keys()
+    groups = {
+        "missing": sorted(key for key in missing if not key.endswith("num_batches_tracked")),
+        "unexpected": sorted(tensors.keys() - expected.keys()),
+        "of another shape": [
+            f"{key} {tuple(given.shape)} instead of {tuple(value.shape)}"
+            for key, (given, value) in shared.items()
+            if given.shape != value.shape
+        ],
+        "of another type": [
+            f"{key} {given.dtype} instead of {value.dtype}"
+            for key, (given, value) in shared.items()
+            if given.is_floating_point() != value.is_floating_point()
+        ],
+    }
+    return {what: keys for what, keys in groups.items() if keys}
+
+
+def _listed(problems: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems.items())
+
+
+def _mend(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return advice where names of wrappers, such as ``DataParallel``'s, are all that is wrong."""
+    for prefix in _prefixes(tensors):
+        inner = {key.removeprefix(prefix): value for key, value in tensors.items()}
+        if len(inner) == len(tensors) and not _problems(expected, inner):
             return f"; without {prefix!r} before its keys it would: save the inner model's state"
+    for prefix in _prefixes(expected):
+        if not _problems(expected, {prefix + key: value for key, value in tensors.items()}):
+            return f"; with {prefix!r} before its keys it would: load it into the inner model"
+    bare = {_unwrapped(key): value for key, value in tensors.items()}
+    if not _problems({_unwrapped(key): value for key, value in expected.items()}, bare):
+        found = {part for key in tensors for part in key.split(".")} & _WRAPPERS
+        named = " and ".join(repr(f"{part}.") for part in sorted(found)) or "names of wrappers"
+        return f"; without {named} in its keys it would: save the inner model's state"
     return ""
+
+
+def _prefixes(keys: Iterable[str]) -> list[str]:
+    """Return what the first and the last of the keys begin with, ``a.`` and ``a.b.`` of a.b.c."""
+    ordered = sorted(keys)
+    return list(
+        dict.fromkeys(
+            key[: place + 1]
+            for key in (*ordered[:1], *ordered[-1:])
+            for place, letter in enumerate(key)
+            if letter == "."
+        )
+    )
+
+
+def _unwrapped(key: str) -> str:
+    return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
 
 
 def _some(keys: Sequence[object]) -> str:

@@ -117,7 +117,7 @@ def saved_weights_fill_another_model(subject: Subject) -> None:
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
             path = Path(folder, "weights.safetensors")
             save_checkpoint(path, model, subject.name, shape, classes)
-            load_weights(other, read_weights(path)[0], "the file")
+            load_weights(other, read_weights(path).tensors, "the file")
             x = images(COUNT, shape)
             require(torch.equal(other.eval()(x), model.eval()(x)), "the logits differ")
 

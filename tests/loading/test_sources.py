@@ -33,6 +33,7 @@ from regmix_bench.types import ThreatModel
 
 SHAPE = (1, 8, 8)
 MODEL = make_model()
+STATE = MODEL.state_dict()
 
 MODULE = """
 import sys
@@ -40,6 +41,7 @@ from torch import nn
 from regmix_bench.models import build_model
 number = 3
 def build(): return build_model("smallcnn", (1, 8, 8), 10)
+def parallel(): return nn.DataParallel(build())
 def linear(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 def words(): return "a model"
 def broken(): raise ValueError("no\\nluck")
@@ -329,8 +331,13 @@ def prepare_bad_files() -> None:
     weights["classifier.weight"] = torch.zeros(7, 128)
     torch.save(weights | {f"extra.{n}": torch.zeros(1) for n in range(5)}, "other.pt")
     torch.save({"state_dict": weights, "epoch": 3}, "wrapped.pt")
-    parallel = {f"module.{key}": value for key, value in MODEL.state_dict().items()}
-    torch.save(parallel, "parallel.pt")
+    for name, wrapped in (("parallel", "module."), ("compiled", "module._orig_mod.model.")):
+        torch.save({f"{wrapped}{key}": value for key, value in STATE.items()}, f"{name}.pt")
+    inside = {key.replace("trunk.", "trunk._orig_mod.module."): STATE[key] for key in STATE}
+    torch.save({"net": inside}, "inside.pt")
+    torch.save({"epoch": 3, "state_dict": STATE, "model": {"ema": STATE}}, "two.pt")
+    torch.save({"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(3)}}}}, "none.pt")
+    torch.save({0: torch.ones(3)}, "numbered.pt")
     whole = {key: value.to(torch.int32) for key, value in MODEL.state_dict().items()}
     torch.save(MODEL.state_dict() | {"classifier.bias": whole["classifier.bias"]}, "whole.pt")
     about = {"arch": "smallcnn", "image_shape": SHAPE, "num_classes": 10**11}
@@ -367,6 +374,28 @@ def bad(here: Path) -> Path:
         ("huge.safetensors", {}, "its metadata describes no model (num_classes: input should be"),
         ("parallel.pt", {"arch": "smallcnn"}, "; without 'module.' before its keys it would"),
         (
+            "compiled.pt",
+            {"arch": "smallcnn"},
+            "; without 'module._orig_mod.model.' before its keys it would",
+        ),
+        (
+            "inside.pt",
+            {"arch": "smallcnn"},
+            "; without '_orig_mod.' and 'module.' in its keys it would",
+        ),
+        (
+            "{module}:parallel",
+            {"weights": Path("theirs.safetensors")},
+            "; with 'module.' before its keys it would: load it into the inner model",
+        ),
+        (
+            "two.pt",
+            {"arch": "smallcnn"},
+            "two.pt holds several state dicts, state_dict, model.ema: save the one that is meant",
+        ),
+        ("none.pt", {"arch": "smallcnn"}, "no state dict, but holds epoch, optimizer alone"),
+        ("numbered.pt", {"arch": "smallcnn"}, "no state dict, but holds 0 alone"),
+        (
             "whole.pt",
             {"arch": "smallcnn"},
             "1 of another type (classifier.bias torch.int32 instead of torch.float32)",
@@ -384,7 +413,7 @@ def bad(here: Path) -> Path:
         (
             "wrapped.pt",
             {"arch": "smallcnn"},
-            "holds state_dict, epoch: save its 'state_dict' alone",
+            "wrapped.pt does not fit the model: 1 missing (classifier.bias); 1 of another shape",
         ),
         ("pickled.pt", {"arch": "smallcnn"}, "holds more than tensors, which is not loaded"),
         ("tensor.pt", {"arch": "smallcnn"}, "no state dict, but holds Tensor"),
@@ -420,6 +449,30 @@ def test_what_is_no_model_is_refused_in_one_line(
     with pytest.raises(UserError, match=re.escape(message.format(**names))) as refused:
         load(text.format(**names), **options)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (
+            {"state_dict": STATE, "epoch": 3, "optimizer": {"state": {0: {"m": torch.ones(2)}}}},
+            "state_dict",
+        ),
+        ({"net": STATE, "acc": 91.5, "metrics": {"loss": torch.tensor(0.3)}}, "net"),
+        ({"model": {"ema_state": STATE, "decay": 0.99}}, "model.ema_state"),
+    ],
+)
+def test_an_ordinary_checkpoint_is_taken_and_says_by_which_key(
+    here: Path, content: dict[str, Any], key: str
+) -> None:
+    torch.save(content, "checkpoint.pth.tar")
+    weights = Path("checkpoint.pth.tar")
+    for loaded in (
+        load("checkpoint.pth.tar", arch="smallcnn"),
+        load(f"{module_name(here)}:build", weights=weights),
+    ):
+        assert state_digest(loaded.model) == state_digest(MODEL)
+        assert loaded.notes == (f"weights: {key!r} of checkpoint.pth.tar",)
 
 
 def test_a_run_without_weights_is_refused(here: Path) -> None:

@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.models import build_model
-from regmix_bench.models.weights import load_checkpoint, save_checkpoint
+from regmix_bench.models.weights import (
+    load_checkpoint,
+    load_weights,
+    read_weights,
+    save_checkpoint,
+    state_digest,
+)
 
 SHAPE = (1, 8, 8)
 
@@ -56,6 +63,55 @@ def test_one_altered_bit_is_refused(saved) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match="is not the recorded one"):
         load_checkpoint(path, digest)
+
+
+class Tied(nn.Module):
+    """Two layers that share their weight, and two that share all of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.norm = self.again = nn.BatchNorm2d(2)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_what_torch_and_safetensors_load_strictly_loads(tmp_path: Path, counts: bool) -> None:
+    """Tied tensors saved once, by either name, and norms without their count of batches."""
+    saved = Tied()
+    saved.norm.running_mean.fill_(7)
+    path = tmp_path / "tied.safetensors"
+    safetensors.torch.save_model(saved, str(path))
+    once = safetensors.torch.load_file(path)
+    others = {
+        {"first.weight": "second.weight"}.get(key, key.replace("again.", "norm.")): value
+        for key, value in once.items()
+    }
+    for tensors in (once, others):
+        assert len(tensors) < len(saved.state_dict())
+        kept = {k: v for k, v in tensors.items() if counts or not k.endswith("batches_tracked")}
+        model = Tied()
+        load_weights(model, kept, "tied")
+        assert state_digest(model) == state_digest(saved)
+        assert model.second.weight is model.first.weight
+
+
+@pytest.mark.parametrize("lacking", ["second.bias", "norm.running_var"])
+def test_a_missing_tensor_of_its_own_is_named(lacking: str) -> None:
+    tensors = Tied().state_dict()
+    del tensors[lacking]
+    tensors.pop(lacking.replace("norm.", "again."), None)
+    with pytest.raises(UserError, match=rf"does not fit the model: \d missing \(.*{lacking}"):
+        load_weights(Tied(), tensors, "tied")
+
+
+def test_tied_weights_are_saved_and_load(tmp_path: Path) -> None:
+    model = build_model("smallcnn", SHAPE, 4, mean=[0.3], std=[0.2])
+    model.trunk.append(nn.Linear(64, 64)).append(nn.Linear(64, 64))
+    model.trunk[-1].weight = model.trunk[-2].weight
+    save_checkpoint(tmp_path / "tied.safetensors", model, "smallcnn", SHAPE, 4)
+    tensors = read_weights(tmp_path / "tied.safetensors").tensors
+    assert tensors.keys() == model.state_dict().keys()
 
 
 class Payload:
