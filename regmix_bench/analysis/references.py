@@ -21,7 +21,7 @@ from regmix_bench.records.migrations import LEADERBOARD
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.system.files import file_digest
+from regmix_bench.system.files import file_digest, held_below
 from regmix_bench.types import Checkpoint, Frozen
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
@@ -87,9 +87,8 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
             file = paths.outcomes_path(path, evaluation.checkpoint)
             if file.is_file():
                 read_outcomes(file, evaluation)
-                relative = Path(os.path.relpath(file, reference.parent)).as_posix()
                 outcomes[evaluation.checkpoint] = OutcomesFile(
-                    file=relative, sha256=file_digest(file)
+                    file=_relative(file, reference), sha256=file_digest(file)
                 )
         runs.append(
             Reference(
@@ -108,6 +107,18 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
     return board
 
 
+def _relative(file: Path, reference: Path) -> str:
+    """Return the path by which ``reference`` names a file, which lies below its folder."""
+    relative = Path(os.path.relpath(file, reference.parent)).as_posix()
+    try:
+        held_below(reference.parent, relative)
+    except UserError as error:
+        raise UserError(
+            f"{reference} cannot be the references of {file}, which does not lie below it"
+        ) from error
+    return relative
+
+
 def pair_outcomes(
     entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
 ) -> tuple[pd.DataFrame | None, str]:
@@ -123,9 +134,8 @@ def pair_outcomes(
         return None, f"no outcomes at {now_file}"
     now = read_outcomes(now_file, new)
     stored = entry.outcomes.get(old.checkpoint)
-    if stored is None or not (folder / stored.file).is_file():
+    if stored is None or not (was_file := held_below(folder, stored.file)).is_file():
         return None, "the reference's outcomes are not there"
-    was_file = folder / stored.file
     if file_digest(was_file) != stored.sha256:
         if was_file.samefile(now_file):
             return None, "this run has replaced the reference's outcomes"

@@ -14,6 +14,7 @@ from PIL import Image
 from regmix_bench.data import cache
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
+from regmix_bench.system.files import below
 
 _GREY = frozenset({"1", "L", "LA"})
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
@@ -84,7 +85,7 @@ def tiny_imagenet_tree(root: Path) -> Tree:
     """
     classes = tuple(sorted(_read_text(root / "wnids.txt").split()))
     position = {wnid: label for label, wnid in enumerate(classes)}
-    train = _labelled({wnid: root / "train" / wnid / "images" for wnid in classes})
+    train = _labelled({wnid: below(root / "train", wnid) / "images" for wnid in classes})
     annotations = root / "val" / "val_annotations.txt"
     test = []
     for number, line in enumerate(_read_text(annotations).splitlines(), start=1):
@@ -92,7 +93,7 @@ def tiny_imagenet_tree(root: Path) -> Tree:
         wnid = rest.partition("\t")[0]
         if wnid not in position:
             raise UserError(f"{annotations}, line {number}: {wnid!r} is no class of wnids.txt")
-        path = root / "val" / "images" / Path(name).name
+        path = below(root / "val" / "images", name)
         if not path.is_file():
             raise UserError(f"{annotations}, line {number}: there is no image {path}")
         test.append((path, position[wnid]))

@@ -33,7 +33,7 @@ from regmix_bench.records.paths import (
 )
 from regmix_bench.records.schema import Cost, EvalRecord, RobustEval, RunRecord
 from regmix_bench.specs import EvalSpec, RunSpec, Scoring
-from regmix_bench.system.files import sweep
+from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 _TRACEBACK = "error.txt"
@@ -134,9 +134,8 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
 def keep_traceback(folder: Path) -> Path:
     """Write the traceback of the error at hand into a run's folder; returns the file's path."""
     path = folder / _TRACEBACK
-    with contextlib.suppress(OSError):  # the disk may be what failed
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+    with contextlib.suppress(CannotWrite), atomic_write(path) as stream:  # the disk may have failed
+        stream.write(traceback.format_exc().encode(errors="replace"))
     return path
 
 

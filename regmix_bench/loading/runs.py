@@ -16,6 +16,7 @@ from regmix_bench.records.paths import artifacts_dir, results_of
 from regmix_bench.records.schema import CheckpointFile, RunRecord
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import ModelSource
+from regmix_bench.system.files import held_below
 from regmix_bench.types import Checkpoint
 
 
@@ -78,4 +79,4 @@ def _weights(
             f"run {record.run_id} has no checkpoint {checkpoint!r}: {record.error or there}"
         )
     file = record.checkpoints[checkpoint]
-    return file, artifacts_dir(results, record.run_id) / file.file
+    return file, held_below(artifacts_dir(results, record.run_id), file.file)

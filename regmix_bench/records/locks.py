@@ -12,7 +12,7 @@ import filelock
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import LOCK, artifacts_dir
-from regmix_bench.system.files import CannotWrite
+from regmix_bench.system.files import CannotWrite, require_sole
 
 
 class Busy(UserError):
@@ -25,11 +25,12 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
 
     The lock is one of ``flock``, which ends with its process, however that ends; ``say`` gets a
     line where one has ended without giving it back. Raises :class:`Busy` where another process has
-    it, and :class:`CannotWrite` where the folder refuses the file, or its file system locks.
+    it, :class:`CannotWrite` where the folder refuses the file, or its file system locks, and
+    :class:`UserError` where the file is one that lies elsewhere too.
     """
     path = artifacts_dir(results, run_id) / LOCK
     # The file stays: were it removed, two could hold it, one by its name and one without.
-    lock = filelock.FileLock(path, fallback_to_soft=False)
+    lock = filelock.FileLock(require_sole(path), fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)

@@ -26,7 +26,7 @@ from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
-from regmix_bench.system.files import atomic_write, sweep
+from regmix_bench.system.files import atomic_write, held_below, sweep
 
 #: All that a report is written in.
 FORMATS = ("latex", "markdown", "csv", "json", "figures", "html")
@@ -67,7 +67,7 @@ def write_report(
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     if "html" in formats and results.is_dir() and not record_files(results):
-        return [_write(out / SITE / name, data) for name, data in site.empty_site()]
+        return [_write(out, SITE + name, data) for name, data in site.empty_site()]
     with _loaded(results, with_published, reference) as contents:
         return _write_all(contents, out, formats, layout or Layout())
 
@@ -90,10 +90,10 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
             named = {f"{picture.stem}{end}": data for end, data in files.items()}
             written += _write_many(out, named)
     outputs = kept | _outputs(texts, pages, contents, formats)
-    written.append(_write(out / MANIFEST, _manifest(contents, outputs).encode()))
+    written.append(_write(out, MANIFEST, _manifest(contents, outputs).encode()))
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_ours()) or (before.outputs[name] == "figures" and _drawn(name)):
-            (out / name).unlink(missing_ok=True)
+            held_below(out, name).unlink(missing_ok=True)
     for folder in {path.parent for path in written}:
         sweep(folder)
     return written
@@ -244,11 +244,14 @@ def _read_manifest(out: Path) -> _Before:
         rows = list(
             zip(*(frame[name] for name in ("kind", "path", "format", "sha256")), strict=True)
         )
+        for kind, name, *_ in rows:
+            if kind == "output":
+                held_below(out, name)
     except (FileNotFoundError, NotADirectoryError):
         return _Before({}, {})
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, UserError) as error:
         raise UserError(f"{path} is not the manifest of a report: {error}") from error
     return _Before(
         {path: digest for kind, path, _, digest in rows if kind == "input"},
@@ -259,10 +262,11 @@ def _read_manifest(out: Path) -> _Before:
 def _write_many(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files by name, several at a time, since each waits for the disk."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda name: _write(out / name, files[name]), files))
+        return list(pool.map(lambda name: _write(out, name, files[name]), files))
 
 
-def _write(path: Path, data: bytes) -> Path:
+def _write(out: Path, name: str, data: bytes) -> Path:
+    path = held_below(out, name)
     with atomic_write(path) as stream:
         stream.write(data)
     return path

@@ -11,6 +11,7 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.loggers import Logger
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.system.files import require_sole
 
 FILE = "log.csv"
 COLUMNS = ("time", "event", "epoch", "threat", "name", "value")
@@ -53,7 +54,7 @@ class CSVLogger(Logger):
         path = artifacts_dir(self.results, spec.run_id) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        with path.open("a", newline="", encoding="utf-8") as stream:
+        with require_sole(path).open("a", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             if stream.tell() == 0:
                 writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and their digests."""
+"""Files that are written whole or not at all, that stay in their folder, and their digests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import glob
 import hashlib
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,57 @@ class CannotWrite(UserError):
 
 _TEMPORARY = ".tmp-"
 _NAMED = 120  # characters of the name that is to be, in that of the temporary file
+
+
+# Nothing that another system takes for a drive, a folder or an end; and no system takes more bytes.
+_NAME = re.compile(r"[^\x00-\x1f\x7f\\:\ud800-\udfff]+")
+_NAME_BYTES = 255
+
+
+def below(folder: Path, name: str) -> Path:
+    """Return the place in ``folder`` that ``name`` stands for, a text that came out of a file.
+
+    ``name`` may lead into folders below, with ``/`` between them. Raises :class:`UserError` where
+    it is an absolute path, has a ``..``, or is no name of a file.
+    """
+    if not all(map(_is_name, name.split("/"))):
+        raise UserError(f"{name[:80]!r} is no name of a file in {folder}")
+    return folder / name
+
+
+def held_below(folder: Path, name: str) -> Path:
+    """Return what :func:`below` does, where no link leads out of ``folder``.
+
+    Whatever names a file of ours inside of another file goes through here. Raises
+    :class:`UserError` where it leads out of ``folder`` in any way.
+    """
+    path = below(folder, name)
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links that lead in a circle
+        stays = False
+    if not stays:
+        raise UserError(f"{path} leads out of {folder}")
+    return path
+
+
+def require_sole(path: Path) -> Path:
+    """Return ``path``, where writing into it, in place, changes nothing that lies elsewhere.
+
+    Raises :class:`UserError` where it is a link, has other names, or is no regular file.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return path  # opening it says why, if it is not simply new
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise UserError(f"{path} is a link, has another name too, or is no file: remove it")
+    return path
+
+
+def _is_name(part: str) -> bool:
+    plain = _NAME.fullmatch(part) is not None and part not in (".", "..")
+    return plain and len(part.encode()) <= _NAME_BYTES
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.models.weights import check_digest
 from regmix_bench.records.migrations import TRAINING_STATE
 from regmix_bench.records.schema import CheckpointFile
-from regmix_bench.system.files import atomic_write, sweep
+from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.types import Checkpoint
 
 
@@ -76,7 +76,7 @@ class States:
                     for name, file in state["checkpoints"].items()
                 }
                 for file in checkpoints.values():
-                    check_digest(self.directory / file.file, file.sha256)
+                    check_digest(held_below(self.directory, file.file), file.sha256)
             except UserError as error:
                 say(f"{error}; going back one state")
                 continue

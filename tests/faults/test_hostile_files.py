@@ -169,3 +169,84 @@ def test_parquet_of_another_shape(grid: Grid, tell: Tell) -> None:
     found = cli(*grid.report, "--format", "csv")
     assert found.status == 2 and path.name in found.errors, found
     tell(found, "the report of before, and every record")
+
+
+@pytest.mark.parametrize("name", ["../../harm", "{outside}/harm", "site/link/harm", "..\\harm"])
+def test_a_manifest_that_names_foreign_files(
+    grid: Grid, tmp_path: Path, tell: Tell, name: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "harm.csv").write_text("dear")
+    (tmp_path / "harm.csv").write_text("dear")
+    (grid.reports / "site" / "link").symlink_to(outside)
+    manifest = grid.reports / "manifest.csv"
+    row = f"output,{name.format(outside=outside)}.csv,figures,\n"
+    manifest.write_text(manifest.read_text() + row)
+    found = cli(*grid.report, *PAGES)
+    assert found.status == 2 and "is not the manifest of a report" in found.errors, found
+    assert (outside / "harm.csv").read_text() == (tmp_path / "harm.csv").read_text() == "dear"
+    tell(found, "all: nothing that lies outside of the report is removed, and nothing is written")
+
+
+@pytest.mark.parametrize("name", ["../../../harm", "/tmp/harm", "a/../../harm"])
+def test_published_numbers_of_a_dataset_that_is_a_path(
+    grid: Grid, tmp_path: Path, tell: Tell, name: str
+) -> None:
+    entry = {
+        "label": "net",
+        "dataset": name,
+        "threat": {"norm": "Linf", "epsilon": "8/255"},
+        "robust": {"PGD-20": 50},
+        "source": "a paper",
+    }
+    (grid.results / "published.yaml").write_text(json.dumps([entry]))
+    found = cli(*grid.report, "--format", "latex", "--with-published")
+    assert found.status == 2 and "entry 1.dataset" in found.errors, found
+    assert not list(tmp_path.rglob("*harm*")) and not list(Path("/tmp").glob("*harm*.tex"))
+    tell(found, "the report of before")
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "link"])
+def test_references_to_outcomes_elsewhere(
+    grid: Grid, tmp_path: Path, tell: Tell, name: str
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (grid.results / "link").symlink_to(tmp_path / "secret")
+    path = grid.results / "leaderboard.json"
+    content = json.loads(path.read_text())
+    for run in content["runs"]:
+        for outcomes in run["outcomes"].values():
+            outcomes["file"] = name
+    path.write_text(json.dumps(content))
+    found = cli("check", "--results", grid.results, "--reference", path)
+    assert found.status == 2, found
+    assert "leads out of" in found.errors or "is no name of a file" in found.errors
+    tell(found, "all records; the foreign file is not read")
+
+
+@pytest.mark.parametrize("kind", ["weights", "a symbolic lock", "a hard lock"])
+def test_a_link(grid: Grid, begun: Grid, tmp_path: Path, tell: Tell, kind: str) -> None:
+    secret = tmp_path / "secret"
+    if kind == "weights":
+        weights = grid.one("selected-*.safetensors")
+        weights.rename(secret)
+        weights.symlink_to(secret)
+        content = secret.read_bytes()
+        found = cli("eval", weights.parent.name, "--eps", "64/255", "--attacks", "apgd-ce",
+                    "--results", grid.results, "--device", "cpu")  # fmt: skip
+        said = "leads out of"
+    else:
+        secret.write_text("dear")
+        content = secret.read_bytes()
+        for folder in (begun.results / "artifacts").iterdir():
+            (folder / "lock").unlink(missing_ok=True)
+            if "hard" in kind:
+                (folder / "lock").hardlink_to(secret)
+            else:
+                (folder / "lock").symlink_to(secret)
+        found = cli(*begun.run)
+        said = "is a link, has another name too, or is no file: remove it"
+    assert found.status == 2 and said in found.errors, found
+    assert secret.read_bytes() == content
+    tell(found, "all, and what the link leads to")

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError, validated
+from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Frozen, ThreatModel
@@ -34,7 +35,7 @@ class Published(Frozen):
     """
 
     label: str = Field(min_length=1)
-    dataset: str = Field(min_length=1)
+    dataset: str = Field(pattern=FILE_NAME)
     threat: ThreatModel
     arch: str | None = None
     clean: Percent | None = None

@@ -1,0 +1,71 @@
+"""Names that come out of files, held to their folder, and files that lie elsewhere too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from regmix_bench.errors import UserError
+from regmix_bench.system.files import below, held_below, require_sole
+
+NO_NAMES = {
+    "nothing": "",
+    "parent": "..",
+    "parent of a folder": "a/../../harm",
+    "this folder": "./a",
+    "absolute": "/tmp/harm",
+    "twice a slash": "a//b",
+    "backslash": "..\\harm",
+    "drive": "C:harm",
+    "NUL": "a\0.json",
+    "line": "a\nb",
+    "too long": "a" * 256,
+    "too many bytes": "é" * 128,
+    "surrogate": "\ud800",
+}
+
+
+@pytest.mark.parametrize("name", NO_NAMES.values(), ids=NO_NAMES.keys())
+@pytest.mark.parametrize("place", [below, held_below])
+def test_what_is_no_name_is_one_line(tmp_path: Path, place, name: str) -> None:
+    with pytest.raises(UserError, match=r"is no name of a file in") as caught:
+        place(tmp_path, name)
+    assert "\n" not in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["a.json", "site/runs/a.html", "...", "é [x=1].png", "a" * 255])
+def test_a_name_is_that_of_a_file_there_or_not_yet(tmp_path: Path, name: str) -> None:
+    assert held_below(tmp_path, name) == below(tmp_path, name) == tmp_path / name
+
+
+def test_a_link_may_not_lead_out(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (tmp_path / "secret").touch()
+    (folder / "file").symlink_to(tmp_path / "secret")
+    (folder / "up").symlink_to(tmp_path, target_is_directory=True)
+    (folder / "circle").symlink_to("circle")
+    (folder / "inside").symlink_to("deep")
+    (tmp_path / "alias").symlink_to(folder)
+    for name in ("file", "up/secret", "circle/x"):
+        with pytest.raises(UserError, match="leads out of"):
+            held_below(folder, name)
+        assert below(folder, name) == folder / name
+    assert held_below(folder, "inside/x") == folder / "inside" / "x"
+    assert held_below(tmp_path / "alias", "deep/x") == tmp_path / "alias" / "deep" / "x"
+
+
+def test_a_file_that_lies_elsewhere_too_is_not_written_into(tmp_path: Path) -> None:
+    target, folder = tmp_path / "target", tmp_path / "folder"
+    target.touch()
+    (tmp_path / "hard").hardlink_to(target)
+    (tmp_path / "soft").symlink_to(target)
+    folder.mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("hard", "soft", "folder", "pipe"):
+        with pytest.raises(UserError, match="is a link, has another name too, or is no file"):
+            require_sole(tmp_path / name)
+    for name in ("new", "missing/new"):
+        assert require_sole(tmp_path / name) == tmp_path / name
