@@ -125,7 +125,7 @@ def fgsm_pgi(
 def regmix(
     model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator, method: Any
 ) -> Tensor:
-    """Ojha and Liu 2025: mutual and generalisation regularisation on the prior-guided step."""
+    """Liu and Ojha 2025: mutual and generalisation regularisation on the prior-guided step."""
     before, after = _prior_guided(model, batch, threat, generator, method)
     config = method.config
     return (

@@ -1,16 +1,21 @@
 """RegMix: adversarial mutual regularisation (AMR) and adversarial generalisation (AGR).
 
-Ojha and Liu, "RegMix: Adversarial Mutual and Generalization Regularization for Enhancing DNN
-Robustness", arXiv:2510.05317 (2025). With p(·) the softmax output::
+Liu and Ojha, "RegMix: Adversarial Mutual and Generalization Regularization for Enhancing DNN
+Robustness", TrustCom 2025, arXiv:2510.05317. With p(·) the softmax output::
 
     L_AMR = α·KL(p(x+δ_final) ‖ p(x+δ_init)) + β·KL(p(x+δ_init) ‖ p(x+δ_final))
     L_AGR = γ·KL(p(x) ‖ p(x+δ_final))
     L     = CE(f(x+δ_final), ŷ) + L_AMR + L_AGR
 
 The paper weighs one direction of AMR as the main and the other as the auxiliary objective (α ≠ β).
-Where it is silent this is our reading: every output carries gradient, as in FGSM-PGI, whose
-squared-error term AMR replaces; L_AGR has the direction above; the weights 2, 1, 1 come from a
-small tuning run on CIFAR-10, by PGD-20 on 1,000 test images.
+Where it is silent this is our reading. Every output carries gradient, as in FGSM-PGI, whose
+squared-error term AMR replaces, and L_AGR has the direction above. As to normalisation, a
+divergence is summed over the K classes and averaged over the batch; other code of the first author
+averages over the classes too, where our weights would be K times as large. As to the start, δ_init
+is the stored prior of FGSM-PGI and not a random start drawn anew (``regmix-pgd`` has one). As to
+the base, the model that is trained is scored: the average of weights that FGSM-PGK scores is taken
+as a part of FGSM-PGK and not of what RegMix builds on. The weights 2, 1, 1 come from a small tuning
+run on CIFAR-10, by PGD-20 on 1,000 test images.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-PAPER = Citation("ojha2025regmix", "Ojha and Liu", 2025, "2510.05317")
+PAPER = Citation("liu2025regmix", "Liu and Ojha", 2025, "2510.05317")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 
 

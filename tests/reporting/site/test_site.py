@@ -192,7 +192,7 @@ def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None
     text = (pages / "methods/regmix.html").read_text("utf-8")
     assert "L_AGR = γ·KL(p(x) ‖ p(x+δ_final))" in text
     assert re.search(r"<h1>.*RegMix <code>regmix</code></h1>", text)
-    assert "Cite Ojha and Liu (2025), arXiv:2510.05317, as <code>ojha2025regmix</code>." in text
+    assert "Cite Liu and Ojha (2025), arXiv:2510.05317, as <code>liu2025regmix</code>." in text
     assert "<code>true_class_mass</code></th><td>0.6</td><td>number, ≥ 0.5, ≤ 1</td>" in text
 
 

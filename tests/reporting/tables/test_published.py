@@ -163,7 +163,16 @@ def test_our_own_file_is_valid_and_names_its_sources(tmp_path):
     assert {e.threat for e in entries if e.label == "trades (Zhang 2019)"} == {
         ThreatModel("Linf", "0.031")
     }
-    assert published.fitting(entries, "cifar10", ThreatModel("Linf", "8/255"))
+    here = published.fitting(entries, "cifar10", ThreatModel("Linf", "8/255"))
+    archs = {entry.clean: entry.arch for entry in here if entry.clean is not None}
+    assert archs[79.84] == archs[83.34] == "PreActResNet-18"
+    mair = [entry for entry in here if "(MAIR)" in entry.label]
+    assert {(entry.arch, entry.extra_data) for entry in mair} == {("ResNet-18", False)}
+    assert len(mair) == 6
+    # Whose table it is stands beside a number, and not whose method it is.
+    prior_guided = [entry for entry in here if entry.label.startswith("fgsm-pg")]
+    assert [entry.robust["PGD-10"] for entry in prior_guided] == [55.26, 56.14]
+    assert all("table of Zhao et al. 2026" in entry.source for entry in prior_guided)
 
 
 def test_half_known_entries_leave_places_empty():
