@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +22,13 @@ def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Forbids a file to whoever runs the tests: permissions do not bind root."""
 
     def refuse(forbidden: Path) -> None:
-        whole = io.open
+        whole = os.open
 
         def guarded(file: Any, *arguments: Any, **options: Any) -> Any:
-            if file == forbidden:
+            if os.fspath(file) == os.fspath(forbidden):
                 raise PermissionError(errno.EACCES, "Permission denied", str(file))
             return whole(file, *arguments, **options)
 
-        monkeypatch.setattr(io, "open", guarded)
+        monkeypatch.setattr(os, "open", guarded)
 
     return refuse

@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -23,13 +21,11 @@ import numpy as np
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import atomic_write
+from regmix_bench.system.reading import open_regular, read_bytes
 
 #: Raise it when sources are decoded in another way, so that no older entry is found.
 DECODER_VERSION = 1
 ENTRY = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
-
-#: What numpy raises on an array file that is damaged, foreign, or holds pickled objects.
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class DamagedEntry(UserError):
@@ -63,7 +59,7 @@ def entry(prefix: str, fingerprint: str, decode: Callable[[], Dataset]) -> str:
     """
     pointer = folder() / "sources" / f"{prefix}-{fingerprint}"
     if pointer.is_file():
-        name = pointer.read_text(encoding="ascii", errors="replace")
+        name = read_bytes(pointer).decode("ascii", errors="replace")
         if contains(name):
             return name
     dataset = decode()
@@ -93,7 +89,7 @@ def load_entry(entry_name: str, dataset_name: str) -> Dataset:
             f"dataset {entry_name!r} is not in the cache {folder()}: name its source once"
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as stored:
             validation = (
                 (stored["val_images"], stored["val_labels"]) if "val_images" in stored else None
             )
@@ -107,7 +103,7 @@ def load_entry(entry_name: str, dataset_name: str) -> Dataset:
                 validation=validation,
             )
         damage = "" if entry_name.endswith(dataset.digest[:12]) else "its digest differs"
-    except (*UNREADABLE, KeyError) as error:
+    except Exception as error:  # of a damaged file numpy may raise anything
         damage = str(error) or type(error).__name__
     if damage:
         path.unlink(missing_ok=True)

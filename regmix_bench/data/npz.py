@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regmix_bench.data.cache import UNREADABLE
 from regmix_bench.data.dataset import Dataset, Images, Labels
 from regmix_bench.errors import UserError
-
-#: Members of more bytes than this may not unpack to more than so many times their size: deflate
-#: reaches a thousand with zeros, and with images ten.
-LARGE_MEMBER = 2**30
-DENSEST_MEMBER = 200
+from regmix_bench.system.archives import open_archive
 
 
 def read_npz(path: Path) -> Dataset:
@@ -57,42 +52,38 @@ def read_npz(path: Path) -> Dataset:
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open("rb") as stream:  # of a path it would take any failure for a no
-        is_archive = zipfile.is_zipfile(stream)
-    if not is_archive:
-        raise UserError(f"{path} is not an .npz file, or is truncated: numpy.savez writes one")
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            with_validation = any(name.startswith("val_") for name in stored.files)
+        with open_archive(path) as archive:
+            held = [name.removesuffix(".npy") for name in archive.namelist()]
+            with_validation = any(name.startswith("val_") for name in held)
             splits = ("train", "test", "val") if with_validation else ("train", "test")
             keys = [f"{split}_{part}" for split in splits for part in ("images", "labels")]
-            if missing := [key for key in keys if key not in stored.files]:
+            if missing := [key for key in keys if key not in held]:
                 raise UserError(
-                    f"{path} has no {missing[0]!r}: it holds {', '.join(stored.files) or 'nothing'}"
+                    f"{path} has no {missing[0]!r}: it holds {', '.join(held) or 'nothing'}"
                 )
-            for member in stored.zip.infolist():
-                _check_unpacked_size(member)
             arrays = {}
             for key in keys:
-                arrays[key] = stored[key]
-                if not isinstance(arrays[key], np.ndarray):  # bytes, of what numpy did not write
-                    raise ValueError("it is no array")
+                arrays[key] = _read_array(archive, key)
             return arrays
-    except UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {path}{f', {key}' if key else ''}: {reason}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of a damaged or foreign file numpy may raise anything
+        if isinstance(error, zipfile.BadZipFile) and not key:
+            raise UserError(
+                f"{path} is not an .npz file, or is truncated: numpy.savez writes one"
+            ) from error
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}{f', {key}' if key else ''}: {said}") from error
 
 
-def _check_unpacked_size(member: zipfile.ZipInfo) -> None:
-    """Raise :class:`ValueError` for a member so dense that it cannot be images or labels."""
-    large = member.file_size > LARGE_MEMBER
-    if large and member.file_size > DENSEST_MEMBER * member.compress_size:
-        raise ValueError(
-            f"{member.filename}: {member.compress_size:,} bytes that unpack to"
-            f" {member.file_size:,} may be a decompression bomb: save it with numpy.savez, which"
-            " does not compress"
-        )
+def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
+    with archive.open(f"{key}.npy") as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        if member.read(1):  # to the end, where the checksum is asked
+            raise ValueError("it holds more than an array")
+        return array
 
 
 def _split(path: Path, split: str, arrays: dict[str, NDArray[Any]]) -> tuple[Images, Labels]:

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from regmix_bench.data import cache
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import below
+from regmix_bench.system.reading import open_regular, read_text
+
+#: Of what Pillow reads, what images of data sets are stored in: of GIF the first frame, of PPM its
+#: whole family. Other formats are left to no decoder, some of which start another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 _GREY = frozenset({"1", "L", "LA"})
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
@@ -116,7 +121,7 @@ def decode_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
             pixels, grey = _read_image(path)
             all_grey = all_grey and grey
             if images is None:
-                images = np.empty((len(paths), *pixels.shape), dtype=np.uint8)
+                images = _empty((len(paths), *pixels.shape))
             if pixels.shape != images.shape[1:]:
                 raise UserError(
                     f"images of mixed size: {paths[0]} is {_size(images[0])},"
@@ -130,15 +135,27 @@ def decode_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
 
 def _read_image(path: Path) -> tuple[NDArray[np.uint8], bool]:
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as stream, Image.open(stream, formats=FORMATS) as image:
             mode = image.mode
             pixels = np.asarray(image.convert("RGB")) if mode in _GREY | _COLOUR else None
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"cannot decode image {path}: it is damaged, or none of {', '.join(FORMATS)}"
+        ) from error
     # Pillow's decoders raise nearly anything on broken bytes.
     except Exception as error:
-        raise UserError(f"cannot decode image {path}: {error}") from error
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot decode image {path}: {said}") from error
     if pixels is None:
         raise UserError(f"image {path} has mode {mode}: convert it to 8-bit grey or RGB")
     return pixels.transpose(2, 0, 1), mode in _GREY
+
+
+def _empty(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    try:
+        return np.empty(shape, dtype=np.uint8)
+    except MemoryError as error:
+        raise UserError(f"{shape[0]} images of {shape[1:]} do not fit into memory") from error
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:
@@ -161,6 +178,6 @@ def _labelled(folders: dict[str, Path]) -> tuple[tuple[Path, int], ...]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file") from error

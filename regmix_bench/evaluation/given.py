@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,7 +34,9 @@ from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcome
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, Scoring
+from regmix_bench.system.files import copy_file
 from regmix_bench.system.machine import environment, exact_float32
+from regmix_bench.system.reading import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,10 @@ def read_table(record: EvalRecord, results: Path) -> pd.DataFrame | None:
 
     path = find_record(results, record.spec)
     file = None if path is None else outcomes_path(path, "given")
-    return pd.read_parquet(file) if file is not None and file.is_file() else None
+    if file is None or not file.is_file():
+        return None
+    with open_regular(file) as stream:
+        return pd.read_parquet(stream)
 
 
 def score_in_memory(
@@ -248,7 +252,7 @@ def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> 
     new = record_path(results, spec)
     outcomes = outcomes_path(path, "given")
     if new != path and outcomes.exists():
-        shutil.copyfile(outcomes, outcomes_path(new, "given"))
+        copy_file(outcomes, outcomes_path(new, "given"))
     save_record(results, record)
     if new != path:
         _remove(path)

@@ -21,6 +21,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.evaluation.verdict import BatchOutcome
 from regmix_bench.records.schema import Cost
 from regmix_bench.system.files import atomic_write
+from regmix_bench.system.reading import open_tensors
 
 
 class DamagedBatch(UserError):
@@ -73,7 +74,7 @@ class Journal:
 
     def _read(self, path: Path) -> BatchOutcome:
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
+            with open_tensors(path, "pt") as file:
                 about = json.loads((file.metadata() or {})["journal"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
             binding = about["binding"]

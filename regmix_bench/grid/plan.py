@@ -25,6 +25,7 @@ from regmix_bench.registry import YAML_ERRORS, parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
 from regmix_bench.system.deferred import deferred
+from regmix_bench.system.reading import read_text
 from regmix_bench.types import DEFAULT_NORM, Epsilon, Frozen, NormName, ThreatModel
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UserError(f"cannot read suite {name}: {reason}") from error

@@ -27,6 +27,7 @@ from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs.observers import Ending, Messenger, Observer
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import atomic_write
+from regmix_bench.system.reading import open_regular
 
 #: How often Ray starts a run again whose worker or node was lost.
 RETRIES = 10
@@ -202,7 +203,8 @@ def _files(folder: Path, spec: RunSpec) -> Iterator[tuple[str, bytes]]:
     for path in sorted([*beside, *artifacts]):
         # States are of no use once a run has ended, and large.
         if path.is_file() and path.name != paths.LOCK and not path.name.startswith("state-"):
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
+            with open_regular(path) as stream:
+                yield path.relative_to(folder).as_posix(), stream.read()
 
 
 def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ending:

@@ -18,7 +18,7 @@ from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.store import write_json
-from regmix_bench.system.files import file_digest
+from regmix_bench.system.files import copy_file, file_digest
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 #: Datasets that RobustBench 1.1.1 has a leaderboard of, which we can be scored on.
@@ -50,7 +50,7 @@ def export_safetensors(
     folder = out or Path("exported") / _stem(record, checkpoint)
 
     def fill(new: Path) -> None:
-        shutil.copyfile(path, new / WEIGHTS)
+        copy_file(path, new / WEIGHTS)
         _save_graph(model, about, new / GRAPH)
         config = ExportConfig(
             run_id=record.run_id,

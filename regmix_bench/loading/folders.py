@@ -12,6 +12,7 @@ from regmix_bench.errors import UserError, first_problem
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.runs import run_model
 from regmix_bench.models.weights import check_digest, load_checkpoint, read_weights
+from regmix_bench.system.reading import read_bytes
 from regmix_bench.types import Frozen, ThreatModel
 
 #: Its files.
@@ -57,7 +58,7 @@ def from_folder(folder: Path) -> LoadedModel:
 def read_config(folder: Path) -> ExportConfig:
     """Read the description of an exported folder; raises :class:`UserError` if it is none."""
     try:
-        return ExportConfig.model_validate_json((folder / CONFIG).read_bytes())
+        return ExportConfig.model_validate_json(read_bytes(folder / CONFIG))
     except OSError as error:
         said = f"{CONFIG}: {error.strerror or error}"
     except ValidationError as error:

@@ -1,19 +1,18 @@
 """A model in a TorchScript or ``torch.export`` file.
 
-Such a file is a program, so load what you would run: no Python of it is run, but torch's operators
-may read and write files.
+Such a file is a program, so load what you would run: no Python of it is run, and no library that
+lies in it is loaded, but torch's operators may read and write files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
-import sys
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextvars import ContextVar
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,16 +20,32 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError, reason
+from regmix_bench.loading.graphs import checked_graph
 from regmix_bench.loading.model import LoadedModel, arch_name, eval_mode
 from regmix_bench.specs import ModelSource
+from regmix_bench.system.archives import open_archive
 from regmix_bench.system.files import file_digest
 
 ProgramKind = Literal["TorchScript program", "torch.export program"]
 
-# What an archive of torch.export holds, in today's form and in the one before torch 2.7.
-_GRAPH_MARKS = ("archive_format", "serialized_exported_program.json")
+_COMMON = (
+    r"version|byteorder|\.format_version|\.storage_alignment|\.data/(version|serialization_id)"
+)
 
-_REFUSING = ContextVar("refusing", default=False)
+#: The members that torch writes of a model, below one folder. Libraries, custom objects and opaque
+#: ones, which torch would run or unpickle, are not among them.
+_MEMBERS: dict[ProgramKind, re.Pattern[str]] = {
+    "TorchScript program": re.compile(
+        rf"{_COMMON}|(data|constants|attributes|bytecode|mobile_debug_handles|traced_inputs)\.pkl"
+        r"|(data|constants|attributes|tensors|traced_inputs)/\d+|code/(\w+/)*\w+\.py(\.debug_pkl)?"
+    ),
+    "torch.export program": re.compile(
+        rf"{_COMMON}|archive_format|archive_version|models/model\.json"
+        r"|data/(weights|constants)/((weight|tensor)_\d+|model_(weights|constants)_config\.json)"
+        r"|data/(weights|constants|sample_inputs)/model\.pt"
+    ),
+}
+_BEFORE_2_7 = "serialized_exported_program.json"
 
 
 class ScriptedModel(nn.Module):
@@ -51,15 +66,15 @@ def program_kind(path: Path) -> ProgramKind | None:
     Raises :class:`UserError` for a file that cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _reading(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
         return None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if any("/code/" in name for name in names):
         return "TorchScript program"
-    if any(name.endswith(_GRAPH_MARKS) for name in names):
+    if _BEFORE_2_7 in names:
+        raise UserError(f"{path} was written by a torch before 2.7: export the model anew")
+    if any(name.endswith("/archive_format") for name in names):
         return "torch.export program"
     return None
 
@@ -80,10 +95,11 @@ def load_program(path: Path, kind: ProgramKind) -> tuple[nn.Module, str]:
     program: Any
     script = kind == "TorchScript program"
     try:
-        with _quiet(), _pickles_refused():
-            program = torch.jit.load(path, "cpu") if script else torch.export.load(path)
-    except UserError as error:
-        raise UserError(f"{path} {error}") from error
+        archive = _own_archive(path, kind)
+        with _quiet():
+            program = torch.jit.load(archive, "cpu") if script else torch.export.load(archive)
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:  # a damaged file may raise anything
         said = reason(error).partition(" Please check the warnings above")[0]  # there are none
         raise UserError(f"{path} is not a {kind}: {said}") from error
@@ -91,7 +107,7 @@ def load_program(path: Path, kind: ProgramKind) -> tuple[nn.Module, str]:
         return eval_mode(ScriptedModel(program), path.name), program.original_name
     if _trains(program):
         raise UserError(f"{path} was exported in training mode: export model.eval() instead")
-    return eval_mode(program.module(), path.name), type(program).__name__
+    return eval_mode(program.module(check_guards=False), path.name), type(program).__name__
 
 
 @contextlib.contextmanager
@@ -107,26 +123,55 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+def _own_archive(path: Path, kind: ProgramKind) -> io.BytesIO:
+    """Write what torch may read of a program into an archive of our own.
+
+    The file itself torch never sees: two readers of one archive can differ about what lies in it.
+    Raises :class:`UserError` for a member that no program of this kind has, and for a text or a
+    pickle that could run.
+    """
+    allowed, own = _MEMBERS[kind], io.BytesIO()
+    root = ""
+    with _reading(path) as archive, zipfile.ZipFile(own, "w") as copy:
+        for member in archive.infolist():
+            folder, _, name = member.filename.partition("/")
+            root = root or folder
+            if member.is_dir() or name.startswith("extra/"):
+                continue
+            if folder != root or not allowed.fullmatch(name):
+                raise ValueError(f"it has the member {member.filename!r}, which is not loaded")
+            content = archive.read(member)
+            if kind == "torch.export program":
+                content = _harmless(name, content)
+            copy.writestr(f"program/{name}", content)
+    own.seek(0)
+    return own
+
+
 @contextlib.contextmanager
-def _pickles_refused() -> Iterator[None]:
-    """Refuse what names a class or function in a pickle: ``torch.export.load`` would load it."""
-    _install_refusal()
-    token = _REFUSING.set(True)
+def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; what is wrong with it is a :class:`UserError`, or ``BadZipFile``."""
     try:
-        yield
-    finally:
-        _REFUSING.reset(token)
+        with open_archive(path) as archive:
+            yield archive
+    except (UserError, zipfile.BadZipFile):
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # a damaged archive may raise anything
+        raise UserError(f"cannot load {path}: {error}") from error
 
 
-@cache
-def _install_refusal() -> None:
-    # An audit hook is there for good, hence the variable that says whether it minds.
-    sys.addaudithook(_refuse_pickles)
-
-
-def _refuse_pickles(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "pickle.find_class" and _REFUSING.get():
-        raise UserError(f"holds a pickle of {'.'.join(map(str, arguments))}, which is not loaded")
+def _harmless(name: str, content: bytes) -> bytes:
+    """Return a member of a ``torch.export`` program; raises ``ValueError`` if it could run code."""
+    if name.endswith(".json"):
+        return checked_graph(content)
+    if name.endswith(".pt") and content:
+        try:  # torch tries the same, and where it fails trusts the file
+            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{name} holds more than tensors, which is not loaded") from error
+    return content
 
 
 def _trains(program: torch.export.ExportedProgram) -> bool:

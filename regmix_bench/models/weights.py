@@ -19,6 +19,7 @@ from regmix_bench.errors import UserError, first_problem, reason
 from regmix_bench.models import build_model
 from regmix_bench.specs.components import Component
 from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.reading import open_regular, open_tensors
 from regmix_bench.types import Frozen
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def read_weights(path: Path) -> WeightsFile:
     if path.suffix == ".safetensors":
         return WeightsFile(*_read_safetensors(path))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as stream:
+            content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is no state dict, or holds more than tensors, which is not loaded:"
@@ -197,7 +199,7 @@ def state_digest(model: nn.Module) -> str:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description | None]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with open_tensors(path, "pt") as file:
             written = (file.metadata() or {}).get("model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         about = Description.model_validate_json(written) if written is not None else None

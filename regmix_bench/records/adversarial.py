@@ -17,6 +17,7 @@ from torch import Tensor
 
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.reading import open_regular
 from regmix_bench.types import ThreatModel
 
 _SCHEMA = pa.schema(
@@ -85,7 +86,7 @@ def read_adversarial(path: Path) -> Iterator[SavedImages]:
     Raises :class:`UserError` for a file that is missing, cut short, or holds anything else.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path) as stream, pq.ParquetFile(stream) as file:
             if not file.schema_arrow.equals(_SCHEMA):
                 raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
             shape = json.loads((file.schema_arrow.metadata or {})[b"image_shape"])

@@ -13,6 +13,7 @@ import filelock
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import LOCK, artifacts_dir
 from regmix_bench.system.files import CannotWrite, require_sole
+from regmix_bench.system.reading import read_bytes
 
 
 class Busy(UserError):
@@ -51,7 +52,7 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
 def _holder(path: Path) -> str:
     """Whom the file names, on one line that a terminal may be given."""
     try:
-        words = path.read_text("utf-8", errors="replace").split()
+        words = read_bytes(path).decode(errors="replace").split()
     except OSError:
         return ""
     return "".join(character for character in " ".join(words) if character.isprintable())[:80]

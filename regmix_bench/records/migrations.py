@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from regmix_bench.errors import UserError, first_problem
 from regmix_bench.specs.identity import completed
+from regmix_bench.system.reading import read_bytes
 
 Content = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -44,7 +45,7 @@ class FileKind:
         Raises :class:`UserError` where it cannot be read, and as :meth:`migrate` does.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_bytes(path))
         except OSError as error:
             raise UserError(f"cannot read {self.name} {path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:

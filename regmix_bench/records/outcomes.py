@@ -28,6 +28,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.records.store import write_parquet
 from regmix_bench.system.files import file_digest
+from regmix_bench.system.reading import open_regular
 from regmix_bench.types import Epsilon, ThreatModel
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
     columns = list(REQUIRED)
     try:
         # A report reads thousands, and pandas would take most of its time.
-        with ParquetFile(file) as source:
+        with open_regular(file) as stream, ParquetFile(stream) as source:
             table = source.read(columns=columns, use_threads=False).select(columns)
         here = _where(table[NORM], lambda norm: norm == threat.norm)
         same = str(threat.epsilon)
@@ -144,7 +145,8 @@ def read_measured(
 
     tables = {}
     try:
-        frame = pd.read_parquet(file)
+        with open_regular(file) as stream:
+            frame = pd.read_parquet(stream)
         for (norm, epsilon), table in frame.groupby([NORM, EPSILON]):
             threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
             tables[threat] = table.set_index(INDEX)

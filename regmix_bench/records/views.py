@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.reading import open_tensors
 from regmix_bench.types import ThreatModel
 
 Array = npt.NDArray[Any]
@@ -95,7 +96,7 @@ def read_views(path: Path, digest: str) -> Views:
         raise UserError(f"{path} is missing: `regmix-bench inspect` makes it anew") from error
     try:
         # Opened, because ``safetensors.numpy.load`` gives no metadata.
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with open_tensors(path, "numpy") as file:
             threat = ThreatModel(**json.loads((file.metadata() or {})[_THREAT]))
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         _check(arrays)

@@ -27,6 +27,7 @@ from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, held_below, sweep
+from regmix_bench.system.reading import read_bytes
 
 #: All that a report is written in.
 FORMATS = ("latex", "markdown", "csv", "json", "figures", "html")
@@ -141,7 +142,7 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
         if (out / name).is_file():
             lines += _first_difference(out / name, text)
     for name, data in pages.items():
-        if (out / name).is_file() and (out / name).read_bytes() != data:
+        if (out / name).is_file() and read_bytes(out / name) != data:
             lines.append(f"{out / name}: changed")
     return lines
 
@@ -240,7 +241,7 @@ class _Before:
 def _read_manifest(out: Path) -> _Before:
     path = out / MANIFEST
     try:
-        frame = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False)
+        frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
         rows = list(
             zip(*(frame[name] for name in ("kind", "path", "format", "sha256")), strict=True)
         )
@@ -273,7 +274,7 @@ def _write(out: Path, name: str, data: bytes) -> Path:
 
 
 def _first_difference(path: Path, text: str) -> list[str]:
-    committed = path.read_text("utf-8", errors="replace").splitlines()
+    committed = read_bytes(path).decode(errors="replace").splitlines()
     for number, (old, new) in enumerate(zip_longest(committed, text.splitlines()), start=1):
         if old != new:
             return [f"{path}:{number}: {old!r} should be {new!r}"]

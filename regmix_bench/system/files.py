@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from regmix_bench.errors import UserError
+from regmix_bench.system.reading import open_regular
 
 
 class CannotWrite(UserError):
@@ -103,6 +105,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def copy_file(path: Path, new: Path) -> None:
+    """Copy a regular file, atomically; raises as :func:`atomic_write` and ``open_regular`` do."""
+    with open_regular(path) as source, atomic_write(new) as target:
+        shutil.copyfileobj(source, target)
+
+
 def sweep(folder: Path, name: str = "") -> None:
     """Remove half-written files named ``name…`` that killed processes left in ``folder``.
 
@@ -126,7 +134,7 @@ def file_digest(path: Path) -> str:
     none, as only the caller knows what that means.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         raise

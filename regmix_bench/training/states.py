@@ -20,6 +20,7 @@ from regmix_bench.models.weights import check_digest
 from regmix_bench.records.migrations import TRAINING_STATE
 from regmix_bench.records.schema import CheckpointFile
 from regmix_bench.system.files import atomic_write, held_below, sweep
+from regmix_bench.system.reading import open_regular
 from regmix_bench.types import Checkpoint
 
 
@@ -95,7 +96,8 @@ def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
     file that may not be read can be whole.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as stream:
+            content = stream.read()
     except PermissionError:
         raise
     except OSError as error:

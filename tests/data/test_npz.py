@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from regmix_bench.data import canonical_name, load_data, load_dataset, npz
+from regmix_bench.data import canonical_name, load_data, load_dataset
 from regmix_bench.errors import UserError
+from regmix_bench.system import archives
 
 
 class Bomb:
@@ -136,7 +138,7 @@ def test_object_arrays_are_refused_and_never_unpickled(tmp_path, arrays):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, arrays, monkeypatch):
-    monkeypatch.setattr(npz, "LARGE_MEMBER", 100_000)
+    monkeypatch.setattr(archives, "LARGEST_DENSE", 100_000)
     zeros = np.zeros((2000, 6, 5, 3), np.uint8)
     path = tmp_path / "a.npz"
     np.savez_compressed(path, **(arrays | {"train_images": zeros}))
@@ -150,6 +152,40 @@ def test_a_bomb_is_not_unpacked(tmp_path, arrays, monkeypatch):
     assert load_dataset(f"npz:{path}").train_images.shape == (2000, 3, 6, 5)
     np.savez(path, **(dense | {"train_images": zeros}))
     assert load_dataset(f"npz:{path}").train_images.shape == (2000, 3, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ("(True, 8, 8)", "cannot read"),
+        (f"({10**30}, 8, 8)", "cannot read"),
+        ("(4294967296, 4294967296)", "cannot read"),
+        ("(-1, 8, 8)", "cannot read"),
+        ("(3, 8, 8)", "more than an array"),
+    ],
+)
+def test_shapes_that_no_array_has(tmp_path, arrays, shape, reason):
+    name = save(tmp_path, arrays, train_images=None)
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    content = b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n" + bytes(256)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("train_images.npy", content)
+    said = refused(name)
+    assert reason in said and "train_images" in said
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damage_of_every_compression_is_one_line(tmp_path, arrays, method):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for key, value in arrays.items():
+            with archive.open(f"{key}.npy", "w") as member:
+                np.save(member, value)
+    assert load_dataset(f"npz:{path}").train_images.shape == (30, 3, 6, 5)
+    content = bytearray(path.read_bytes())
+    content[200:400] = bytes(200)
+    path.write_bytes(content)
+    assert str(path) in refused(f"npz:{path}")
 
 
 def test_files_that_are_no_npz(tmp_path, arrays):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.errors import UserError
-from regmix_bench.loading import programs
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.export import export_safetensors
 from regmix_bench.loading.model import LoadedModel
@@ -273,23 +271,18 @@ def test_a_pickle_inside_a_graph_is_not_loaded(here: Path, place: str) -> None:
     with zipfile.ZipFile("model.pt2", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    with pytest.raises(UserError, match=r"model\.pt2 holds a pickle of .*, which is not loaded"):
+    with pytest.raises(UserError, match=r"cannot load model\.pt2: .*, which is not loaded"):
         load("model.pt2")
     assert not Path("trapped").exists()
-    assert pickle.loads(pickle.dumps(Path("elsewhere"))) == Path("elsewhere")  # only in there
 
 
 def test_a_file_that_cannot_be_read_is_named(
-    here: Path, monkeypatch: pytest.MonkeyPatch, refuse_reading: Callable[[Path], None]
+    here: Path, refuse_reading: Callable[[Path], None]
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
     own_weights(here)
-    monkeypatch.setattr(programs.zipfile, "ZipFile", refuse)
+    refuse_reading(Path("ours.safetensors"))
     with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
         load("ours.safetensors")
-    refuse_reading(Path("ours.safetensors"))
     with pytest.raises(UserError, match=r"^cannot read ours\.safetensors: Permission denied$"):
         check_digest(Path("ours.safetensors"), "")
 

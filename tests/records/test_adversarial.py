@@ -78,7 +78,7 @@ def test_parts_are_asked_for_and_handed_out_one_at_a_time(tmp_path: Path) -> Non
     def parts() -> Iterator[SavedImages]:
         for seed in range(3):
             rows.append(sum(1 for _ in tmp_path.glob(".tmp-*")))
-            yield part(4, seed=seed)
+            yield part(400, seed=seed)  # more than a buffer holds
 
     write_adversarial(path, parts())
     # The first is awaited before anything is opened, the others while the file is being written.

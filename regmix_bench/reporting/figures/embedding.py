@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench.errors import UserError
+from regmix_bench.system.reading import open_regular
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -38,7 +39,8 @@ class Points:
         """
         columns = [f"{quantity}_clean", f"{quantity}_adv"]
         try:
-            frame = pd.read_parquet(path, columns=["label", *columns])
+            with open_regular(path) as stream:
+                frame = pd.read_parquet(stream, columns=["label", *columns])
             clean, adversarial = (
                 np.stack(frame[name].to_list()).astype(np.float64) for name in columns
             )

@@ -19,6 +19,7 @@ from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.values import Cell, Column, Table
+from regmix_bench.system.reading import read_text
 from regmix_bench.types import Frozen, ThreatModel
 
 FILE = "published.yaml"
@@ -59,7 +60,7 @@ def load_published(results: Path) -> tuple[Published, ...]:
     path = published_file(results)
     try:
         # The base loader leaves every scalar text, and pydantic says what may be made of it.
-        content = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)
+        content = yaml.load(read_text(path), yaml.BaseLoader)
     except OSError as error:
         raise UserError(f"cannot read published numbers {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
