@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
@@ -77,8 +78,11 @@ class Epsilon(Fraction):
 
     @property
     def slug(self) -> str:
-        """The text as it stands in file names: ``8/255`` becomes ``8-255``."""
-        return self.text.replace("/", "-")
+        """The number as it stands in file names, however it was typed: ``8-255`` or ``0.5``."""
+        whole, parts = self.as_integer_ratio()
+        if 10**9 % parts == 0:
+            return f"{Decimal(whole) / parts:f}"
+        return f"{255 // parts * whole}-255" if 255 % parts == 0 else f"{whole}-{parts}"
 
 
 def _as_epsilon(value: object) -> Epsilon:

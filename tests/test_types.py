@@ -39,7 +39,7 @@ def test_epsilon_is_exact(typed: Any, value: Fraction) -> None:
 def test_epsilon_keeps_its_text() -> None:
     epsilon = Epsilon("12/255")
     assert epsilon == Epsilon("4/85") and str(epsilon) == "12/255" != str(Epsilon("4/85"))
-    assert epsilon.slug == "12-255"
+    assert epsilon.slug == Epsilon("4/85").slug == "12-255"
     assert repr(epsilon) == "Epsilon('12/255')"
     copies = (copy.copy(epsilon), copy.deepcopy(epsilon), pickle.loads(pickle.dumps(epsilon)))
     assert [str(other) for other in copies] == ["12/255"] * 3

@@ -6,22 +6,20 @@ data, architecture, recipe, scoring and training threat form a :class:`Cohort`, 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
+from regmix_bench.specs.identity import digest, hashed
 from regmix_bench.types import ThreatModel
-
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,15 @@ class Setting:
             words=f"{spec.dataset_words}, {spec.arch_words}",
         )
 
+    @cached_property
+    def stem(self) -> str:
+        """The part of a file name that says which setting it shows.
+
+        It follows from the setting alone, so that no other run changes it.
+        """
+        names = ("data_digest", "train_examples", "eval_examples", "recipe", "scoring")
+        return f"{self.dataset}-{self.arch}-{short_digest(self, (*names, 'components'))}"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -88,7 +95,6 @@ class Cohort:
     """Groups trained under one threat in one setting, and the runs that failed there."""
 
     setting: Setting
-    setting_stem: str
     train_threat: ThreatModel
     groups: tuple[Group, ...]
     failures: tuple[Run, ...]
@@ -96,13 +102,13 @@ class Cohort:
     @property
     def stem(self) -> str:
         """The part of a file name that says which cohort it shows."""
-        return f"{self.setting_stem}-{threat_slug(self.train_threat)}"
+        return f"{self.setting.stem}-{threat_slug(self.train_threat)}"
 
     @property
     def csv_columns(self) -> dict[str, object]:
         """The columns that name a cohort in a CSV file; ``setting`` stands in file names too."""
         return {
-            "setting": self.setting_stem,
+            "setting": self.setting.stem,
             "train_norm": self.train_threat.norm,
             "train_epsilon": str(self.train_threat.epsilon),
         }
@@ -147,11 +153,9 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
                 failed[key].append(run)
 
     keys = dict.fromkeys([*done, *failed])
-    stems = told_apart({setting: f"{setting.dataset}-{setting.arch}" for setting, _ in keys})
     found = [
         Cohort(
             setting=setting,
-            setting_stem=stems[setting],
             train_threat=threat,
             groups=_groups(done[(setting, threat)]),
             failures=tuple(failed[(setting, threat)]),
@@ -159,7 +163,7 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
         for setting, threat in keys
     ]
     return tuple(
-        sorted(found, key=lambda c: (c.setting_stem, c.train_threat.norm, c.train_threat.epsilon))
+        sorted(found, key=lambda c: (c.setting.stem, c.train_threat.norm, c.train_threat.epsilon))
     )
 
 
@@ -168,18 +172,9 @@ def threat_slug(threat: ThreatModel) -> str:
     return f"{threat.norm}-{threat.epsilon.slug}"
 
 
-def told_apart(names: Mapping[K, str]) -> dict[K, str]:
-    """Return the names, each with a digest of its key where two keys would share it.
-
-    All of them get it then, so that a file name never silently comes to mean another table.
-    """
-    uses = Counter(names.values())
-    return {
-        key: name
-        if uses[name] == 1
-        else f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
-        for key, name in names.items()
-    }
+def short_digest(key: object, names: Iterable[str]) -> str:
+    """Return eight hex digits for attributes of ``key`` that a file name has no room for."""
+    return digest({name: hashed(getattr(key, name)) for name in names})[:8]
 
 
 def row_order(method: str, label: str) -> tuple[int, str, list[tuple[int, str]]]:

@@ -137,7 +137,7 @@ def test_power_prints_what_finds_a_difference(tmp_path):
     found = cli("power", "2", "--results", tmp_path)
     assert found.status == 0, found
     lines = found.out.splitlines()
-    assert lines[0].startswith("digits-smallcnn-Linf-32-255: chance to find 2 points")
+    assert lines[0].startswith("digits-smallcnn-4a2cf431-Linf-32-255: chance to find 2 points")
     chances = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in lines[2:]]
     assert [line.split()[0] for line in lines[2:]] == ["360", "1,000", "10,000"]
     assert all(row == sorted(row) for row in chances)

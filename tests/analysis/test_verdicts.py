@@ -115,9 +115,9 @@ def test_a_reference_of_another_table_is_a_note(results):
         for stem, found in verdicts.judge_blocks(blocks_in(results), "mart").items()
     }
     assert notes == {
-        "digits-smallcnn-Linf-32-255": "No verdicts: there is no row mart here.",
-        "digits-smallcnn-Linf-48-255": "What one seed is worth: McNemar's exact test at 5 % calls"
-        " 0 of 1 seed pairs of one method different.",
+        "digits-smallcnn-4a2cf431-Linf-32-255": "No verdicts: there is no row mart here.",
+        "digits-smallcnn-4a2cf431-Linf-48-255": "What one seed is worth: McNemar's exact test at"
+        " 5 % calls 0 of 1 seed pairs of one method different.",
     }
 
 

@@ -67,8 +67,8 @@ def written(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "header", "value"),
     [
-        ("table-digits-smallcnn-Linf-32-255.tex", "Planted", "43.2"),
-        ("table-evaluated-digits-Linf-32-255.tex", "Planted", "43.2"),
+        ("table-digits-smallcnn-4a2cf431-Linf-32-255.tex", "Planted", "43.2"),
+        ("table-evaluated-digits-3a52097b-Linf-32-255.tex", "Planted", "43.2"),
         ("report.md", "| Planted |", "| 43.2 "),
         ("tables.csv", "planted_acc", "0.4321"),
         ("models.csv", "planted_acc", "0.4321"),

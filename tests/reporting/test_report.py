@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from support.synthetic import make_spec, write_run
+from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
@@ -15,10 +16,13 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
+from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.curves import curves_frame
 from regmix_bench.reporting.figures.looks import looks
 from regmix_bench.reporting.figures.robustness import robustness_frame
 from regmix_bench.reporting.report import FORMATS, stale, write_report
+from regmix_bench.reporting.site import site_files
+from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv")
@@ -50,9 +54,9 @@ def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
     written = write_report(results, out)
     assert sorted(written) == sorted(path for path in out.rglob("*") if path.is_file())
     stems = {
-        "robustness-vs-epsilon-digits-smallcnn",
-        "curves-digits-smallcnn-Linf-32-255",
-        "tsne-digits-smallcnn-Linf-32-255",
+        "robustness-vs-epsilon-digits-smallcnn-412ab596",
+        "curves-digits-smallcnn-412ab596-Linf-32-255",
+        "tsne-digits-smallcnn-412ab596-Linf-32-255",
     }
     for stem in stems:
         picture = matplotlib.image.imread(out / f"{stem}.png")
@@ -66,10 +70,10 @@ def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
         assert b"/Type3" not in (out / f"{stem}.pdf").read_bytes()
         assert len(pd.read_csv(out / f"{stem}.csv")) >= 2
         assert f"]({stem}.png)" in (out / "report.md").read_text()
-    assert (out / "table-digits-smallcnn-Linf-32-255.tex").exists()
-    assert (out / "table-digits-smallcnn-Linf-32-255-at-Linf-16-255.tex").exists()
+    assert (out / "table-digits-smallcnn-412ab596-Linf-32-255.tex").exists()
+    assert (out / "table-digits-smallcnn-412ab596-Linf-32-255-at-Linf-16-255.tex").exists()
     assert stale(results, out) == []
-    (out / "tsne-digits-smallcnn-Linf-32-255.png").write_bytes(b"drawn with another font")
+    (out / "tsne-digits-smallcnn-412ab596-Linf-32-255.png").write_bytes(b"drawn with another font")
     assert stale(results, out) == []
 
 
@@ -128,7 +132,7 @@ def test_figures_draw_the_numbers_of_the_records(results):
 
 
 @pytest.mark.parametrize(
-    "name", ["table-digits-smallcnn-Linf-32-255.tex", "report.md", "tables.csv"]
+    "name", ["table-digits-smallcnn-412ab596-Linf-32-255.tex", "report.md", "tables.csv"]
 )
 def test_one_changed_digit_is_stale(results, tmp_path, name):
     out = tmp_path / "reports"
@@ -184,11 +188,57 @@ def test_a_table_whose_runs_are_gone_is_removed(results, tmp_path, record):
     extra = store.save_record(results, record("trades", eps="48/255"))
     out = tmp_path / "reports"
     write_report(results, out, ["latex"])
-    assert (out / "table-digits-smallcnn-Linf-48-255.tex").exists()
+    assert (out / "table-digits-smallcnn-412ab596-Linf-48-255.tex").exists()
     extra.unlink()
     write_report(results, out, ["latex"])
-    assert not (out / "table-digits-smallcnn-Linf-48-255.tex").exists()
+    assert not (out / "table-digits-smallcnn-412ab596-Linf-48-255.tex").exists()
     assert stale(results, out) == []
+
+
+def names_in(results):
+    """Names of files without their endings, which are LaTeX's labels too, and of all addresses."""
+    contents = Contents.of(results, False, None)
+    pages = dict(site_files(contents))
+    places = re.findall(r'<[^>]+ id="([^"]+)"', pages["index.html"].decode())
+    return {*contents.tables, *(p.stem for p in contents.gallery.pictures), *pages, *places}
+
+
+L2 = ThreatModel("L2", "0.5")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"epsilon": "48/255"},
+        {"label": "fgsm-rs", "epsilon": "64/510"},
+        {"train_threat": L2, "eval_threats": (L2,)},
+        {"arch": "resnet8"},
+        {"dataset": "cifar10"},
+        {"recipe": Recipe(epochs=5)},
+        {"scoring": Scoring(autoattack_seed=1)},
+        {"eval_examples": 100},
+        {"train_examples": 100},
+        {"data_digest": "e" * 64},
+        {"failed": True},
+        {"eval_threats": (ThreatModel("Linf", "64/510"), ThreatModel("Linf", "8/255"))},
+    ],
+    ids=lambda other: ",".join(other),
+)
+@pytest.mark.parametrize("method", ["mart", "trades"])
+def test_no_name_changes_because_another_run_is_there(tmp_path, other, method):
+    results = tmp_path / "results"
+    write_run(results, make_spec("trades"), num_classes=10)
+    write_run(results, make_eval_spec("net"), checkpoint="given")
+    before = names_in(results)
+    changed = {"label": method, "seed": 7} | other
+    failed, data = changed.pop("failed", False), changed.pop("data_digest", "d" * 64)
+    if failed:
+        store.save_record(results, make_record(make_spec(**changed), status="error", error="no"))
+    else:
+        write_run(results, make_spec(**changed), data_digest=data)
+    given = {key: other[key] for key in ("dataset", "eval_examples", "scoring") if key in other}
+    write_run(results, make_eval_spec("more", **given), checkpoint="given", data_digest=data)
+    assert before <= names_in(results)
 
 
 def test_transfers_have_their_chapter(results, tmp_path):

@@ -41,7 +41,7 @@ class RobustnessVsEpsilon(ReportFigure):
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
-        for stem, members in groupby(contents.blocks, lambda block: block.cohort.setting_stem):
+        for stem, members in groupby(contents.blocks, lambda block: block.cohort.setting.stem):
             frame = robustness_frame(list(members))
             if frame.empty:
                 continue

@@ -49,7 +49,7 @@ class Tradeoff(ReportFigure):
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
-        for stem, members in groupby(contents.main_blocks, lambda b: b.cohort.setting_stem):
+        for stem, members in groupby(contents.main_blocks, lambda b: b.cohort.setting.stem):
             here = list(members)
             frame = tradeoff_frame(here)
             if frame.empty:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
-from regmix_bench.analysis.cohorts import threat_slug, told_apart
+from regmix_bench.analysis.cohorts import short_digest, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ACCURACIES, accuracies, attack_words
@@ -29,6 +30,12 @@ class Terms:
     threat: ThreatModel
     scoring: Scoring
 
+    @cached_property
+    def stem(self) -> str:
+        """The part of a file name that follows from the terms alone."""
+        short = short_digest(self, ("data_digest", "n_examples", "scoring"))
+        return f"evaluated-{self.dataset}-{short}-{threat_slug(self.threat)}"
+
 
 @dataclass(frozen=True)
 class GivenModel:
@@ -41,11 +48,15 @@ class GivenModel:
 
 @dataclass(frozen=True)
 class Panel:
-    """One table, the most robust model first; ``stem`` is the part of a file name."""
+    """One table, the most robust model first."""
 
-    stem: str
     terms: Terms
     rows: tuple[GivenModel, ...]
+
+    @property
+    def stem(self) -> str:
+        """The part of a file name that says which table it is."""
+        return self.terms.stem
 
 
 def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
@@ -62,11 +73,10 @@ def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
                 scoring=spec.scoring,
             )
             found[terms].append((record, score))
-    stems = told_apart({t: f"evaluated-{t.dataset}-{threat_slug(t.threat)}" for t in found})
     return tuple(
-        Panel(stems[terms], terms, _rows(found[terms]))
+        Panel(terms, _rows(found[terms]))
         for terms in sorted(
-            found, key=lambda t: (t.dataset, t.threat.norm, t.threat.epsilon, stems[t])
+            found, key=lambda t: (t.dataset, t.threat.norm, t.threat.epsilon, t.stem)
         )
     )
 

@@ -66,7 +66,7 @@ def test_a_stranger_s_figure_is_drawn_listed_and_captioned_without_an_option(res
     assert figure_names() == [*BUILT_IN, "overall", "seed-counts"]
     out = tmp_path / "out"
     written = {path.name for path in write_report(results, out)}
-    stem = "seed-counts-digits-smallcnn-Linf-32-255"
+    stem = "seed-counts-digits-smallcnn-4a2cf431-Linf-32-255"
     assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv", "overall-all.png"} <= written
     assert (out / f"{stem}.csv").read_text() == "label,seeds\ntrades,2\n"
     page = (out / "report.md").read_text("utf-8")

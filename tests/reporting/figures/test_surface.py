@@ -27,7 +27,7 @@ def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
     results = save(*(record(name, seed=s) for name in ("trades", "regmix") for s in (2, 1)))
     views = save_all(results)
     (picture,) = pictures_of("surface", results)
-    assert picture.stem == "surface-digits-smallcnn-Linf-32-255"
+    assert picture.stem == "surface-digits-smallcnn-412ab596-Linf-32-255"
     frame = picture.frame
     assert list(dict.fromkeys(zip(frame["label"], frame["seed"], strict=True))) == [
         ("trades", 1),

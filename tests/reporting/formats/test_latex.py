@@ -50,7 +50,7 @@ DOCUMENTS = {
 
 @pytest.fixture(scope="module")
 def recorded():
-    return Contents.of(RECORDED, False, None).comparisons["digits-smallcnn-Linf-32-255"]
+    return Contents.of(RECORDED, False, None).comparisons["digits-smallcnn-199f1a69-Linf-32-255"]
 
 
 def compiled(folder, table, document="alone", **options):

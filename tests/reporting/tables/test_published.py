@@ -56,7 +56,7 @@ def test_published_rows_stand_beside_ours_and_are_marked(results, tmp_path):
     names = r"AT \[theirs\] \[resnet\], PGI \[resnet, PGD-10 55.26\]"
     assert note.endswith(f": {names}: Somebody 2018, https://example.org/1.")
     # Published numbers are of the threat that the model was trained under.
-    stem = "table-digits-smallcnn-Linf-32-255"
+    stem = "table-digits-smallcnn-412ab596-Linf-32-255"
     assert "theirs" in (out / f"{stem}.tex").read_text()
     assert "theirs" not in (out / f"{stem}-at-Linf-16-255.tex").read_text()
     assert "Published, not measured here" not in page
