@@ -19,8 +19,8 @@ from regmix_bench.errors import UserError, reason, unknown, validated
 
 T = TypeVar("T")
 
-#: What is a name, and so may stand as one component of a path.
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#: What is a name, and so may stand in a component of a path, beside another one.
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 
 #: What YAML's library raises: its own errors, and those of its converters, which it lets through,
 #: such as that of the date 2001-13-45.

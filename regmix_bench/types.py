@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -157,6 +158,38 @@ def _as_norm(value: object) -> object:
 
 #: A name of :data:`NORMS`, in whatever is validated; raises :class:`UserError` for another.
 NormName = Annotated[str, BeforeValidator(_as_norm)]
+
+
+#: Beyond any number that float32 holds; what is computed of such numbers stays finite.
+LARGEST = 1e100
+_DEEPEST, _MOST_BITS = 16, 63
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    _check_plain(values, 0)
+    return values
+
+
+def _check_plain(value: object, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"is nested more than {_DEEPEST} deep")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("has a key that is no text")
+        for item in value.values():
+            _check_plain(item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_plain(item, depth + 1)
+    elif isinstance(value, int):
+        if value.bit_length() > _MOST_BITS:
+            raise ValueError(f"holds an integer of more than {_MOST_BITS} bits")
+    elif isinstance(value, float) and not abs(value) <= LARGEST:
+        raise ValueError(f"holds a number that is not between -{LARGEST:g} and {LARGEST:g}")
+
+
+#: JSON values by name, of a depth and of a size that every reader can hold.
+JSONValues = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Frozen(BaseModel):

@@ -6,6 +6,7 @@ must be equal before its numbers may be compared with others.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -87,8 +88,9 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
             file = paths.outcomes_path(path, evaluation.checkpoint)
             if file.is_file():
                 read_outcomes(file, evaluation)
+                relative = Path(os.path.relpath(file, reference.parent)).as_posix()
                 outcomes[evaluation.checkpoint] = OutcomesFile(
-                    file=_relative(file, reference), sha256=file_digest(file)
+                    file=relative, sha256=file_digest(file)
                 )
         runs.append(
             Reference(
@@ -107,18 +109,6 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
     return board
 
 
-def _relative(file: Path, reference: Path) -> str:
-    """Return the path by which ``reference`` names a file, which lies below its folder."""
-    relative = Path(os.path.relpath(file, reference.parent)).as_posix()
-    try:
-        held_below(reference.parent, relative)
-    except UserError as error:
-        raise UserError(
-            f"{reference} cannot be the references of {file}, which does not lie below it"
-        ) from error
-    return relative
-
-
 def pair_outcomes(
     entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
 ) -> tuple[pd.DataFrame | None, str]:
@@ -126,15 +116,21 @@ def pair_outcomes(
 
     The columns are ``<metric>_was`` and ``<metric>_now``. ``folder`` is the leaderboard's,
     ``record`` the file that holds ``new``. Returns None, and the reason, where a side has no
-    outcomes or they are of different images. Raises :class:`UserError` where a file is not the one
-    that was recorded; a reference that this very run has replaced has none.
+    outcomes or they are of different images; a reference's that lie neither with the references
+    nor with the results are not opened. Raises :class:`UserError` where a file is not the one that
+    was recorded; a reference that this very run has replaced has none.
     """
     now_file = paths.outcomes_path(record, new.checkpoint)
     if not now_file.is_file():
         return None, f"no outcomes at {now_file}"
     now = read_outcomes(now_file, new)
     stored = entry.outcomes.get(old.checkpoint)
-    if stored is None or not (was_file := held_below(folder, stored.file)).is_file():
+    if stored is None:
+        return None, "the reference's outcomes are not there"
+    was_file = _within(stored.file, folder, paths.results_of(record))
+    if was_file is None:
+        return None, f"the reference's outcomes lie outside of {folder}"
+    if not was_file.is_file():
         return None, "the reference's outcomes are not there"
     if file_digest(was_file) != stored.sha256:
         if was_file.samefile(now_file):
@@ -145,6 +141,14 @@ def pair_outcomes(
         return None, "the outcomes are of different images"
     suffixes = ("_was", "_now")
     return was.merge(now, left_index=True, right_index=True, suffixes=suffixes), ""
+
+
+def _within(file: str, folder: Path, results: Path) -> Path | None:
+    """The outcomes that references in ``folder`` name, where they lie in it or in ``results``."""
+    for root in (folder, results):
+        with contextlib.suppress(UserError):
+            return held_below(root, Path(os.path.relpath(folder / file, root)).as_posix())
+    return None
 
 
 def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:

@@ -38,10 +38,9 @@ def display_name(spec: MethodSpec) -> str:
 def true_class_mass(spec: MethodSpec) -> float:
     """Return the probability that smoothed labels gave the true class, 1 where they were not."""
     method = declared(spec.name)
-    recorded = float(spec.params.get("true_class_mass", 1.0))
+    recorded = spec.params.get("true_class_mass")
     try:
-        return (
-            float(method.true_class_mass(method.Config(**all_params(spec)))) if method else recorded
-        )
+        mass = method.true_class_mass(method.Config(**all_params(spec))) if method else recorded
     except Exception:  # as above
-        return recorded
+        mass = recorded
+    return float(mass) if isinstance(mass, (int, float)) and 0 <= mass <= 1 else 1.0

@@ -23,6 +23,22 @@ Content = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)
+
+
+def decoded(content: bytes) -> object:
+    """Return what JSON in UTF-8 says; raises ``ValueError`` for text that could not be written."""
+    text = content.decode()
+    value: object = _JSON.decode(text)
+    if "\\u" in text:  # perhaps half a character
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 @dataclass(frozen=True)
 class FileKind:
     """A kind of file by its ``name``; ``steps[n]`` turns what version n holds into version n + 1.
@@ -45,7 +61,7 @@ class FileKind:
         Raises :class:`UserError` where it cannot be read, and as :meth:`migrate` does.
         """
         try:
-            content = json.loads(read_bytes(path))
+            content = decoded(read_bytes(path))
         except OSError as error:
             raise UserError(f"cannot read {self.name} {path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:

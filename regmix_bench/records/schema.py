@@ -1,18 +1,35 @@
 """The schema of records: the history of a training, the scores of a model, and what binds them.
 
+It admits what the rest of the package can hold, and no more: numbers are bounded, lengths agree,
+and what is one of several is there once.
+
 Nothing here imports torch, so that listing and reporting start at once.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.types import Checkpoint, Frozen, ThreatModel
+from regmix_bench.types import LARGEST, Checkpoint, Frozen, JSONValues, ThreatModel
+
+#: An accuracy or a p-value.
+Share = Annotated[float, Field(ge=0, le=1)]
+#: A learning rate, a loss, or whatever else a method measures.
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+#: Of images that pass through networks, and of parameters.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+#: Of images of a split: as many rows has a table of outcomes.
+Images = Annotated[int, Field(ge=1, le=10**7)]
+#: Of classes, and one more than the largest label.
+MOST_CLASSES = 10**5
+#: Wall-clock time; three centuries, and no more.
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+Epoch = Annotated[int, Field(ge=1, lt=2**31)]
 
 #: What scoring may warn of, as :attr:`RobustEval.checks` names it; most is of AutoAttack.
 Check = Literal[
@@ -38,21 +55,21 @@ Question = Literal[
 class EpochLog(Frozen):
     """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
 
-    epoch: int = Field(ge=1)
-    lr: float
-    loss: float
-    metrics: dict[str, float] = {}
-    val_clean_acc: float
-    val_fgsm_acc: float
-    val_pgd_acc: float
-    seconds: float
+    epoch: Epoch
+    lr: Number
+    loss: Number
+    metrics: dict[str, Number] = {}
+    val_clean_acc: Share
+    val_fgsm_acc: Share
+    val_pgd_acc: Share
+    seconds: Seconds
 
 
 class Alarm(Frozen):
     """Something a reader of the number should know about the training."""
 
     kind: Literal["catastrophic-overfitting", "non-finite-loss"]
-    epoch: int
+    epoch: Epoch
     message: str
 
 
@@ -66,11 +83,17 @@ class Diagnosis(Frozen):
     """
 
     name: Question
-    stronger: float | None = Field(None, ge=0, le=1)
-    weaker: float | None = Field(None, ge=0, le=1)
-    n_examples: int = Field(ge=1)
-    p_value: float | None = Field(None, ge=0, le=1)
+    stronger: Share | None = None
+    weaker: Share | None = None
+    n_examples: Images
+    p_value: Share | None = None
     note: str = ""
+
+    @model_validator(mode="after")
+    def _asked_or_not(self) -> Self:
+        if len({value is None for value in (self.stronger, self.weaker, self.p_value)}) > 1:
+            raise ValueError("has some of stronger, weaker and p_value, and not all")
+        return self
 
     @property
     def alarm(self) -> bool:
@@ -102,16 +125,16 @@ class RobustEval(Frozen):
 
     threat: ThreatModel
     checkpoint: Checkpoint
-    n_examples: int = Field(ge=1)
-    clean_acc: float = Field(ge=0, le=1)
-    pgd_acc: float = Field(ge=0, le=1)
-    autoattack_acc: float | None = Field(None, ge=0, le=1)
-    screened_acc: float | None = Field(None, ge=0, le=1)
-    after_attack: dict[str, float] = {}
+    n_examples: Images
+    clean_acc: Share
+    pgd_acc: Share
+    autoattack_acc: Share | None = None
+    screened_acc: Share | None = None
+    after_attack: dict[str, Share] = {}
     failed_attacks: dict[str, str] = {}
     autoattack_version: str | None = None
-    autoattack_seed: int | None = None
-    autoattack_batch_size: int | None = None
+    autoattack_seed: Count | None = None
+    autoattack_batch_size: Count | None = None
     substitutions: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -119,6 +142,12 @@ class RobustEval(Frozen):
     scored_copy: ScoredCopy | None = None
     outcomes_digest: str | None = None
     adversarial_digest: str | None = None
+
+    @model_validator(mode="after")
+    def _one_robust_accuracy(self) -> Self:
+        if self.autoattack_acc is not None and self.screened_acc is not None:
+            raise ValueError("has an autoattack_acc and a screened_acc: one excludes the other")
+        return self
 
     @property
     def robust_acc(self) -> float | None:
@@ -129,9 +158,9 @@ class RobustEval(Frozen):
 class Cost(Frozen):
     """The cost of one stage: seconds, and images passed through the network each way."""
 
-    seconds: float = 0.0
-    forward_images: int = 0
-    backward_images: int = 0
+    seconds: Seconds = 0.0
+    forward_images: Count = 0
+    backward_images: Count = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -144,7 +173,7 @@ class Cost(Frozen):
 class CheckpointFile(Frozen):
     """A weights file under the run's artifacts: its epoch, name and SHA-256."""
 
-    epoch: int
+    epoch: Epoch
     file: str = Field(pattern=FILE_NAME)
     sha256: str
 
@@ -158,13 +187,27 @@ class _Record(Frozen):
 
     schema_version: int = RECORD.version
     run_id: str
+    spec: RunSpec | EvalSpec
     data_digest: str | None = None
-    n_test: int | None = None
-    num_classes: int | None = None
-    n_parameters: int | None = None
+    n_test: Images | None = None
+    num_classes: int | None = Field(None, ge=1, le=MOST_CLASSES)
+    n_parameters: Count | None = None
     evaluations: tuple[RobustEval, ...] = ()
     scoring_cost: Cost = Cost()
-    environment: dict[str, Any] = {}
+    environment: JSONValues = {}
+
+    @model_validator(mode="after")
+    def _scores_are_those_asked_for(self) -> Self:
+        screen, scores = self.spec.scoring.screen, self.evaluations
+        if len({(score.checkpoint, score.threat) for score in scores}) < len(scores):
+            raise ValueError("a checkpoint is scored twice under one threat")
+        if any((s.autoattack_acc if screen else s.screened_acc) is not None for s in scores):
+            raise ValueError(
+                f"a score has its robust accuracy in the wrong place for screen = {screen}"
+            )
+        if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
+            raise ValueError(f"a score is of more than the {self.n_test} test images")
+        return self
 
     def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
         """The evaluation of ``checkpoint`` under ``threat``, if there is one."""
@@ -185,15 +228,23 @@ class RunRecord(_Record):
     status: Literal["success", "error"]
     spec: RunSpec
     reference: str | None = None
-    n_train: int | None = None
-    n_validation: int | None = None
-    selected_epoch: int | None = None
+    n_train: Count | None = None
+    n_validation: Count | None = None
+    selected_epoch: Epoch | None = None
     history: tuple[EpochLog, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     training_cost: Cost = Cost()
     checkpoints: dict[Checkpoint, CheckpointFile] = {}
     views_digest: str | None = None
     error: str | None = None
+
+    @model_validator(mode="after")
+    def _history_is_whole(self) -> Self:
+        if [log.epoch for log in self.history] != list(range(1, len(self.history) + 1)):
+            raise ValueError("the epochs of the history are not 1, 2, 3 and so on")
+        if self.history and (self.selected_epoch or 0) > len(self.history):
+            raise ValueError(f"epoch {self.selected_epoch} was selected of {len(self.history)}")
+        return self
 
 
 class EvalRecord(_Record):
@@ -210,7 +261,7 @@ class TransferSide(Frozen):
     run_id: str = Field(pattern=FILE_NAME)
     label: str
     arch: str
-    seed: int
+    seed: Count
     sha256: str
 
 
@@ -227,16 +278,25 @@ class TransferRecord(Frozen):
     run_id: str = Field(pattern=FILE_NAME)
     dataset: str = Field(pattern=FILE_NAME)
     data_digest: str
-    eval_examples: int | None
-    n_examples: int = Field(ge=1)
+    eval_examples: Count | None
+    n_examples: Images
     threat: ThreatModel
     attack: str
-    seed: int
+    seed: Count
     runs: tuple[TransferSide, ...] = Field(min_length=2)
-    clean_acc: tuple[float, ...]
-    accuracy: tuple[tuple[float, ...], ...]
+    clean_acc: tuple[Share, ...]
+    accuracy: tuple[tuple[Share, ...], ...]
     outcomes_digest: str | None = None
-    environment: dict[str, Any] = {}
+    environment: JSONValues = {}
+
+    @model_validator(mode="after")
+    def _matrix_is_square(self) -> Self:
+        n = len(self.runs)
+        if len({side.run_id for side in self.runs}) < n:
+            raise ValueError("a run takes part twice")
+        if [n] * (n + 1) != [len(row) for row in (self.clean_acc, *self.accuracy)]:
+            raise ValueError(f"the accuracies are not those of {n} runs on {n} runs")
+        return self
 
 
 #: What a JSON file below ``results/`` may hold, told apart by its ``kind``.

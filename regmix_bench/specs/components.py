@@ -9,7 +9,7 @@ from pydantic import Field, field_serializer
 from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import FILE_NAME, Registry, create, format_name, parse_name
 from regmix_bench.specs.identity import completed, written
-from regmix_bench.types import Frozen
+from regmix_bench.types import Frozen, JSONValues
 
 T = TypeVar("T")
 
@@ -27,8 +27,8 @@ class MethodSpec(Frozen):
     """
 
     name: str
-    version: int
-    params: dict[str, Any]
+    version: int = Field(ge=0, lt=2**31)
+    params: JSONValues
     label: str
     recorded_label: str | None = Field(None, exclude=True)
 
@@ -59,8 +59,8 @@ class Component(Frozen):
 
     kind: ComponentKind
     name: str = Field(pattern=FILE_NAME)
-    version: int
-    params: dict[str, Any] = {}
+    version: int = Field(ge=0, lt=2**31)
+    params: JSONValues = {}
 
     def __hash__(self) -> int:  # a dictionary has none
         return hash(self.model_dump_json())

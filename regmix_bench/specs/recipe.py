@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from regmix_bench.types import Frozen, Later
+from regmix_bench.types import LARGEST, Frozen, Later
 
 #: What is drawn for each training image before it is used.
 Augmentation = Literal["none", "crop", "crop-flip"]
@@ -21,18 +21,18 @@ class Recipe(Frozen):
     ``nesterov`` is refused.
     """
 
-    epochs: int = Field(110, ge=1)
-    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(110, ge=1, lt=2**31)
+    batch_size: int = Field(128, ge=2, lt=2**31)
     optimizer: Annotated[Literal["sgd", "adamw"], Later("sgd")] = "sgd"
-    lr: float = Field(0.1, gt=0)
+    lr: float = Field(0.1, gt=0, le=LARGEST)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(5e-4, ge=0, le=LARGEST)
     schedule: Literal["multistep", "cosine", "onecycle"] = "multistep"
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (100 / 110, 105 / 110)
     gamma: float = Field(0.1, gt=0, le=1)
     augmentation: Augmentation = "crop-flip"
-    gradient_clip: float | None = Field(None, gt=0)
+    gradient_clip: float | None = Field(None, gt=0, le=LARGEST)
     ema_decay: float | None = Field(None, gt=0, lt=1)
     precision: Literal["fp32", "bf16"] = "fp32"
 

@@ -14,6 +14,9 @@ from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
 from regmix_bench.types import Frozen, Later, ThreatModel
 
+#: Budgets under which one model is scored.
+MOST_THREATS = 100
+
 
 class Spec(Frozen):
     """The part that the specifications of all scored models share.
@@ -23,9 +26,9 @@ class Spec(Frozen):
     """
 
     dataset: str = Field(pattern=FILE_NAME)
-    eval_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1, lt=2**63)
     arch: str = Field(pattern=FILE_NAME)
-    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1)
+    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1, max_length=MOST_THREATS)
     pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
     scoring: Scoring = Scoring()
     components: Annotated[tuple[Component, ...], Later(())] = ()
@@ -63,11 +66,11 @@ class RunSpec(Spec):
     """Everything that decides a training's numbers, and nothing that does not."""
 
     method: MethodSpec
-    train_examples: int | None = Field(None, ge=1)
+    train_examples: int | None = Field(None, ge=1, lt=2**63)
     train_threat: ThreatModel
     evaluate: Literal["selected", "last", "both"] = "selected"
     recipe: Recipe = Recipe()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @property
     def label(self) -> str:

@@ -96,6 +96,7 @@ def test_what_is_no_pair_is_refused(tmp_path, specified, written, reason):
 def test_a_transfer_is_no_model(tmp_path):
     one = write_run(tmp_path, make_spec("pgd-at"))
     side = TransferSide(run_id="a" * 12, label="x", arch="smallcnn", seed=0, sha256="b" * 64)
+    other = side.model_copy(update={"run_id": "b" * 12})
     record = TransferRecord(
         run_id="c" * 12,
         dataset="digits",
@@ -105,7 +106,7 @@ def test_a_transfer_is_no_model(tmp_path):
         threat=BOTH[0],
         attack="pgd-20",
         seed=0,
-        runs=(side, side),
+        runs=(side, other),
         clean_acc=(1.0, 1.0),
         accuracy=((0.0, 0.0), (0.0, 0.0)),
     )

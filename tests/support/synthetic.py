@@ -96,7 +96,7 @@ def write_run(
             n_examples=n,
             clean_acc=clean / n,
             pgd_acc=pgd / n,
-            autoattack_acc=autoattack / n,
+            **{"screened_acc" if spec.scoring.screen else "autoattack_acc": autoattack / n},
             autoattack_version=spec.scoring.autoattack_version,
             autoattack_seed=0,
             autoattack_batch_size=500,
