@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Probability that smoothed labels give the true class; the other classes share the rest.
-TrueClassMass = Annotated[float, Field(ge=0.5, le=1)]
+TrueClassMass = Annotated[
+    float,
+    Field(
+        ge=0.5, le=1, description="The true class's share of the label; the others share the rest"
+    ),
+]
 
 
 def cross_entropy(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 
 from regmix_bench.attacks.ball import ascend, project
 from regmix_bench.attacks.noise import batch_sum, noise
@@ -21,9 +22,21 @@ from regmix_bench.types import NORMS, Batch, Later, ThreatModel
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+#: Epochs between two resets of the prior.
+Reset = Annotated[int, Field(ge=1, description="Epochs between two resets of the prior")]
+
 #: Whether x + δ is clipped to valid pixels before a step, and not after it alone. The authors'
 #: programs take the gradient at x + δ as it is; the runs that were recorded first clipped it.
-ClipStart = Annotated[bool, Later(True)]
+ClipStart = Annotated[
+    bool,
+    Later(True),
+    Field(description="Clip x + δ to valid pixels before the step; the authors do not"),
+]
+
+#: What is left of a momentum at the next visit.
+MomentumDecay = Annotated[
+    float, Field(ge=0, lt=1, description="What is left of the momentum at the next visit")
+]
 
 
 class Prior:
@@ -36,8 +49,6 @@ class Prior:
     every method is to be called by all processes.
     """
 
-    momentum_decay = 0.3
-
     def __init__(
         self,
         dataset_size: int,
@@ -45,6 +56,7 @@ class Prior:
         device: torch.device,
         reset: int,
         clip_start: bool = False,
+        momentum_decay: float = 0.3,
         compact: bool = False,
     ) -> None:
         dtype = torch.bfloat16 if compact else torch.float32
@@ -53,6 +65,7 @@ class Prior:
         self.momentum = torch.zeros_like(self.delta)
         self.reset = reset
         self.clip_start = clip_start
+        self.momentum_decay = momentum_decay
         self.fresh = True
 
     def on_epoch_start(self, epoch: int) -> None:
@@ -87,7 +100,7 @@ class Prior:
     ) -> None:
         """Store the next prior of a batch that was visited at ``delta`` with input ``gradient``.
 
-        ``m ← weight·g/‖g‖₁ + 0.3·m`` with the norm over the whole batch, then
+        ``m ← weight·g/‖g‖₁ + decay·m`` with the norm over the whole batch, then
         ``δ ← Π(δ + ε·sign m)``. FGSM-PGK weighs the gradient; FGSM-PGI leaves the weight at 1.
         """
         tiny = torch.finfo(gradient.dtype).tiny
@@ -136,7 +149,7 @@ class PriorStep(NamedTuple):
 class PriorGuidedMethod(Method):
     """Base of methods that attack by one FGSM step of size ε from the stored prior.
 
-    Their ``Config`` has ``reset``, the epochs between two resets of the prior, ``clip_start``, and
+    Their ``Config`` has ``reset``, ``clip_start`` and ``momentum_decay`` of the prior, and
     ``true_class_mass`` of the labels that the attack sees. ``step`` begins with :meth:`attack` and
     calls ``self.prior.update`` with what it returned.
     """
@@ -148,7 +161,13 @@ class PriorGuidedMethod(Method):
     ) -> None:
         config = self.config
         self.prior = Prior(
-            dataset_size, image_shape, device, config.reset, config.clip_start, self.compact_state
+            dataset_size,
+            image_shape,
+            device,
+            config.reset,
+            config.clip_start,
+            config.momentum_decay,
+            self.compact_state,
         )
 
     def on_epoch_start(self, epoch: int) -> None:

@@ -28,7 +28,7 @@ from pydantic import Field
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
-from regmix_bench.methods.prior import ClipStart, PriorGuidedMethod
+from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
@@ -43,9 +43,9 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 class Weights(Frozen):
     """Weights of the three divergences."""
 
-    alpha: float = Field(2.0, ge=0)
-    beta: float = Field(1.0, ge=0)
-    gamma: float = Field(1.0, ge=0)
+    alpha: float = Field(2.0, ge=0, description="Weight of KL(p(x+δ_final) ‖ p(x+δ_init))")
+    beta: float = Field(1.0, ge=0, description="Weight of KL(p(x+δ_init) ‖ p(x+δ_final))")
+    gamma: float = Field(1.0, ge=0, description="Weight of KL(p(x) ‖ p(x+δ_final))")
 
 
 def regmix_loss(
@@ -91,10 +91,11 @@ class RegMix(PriorGuidedMethod):
     colour = 9
 
     class Config(Weights):
-        """Weights, the prior's resets and start, and the true class's share of the label."""
+        """Weights, the prior's resets, start and momentum, and the true class's share."""
 
-        reset: int = Field(40, ge=1)
+        reset: Reset = 40
         clip_start: ClipStart = False
+        momentum_decay: MomentumDecay = 0.3
         true_class_mass: TrueClassMass = 0.6
 
     def step(

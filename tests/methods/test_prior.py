@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.prior_loop import DECAY, LR, MOMENTUM, SIDE, Trained, network, train
+from support.prior_loop import CIFAR100, DECAY, LR, MOMENTUM, SIDE, Trained, network, train
 from torch import Tensor
 
 from regmix_bench.data.batches import Batches
@@ -162,7 +162,11 @@ REGMIX = {"alpha": 3.0, "beta": 0.5, "gamma": 1.5}
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("fgsm-pgi", {"lambda_": 4.0}),
     ("fgsm-pgk", {"lambda_": 4.0}),
+    # Its threshold of 0.9 is out of reach for so small a batch.
+    ("fgsm-pgk", {"lambda_": 1.0, **CIFAR100, "ratio_threshold": 0.6}),
+    ("fgsm-pgk", {"lambda_": 1.0, "gradient_weight": 1.5, "weak_ema_decay": 0.7, "ema_warmup": 2}),
     ("regmix", REGMIX),
+    ("regmix", {**REGMIX, "momentum_decay": 0.6}),
     ("regmix-amr", {**REGMIX, "gamma": 0.0}),
     ("regmix-agr", {**REGMIX, "alpha": 0.0, "beta": 0.0}),
 ]
@@ -190,5 +194,5 @@ def test_training_agrees_with_a_loop_of_the_formulas(
     assert (expected.below > 0) is not clip_start
     assert expected.losses[-1] < expected.losses[0]
     if name == "fgsm-pgk":
-        assert min(expected.ratios) < 0.82 <= max(expected.ratios)
+        assert min(expected.ratios) < config.get("ratio_threshold", 0.82) <= max(expected.ratios)
         assert not torch.equal(expected.average["4.weight"], expected.state["4.weight"])

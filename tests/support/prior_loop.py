@@ -18,6 +18,24 @@ from regmix_bench.types import Batch
 from support.formulas import ce, kl
 
 CHANNELS, SIDE, CLASSES = 3, 8, 4
+
+#: What the papers' formulas have of numbers on CIFAR-10, and FGSM-PGK's on CIFAR-100.
+CIFAR10: dict[str, Any] = {
+    "momentum_decay": 0.3,
+    "gradient_weight": 2,
+    "ratio_offset": 0,
+    "ratio_threshold": 0.82,
+    "ema_decay": 0.999,
+    "weak_ema_decay": 0.99999,
+    "ema_warmup": 10,
+    "ema_below_threshold": True,
+}
+CIFAR100: dict[str, Any] = CIFAR10 | {
+    "momentum_decay": 0.1,
+    "ratio_offset": 1,
+    "ratio_threshold": 0.9,
+    "ema_below_threshold": False,
+}
 LR, MOMENTUM, DECAY = 0.05, 0.9, 5e-3
 
 
@@ -60,13 +78,17 @@ class Trained:
 
 def train(
     name: str,
-    config: Mapping[str, Any],
+    given: Mapping[str, Any],
     epochs: Iterable[Iterable[Batch]],
     n: int,
     epsilon: float,
     noise: torch.Generator,
 ) -> Trained:
-    """Train :func:`network` on ``epochs`` of batches, augmented already, of ``n`` images."""
+    """Train :func:`network` on ``epochs`` of batches, augmented already, of ``n`` images.
+
+    Constants that are not ``given`` are those of :data:`CIFAR10`.
+    """
+    config = CIFAR10 | dict(given)
 
     def feasible(delta: Tensor, x: Tensor) -> Tensor:
         return (x + delta.clamp(-epsilon, epsilon)).clamp(0, 1) - x
@@ -96,9 +118,10 @@ def train(
             (g,) = torch.autograd.grad(ce(first, y, mass).mean(), x_start, retain_graph=True)
             x_adv = x + feasible(start + epsilon * g.sign(), x)
             adv = forward(state, x_adv)
-            ratio = (adv.argmax(1) == y).sum().item() / (first.argmax(1) == y).sum().clamp_min(1)
-            weight = 2 - ratio if name == "fgsm-pgk" else 1.0
-            momentum[i] = weight * g / g.abs().sum() + 0.3 * momentum[i]
+            right, before = ((output.argmax(1) == y).sum().item() for output in (adv, first))
+            ratio = right / max(before + config["ratio_offset"], 1)
+            weight = config["gradient_weight"] - ratio if name == "fgsm-pgk" else 1.0
+            momentum[i] = weight * g / g.abs().sum() + config["momentum_decay"] * momentum[i]
             delta[i] = feasible(start + epsilon * momentum[i].sign(), x)
 
             loss = ce(adv, y, mass).mean()
@@ -115,12 +138,14 @@ def train(
                 state[key] = state[key].detach() - LR * velocity[key]
 
             found.losses.append(loss.item())
-            found.ratios.append(float(ratio))
-            if name == "fgsm-pgk":
-                a = 0.999 if ratio < 0.82 else min(1.0, 0.99999 * float(ratio) / 0.82)
-                a = min(a, (updates + 1) / (updates + 10)) if updates else 0.0
+            found.ratios.append(ratio)
+            below = ratio < config["ratio_threshold"]
+            if name == "fgsm-pgk" and (config["ema_below_threshold"] or not below):
+                weak = min(1.0, config["weak_ema_decay"] * ratio / config["ratio_threshold"])
+                a = config["ema_decay"] if below else weak
+                a = min(a, (updates + 1) / (updates + config["ema_warmup"]))
                 for key, value in state.items():
-                    before = found.average.get(key, value)
-                    found.average[key] = a * before + (1 - a) * value
+                    average = found.average.get(key, value)
+                    found.average[key] = a * average + (1 - a) * value
                 updates += 1
     return found
