@@ -12,20 +12,23 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
-from regmix_bench.records.outcomes import read_outcomes
+from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below
 from regmix_bench.types import Checkpoint, Frozen
 
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
+#: The images (N,) that are right on one side and on the other.
+Pair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class OutcomesFile(Frozen):
@@ -87,7 +90,7 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
         for evaluation in scored:
             file = paths.outcomes_path(path, evaluation.checkpoint)
             if file.is_file():
-                read_outcomes(file, evaluation)
+                read_images(file, evaluation)
                 relative = Path(os.path.relpath(file, reference.parent)).as_posix()
                 outcomes[evaluation.checkpoint] = OutcomesFile(
                     file=relative, sha256=file_digest(file)
@@ -111,19 +114,18 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
 
 def pair_outcomes(
     entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
-) -> tuple[pd.DataFrame | None, str]:
-    """Return both sides' outcomes, one row per image.
+) -> tuple[dict[str, Pair] | None, str]:
+    """Return for each metric which images were right and which are now, in the same order.
 
-    The columns are ``<metric>_was`` and ``<metric>_now``. ``folder`` is the leaderboard's,
-    ``record`` the file that holds ``new``. Returns None, and the reason, where a side has no
-    outcomes or they are of different images; a reference's that lie neither with the references
-    nor with the results are not opened. Raises :class:`UserError` where a file is not the one that
-    was recorded; a reference that this very run has replaced has none.
+    ``folder`` is the leaderboard's, ``record`` the file that holds ``new``. Returns None, and the
+    reason, where a side has no outcomes or they are of different images; a reference's that lie
+    neither with the references nor with the results are not opened. Raises :class:`UserError` where
+    a file is not the one that was recorded; a reference that this very run has replaced has none.
     """
     now_file = paths.outcomes_path(record, new.checkpoint)
     if not now_file.is_file():
         return None, f"no outcomes at {now_file}"
-    now = read_outcomes(now_file, new)
+    now = read_images(now_file, new)
     stored = entry.outcomes.get(old.checkpoint)
     if stored is None:
         return None, "the reference's outcomes are not there"
@@ -132,15 +134,17 @@ def pair_outcomes(
         return None, f"the reference's outcomes lie outside of {folder}"
     if not was_file.is_file():
         return None, "the reference's outcomes are not there"
+    same = was_file.samefile(now_file)
     if file_digest(was_file) != stored.sha256:
-        if was_file.samefile(now_file):
+        if same:
             return None, "this run has replaced the reference's outcomes"
         raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
-    was = read_outcomes(was_file, old)
-    if set(was.index) != set(now.index):
+    # Most references are the very records that they are compared with.
+    was = now if same and old == new else read_images(was_file, old)
+    then, today = was.index.argsort(), now.index.argsort()
+    if not np.array_equal(was.index[then], now.index[today]):
         return None, "the outcomes are of different images"
-    suffixes = ("_was", "_now")
-    return was.merge(now, left_index=True, right_index=True, suffixes=suffixes), ""
+    return {name: (was.right[name][then], now.right[name][today]) for name in METRICS}, ""
 
 
 def _within(file: str, folder: Path, results: Path) -> Path | None:
@@ -153,6 +157,8 @@ def _within(file: str, folder: Path, results: Path) -> Path | None:
 
 def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:
     """List how the making of two models differs, as ``recipe.epochs 50 → 5``."""
+    if entry.run_id == record.run_id and entry.data_digest == record.data_digest:
+        return []  # without writing down both specifications, of which there may be thousands
     return _differences(
         _settings(entry.spec, entry.data_digest), _settings(record.spec, record.data_digest)
     )

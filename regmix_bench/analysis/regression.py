@@ -100,34 +100,43 @@ def compare_with_references(
         if not entries:
             raise unknown("reference", only, names)
     records = store.load_records(results).items()
-    found = [(path, r) for path, r in records if not isinstance(r, TransferRecord)]
+    found = _Candidates((path, r) for path, r in records if not isinstance(r, TransferRecord))
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:
-        for verdict, counts in _compare(entry, _match(entry, found), reference.parent, allowed):
+        for verdict, counts in _compare(entry, found.match(entry), reference.parent, allowed):
             verdicts.append(verdict)
             key = (entry.spec.group_id, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
     return verdicts + [pooled for group in seeds.values() for pooled in _pool(group)]
 
 
-def _match(entry: Reference, found: Iterable[Found]) -> Found | None:
-    """The reference's own run, else the most similar one of its cell, finished before failed."""
+class _Candidates:
+    """The records that references are matched with, by run_id and by cell of a grid."""
 
-    def cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
-        trained = (spec.train_threat,) if isinstance(spec, RunSpec) else ()
-        return spec.dataset, spec.arch, spec.label, spec.seed, *trained
+    def __init__(self, found: Iterable[Found]) -> None:
+        self._by_id: dict[str, Found] = {}
+        self._by_cell: dict[tuple[object, ...], list[Found]] = defaultdict(list)
+        for path, record in found:
+            self._by_id[record.run_id] = path, record
+            self._by_cell[_cell(record.spec)].append((path, record))
 
-    def distance(candidate: Found) -> tuple[bool, bool, int]:
-        record = candidate[1]
-        differing = len(setting_differences(entry, record))
-        return record.run_id != entry.run_id, record.status != "success", differing
+    def match(self, entry: Reference) -> Found | None:
+        """The reference's own run, else the most similar one of its cell, finished before failed.
 
-    same = [
-        (path, record)
-        for path, record in found
-        if record.run_id == entry.run_id or cell(record.spec) == cell(entry.spec)
-    ]
-    return min(same, key=distance, default=None)
+        Neither looks at all records, of which there are as many as references.
+        """
+
+        def distance(candidate: Found) -> tuple[bool, int]:
+            record = candidate[1]
+            return record.status != "success", len(setting_differences(entry, record))
+
+        own = self._by_id.get(entry.run_id)
+        return own or min(self._by_cell.get(_cell(entry.spec), ()), key=distance, default=None)
+
+
+def _cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
+    trained = (spec.train_threat,) if isinstance(spec, RunSpec) else ()
+    return spec.dataset, spec.arch, spec.label, spec.seed, *trained
 
 
 def _obstacle(
@@ -190,7 +199,7 @@ def _compare(
                     n, *(round(getattr(side, metric) * n) for side in (old, new))
                 )
                 if pairs is not None:
-                    was, now = pairs[f"{metric}_was"], pairs[f"{metric}_now"]
+                    was, now = pairs[metric]
                     changed = int((was & ~now).sum()), int((now & ~was).sum())
                     counts = replace(counts, changed=changed)
                 yield judge_counts(_verdict(entry, old, new, metric, "ok", why), counts), counts
