@@ -60,21 +60,30 @@ def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows of text under a header, or that there are none."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     if not rows:
         print("none")
         return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A pipe has no width: there, every row stays on one line. Of thousands, rich takes seconds.
+        lengths = [[cell_len(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(column) for column in zip(*lengths, strict=True)]
+        for row, cells in zip((header, *rows), lengths, strict=True):
+            padded = (
+                cell + " " * (width - length)
+                for cell, width, length in zip(row, widths, cells, strict=True)
+            )
+            print("  ".join(padded).rstrip())
+        return
     escaped = [[cell.replace("[", r"\[") for cell in row] for row in (header, *rows)]
     table = Table(*escaped[0], box=None, pad_edge=False)
-    for row in escaped[1:]:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    # A pipe has no width: there, every row stays on one line.
-    console.print(table) if console.is_terminal else Console(width=10_000, highlight=False).print(
-        table
-    )
+    for shown in escaped[1:]:
+        table.add_row(*shown)
+    console.print(table)
 
 
 def percent(value: float | None) -> str:

@@ -1,0 +1,34 @@
+"""Thousands of records: each further one costs what the last did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.copies import copy_runs
+from support.synthetic import make_spec, write_run
+from support.work import grows_linearly
+
+from regmix_bench import check
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Callable[[int], Path]:
+    """Return a results folder with so many records of two methods, made once."""
+    for label in ("trades", "pgd-at"):
+        write_run(tmp_path / "source", make_spec(label))
+
+    def folder(number: int) -> Path:
+        results = tmp_path / str(number)
+        if not results.exists():
+            copy_runs(tmp_path / "source", results, number)
+        return results
+
+    return folder
+
+
+def test_each_further_record_costs_a_check_the_same(folders: Callable[[int], Path]) -> None:
+    for number in (40, 80, 120):
+        check(results=folders(number), update=True)
+    assert grows_linearly(lambda number: check(results=folders(number)), 40)
