@@ -1,6 +1,6 @@
 """``evaluate``, on the command line ``eval``: score a model that is given."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -163,7 +163,8 @@ def evaluate(
     if results is not None:
         store.check_writable(folder)
     target = machine.choose_device(device) if live is None else choose_live_device(live, device)
-    name, component, n, test = _test_data(dataset, n, run, target, data_dir, download)
+    notes: list[str] = []
+    name, component, n, test = _test_data(dataset, n, run, target, data_dir, download, notes.append)
     if live is not None:
         loaded = from_module(live, test.x, target)
     else:
@@ -178,7 +179,7 @@ def evaluate(
             image_shape=test.image_shape,
             num_classes=test.num_classes,
         )
-    if dataset is not None and not isinstance(dataset, str):
+    if test.classes_from_labels:
         test = with_classes(test, count_classes(loaded.model.to(target), test.x))
     spec = EvalSpec(
         model=loaded.source,
@@ -195,7 +196,7 @@ def evaluate(
     )
     heard, compiled = observer or Silent(), compile != "off"
     if results is None:
-        _begin(heard, spec, loaded.notes)
+        _begin(heard, spec, [*notes, *loaded.notes])
         record, outcomes = score_in_memory(
             loaded,
             spec,
@@ -209,7 +210,7 @@ def evaluate(
     if label is None:
         spec = named_before(spec, folder)
     store.check_writable(paths.record_path(folder, spec).parent)
-    _begin(heard, spec, loaded.notes)
+    _begin(heard, spec, [*notes, *loaded.notes])
     record = evaluate_model(
         loaded,
         spec,
@@ -268,6 +269,7 @@ def _test_data(
     device: "torch.device",
     data_dir: str | Path | None,
     download: bool,
+    say: Callable[[str], None],
 ) -> "tuple[str, Component | None, int | None, EvalData]":
     """Return the name of the data, its component, how many images are drawn, and the images."""
     from regmix_bench.data import canonical_name, prepare_eval
@@ -279,7 +281,7 @@ def _test_data(
         return f"tensors-{test.digest[:12]}", None, n, test
     folder = None if data_dir is None else Path(data_dir)
     own = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
-    chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder))
+    chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder, say))
     name, component = chosen
     if n is None and run is not None and chosen == own:
         n = run.spec.eval_examples

@@ -1,6 +1,6 @@
 """``run``: train and score a grid."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
@@ -163,6 +163,7 @@ def run(
     a key of ``settings``; and for a results folder that cannot be written.
     """
     defer("torch")  # takes seconds to load, and a finished grid does without
+    from regmix_bench.data.sources import split_names
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
     from regmix_bench.records import find, paths, store
@@ -172,9 +173,10 @@ def run(
     from regmix_bench.specs import RunSpec
     from regmix_bench.system import machine
 
+    data_folder = None if data_dir is None else Path(data_dir).absolute()
     given = {
         "methods": listed("--methods", methods),
-        "datasets": listed("--datasets", datasets),
+        "datasets": None if datasets is None else split_names("--datasets", datasets, data_folder),
         "archs": listed("--archs", archs),
         "eps": listed("--eps", eps),
         "eval_eps": listed("--eval-eps", eval_eps),
@@ -187,8 +189,8 @@ def run(
     }
     given = {key: value for key, value in given.items() if value is not None}
     execution: dict[str, Any] = {
-        # Workers of a cluster stand in folders of their own.
-        "data_dir": None if data_dir is None else Path(data_dir).absolute(),
+        # Absolute, as workers of a cluster stand in folders of their own.
+        "data_dir": data_folder,
         "device": device,
         "devices": devices,
         "force": force,
@@ -219,12 +221,15 @@ def run(
         machine.check_devices(target(), devices)
     if reference is not None:
         given["reference"] = reference
-    cells = _planned(suite, given, settings, execution["data_dir"], device)
+    notes: list[str] = []
+    cells = _planned(suite, given, settings, data_folder, device, notes.append)
     store.check_writable(folder)
     plan = Plan(cells, find.states({cell.run_id: cell.spec for cell in cells}, folder))
     again = {"to run", "to resume"} | ({"failed"} if retry_failed else set())
     waiting = [cell for cell in cells if force or plan.states[cell.run_id] in again]
     heard.on_plan(plan.states, len(waiting))
+    for note in notes:
+        heard.on_note(cells[0].spec, note)
     if dry_run:
         return plan
     if waiting:
@@ -258,6 +263,7 @@ def _planned(
     settings: Iterable[str],
     data_dir: Path | None,
     device: "Device",
+    say: Callable[[str], None],
 ) -> "tuple[PlannedRun, ...]":
     """Return the runs of a suite, or of the options alone, over which these go."""
     from regmix_bench.data import canonical_name
@@ -269,7 +275,7 @@ def _planned(
         grids,
         given,
         tuple(settings),
-        lambda name: canonical_name(name, data_dir),
+        lambda name: canonical_name(name, data_dir, say, to_train=True),
         device,
     )
     norm = given.get("norm")

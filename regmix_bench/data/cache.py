@@ -24,7 +24,7 @@ from regmix_bench.system.files import atomic_write
 from regmix_bench.system.reading import open_regular, read_bytes
 
 #: Raise it when sources are decoded in another way, so that no older entry is found.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 ENTRY = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
 
 

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regmix_bench.errors import UserError
+
 Images = NDArray[Any]
 Labels = NDArray[np.int64]
+
+#: No uint8 data set is as dark as this, unless it means other units.
+DARKEST = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +25,9 @@ class Dataset:
     """Images and labels of one dataset, as arrays in main memory.
 
     Images are (N, C, H, W), either uint8 in 0 to 255 or float32 in [0, 1]. Labels are (N,) int64,
-    each the position of its class in ``classes``. ``validation`` is the part that the source itself
-    sets aside, if any.
+    each the position of its class in ``classes``, which is empty where the labels are all that is
+    known of the classes. Data that are for scoring alone have training arrays of length 0.
+    ``validation`` is the part that the source itself sets aside, if any.
     """
 
     name: str
@@ -34,13 +40,13 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
+        """Number of classes, or of those that the labels of the test set need."""
+        return len(self.classes) or 1 + int(self.test_labels.max())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of every image."""
-        channels, height, width = self.train_images.shape[1:]
+        channels, height, width = self.test_images.shape[1:]
         return channels, height, width
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -66,6 +72,36 @@ class Dataset:
         return hashed.hexdigest()
 
 
+def check_scale(where: str, images: Images) -> None:
+    """Raise :class:`UserError` for uint8 images so dark that 255 cannot be their white.
+
+    A user who saves black and white as 0 and 1, or sixteen greys as 0 to 16, means other units, and
+    dividing by 255 would make all of them black.
+    """
+    if images.dtype == np.uint8 and 0 < (brightest := int(images.max())) <= DARKEST:
+        raise UserError(
+            f"{where} hold 0 to {brightest} alone, and 255 is white in uint8: scale them to 255, or"
+            " save them as float in [0, 1]"
+        )
+
+
+def check_trainable(name: str, labels: Labels, classes: tuple[str, ...]) -> None:
+    """Raise :class:`UserError` unless the training labels (N,) of a data set hold every class."""
+    if not len(labels):
+        raise UserError(
+            f"{name} has no training images: a run needs them, and eval scores a model without"
+        )
+    lacking = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    if len(lacking):
+        first, last = classes[lacking[0]], classes[lacking[-1]]
+        which = f"class {first!r} of {name} has no training image"
+        if len(lacking) > 1:
+            which = (
+                f"{len(lacking)} classes of {name}, {first!r} to {last!r}, have no training image"
+            )
+        raise UserError(f"{which}: a run needs some of every class, and eval scores without")
+
+
 def faults(dataset: object) -> list[str]:
     """Return what keeps a source's data from being a :class:`Dataset`, one predicate each."""
     if not isinstance(dataset, Dataset):
@@ -74,6 +110,8 @@ def faults(dataset: object) -> list[str]:
     for split in ("train", "test", "val"):
         if f"{split}_images" in dataset.arrays():
             images, labels = (dataset.arrays()[f"{split}_{part}"] for part in ("images", "labels"))
+            if split == "train" and not len(images) + len(labels):
+                continue
             found += [f"{split}_{fault}" for fault in _split_faults(images, labels, dataset)]
     return found
 
@@ -84,8 +122,9 @@ def _split_faults(images: Any, labels: Any, dataset: Dataset) -> list[str]:
     if images.ndim != 4 or 0 in images.shape:
         return [f"images have the shape {images.shape}, not (N, C, H, W)"]
     found = []
-    if images.shape[1:] != dataset.train_images.shape[1:]:
-        expected = dataset.train_images.shape[1:]
+    known = dataset.train_images if len(dataset.train_images) else dataset.test_images
+    if images.shape[1:] != known.shape[1:]:
+        expected = known.shape[1:]
         found.append(f"images are {images.shape[1:]}, and those of training {expected}")
     if images.dtype not in (np.uint8, np.float32):
         found.append(f"images are {images.dtype}, not uint8 or float32")

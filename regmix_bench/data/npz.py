@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import zipfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regmix_bench.data.dataset import Dataset, Images, Labels
+from regmix_bench.data.dataset import Dataset, Images, Labels, check_scale
 from regmix_bench.errors import UserError
 from regmix_bench.system.archives import open_archive
 
+SPLITS = ("train", "test", "val")
+
+#: Grey, grey with alpha, colour, colour with alpha; more are slices of a volume.
+MOST_CHANNELS = 4
+
+MOST_CLASSES = 100_000
+
 
 def read_npz(path: Path) -> Dataset:
-    """Read and check ``train_images``, ``train_labels``, ``test_*`` and, where present, ``val_*``.
+    """Read and check ``test_images``, ``test_labels`` and, where present, ``train_*``, ``val_*``.
 
-    Images are (N, H, W) or (N, H, W, C), uint8 or float in [0, 1]; labels are (N,) or (N, 1), the
-    integers 0 to K - 1, all of which occur in ``train_labels``. Raises :class:`UserError` naming
-    the key and what is wrong with it; pickled objects are refused.
+    Without ``test_*``, ``val_*`` are the test set; without ``train_*``, the data are for scoring
+    alone. Images are (N, H, W) or (N, H, W, C) with 1 to 4 channels, uint8 or float in [0, 1];
+    labels are (N,) or (N, 1), integers from 0. Raises :class:`UserError` naming the key and what is
+    wrong with it; pickled objects are refused.
     """
     arrays = _read_arrays(path)
-    splits = {
-        split: _split(path, split, arrays)
-        for split in ("train", "test", "val")
-        if f"{split}_images" in arrays
-    }
-    train_images, train_labels = splits["train"]
-    num_classes = _count_classes(path, train_labels)
-    for split, (images, labels) in splits.items():
-        if images.shape[1:] != train_images.shape[1:]:
+    splits = {split: _split(path, split, arrays) for split in SPLITS if f"{split}_images" in arrays}
+    (first, (expected, _)), *others = splits.items()
+    for split, (images, _) in others:
+        if images.shape[1:] != expected.shape[1:]:
             raise UserError(
                 f"{path}: {split}_images are {images.shape[1:]} (C, H, W)"
-                f" and train_images {train_images.shape[1:]}"
+                f" and {first}_images {expected.shape[1:]}"
             )
-        if labels.max() >= num_classes:
-            raise UserError(
-                f"{path}: {split}_labels hold {labels.max()}, out of range:"
-                f" train_labels are 0 to {num_classes - 1}"
-            )
+    brightest = max((images for images, _ in splits.values()), key=lambda images: images.max())
+    check_scale(f"{path}: the images", brightest)
+    highest = max(int(labels.max()) for _, labels in splits.values())
+    if "test" not in splits:
+        splits["test"] = splits.pop("val")
+    nothing = expected[:0], np.zeros(0, np.int64)
+    train_images, train_labels = splits.get("train", nothing)
     return Dataset(
         name=path.stem,
         train_images=train_images,
         train_labels=train_labels,
         test_images=splits["test"][0],
         test_labels=splits["test"][1],
-        classes=tuple(str(label) for label in range(num_classes)),
+        classes=tuple(map(str, range(max(2, highest + 1)))) if "train" in splits else (),
         validation=splits.get("val"),
     )
 
@@ -56,9 +62,11 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with open_archive(path) as archive:
             held = [name.removesuffix(".npy") for name in archive.namelist()]
-            with_validation = any(name.startswith("val_") for name in held)
-            splits = ("train", "test", "val") if with_validation else ("train", "test")
-            keys = [f"{split}_{part}" for split in splits for part in ("images", "labels")]
+            pairs = [(f"{split}_images", f"{split}_labels") for split in SPLITS]
+            # Validation images may stand for those of the test, and training images for none.
+            keys = list(chain.from_iterable(pair for pair in pairs if set(pair) & set(held)))
+            if not {"test_images", "val_images"} & set(keys):
+                keys += pairs[1]
             if missing := [key for key in keys if key not in held]:
                 raise UserError(
                     f"{path} has no {missing[0]!r}: it holds {', '.join(held) or 'nothing'}"
@@ -102,6 +110,11 @@ def _images(where: str, images: NDArray[Any]) -> Images:
         raise UserError(f"{where} has shape {images.shape}: expected (N, H, W) or (N, H, W, C)")
     if images.ndim == 4 and images.shape[1] <= 4 < images.shape[3]:
         raise UserError(f"{where} has shape {images.shape}, channels first: expected (N, H, W, C)")
+    if images.ndim == 4 and images.shape[3] > MOST_CHANNELS:
+        raise UserError(
+            f"{where} has shape {images.shape}, and images have 1 to {MOST_CHANNELS} channels:"
+            f" volumes of {images.shape[3]} slices are not taken"
+        )
     if images.dtype.kind == "f":
         # Written so that NaN fails it too.
         if not (images.min() >= 0 and images.max() <= 1):
@@ -121,23 +134,15 @@ def _labels(where: str, labels: NDArray[Any]) -> Labels:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not len(labels):
-        raise UserError(f"{where} has shape {labels.shape}: expected (N,) or (N, 1)")
+        one_hot = labels.ndim == 2 and len(labels) and (np.count_nonzero(labels, axis=1) == 1).all()
+        mend = ", which looks one-hot: save its argmax(1)" if one_hot else ""
+        raise UserError(f"{where} has shape {labels.shape}: expected (N,) or (N, 1){mend}")
     if labels.dtype.kind not in "iuf":
         raise UserError(f"{where} is {labels.dtype}: expected integers")
-    wrong = ~np.isfinite(labels) | (labels < 0) | (labels != np.floor(labels)) | (labels > 2**31)
+    whole = np.isfinite(labels) & (labels == np.floor(labels))
+    wrong = ~whole | (labels < 0) | (labels >= MOST_CLASSES)
     if wrong.any():
-        raise UserError(f"{where} holds {labels[wrong][0]}: expected integers from 0")
-    return labels.astype(np.int64)
-
-
-def _count_classes(path: Path, train_labels: Labels) -> int:
-    present = np.unique(train_labels)
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    if len(gaps):
         raise UserError(
-            f"{path}: train_labels hold {present[-1]}, out of range:"
-            f" class {gaps[0]} has no training image, and classes are numbered without a gap"
+            f"{where} holds {labels[wrong][0]}: expected integers from 0 to {MOST_CLASSES - 1}"
         )
-    if len(present) < 2:
-        raise UserError(f"{path}: train_labels hold the one class 0: at least two are needed")
-    return len(present)
+    return labels.astype(np.int64)

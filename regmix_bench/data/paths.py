@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from regmix_bench.data import cache
+from regmix_bench.data.dataset import Dataset, check_trainable
 from regmix_bench.data.npz import read_npz
 from regmix_bench.data.protocol import PathSource
 from regmix_bench.data.trees import class_tree
@@ -15,7 +18,7 @@ _UNMIRRORED = {"augmentation": "crop"}
 
 
 class ArrayFile(PathSource):
-    """An array file with train_images, train_labels, test_images, test_labels, val_*."""
+    """An array file with test_images, test_labels and, to train on, train_* and val_*."""
 
     name = "npz"
     recipe = _UNMIRRORED
@@ -26,11 +29,17 @@ class ArrayFile(PathSource):
                 f"dataset 'npz:{path}': not a file; for images in folders give folder:{path}"
             )
         fingerprint = cache.fingerprint(path.parent, [path])
-        return cache.entry(self.name, fingerprint, lambda: read_npz(path))
+        return cache.entry(self.name, fingerprint, lambda: self._read(path))
+
+    def _read(self, path: Path) -> Dataset:
+        dataset = read_npz(path)
+        if self.to_train:
+            check_trainable(str(path), dataset.train_labels, dataset.classes)
+        return dataset
 
 
 class ImageFolder(PathSource):
-    """Image files in train/<class>/ and test/<class>/."""
+    """Image files in test/<class>/ or val/<class>/ and, to train on, train/<class>/."""
 
     name = "folder"
     recipe = _UNMIRRORED
@@ -40,4 +49,9 @@ class ImageFolder(PathSource):
             raise UserError(
                 f"dataset 'folder:{path}': not a folder; for an array file give npz:{path}"
             )
-        return class_tree(path).entry(self.name)
+        tree = class_tree(path)
+        self.notes = tree.notes
+        if self.to_train:
+            labels = np.array([label for _, label in tree.train], dtype=np.int64)
+            check_trainable(str(path), labels, tree.classes)
+        return tree.entry(self.name)

@@ -48,6 +48,11 @@ class DataSource(ABC):
 class PathSource(DataSource):
     """Data that a user names by a path, as in ``npz:PATH``."""
 
+    #: Lines that a user should read of what :meth:`entry` found.
+    notes: tuple[str, ...] = ()
+    #: Whether the data are to train on, so that each class needs training images.
+    to_train: bool = False
+
     @abstractmethod
     def entry(self, path: Path) -> str:
         """Check, decode and cache what lies at ``path``; return the name of the cache's entry.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.data.batches import Batches, as_float
-from regmix_bench.data.dataset import Dataset, Images, Labels
+from regmix_bench.data.dataset import Dataset, Images, Labels, check_trainable
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
 from regmix_bench.errors import UserError, unknown
@@ -25,7 +25,8 @@ class EvalData:
     """Images ``x`` (N, C, H, W) float32 in [0, 1] and labels ``y`` (N,) int64 to score.
 
     ``index`` (N,) int64, in main memory, are their positions in ``load_data(name, "test")``;
-    ``digest`` is that of the whole dataset.
+    ``digest`` is that of the whole dataset. With ``classes_from_labels``, ``num_classes`` are those
+    that the labels need, and a model may know more.
     """
 
     x: Tensor
@@ -33,6 +34,7 @@ class EvalData:
     index: Tensor
     digest: str
     num_classes: int
+    classes_from_labels: bool = False
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -76,6 +78,7 @@ def load_data(
         raise unknown("split", split, ("train", "test"))
     dataset = load_dataset(name, Path(data_dir) if data_dir is not None else None)
     if split == "train":
+        check_trainable(dataset.name, dataset.train_labels, dataset.classes)
         return _scored(dataset.train_images, dataset.train_labels, torch.device("cpu"))
     return _scored(dataset.test_images, dataset.test_labels, torch.device("cpu"))
 
@@ -89,9 +92,10 @@ def prepare(
     from the training set, and the validation part is held out from these (:func:`hold_out`), unless
     the dataset brings its own, of which at most 1,000 are used. ``spec.eval_examples`` are sampled
     likewise from the test set. Raises :class:`UserError` where there are fewer images than asked
-    for, or too few for the classes.
+    for, too few for the classes, or none to train on.
     """
     dataset = load_dataset(spec.dataset, data_dir, download, spec.component("dataset"))
+    check_trainable(dataset.name, dataset.train_labels, dataset.classes)
     train = _sampled(dataset, "train", spec.train_examples)
     if dataset.validation is None:
         _check_two_per_class(dataset, dataset.train_labels[train], spec.train_examples)
@@ -134,7 +138,14 @@ def prepare_eval(
 def _eval_data(dataset: Dataset, n: int | None, device: torch.device) -> EvalData:
     chosen = _sampled(dataset, "test", n)
     x, y = _scored(dataset.test_images[chosen], dataset.test_labels[chosen], device)
-    return EvalData(x, y, torch.from_numpy(chosen), dataset.digest, dataset.num_classes)
+    return EvalData(
+        x,
+        y,
+        torch.from_numpy(chosen),
+        dataset.digest,
+        dataset.num_classes,
+        classes_from_labels=not dataset.classes,
+    )
 
 
 def _sampled(dataset: Dataset, split: Literal["train", "test"], n: int | None) -> Labels:

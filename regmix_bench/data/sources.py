@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from regmix_bench.data import cache
@@ -47,21 +47,65 @@ def typed_names() -> list[str]:
     return found
 
 
-def canonical_name(text: str, data_dir: Path | None = None) -> str:
+def split_names(option: str, value: object, data_dir: Path | None) -> list[str]:
+    """Return the names in a list of data sets, each text of it split at commas between names.
+
+    A comma belongs to a path where the path with it exists, or where no name follows. Raises
+    :class:`UserError` for an empty name.
+    """
+    found: list[str] = []
+    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    for text in map(str, several):
+        parts = re.split(r",(?![^\[]*\])", text)
+        while parts:
+            length = _length(parts, data_dir)
+            found.append(",".join(parts[:length]).strip())
+            parts = parts[length:]
+        if not all(found):
+            raise UserError(
+                f"{option} {text!r} has an empty place: separate names by single commas"
+            )
+    return found
+
+
+def _length(parts: Sequence[str], data_dir: Path | None) -> int:
+    """Return how many of the ``parts`` of a text make up its first name."""
+    kind, colon, path = parts[0].strip().partition(":")
+    if not colon or kind not in DATASETS.names() or not issubclass(DATASETS[kind], PathSource):
+        return 1
+    for length in range(len(parts), 1, -1):
+        if _found(",".join((path, *parts[1:length])).strip(), data_dir).exists():
+            return length
+    names = (re.split(r"[:\[]", part.strip())[0] for part in parts[1:])
+    known = (not name or name in DATASETS.names() or path_source(name) for name in names)
+    return 1 + next((place for place, is_name in enumerate(known) if is_name), len(parts) - 1)
+
+
+def canonical_name(
+    text: str,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    to_train: bool = False,
+) -> str:
     """Return the text that a specification is planned with.
 
     ``npz:PATH`` becomes ``npz-`` and ``folder:PATH`` becomes ``folder-``, followed by twelve digits
     of the content's SHA-256; the source is checked, decoded and cached, so that the new name alone
     loads it. Every other text stays, with its parameters. A relative PATH that does not exist is
-    looked for in ``data_dir``. Raises :class:`UserError` for an unknown name, and for a source that
-    cannot be used.
+    looked for in ``data_dir``. ``say`` gets a line for what was left out. Raises
+    :class:`UserError` for an unknown name, and for a source that cannot be used or, ``to_train``,
+    lacks training images of a class.
     """
     kind, colon, path = text.partition(":")
     if colon and kind in DATASETS.names():
         source = create(DATASETS, kind)
         if isinstance(source, PathSource):
+            source.to_train = to_train
             with _in_one_line(text, kind):
-                return source.entry(_locate(text, path, data_dir))
+                entry = source.entry(_locate(text, path, data_dir))
+            for note in source.notes:
+                say(note)
+            return entry
     name, _ = parse_name("dataset", text)
     if path_source(name) is not None:
         if not cache.contains(name):
@@ -151,8 +195,12 @@ def _in_one_line(text: str, name: str) -> Iterator[None]:
 def _locate(text: str, path: str, data_dir: Path | None) -> Path:
     if not path:
         raise UserError(f"dataset {text!r} names no path: write it like {text}PATH")
-    typed = Path(os.path.expanduser(path))
-    found = typed if typed.exists() else (data_dir or default_data_dir()) / typed
+    found = _found(path, data_dir)
     if not found.exists():
-        raise UserError(f"dataset {text!r}: there is no {typed}")
+        raise UserError(f"dataset {text!r}: there is no {os.path.expanduser(path)}")
     return found
+
+
+def _found(path: str, data_dir: Path | None) -> Path:
+    typed = Path(os.path.expanduser(path))
+    return typed if typed.exists() else (data_dir or default_data_dir()) / typed

@@ -15,14 +15,14 @@ from regmix_bench.errors import UserError
 
 
 def tensor_data(pair: tuple[Tensor, Tensor], n: int | None, device: torch.device) -> EvalData:
-    """Return images (N, C, H, W) in [0, 1] and labels (N,) as data on ``device``.
+    """Return images (N, C, H, W) in [0, 1] and labels (N,) or (N, 1) as data on ``device``.
 
     A class-balanced sample of ``n`` of them where that is given. There are as many classes as the
     labels need, until :func:`with_classes` knows better. Raises :class:`UserError` for anything but
     floating-point pixels in [0, 1] and whole numbers from 0 on, one for each image.
     """
     x, y = _checked(pair)
-    images, labels = x.cpu().float().contiguous(), y.cpu().long()
+    images, labels = x.cpu().float().contiguous(), y.cpu().long().contiguous()
     hashed = hashlib.sha256(f"{tuple(images.shape)}\n".encode())
     for part in (images, labels):
         hashed.update(part.numpy().tobytes())
@@ -39,19 +39,23 @@ def tensor_data(pair: tuple[Tensor, Tensor], n: int | None, device: torch.device
         index,
         hashed.hexdigest(),
         int(labels.max()) + 1,
+        classes_from_labels=True,
     )
 
 
 def with_classes(data: EvalData, num_classes: int) -> EvalData:
     """Return ``data`` with the number of classes that a model knows.
 
-    Raises :class:`UserError` where a label is none of them.
+    It is the same where the data know their classes. Raises :class:`UserError` where a label is
+    none of them.
     """
+    if not data.classes_from_labels:
+        return data
     if data.num_classes > num_classes:
         raise UserError(
             f"the labels go up to {data.num_classes - 1}, and the model knows {num_classes} classes"
         )
-    return replace(data, num_classes=num_classes)
+    return replace(data, num_classes=num_classes, classes_from_labels=False)
 
 
 def _checked(pair: object) -> tuple[Tensor, Tensor]:
@@ -71,8 +75,14 @@ def _checked(pair: object) -> tuple[Tensor, Tensor]:
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 1):  # nor where one is NaN
         raise UserError(f"the images have pixels from {low:g} to {high:g}, not in [0, 1]")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     if y.shape != x.shape[:1]:
-        raise UserError(f"the labels have shape {tuple(y.shape)}, not one for each of {len(x)}")
+        one_hot = y.ndim == 2 and bool((y.count_nonzero(1) == 1).all())
+        mend = ", which looks one-hot: give its argmax(1)" if one_hot else ""
+        raise UserError(
+            f"the labels have shape {tuple(y.shape)}, not one for each of {len(x)}{mend}"
+        )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise UserError(f"the labels are {y.dtype}, not whole numbers")
     if int(y.min()) < 0:

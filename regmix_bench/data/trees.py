@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from regmix_bench.data import cache
-from regmix_bench.data.dataset import Dataset
+from regmix_bench.data.dataset import Dataset, check_scale
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import below
 from regmix_bench.system.reading import open_regular, read_text
@@ -21,18 +22,45 @@ from regmix_bench.system.reading import open_regular, read_text
 #: whole family. Other formats are left to no decoder, some of which start another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
+#: The folders that may hold the test images, the first of them that is there.
+TEST_FOLDERS = ("test", "val", "valid", "validation")
+
+#: The endings of images' names.
+SUFFIXES = frozenset(
+    {
+        *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+        *(".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
+# Of PNG, JPEG, GIF and TIFF.
+_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+
 _GREY = frozenset({"1", "L", "LA"})
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Image files found below ``root``, each with its label, not yet decoded."""
+    """Image files found below ``root``, each with its label, not yet decoded.
+
+    ``left_out`` are files beside them that are no images.
+    """
 
     root: Path
     classes: tuple[str, ...]
     train: tuple[tuple[Path, int], ...]
     test: tuple[tuple[Path, int], ...]
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a line that counts the files which are no images, if there are any."""
+        if not self.left_out:
+            return ()
+        files = f"{len(self.left_out)} file{'s' if self.left_out[1:] else ''}"
+        return (
+            f"{files} in {self.root} left out, not named as images: {self.left_out[0].name}, …",
+        )
 
     def entry(self, prefix: str) -> str:
         """Return the name of the cache's entry for these images, decoding them if there is none."""
@@ -48,6 +76,7 @@ class Tree:
         """Read every image. Raises :class:`UserError` naming the first file that does not fit."""
         listed = self.train + self.test
         images = decode_images([path for path, _ in listed])
+        check_scale(f"the images in {self.root}", images)
         labels = np.array([label for _, label in listed], dtype=np.int64)
         n_train = len(self.train)
         return Dataset(
@@ -61,36 +90,43 @@ class Tree:
 
 
 def class_tree(root: Path) -> Tree:
-    """Find ``train/<class>/*`` and ``test/<class>/*`` below ``root``; hidden files are ignored.
+    """Find ``test/<class>/*`` and, for data to train on, ``train/<class>/*`` below ``root``.
 
-    Classes are numbered in the order of their sorted names, files are sorted by name. Raises
-    :class:`UserError` for a missing or empty folder, or a class in one split only.
+    ``val/``, ``valid/`` or ``validation/`` stand for ``test/`` where there is none. Classes are
+    those of both splits, numbered in the order of their sorted names; files are sorted by name, and
+    what is no image is left out. Raises :class:`UserError` where there is no test image, or one
+    class alone.
     """
+    folder = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"{root} is not a class-folder tree: it has no folder test/, nor val/, of"
+            " <class>/<image files>"
+        )
     splits = {}
-    for split in ("train", "test"):
-        folder = root / split
-        if not folder.is_dir():
-            raise UserError(f"{root} is not a class-folder tree: it has no folder {split}/")
-        splits[split] = {path.name: path for path in _visible(folder) if path.is_dir()}
-        if not splits[split]:
-            raise UserError(f"{folder} is empty: expected {split}/<class>/<image files>")
-    for split, other in (("train", "test"), ("test", "train")):
-        if alone := sorted(splits[split].keys() - splits[other].keys()):
-            raise UserError(f"class {alone[0]!r} of {root} is in {split}/ and not in {other}/")
-    classes = tuple(sorted(splits["train"]))
+    for split in (root / "train", folder):
+        found = _visible(split) if split.is_dir() else []
+        splits[split] = {path.name: path for path in found if path.is_dir()}
+    classes = tuple(sorted({name for split in splits.values() for name in split}))
+    train, test = (_labelled(split, classes) for split in splits.values())
+    if not test.images:
+        raise UserError(f"{folder} has no images: expected {folder.name}/<class>/<image files>")
     if len(classes) < 2:
         raise UserError(f"{root} has the one class {classes[0]!r}: at least two are needed")
-    return Tree(root, classes, _labelled(splits["train"]), _labelled(splits["test"]))
+    return Tree(root, classes, train.images, test.images, train.left_out + test.left_out)
 
 
 def tiny_imagenet_tree(root: Path) -> Tree:
     """Find the images of an unzipped ``tiny-imagenet-200``; ``val/`` is the test split.
 
+    Without ``train/`` they are for scoring alone.
+
     Raises :class:`UserError` where a file of the layout is missing or an annotation is malformed.
     """
     classes = tuple(sorted(_read_text(root / "wnids.txt").split()))
     position = {wnid: label for label, wnid in enumerate(classes)}
-    train = _labelled({wnid: below(root / "train", wnid) / "images" for wnid in classes})
+    folders = {wnid: below(root / "train", wnid) / "images" for wnid in classes}
+    train = _labelled({w: path for w, path in folders.items() if path.is_dir()}, classes)
     annotations = root / "val" / "val_annotations.txt"
     test = []
     for number, line in enumerate(_read_text(annotations).splitlines(), start=1):
@@ -102,9 +138,9 @@ def tiny_imagenet_tree(root: Path) -> Tree:
         if not path.is_file():
             raise UserError(f"{annotations}, line {number}: there is no image {path}")
         test.append((path, position[wnid]))
-    if not train or not test:
+    if not test:
         raise UserError(f"{root} is empty: wnids.txt or val_annotations.txt lists nothing")
-    return Tree(root, classes, train, tuple(test))
+    return Tree(root, classes, train.images, tuple(test), train.left_out)
 
 
 def decode_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
@@ -166,14 +202,39 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _labelled(folders: dict[str, Path]) -> tuple[tuple[Path, int], ...]:
-    found = []
-    for label, (_, folder) in enumerate(sorted(folders.items())):
-        files = _visible(folder)
-        if not files:
-            raise UserError(f"{folder} is empty: every class needs images in both splits")
-        found += [(path, label) for path in files]
-    return tuple(found)
+class _Files(NamedTuple):
+    """The files of one split: images with their labels, and what is none."""
+
+    images: tuple[tuple[Path, int], ...]
+    left_out: tuple[Path, ...]
+
+
+def _labelled(folders: Mapping[str, Path], classes: Sequence[str]) -> _Files:
+    images: list[tuple[Path, int]] = []
+    left_out: list[Path] = []
+    for label, name in enumerate(classes):
+        for path in sorted(folders[name].iterdir()) if name in folders else ():
+            if _is_named_as_image(path):
+                images.append((path, label))
+            else:
+                left_out.append(path)
+    return _Files(tuple(images), tuple(left_out))
+
+
+def _is_named_as_image(path: Path) -> bool:
+    """Whether a file has the name of an image, or none of any kind and an image's first bytes.
+
+    One that is named so and is broken is an error, and no reason to leave it out.
+    """
+    if path.name.startswith("."):
+        return False
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if not path.is_file():
+        return False
+    with open_regular(path) as stream:
+        start = stream.read(12)
+    return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
 def _read_text(path: Path) -> str:

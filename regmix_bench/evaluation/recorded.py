@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from regmix_bench.data import EvalData, prepare_eval
+from regmix_bench.data.tensors import with_classes
 from regmix_bench.records.schema import EvalRecord, RunRecord
 
 
@@ -21,4 +22,4 @@ def recorded_images(
     component = spec.component("dataset")
     test = prepare_eval(spec.dataset, spec.eval_examples, device, folder, component=component)
     test.require(record.data_digest, spec.dataset, owner)
-    return test
+    return with_classes(test, record.num_classes or test.num_classes)

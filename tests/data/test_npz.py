@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from support.synthetic import make_spec
 
-from regmix_bench.data import canonical_name, load_data, load_dataset
+from regmix_bench.data import canonical_name, load_data, load_dataset, prepare, prepare_eval
+from regmix_bench.data.tensors import with_classes
 from regmix_bench.errors import UserError
 from regmix_bench.system import archives
 
@@ -102,15 +105,16 @@ def test_validation_images_without_labels(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("test_labels", np.array([0, 1, 2, 0, 1, 3]), "test_labels hold 3, out of range"),
         ("train_labels", np.arange(30) % 3 - 1, "train_labels holds -1"),
         ("train_labels", np.where(np.arange(30) % 3 == 1, np.nan, 0), "train_labels holds nan"),
         ("train_labels", np.arange(30) / 2, "train_labels holds 0.5"),
-        ("train_labels", np.arange(30) % 3 * 2, "class 1 has no training image"),
         ("train_labels", np.full(30, 10**12), "train_labels holds 1000000000000"),
-        ("train_labels", np.zeros(30, dtype=int), "the one class 0"),
         ("train_labels", np.array(["cat"] * 30), "expected integers"),
         ("train_labels", np.zeros((30, 2), dtype=int), "shape (30, 2)"),
+        ("train_labels", np.eye(3)[np.arange(30) % 3], "looks one-hot: save its argmax(1)"),
+        ("test_labels", np.full(6, 10**5), "holds 100000: expected integers from 0 to 99999"),
+        ("train_images", np.zeros((30, 28, 28, 28), dtype=np.uint8), "volumes of 28 slices are"),
+        ("test_images", np.zeros((6, 64, 64, 16)), "volumes of 16 slices are"),
         ("train_labels", np.arange(29) % 3, "30 images and train_labels 29 labels"),
         ("train_images", np.full((30, 6, 5, 3), np.nan), "train_images holds values from nan"),
         ("train_images", np.full((30, 6, 5, 3), np.inf), "to inf"),
@@ -126,6 +130,47 @@ def test_validation_images_without_labels(tmp_path, arrays):
 def test_unusable_arrays(tmp_path, arrays, cache_dir, key, value, reason):
     assert reason in refused(save(tmp_path, arrays, **{key: value}))
     assert not cache_dir.exists()
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_uint8_images_of_other_units_are_refused(tmp_path, arrays, cache_dir, levels):
+    """Black and white as 0 and 1, and scikit-learn's digits as 0 to 16, would all be black."""
+    dark = {key: value % levels for key, value in arrays.items() if "images" in key}
+    assert f"hold 0 to {levels - 1} alone, and 255 is white in uint8" in refused(
+        save(tmp_path, arrays, **dark)
+    )
+    assert not cache_dir.exists()
+    dark["test_images"] = arrays["test_images"]
+    load_dataset(save(tmp_path, arrays, **dark))
+    scaled = {key: (value % levels / (levels - 1)) for key, value in dark.items()}
+    load_dataset(save(tmp_path, arrays, **scaled))
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_test_set_alone_is_for_scoring(tmp_path, arrays, split):
+    images, labels = arrays["test_images"], arrays["test_labels"]
+    np.savez(tmp_path / "a.npz", **{f"{split}_images": images, f"{split}_labels": labels})
+    name = canonical_name(f"npz:{tmp_path / 'a.npz'}")
+    test = prepare_eval(name, None, torch.device("cpu"))
+    assert torch.equal(test.x, torch.from_numpy(images.transpose(0, 3, 1, 2)) / 255)
+    assert test.y.tolist() == labels[:, 0].tolist()
+    # The labels are all that is known of the classes, and a model may know more.
+    assert (test.num_classes, with_classes(test, 10).num_classes) == (3, 10)
+    with pytest.raises(UserError, match="no training images: a run needs them, and eval scores"):
+        prepare(make_spec(dataset=name), torch.device("cpu"))
+    with pytest.raises(UserError, match="no training images"):
+        load_data(name, "train")
+
+
+@pytest.mark.parametrize("lacking", [1, 2])
+def test_a_class_without_training_images_is_scored_and_not_trained(tmp_path, arrays, lacking):
+    chosen = arrays["train_labels"][:, 0] != lacking
+    kept = {key: arrays[key][chosen] for key in ("train_images", "train_labels")}
+    name = canonical_name(save(tmp_path, arrays, **kept))
+    test = prepare_eval(name, None, torch.device("cpu"))
+    assert (test.num_classes, with_classes(test, 10).num_classes) == (3, 3)
+    with pytest.raises(UserError, match=f"class '{lacking}' of .* has no training image"):
+        prepare(make_spec(dataset=name), torch.device("cpu"))
 
 
 def test_object_arrays_are_refused_and_never_unpickled(tmp_path, arrays):

@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.synthetic import make_spec
 
-from regmix_bench.data import DATASETS, canonical_name, load_data, load_dataset, trees
+from regmix_bench.data import (
+    DATASETS,
+    canonical_name,
+    load_data,
+    load_dataset,
+    prepare,
+    prepare_eval,
+    trees,
+)
 from regmix_bench.data.protocol import PathSource
-from regmix_bench.data.sources import class_name
+from regmix_bench.data.sources import class_name, split_names
 from regmix_bench.errors import UserError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -174,25 +183,102 @@ def test_missing_and_empty_folders(tmp_path, cache_dir):
     assert "names no path" in refused("folder:")
     root = tmp_path / "root"
     root.mkdir()
-    assert f"{root} is not a class-folder tree: it has no folder train/" in refused(
-        f"folder:{root}"
-    )
+    message = f"{root} is not a class-folder tree: it has no folder test/, nor val/"
+    assert message in refused(f"folder:{root}")
     (root / "train").mkdir()
     (root / "test").mkdir()
-    assert f"{root / 'train'} is empty" in refused(f"folder:{root}")
+    assert f"{root / 'test'} has no images" in refused(f"folder:{root}")
     for folder in ("train/a", "train/b", "test/a", "test/b"):
         (root / folder).mkdir()
-    assert f"{root / 'train' / 'a'} is empty" in refused(f"folder:{root}")
+    assert f"{root / 'test'} has no images" in refused(f"folder:{root}")
     (root / "file").write_text("")
     assert "give npz:" in refused(f"folder:{root / 'file'}")
     assert not cache_dir.exists()
 
 
-@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
-def test_class_in_one_split_only(tmp_path, make_tree, split, other):
+@pytest.mark.parametrize(("split", "counts"), [("train", [4, 4, 0]), ("test", [2, 2, 0])])
+def test_a_class_in_one_split_only_is_a_class(tmp_path, make_tree, split, counts):
     root = make_tree(tmp_path / "pets", classes=("cat", "dog", "eel"))
-    (root / other / "eel").rename(root / other / ".eel")
-    assert f"class 'eel' of {root} is in {split}/ and not in {other}/" in refused(f"folder:{root}")
+    (root / split / "eel").rename(root / split / ".eel")
+    dataset = load_dataset(f"folder:{root}")
+    assert dataset.classes == ("cat", "dog", "eel")
+    labels = {"train": dataset.train_labels, "test": dataset.test_labels}
+    assert np.bincount(labels[split], minlength=3).tolist() == counts
+    if split == "train":
+        with pytest.raises(UserError, match=r"class 'eel' of .* has no training image"):
+            prepare(make_spec(dataset=canonical_name(f"folder:{root}")), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("folder", ["test", "val", "validation"])
+def test_a_tree_of_test_images_alone_is_for_scoring(tmp_path, make_tree, folder):
+    whole = load_dataset(f"folder:{make_tree(tmp_path / 'whole')}")
+    root = make_tree(tmp_path / "pets")
+    (root / "test").rename(root / "kept")
+    (root / "kept").rename(root / folder)
+    assert load_dataset(f"folder:{root}").digest == whole.digest
+    (root / "train").rename(root / "elsewhere")
+    dataset = load_dataset(f"folder:{root}")
+    assert dataset.classes == whole.classes and not len(dataset.train_labels)
+    assert np.array_equal(dataset.test_images, whole.test_images)
+    test = prepare_eval(canonical_name(f"folder:{root}"), None, torch.device("cpu"))
+    assert (test.num_classes, test.classes_from_labels) == (2, False)
+    with pytest.raises(UserError, match="has no training images: a run needs them"):
+        canonical_name(f"folder:{root}", tmp_path, to_train=True)
+    with pytest.raises(UserError, match="has no training images: a run needs them"):
+        prepare(make_spec(dataset=canonical_name(f"folder:{root}")), torch.device("cpu"))
+
+
+def test_what_is_not_named_as_an_image_is_left_out_and_counted(tmp_path, make_tree):
+    before = load_dataset(f"folder:{make_tree(tmp_path / 'pets')}").digest
+    root, said = tmp_path / "pets", []
+    canonical_name(f"folder:{root}", say=said.append)
+    assert said == []
+    junk = ("train/cat/Thumbs.db", "train/dog/desktop.ini", "test/cat/.DS_Store", "test/dog/a.txt")
+    for name in junk:
+        (root / name).write_bytes(b"BM no image")
+    (root / "train/dog/0.png").rename(root / "train/dog/0")  # an image without an ending
+    name = canonical_name(f"folder:{root}", say=said.append)
+    assert load_dataset(name).digest == before
+    assert said == [f"4 files in {root} left out, not named as images: Thumbs.db, …"]
+    (root / "train/cat/x.JPG").write_text("no image")
+    assert f"cannot decode image {root}/train/cat/x.JPG" in refused(f"folder:{root}")
+
+
+@pytest.mark.parametrize("white", [1, 3])
+def test_images_of_other_units_are_refused_in_folders_too(tmp_path, make_tree, white):
+    root = make_tree(tmp_path / "masks")
+    for path in root.rglob("*.png"):
+        Image.fromarray(np.eye(8, dtype=np.uint8) * white).save(path)
+    assert f"hold 0 to {white} alone, and 255 is white" in refused(f"folder:{root}")
+    for path in root.rglob("*.png"):
+        Image.fromarray(np.eye(8, dtype=bool)).save(path)  # which says itself what is white
+    assert load_dataset(f"folder:{root}").test_images.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("npz:{0}/a,b/x.npz", ["npz:{0}/a,b/x.npz"]),
+        ("digits, npz:{0}/a,b/x.npz ,cifar10", ["digits", "npz:{0}/a,b/x.npz", "cifar10"]),
+        ("npz:b/x, y.npz,folder:{0}/a,digits", ["npz:b/x, y.npz", "folder:{0}/a,digits"]),
+        ("folder:{0}/b,digits", ["folder:{0}/b", "digits"]),
+        ("npz:{0}/no,such.npz,npz-0123456789ab", ["npz:{0}/no,such.npz", "npz-0123456789ab"]),
+        ("stripes[size=3,seed=4],digits", ["stripes[size=3,seed=4]", "digits"]),
+    ],
+)
+def test_a_comma_may_stand_in_a_path(tmp_path, typed, names):
+    for path in ("a,b/x.npz", "b/x, y.npz", "a,digits/test"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    expected = [name.format(tmp_path) for name in names]
+    assert split_names("--datasets", typed.format(tmp_path), tmp_path) == expected
+    assert split_names("--datasets", expected, tmp_path) == expected
+
+
+@pytest.mark.parametrize("typed", ["digits,", "npz:a.npz,,digits", ""])
+def test_an_empty_place_between_names_is_refused(typed):
+    with pytest.raises(UserError, match="has an empty place"):
+        split_names("--datasets", typed, None)
 
 
 def test_single_class(tmp_path, make_tree):

@@ -55,7 +55,7 @@ def test_what_older_runs_had_never_changes() -> None:
     assert {cls.__name__: dict(later_fields(cls)) for cls in CLASSES} == {
         "RunSpec": shared,
         "EvalSpec": shared,
-        "Scoring": {"attacks": (), "screen": False},
+        "Scoring": {"attacks": (), "screen": False, "forward_batch_size": None},
         "Recipe": {"optimizer": "sgd"},
         "MethodSpec": {},
         "ModelSource": {},
