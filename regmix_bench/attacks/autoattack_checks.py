@@ -1,4 +1,4 @@
-"""The warnings of AutoAttack, under names that are recorded, and its checks of a model.
+"""The warnings of AutoAttack, under names that are recorded, and the checks of a model.
 
 The authors' package logs its warnings, and what it checks it leaves traces of in the process.
 """
@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pyautoattack import checks
 from torch import Tensor, nn
 
+from regmix_bench.models.logits import depend_on_batch, differ_between_calls
+
 #: The logger of the authors' package, and of all that warns in its way.
 LOGGER = logging.getLogger("auto-attack")
 
@@ -22,26 +24,27 @@ WARNINGS = {
     "probability distribution": "softmax-output",
     "zero gradient": "zero-gradients",
     "dynamic defense": "dynamic-model",
+    "rest of the batch": "batch-dependent-model",
     "Square Attack has decreased": "square-stronger-than-white-box",
 }
-
-#: Two calls on the same images differ by this share of the largest logit at most.
-RANDOMIZED = 1e-4
 
 
 def check_behaviour(model: nn.Module, x: Tensor, y: Tensor, randomized: bool) -> int:
     """Check a model as the package does before it attacks; returns the number of classes.
 
-    ``randomized`` says that the model is known to be random. The package's check of dynamic models
-    counts calls in a table of the process, where one model's would be the next one's, and ends any
-    tracing, a debugger's or a coverage tool's: both are undone.
+    ``randomized`` says that the model is known to be random. Of another one it is asked whether an
+    image's logits depend on the rest of the batch, which the package does not ask. Its check of
+    dynamic models counts calls in a table of the process, where one model's would be the next
+    one's, and ends any tracing, a debugger's or a coverage tool's: both are undone.
     """
     if not randomized:
         checks.check_randomized(model, x, y, logger=LOGGER)
-        # It compares directions alone, where a model may also change in scale.
-        first, second = model(x), model(x)
-        if (first - second).abs().max() > RANDOMIZED * first.abs().max():
+    # The package compares directions alone, where a model may also change in scale.
+    if differ_between_calls(model, x):
+        if not randomized:
             LOGGER.warning("the model is a randomized defense: two calls differ")
+    elif depend_on_batch(model, x):
+        LOGGER.warning("the logits of an image depend on the rest of the batch")
     classes: int = checks.check_range_output(model, x, logger=LOGGER)
     tracer, counts = sys.gettrace(), dict(checks.funcs)
     checks.funcs.update(dict.fromkeys(counts, 0))

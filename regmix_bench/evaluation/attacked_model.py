@@ -15,6 +15,7 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import ModelRunner, prepare_compiler
 from regmix_bench.models.fusion import TOLERANCE, FusedModel
+from regmix_bench.models.logits import Float32Logits
 from regmix_bench.records.schema import ScoredCopy
 from regmix_bench.system.machine import choose_execution
 
@@ -25,9 +26,9 @@ CHECKED = 500
 class AttackedModel:
     """A model under attack: ``plain`` gives every verdict, and attacks run on ``attacked``.
 
-    Both map images (B, C, H, W) in [0, 1] to logits (B, K), and are the same model where there is
-    no ``copy`` of it; ``how`` says how that is run. Both take at most
-    ``forward_batch_size`` images at once.
+    Both map images (B, C, H, W) in [0, 1] to logits (B, K) of float32, whatever the model returns,
+    and are the same model where there is no ``copy`` of it; ``how`` says how that is run. Both take
+    at most ``forward_batch_size`` images at once.
     """
 
     def __init__(
@@ -37,10 +38,16 @@ class AttackedModel:
         how: ScoredCopy | None = None,
         forward_batch_size: int | None = None,
     ) -> None:
-        self.chunks = Chunks(forward_batch_size)
-        self.plain = ChunkedModel(model, self.chunks)
-        self.attacked = ChunkedModel(model if copy is None else copy, self.chunks)
-        self.how = how
+        self.chunks, self.how = Chunks(forward_batch_size), how
+        self._verdicts = Float32Logits(model)
+        self.plain = ChunkedModel(self._verdicts, self.chunks)
+        self.attacked = ChunkedModel(
+            self._verdicts if copy is None else Float32Logits(copy), self.chunks
+        )
+
+    def logits_dtype(self, images: Tensor) -> str:
+        """Return the type in which the model itself returns logits of ``images``: ``float32``."""
+        return self._verdicts.returned(images[:1])
 
     @classmethod
     def of(

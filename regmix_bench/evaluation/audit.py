@@ -32,6 +32,7 @@ from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.chunks import ChunkedModel, Chunks
+from regmix_bench.models.logits import Float32Logits, depend_on_batch
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint, state_digest
 from regmix_bench.records.adversarial import SavedImages, read_adversarial
@@ -125,7 +126,11 @@ def audit_record(
                 Finding("the SHA-256 of the weights is not the recorded one", checkpoint)
             )
         with exact_float32():
-            audited = ChunkedModel(network.to(target), chunks)
+            audited = ChunkedModel(Float32Logits(network.to(target)), chunks)
+            if depend_on_batch(audited, test.x):
+                findings.append(
+                    Finding("the logits of an image depend on the rest of its batch", checkpoint)
+                )
             findings += _audit_checkpoint(path, found.run_id, list(group), test, audited)
     images = set(test.index.tolist())
     failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}

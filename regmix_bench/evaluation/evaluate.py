@@ -101,6 +101,7 @@ def evaluate_threat(
         n_examples=len(y),
         clean_acc=accuracy(right),
         pgd_acc=accuracy(right.cpu() & ~pgd.broke),
+        logits_dtype=model.logits_dtype(x),
         scored_copy=model.how,
     )
     if with_ensemble:

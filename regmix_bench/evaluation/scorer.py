@@ -23,6 +23,7 @@ from regmix_bench.evaluation.evaluate import ThreatEvaluation, adversarial_image
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.masking import Surrogate, diagnose
 from regmix_bench.evaluation.surrogates import load_surrogate
+from regmix_bench.models.logits import depend_on_batch
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.outcomes import write_outcomes
 from regmix_bench.records.paths import (
@@ -146,12 +147,18 @@ def with_diagnoses(
     other: Surrogate | None,
     scoring: Scoring,
 ) -> RobustEval:
-    """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from."""
+    """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from.
+
+    It has the check ``batch-dependent-model`` too, where the model is one.
+    """
     plain = AttackedModel(model, forward_batch_size=scoring.forward_batch_size).plain
     diagnoses = plain.chunks.fit(
         lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
     )
-    return result.model_copy(update={"diagnoses": diagnoses})
+    checks = dict.fromkeys(result.checks)
+    if plain.chunks.fit(lambda: depend_on_batch(plain, test.x)):
+        checks["batch-dependent-model"] = None
+    return result.model_copy(update={"diagnoses": diagnoses, "checks": tuple(checks)})
 
 
 def _binding(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError, reason
+from regmix_bench.models.logits import are_logits
 from regmix_bench.models.predictions import BATCH_SIZE
 
 
@@ -65,10 +66,17 @@ def _gradient(logits: Tensor, images: Tensor) -> Tensor | None:
         raise UserError(f"no gradient flows back through the model: {reason(error)}") from error
 
 
+def _kind(found: object) -> str:
+    if not isinstance(found, Tensor):
+        return type(found).__name__
+    if not found.is_floating_point():
+        return str(found.dtype)
+    return "values on the meta device" if found.is_meta else "a sparse or nested tensor"
+
+
 def _check_logits(logits: object, n: int, num_classes: int) -> None:
-    if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(f"the model returns {found}, not a tensor of floating-point logits")
+    if not are_logits(logits):
+        raise UserError(f"the model returns {_kind(logits)}, not a tensor of floating-point logits")
     if logits.shape != (n, num_classes):
         raise UserError(
             f"the model returns logits of shape {tuple(logits.shape)} for {n} images of"

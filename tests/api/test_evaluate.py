@@ -188,6 +188,40 @@ def test_a_live_model_is_audited_from_where_it_can_be_loaded(net: Net) -> None:
     assert "SHA-256 of the weights" in str(altered[0])
 
 
+@pytest.mark.parametrize("answer", ["z / z.abs().max()", "z - z.mean(0)"])
+def test_an_audit_and_a_diagnosis_ask_whether_the_batch_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"batchwise_{len(answer)}"
+    Path(f"{name}.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Batchwise(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        torch.manual_seed(0)\n"
+        "        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+        "    def forward(self, x):\n"
+        "        z = self.net(x)\n"
+        f"        return {answer}\n"
+    )
+    options = {"eval_examples": 20, "results": "kept", **QUICK}
+    found = evaluate(f"{name}:Batchwise", "digits", "8/255", save_adversarial=True, **options)
+    (score,) = found.record.evaluations
+    assert "batch-dependent-model" in score.checks
+    assert "depend on the rest of its batch" in str(
+        audit(found.record.run_id, results="kept").findings[0]
+    )
+    # A score of before there was the question gets the answer with its diagnosis.
+    older = found.record.model_copy(
+        update={"evaluations": (score.model_copy(update={"checks": ()}),)}
+    )
+    store.save_record(Path("kept"), older)
+    again = evaluate(f"{name}:Batchwise", "digits", "8/255", diagnose=True, **options)
+    assert again.record.evaluations[0].checks == ("batch-dependent-model",)
+
+
 def shift(images: float = 0.0, labels: int = 0) -> Callable[..., tuple[Tensor, Tensor]]:
     return lambda x, y: (x + images, y + labels)
 

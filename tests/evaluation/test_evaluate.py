@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -216,6 +218,52 @@ def test_a_model_that_returns_nan_is_one_line(trained, test_set, journal) -> Non
             AttackedModel(Broken().eval()), test_set, LINF, SCORING, "given", journal, True
         )
     assert not journal.directory.exists()
+
+
+class Computing(nn.Module):
+    """A model that returns what ``answer`` makes of its logits."""
+
+    def __init__(self, model: nn.Module, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.answer = model, answer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(self.model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_logits_of_any_precision_are_scored_by_the_whole_ensemble(
+    trained, quick_attacks, test_set, journal, dtype: torch.dtype
+) -> None:
+    model = Computing(trained(10)[0], lambda z: z.to(dtype))
+    result, table, _ = evaluate_threat(
+        AttackedModel(model.eval()), test_set, LINF, SCORING, "given", journal, True
+    )
+    assert f"torch.{result.logits_dtype}" == str(dtype)
+    assert list(result.after_attack) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    right = (model(test_set.x).argmax(1) == test_set.y).numpy()
+    assert table["clean_correct"].tolist() == right.tolist()
+    for part in journal.batches("apgd-ce"):
+        assert (model(part.images).argmax(1) != test_set.y[part.index[part.broke]]).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (lambda z: z / z.abs().max(), "batch-dependent-model"),
+        (lambda z: z - z.mean(0), "batch-dependent-model"),
+        (lambda z: z + 0.1 * torch.randn_like(z), "randomized-model"),
+        (lambda z: z, None),
+    ],
+)
+def test_a_model_that_is_no_function_of_the_image_alone_is_said_to_be_so(
+    trained, quick_attacks, test_set, answer, raised: str | None
+) -> None:
+    model = Computing(trained(10)[0], answer).eval()
+    scoring = Scoring(autoattack_version="custom", attacks=("fgsm",))
+    result, _, _ = evaluate_threat(AttackedModel(model), test_set, LINF, scoring)
+    found = {"batch-dependent-model", "randomized-model"} & set(result.checks)
+    assert found == ({raised} if raised else set())
 
 
 def test_margins_are_true_logit_minus_best_other(trained, test_set, journal) -> None:

@@ -529,6 +529,8 @@ def nan_at_a_bright_image(logits: Tensor) -> Tensor:
         (lambda z: z.sum(0, keepdim=True), "logits of shape (1, 10) for 500 images"),
         (lambda z: (z, z), "the model returns tuple, not a tensor"),
         (lambda z: z.argmax(1), "the model returns torch.int64, not a tensor"),
+        (lambda z: z.to_sparse(), "the model returns a sparse or nested tensor, not a tensor"),
+        (lambda z: z.to("meta"), "the model returns values on the meta device, not a tensor"),
         (nan_at_a_bright_image, "NaN or infinite logits for 1 of 100 images"),
         (lambda z: z / 0, "NaN or infinite logits for 1 of 1 images"),
         (lambda z: z.detach(), "no gradient flows back"),
