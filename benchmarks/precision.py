@@ -58,10 +58,11 @@ def main() -> None:
             robust(method, precision, seeds, options.results) for precision in ("bf16", "fp32")
         ]
         difference = compare_treatments(*sides)
-        low, high = difference.interval(0.90)
+        (low,), (high,) = difference.intervals(0.10)
         ends += [abs(low), abs(high)]
         print(
-            f"{method}: {100 * difference.value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]:"
+            f"{method}: {100 * difference.values[0]:+.1f} points"
+            f" [{100 * low:+.1f}, {100 * high:+.1f}]:"
             f" {'the same' if ends[-2] <= MARGIN >= ends[-1] else 'not shown to be the same'}",
             flush=True,
         )

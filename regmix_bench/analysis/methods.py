@@ -1,4 +1,4 @@
-"""Tests of whether a method is better than another, and the seeds and images that they need.
+"""Tests of whether methods are better than another, and the seeds and images that they need.
 
 A method's ``flags`` are bool (seeds, images): which model classified which image rightly. The
 images are the same for every method; seed 0 of one method has nothing to do with seed 0 of another.
@@ -9,7 +9,6 @@ hold for other seeds and other images.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,63 +19,168 @@ from numpy.typing import NDArray
 from scipy import special
 
 Flags = NDArray[np.bool_]
-Relation = Literal["better", "worse", "equivalent", "not distinguishable"]
+Floats = NDArray[np.float64]
+Relation = Literal["better", "worse", "equivalent", "not distinguishable", "too few seeds"]
 
+#: The chance that a table of equal methods calls any of them better or worse.
 LEVEL = 0.05
 #: Half the width, as a share, of what counts as no difference.
 MARGIN = 0.01
+#: Of a method, below which their variance says too little for a verdict.
+FEWEST_SEEDS = 3
 #: The chance of a find that a plan asks for.
 POWER = 0.8
 #: Beyond which more seeds are no answer.
 MOST_SEEDS = 1000
 
+#: Times the median variance, beyond which one method's no longer raises that of the others.
+_FAR = 5.0
 
-@dataclass(frozen=True)
-class Difference:
-    """Mean accuracy of one method less that of another, −1 to 1, and how sure it is.
 
-    ``standard_error`` has ``df`` degrees of freedom; ``p_value`` is two-sided.
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """Mean accuracies of methods less that of one reference, −1 to 1, and how sure they are.
+
+    The comparisons (…, K) of a table are one family; leading axes are other tables of its kind.
+    ``images`` is the variance of each difference by the choice of images, and ``seeds`` has those
+    by the choice of seeds, each with its degrees of freedom.
     """
 
-    value: float
-    standard_error: float
-    df: float
-    p_value: float
+    values: Floats
+    images: Floats
+    seeds: tuple[tuple[Floats, Floats], ...]
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the low and the high end, within −1 and 1."""
-        half = float(special.stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
-        return max(self.value - half, -1.0), min(self.value + half, 1.0)
+    def half_widths(self, level: float = LEVEL) -> Floats:
+        """Return half of each interval's width, where all of a table fail with ``level`` at most.
+
+        By Bonferroni's inequality over the comparisons, and within each by Banerjee's (1960,
+        Sankhyā 22): its square is the sum of the variances, each times the square of its own
+        quantile of Student's t, and holds the true difference as often as it says whatever the true
+        variances are. The interval of Welch and Satterthwaite does not where degrees of freedom
+        are few and the level is small, as it is for one of many comparisons.
+        """
+        return self._half_widths(np.full_like(self.values, level / (2 * self.values.shape[-1])))
+
+    def intervals(self, level: float = LEVEL) -> tuple[Floats, Floats]:
+        """Return the low and the high ends of the simultaneous intervals, within −1 and 1."""
+        half = self.half_widths(level)
+        return np.maximum(self.values - half, -1.0), np.minimum(self.values + half, 1.0)
+
+    def p_values(self) -> Floats:
+        """Return the least level, at most 1, at which each interval leaves out 0."""
+        low, high = (
+            np.full_like(self.values, np.log(1e-300)),
+            np.full_like(self.values, np.log(0.5)),
+        )
+        for _ in range(60):  # to the precision of a float
+            middle = (low + high) / 2
+            found = np.abs(self.values) > self._half_widths(np.exp(middle))
+            low, high = np.where(found, low, middle), np.where(found, middle, high)
+        p_values: Floats = np.minimum(2 * self.values.shape[-1] * np.exp(high), 1.0)
+        return p_values
+
+    def verdicts(self) -> list[Relation]:
+        """Judge the methods of one table by their intervals alone.
+
+        One that leaves out 0 is ``better`` or ``worse``. One within ±:data:`MARGIN` is
+        ``equivalent``, which is two one-sided tests (Schuirmann 1987, J. Pharmacokinetics and
+        Biopharmaceutics 15).
+        """
+        return [_relation(*ends) for ends in zip(*self.intervals(), strict=True)]
+
+    def _half_widths(self, tail: Floats) -> Floats:
+        squares: Floats = special.ndtri(tail) ** 2 * self.images
+        for variance, df in self.seeds:
+            squares = squares + special.stdtrit(df, tail) ** 2 * variance
+        half: Floats = np.sqrt(squares)
+        return half
 
 
-def compare_methods(a: Flags, b: Flags) -> Difference:
-    """Measure the difference of two methods, over seeds and images together.
+def _relation(low: float, high: float) -> Relation:
+    if low > 0 or high < 0:
+        return "better" if low > 0 else "worse"
+    return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
 
-    ``a`` (seeds, images) and ``b`` (other seeds, same images), at least two of each. The plain
-    bootstrap that draws seeds and images with replacement (Owen 2007, Annals of Applied Statistics
-    1) fits few seeds badly: it has (S − 1)/S of their variance, which is a third too little for
-    three, and counts the chance of a single seed on a single image up to three times. A mean needs
-    no drawing: the three parts of that bootstrap's variance are known in closed form, and here each
-    is made unbiased and counted once. So the standard error is that of Obuchowski and Rockette for
-    readers nested in tests (Hillis 2014, Statistics in Medicine 33), its degrees of freedom are
-    Satterthwaite's, a method's seeds having a variance of their own.
 
-    Simulated between equal methods on 360 images, it rejects at 5 % in 3 to 6 % of cases with three
-    seeds each, and in up to 8 % with three against twelve where seeds are nearly all that varies.
-    Raises ``ValueError`` for other shapes.
+def compare_methods(methods: Sequence[Flags], reference: Flags) -> Differences:
+    """Measure the differences of methods to a reference, over seeds and images together.
+
+    Each has two seeds or more (seeds, images) on the same images; :data:`FEWEST_SEEDS` make a
+    verdict. The variances are those of Obuchowski and Rockette for readers nested in tests (Hillis
+    2014, Statistics in Medicine 33). That over seeds is moderated by those of the other methods
+    (:func:`moderated`). ``benchmarks/verdicts.py`` simulates how often a table of equal methods
+    has a verdict. Raises ``ValueError`` for other shapes.
     """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(*a.shape, *b.shape) < 2:
-        raise ValueError(f"flags of shapes {a.shape} and {b.shape} cannot be compared")
-    one, two = _Parts.of(a), _Parts.of(b)
-    shared = float(np.cov(a.mean(axis=0), b.mean(axis=0))[0, 1])
-    images = max(one.images + two.images - 2 * shared, 0.0) / a.shape[1]
-    seeds = [(parts.seed_means / parts.n_seeds, parts.n_seeds - 1) for parts in (one, two)]
-    value = float(a.mean() - b.mean())
-    return _judged(value, images, seeds)
+    groups = [*methods, reference]
+    shapes = [flags.shape for flags in groups]
+    if any(
+        flags.ndim != 2 or len(flags) < 2 or flags.shape[1] != shapes[-1][1] for flags in groups
+    ):
+        raise ValueError(f"flags of shapes {shapes} cannot be compared")
+    means = np.stack([flags.mean(axis=0) for flags in groups])
+    parts = [_Parts.of(flags) for flags in groups]
+    return SplitPlot(
+        values=means[:-1].mean(axis=1) - means[-1].mean(),
+        images=(means[:-1] - means[-1]).var(axis=1, ddof=1) / means.shape[1],
+        seed_means=np.array([part.seed_means for part in parts]),
+        residuals=np.array([part.residual for part in parts]) / means.shape[1],
+        seeds=np.array([len(flags) for flags in groups]),
+        n_images=means.shape[1],
+    ).differences()
 
 
-def compare_treatments(a: Flags, b: Flags) -> Difference:
-    """Measure the difference of two ways to train one method, over seeds and images together.
+@dataclass(frozen=True, eq=False)
+class SplitPlot:
+    """Statistics of the flags of K methods and, last, of their reference.
+
+    ``values`` (…, K) are differences and ``images`` their variances by the choice of ``n_images``
+    images, paired; ``seed_means`` (…, K + 1) the variances of accuracy over ``seeds`` (K + 1), and
+    ``residuals`` what these have of single seeds on single images. Leading axes are other tables of
+    this kind.
+    """
+
+    values: Floats
+    images: Floats
+    seed_means: Floats
+    residuals: Floats
+    seeds: NDArray[np.int64]
+    n_images: int
+
+    def differences(self) -> Differences:
+        """Measure how sure the differences are; no variance is below what one image makes."""
+        variances, df = moderated(self.seed_means, self.residuals, self.seeds - 1)
+        by_seeds, residuals = variances / self.seeds, self.residuals / self.seeds
+        images = np.maximum(self.images, self.n_images**-2.0)
+        images = np.maximum(images - residuals[..., :-1] - residuals[..., -1:], 0.0)
+        own, reference = (by_seeds[..., :-1], df[:-1]), (by_seeds[..., -1:], df[-1:])
+        return Differences(self.values, images, (own, reference))
+
+
+def moderated(variances: Floats, floors: Floats, df: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Draw the variances (…, G) of G groups, each of ``df`` (G,), towards their mean.
+
+    Returns them and their degrees of freedom. A variance of two degrees of freedom is small by
+    chance so often that nothing could be found with it. So each is averaged with that of all
+    groups, which has the weight of a prior, as in limma (Smyth 2004, Statistical Applications in
+    Genetics and Molecular Biology 3). But the prior's degrees of freedom are not estimated, which a
+    dozen groups do not allow: they are (G − 2)/(G + 1), from none for two groups to one for many,
+    so little that the level is kept where the true variances are unlike. For the same reason the
+    mean is that of the variances themselves, not of their logarithms; none counts for more than
+    five times the median in it. ``floors`` are what a variance has at least.
+    """
+    n = len(df)
+    prior = (n - 2) / (n + 1)
+    weight = prior / (prior + df)
+    seen = np.maximum(variances, floors)
+    most = _FAR * np.median(seen, axis=-1, keepdims=True)
+    mean = np.minimum(seen, most).mean(axis=-1, keepdims=True)
+    drawn = (1 - weight) * variances + weight * mean
+    shares = np.diag(1 - weight) + weight[:, None] / n
+    return np.maximum(drawn, floors), 1 / (shares**2 / df).sum(axis=1)
+
+
+def compare_treatments(a: Flags, b: Flags) -> Differences:
+    """Measure the one difference of two ways to train a method, over seeds and images together.
 
     ``a`` and ``b`` (seeds, images), at least two seeds; here seed 0 of one has all to do with seed
     0 of the other, as both begin with the same weights and see the same batches. So each seed is a
@@ -86,20 +190,14 @@ def compare_treatments(a: Flags, b: Flags) -> Difference:
     if a.ndim != 2 or a.shape != b.shape or min(a.shape) < 2:
         raise ValueError(f"flags of shapes {a.shape} and {b.shape} are no pairs")
     parts = _Parts.of(a.astype(np.float64) - b)
-    images = max(parts.images, 0.0) / a.shape[1]
-    seeds = [(parts.seed_means / parts.n_seeds, parts.n_seeds - 1)]
-    return _judged(float(a.mean() - b.mean()), images, seeds)
-
-
-def _judged(value: float, images: float, seeds: Sequence[tuple[float, int]]) -> Difference:
-    """With the variances of the difference: that of the images, and of each method's seeds."""
-    variance = images + sum(part for part, _ in seeds)
-    uncertain = sum(part**2 / df for part, df in seeds)
-    df = variance**2 / uncertain if uncertain else math.inf
-    error = math.sqrt(variance)
-    if error == 0:  # every seed says the same of every image
-        return Difference(value, 0.0, df, 0.0 if value else 1.0)
-    return Difference(value, error, df, float(2 * special.stdtr(df, -abs(value) / error)))
+    n_seeds, n_images = a.shape
+    images = max(parts.images / n_images, n_images**-2.0)
+    seeds = max(parts.seed_means, parts.residual / n_images) / n_seeds
+    return Differences(
+        np.array([a.mean() - b.mean()]),
+        np.array([images]),
+        ((np.array([seeds]), np.array([n_seeds - 1.0])),),
+    )
 
 
 @dataclass(frozen=True)
@@ -111,38 +209,17 @@ class _Parts:
     of how hard an image is; ``residual`` what is left to a single seed on a single image.
     """
 
-    n_seeds: int
     seed_means: float
     images: float
     residual: float
 
     @classmethod
-    def of(cls, flags: Flags | NDArray[np.float64]) -> _Parts:
+    def of(cls, flags: Flags | Floats) -> _Parts:
         n = len(flags)
         single = float(flags.var(axis=1, ddof=1).mean())
         mean = float(flags.mean(axis=0).var(ddof=1))
         images = (n * mean - single) / (n - 1)
-        return cls(n, float(flags.mean(axis=1).var(ddof=1)), images, single - images)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for asking them all (Holm 1979, Scandinavian Journal of Statistics 6)."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
-
-
-def verdict(difference: Difference, corrected: float) -> Relation:
-    """Judge the first method of a difference.
-
-    ``corrected`` is the p-value after :func:`holm`. ``equivalent`` needs the 90 % interval inside
-    ±:data:`MARGIN`, which is two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics and
-    Biopharmaceutics 15).
-    """
-    if corrected < LEVEL:
-        return "better" if difference.value > 0 else "worse"
-    low, high = difference.interval(0.90)
-    return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
+        return cls(float(flags.mean(axis=1).var(ddof=1)), images, single - images)
 
 
 def seed_pairs(methods: Iterable[Flags]) -> tuple[int, int]:
@@ -188,25 +265,35 @@ class Spread:
         n = methods[0].shape[1]
         return cls(max(seen - residual / n, 0.0), max(images, 0.0), residual)
 
-    def power(self, difference: float, images: int, seeds: int) -> float:
-        """Return the chance that :func:`compare_methods` finds ``difference`` at 5 %.
+    def power(self, difference: float, images: int, seeds: int, comparisons: int) -> float:
+        """Return the chance that :func:`compare_methods` finds ``difference`` in a table.
 
-        There are ``seeds`` of each method. By the noncentral t distribution.
+        There are ``seeds`` of each of its methods, which are ``comparisons`` and the reference. By
+        the noncentral t distribution, with Satterthwaite's degrees of freedom.
         """
-        from statsmodels.stats.power import ttest_power
+        residuals = np.full(comparisons + 1, self.residual / images)
+        table = SplitPlot(
+            values=np.full(comparisons, difference),
+            images=np.full(comparisons, (self.images + 2 * self.residual / seeds) / images),
+            seed_means=self.seeds + residuals,
+            residuals=residuals,
+            seeds=np.full(comparisons + 1, seeds),
+            n_images=images,
+        ).differences()
+        by_seeds = [(variance[0], df[0]) for variance, df in table.seeds]
+        variance = table.images[0] + sum(part for part, _ in by_seeds)
+        df = variance**2 / max(sum(part**2 / df for part, df in by_seeds), 1e-300)
+        error = np.sqrt(variance)
+        ratio, critical = abs(difference) / error, table.half_widths()[0] / error
+        return float(1 - special.nctdtr(min(df, 1e6), ratio, critical))
 
-        part = (self.seeds + self.residual / images) / seeds
-        chance = _judged(difference, self.images / images, [(part, seeds - 1)] * 2)
-        if chance.standard_error == 0:
-            return 1.0
-        effect = abs(difference) / chance.standard_error
-        return float(ttest_power(effect, 1, LEVEL, df=chance.df))
-
-    def seeds_needed(self, difference: float, images: int) -> int | None:
+    def seeds_needed(self, difference: float, images: int, comparisons: int) -> int | None:
         """Return the fewest seeds a method that find ``difference`` with a chance of :data:`POWER`.
 
         None where not even ``MOST_SEEDS`` do.
         """
-        counts = range(2, MOST_SEEDS + 1)
-        found = bisect_left(counts, POWER, key=lambda n: self.power(difference, images, n))
+        counts = range(FEWEST_SEEDS, MOST_SEEDS + 1)
+        found = bisect_left(
+            counts, POWER, key=lambda n: self.power(difference, images, n, comparisons)
+        )
         return counts[found] if found < len(counts) else None

@@ -12,16 +12,14 @@ import pandas as pd
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.methods import (
+    FEWEST_SEEDS,
     LEVEL,
     MARGIN,
-    Difference,
     Flags,
     Relation,
     Spread,
     compare_methods,
-    holm,
     seed_pairs,
-    verdict,
 )
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
@@ -31,12 +29,17 @@ from regmix_bench.records.outcomes import read_images
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row against the reference: ``corrected`` is the p-value after Holm's correction."""
+    """One row against the reference: the difference of mean accuracies, −1 to 1.
+
+    ``interval`` is simultaneous over the rows of its table, and ``p_value`` corrected for them; the
+    verdict follows from either. None where there are too few seeds.
+    """
 
     seeds: int
     reference_seeds: int
-    difference: Difference
-    corrected: float
+    difference: float
+    interval: tuple[float, float] | None
+    p_value: float | None
     verdict: Relation
 
 
@@ -132,14 +135,10 @@ def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
                 "reference": judgement.reference,
                 "seeds": found.seeds,
                 "reference_seeds": found.reference_seeds,
-                "difference": found.difference.value,
-                "low": found.difference.interval()[0],
-                "high": found.difference.interval()[1],
-                "low90": found.difference.interval(0.90)[0],
-                "high90": found.difference.interval(0.90)[1],
-                "df": found.difference.df,
-                "p_value": found.difference.p_value,
-                "p_holm": found.corrected,
+                "difference": found.difference,
+                "low": found.interval[0] if found.interval else None,
+                "high": found.interval[1] if found.interval else None,
+                "p_value": found.p_value,
                 "margin": MARGIN,
                 "verdict": found.verdict,
             }
@@ -150,41 +149,88 @@ def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
 
 
 def _judge(block: Block, rights: Mapping[str, Flags], asked: str | None) -> Judgement:
-    several = {label: right for label, right in rights.items() if len(right) > 1}
-    pairs = _pairs_note(several)
+    pairs = _pairs_note(rights)
     label, reason = _reference(block, asked)
-    if label is not None and label not in several:
-        label, reason = None, f"{label} has fewer than two seeds with outcomes per image"
+    if label is not None and label not in rights:
+        label, reason = None, f"{label} has no outcomes per image"
     if label is None:
         return Judgement(None, {}, (*_no_verdicts(reason), *pairs))
-    reference = several.pop(label)
-    if not several:
-        alone = f"no row beside {label} has two seeds with outcomes per image"
-        return Judgement(label, {}, (*_no_verdicts(alone if len(block.rows) > 1 else ""), *pairs))
-    differences = {name: compare_methods(right, reference) for name, right in several.items()}
-    corrected = holm([difference.p_value for difference in differences.values()])
-    comparisons = {
-        name: Comparison(len(several[name]), len(reference), difference, p, verdict(difference, p))
-        for (name, difference), p in zip(differences.items(), corrected, strict=True)
-    }
-    attack = attack_words(block.cohort.setting.scoring)
-    explained = (
-        f"{attack} − {label}: points, with the 95 % interval over seeds and images together, each"
-        f" on its own. Better and worse: significant at {100 * LEVEL:.0f} % after Holm's"
-        f" correction over the {len(comparisons)} rows, so that an interval may leave out 0 and its"
-        f" row be n.d. Equivalent: the 90 % interval lies within ±{100 * MARGIN:g} point. n.d.: not"
-        " distinguishable."
-    )
-    left = [r.label for r in block.rows if r.label != label and r.label not in comparisons]
-    without = f"No verdict: {', '.join(left)}: fewer than two seeds with outcomes per image."
+    comparisons = _compare(rights, label)
+    if not comparisons:
+        alone = f"no row beside {label} has outcomes per image" if len(block.rows) > 1 else ""
+        return Judgement(label, {}, (*_no_verdicts(alone), *pairs))
+    notes = _explained(attack_words(block.cohort.setting.scoring), label, comparisons)
+    if left := [r.label for r in block.rows if r.label not in rights]:
+        notes.append(f"No verdict: {', '.join(left)}: no outcomes per image.")
     partly = [
         f"{row.label} on {len(rights[row.label])} of {len(row.scores)}"
         for row in block.rows
-        if row.label in {label, *comparisons} and len(rights[row.label]) < len(row.scores)
+        if row.label in rights and len(rights[row.label]) < len(row.scores)
     ]
-    fewer = f"Verdicts on the seeds with outcomes per image alone: {', '.join(partly)}."
-    remarks = (*([without] if left else []), *([fewer] if partly else []))
-    return Judgement(label, comparisons, (explained, *remarks, *pairs))
+    if partly:
+        notes.append(f"Verdicts on the seeds with outcomes per image alone: {', '.join(partly)}.")
+    return Judgement(label, comparisons, (*notes, *pairs))
+
+
+def _compare(rights: Mapping[str, Flags], label: str) -> dict[str, Comparison]:
+    """Compare each row with the reference ``label``; those with enough seeds are one family."""
+    reference = rights[label]
+    enough = {
+        name: right
+        for name, right in rights.items()
+        if name != label and min(len(right), len(reference)) >= FEWEST_SEEDS
+    }
+    found = {}
+    if enough:
+        differences = compare_methods(list(enough.values()), reference)
+        low, high = differences.intervals()
+        found = {
+            name: Comparison(
+                len(enough[name]),
+                len(reference),
+                float(differences.values[i]),
+                (float(low[i]), float(high[i])),
+                float(p_value),
+                relation,
+            )
+            for i, (name, p_value, relation) in enumerate(
+                zip(enough, differences.p_values(), differences.verdicts(), strict=True)
+            )
+        }
+    few = {
+        name: Comparison(
+            len(right),
+            len(reference),
+            float(right.mean() - reference.mean()),
+            None,
+            None,
+            "too few seeds",
+        )
+        for name, right in rights.items()
+        if name != label and name not in enough
+    }
+    return {name: (found | few)[name] for name in rights if name != label}
+
+
+def _explained(attack: str, label: str, comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Say what the column of differences shows."""
+    words = [found.verdict for found in comparisons.values()]
+    family = len(words) - words.count("too few seeds")
+    explained = f"{attack} − {label}: points"
+    if family:
+        rows = f"the {family} rows together" if family > 1 else "the row"
+        explained += (
+            f", with {100 * (1 - LEVEL):.0f} % intervals over seeds and images that hold for"
+            f" {rows}: in one such table of twenty, at most, does any miss its true difference."
+            " Better and worse: the interval leaves out 0. Equivalent: it lies within"
+            f" ±{100 * MARGIN:g} point. n.d.: not distinguishable"
+        )
+    if family < len(words):
+        explained += (
+            f". Too few seeds: fewer than {FEWEST_SEEDS} with outcomes per image, of the row or of"
+            f" {label}, say too little of their variance for an interval"
+        )
+    return [f"{explained}."]
 
 
 def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
@@ -214,8 +260,8 @@ def _no_verdicts(reason: str) -> tuple[str, ...]:
     return (f"No verdicts: {reason}.",) if reason else ()
 
 
-def _pairs_note(several: Mapping[str, Flags]) -> tuple[str, ...]:
-    different, of = seed_pairs(several.values())
+def _pairs_note(rights: Mapping[str, Flags]) -> tuple[str, ...]:
+    different, of = seed_pairs(rights.values())
     if not of:
         return ()
     return (

@@ -8,22 +8,25 @@ from typing import Annotated
 from regmix_bench.api.options import Option, Results, verb
 from regmix_bench.errors import UserError
 
-SEEDS = (2, 3, 5, 10, 20)
+SEEDS = (3, 4, 6, 10, 20)
 IMAGES = (1_000, 10_000)
 
 
 @dataclass(frozen=True)
 class Power:
-    """The chance that a difference is found at 5 % among one set of comparable runs.
+    """The chance that a table finds a difference, among one set of comparable runs.
 
-    ``chances[images][seeds]`` are probabilities in [0, 1], ``needed[images]`` the seeds of each
-    method that find it with 80 %, None where even ``most_seeds`` do not. ``recorded`` is the number
+    Of a table like theirs, with so many ``comparisons`` with its reference, which has a false find
+    in 5 % of cases at most. ``chances[images][seeds]`` are probabilities in [0, 1],
+    ``needed[images]`` the seeds of each method that find it with 80 %, None where even
+    ``most_seeds`` do not. ``recorded`` is the number
     of images that the runs were scored on. ``seed_deviation`` and ``image_deviation`` are standard
     deviations of a difference of accuracies in [0, 1]: from seed to seed, and by the choice of so
     many images.
     """
 
     stem: str
+    comparisons: int
     recorded: int
     seed_deviation: float
     image_deviation: float
@@ -57,16 +60,21 @@ def power(
     for block in blocks:
         if not (spread := verdicts.spread(block)):
             continue
+        comparisons = len(block.rows) - 1
         recorded = block.rows[0].scores[0][1].n_examples
         sizes = sorted({recorded, *IMAGES})
         found.append(
             Power(
                 stem=block.stem,
+                comparisons=comparisons,
                 recorded=recorded,
                 seed_deviation=spread.seeds**0.5,
                 image_deviation=(spread.images / recorded) ** 0.5,
-                chances={n: {k: spread.power(points / 100, n, k) for k in SEEDS} for n in sizes},
-                needed={n: spread.seeds_needed(points / 100, n) for n in sizes},
+                chances={
+                    n: {k: spread.power(points / 100, n, k, comparisons) for k in SEEDS}
+                    for n in sizes
+                },
+                needed={n: spread.seeds_needed(points / 100, n, comparisons) for n in sizes},
                 most_seeds=MOST_SEEDS,
             )
         )

@@ -19,7 +19,7 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
     """Print both accuracies with their intervals, and McNemar's verdict."""
     pairs = call()
 
-    from regmix_bench.analysis.methods import LEVEL
+    from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL
     from regmix_bench.analysis.statistics import wilson_interval
 
     for pair in pairs:
@@ -33,6 +33,7 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
             word = "better than" if pair.gained > pair.lost else "worse than"
         one, two = pair.names
         print(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
+    print(f"of their methods: too few seeds, one of each; `report` compares {FEWEST_SEEDS} or more")
 
 
 @add_command(power, "regmix-bench power 1.0 --results results")
@@ -40,9 +41,11 @@ def print_power(call: partial[tuple[Power, ...]]) -> None:
     """Print a table of chances for each set of comparable runs."""
     for found in call():
         print(
-            f"{found.stem}: chance to find {call.keywords['points']:g} points at 5% (standard"
-            f" deviation from seed to seed {100 * found.seed_deviation:.1f} points, of a difference"
-            f" by the choice of {found.recorded} images {100 * found.image_deviation:.1f})"
+            f"{found.stem}: chance to find {call.keywords['points']:g} points in a table of"
+            f" {found.comparisons} {'comparisons' if found.comparisons > 1 else 'comparison'} with"
+            " at most 5% false finds (standard deviation from seed to seed"
+            f" {100 * found.seed_deviation:.1f} points, of a difference by the choice of"
+            f" {found.recorded} images {100 * found.image_deviation:.1f})"
         )
         rows = []
         for images, chances in found.chances.items():

@@ -162,8 +162,8 @@ def _drawn(name: str) -> bool:
 def _loaded(results: Path, with_published: bool, reference: str | None) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector.
 
-    They stay to the end: looking through thousands of them for garbage time and again, as
-    statsmodels does after each correction, would take seconds.
+    They stay to the end: looking through thousands of them for garbage time and again would take
+    seconds.
     """
     gc.disable()
     try:

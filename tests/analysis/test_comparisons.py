@@ -126,6 +126,7 @@ def test_compare_prints_both_accuracies_and_the_verdict(tmp_path):
         f"  trades {ids[1]}: 80.6% [76.2%, 84.3%]",
         "  the second loses 10 images and gains 0",
         f"  trades {ids[1]} is worse than pgd-at {ids[0]} (McNemar's exact test, p = 0.002)",
+        "of their methods: too few seeds, one of each; `report` compares 3 or more",
     ]
     assert "is better than" in cli("compare", two, one).out
     assert "is not distinguishable from" in cli("compare", one, one).out
@@ -139,10 +140,22 @@ def test_power_prints_what_finds_a_difference(tmp_path):
     assert found.status == 0, found
     lines = found.out.splitlines()
     assert lines[0].startswith("digits-smallcnn-4a2cf431-Linf-32-255: chance to find 2 points")
+    assert "in a table of 1 comparison with at most 5% false finds" in lines[0]
     chances = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in lines[2:]]
     assert [line.split()[0] for line in lines[2:]] == ["360", "1,000", "10,000"]
     assert all(row == sorted(row) for row in chances)
     assert chances[0][-1] < chances[2][-1]
+
+
+@pytest.mark.parametrize("points", ["10", "60"])
+def test_power_has_a_number_in_every_cell(tmp_path, points):
+    """A large difference is far out in the noncentral t distribution."""
+    for label in ("pgd-at", "trades", "mart"):
+        for seed, count in enumerate((300, 301, 299)):
+            write_run(tmp_path, make_spec(label, seed=seed), autoattack=count, fixed=seed)
+    found = cli("power", points, "--results", tmp_path)
+    assert "in a table of 2 comparisons" in found.out and "nan" not in found.out
+    assert found.out.count("100%") >= 12
 
 
 @pytest.mark.parametrize("points", ["0", "101", "nan"])

@@ -56,24 +56,28 @@ def test_each_row_is_compared_with_the_reference(results):
     found = judged(results, "pgd-at")
     assert found.reference == "pgd-at"
     words = {label: one.verdict for label, one in found.comparisons.items()}
-    assert words == {"standard": "worse", "trades": "equivalent"}
+    assert words == {"standard": "worse", "trades": "not distinguishable"}
     (block,) = blocks_in(results)
     right = verdicts.read(block).rights
     worse = found.comparisons["standard"]
-    assert worse.difference == compare_methods(right["standard"], right["pgd-at"])
-    assert worse.difference.value == pytest.approx((303 - 903) / 3 / 360)
-    # Holm doubles the smaller of two p-values.
-    assert worse.corrected == pytest.approx(2 * worse.difference.p_value)
+    both = compare_methods([right["standard"], right["trades"]], right["pgd-at"])
+    assert worse.difference == both.values[0] == pytest.approx((303 - 903) / 3 / 360)
+    assert worse.interval == tuple(ends[0] for ends in both.intervals())
+    assert worse.p_value == both.p_values()[0]
     assert judged(results, "standard").comparisons["trades"].verdict == "better"
 
 
 def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):
     # Seeds 104 and 99 of `standard` differ by 5 images: p = 1/16. None is called different.
     notes = " ".join(judged(results, "pgd-at").notes)
-    assert "within ±1 point" in notes and "over the 2 rows" in notes
+    assert "within ±1 point" in notes and "hold for the 2 rows together" in notes
+    assert "Too few" not in notes
     assert "calls 0 of 9 seed pairs" in notes
     seeds_of(results, "mart", (300, 294))
-    assert "calls 1 of 10 seed pairs" in " ".join(judged(results, "pgd-at").notes)
+    notes = " ".join(judged(results, "pgd-at").notes)
+    assert "calls 1 of 10 seed pairs" in notes
+    # The row of two seeds is none of the family.
+    assert "hold for the 2 rows together" in notes and "Too few seeds: fewer than 3" in notes
 
 
 def test_the_reference_that_the_runs_name_is_taken(tmp_path):
@@ -121,14 +125,32 @@ def test_a_reference_of_another_table_is_a_note(results):
     }
 
 
-def test_a_row_of_one_seed_has_no_verdict(results):
-    seeds_of(results, "mart", (250,))
+@pytest.mark.parametrize("counts", [(250,), (250, 251)])
+def test_below_three_seeds_there_is_a_difference_without_interval_or_verdict(results, counts):
+    before = judged(results, "pgd-at").comparisons
+    seeds_of(results, "mart", counts)
     found = judged(results, "pgd-at")
-    assert set(found.comparisons) == {"standard", "trades"}
-    assert "No verdict: mart: fewer than two seeds with outcomes per image." in found.notes
+    few = found.comparisons["mart"]
+    assert (few.seeds, few.interval, few.p_value) == (len(counts), None, None)
+    assert few.verdict == "too few seeds"
+    assert few.difference == pytest.approx((sum(counts) / len(counts) - 301) / 360)
+    # It takes nothing from the verdicts of the others.
+    assert {name: found.comparisons[name] for name in before} == before
     alone = judged(results, "mart")
-    assert (alone.reference, alone.comparisons) == (None, {})
-    assert "mart has fewer than two seeds" in alone.notes[0]
+    assert alone.reference == "mart"
+    assert {one.verdict for one in alone.comparisons.values()} == {"too few seeds"}
+    assert "hold for" not in " ".join(alone.notes)
+
+
+def test_two_seeds_that_agree_are_no_verdict(tmp_path):
+    seeds_of(tmp_path, "pgd-at", (55, 55), reference="pgd-at")
+    seeds_of(tmp_path, "trades", (56, 56), reference="pgd-at")
+    assert judged(tmp_path).comparisons["trades"].verdict == "too few seeds"
+    for label, count in (("pgd-at", 55), ("trades", 56)):
+        write_run(tmp_path, make_spec(label, "32/255", seed=2), autoattack=count)
+    found = judged(tmp_path, "pgd-at").comparisons["trades"]
+    assert found.p_value is not None and found.p_value > 0.05
+    assert found.interval is not None and found.interval[0] < 0 < found.interval[1]
 
 
 def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results):
@@ -140,10 +162,14 @@ def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results
     }
     (note,) = (note for note in found.notes if "outcomes per image alone" in note)
     assert note.endswith(": trades on 2 of 3.")
-    next(results.glob("*/*/trades-*-s0-*.outcomes.parquet")).unlink()
+    for file in results.glob("*/*/trades-*.outcomes.parquet"):
+        file.unlink()
     found = judged(results, "pgd-at")
     assert set(found.comparisons) == {"standard"}
-    assert any("No verdict: trades:" in note for note in found.notes)
+    assert "No verdict: trades: no outcomes per image." in found.notes
+    alone = judged(results, "trades")
+    assert (alone.reference, alone.comparisons) == (None, {})
+    assert alone.notes[0] == "No verdicts: trades has no outcomes per image."
 
 
 def test_two_rows_of_one_label_need_the_whole_one(results):
@@ -181,9 +207,9 @@ def test_the_frame_holds_every_verdict(results):
     frame = verdicts.frame(verdicts.judge_blocks(blocks_in(results), "pgd-at"))
     assert frame["label"].tolist() == ["standard", "trades"]
     for row in frame.itertuples():
-        assert row.low < row.low90 < row.difference < row.high90 < row.high
-        assert row.p_value <= row.p_holm and (row.seeds, row.reference_seeds) == (3, 3)
-    assert frame["verdict"].tolist() == ["worse", "equivalent"]
+        assert row.low < row.difference < row.high and 0 < row.p_value <= 1
+        assert (row.seeds, row.reference_seeds) == (3, 3)
+    assert frame["verdict"].tolist() == ["worse", "not distinguishable"]
     assert verdicts.frame({}).empty
 
 

@@ -83,8 +83,7 @@ def _difference(label: str, judgement: Judgement) -> Cell:
     if found is None:
         return Cell()
     word = "n.d." if found.verdict == "not distinguishable" else found.verdict
-    interval = found.difference.interval()
-    return Cell(found.difference.value, "points", interval=interval, word=word)
+    return Cell(found.difference, "points", interval=found.interval, word=word)
 
 
 def _remarks(block: Block) -> Iterator[Remark]:
