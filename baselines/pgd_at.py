@@ -5,11 +5,12 @@ Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", I
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from pydantic import Field
 
-from regmix_bench.attacks.noise import uniform_start
+from regmix_bench.attacks.noise import radial_start, uniform_start
 from regmix_bench.losses import TrueClassMass, cross_entropy
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class PGDAT(MultiStepMethod):
     """Cross-entropy on the end point of PGD.
 
-    x' is the end point of PGD on the cross-entropy from a uniform start.
+    x' is the end point of PGD on the cross-entropy from a uniform start. Rice et al. (ICML 2020)
+    draw it under L2 with uniform length, which is the start "radial".
     """
 
     name = "pgd-at"
@@ -33,13 +35,17 @@ class PGDAT(MultiStepMethod):
     colour = 1
 
     class Config(PGDConfig):
-        """The attack, and the true class's share of the label."""
+        """The attack and its start, and the true class's share of the label."""
 
+        start: Literal["uniform", "radial"] = Field(
+            "uniform", description="Uniform in the ball, or of uniform length"
+        )
         true_class_mass: TrueClassMass = 1.0
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         mass = self.config.true_class_mass
-        x_adv = self.attack(model, batch, threat, uniform_start(batch.x, threat, generator))
+        draw = radial_start if self.config.start == "radial" else uniform_start
+        x_adv = self.attack(model, batch, threat, draw(batch.x, threat, generator))
         return StepOutput(cross_entropy(model(x_adv), batch.y, mass), x_adv)

@@ -22,26 +22,40 @@ if TYPE_CHECKING:
 PIXEL_ROUNDING = 2.0**-23
 
 
-def project(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+def project(delta: Tensor, x: Tensor, threat: ThreatModel, pixels_first: bool = False) -> Tensor:
     """Return the perturbation inside the ball around ``x`` and inside the valid range of pixels.
 
     It is projected on the ball and then clipped, which leaves its norm no larger; for L∞ that is
-    the Euclidean projection on the intersection of both.
+    the Euclidean projection on the intersection of both. With ``pixels_first`` it is clipped and
+    then projected, which leaves its pixels valid: for L∞ that is the same, and under L2 it is never
+    shorter, since nothing is scaled away for what the clip takes.
     """
+    shrink = NORMS[threat.norm].shrink
+    if pixels_first:
+        return shrink(_clip(delta, x, threat), float(threat.epsilon))
+    return _clip(shrink(delta, float(threat.epsilon)), x, threat)
+
+
+def _clip(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
     low, high = threat.bounds
-    delta = NORMS[threat.norm].shrink(delta, float(threat.epsilon))
     return torch.minimum(torch.maximum(delta, low - x), high - x)
 
 
 def ascend(
-    delta: Tensor, x: Tensor, gradient: Tensor, threat: ThreatModel, step_size: float
+    delta: Tensor,
+    x: Tensor,
+    gradient: Tensor,
+    threat: ThreatModel,
+    step_size: float,
+    pixels_first: bool = False,
 ) -> Tensor:
     """Take one steepest-ascent step of ``step_size`` in the threat's norm, projected.
 
     The step is ``sign(gradient)`` for L∞ and ``gradient/‖gradient‖₂`` per image for L2 (Madry et
-    al. 2018). An image without gradient stays where it is.
+    al. 2018). An image without gradient stays where it is. ``pixels_first`` is :func:`project`'s.
     """
-    return project(delta + step_size * NORMS[threat.norm].direction(gradient), x, threat)
+    moved = delta + step_size * NORMS[threat.norm].direction(gradient)
+    return project(moved, x, threat, pixels_first)
 
 
 def ball_tolerance(threat: ThreatModel, n_pixels: int) -> float:

@@ -50,6 +50,18 @@ def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) ->
     return project(NORMS[threat.norm].start(x, float(threat.epsilon), generator), x, threat)
 
 
+def radial_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
+    """Draw a perturbation whose length is uniform from 0 to ε, clipped to valid pixels.
+
+    Its direction is that of a uniform draw from the ball. Rice et al. (ICML 2020) start so under
+    L2, where nearly all of the ball lies at its surface if an image has many pixels.
+    """
+    norm = NORMS[threat.norm]
+    delta = norm.start(x, float(threat.epsilon), generator)
+    length = noise(torch.rand, x, generator, (1, 1, 1)) * float(threat.epsilon)
+    return project(delta / norm.length(delta)[:, None, None, None] * length, x, threat)
+
+
 def gaussian_start(
     x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
 ) -> Tensor:

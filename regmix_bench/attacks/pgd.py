@@ -51,12 +51,15 @@ def pgd(
     delta: Tensor,
     steps: int,
     step_size: float,
+    pixels_first: bool = False,
 ) -> Tensor:
     """Climb ``objective`` from ``delta`` by projected gradient ascent (Madry et al. 2018, eq. 2.1).
 
-    One step of size ε is FGSM. Returns the last perturbation (B, C, H, W), detached.
+    One step of size ε is FGSM. ``pixels_first`` is the order of the projection, as of
+    :func:`~regmix_bench.attacks.ball.project`. Returns the last perturbation (B, C, H, W),
+    detached.
     """
     for _ in range(steps):
         gradient = input_gradient(objective, x + delta)
-        delta = ascend(delta, x, gradient, threat, step_size)
+        delta = ascend(delta, x, gradient, threat, step_size, pixels_first)
     return delta.detach()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+AttackBN = Annotated[
+    Literal["train", "eval"],
+    Field(description="Mode of the batch-norm layers while the attack runs"),
+]
+
+
 class PGDConfig(Frozen):
     """The inner maximisation of multi-step methods."""
 
-    steps: int = Field(10, ge=1)
-    #: Step size as a multiple of ε: 2/255 at 8/255.
-    step_ratio: float = Field(0.25, gt=0)
-    #: Mode of the batch-norm layers while the attack runs.
-    attack_bn: Literal["train", "eval"] = "train"
+    steps: int = Field(10, ge=1, description="Steps of the attack")
+    #: 2/255 at 8/255.
+    step_ratio: float = Field(0.25, gt=0, description="Size of a step as a multiple of ε")
+    attack_bn: AttackBN = "train"
 
 
 class MultiStepMethod(Method):
@@ -34,11 +39,17 @@ class MultiStepMethod(Method):
     """
 
     def attack(
-        self, model: nn.Module, batch: Batch, threat: ThreatModel, initial: Tensor
+        self,
+        model: nn.Module,
+        batch: Batch,
+        threat: ThreatModel,
+        initial: Tensor,
+        pixels_first: bool = False,
     ) -> Tensor:
         """Return the end points (B, C, H, W) of PGD from ``batch.x + initial``, detached.
 
-        ``initial`` (B, C, H, W) is a perturbation inside the threat model.
+        ``initial`` (B, C, H, W) is a perturbation inside the threat model, ``pixels_first`` the
+        order of the projection, as in :func:`~regmix_bench.attacks.ball.project`.
         """
         config = self.config
         with attack_mode(model, config.attack_bn):
@@ -49,6 +60,7 @@ class MultiStepMethod(Method):
                 delta=initial,
                 steps=config.steps,
                 step_size=config.step_ratio * float(threat.epsilon),
+                pixels_first=pixels_first,
             )
         return batch.x + delta
 

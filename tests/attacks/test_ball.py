@@ -30,13 +30,18 @@ def images(values: list[float], dtype: torch.dtype) -> Tensor:
 
 
 @many
-@given(pixels, moves, budgets, dtypes, st.sampled_from(NORMS))
+@given(pixels, moves, budgets, dtypes, st.sampled_from(NORMS), st.booleans())
 def test_a_projection_lies_in_the_ball_and_among_valid_pixels(
-    x: list[float], delta: list[float], epsilon: str, dtype: torch.dtype, norm: str
+    x: list[float],
+    delta: list[float],
+    epsilon: str,
+    dtype: torch.dtype,
+    norm: str,
+    pixels_first: bool,
 ) -> None:
     threat = ThreatModel(norm, epsilon)
     clean = images(x, dtype)
-    projected = project(images(delta, dtype), clean, threat)
+    projected = project(images(delta, dtype), clean, threat, pixels_first)
     assert projected.dtype == dtype
     limit = in_dtype(float(threat.epsilon), dtype)
     # L∞ only clips, so it is exact; the L2 scaling rounds each coordinate once or twice.
@@ -128,3 +133,27 @@ def test_an_l2_step_has_the_asked_length_whatever_the_gradients_size(scale: floa
     gradient = torch.arange(1.0, 7.0, dtype=torch.float64).reshape(x.shape) * scale
     moved = ascend(torch.zeros_like(x), x, gradient, threat, 0.0625)
     torch.testing.assert_close(moved, 0.0625 * gradient / gradient.norm())
+
+
+@many
+@given(pixels, moves, budgets)
+def test_clipping_pixels_first_is_the_same_for_linf_and_never_shorter_in_l2(
+    x: list[float], delta: list[float], epsilon: str
+) -> None:
+    clean, moved = images(x, torch.float64), images(delta, torch.float64)
+    linf, l2 = ThreatModel("Linf", epsilon), ThreatModel("L2", epsilon)
+    torch.testing.assert_close(
+        project(moved, clean, linf, pixels_first=True), project(moved, clean, linf)
+    )
+    first, last = project(moved, clean, l2, pixels_first=True), project(moved, clean, l2)
+    assert (size(first, "L2") >= size(last, "L2") - 1e-12).all()
+
+
+def test_in_l2_clipping_pixels_first_scales_what_the_clip_leaves() -> None:
+    clean = torch.tensor([1.0, 0.5], dtype=torch.float64).view(1, 1, 1, 2)
+    moved = torch.tensor([4.0, 0.3], dtype=torch.float64).view(1, 1, 1, 2)
+    threat = ThreatModel("L2", "1/4")
+    # The step leaves a white pixel: clipped first, all of the budget is left to the other.
+    assert project(moved, clean, threat, pixels_first=True).flatten().tolist() == [0.0, 0.25]
+    scaled = 0.25 * 0.3 / math.hypot(4.0, 0.3)
+    assert project(moved, clean, threat).flatten().tolist() == pytest.approx([0.0, scaled])

@@ -8,13 +8,13 @@ import pytest
 import torch
 from support.norms import in_dtype, size
 
-from regmix_bench.attacks.noise import gaussian_start, uniform_start
+from regmix_bench.attacks.noise import gaussian_start, radial_start, uniform_start
 from regmix_bench.types import ThreatModel
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("start", [uniform_start, gaussian_start])
+@pytest.mark.parametrize("start", [uniform_start, radial_start, gaussian_start])
 def test_starts_are_feasible_seeded_and_in_the_images_dtype(start, norm, dtype) -> None:
     threat = ThreatModel(norm, "8/255")
     x = torch.rand(64, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -50,6 +50,15 @@ def test_the_l2_start_is_uniform_in_the_ball() -> None:
     assert unit.mean(0).abs().max() < 4 / math.sqrt(6 * len(unit))
     identity = torch.eye(6, dtype=torch.float64) / 6
     torch.testing.assert_close(unit.T @ unit / len(unit), identity, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_the_length_of_a_radial_start_is_uniform(norm: str) -> None:
+    grey = torch.full((4000, 1, 2, 3), 0.5, dtype=torch.float64)
+    start = radial_start(grey, ThreatModel(norm, "1/4"), torch.Generator().manual_seed(0))
+    share = size(start, norm).sort().values / 0.25
+    ranks = torch.linspace(0, 1, len(share), dtype=torch.float64)
+    assert (share - ranks).abs().max() < 1.63 / math.sqrt(len(share))
 
 
 def test_the_gaussian_start_has_the_asked_scale() -> None:

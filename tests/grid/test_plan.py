@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, packaged_suites, plan, plan_runs
+from regmix_bench.methods.configured import all_params
 from regmix_bench.specs import RunSpec
 
 GRID: dict[str, Any] = {"methods": ["trades"], "eps": ["8/255"]}
@@ -124,6 +125,42 @@ def test_each_grid_of_a_suite_merges_its_own_recipe_over_the_shared() -> None:
     assert {recipe.batch_size for recipe in recipes.values()} == {128}
 
 
+def test_trades_and_mart_train_at_their_authors_budget_and_are_scored_as_all_are() -> None:
+    planned = specs(grids=load_suite("authors-cifar10"))
+    trained = {s.method.name: str(s.train_threat) for s in planned}
+    assert {name for name, threat in trained.items() if threat == "Linf 0.031"} == {
+        "trades",
+        "mart",
+    }
+    assert {str(t) for s in planned for t in s.eval_threats} == {"Linf 8/255"}
+    for spec in planned:
+        if spec.method.name in ("trades", "mart"):
+            step = spec.method.params["step_ratio"] * float(spec.train_threat.epsilon)
+            assert step == pytest.approx(0.007, abs=2e-8)
+
+
+def test_the_l2_suite_starts_steps_and_projects_as_the_authors() -> None:
+    rice, zhang = specs(grids=load_suite("authors-cifar10-l2"))
+    assert {str(s.train_threat) for s in (rice, zhang)} == {"L2 128/255"}
+    assert rice.method.params["start"] == "radial"
+    assert rice.method.params["step_ratio"] * 128 / 255 == 15 / 255
+    assert zhang.method.params["pixels_first"]
+    assert zhang.method.params["step_ratio"] == 2 / zhang.method.params["steps"]
+
+
+@pytest.mark.parametrize("suite", ["authors-cifar100", "authors-tiny-imagenet"])
+def test_prior_guided_methods_have_the_constants_of_their_data_set(suite: str) -> None:
+    params = {s.method.name: all_params(s.method) for s in specs(grids=load_suite(suite))}
+    assert params["fgsm-pgi"]["reset"] == params["regmix"]["reset"] == 10
+    assert params["fgsm-pgi"]["true_class_mass"] == 0.6
+    expected = {
+        **{"lambda_": 1, "reset": 40, "true_class_mass": 0.8, "momentum_decay": 0.1},
+        **{"ratio_threshold": 0.9, "ratio_offset": 1},
+        "ema_below_threshold": suite == "authors-tiny-imagenet",
+    }
+    assert params["fgsm-pgk"].items() >= expected.items()
+
+
 def test_the_paper_suite_shares_one_recipe_and_spares_autoattack_at_other_budgets() -> None:
     planned = specs(grids=load_suite("paper-cifar10"))
     assert {s.method.name for s in planned} >= {"pgd-at", "trades", "mart", "regmix", "regmix-pgd"}
@@ -177,8 +214,8 @@ def test_brackets_win_over_params_and_settings_over_the_suites_params() -> None:
 
 def test_a_setting_concerns_the_grids_that_use_its_method() -> None:
     planned = specs("trades.beta=3", grids=load_suite("authors-cifar10"))
-    assert "trades[beta=3]" in {s.method.label for s in planned}
-    assert "mart" in {s.method.label for s in planned}
+    betas = {s.method.name: s.method.params.get("beta") for s in planned}
+    assert (betas["trades"], betas["mart"]) == (3, 5)
 
 
 def test_flags_replace_axes_and_merge_into_the_recipe() -> None:

@@ -98,6 +98,16 @@ def uniform(x: Tensor, norm: str) -> Tensor:
     return feasible(EPSILON * radius * direction, x, norm)
 
 
+def radial(x: Tensor, norm: str) -> Tensor:
+    """Rice et al.: a Gaussian's direction, and a length of its own, uniform up to ε."""
+    generator = torch.Generator().manual_seed(7)
+    direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    direction /= direction.square().sum((1, 2, 3), keepdim=True).sqrt()
+    torch.rand(len(x), generator=generator, dtype=x.dtype)  # of the ball, whose length is not used
+    length = torch.rand(len(x), 1, 1, 1, generator=generator, dtype=x.dtype)
+    return feasible(EPSILON * length * direction, x, norm)
+
+
 def gaussian(x: Tensor, norm: str) -> Tensor:
     generator = torch.Generator().manual_seed(7)
     return feasible(0.001 * torch.randn(x.shape, generator=generator, dtype=x.dtype), x, norm)
@@ -178,6 +188,33 @@ def test_a_step_is_its_formula(name: str, norm: str) -> None:
     torch.testing.assert_close(
         gradients(output.loss, model), gradients(expected, reference), **EXACT
     )
+
+
+def test_pgd_at_starts_with_a_uniform_length_where_asked() -> None:
+    data, model, reference = batch(), network(), network()
+    output = step(load_method("pgd-at", **CASES["pgd-at"], start="radial"), model, data, "L2")
+    loss, start = lambda z: ce(reference(z), data.y, 0.7), radial(data.x, "L2")
+    delta = climb(loss, data.x, start, "L2", STEPS, EPSILON / 4)
+    torch.testing.assert_close(output.x_adv, data.x + delta, rtol=0, atol=1e-12)
+
+
+def test_trades_clips_to_pixels_before_it_projects_where_asked() -> None:
+    data, model, reference = batch(), network(), network()
+    data = replace(data, x=data.x.round())  # black and white, so that every step leaves a pixel
+    config = CASES["trades"] | {"step_ratio": 0.8, "pixels_first": True}
+    output = step(load_method("trades", **config), model, data, "L2")
+    x, delta = data.x, gaussian(data.x, "L2")
+    clean = reference.eval()(x).detach()
+    for _ in range(STEPS):
+        z = (x + delta).detach().requires_grad_()
+        (g,) = torch.autograd.grad(kl(clean, reference(z)).sum(), z)
+        delta = delta + 0.8 * EPSILON * g / g.square().sum((1, 2, 3), keepdim=True).sqrt()
+        delta = (x + delta).clamp(0, 1) - x
+        length = delta.square().sum((1, 2, 3), keepdim=True).sqrt()
+        delta = torch.where(length > EPSILON, delta * EPSILON / length, delta)
+    torch.testing.assert_close(output.x_adv, x + delta, rtol=0, atol=1e-12)
+    other = step(load_method("trades", **config | {"pixels_first": False}), network(), data, "L2")
+    assert not torch.equal(other.x_adv, output.x_adv)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
