@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regmix_bench.api.options import DataDir, DeviceName, Results, RunNames, verb
+from regmix_bench.api.options import DataDir, DeviceName, Force, Results, RunNames, verb
 
 if TYPE_CHECKING:
     from regmix_bench.records.views import Views
@@ -16,14 +16,16 @@ def inspect(
     runs: RunNames,
     *,
     results: Results = "results",
+    force: Force = False,
     data_dir: DataDir = None,
     device: DeviceName = "auto",
     observer: "Observer | None" = None,
 ) -> "dict[Path, Views]":
     """Measure example images, loss surfaces and curvature of recorded runs, from their weights.
 
-    A run does so itself when it is scored; this is for those that were scored earlier. Returns the
-    views by the path of the record. Raises :class:`UserError` for a run that is unknown, and for
+    A run does so itself when it is scored; this is for those that were scored earlier. Views that
+    are recorded are returned as they are, unless ``force`` discards them. Returns the views by the
+    path of the record. Raises :class:`UserError` for a run that is unknown, and for
     weights or data that are not here or not the recorded ones.
     """
     from regmix_bench.evaluation.inspection import measure_record
@@ -36,5 +38,5 @@ def inspect(
         spec = load_run(path).spec
         heard.on_start(spec)
         say = partial(heard.on_note, spec)
-        found[path] = measure_record(path, data_dir=data_dir, device=device, say=say)
+        found[path] = measure_record(path, force=force, data_dir=data_dir, device=device, say=say)
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from regmix_bench.errors import UserError
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
@@ -12,26 +14,30 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import results_of, views_path
-from regmix_bench.records.store import write_json
-from regmix_bench.records.views import Views, write_views
+from regmix_bench.records.store import load_run, write_json
+from regmix_bench.records.views import Views, read_views, write_views
 from regmix_bench.system.machine import Device, choose_device, exact_float32
 
 
 def measure_record(
     record: str | Path,
     *,
+    force: bool = False,
     data_dir: str | Path | None = None,
     device: Device = "auto",
     say: Callable[[str], None] = lambda line: None,
 ) -> Views:
     """Look at a run, given by its record's path, as it would have been when it was scored.
 
-    Writes the file beside the record and its digest into it; no other number changes. Raises
+    Writes the file beside the record and its digest into it; no other number changes. Views that
+    are there are returned as they are, with nothing written, unless ``force`` is given. Raises
     :class:`UserError`, with nothing written, for a record of another kind, for weights that are not
     on this machine or not the recorded ones, and for data that is not the record's. ``say`` gets a
     line where a process that died had begun to write.
     """
     path = Path(record).absolute()
+    if not force and (recorded := _recorded_views(path)) is not None:
+        return recorded
     found, file, weights = find_checkpoint(str(path), results_of(path), "selected")
     model = load_checkpoint(weights, file.sha256)
     spec, target = found.spec, choose_device(device)
@@ -44,3 +50,11 @@ def measure_record(
         # Where it lies, which need not be where a new record of it would be written.
         write_json(path, found.model_copy(update={"views_digest": digest}).model_dump(mode="json"))
     return views
+
+
+def _recorded_views(path: Path) -> Views | None:
+    """Return the views of a record, if their file is there and whole."""
+    digest = load_run(path).views_digest
+    with contextlib.suppress(UserError):
+        return read_views(views_path(path), digest) if digest is not None else None
+    return None

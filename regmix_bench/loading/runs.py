@@ -47,14 +47,16 @@ def load_model(
 ) -> ImageClassifier:
     """Load the selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
 
-    ``record`` is a record's path, or a record together with its ``results`` folder. Raises
-    :class:`UserError` where the weights are not on this machine or are not the recorded ones.
+    ``record`` is a record's path, a run_id or the start of one, or a record that was loaded; the
+    weights lie in the ``results`` folder. Raises :class:`UserError` for an unknown run and where
+    the weights are not on this machine or are not the recorded ones.
     """
-    if isinstance(record, RunRecord):
-        root = Path("results" if results is None else results)
-    else:
-        root = results_of(Path(record)) if results is None else Path(results)
-        record = load_run(record)
+    root = Path("results" if results is None else results)
+    if not isinstance(record, RunRecord):
+        path = resolve_run(str(record), root)
+        if results is None or path != Path(record):
+            root = results_of(path)
+        record = load_run(path)
     file, path = _weights(record, root, "selected")
     return load_checkpoint(path, file.sha256)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.paths import artifacts_dir, run_id_of
+from regmix_bench.records.paths import SHIPPED, artifacts_dir, run_id_of
 from regmix_bench.records.store import load_run, record_files
 from regmix_bench.specs import RunSpec
 
@@ -37,7 +37,8 @@ def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, RunState]:
 def resolve_run(run: str, results: Path) -> Path:
     """Return the record that ``run`` names: a path, a run_id, or a unique prefix of one.
 
-    Raises :class:`UserError` where it names none, or several.
+    What is not among ``results`` is looked for in what is shipped in this folder. Raises
+    :class:`UserError` where ``run`` names none, or several.
     """
     as_path = Path(run)
     if as_path.suffix == ".json":
@@ -47,13 +48,18 @@ def resolve_run(run: str, results: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot read record {run}: {error.strerror}") from error
         return as_path
-    ids = {run_id_of(path): path for path in record_files(results)}
-    matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
-    raise UserError(
-        f"unknown run {run!r}: `regmix-bench list runs --results {shlex.quote(str(results))}`"
-        f" shows all {len(ids)}"
+    known: dict[Path, int] = {}
+    for folder in (results, results / SHIPPED):
+        ids = {run_id_of(path): path for path in record_files(folder)}
+        matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
+        if ids or not known:
+            known[folder] = len(ids)
+    shown = " and ".join(
+        f"`regmix-bench list runs --results {shlex.quote(str(folder))}` shows all {count}"
+        for folder, count in known.items()
     )
+    raise UserError(f"unknown run {run!r}: {shown}")

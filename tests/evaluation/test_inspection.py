@@ -57,6 +57,24 @@ def test_the_views_are_those_of_the_scoring_and_no_number_changes(earlier) -> No
     assert np.array_equal(views.loss, found.loss)
 
 
+def test_recorded_views_are_left_alone_unless_told(scored, tmp_path: Path) -> None:
+    results, record = scored
+    shutil.copytree(results, tmp_path / "results")
+    (path,) = store.record_files(tmp_path / "results")
+    (weights,) = (tmp_path / "results").glob("artifacts/*/selected-*")
+    weights.rename(tmp_path / "weights")
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    views = measure_record(path, device="cpu")
+    assert np.array_equal(views.loss, read_views(paths.views_path(path), record.views_digest).loss)
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+    with pytest.raises(UserError, match="no checkpoint at"):
+        measure_record(path, force=True, device="cpu")
+    paths.views_path(path).write_bytes(b"damaged")
+    (tmp_path / "weights").rename(weights)
+    measure_record(path, device="cpu")
+    assert paths.views_path(path).read_bytes() == before[paths.views_path(path)]
+
+
 def test_the_command_takes_runs_and_says_their_curvature(earlier) -> None:
     path, record = earlier
     found = cli("inspect", record.run_id[:6], "--results", path.parents[2], "--device", "cpu")

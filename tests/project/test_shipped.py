@@ -1,0 +1,141 @@
+"""What comes with the project stays as it is, whatever the commands of the README do in a clone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.harness import SUITE, Answer, cli
+from support.saved import make_model, save_run
+from support.synthetic import make_spec
+
+from regmix_bench import load_data, load_model
+from regmix_bench.errors import UserError
+from regmix_bench.records import paths, store
+from regmix_bench.records.find import resolve_run
+from regmix_bench.records.schema import RunRecord
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "results" / paths.SHIPPED
+MEGABYTES = 6
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs a git checkout"
+)
+
+
+def git(folder: Path, *arguments: object) -> str:
+    command = ("git", "-c", "user.name=x", "-c", "user.email=x@x", "-C", folder, *arguments)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_weights_and_images_are_those_of_their_records_and_small() -> None:
+    tracked = git(ROOT, "ls-files", SHIPPED / paths.ARTIFACTS).splitlines()
+    files = [ROOT / name for name in tracked]
+    assert sum(file.stat().st_size for file in files) <= MEGABYTES * 10**6
+    records = store.load_records(SHIPPED).values()
+    runs = {record.run_id: record for record in records if isinstance(record, RunRecord)}
+    for file in files:
+        record = runs[file.parent.name]
+        images = paths.adversarial_path(SHIPPED, record.run_id, "selected")
+        assert file.name in (record.checkpoints["selected"].file, images.name)
+        assert not load_model(record.run_id, ROOT / "results").training
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A clone of a project like this one that ships two runs, recorded as the README says."""
+    origin = tmp_path_factory.mktemp("origin")
+    for name in (".gitignore", "results/shipped/leaderboard.json", "reports/shipped/report.md"):
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, origin / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(origin)
+        done(*RUN, "--methods", "standard,fgsm-rs", "--results", "results/shipped")
+        git(origin, "init", "-q")
+        git(origin, "add", "-A")
+        git(origin, "commit", "-qm", "all")
+        folder = tmp_path_factory.mktemp("cloned") / "clone"
+        git(origin, "clone", "-q", origin, folder)
+        patch.chdir(folder)
+        yield folder
+
+
+RUN = (
+    *("run", "--eps", "96/255", "--eval-examples", "10", "--save-adversarial", "--device", "cpu"),
+    *("--attacks", "apgd-ce", "--set", "data.train_examples=100"),
+    *(f"--set=recipe.{key}={value}" for key, value in (SUITE["recipe"] | {"epochs": 1}).items()),
+)
+QUICK = ("--device", "cpu")
+
+
+def done(*command: object) -> Answer:
+    found = cli(*command)
+    assert found.status == 0, (command, found.out, found.errors)
+    return found
+
+
+def shipped_runs() -> list[RunRecord]:
+    found = map(store.load_record, store.record_files(Path("results/shipped")))
+    return [record for record in found if isinstance(record, RunRecord)]
+
+
+def test_a_clone_has_the_selected_weights_and_images_and_nothing_else_of_a_run(clone: Path) -> None:
+    for record in shipped_runs():
+        folder = paths.artifacts_dir(Path("results/shipped"), record.run_id)
+        names = {file.name for file in folder.iterdir()}
+        assert names == {record.checkpoints["selected"].file, "adversarial-selected.parquet"}
+
+
+def test_a_shipped_run_is_doubted_from_a_clone_which_stays_clean(clone: Path) -> None:
+    one, two = (record.run_id for record in shipped_runs())
+    assert "audited: 10 of 10" in done("audit", one, *QUICK).out
+    assert "audited: 10 of 10" in done("audit", two, "--results", "results/shipped", *QUICK).out
+    done("show", one[:6])
+    done("compare", one, two)
+    done("inspect", one, *QUICK)
+    done("export", one)
+    assert list(Path("exported").glob("*/model.safetensors"))
+    assert load_model(one)(load_data("digits", "test")[0][:4]).shape == (4, 10)
+    done("transfer", one, two, *QUICK)
+    done("eval", one, "--eps", "64/255", "--attacks", "apgd-ce", *QUICK)
+    recorded = {path.parent.name for path in store.record_files(Path("results"))}
+    assert recorded == {paths.TRANSFER, paths.EVALUATED}
+    last = cli("export", one, "--checkpoint", "last")
+    assert last.status == 2 and "weights stay on the machine" in last.errors
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_what_a_user_makes_leaves_a_clone_clean(clone: Path) -> None:
+    done(*RUN, "--methods", "standard", "--seeds", "5")
+    done("report", "--format", "latex,markdown,csv,json")
+    done("report", "--check")
+    done("check", "--update")
+    done("check")
+    listed = done("list", "runs").out
+    assert "standard" in listed and "fgsm-rs" not in listed
+    assert list(Path("reports").glob("table-digits-*.tex"))
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_shipped_runs_join_those_of_a_user_where_they_are_copied(clone: Path) -> None:
+    before = store.record_files(Path("results"))
+    shutil.copytree("results/shipped", "joined", dirs_exist_ok=True)
+    shutil.copytree("results", "joined", dirs_exist_ok=True)
+    assert len(store.record_files(Path("joined"))) == len(before) + 2
+    shutil.rmtree("joined")
+
+
+def test_the_users_own_run_is_taken_first(tmp_path: Path) -> None:
+    own = save_run(tmp_path, make_model())
+    theirs = save_run(tmp_path / paths.SHIPPED, make_model())
+    other = save_run(tmp_path / paths.SHIPPED, make_model(), seed=1)
+    assert resolve_run(make_spec().run_id, tmp_path) == own != theirs
+    assert resolve_run(make_spec(seed=1).run_id, tmp_path) == other
+    with pytest.raises(UserError, match=r"shows all 1 and .*shipped` shows all 2"):
+        resolve_run("zzz", tmp_path)
