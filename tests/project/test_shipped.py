@@ -118,7 +118,7 @@ def test_what_a_user_makes_leaves_a_clone_clean(clone: Path) -> None:
     done("check", "--update")
     done("check")
     listed = done("list", "runs").out
-    assert "standard" in listed and "fgsm-rs" not in listed
+    assert "seed 5" in listed and "seed 0" not in listed
     assert list(Path("reports").glob("table-digits-*.tex"))
     assert git(clone, "status", "--porcelain") == ""
 

@@ -250,6 +250,7 @@ def test_record_files_are_records_only(tmp_path: Path) -> None:
     # A misplaced record makes no data set of the results folder that comes with the project.
     shipped = write_run(tmp_path / paths.SHIPPED, make_spec(seed=1))
     store.write_json(shipped.parents[1] / "misplaced.json", {})
+    store.write_json(write_run(tmp_path / "fresh", make_spec(seed=2)).parents[2] / "x.json", {})
     assert store.record_files(tmp_path) == [path]
     assert store.record_files(tmp_path / "nowhere") == []
     with pytest.raises(UserError, match="is not a folder"):

@@ -198,6 +198,8 @@ def test_the_selected_model_loads_from_wherever_the_record_is_named(done, monkey
 def test_a_record_that_lies_in_no_results_folder_names_no_model(done, tmp_path: Path) -> None:
     spec, results, _ = done
     with pytest.raises(UserError, match=r"^/r\.json lies in no results folder"):
+        paths.results_of(Path("/r.json"))
+    with pytest.raises(UserError, match=r"^no record at /r\.json"):
         load_model("/r.json")
     elsewhere = tmp_path / "r.json"
     elsewhere.write_bytes(paths.record_path(results, spec).read_bytes())
