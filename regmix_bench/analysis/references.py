@@ -20,7 +20,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
-from regmix_bench.records.outcomes import read_images
+from regmix_bench.records.outcomes import read_images, recorded_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below
@@ -88,8 +88,7 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
             continue
         outcomes = {}
         for evaluation in scored:
-            file = paths.outcomes_path(path, evaluation.checkpoint)
-            if file.is_file():
+            if file := recorded_outcomes(path, evaluation):
                 read_images(file, evaluation)
                 relative = Path(os.path.relpath(file, reference.parent)).as_posix()
                 outcomes[evaluation.checkpoint] = OutcomesFile(
@@ -122,9 +121,9 @@ def pair_outcomes(
     neither with the references nor with the results are not opened. Raises :class:`UserError` where
     a file is not the one that was recorded; a reference that this very run has replaced has none.
     """
-    now_file = paths.outcomes_path(record, new.checkpoint)
-    if not now_file.is_file():
-        return None, f"no outcomes at {now_file}"
+    now_file = recorded_outcomes(record, new)
+    if now_file is None:
+        return None, f"{record.name} names no outcomes"
     now = read_images(now_file, new)
     stored = entry.outcomes.get(old.checkpoint)
     if stored is None:

@@ -24,7 +24,7 @@ from regmix_bench.analysis.methods import (
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.records.outcomes import read_images
+from regmix_bench.records.outcomes import read_images, recorded_outcomes
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def read(block: Block) -> Outcomes:
     for row in block.rows:
         right = []
         for run, score in row.scores:
-            file = paths.outcomes_path(run.path, block.checkpoint)
-            if score.robust_acc is None or not file.is_file():
+            file = recorded_outcomes(run.path, score)
+            if score.robust_acc is None or file is None:
                 continue
             images = read_images(file, score)
             order = np.argsort(images.index)

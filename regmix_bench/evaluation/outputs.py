@@ -13,11 +13,9 @@ from regmix_bench.data import EvalData
 from regmix_bench.data.splits import balanced_sample
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.records.outputs import OUTPUT_EXAMPLES
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
-
-#: Images whose outputs are kept for plots.
-OUTPUT_EXAMPLES = 500
 
 
 def outputs_for_plots(

@@ -37,6 +37,12 @@ _SCHEMA = pa.schema(
 _PAGE_BYTES = 1 << 30
 
 
+#: In a part, where nobody says how many images there are.
+MOST_IMAGES = 10**7
+
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, RecursionError)
+
+
 @dataclass(frozen=True, eq=False)
 class SavedImages:
     """Images that fooled one model under one threat by one attack.
@@ -80,8 +86,8 @@ def write_adversarial(path: Path, parts: Iterable[SavedImages]) -> str:
     return file_digest(path)
 
 
-def read_adversarial(path: Path) -> Iterator[SavedImages]:
-    """Yield the parts of a file of :func:`write_adversarial`, in order.
+def read_adversarial(path: Path, most: int = MOST_IMAGES) -> Iterator[SavedImages]:
+    """Yield the parts of a file of :func:`write_adversarial`, in order, of ``most`` images at most.
 
     Raises :class:`UserError` for a file that is missing, cut short, or holds anything else.
     """
@@ -90,13 +96,17 @@ def read_adversarial(path: Path) -> Iterator[SavedImages]:
             if not file.schema_arrow.equals(_SCHEMA):
                 raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
             shape = json.loads((file.schema_arrow.metadata or {})[b"image_shape"])
+            if shape and not (len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
+                raise ValueError(f"images have a shape, and not {str(shape)[:80]}")
             for group in range(file.num_row_groups):
+                if file.metadata.row_group(group).num_rows > most:
+                    raise ValueError(f"a row group is of more than {most} images")
                 yield _saved(file.read_row_group(group), shape)
     except FileNotFoundError:
         raise UserError(
             f"no adversarial images at {path}: they stay on the machine that made them"
         ) from None
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, UserError) as error:
+    except (*_UNREADABLE, UserError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} does not hold adversarial images: {reason}") from error
 

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow.parquet import ParquetFile
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.schema import RobustEval
+from regmix_bench.records.parquet import read_columns
+from regmix_bench.records.paths import outcomes_path
+from regmix_bench.records.schema import MOST_CLASSES, RobustEval
 from regmix_bench.records.store import write_parquet
+from regmix_bench.specs.run import MOST_THREATS
 from regmix_bench.system.files import file_digest
-from regmix_bench.system.reading import open_regular
 from regmix_bench.types import Epsilon, ThreatModel
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ CLEAN_MARGIN, ADV_MARGIN = "clean_margin", "adv_margin"
 #: What stands in ``broken_by`` where an image held.
 HELD = ""
 
+_TYPES = {
+    **{NORM: pa.string(), EPSILON: pa.string(), INDEX: pa.int64(), LABEL: pa.int64()},
+    **{CLEAN_CORRECT: pa.bool_(), PGD_CORRECT: pa.bool_(), BROKEN_BY: pa.string()},
+}
+
 #: The columns that give the accuracies, which every file has.
-REQUIRED = (NORM, EPSILON, INDEX, LABEL, CLEAN_CORRECT, PGD_CORRECT, BROKEN_BY)
+REQUIRED = tuple(_TYPES)
 
 #: The stages that every image goes through: without an attack, and PGD-20.
 CLEAN, PGD = "clean", "pgd"
@@ -87,6 +93,19 @@ def held(outcomes: pd.DataFrame) -> pd.Series[bool]:
     return outcomes[CLEAN_CORRECT] & (outcomes[BROKEN_BY] == HELD)
 
 
+def recorded_outcomes(record: Path, evaluation: RobustEval) -> Path | None:
+    """Return the outcomes file of a score in the record at a path, or None where it has none.
+
+    Raises :class:`UserError` where the score names a digest, and the file is not there.
+    """
+    file = outcomes_path(record, evaluation.checkpoint)
+    if file.is_file():
+        return file
+    if evaluation.outcomes_digest is not None:
+        raise UserError(f"{file} is missing, the outcomes that {record.name} names")
+    return None
+
+
 def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     """Read a file as :func:`read_images`, as bool columns named like the metrics, by ``index``."""
     import pandas as pd
@@ -104,11 +123,9 @@ def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
     threat, n, digest = evaluation.threat, evaluation.n_examples, evaluation.outcomes_digest
     if digest is not None and file_digest(file) != digest:
         raise UserError(f"{file} is not the outcomes file of its record: its SHA-256 differs")
-    columns = list(REQUIRED)
     try:
         # A report reads thousands, and pandas would take most of its time.
-        with open_regular(file) as stream, ParquetFile(stream) as source:
-            table = source.read(columns=columns, use_threads=False).select(columns)
+        table = read_columns(file, _TYPES, n * MOST_THREATS)
         here = _where(table[NORM], lambda norm: norm == threat.norm)
         same = str(threat.epsilon)
         here &= _where(table[EPSILON], lambda e: e == same or Epsilon(e) == threat.epsilon)
@@ -126,12 +143,14 @@ def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
         "screened_acc": robust,
     }
     right = {name: held for name, held in flags.items() if getattr(evaluation, name) is not None}
-    index = table[INDEX].to_numpy()[here]
+    index, labels = (table[name].to_numpy()[here] for name in (INDEX, LABEL))
     recorded = [round(getattr(evaluation, name) * n) for name in right]
     counted = [int(held.sum()) for held in right.values()]
     if len(index) != n or len(np.unique(index)) != n or counted != recorded:
         raise UserError(f"{file} does not hold the outcomes that its record counts")
-    return ImageOutcomes(index, table[LABEL].to_numpy()[here], right)
+    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise UserError(f"{file} is not an outcomes file: its labels are not below {MOST_CLASSES}")
+    return ImageOutcomes(index, labels, right)
 
 
 def read_measured(
@@ -141,12 +160,13 @@ def read_measured(
 
     Raises :class:`UserError` where the file is not one of these evaluations, or holds other images.
     """
-    import pandas as pd
 
     tables = {}
     try:
-        with open_regular(file) as stream:
-            frame = pd.read_parquet(stream)
+        stages = {name for e in evaluations for name in _stage_columns(e.after_attack)}
+        measured = {name: _stage_type(name) for name in stages}
+        most = len(index) * MOST_THREATS
+        frame = read_columns(file, {**_TYPES, **measured}, most, nullable=measured).to_pandas()
         for (norm, epsilon), table in frame.groupby([NORM, EPSILON]):
             threat = ThreatModel(str(norm), Epsilon(str(epsilon)))
             tables[threat] = table.set_index(INDEX)
@@ -173,6 +193,10 @@ def _stage_columns(members: Iterable[str]) -> Iterable[str]:
     measures: tuple[Measure, ...] = ("norm", "margin")
     measured = [stage_column(s, measure) for s in (PGD, *members) for measure in measures]
     return dict.fromkeys([*(stage_column(stage, "broke") for stage in members), *measured])
+
+
+def _stage_type(column: str) -> pa.DataType:
+    return pa.bool_() if column.endswith("_broke") else pa.float64()
 
 
 def _where(column: pa.ChunkedArray[Any], holds: Callable[[Any], bool]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from regmix_bench.errors import UserError
+from regmix_bench.records.schema import MOST_CLASSES
 from regmix_bench.system.files import atomic_write, file_digest
 from regmix_bench.system.reading import open_tensors
 from regmix_bench.types import ThreatModel
@@ -36,6 +37,7 @@ _ARRAYS: dict[str, tuple[type[np.generic], str]] = {
     "gradient_norm": (np.float32, "N"),
 }
 _THREAT = "threat"
+_UNREADABLE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +102,14 @@ def read_views(path: Path, digest: str) -> Views:
             threat = ThreatModel(**json.loads((file.metadata() or {})[_THREAT]))
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
         _check(arrays)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, UserError) as error:
+    except (*_UNREADABLE, UserError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} does not hold views of a run: {reason}") from error
     return Views(threat, **arrays)
 
 
 def _check(arrays: dict[str, Array]) -> None:
-    """Raise ``ValueError`` unless types and axes are those of :data:`_ARRAYS`."""
+    """Raise ``ValueError`` unless the arrays are of :data:`_ARRAYS`, and hold what can be shown."""
     sizes: dict[str, int] = {}
     for name, (dtype, axes) in _ARRAYS.items():
         array = arrays[name]
@@ -116,3 +118,10 @@ def _check(arrays: dict[str, Array]) -> None:
         for axis, size in zip(axes, array.shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 raise ValueError(f"{name} has {size} where others have {sizes[axis]}")
+            if size < (2 if axis == "G" else 1):
+                raise ValueError(f"{name} is empty")
+        if name != "curvature" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds a value that is not a finite number")
+    for name in ("label", "clean_pred", "adv_pred"):
+        if arrays[name].min() < 0 or arrays[name].max() >= MOST_CLASSES:
+            raise ValueError(f"{name} holds a class that is not below {MOST_CLASSES}")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.synthetic import make_eval_spec, make_record, make_spec, write_run
+from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.references import METRICS, renew_references
 from regmix_bench.analysis.regression import (
@@ -119,8 +119,7 @@ def test_the_tolerance_is_exactly_the_border(lost: int, gained: int, paired: boo
 def test_without_outcomes_the_comparison_is_binomial(held: Path, tmp_path: Path, side: str) -> None:
     now = write_run(tmp_path / "now", make_spec(), autoattack=290)
     assert by_metric(check(tmp_path / "now", held))["autoattack_acc"].verdict == "regressed"
-    gone = now if side == "now" else held.parent / now.relative_to(tmp_path / "now")
-    paths.outcomes_path(gone, "selected").unlink()
+    forget_outcomes(now if side == "now" else held.parent / now.relative_to(tmp_path / "now"))
     verdict = by_metric(check(tmp_path / "now", held))["autoattack_acc"]
     assert verdict.verdict == "ok"
     assert verdict.note.startswith("unpaired: ")
@@ -129,6 +128,14 @@ def test_without_outcomes_the_comparison_is_binomial(held: Path, tmp_path: Path,
     for lost, expected in [(drop, "regressed"), (drop - 1, "ok")]:
         write_run(tmp_path / "now", make_spec(), autoattack=300 - lost, outcomes=side != "now")
         assert by_metric(check(tmp_path / "now", held))["autoattack_acc"].verdict == expected
+
+
+def test_outcomes_that_a_record_names_are_not_done_without(held: Path, tmp_path: Path) -> None:
+    record = write_run(tmp_path / "now", make_spec(), autoattack=290)
+    paths.outcomes_path(record, "selected").unlink()
+    for ask in (check, renew_references):
+        with pytest.raises(UserError, match=f"outcomes.parquet is missing, .*{record.name} names"):
+            ask(tmp_path / "now", held)
 
 
 def test_few_images_say_that_they_resolve_nothing(tmp_path: Path) -> None:

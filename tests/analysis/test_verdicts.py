@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from support.synthetic import make_spec, write_run
+from support.synthetic import forget_outcomes, make_spec, write_run
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
@@ -154,7 +154,7 @@ def test_two_seeds_that_agree_are_no_verdict(tmp_path):
 
 
 def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results):
-    next(results.glob("*/*/trades-*-s1-*.outcomes.parquet")).unlink()
+    forget_outcomes(next(results.glob("*/*/trades-*-s1-*.json")))
     found = judged(results, "pgd-at")
     assert {label: one.seeds for label, one in found.comparisons.items()} == {
         "standard": 3,
@@ -162,14 +162,21 @@ def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results
     }
     (note,) = (note for note in found.notes if "outcomes per image alone" in note)
     assert note.endswith(": trades on 2 of 3.")
-    for file in results.glob("*/*/trades-*.outcomes.parquet"):
-        file.unlink()
+    for record in results.glob("*/*/trades-*.json"):
+        if paths.outcomes_path(record, "selected").exists():
+            forget_outcomes(record)
     found = judged(results, "pgd-at")
     assert set(found.comparisons) == {"standard"}
     assert "No verdict: trades: no outcomes per image." in found.notes
     alone = judged(results, "trades")
     assert (alone.reference, alone.comparisons) == (None, {})
     assert alone.notes[0] == "No verdicts: trades has no outcomes per image."
+
+
+def test_outcomes_that_a_record_names_and_that_are_gone_are_refused(results):
+    next(results.glob("*/*/trades-*-s1-*.outcomes.parquet")).unlink()
+    with pytest.raises(UserError, match=r"is missing, the outcomes that trades-.*-s1-.*json names"):
+        judged(results, "pgd-at")
 
 
 def test_two_rows_of_one_label_need_the_whole_one(results):

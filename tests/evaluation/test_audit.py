@@ -267,7 +267,7 @@ def test_a_removed_outcome_is_named(copy: Copy) -> None:
 
 def test_every_changed_number_of_the_record_is_noticed(copy: Copy) -> None:
     fields = {
-        "n_examples": 61,
+        "n_examples": 59,
         "clean_acc": 0.95,
         "pgd_acc": 1.0,
         "after_attack": {"apgd-ce": 1.0, "apgd-t": 1.0, "fab-t": 1.0, "square": 1.0},
@@ -375,6 +375,7 @@ def test_a_model_that_was_given_is_audited_alike(copy: Copy, command) -> None:
 
 def test_a_transfer_is_no_model(tmp_path: Path) -> None:
     side = TransferSide(run_id="a", label="a", arch="smallcnn", seed=0, sha256="0" * 64)
+    other = side.model_copy(update={"run_id": "b"})
     record = TransferRecord(
         run_id="0" * 12,
         dataset="digits",
@@ -384,7 +385,7 @@ def test_a_transfer_is_no_model(tmp_path: Path) -> None:
         threat=ThreatModel("Linf", "8/255"),
         attack="pgd-20",
         seed=0,
-        runs=(side, side),
+        runs=(side, other),
         clean_acc=(1.0, 1.0),
         accuracy=((0.5, 1.0), (1.0, 0.5)),
     )

@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from support.synthetic import make_eval_spec, make_record, make_spec, write_run
+from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
@@ -294,7 +294,7 @@ def test_verdicts_are_written_and_their_outcomes_are_inputs(tmp_path):
     assert stale(results, out, reference="pgd-at") == []
     assert any("verdicts.csv" in line for line in stale(results, out, reference="trades"))
     outcomes = paths.outcomes_path(path, "selected")
-    outcomes.rename(tmp_path / "elsewhere")
+    forget_outcomes(path)
     lines = stale(results, out, reference="pgd-at")
     assert f"{outcomes}: gone since the report was made" in lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, overload
@@ -105,6 +106,15 @@ def write_run(
         for threat in spec.eval_threats
     )
     return store.save_record(results, make_record(spec, evaluations=evaluations, **changes))
+
+
+def forget_outcomes(record: Path, checkpoint: Checkpoint = "selected") -> None:
+    """Remove a record's outcomes, and what it says of them: it is one that never had any."""
+    paths.outcomes_path(record, checkpoint).unlink()
+    content = json.loads(record.read_text())
+    for evaluation in content["evaluations"]:
+        evaluation["outcomes_digest"] = None
+    record.write_text(json.dumps(content))
 
 
 def unmeasured() -> dict[str, str]:

@@ -9,10 +9,8 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from regmix_bench.errors import UserError
-from regmix_bench.system.reading import open_regular
+from regmix_bench.records.outputs import read_outputs
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -37,17 +35,7 @@ class Points:
 
         Raises :class:`UserError` where it is not such a file.
         """
-        columns = [f"{quantity}_clean", f"{quantity}_adv"]
-        try:
-            with open_regular(path) as stream:
-                frame = pd.read_parquet(stream, columns=["label", *columns])
-            clean, adversarial = (
-                np.stack(frame[name].to_list()).astype(np.float64) for name in columns
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path} does not hold recorded outputs: {reason}") from error
-        return cls(frame["label"].to_numpy(np.int64), clean, adversarial)
+        return cls(*read_outputs(path, quantity))
 
 
 def distance_to_truth(points: Points) -> float:

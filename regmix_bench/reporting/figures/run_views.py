@@ -17,12 +17,12 @@ class RunViews(NamedTuple):
 
 
 def views_of(run: Run) -> Views | None:
-    """Return what was looked at of a run, if it is there.
+    """Return what was looked at of a run, if anything was.
 
-    Raises :class:`UserError` for a file that is not the one its record names.
+    Raises :class:`UserError` where the file that its record names is missing or another one.
     """
-    digest, file = run.record.views_digest, paths.views_path(run.path)
-    return read_views(file, digest) if digest and file.is_file() else None
+    digest = run.record.views_digest
+    return None if digest is None else read_views(paths.views_path(run.path), digest)
 
 
 def views_by_label(cohort: Cohort) -> dict[str, list[RunViews]]:
