@@ -29,6 +29,7 @@ from regmix_bench.cli import (  # noqa: F401
 )
 from regmix_bench.cli.commands import app
 from regmix_bench.errors import UserError
+from regmix_bench.system.children import forget_working_folder
 from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
 
 # Raised of a command line that cannot be parsed; Typer exports its subclass alone.
@@ -41,6 +42,7 @@ def main() -> None:
     SIGTERM ends it with status 143 as an interrupt does with 130: nothing finished is lost.
     """
     handle_signals()
+    forget_working_folder()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe may know neither ε nor ∞
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import torch
 
 from regmix_bench.errors import UserError, death, reason
+from regmix_bench.system.children import shelter_children
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ def run_group(
     the former. Raises :class:`LostProcess` where a process died.
     """
     silence_tracker()
+    shelter_children()
     context = get_context("spawn")
     news: SimpleQueue[bytes] = context.SimpleQueue()
     theirs, leash = context.Pipe(duplex=False)

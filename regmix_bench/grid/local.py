@@ -22,6 +22,7 @@ from regmix_bench.records.locks import Busy
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs.observers import Ending, Messenger, Observer, tell
 from regmix_bench.specs import RunSpec
+from regmix_bench.system.children import shelter_children
 
 
 def ending(spec: RunSpec, outcome: RunRecord | Exception) -> Ending:
@@ -87,6 +88,7 @@ def _launch_workers(
     waiting: deque[PlannedRun], work: Work, jobs: int, observer: Observer
 ) -> Generator[Ending, None, None]:
     silence_tracker()
+    shelter_children()
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, _Worker] = {}
     try:

@@ -6,6 +6,7 @@ goes on from its own newest state.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -41,10 +42,12 @@ class Home:
     """The place of the results for a task: the driver's folder if seen, else one of its node.
 
     ``token`` is the name of a file that lies in the driver's folder while the grid runs.
+    ``working`` is the folder that relative paths start from.
     """
 
     results: Path
     token: str
+    working: Path
 
     @property
     def shared(self) -> bool:
@@ -179,6 +182,8 @@ def _run(cell: PlannedRun, shared: tuple[Work, Home, int, Any]) -> Outcome:
     """The task: one run, on a worker of Ray."""
     work, home, threads, news = shared
     torch.set_num_threads(threads)
+    with suppress(OSError):  # of a node that does not see it
+        os.chdir(home.working)
 
     def send(message: tuple[Any, ...]) -> None:
         event, _, *details = message
@@ -224,7 +229,7 @@ def _ended(ray: Any, ref: Any, spec: RunSpec, results: Path) -> Ending:
 @contextmanager
 def shared_home(results: Path) -> Iterator[Home]:
     """Mark the results folder while a grid runs, so that a node can tell whether it sees it."""
-    home = Home(results.absolute(), f".grid-{uuid.uuid4().hex[:12]}")
+    home = Home(results.absolute(), f".grid-{uuid.uuid4().hex[:12]}", Path.cwd())
     with atomic_write(home.results / home.token):
         pass
     try:

@@ -8,11 +8,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
 from regmix_bench.errors import UserError, reason
+from regmix_bench.system.children import shelter_children
 
 #: What a cluster has to answer.
 SECONDS = 10
@@ -28,6 +30,7 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
         # Ray listens on every interface and runs what it is sent: by this driver, and nobody else.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    shelter_children()
     try:
         import ray
     except ImportError as error:
@@ -39,10 +42,12 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     try:
         if address is None:
             # "local", or it would join a cluster that runs here already.
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            with _elsewhere():
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
         else:
             _reach(address)
-            ray.init(address=address, **quiet)
+            with _elsewhere():
+                ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         why = reason(error.__cause__ or error)  # which Ray repeats with its traceback
         raise UserError(f"no cluster of Ray at {address or 'this machine'}: {why}") from error
@@ -51,6 +56,17 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """Stand in the root of the file system, as Ray puts the working folder on its workers' path."""
+    here = Path.cwd()
+    os.chdir(here.anchor)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _reach(address: str) -> None:

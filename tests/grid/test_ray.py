@@ -190,7 +190,7 @@ class Unseen:
     """A folder whose token lies elsewhere, as on a node that does not mount it."""
 
     def __init__(self, name: str, results: Path) -> None:
-        self.home = ray_launcher.Home(results.absolute(), f"none-{name}")
+        self.home = ray_launcher.Home(results.absolute(), f"none-{name}", Path.cwd())
 
     def __enter__(self) -> ray_launcher.Home:
         return self.home

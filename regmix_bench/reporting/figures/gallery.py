@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
+import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from regmix_bench.reporting.figures import FIGURES, figure_names
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import applied
 from regmix_bench.reporting.formats.cells import csv
+from regmix_bench.system.children import end_with_parent, shelter_children
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -104,11 +107,19 @@ def render_all(pictures: Sequence[ReportFigure]) -> Generator[Files, None, None]
     """Draw pictures in their order, many of them in several processes."""
     # A process takes as long to start as a few pictures to draw.
     processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
-    parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
+    shelter_children()
+    with joblib.parallel_config("loky", initializer=_begin, initargs=(os.getpid(),)):
+        parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
     files: Generator[Files, None, None] = parallel(
         joblib.delayed(rendered)(picture) for picture in pictures
     )
     return files
+
+
+def _begin(parent: int) -> None:
+    """Begin a process that draws: Ctrl-C is its parent's, with which it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(parent)
 
 
 def _check(name: str, pictures: Sequence[ReportFigure], taken: set[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from regmix_bench.errors import UserError, reason
@@ -139,6 +140,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # a browser asks for many files at once, and so may several
     site: Site
 
     def __init__(self, port: int) -> None:
@@ -147,6 +149,11 @@ class Server(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or "there are those from 0 to 65535"
             raise UserError(f"cannot serve on port {port}: {why}; --port takes another") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of readers that go away in the middle; any other error is a bug."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
