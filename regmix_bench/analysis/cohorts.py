@@ -16,6 +16,7 @@ from pathlib import Path
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
+from regmix_bench.records.paths import SHIPPED
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
@@ -118,7 +119,9 @@ def require_records(results: Path) -> dict[Path, AnyRecord]:
     """Load all records below ``results``; raises :class:`UserError` where there are none."""
     records = store.load_records(results)
     if not records:
-        raise UserError(f"no records in {results}: `regmix-bench run digits` makes some")
+        shipped = results / SHIPPED
+        others = f", and --results {shipped} has others" if store.record_files(shipped) else ""
+        raise UserError(f"no records in {results}: `regmix-bench run digits` makes some{others}")
     return records
 
 

@@ -8,6 +8,7 @@ from regmix_bench.analysis.blocks import Stat, blocks_of
 from regmix_bench.analysis.cohorts import load_runs, row_order, sort_into_cohorts
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
+from regmix_bench.records.paths import SHIPPED
 from regmix_bench.specs import Recipe
 
 
@@ -97,8 +98,19 @@ def test_rows_follow_the_known_order_and_numbers_by_value():
 
 
 def test_no_records_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match="regmix-bench run"):
+    with pytest.raises(UserError, match=r"regmix-bench run digits` makes some$"):
         load_runs(tmp_path)
+
+
+def test_shipped_records_are_none_of_the_users_but_are_named(record, save):
+    results = save(record())
+    (path,) = store.record_files(results)
+    shipped = results / SHIPPED / path.relative_to(results)
+    shipped.parent.mkdir(parents=True)
+    path.rename(shipped)
+    with pytest.raises(UserError, match=f"and --results {results / SHIPPED} has others"):
+        load_runs(results)
+    assert len(load_runs(results / SHIPPED)) == 1
 
 
 def test_a_run_recorded_twice_is_refused(record, save):
