@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,18 +12,13 @@ from importlib.metadata import entry_points, version
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import yaml
-
 from regmix_bench.errors import UserError, reason, unknown, validated
+from regmix_bench.notation import format_value, parse_value
 
 T = TypeVar("T")
 
 #: What is a name, and so may stand in a component of a path, beside another one.
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
-
-#: What YAML's library raises: its own errors, and those of its converters, which it lets through,
-#: such as that of the date 2001-13-45.
-YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError)
 
 #: The origin of what a program or a notebook has registered itself.
 THIS_PROCESS = "this process"
@@ -205,31 +199,3 @@ def format_name(name: str, values: Mapping[str, object]) -> str:
     """Return the text that :func:`parse_name` reads as this name and these parameters."""
     inside = ",".join(f"{key}={format_value(value)}" for key, value in values.items())
     return f"{name}[{inside}]" if inside else name
-
-
-def format_value(value: object) -> str:
-    """Return a JSON value as it is typed, exactly; :func:`parse_value` reads it."""
-    if isinstance(value, float):
-        return str(value).removesuffix(".0")
-    if isinstance(value, str) and _is_plain(value):
-        return value
-    return json.dumps(value)
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether a text means itself without quotes: ``true`` and ``1`` would not."""
-    try:
-        return not re.search(r"[\[\],]", text) and parse_value(text) == text
-    except UserError:
-        return False
-
-
-def parse_value(text: str) -> object:
-    """Return a value as a suite file would hold it: ``null`` and ``true`` mean the same here.
-
-    Raises :class:`UserError` for a text that is not YAML.
-    """
-    try:
-        return yaml.safe_load(text)
-    except YAML_ERRORS:
-        raise UserError(f"value {text.strip()[:80]!r} cannot be read") from None

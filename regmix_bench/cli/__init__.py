@@ -28,6 +28,7 @@ from regmix_bench.cli import (  # noqa: F401
     transfer,
 )
 from regmix_bench.cli.commands import app
+from regmix_bench.cli.printing import say
 from regmix_bench.errors import UserError
 from regmix_bench.system.children import forget_working_folder
 from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
@@ -51,7 +52,7 @@ def main() -> None:
             sys.stdout.flush()
             sys.exit(status)
     except Termination:
-        print("terminated: the same command goes on from what is finished", file=sys.stderr)
+        say("terminated: the same command goes on from what is finished", error=True)
         sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -96,7 +97,7 @@ def _setting(option: str, path: str) -> str | None:
 
 def _refuse(reason: str) -> NoReturn:
     # A path or a value may hold a line break.
-    print("error:", " ".join(reason.split()), file=sys.stderr)
+    say(f"error: {' '.join(reason.split())}", error=True)
     sys.exit(2)
 
 
@@ -109,7 +110,7 @@ def version(
     if show:
         from importlib.metadata import version as installed
 
-        print(f"regmix-bench {installed('regmix-bench')}")
+        say(f"regmix-bench {installed('regmix-bench')}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        typer.echo(context.get_help())

@@ -9,6 +9,7 @@ import typer
 
 from regmix_bench.api.audit import audit
 from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.printing import say
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.audit import Audit
@@ -19,7 +20,7 @@ def print_audit(call: partial[Audit]) -> None:
     """Print each finding, and how many images pass; exit 1 where there is a finding."""
     found = call()
     for finding in found.findings:
-        print(finding)
-    print(f"audited: {found.n_passed} of {found.n_images}")
+        say(finding)
+    say(f"audited: {found.n_passed} of {found.n_images}")
     if found.findings:
         raise typer.Exit(1)

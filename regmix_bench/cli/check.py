@@ -11,7 +11,7 @@ import typer
 
 from regmix_bench.api.check import Check, check
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import print_table
+from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.regression import Verdict
@@ -24,7 +24,7 @@ def print_check(call: partial[Check]) -> None:
     if found.verdicts or found.renewed is None:
         _print_verdicts(found.verdicts)
     if found.renewed is not None:
-        print(f"{found.renewed} references written to {found.reference}")
+        say(f"{found.renewed} references written to {found.reference}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -44,10 +44,10 @@ def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
     ]
     print_table(("metric", "reference", "now", "difference", "tolerance", "verdict"), rows)
     counts = Counter(v.verdict for v in verdicts)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no references")
+    say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no references")
     resolved = [v.tolerance for v in verdicts if v.tolerance is not None]
     if resolved:
-        print(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")
+        say(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")
 
 
 def _points(value: float | None, sign: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from regmix_bench.api.compare import compare
 from regmix_bench.api.power import SEEDS, Power, power
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import print_table
+from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
@@ -23,24 +23,24 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
     from regmix_bench.analysis.statistics import wilson_interval
 
     for pair in pairs:
-        print(f"{pair.attack} at {pair.threat}, {pair.n_examples} images")
+        say(f"{pair.attack} at {pair.threat}, {pair.n_examples} images")
         for name, right in zip(pair.names, pair.right, strict=True):
             low, high = wilson_interval(right, pair.n_examples)
-            print(f"  {name}: {right / pair.n_examples:.1%} [{low:.1%}, {high:.1%}]")
-        print(f"  the second loses {pair.lost} images and gains {pair.gained}")
+            say(f"  {name}: {right / pair.n_examples:.1%} [{low:.1%}, {high:.1%}]")
+        say(f"  the second loses {pair.lost} images and gains {pair.gained}")
         word = "not distinguishable from"
         if pair.p_value < LEVEL:
             word = "better than" if pair.gained > pair.lost else "worse than"
         one, two = pair.names
-        print(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
-    print(f"of their methods: too few seeds, one of each; `report` compares {FEWEST_SEEDS} or more")
+        say(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
+    say(f"of their methods: too few seeds, one of each; `report` compares {FEWEST_SEEDS} or more")
 
 
 @add_command(power, "regmix-bench power 1.0 --results results")
 def print_power(call: partial[tuple[Power, ...]]) -> None:
     """Print a table of chances for each set of comparable runs."""
     for found in call():
-        print(
+        say(
             f"{found.stem}: chance to find {call.keywords['points']:g} points in a table of"
             f" {found.comparisons} {'comparisons' if found.comparisons > 1 else 'comparison'} with"
             " at most 5% false finds (standard deviation from seed to seed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -21,11 +20,12 @@ from rich.progress import (
 )
 
 from regmix_bench.analysis.words import spec_words
-from regmix_bench.cli.printing import score_lines
+from regmix_bench.cli.printing import say, score_lines
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
     from regmix_bench.runs.observers import Ending
@@ -91,7 +91,7 @@ class Display:
         self.number += 1
         name = f"[{self.number}/{self.runs}] {spec_words(spec)}"
         total = spec.recipe.epochs if isinstance(spec, RunSpec) else None
-        epochs = self.bars.add_task(name, total=total, numbers="")
+        epochs = self.bars.add_task(one_line(name), total=total, numbers="")
         self._running[spec.run_id] = _Running(name, epochs, started=time.monotonic())
         self.say(f"{name}: started")
 
@@ -117,7 +117,7 @@ class Display:
         """Show what accuracy one attack has left."""
         run = self._running[spec.run_id]
         numbers = f"{attack_words(spec.scoring)} at {threat}: {accuracy:.1%} after {attack}"
-        self.bars.update(run.epochs, numbers=numbers)
+        self.bars.update(run.epochs, numbers=one_line(numbers))
         if not self.live:
             self.say(f"{run.name}: {numbers}")
 
@@ -142,9 +142,9 @@ class Display:
     def say(self, line: str) -> None:
         """Print one line above the display."""
         if self.live:
-            self.console.print(line, markup=False)
+            self.console.print(one_line(line), markup=False)
         else:
-            print(line, flush=True, file=sys.stdout)
+            say(line)
 
 
 class GridDisplay(Display):
@@ -164,15 +164,15 @@ class GridDisplay(Display):
             f"{counts[name]} {name}" for name in ("done", "to resume", "to run", "failed")
         )
         forced = f"; --force runs all {len(states)}" if given["force"] else ""
-        print(f"{len(states)} runs: {summary}{forced}")
+        say(f"{len(states)} runs: {summary}{forced}")
         if counts["done"] and not given["force"]:
             if given["save_adversarial"] or given["diagnose"]:
-                print(
+                say(
                     "what is done stays as it is: `regmix-bench eval RUN` takes the same two"
                     " options"
                 )
             if given["reference"]:
-                print(
+                say(
                     "what is done keeps its reference: `regmix-bench report --reference` takes"
                     " another"
                 )

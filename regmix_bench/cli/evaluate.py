@@ -6,7 +6,7 @@ from functools import partial
 
 from regmix_bench.api.evaluate import Evaluation, evaluate
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import Lines, score_lines
+from regmix_bench.cli.printing import Lines, say, score_lines
 
 
 @add_command(
@@ -20,6 +20,6 @@ def print_evaluation(call: partial[Evaluation]) -> None:
     lines = Lines()
     found = call(observer=lines)
     if not lines.attacks:
-        print("recorded already: --force scores it again")
+        say("recorded already: --force scores it again")
     for line in score_lines(found.record.evaluations):
-        print(line)
+        say(line)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from regmix_bench.api.export import export
 from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.printing import say
 
 
 @add_command(export, "regmix-bench export 3f2a --format safetensors --out my-model")
 def print_export(call: partial[Path]) -> None:
     """Print the path, and what an entry of RobustBench still needs."""
-    print(f"written: {call()}")
+    say(f"written: {call()}")
     if call.keywords["format"] == "robustbench":
-        print("fill in its link and authors, and its venue if there is a paper")
+        say("fill in its link and authors, and its venue if there is a paper")

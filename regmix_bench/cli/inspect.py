@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from regmix_bench.api.inspect import inspect
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import Lines
+from regmix_bench.cli.printing import Lines, say
 
 if TYPE_CHECKING:
     from regmix_bench.records.views import Views
@@ -20,4 +20,4 @@ def print_views(call: partial[dict[Path, Views]]) -> None:
     import numpy as np
 
     for path, views in call(observer=Lines()).items():
-        print(f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}")
+        say(f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from regmix_bench.api.list import Facts, list_entries
 from regmix_bench.api.show import show
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import percent, print_table
+from regmix_bench.cli.printing import percent, print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import AnyRecord
@@ -35,5 +35,5 @@ def print_record(call: partial[AnyRecord]) -> None:
     from regmix_bench.analysis.words import record_words
 
     content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
-    print(f"# {record_words(record)}: {record.status}")
-    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
+    say(f"# {record_words(record)}: {record.status}")
+    say(*yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines())

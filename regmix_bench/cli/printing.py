@@ -1,15 +1,23 @@
-"""News, scores and tables in print."""
+"""News, scores and tables in print: whatever a command says goes through here."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from regmix_bench.runs.observers import Silent
+from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import RobustEval
     from regmix_bench.specs import EvalSpec, RunSpec
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines, each on one line, of characters that a terminal shows and does not obey."""
+    shown = "\n".join(one_line(str(line)) for line in lines)
+    print(shown, flush=True, file=sys.stderr if error else sys.stdout)
 
 
 class Lines(Silent):
@@ -20,16 +28,16 @@ class Lines(Silent):
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         from regmix_bench.analysis.words import spec_words
 
-        print(f"{spec_words(spec)}, {spec.run_id}", flush=True)
+        say(f"{spec_words(spec)}, {spec.run_id}")
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
         self.attacks += 1
-        print(f"  at {threat}: {accuracy:.1%} after {attack}", flush=True)
+        say(f"  at {threat}: {accuracy:.1%} after {attack}")
 
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
-        print(f"  {line}", flush=True)
+        say(f"  {line}")
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
@@ -65,25 +73,26 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     from rich.table import Table
 
     if not rows:
-        print("none")
+        say("none")
         return
+    table = [[one_line(cell) for cell in row] for row in (header, *rows)]
     console = Console(highlight=False)
     if not console.is_terminal:
         # A pipe has no width: there, every row stays on one line. Of thousands, rich takes seconds.
-        lengths = [[cell_len(cell) for cell in row] for row in (header, *rows)]
+        lengths = [[cell_len(cell) for cell in row] for row in table]
         widths = [max(column) for column in zip(*lengths, strict=True)]
-        for row, cells in zip((header, *rows), lengths, strict=True):
+        for row, cells in zip(table, lengths, strict=True):
             padded = (
                 cell + " " * (width - length)
                 for cell, width, length in zip(row, widths, cells, strict=True)
             )
-            print("  ".join(padded).rstrip())
+            say("  ".join(padded).rstrip())
         return
-    escaped = [[cell.replace("[", r"\[") for cell in row] for row in (header, *rows)]
-    table = Table(*escaped[0], box=None, pad_edge=False)
-    for shown in escaped[1:]:
-        table.add_row(*shown)
-    console.print(table)
+    escaped = [[cell.replace("[", r"\[") for cell in row] for row in table]
+    shown = Table(*escaped[0], box=None, pad_edge=False)
+    for row in escaped[1:]:
+        shown.add_row(*row)
+    console.print(shown)
 
 
 def percent(value: float | None) -> str:

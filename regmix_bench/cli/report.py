@@ -8,6 +8,7 @@ import typer
 
 from regmix_bench.api.report import Report, report
 from regmix_bench.cli.commands import add_command, command_line
+from regmix_bench.cli.printing import say
 
 
 @add_command(report, "regmix-bench report --format latex,figures --out reports")
@@ -15,13 +16,13 @@ def print_report(call: partial[Report]) -> None:
     """Print how many files there are; exit 1 where ``--check`` finds the report stale."""
     found = call()
     if not call.keywords["check"]:
-        print(f"{len(found.written)} files in {found.out}")
+        say(f"{len(found.written)} files in {found.out}")
         return
     for line in found.stale:
-        print(line)
+        say(line)
     if found.stale:
         # The report must be renewed as it was checked.
         again = command_line(report, {**call.keywords, "check": False}, always=("results", "out"))
-        print(f"{found.out} is stale: {again} renews it")
+        say(f"{found.out} is stale: {again} renews it")
         raise typer.Exit(1)
-    print(f"{found.out} matches {call.keywords['results']}")
+    say(f"{found.out} matches {call.keywords['results']}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ import typer
 
 from regmix_bench.api.run import Plan, run
 from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.printing import say
 
 
 @add_command(run, "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255")
@@ -23,15 +23,15 @@ def print_grid(call: partial[Any]) -> None:
         except KeyboardInterrupt:
             if not display.number:  # nothing has begun
                 raise
-            print("interrupted: the same command resumes at the last checkpoint", file=sys.stderr)
+            say("interrupted: the same command resumes at the last checkpoint", error=True)
             raise typer.Exit(130) from None
     if isinstance(found, Plan):
         from regmix_bench.analysis.words import spec_words
 
         for cell in found.cells:
             words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"
-            print(f"  {found.states[cell.run_id]:9}  {words}  {cell.run_id}")
+            say(f"  {found.states[cell.run_id]:9}  {words}  {cell.run_id}")
     elif display.failed:
         total = len(display.states)
-        print(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
+        say(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
         raise typer.Exit(1)

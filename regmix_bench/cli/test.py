@@ -8,15 +8,16 @@ import typer
 
 from regmix_bench.api.test import ContractReport, check_contract
 from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.printing import say
 
 
 @add_command(check_contract, "regmix-bench test trades", name="test")
 def print_contract(call: partial[ContractReport]) -> None:
     """Print a line for each rule; exit 1 where one is broken."""
     report = call()
-    print(f"{report.kind} {report.name} of {report.origin}")
+    say(f"{report.kind} {report.name} of {report.origin}")
     for rule, reason in report.rules.items():
-        print(f"  ok    {rule}" if reason is None else f"  FAIL  {rule}: {reason}")
-    print(f"{report.kept} of {len(report.rules)} rules are kept")
+        say(f"  ok    {rule}" if reason is None else f"  FAIL  {rule}: {reason}")
+    say(f"{report.kept} of {len(report.rules)} rules are kept")
     if report.kept < len(report.rules):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from regmix_bench.api.transfer import transfer
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import print_table
+from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import TransferRecord
@@ -24,9 +24,9 @@ def print_matrix(call: partial[TransferRecord]) -> None:
     from regmix_bench.reporting.tables.transfer import transfer_table
 
     table = transfer_table(record)
-    print(table.caption)
+    say(table.caption)
     kinds = [column.kind for column in table.columns]
     rows = [tuple(map(line, row, kinds)) for row in table.rows]
     print_table(tuple(column.header for column in table.columns), rows)
-    print(*table.notes, sep="\n")
-    print(f"recorded as {transfer_path(Path(call.keywords['results']), record)}")
+    say(*table.notes)
+    say(f"recorded as {transfer_path(Path(call.keywords['results']), record)}")

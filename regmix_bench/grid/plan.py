@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from regmix_bench.attacks import attack_components, require_defined
@@ -21,7 +20,8 @@ from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import method_spec
 from regmix_bench.models import ARCHS
-from regmix_bench.registry import YAML_ERRORS, parse_name
+from regmix_bench.notation import read_yaml
+from regmix_bench.registry import parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
 from regmix_bench.system.deferred import deferred
@@ -30,17 +30,6 @@ from regmix_bench.types import DEFAULT_NORM, Epsilon, Frozen, NormName, ThreatMo
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
-
-
-class _Suite(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML's library would take the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
-            raise yaml.MarkedYAMLError(f"key {twice[0]!r} stands twice", node.start_mark)
-        return node
 
 
 # YAML reads 0.031 as a number and 8/255 as text.
@@ -94,10 +83,9 @@ def load_suite(name: str) -> list[dict[str, Any]]:
     else:
         raise unknown("suite", name, packaged_suites())
     try:
-        content = yaml.load(text, _Suite)
-    except YAML_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"suite {name} is not YAML: {reason}") from error
+        content = read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"suite {name} is not YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"suite {name} is not a mapping of keys such as methods and eps")
     grids = content.pop("grids", [{}])

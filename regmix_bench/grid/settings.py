@@ -12,7 +12,7 @@ from pydantic import Field
 
 from regmix_bench.attacks import attack_labels
 from regmix_bench.errors import UserError, unknown, validated
-from regmix_bench.registry import parse_value
+from regmix_bench.notation import parse_value
 from regmix_bench.specs import Scoring
 from regmix_bench.types import Frozen
 

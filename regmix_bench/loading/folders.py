@@ -12,6 +12,7 @@ from regmix_bench.errors import UserError, first_problem
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.runs import run_model
 from regmix_bench.models.weights import check_digest, load_checkpoint, read_weights
+from regmix_bench.notation import read_json
 from regmix_bench.system.reading import read_bytes
 from regmix_bench.types import Frozen, ThreatModel
 
@@ -58,11 +59,11 @@ def from_folder(folder: Path) -> LoadedModel:
 def read_config(folder: Path) -> ExportConfig:
     """Read the description of an exported folder; raises :class:`UserError` if it is none."""
     try:
-        return ExportConfig.model_validate_json(read_bytes(folder / CONFIG))
+        return ExportConfig.model_validate(read_json(read_bytes(folder / CONFIG)))
     except OSError as error:
         said = f"{CONFIG}: {error.strerror or error}"
     except ValidationError as error:
         said = f"{CONFIG} does not describe one ({first_problem(error)})"
-    except UserError as error:  # of a threat model
+    except (UserError, ValueError) as error:  # of a threat model, or no JSON
         said = f"{CONFIG}: {error}"
     raise UserError(f"{folder} is not an exported model: {said}")

@@ -7,7 +7,6 @@ is written changes, so that an older program says that it has to be upgraded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,27 +15,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from regmix_bench.errors import UserError, first_problem
+from regmix_bench.notation import read_json
 from regmix_bench.specs.identity import completed
 from regmix_bench.system.reading import read_bytes
 
 Content = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)
-
-
-def decoded(content: bytes) -> object:
-    """Return what JSON in UTF-8 says; raises ``ValueError`` for text that could not be written."""
-    text = content.decode()
-    value: object = _JSON.decode(text)
-    if "\\u" in text:  # perhaps half a character
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
 
 
 @dataclass(frozen=True)
@@ -61,10 +45,10 @@ class FileKind:
         Raises :class:`UserError` where it cannot be read, and as :meth:`migrate` does.
         """
         try:
-            content = decoded(read_bytes(path))
+            content = read_json(read_bytes(path))
         except OSError as error:
             raise UserError(f"cannot read {self.name} {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise UserError(f"{path} is not a {self.name}: {error}") from error
         return self.migrate(content, path)
 

@@ -7,6 +7,7 @@ import re
 import pandas as pd
 
 from regmix_bench.reporting.values import Cell, Kind, Table
+from regmix_bench.system.text import visible
 
 #: Stands where nothing was measured.
 MISSING = "–"
@@ -104,11 +105,11 @@ def csv(frame: pd.DataFrame) -> str:
 
 def markdown_text(text: str) -> str:
     """Return plain text on one line, with whatever Markdown would read as syntax escaped."""
-    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", visible(" ".join(text.split())))
 
 
 def _defused(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return visible(f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text)
 
 
 def _markdown_cell(cell: Cell, kind: Kind) -> str:

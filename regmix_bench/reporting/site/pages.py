@@ -24,6 +24,7 @@ from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.values import Cell, Kind
+from regmix_bench.system.text import visible
 
 _NO_NUMBER = -1e9
 
@@ -95,11 +96,17 @@ def _render(template: str, **context: object) -> bytes:
     return page.encode()
 
 
+def _shown(value: object) -> object:
+    # Of its own class, as markup stays markup.
+    return type(value)(visible(value)) if isinstance(value, str) else value
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("regmix_bench.reporting.site"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import yaml
 from pydantic import Field
 
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError, validated
+from regmix_bench.notation import read_yaml
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.values import Cell, Column, Table
@@ -59,12 +59,12 @@ def load_published(results: Path) -> tuple[Published, ...]:
     """
     path = published_file(results)
     try:
-        # The base loader leaves every scalar text, and pydantic says what may be made of it.
-        content = yaml.load(read_text(path), yaml.BaseLoader)
+        # pydantic says what may be made of a text.
+        content = read_yaml(read_text(path), texts=True)
     except OSError as error:
         raise UserError(f"cannot read published numbers {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise UserError(f"{path} is not a list of published models")
     try:
