@@ -50,18 +50,6 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return a 95 % interval (low, high) of the median (Thompson 1936, Ann. Math. Stat. 7).
-
-    Its ends are two of the values. It supposes nothing of how they are distributed; a bound is NaN
-    where they are too few for it.
-    """
-    from scipy import stats
-
-    interval = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
-    return float(interval.low), float(interval.high)
-
-
 @cache
 def mcnemar(b: int, c: int, alternative: Alternative = "two-sided") -> float:
     """Return the p-value of McNemar's exact test of paired outcomes (1947, Psychometrika 12).

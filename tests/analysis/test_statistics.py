@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
-from math import comb, isnan
+from math import comb
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from regmix_bench.analysis.statistics import (
     mcnemar,
-    median_interval,
     smallest_resolvable_drop,
     t_interval,
     two_proportions,
@@ -45,14 +44,6 @@ def test_t_interval_equals_the_published_example() -> None:
 
 def test_t_interval_of_equal_values_has_no_width() -> None:
     assert t_interval([0.8, 0.8, 0.8]) == pytest.approx((0.8, 0.8))
-
-
-def test_median_interval_lies_between_the_order_statistics_of_the_sign_test() -> None:
-    # Of ten values at most one lies below the median, or above, with probability 22/1024 together:
-    # less than 5 %. With two it is 112/1024.
-    values = [0.3, 900.0, 0.1, 0.2, 0.9, 0.4, 0.8, 0.5, 0.7, 0.6]
-    assert median_interval(values) == (0.2, 0.9)
-    assert all(isnan(bound) for bound in median_interval([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("pairs", range(1, 9))

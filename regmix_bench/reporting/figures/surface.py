@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.cohorts import Cohort
-from regmix_bench.analysis.statistics import median_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records.views import Views
@@ -79,7 +78,8 @@ class LossSurface(ReportFigure):
                 " lowest seed: along the direction of FGSM and a random one, each of length ε"
                 f" ({threat_words(views.threat)}), unclipped; the white line is the edge of the"
                 " threat model. Below, the curvature along FGSM's step, median of"
-                f" {len(views.curvature)} images with its 95 % interval."
+                f" {len(views.curvature)} images, mean over seeds with its 95 % interval (Student's"
+                " t); of one seed there is none."
                 + (f" Nothing is recorded of {absent}." if absent else "")
             )
             yield cls(
@@ -109,11 +109,11 @@ class LossSurface(ReportFigure):
             _draw_panel(axis, values, self.threat, scale)
             row = numbers.loc[label]
             star = _SMOOTHED if row["true_class_mass"] < 1 else ""
-            axis.set_xlabel(
-                f"curvature {row['curvature']:.3f}{star}\n"
-                f"[{row['curvature_low']:.3f}, {row['curvature_high']:.3f}]",
-                fontsize=7,
-            )
+            n = row["seeds"]
+            over = f"{n} seeds" if n != 1 else "one seed, no interval"
+            if n > 1:
+                over = f"[{row['curvature_low']:.3f}, {row['curvature_high']:.3f}], {over}"
+            axis.set_xlabel(f"curvature {row['curvature']:.3f}{star}\n{over}", fontsize=7)
         figure.supylabel("random direction (ε)", fontsize=8)
         note = "\n".join(wrap(_FOOTNOTE, int(15 * figure.get_figwidth()))) if smoothed else ""
         figure.supxlabel(f"adversarial direction (ε)\n{note}".rstrip(), fontsize=8)
@@ -140,19 +140,19 @@ def rise(views: Views) -> Floats:
 
 
 def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd.DataFrame:
-    """Tabulate one row per label and step along the adversarial direction, of the lowest seed.
+    """Tabulate one row per label and step along the adversarial direction.
 
-    A column for each step along the random direction holds the rise of the loss. ``curvature`` is
-    the median over images, with its interval, since few images bend tenfold more than the others;
-    ``curvature_mean`` and ``gradient_norm`` are means.
+    A column for each step along the random direction holds the rise of the loss, of the lowest
+    seed. ``curvature`` is the median over images, since few images bend tenfold more than the
+    others, mean over ``seeds``, with the interval of that mean, which one seed does not have;
+    ``curvature_mean`` and ``gradient_norm`` are means over images and seeds.
     """
     rows = []
     for group in cohort.groups:
         if group.label not in seeds:
             continue
         run, views = seeds[group.label][0]
-        bends = _curvature(views)
-        low, high = median_interval(list(bends)) if len(bends) else (np.nan, np.nan)
+        bent = _Bent.of([run.views for run in seeds[group.label]])
         for step, losses in zip(views.coordinates, rise(views), strict=True):
             rows.append(
                 {
@@ -163,12 +163,8 @@ def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd
                     "label": group.label,
                     "seed": run.spec.seed,
                     "true_class_mass": true_class_mass(group.spec.method),
-                    "n_images": len(bends),
-                    "curvature": float(np.median(bends)) if len(bends) else np.nan,
-                    "curvature_low": low,
-                    "curvature_high": high,
-                    "curvature_mean": float(bends.mean()) if len(bends) else np.nan,
-                    "gradient_norm": float(views.gradient_norm.mean(dtype=np.float64)),
+                    "n_images": len(_curvature(views)),
+                    **bent.numbers,
                     "adversarial": round(float(step), 6),
                     **{
                         f"random {other:+.2f}": round(float(loss), 6)
@@ -204,9 +200,44 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
     axis.grid(visible=False)
 
 
+class _Bent(NamedTuple):
+    """The curvature of one label's images, median and mean, and the norm of the gradient there.
+
+    Each over the seeds that have it.
+    """
+
+    median: Stat | None
+    mean: Stat | None
+    gradient: Stat | None
+
+    @classmethod
+    def of(cls, seeds: Sequence[Views]) -> _Bent:
+        bends = [b for views in seeds if len(b := _curvature(views))]
+        return cls(
+            Stat.of(float(np.median(b)) for b in bends),
+            Stat.of(float(b.mean()) for b in bends),
+            Stat.of(float(views.gradient_norm.mean(dtype=np.float64)) for views in seeds),
+        )
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """As columns; NaN is what there is not."""
+        none = Stat(np.nan, None, 0)
+        median = self.median or none
+        return {
+            "seeds": median.n,
+            "curvature": median.mean,
+            "curvature_low": np.nan if median.low is None else median.low,
+            "curvature_high": np.nan if median.high is None else median.high,
+            "curvature_mean": (self.mean or none).mean,
+            "gradient_norm": (self.gradient or none).mean,
+        }
+
+
 def _table(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> Table:
     columns = (
         Column("median", "Curvature", "mean"),
+        Column("interval", "95 % interval", "interval"),
         Column("mean", "Mean image", "mean"),
         Column("gradient", "Gradient norm", "mean"),
     )
@@ -215,19 +246,16 @@ def _table(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> Table:
         if group.label not in seeds:
             continue
         each = [run.views for run in seeds[group.label]]
-        bends = [b for views in each if len(b := _curvature(views))]
-        stats = (
-            Stat.of(float(np.median(b)) for b in bends),
-            Stat.of(float(b.mean()) for b in bends),
-            Stat.of(float(views.gradient_norm.mean(dtype=np.float64)) for views in each),
-        )
+        bent = _Bent.of(each)
+        stats = (bent.median, bent.median, bent.mean, bent.gradient)
         star = _SMOOTHED if true_class_mass(group.spec.method) < 1 else ""
         smoothed = smoothed or bool(star)
         cells = [averaged(stat, decimals=3) for stat in stats]
         rows.append((Cell(group.label, signs=star), *cells, counted(len(each))))
     return Table(
         "Curvature of the loss along FGSM's step: median and mean over test images, and the mean"
-        " norm of the gradient; all are means over seeds.",
+        " norm of the gradient; all are means ± standard deviations over seeds. The interval is"
+        " that of the median's mean over seeds (Student's t); one seed has none.",
         (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count")),
         tuple(rows),
         (f"{_FOOTNOTE}.",) if smoothed else (),

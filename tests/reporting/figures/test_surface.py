@@ -6,9 +6,10 @@ from support.figures import drawn, pictures_of
 from support.saved_views import make_views, save_views
 from support.tables import texts
 
-from regmix_bench.analysis.statistics import median_interval
+from regmix_bench.analysis.statistics import t_interval
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
+from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.types import ThreatModel
 
 
@@ -33,29 +34,50 @@ def test_the_lowest_seed_is_drawn_and_every_seed_counts(record, save):
         ("trades", 1),
         ("regmix", 1),
     ]
-    bends = views["trades", 1].curvature.astype(float)
+    bends = [views["trades", seed].curvature.astype(float) for seed in (1, 2)]
+    medians = [float(np.median(bent)) for bent in bends]
     first = frame.iloc[0]
-    assert first["curvature"] == pytest.approx(np.median(bends))
-    assert first["curvature_mean"] == pytest.approx(bends.mean())
-    expected = median_interval(bends)
-    assert (first["curvature_low"], first["curvature_high"]) == pytest.approx(expected)
+    assert first["seeds"] == 2
+    assert first["curvature"] == pytest.approx(np.mean(medians))
+    assert first["curvature_mean"] == pytest.approx(np.mean(bends))
+    assert (first["curvature_low"], first["curvature_high"]) == pytest.approx(t_interval(medians))
     # The loss rises by 2a² + a, however high it was at the image itself.
     trades = frame[frame["label"] == "trades"]
     steps = trades["adversarial"].to_numpy()
     assert trades["random -1.00"].to_numpy() == pytest.approx(2 * steps**2 + steps, abs=1e-5)
 
-    medians = [float(np.median(views["trades", seed].curvature)) for seed in (1, 2)]
     assert picture.table is not None
     (cells,) = [row for row in texts(picture.table) if row[0] == "trades"]
     assert cells[1] == f"{np.mean(medians):.3f} ± {np.std(medians, ddof=1):.3f}"
+    low, high = t_interval(medians)
+    assert cells[2] == f"[{low:.3f}, {high:.3f}]".replace("-", "−")
     assert cells[-1] == "2"
     signs = {row[0].value: row[0].signs for row in picture.table.rows}
     assert signs == {"trades": "", "regmix": "*"} and "smoothed" in picture.table.notes[0]
 
     figure = drawn(picture)
     panels = {axis.get_title(): axis.get_xlabel() for axis in figure.axes if axis.get_title()}
-    assert panels["TRADES"].startswith(f"curvature {np.median(bends):.3f}\n[")
-    assert "*" in panels["RegMix"]
+    assert panels["TRADES"] == (
+        f"curvature {np.mean(medians):.3f}\n[{low:.3f}, {high:.3f}], 2 seeds"
+    )
+    assert ["*" in text for title, text in panels.items() if "RegMix" in title] == [True]
+
+
+def test_one_seed_has_a_curvature_and_no_interval_and_it_is_said(record, save):
+    results = save(record("trades"), record("mart", seed=0), record("mart", seed=1))
+    views = save_all(results)
+    (picture,) = pictures_of("surface", results)
+    frame = picture.frame.drop_duplicates("label").set_index("label")
+    assert frame["seeds"].to_dict() == {"trades": 1, "mart": 2}
+    bends = views["trades", 0].curvature.astype(float)
+    assert frame.loc["trades", "curvature"] == pytest.approx(np.median(bends))
+    assert frame["curvature_low"].isna().to_dict() == {"trades": True, "mart": False}
+    panels = {axis.get_title(): axis.get_xlabel() for axis in drawn(picture).axes}
+    assert panels["TRADES"] == f"curvature {np.median(bends):.3f}\none seed, no interval"
+    assert panels["MART"].endswith("], 2 seeds")
+    assert "of one seed there is none" in picture.caption
+    assert picture.table is not None
+    assert [row[2] for row in texts(picture.table) if row[0] == "trades"] == [MISSING]
 
 
 def test_images_without_a_gradient_have_no_curvature(record, save):
