@@ -32,7 +32,7 @@ CLASSES = (Component, EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scorin
 FIELDS = (
     ("regmix_bench/specs/recipe.py", "    epochs: int"),
     ("regmix_bench/specs/scoring.py", "    #: Of the PGD attack of every score."),
-    ("regmix_bench/specs/components.py", "    name: str\n    version: int\n    params"),  # a method
+    ("regmix_bench/specs/components.py", "    label: str\n    recorded_label"),  # a method
     ("regmix_bench/specs/components.py", '    kind: Literal["run"'),  # a model
     ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
