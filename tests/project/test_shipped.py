@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -43,8 +44,32 @@ def test_weights_and_images_are_those_of_their_records_and_small() -> None:
     for file in files:
         record = runs[file.parent.name]
         images = paths.adversarial_path(SHIPPED, record.run_id, "selected")
-        assert file.name in (record.checkpoints["selected"].file, images.name)
+        weights = [each.file for each in record.checkpoints.values()]
+        assert file.name in (images.name, *weights)
         assert not load_model(record.run_id, ROOT / "results").training
+
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
+def test_the_readme_links_to_what_is_there(link: str) -> None:
+    assert git(ROOT, "ls-files", link) != ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "runs"),
+    re.findall(r"regmix-bench (\w+) ([0-9a-f]{4}(?: [0-9a-f]{4})*)\b", README),
+)
+def test_the_readme_names_runs_that_are_shipped(verb: str, runs: str) -> None:
+    for run in runs.split():
+        record = store.load_run(resolve_run(run, ROOT / "results"))
+        folder = paths.artifacts_dir(SHIPPED, record.run_id)
+        if folder.exists() and verb not in ("show", "compare"):
+            assert (folder / record.checkpoints["selected"].file).is_file()
+        if folder.exists() and verb == "audit":
+            assert paths.adversarial_path(SHIPPED, record.run_id, "selected").is_file()
+            assert all((folder / file.file).is_file() for file in record.checkpoints.values())
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +82,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(origin)
         done(*RUN, "--methods", "standard,fgsm-rs", "--results", "results/shipped")
+        _, less = shipped_runs()
+        for name in (less.checkpoints["last"].file, "adversarial-selected.parquet"):
+            (paths.artifacts_dir(Path("results/shipped"), less.run_id) / name).unlink()
         git(origin, "init", "-q")
         git(origin, "add", "-A")
         git(origin, "commit", "-qm", "all")
@@ -85,29 +113,36 @@ def shipped_runs() -> list[RunRecord]:
     return [record for record in found if isinstance(record, RunRecord)]
 
 
-def test_a_clone_has_the_selected_weights_and_images_and_nothing_else_of_a_run(clone: Path) -> None:
-    for record in shipped_runs():
-        folder = paths.artifacts_dir(Path("results/shipped"), record.run_id)
-        names = {file.name for file in folder.iterdir()}
-        assert names == {record.checkpoints["selected"].file, "adversarial-selected.parquet"}
+def test_a_clone_has_weights_and_images_and_nothing_else_of_a_run(clone: Path) -> None:
+    whole, less = shipped_runs()
+    folder = Path("results/shipped")
+    assert {file.name for file in paths.artifacts_dir(folder, less.run_id).iterdir()} == {
+        less.checkpoints["selected"].file
+    }
+    assert {file.name for file in paths.artifacts_dir(folder, whole.run_id).iterdir()} == {
+        *(file.file for file in whole.checkpoints.values()),
+        "adversarial-selected.parquet",
+    }
 
 
 def test_a_shipped_run_is_doubted_from_a_clone_which_stays_clean(clone: Path) -> None:
     one, two = (record.run_id for record in shipped_runs())
     assert "audited: 10 of 10" in done("audit", one, *QUICK).out
-    assert "audited: 10 of 10" in done("audit", two, "--results", "results/shipped", *QUICK).out
-    done("show", one[:6])
+    assert "audited: 10 of 10" in done("audit", one, "--results", "results/shipped", *QUICK).out
+    done("show", two[:6])
     done("compare", one, two)
-    done("inspect", one, *QUICK)
-    done("export", one)
+    done("inspect", two, *QUICK)
+    done("export", two)
     assert list(Path("exported").glob("*/model.safetensors"))
-    assert load_model(one)(load_data("digits", "test")[0][:4]).shape == (4, 10)
+    assert load_model(two)(load_data("digits", "test")[0][:4]).shape == (4, 10)
     done("transfer", one, two, *QUICK)
-    done("eval", one, "--eps", "64/255", "--attacks", "apgd-ce", *QUICK)
+    done("eval", two, "--eps", "64/255", "--attacks", "apgd-ce", *QUICK)
     recorded = {path.parent.name for path in store.record_files(Path("results"))}
     assert recorded == {paths.TRANSFER, paths.EVALUATED}
-    last = cli("export", one, "--checkpoint", "last")
+    last = cli("export", two, "--checkpoint", "last")
     assert last.status == 2 and "weights stay on the machine" in last.errors
+    unproven = cli("audit", two, *QUICK)
+    assert unproven.status == 2 and "on the machine that made" in unproven.errors
     assert git(clone, "status", "--porcelain") == ""
 
 
