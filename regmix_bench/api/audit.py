@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results, RunName, verb
 
 if TYPE_CHECKING:
-    from regmix_bench.evaluation.audit import Audit
+    from regmix_bench.evaluation.findings import Audit
 
 
 @verb
@@ -26,8 +26,10 @@ def audit(
 ) -> "Audit":
     """Recompute a record from its saved adversarial images and its weights; exit 1 if it differs.
 
-    The images are there where the model was scored with ``save_adversarial``. Raises
-    :class:`UserError` for a record without them, for data that is not the record's, and for a file
+    The images are there where the model was scored with ``save_adversarial``. Scores without them,
+    costs and the like follow from weights, data and history; what follows from nothing is named,
+    and exit 1 too. A transfer is recomputed from its outcomes. Raises :class:`UserError` for the
+    record of a model without saved images, for data that is not the record's, and for a file
     that is missing or unreadable.
     """
     from regmix_bench.evaluation.audit import audit_record

@@ -2,15 +2,15 @@
 
 No stored result is believed. A saved image counts where it lies in the threat model and fools the
 loaded model; from these images every accuracy and every image's outcome follows anew, and is
-compared with what is recorded.
+compared with what is recorded. What has no saved images is made anew from the weights, the data and
+the history (:mod:`regmix_bench.evaluation.claims`), and named where there is no evidence of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from regmix_bench.attacks.ball import ball_tolerance
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
+from regmix_bench.evaluation.claims import audit_transfer, score_findings, training_findings
 from regmix_bench.evaluation.evidence import (
     LOGIT_ROUNDING,
     SHOWN,
@@ -27,6 +28,7 @@ from regmix_bench.evaluation.evidence import (
     shown_accuracies,
     shown_outcomes,
 )
+from regmix_bench.evaluation.findings import Audit, Finding
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
@@ -48,36 +50,6 @@ from regmix_bench.types import Checkpoint, ThreatModel
 _Difference = tuple[Any, Any, Any, int]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something that does not hold.
-
-    ``index`` is the image's position in the test split; it and ``threat`` are None where a whole
-    evaluation or a whole file is concerned.
-    """
-
-    reason: str
-    checkpoint: Checkpoint
-    threat: ThreatModel | None = None
-    index: int | None = None
-    attack: str = ""
-
-    def __str__(self) -> str:
-        image = "" if self.index is None else f"image {self.index}"
-        threat = "" if self.threat is None else str(self.threat)
-        where = [part for part in (image, self.checkpoint, threat, self.attack) if part]
-        return f"{', '.join(where)}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class Audit:
-    """``n_passed`` of ``n_images``, each counted once an evaluation, and what does not hold."""
-
-    n_images: int
-    n_passed: int
-    findings: tuple[Finding, ...]
-
-
 def audit_record(
     record: str | Path,
     *,
@@ -86,25 +58,25 @@ def audit_record(
     data_dir: str | Path | None = None,
     device: Device = "auto",
 ) -> Audit:
-    """Audit every evaluation in a record, given by its path, whose adversarial images were saved.
+    """Audit a record, given by its path; of a transfer, its accuracies by their outcomes.
 
     The model is the one that the record names. Of one that was given from outside, ``model`` and
     ``weights`` say where it lies now, as they do for
     :func:`~regmix_bench.loading.sources.load_any_model`. A file whose digest differs is a finding
     and is read all the same, so that the guilty image is found as well. Raises :class:`UserError`
-    for a record without saved images, for data that is not the record's, and for a file that is
-    missing or unreadable.
+    for a record of a model without saved images, for data that is not the record's, and for a file
+    that is missing or unreadable.
     """
     path = Path(record).absolute()
     found = load_record(path)
     if isinstance(found, TransferRecord):
-        raise UserError(f"{record} is the record of a transfer, which saves no adversarial images")
+        return audit_transfer(path, found)
     if isinstance(found, RunRecord) and (model or weights):
         raise UserError(
             f"{record} is a training, whose weights are known: leave out --model and --weights"
         )
-    evaluations = [e for e in found.evaluations if e.adversarial_digest is not None]
-    if not evaluations:
+    saved = [e for e in found.evaluations if e.adversarial_digest is not None]
+    if not saved:
         saves = (
             f"`regmix-bench eval {found.run_id[:4]} --save-adversarial` scores its model again and"
             " saves them"
@@ -115,32 +87,45 @@ def audit_record(
     target = choose_device(device)
     chunks = Chunks(found.spec.scoring.forward_batch_size)
     test = recorded_images(found, target, data_dir, str(record))
-    findings: list[Finding] = []
-    for checkpoint, group in groupby(evaluations, lambda e: e.checkpoint):
-        if isinstance(found, RunRecord):
-            network, altered = _trained(checkpoint, path)
-        else:
-            network, altered = _given(found, model, weights, test, path)
+    findings = list(training_findings(found)) if isinstance(found, RunRecord) else []
+    for checkpoint in dict.fromkeys(e.checkpoint for e in found.evaluations):
+        scores = [e for e in found.evaluations if e.checkpoint == checkpoint]
+        about = partial(Finding, checkpoint=checkpoint)
+        try:
+            if isinstance(found, RunRecord):
+                network, altered = _trained(found, checkpoint, path)
+            else:
+                network, altered = _given(found, model, weights, test, path)
+        except UserError as error:
+            if any(e in saved for e in scores):
+                raise
+            findings.append(about(f"nothing bears out its scores: {error}", unproven=True))
+            continue
         if altered:
+            findings.append(about("the SHA-256 of the weights is not the recorded one"))
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        if found.n_parameters not in (None, parameters):
             findings.append(
-                Finding("the SHA-256 of the weights is not the recorded one", checkpoint)
+                about(f"n_parameters is {found.n_parameters} in the record, {parameters} counted")
             )
         with exact_float32():
             audited = ChunkedModel(Float32Logits(network.to(target)), chunks)
             if depend_on_batch(audited, test.x):
-                findings.append(
-                    Finding("the logits of an image depend on the rest of its batch", checkpoint)
-                )
-            findings += _audit_checkpoint(path, found.run_id, list(group), test, audited)
+                findings.append(about("the logits of an image depend on the rest of its batch"))
+            findings += _audit_checkpoint(path, found.run_id, scores, test, audited)
     images = set(test.index.tolist())
     failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}
-    n_images = len(evaluations) * len(images)
+    n_images = len(saved) * len(images)
     return Audit(n_images, n_images - len(failed), tuple(findings))
 
 
-def _trained(checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
+def _trained(record: RunRecord, checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
     """The model of a run, and whether its weights are others than those that were recorded."""
     _, file, weights = find_checkpoint(str(path), results_of(path), checkpoint)
+    if not weights.is_file():  # where the last epoch is the selected one, one file may do
+        alike = (name for name, same in record.checkpoints.items() if same.sha256 == file.sha256)
+        places = (find_checkpoint(str(path), results_of(path), name)[2] for name in alike)
+        weights = next((place for place in places if place.is_file()), weights)
     digest = _digest(weights)
     return load_checkpoint(weights, digest), digest != file.sha256
 
@@ -177,23 +162,30 @@ def _given(
 
 
 def _audit_checkpoint(
-    path: Path, run_id: str, evaluations: list[RobustEval], test: EvalData, model: nn.Module
+    path: Path, run_id: str, scores: list[RobustEval], test: EvalData, model: nn.Module
 ) -> Iterator[Finding]:
-    checkpoint = evaluations[0].checkpoint
+    right = correct(model, test.x, test.y)
+    saved = [score for score in scores if score.adversarial_digest is not None]
+    for score in scores:
+        if score not in saved:
+            yield from score_findings(score, model, test, right)
+    if not saved:
+        return
+    checkpoint = saved[0].checkpoint
     images = adversarial_path(results_of(path), run_id, checkpoint)
     outcomes = outcomes_path(path, checkpoint)
     for file, recorded in (
-        (images, {e.adversarial_digest for e in evaluations}),
-        (outcomes, {e.outcomes_digest for e in evaluations}),
+        (images, {e.adversarial_digest for e in saved}),
+        (outcomes, {e.outcomes_digest for e in saved}),
     ):
         if recorded != {_digest(file)}:
             yield Finding(f"the SHA-256 of {file} is not the recorded one", checkpoint)
-    right = correct(model, test.x, test.y)
-    shown = _examine_all(model, test, right, images, [e.threat for e in evaluations])
-    tables = read_measured(outcomes, evaluations, test.index.numpy())
-    for evaluation in evaluations:
-        threat = evaluation.threat
-        yield from _audit_evaluation(evaluation, test, right.cpu(), shown[threat], tables[threat])
+    bare = {e.threat for e in scores} - {e.threat for e in saved}
+    shown = _examine_all(model, test, right, images, [e.threat for e in saved], bare)
+    tables = read_measured(outcomes, saved, test.index.numpy())
+    for score in saved:
+        threat = score.threat
+        yield from _audit_evaluation(score, test, right.cpu(), shown[threat], tables[threat])
 
 
 def _digest(file: Path) -> str:
@@ -204,11 +196,18 @@ def _digest(file: Path) -> str:
 
 
 def _examine_all(
-    model: nn.Module, test: EvalData, right: Tensor, path: Path, threats: list[ThreatModel]
+    model: nn.Module,
+    test: EvalData,
+    right: Tensor,
+    path: Path,
+    threats: list[ThreatModel],
+    bare: set[ThreatModel],
 ) -> dict[ThreatModel, pd.DataFrame]:
-    """What the saved images show under each threat; see :func:`examine`."""
+    """What the saved images show under each threat, save those ``bare``; see :func:`examine`."""
     shown: dict[ThreatModel, list[pd.DataFrame]] = {threat: [] for threat in threats}
-    for part in read_adversarial(path):
+    for part in read_adversarial(path, len(test.y)):
+        if part.threat in bare:
+            continue
         if part.threat not in shown:
             raise UserError(f"{path} holds images under {part.threat}, where nothing is recorded")
         if part.images.shape[1:] != test.x.shape[1:]:

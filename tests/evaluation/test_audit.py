@@ -22,13 +22,12 @@ from support.synthetic import make_eval_spec, make_record
 
 from regmix_bench.data import load_data
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.audit import Audit, audit_record
+from regmix_bench.evaluation.audit import audit_record
+from regmix_bench.evaluation.findings import Audit
 from regmix_bench.records import paths, store
 from regmix_bench.records.adversarial import SavedImages, read_adversarial, write_adversarial
-from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import file_digest
-from regmix_bench.types import ThreatModel
 
 KEPT = Path(__file__).parents[1] / "whole_run"
 
@@ -371,26 +370,6 @@ def test_a_model_that_was_given_is_audited_alike(copy: Copy, command) -> None:
     status, output, _ = command(record, "--model", copy.weights, "--device", "cpu")
     assert status == 1
     assert output[0] == "given: the SHA-256 of the weights is not the recorded one"
-
-
-def test_a_transfer_is_no_model(tmp_path: Path) -> None:
-    side = TransferSide(run_id="a", label="a", arch="smallcnn", seed=0, sha256="0" * 64)
-    other = side.model_copy(update={"run_id": "b"})
-    record = TransferRecord(
-        run_id="0" * 12,
-        dataset="digits",
-        data_digest="0" * 64,
-        eval_examples=None,
-        n_examples=360,
-        threat=ThreatModel("Linf", "8/255"),
-        attack="pgd-20",
-        seed=0,
-        runs=(side, other),
-        clean_acc=(1.0, 1.0),
-        accuracy=((0.5, 1.0), (1.0, 0.5)),
-    )
-    with pytest.raises(UserError, match="is the record of a transfer"):
-        audit_record(store.save_record(tmp_path, record))
 
 
 @pytest.mark.parametrize("given", [{"model": "other:model"}, {"weights": Path("other.pt")}])
