@@ -95,6 +95,10 @@ class Registry(Generic[T]):
         self._check(name, found, origin)
         return found
 
+    def canonical(self, name: str) -> str:
+        """Return a name as specifications have it, which may be typed in another way."""
+        return name
+
     def origin(self, name: str) -> str:
         """Return where ``name`` comes from: a distribution and its version, or this process."""
         return THIS_PROCESS if name in self.registered else self._offer(name).origin

@@ -1,5 +1,6 @@
 """``list``: what there is to run, and what has been run."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -73,9 +74,15 @@ def _datasets() -> Iterable[Facts]:
 def _archs() -> Iterable[Facts]:
     defer("torch")
     from regmix_bench.models import ARCHS
+    from regmix_bench.models.timm_models import TimmModel
 
     for entry in ARCHS.entries():
         yield {"architecture": entry.name, "from": entry.origin, "what it is": entry.description}
+    yield {
+        "architecture": "timm:NAME",
+        "from": ARCHS.origin("smallcnn"),
+        "what it is": inspect.getdoc(TimmModel) or "",
+    }
 
 
 def _figures() -> Iterable[Facts]:

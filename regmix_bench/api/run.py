@@ -36,6 +36,8 @@ from regmix_bench.system.deferred import defer
 from regmix_bench.system.signals import no_signal_lost
 
 if TYPE_CHECKING:
+    import torch
+
     from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
@@ -233,16 +235,9 @@ def run(
     if dry_run:
         return plan
     if waiting:
-        # Here, because these need torch.
-        from regmix_bench.data import prepare
-        from regmix_bench.runs import runner
+        from regmix_bench.runs import runner  # here, because it needs torch
 
-        # Data that does not fit is found before anything is written.
-        sizes = {
-            (c.spec.dataset_words, c.spec.train_examples, c.spec.eval_examples): c for c in waiting
-        }
-        for cell in sizes.values():
-            prepare(cell.spec, target(), execution["data_dir"], download)
+        _check_fit([cell.spec for cell in waiting], target(), data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)
         work = partial(runner.run_spec, results=folder, **execution)
@@ -282,6 +277,33 @@ def _planned(
     if norm and "eps" not in given and any(g.get("norm", DEFAULT_NORM) != norm for g in grids):
         raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
     return planned
+
+
+def _check_fit(
+    specs: "Iterable[RunSpec]", device: "torch.device", data_dir: Path | None, download: bool
+) -> None:
+    """Find data and networks that do not fit before anything is written."""
+    import torch
+
+    from regmix_bench.data import EvalData, prepare
+    from regmix_bench.models.weights import Description
+
+    loaded: dict[object, EvalData] = {}
+    built: set[Description] = set()
+    for spec in specs:
+        key = spec.dataset_words, spec.train_examples, spec.eval_examples
+        if key not in loaded:
+            loaded[key] = prepare(spec, device, data_dir, download).test
+        description = Description(
+            arch=spec.arch,
+            image_shape=loaded[key].image_shape,
+            num_classes=loaded[key].num_classes,
+            component=spec.component("arch"),
+        )
+        if description not in built:
+            with torch.random.fork_rng([]):
+                description.build()
+        built.add(description)
 
 
 def _run_alone(spec: "RunSpec", observer: "Observer", **options: Any) -> "RunRecord":

@@ -87,6 +87,8 @@ def _kind(text: str) -> Kind:
         return "folder"
     if os.path.isfile(text) and suffix != ".json":
         return program_kind(Path(text)) or "weights file"
+    if text.startswith("timm:"):
+        raise UserError(f"{text} is an architecture: name a file of its weights, and --arch {text}")
     if re.fullmatch(r"[\w.]+:[\w.]+", text):
         return "callable"
     if suffix in _SUFFIXES:

@@ -15,7 +15,34 @@ if TYPE_CHECKING:
 
 _BUILTIN = "regmix_bench.models.architectures"
 
-ARCHS: Registry[type[Architecture]] = Registry(
+# What a user types before the name of a model of timm, and what a specification has there.
+_TYPED, _NAMED = "timm:", "timm-"
+
+
+class _Architectures(Registry[type[Architecture]]):
+    """The architectures here and those of plug-ins, and ``timm-NAME``, which is any of timm."""
+
+    def canonical(self, name: str) -> str:
+        return _NAMED + name.removeprefix(_TYPED) if name.startswith(_TYPED) else name
+
+    def __getitem__(self, name: str) -> type[Architecture]:
+        return self._timm_model(name) or super().__getitem__(name)
+
+    def is_builtin(self, name: str) -> bool:
+        return self._timm_model(name) is not None or super().is_builtin(name)
+
+    def origin(self, name: str) -> str:
+        return super().origin("smallcnn" if self._timm_model(name) else name)
+
+    def _timm_model(self, name: str) -> type[Architecture] | None:
+        if not name.startswith(_NAMED) or name in self.names():
+            return None
+        from regmix_bench.models.timm_models import timm_model
+
+        return timm_model(name.removeprefix(_NAMED))
+
+
+ARCHS: Registry[type[Architecture]] = _Architectures(
     "architecture",
     group="regmix_bench.archs",
     builtin={

@@ -34,8 +34,9 @@ class Normalise(nn.Module):
 class ImageClassifier(nn.Module):
     """Normalisation, a trunk that ends in one vector per image, and a linear classifier.
 
-    ``trunk`` maps (B, C, H, W) to (B, ``width``). Raises ``ValueError`` unless ``mean`` and ``std``
-    hold ``channels`` numbers each.
+    ``trunk`` maps (B, C, H, W) to (B, ``width``); its convolutions are drawn anew (He et al. 2015,
+    arXiv:1502.01852) unless ``initialise`` is false. Raises ``ValueError`` unless ``mean`` and
+    ``std`` hold ``channels`` numbers each.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class ImageClassifier(nn.Module):
         num_classes: int,
         mean: Sequence[float],
         std: Sequence[float],
+        *,
+        initialise: bool = True,
     ) -> None:
         super().__init__()
         if not len(mean) == len(std) == channels:
@@ -55,7 +58,7 @@ class ImageClassifier(nn.Module):
         self.normalise = Normalise(mean, std)
         self.trunk = trunk
         self.classifier = nn.Linear(width, num_classes)
-        for module in trunk.modules():
+        for module in trunk.modules() if initialise else ():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

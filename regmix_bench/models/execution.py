@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from regmix_bench.distributed import collectives as distributed
+from regmix_bench.errors import UserError
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.system.machine import Execution
 
@@ -105,6 +106,19 @@ class ModelRunner(nn.Module):
         prepare_compiler()
         # Batches come in two sizes at most: each has its own kernels.
         return torch.compile(model.forward, dynamic=False)
+
+
+def require_synchronisable(model: nn.Module, arch: str) -> None:
+    """Raise :class:`UserError` where torch would lose a part of a layer in synchronising it.
+
+    It replaces whatever derives from batch norm, and what such a layer does besides is gone.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and not type(module).__module__.startswith("torch."):
+            raise UserError(
+                f"the {type(module).__name__} of {arch} is more than batch norm, whose statistics"
+                " cannot be synchronised: say --sync-bn off"
+            )
 
 
 def prepare_compiler() -> None:

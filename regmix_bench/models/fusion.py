@@ -78,9 +78,10 @@ class FusedModel(nn.Module):
 def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Names of each convolution and the norm right behind it, in the sequences of ``model``."""
     for name, module in model.named_modules():
-        if not isinstance(module, nn.Sequential):
+        # Only these very classes: what derives from one may compute something else.
+        if type(module).forward is not nn.Sequential.forward:
             continue
         for (first, conv), (second, norm) in pairwise(module.named_children()):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, _NORMS):
+            if type(conv) is nn.Conv2d and type(norm) in _NORMS and norm.track_running_stats:
                 prefix = f"{name}." if name else ""
                 yield prefix + first, prefix + second

@@ -25,6 +25,7 @@ from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
+from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
 from regmix_bench.records.schema import Cost, RobustEval, RunRecord
@@ -108,6 +109,7 @@ class ActiveRun:
         model.to(self.device)
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         if task.execution.sync_bn:
+            require_synchronisable(model, spec.arch)
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         method = make_method(spec.method)
         say = partial(self.observer.on_note, spec)

@@ -79,7 +79,8 @@ def parse_component(
     parameters: records are older than components. Raises :class:`UserError` for a name or a
     parameter that is unknown or refused.
     """
-    name, values = parse_name(registry.kind, text)
+    typed, values = parse_name(registry.kind, text)
+    name = registry.canonical(typed)
     found = registry[name]
     config = validated(found.Config, values, name)
     if registry.is_builtin(name) and found.version == 1 and config == found.Config():
