@@ -54,7 +54,9 @@ class FGSMPGK(FGSMPGI):
         lambda_: float = Field(5.6, ge=0, description="Weight of the agreement with the prior")
         reset: Reset = 10
         true_class_mass: TrueClassMass = 0.5
-        ratio_offset: int = Field(0, ge=0, description="Added to the denominator of r")
+        ratio_offset: int = Field(
+            0, ge=0, le=1_000_000, description="Added to the denominator of r"
+        )
         gradient_weight: float = Field(
             2.0, ge=1, description="The gradient enters the momentum with this less r"
         )
@@ -71,7 +73,10 @@ class FGSMPGK(FGSMPGI):
             description="Decay at the threshold; above, it grows with r up to 1",
         )
         ema_warmup: int = Field(
-            10, ge=1, description="No decay is above (t + 1)/(t + this) at the average's update t"
+            10,
+            ge=1,
+            le=1_000_000,
+            description="No decay is above (t + 1)/(t + this) at the average's update t",
         )
         ema_below_threshold: bool = Field(
             True, description="Update the average below the threshold too"

@@ -124,7 +124,7 @@ class RegMixAMR(RegMix):
     class Config(RegMix.Config):
         """As RegMix, with γ held at 0."""
 
-        gamma: float = Field(0.0, ge=0, le=0)
+        gamma: float = Field(0.0, ge=0, le=0, description="Held at 0")
 
 
 class RegMixAGR(RegMix):
@@ -140,8 +140,8 @@ class RegMixAGR(RegMix):
     class Config(RegMix.Config):
         """As RegMix, with α and β held at 0."""
 
-        alpha: float = Field(0.0, ge=0, le=0)
-        beta: float = Field(0.0, ge=0, le=0)
+        alpha: float = Field(0.0, ge=0, le=0, description="Held at 0")
+        beta: float = Field(0.0, ge=0, le=0, description="Held at 0")
 
 
 class RegMixPGD(MultiStepMethod):

@@ -193,6 +193,9 @@ def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None
     assert "L_AGR = γ·KL(p(x) ‖ p(x+δ_final))" in text
     assert re.search(r"<h1>.*RegMix <code>regmix</code></h1>", text)
     assert "Cite Liu and Ojha (2025), arXiv:2510.05317, as <code>liu2025regmix</code>." in text
+    for reading in ("As to normalisation", "stored prior of FGSM-PGI", "average of weights"):
+        assert reading in text
+    assert "<td>Epochs between two resets of the prior</td>" in text
     assert "<code>true_class_mass</code></th><td>0.6</td><td>number, ≥ 0.5, ≤ 1</td>" in text
 
 
