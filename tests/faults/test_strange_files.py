@@ -243,6 +243,7 @@ def test_a_state_dict_with_keys_that_are_no_text(tmp_path: Path, tell: Tell, kin
     tell(found, "nothing was written")
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("command", ["list runs", "show", "compare", "report"])
 def test_labels_that_a_terminal_would_obey(results: Path, tell: Tell, command: str) -> None:
     label = "\x1b]0;owned\x07\x1b[2Jtrades\u202e\x9b31m\u2066"
@@ -254,13 +255,14 @@ def test_labels_that_a_terminal_would_obey(results: Path, tell: Tell, command: s
         "show": lambda: cli("show", path),
         "compare": lambda: cli("compare", path, other, "--results", results),
         "report": lambda: cli("report", "--results", results, "--out", out,
-                              "--format", "csv,markdown,latex,html"),
+                              "--format", "csv,markdown,latex,html,json,figures"),
     }.get(command, lambda: cli(*command.split(), "--results", results))()  # fmt: skip
     texts = [found.out, found.errors]
     if command == "report":
-        kinds = (".csv", ".md", ".tex", ".html")
-        texts += [p.read_text() for p in out.rglob("*") if p.suffix in kinds]
-        assert len(texts) > 6
+        kinds = (".csv", ".md", ".tex", ".html", ".json", ".js")
+        pages = [p for p in out.rglob("*") if p.suffix in kinds and p.parent.name != "assets"]
+        texts += [page.read_text() for page in pages]
+        assert {page.suffix for page in pages} == set(kinds)
     assert found.status in (0, 1), found
     assert any("trades" in text for text in texts)
     for text in texts:
@@ -273,7 +275,7 @@ def test_a_program_that_runs_when_it_is_loaded(
     tmp_path: Path, unharmed: Path, tell: Tell, kind: str
 ) -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
-    path, harm = tmp_path / "model.pt2", f"__import__('pathlib').Path({str(unharmed)!r}).mkdir()"
+    path, harm = tmp_path / "model.pt2", f"__import__('os').mkdir('{unharmed.name}')"
     torch.export.save(torch.export.export(model, (torch.rand(2, 1, 8, 8),)), path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -287,7 +289,7 @@ def test_a_program_that_runs_when_it_is_loaded(
         inside["inputs"][-1]["as_tensor"]["name"] = f"input=[{harm}]"
     else:
         inside["nodes"][0]["target"] = "torch.os.mkdir"
-        inside["nodes"][0]["inputs"] = [{"name": "", "arg": {"as_string": str(unharmed)}}]
+        inside["nodes"][0]["inputs"] = [{"name": "", "arg": {"as_string": unharmed.name}}]
     members["model/models/model.json"] = json.dumps(graph).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():

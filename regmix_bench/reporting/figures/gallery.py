@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import applied
 from regmix_bench.reporting.formats.cells import csv
 from regmix_bench.system.children import end_with_parent, shelter_children
+from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -77,7 +79,7 @@ def collect(contents: Contents) -> Gallery:
                 raise UserError("its suffixes are not those of the files that it draws")
         except Exception as error:  # a stranger's figure may raise anything
             said = str(error) if isinstance(error, UserError) else reason(error)
-            _log.warning("figure %r is left out: %s", name, " ".join(said.split()))
+            _log.warning("figure %r is left out: %s", name, one_line(said))
             continue
         pictures += found
         drawn |= files
@@ -87,7 +89,9 @@ def collect(contents: Contents) -> Gallery:
 def rendered(picture: ReportFigure) -> Files:
     """Draw a picture: ``.png`` (200 dpi) and ``.pdf``, without dates or versions in them."""
     files: Files = {}
-    with applied():
+    with applied(), warnings.catch_warnings():
+        # A picture has a box there; the warning has the letter, which a terminal may obey.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = picture.draw()
         if (points := picture.points()) is not None:
             files[".points.csv"] = csv(points).encode()

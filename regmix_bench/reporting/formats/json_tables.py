@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from regmix_bench.reporting.values import Cell, Table
+from regmix_bench.system.text import visible
 
 #: Raise it when a key changes its name or its meaning.
 VERSION = 1
@@ -24,7 +25,7 @@ def tables_json(tables: Mapping[str, Table]) -> str:
     say nothing, and is empty where no finite number was measured. Numbers are not rounded.
     """
     content = {"version": VERSION, "tables": {stem: _table(t) for stem, t in tables.items()}}
-    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return visible(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)) + "\n"
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from markupsafe import Markup, escape
 
 from regmix_bench.reporting.figures.looks import luminance
+from regmix_bench.system.text import visible
 
 _DARK_PAPER = (0x14 / 255, 0x17 / 255, 0x1B / 255)  # as in site.css
 _LEAST_CONTRAST = 3.0  # of what is no text, by WCAG 2.1
@@ -36,10 +37,9 @@ def file_name(text: str) -> str:
 def script(value: object) -> Markup:
     """Write ``value`` as JSON that cannot end the script element or comment it stands in."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # U+2028 and U+2029 end a line in older JavaScript, in JSON they do not.
-    for character in "<>&\u2028\u2029":
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    return Markup(visible(text))  # of which U+2028 and U+2029 would end a line of JavaScript
 
 
 def passages(docstring: str) -> tuple[Passage, ...]:
