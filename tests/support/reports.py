@@ -42,7 +42,7 @@ def trained_record(
 ) -> RunRecord:
     """A record of a run from training to scores, which fall by 0.1 from threat to threat."""
     recipe = recipe or Recipe(epochs=4, milestones=(0.5, 0.75), augmentation="crop")
-    mass = {"true_class_mass": 0.6} if name in SMOOTHED else {}
+    mass = {"true_class_mass": 0.6, "clip_start": False} if name in SMOOTHED else {}
     threats = tuple(ThreatModel("Linf", text) for text in eval_eps or (eps,))
     params = {**mass, **(params or {})}
     spec = make_spec(
