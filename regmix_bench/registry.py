@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +45,23 @@ class Entry(Generic[T]):
     @property
     def description(self) -> str:
         """The first line of the item's docstring, or else why there is no item."""
-        return self.error or (inspect.getdoc(self.item) or "").partition("\n")[0]
+        return self.error or docstring(self.item).partition("\n")[0]
+
+
+def docstring(item: object) -> str:
+    """Return the docstring of a class, a function or a module; "" where there is none.
+
+    From its source where Python has stripped it (``-OO``): what is shown must not depend on that.
+    """
+    if sys.flags.optimize < 2:
+        return inspect.cleandoc(item.__doc__ or "")
+    try:
+        source = inspect.getsource(item)  # type: ignore[arg-type]
+        tree = ast.parse(inspect.cleandoc(f"\n{source}"))
+    except (OSError, TypeError, SyntaxError):
+        return ""
+    node: Any = tree if inspect.ismodule(item) else tree.body[0]
+    return ast.get_docstring(node) or ""
 
 
 class Registry(Generic[T]):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
 import typer
 
 from regmix_bench.api.options import Option
+from regmix_bench.registry import docstring
 
 T = TypeVar("T")
 _NAMED = inspect.Parameter.KEYWORD_ONLY
@@ -44,7 +45,7 @@ def add_command(
         parameters = _parameters(verb, defaults)
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
-        about = inspect.getdoc(verb) or ""
+        about = docstring(inspect.unwrap(verb))
         app.command(
             name or verb.__name__,
             help=_escaped(about.partition("\n\n")[0]),

@@ -22,6 +22,7 @@ from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
 from regmix_bench.system.files import atomic_write
 from regmix_bench.system.reading import open_regular, read_bytes
+from regmix_bench.system.surroundings import home_folder
 
 #: Raise it when sources are decoded in another way, so that no older entry is found.
 DECODER_VERSION = 2
@@ -36,7 +37,7 @@ def folder() -> Path:
     """Return ``REGMIX_BENCH_CACHE``, else ``regmix-bench`` in the user's cache folder."""
     if chosen := os.environ.get("REGMIX_BENCH_CACHE"):
         return Path(os.path.expanduser(chosen))
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regmix-bench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "regmix-bench"
 
 
 def fingerprint(root: Path, files: Iterable[Path], *context: object) -> str:

@@ -14,6 +14,7 @@ from regmix_bench.data.protocol import DataSource, PathSource
 from regmix_bench.errors import UserError, reason, unknown
 from regmix_bench.registry import Registry, create, parse_name
 from regmix_bench.specs.components import Component, create_component, parse_component
+from regmix_bench.system.surroundings import home_folder
 
 #: What ``--datasets`` takes; a :class:`PathSource` is followed by ``:PATH``.
 DATASETS: Registry[type[DataSource]] = Registry(
@@ -35,7 +36,7 @@ def default_data_dir() -> Path:
     """Return ``REGMIX_BENCH_DATA``, else ``regmix-bench`` in the user's data folder."""
     if chosen := os.environ.get("REGMIX_BENCH_DATA"):
         return Path(os.path.expanduser(chosen))
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "regmix-bench"
+    return Path(os.environ.get("XDG_DATA_HOME") or home_folder() / ".local/share") / "regmix-bench"
 
 
 def typed_names() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import shutil
 import signal
 import sys
 import threading
@@ -36,6 +37,7 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=1)
 #: Seconds in which the death of a process is noticed, when others complain that it is gone.
 NOTICED = 5.0
+_GO = b"go"
 
 
 class LostProcess(UserError):
@@ -115,6 +117,8 @@ def run_group(
                     break
             died = not agent.is_alive()
         finally:
+            for _ in range(devices):
+                leash.send_bytes(_GO)
             leash.close()
             agent.join()
     if failed is not None and not died:
@@ -183,7 +187,7 @@ def _enter(
     folder: str,
 ) -> None:
     """Join the group as one of its processes, and do the work."""
-    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(leash, folder), daemon=True).start()
     torch.set_num_threads(threads)
     number, group = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device = torch.device(kind, number) if kind == "cuda" else torch.device(kind)
@@ -226,10 +230,15 @@ def _enter(
         threading.Event().wait()
 
 
-def _end_with_parent(leash: Connection) -> None:
-    """End this process as soon as the other end of ``leash`` is closed, or its holder dead."""
+def _end_with_parent(leash: Connection, folder: str) -> None:
+    """End this process as soon as the holder of ``leash`` says so, or is dead.
+
+    Of a dead one nobody else would remove the ``folder``.
+    """
     try:
         leash.recv_bytes()
+    except EOFError:
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
         os._exit(1)
 

@@ -27,6 +27,7 @@ from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, held_below, sweep
+from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.reading import read_bytes
 
 #: All that a report is written in.
@@ -68,12 +69,14 @@ def write_report(
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     if "html" in formats and results.is_dir() and not record_files(results):
-        return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    with _loaded(results, with_published, reference) as contents:
+        with sole_writer(out):
+            return [_write(out, SITE + name, data) for name, data in site.empty_site()]
+    with _loaded(results, with_published, reference) as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
 
 def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: Layout) -> list[Path]:
+    """Write the files of a report, whose folder must be nobody else's meanwhile."""
     before = _read_manifest(out)
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}

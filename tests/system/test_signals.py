@@ -11,6 +11,7 @@ import pytest
 from support.synthetic import make_spec
 
 from regmix_bench import cli
+from regmix_bench.cli import program
 from regmix_bench.records import store
 from regmix_bench.runs.runner import run_spec
 from regmix_bench.system.signals import Termination, handle_signals, no_signal_lost
@@ -120,7 +121,7 @@ def test_every_command_ends_with_its_status(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cli, "app", lambda **_: fate(number))
+    monkeypatch.setattr(program, "app", lambda **_: fate(number))
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert (left.value.code, capsys.readouterr().err) == (status, said)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
+from regmix_bench.registry import docstring
 from regmix_bench.reporting.site.text import Passage, passages
 from regmix_bench.system.deferred import deferred
 
@@ -61,9 +62,9 @@ def define(name: str) -> Definition:
         title=method.title or name,
         formula=method.formula,
         citation=method.citation,
-        summary=passages(method.__doc__ or ""),
-        source=passages((module.__doc__ if module else "") or ""),
-        config=passages(method.Config.__doc__ or ""),
+        summary=passages(docstring(method)),
+        source=passages(docstring(module)),
+        config=passages(docstring(method.Config)),
         parameters=tuple(
             Parameter(
                 key,
