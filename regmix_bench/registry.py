@@ -209,7 +209,8 @@ def parse_name(kind: str, text: str) -> tuple[str, dict[str, object]]:
         raise UserError(f"{kind} {text!r} cannot be read: write it like name[key=value,…]")
     name, inside = match.groups()
     values = {}
-    for setting in filter(None, (inside or "").split(",")):
+    # At commas outside of quotes, in which a text such as a path may have some.
+    for setting in filter(None, re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', inside or "")):
         key, equals, value = setting.partition("=")
         if not equals:
             raise UserError(f"{kind} {text!r}: {setting!r} is not key=value")

@@ -278,6 +278,7 @@ def test_register_method_works_as_a_decorator(monkeypatch: pytest.MonkeyPatch) -
         ({"on": True, "off": None, "start": "image"}, "thing[on=true,off=null,start=image]"),
         ({"a": "1", "b": "true", "c": "x: y", "d": ""}, 'thing[a="1",b="true",c="x: y",d=""]'),
         ({"rate": 0.1 + 0.2}, "thing[rate=0.30000000000000004]"),
+        ({"path": "a,b/x.npz", "n": 1, "q": ","}, 'thing[path="a,b/x.npz",n=1,q=","]'),
     ],
 )
 def test_a_name_is_written_as_it_is_read(values: dict[str, object], text: str) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Of keys that do not fit, so many are named and the others counted.
 _NAMED_KEYS = 3
 
+# Where the model of timm lies in ours.
+_TIMM = "trunk.0."
+
 # Names that torch's wrappers put into keys: DataParallel, torch.compile, FSDP, checkpointing.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
@@ -291,6 +294,13 @@ def _mend(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     for prefix in _prefixes(expected):
         if not _problems(expected, {prefix + key: value for key, value in tensors.items()}):
             return f"; with {prefix!r} before its keys it would: load it into the inner model"
+    if (trunk := {key[len(_TIMM) :] for key in expected if key.startswith(_TIMM)}) and (
+        trunk <= tensors.keys()
+    ):
+        return (
+            "; it is the state of timm's model alone, without the normalisation of pixels: give a"
+            " MODULE:CALLABLE that makes both"
+        )
     bare = {_unwrapped(key): value for key, value in tensors.items()}
     if not _problems({_unwrapped(key): value for key, value in expected.items()}, bare):
         found = {part for key in tensors for part in key.split(".")} & _WRAPPERS

@@ -236,7 +236,11 @@ def shift(images: float = 0.0, labels: int = 0) -> Callable[..., tuple[Tensor, T
         (shift(labels=-1), "labels begin at -1"),
         (lambda x, y: (x, y.float()), "labels are torch.float32"),
         (lambda x, y: (x, y[:-1]), r"labels have shape \(19,\), not one for each of 20"),
-        (lambda x, y: (x, nn.functional.one_hot(y)), "labels have shape"),
+        (lambda x, y: (x, nn.functional.one_hot(y)), "looks one-hot: give its argmax"),
+        (
+            lambda x, y: (x, torch.stack([y, y], 1)),
+            r"labels have shape \(20, 2\), not one for each",
+        ),
         (lambda x, y: ((255 * x).byte(), y), "images are torch.uint8"),
         (lambda x, y: (x[0], y), r"images have shape \(1, 8, 8\)"),
         (lambda x, y: (x[:0], y[:0]), "images have shape"),

@@ -12,13 +12,14 @@ from regmix_bench.errors import UserError
 from regmix_bench.models import ARCHS, build_model
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.timm_models import timm_model
-from regmix_bench.models.weights import load_checkpoint, save_checkpoint
+from regmix_bench.models.weights import load_checkpoint, load_weights, save_checkpoint
 from regmix_bench.specs.components import parse_component
 
 pytest.importorskip("timm")
 
 #: A transformer that is made for one size of image, and a network whose batch norm also activates.
-MODELS = ["test_vit", "mobilenetv3_small_050"]
+SIZES = {"test_vit": {"img_size": (32, 32)}, "mobilenetv3_small_050": {}}
+MODELS = list(SIZES)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -54,8 +55,7 @@ def test_weights_are_timms_own_draw_and_follow_the_seed(model: str) -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
     torch.manual_seed(1)
-    size = {"img_size": (32, 32)} if "vit" in model else {}
-    theirs = timm.create_model(model, pretrained=False, num_classes=0, **size).state_dict()
+    theirs = timm.create_model(model, pretrained=False, num_classes=0, **SIZES[model]).state_dict()
     assert all(torch.equal(states[0][f"trunk.0.{key}"], theirs[key]) for key in theirs)
 
 
@@ -102,3 +102,12 @@ def test_without_timm_the_line_says_what_to_install(
     timm_model.cache_clear()
     with pytest.raises(UserError, match=r'pip install "regmix-bench\[timm\]"'):
         parse_component("arch", ARCHS, arch)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_state_of_timms_model_alone_has_no_normalisation(model: str) -> None:
+    timm = importlib.import_module("timm")
+    built = build_model(f"timm-{model}", (3, 32, 32), 5)
+    theirs = timm.create_model(model, pretrained=False, num_classes=5, **SIZES[model])
+    with pytest.raises(UserError, match="state of timm's model alone, without the normalisation"):
+        load_weights(built, theirs.state_dict(), "theirs.pt")
