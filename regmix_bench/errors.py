@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 import signal
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,10 @@ _shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 80, 80
 
 #: Of valid choices, those that a message names.
 _NAMED = 30
+
+
+# As torch says it of CUDA, and of the CPU.
+_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 class UserError(Exception):
@@ -89,3 +94,8 @@ def death(exitcode: int) -> str:
     if exitcode < 0:
         return f"was killed by signal {-exitcode} ({signal.strsignal(-exitcode)})"
     return f"ended with exit code {exitcode}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on whatever device."""
+    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))

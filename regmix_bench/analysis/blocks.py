@@ -136,7 +136,8 @@ def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
     for group in cohort.groups:
         for run in group.runs:
             for found in run.record.evaluations:
-                if found.checkpoint == "selected" or found.robust_acc is not None:
+                attacked = found.robust_acc is not None or found.failed_attacks
+                if found.checkpoint == "selected" or attacked:
                     keys[(found.threat, found.checkpoint)] = None
     if not cohort.groups:
         for run in cohort.failures:

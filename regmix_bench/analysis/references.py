@@ -143,7 +143,7 @@ def pair_outcomes(
     then, today = was.index.argsort(), now.index.argsort()
     if not np.array_equal(was.index[then], now.index[today]):
         return None, "the outcomes are of different images"
-    return {name: (was.right[name][then], now.right[name][today]) for name in METRICS}, ""
+    return {name: (was.right[name][then], now.right[name][today]) for name in now.right}, ""
 
 
 def _within(file: str, folder: Path, results: Path) -> Path | None:

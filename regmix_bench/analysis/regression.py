@@ -140,7 +140,11 @@ def _cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
 
 
 def _obstacle(
-    entry: Reference, old: RobustEval, record: RunRecord | EvalRecord | None, new: RobustEval | None
+    entry: Reference,
+    old: RobustEval,
+    record: RunRecord | EvalRecord | None,
+    new: RobustEval | None,
+    allowed: Collection[str],
 ) -> tuple[Judgement, str] | None:
     """Why the two cannot be compared, if they cannot."""
     if record is None:
@@ -149,12 +153,15 @@ def _obstacle(
         lines = (record.error or "").strip().splitlines() or ["no message"]
         return "missing", f"the run failed: {lines[-1]}"
     differing = setting_differences(entry, record)
-    if new is not None and new.autoattack_acc is not None:
+    if new is not None and (new.autoattack_acc is not None or new.failed_attacks):
         differing += scoring_differences(old, new)
     if differing:
         return "not comparable", "; ".join(differing)
     if new is None:
         return "missing", f"no evaluation of the {old.checkpoint} checkpoint under {old.threat}"
+    if new.failed_attacks:
+        failed = "; ".join(f"{name} failed: {why}" for name, why in new.failed_attacks.items())
+        return None if "failed-attack" in allowed else ("missing", failed)
     if new.autoattack_acc is None:
         return "missing", f"AutoAttack did not run on the {old.checkpoint} checkpoint"
     return None
@@ -184,7 +191,7 @@ def _compare(
     cleaned = set()
     for old in entry.evaluations:
         new = record.evaluation(old.checkpoint, old.threat) if record else None
-        obstacle = _obstacle(entry, old, record, new)
+        obstacle = _obstacle(entry, old, record, new, allowed)
         # A checkpoint's clean accuracy is the same under each of its threats.
         metrics = METRICS[1:] if old.checkpoint in cleaned else METRICS
         cleaned.add(old.checkpoint)
@@ -194,7 +201,8 @@ def _compare(
         elif path and new:
             n = old.n_examples
             pairs, why = pair_outcomes(entry, old, folder, new, path)
-            for metric in metrics:
+            # Where an attack failed there is no robust accuracy.
+            for metric in (name for name in metrics if getattr(new, name) is not None):
                 counts = CorrectCounts(
                     n, *(round(getattr(side, metric) * n) for side in (old, new))
                 )

@@ -126,7 +126,8 @@ def evaluate(
 
     from torch import nn
 
-    from regmix_bench.attacks import attack_components, require_defined
+    from regmix_bench.attacks import attack_components
+    from regmix_bench.attacks.autoattack import require_defined
     from regmix_bench.data.tensors import with_classes
     from regmix_bench.evaluation.given import (
         evaluate_model,
@@ -159,7 +160,7 @@ def evaluate(
         missing = "--dataset" if dataset is None else "--eps"
         raise UserError(f"{_shown(model)} was not trained here: say {missing}")
     budgets = _threats(threats, norm, run)
-    require_defined(scoring.attacks, budgets)
+    require_defined(scoring, budgets)
     if results is not None:
         store.check_writable(folder)
     target = machine.choose_device(device) if live is None else choose_live_device(live, device)
@@ -181,6 +182,7 @@ def evaluate(
         )
     if test.classes_from_labels:
         test = with_classes(test, count_classes(loaded.model.to(target), test.x))
+    require_defined(scoring, budgets, test.attacked_data)
     spec = EvalSpec(
         model=loaded.source,
         label=label or loaded.label,

@@ -282,9 +282,10 @@ def _planned(
 def _check_fit(
     specs: "Iterable[RunSpec]", device: "torch.device", data_dir: Path | None, download: bool
 ) -> None:
-    """Find data and networks that do not fit before anything is written."""
+    """Find data, attacks and networks that do not fit before anything is written."""
     import torch
 
+    from regmix_bench.attacks.autoattack import require_defined
     from regmix_bench.data import EvalData, prepare
     from regmix_bench.models.weights import Description
 
@@ -294,6 +295,7 @@ def _check_fit(
         key = spec.dataset_words, spec.train_examples, spec.eval_examples
         if key not in loaded:
             loaded[key] = prepare(spec, device, data_dir, download).test
+        require_defined(spec.scoring, spec.eval_threats, loaded[key].attacked_data)
         description = Description(
             arch=spec.arch,
             image_shape=loaded[key].image_shape,

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from regmix_bench.registry import Registry, parse_name
 from regmix_bench.specs import Component
 from regmix_bench.specs.components import parse_component
-from regmix_bench.types import NORMS, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.attacks.protocol import Attack
@@ -59,19 +58,6 @@ def attack_labels(texts: Iterable[str]) -> tuple[str, ...]:
     """
     known = ATTACKS.names()
     return tuple(text if text in known else load_attack(text).label for text in texts)
-
-
-def require_defined(labels: Sequence[str], threats: Iterable[ThreatModel]) -> None:
-    """Raise :class:`UserError` where an attack of an ensemble is not defined for a threat's norm.
-
-    No ``labels`` mean AutoAttack. Whatever comes with this package goes together, for which nothing
-    is imported.
-    """
-    for threat in threats:
-        for label in labels or ("apgd-ce",):
-            name, _ = parse_name("attack", label)
-            if not (NORMS.is_builtin(threat.norm) and ATTACKS.is_builtin(name)):
-                load_attack(label).require(threat)
 
 
 def attack_components(labels: Iterable[str]) -> tuple[Component, ...]:

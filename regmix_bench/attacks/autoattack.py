@@ -2,26 +2,29 @@
 
 Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks", ICML 2020. The order and the parameters are those of
-``pyautoattack.AutoAttack``, so that the outcome of every image is that of a call of it.
+``pyautoattack.AutoAttack``, so that the outcome of every image is that of a call of it. A plan asks
+its attacks where they are defined, so that torch is loaded where they run.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
-from pyautoattack.fab_pt import FABAttack_PT
-from pyautoattack.square import SquareAttack
 from pydantic import Field
-from torch import Tensor, nn
 
-from regmix_bench.attacks import load_attack
-from regmix_bench.attacks.autoattack_checks import LOGGER
-from regmix_bench.attacks.protocol import Attack
-from regmix_bench.specs.scoring import AutoAttackVersion
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.attacks import ATTACKS, load_attack
+from regmix_bench.attacks.protocol import Attack, AttackedData
+from regmix_bench.registry import parse_name
+from regmix_bench.specs.scoring import AutoAttackVersion, Scoring
+from regmix_bench.types import NORMS, Frozen, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    #: Images (B, C, H, W) and labels (B,) to the margin and the loss (B,) of each image.
+    MarginAndLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class _Member(Attack):
@@ -59,6 +62,10 @@ class _APGD(_Member):
         eot_iter: int = Field(1, ge=1)
 
     def _authors(self, model: nn.Module, **common: Any) -> Any:
+        from pyautoattack.autopgd_base import APGDAttack
+
+        from regmix_bench.attacks.autoattack_checks import LOGGER
+
         return APGDAttack(
             model, loss=self.loss, rho=0.75, logger=LOGGER, **common, **dict(self.config)
         )
@@ -92,6 +99,10 @@ class APGDT(_Member):
         n_target_classes: int = Field(9, ge=1)
 
     def _authors(self, model: nn.Module, **common: Any) -> Any:
+        from pyautoattack.autopgd_base import APGDAttack_targeted
+
+        from regmix_bench.attacks.autoattack_checks import LOGGER
+
         return APGDAttack_targeted(model, rho=0.75, logger=LOGGER, **common, **dict(self.config))
 
 
@@ -111,6 +122,8 @@ class FAB(_Member):
         n_restarts: int = Field(5, ge=1)
 
     def _authors(self, model: nn.Module, **common: Any) -> Any:
+        from pyautoattack.fab_pt import FABAttack_PT
+
         return FABAttack_PT(model, **common, **dict(self.config))
 
 
@@ -127,6 +140,8 @@ class FABT(_Member):
         n_target_classes: int = Field(9, ge=1)
 
     def _authors(self, model: nn.Module, **common: Any) -> Any:
+        from pyautoattack.fab_pt import FABAttack_PT
+
         return FABAttack_PT(model, targeted=True, **common, **dict(self.config))
 
 
@@ -134,7 +149,8 @@ class Square(_Member):
     """Random search over squares of pixels (Andriushchenko et al., ECCV 2020).
 
     ``resc_schedule`` fits the sizes of the squares to the number of queries, which AutoAttack does
-    not.
+    not. Under L2 the authors' program begins with five rows of squares, which do not fit images of
+    every size, and no image of less than five rows.
     """
 
     name = "square"
@@ -145,8 +161,70 @@ class Square(_Member):
         n_queries: int = Field(5000, ge=1)
         resc_schedule: bool = False
 
+    def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
+        # Where the ball is round, the search starts from a grid of squares, and else from stripes.
+        if data.image_shape is None or NORMS[threat.norm].corners is not None:
+            return None
+        _, height, width = data.image_shape
+        if _squares_fit(height, width):
+            return None
+        return f"its first squares do not fit images of {height}×{width} pixels"
+
     def _authors(self, model: nn.Module, **common: Any) -> Any:
-        return SquareAttack(model, p_init=0.8, n_restarts=1, **common, **dict(self.config))
+        from pyautoattack.square import SquareAttack
+
+        attack = SquareAttack(model, p_init=0.8, n_restarts=1, **common, **dict(self.config))
+        attack.margin_and_loss = _without_ties(attack.margin_and_loss)
+        return attack
+
+
+def _without_ties(margin_and_loss: MarginAndLoss) -> MarginAndLoss:
+    """Let the authors' search end where every image of its batch is fooled or tied.
+
+    It counts a margin of 0 as a success, yet ends at its start only where all are below 0: where
+    one is exactly 0, as logits of few bits often are, and none above, it would go on with no image
+    at all, which under L2 raises. No image's outcome hangs on it.
+    """
+
+    def untied(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        margin, loss = margin_and_loss(x, y)
+        return margin.where(margin != 0, -1e-30), loss
+
+    return untied
+
+
+def _squares_fit(height: int, width: int) -> bool:
+    """Tell whether the grid of squares lies inside an image, from which L2's search starts.
+
+    Their side is a fifth of the height, and the first row and column begin where five of them are
+    centred in the height, across the width too. A square of one pixel that lies outside is empty,
+    and an image narrower than a square has none.
+    """
+    side = height // 5
+    if side <= 1 or width < side:
+        return side > 0
+    first = (height - 5 * side) // 2
+    return all(first + length // side * side <= length for length in (height, width))
+
+
+def require_defined(
+    scoring: Scoring, threats: Iterable[ThreatModel], data: AttackedData | None = None
+) -> None:
+    """Raise :class:`UserError` where an attack of a scoring is not defined for a threat or image.
+
+    Of ``data`` nothing need be known. Loads no torch, unless an attack of another package does.
+    """
+    named = [(label, parse_name("attack", label)[0]) for label in scoring.attacks]
+    own = {attack.name for version in _VERSIONS.values() for attack in version}
+    for threat in threats:
+        attacks = list(_VERSIONS.get(scoring.autoattack_version, ()))
+        for label, name in named:
+            # What comes with this package beside AutoAttack's is defined everywhere.
+            builtin = ATTACKS.is_builtin(name) and NORMS.is_builtin(threat.norm)
+            if name in own or not builtin:
+                attacks.append(load_attack(label))
+        for attack in attacks:
+            attack.require(threat, data or AttackedData())
 
 
 def ensemble(

@@ -8,12 +8,16 @@ A package offers one through the entry-point group ``regmix_bench.attacks``::
 Then ``--attacks my-attack`` runs it, ``--attacks "my-attack[steps=50]"`` with a configuration that
 is not the default, and ``--attacks pgd-20,my-attack,square`` among others, each on the images that
 those before it left unbroken. Whatever it returns is judged by the model itself: which images
-broke, how far they moved and by which margin is measured for all attacks alike.
+broke, how far they moved and by which margin is measured for all attacks alike. An attack that is
+not defined everywhere says so by :attr:`Attack.norms` and :meth:`Attack.obstacle`, which a plan
+asks before anything is trained; one that raises all the same is recorded as failed, beside the
+scores of the others.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from regmix_bench.errors import UserError, validated
@@ -22,6 +26,19 @@ from regmix_bench.types import Frozen, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class AttackedData:
+    """The images that are to be attacked, as far as they are known: None is not known yet.
+
+    ``image_shape`` is (C, H, W), ``num_classes`` that of the logits, ``n_images`` how many are
+    scored, of which an attack may see any number from one on.
+    """
+
+    image_shape: tuple[int, int, int] | None = None
+    num_classes: int | None = None
+    n_images: int | None = None
 
 
 class Attack(ABC):
@@ -70,10 +87,21 @@ class Attack(ABC):
         that a batch can be repeated: draw them from a generator of your own.
         """
 
-    def require(self, threat: ThreatModel) -> None:
-        """Raise :class:`UserError` where the attack is not defined for the norm of ``threat``."""
+    def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
+        """Say why the attack is not defined under ``threat`` on such images, or None where it is.
+
+        The words end a sentence: ``its first squares do not fit images of 14×14 pixels``. A fact
+        that is None is not known yet, and no obstacle; it is asked again once the images are there,
+        before anything is trained or scored. Loads no model and no images.
+        """
+        return None
+
+    def require(self, threat: ThreatModel, data: AttackedData) -> None:
+        """Raise :class:`UserError` where the attack is not defined under ``threat`` on ``data``."""
         if self.norms is not None and threat.norm not in self.norms:
             raise UserError(
                 f"attack {self.name!r} is defined for {', '.join(self.norms)}, not for"
                 f" {threat.norm}"
             )
+        if why := self.obstacle(threat, data):
+            raise UserError(f"attack {self.label!r} is not defined under {threat.norm} here: {why}")

@@ -41,11 +41,11 @@ class Lines(Silent):
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
-    """Yield a line for each evaluation with AutoAttack, and one for each of its warnings."""
+    """Yield a line for each evaluation with AutoAttack, one for its warnings and one a failure."""
     from regmix_bench.records.accuracies import ROBUST, by_title, score_words
 
     for e in evaluations:
-        if e.robust_acc is None:
+        if e.robust_acc is None and not e.failed_attacks:
             continue
         shown = (
             f"{score_words(e) if title == ROBUST else title} {share:.1%}"
@@ -55,6 +55,8 @@ def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
         yield f"{e.checkpoint} at {e.threat}: {'  '.join(shown)}"
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"
+        for attack, why in e.failed_attacks.items():
+            yield f"  {attack} failed, and is tried again with --retry-failed or by eval: {why}"
         for d in e.diagnoses:
             if d.p_value is None:
                 yield f"  {d.name}: not asked: {d.note}"

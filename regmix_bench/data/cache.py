@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def load_entry(entry_name: str, dataset_name: str) -> Dataset:
             f"cached dataset {path} was damaged ({damage}) and is removed: name its source again"
         )
     return dataset
+
+
+def entry_shape(entry_name: str) -> tuple[int, int, int] | None:
+    """Return the shape (C, H, W) of an entry's images by the head of their array, or None."""
+    try:
+        with (
+            open_regular(_path(entry_name)) as stream,
+            zipfile.ZipFile(stream) as archive,
+            archive.open("test_images.npy") as member,
+        ):
+            np.lib.format.read_magic(member)
+            (_, channels, height, width), *_ = np.lib.format.read_array_header_1_0(member)
+    except Exception:  # whoever loads a damaged entry says what is wrong
+        return None
+    return channels, height, width
 
 
 def load_or_decode(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:

@@ -33,6 +33,7 @@ class CIFAR(DataSource):
     ``data_dir/<name>`` or ``data_dir`` itself.
     """
 
+    image_shape = (3, 32, 32)
     #: The folder and the class that torchvision has for it.
     official: ClassVar[str]
     torchvision: ClassVar[str]
@@ -82,9 +83,10 @@ class CIFAR(DataSource):
         if absent := sorted(set(self.classes) - set(tree.classes)):
             raise UserError(f"{root} is not {self.name}: it has no class {absent[0]!r}")
         dataset = tree.load(self.name)
-        if dataset.image_shape != (3, 32, 32):
+        if dataset.image_shape != self.image_shape:
             raise UserError(
-                f"{root} is not {self.name}: its images are {dataset.image_shape}, not (3, 32, 32)"
+                f"{root} is not {self.name}: its images are {dataset.image_shape},"
+                f" not {self.image_shape}"
             )
         return dataset
 

@@ -24,6 +24,8 @@ class DataSource(ABC):
     version: ClassVar[int] = 1
     #: The architecture of a run that names none.
     arch: ClassVar[str] = "preactresnet18"
+    #: Shape (C, H, W) of every image, where it is known without the data: a plan asks for it.
+    image_shape: ClassVar[tuple[int, int, int] | None] = None
     #: Keys of the recipe that fit these images better than its defaults.
     recipe: ClassVar[Mapping[str, Any]] = {}
     #: What the classes are called, by label; empty where a figure shall give their numbers.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data.batches import Batches, as_float
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_trainable
 from regmix_bench.data.sources import load_dataset
@@ -41,6 +42,11 @@ class EvalData:
         """Shape (C, H, W) of every image."""
         channels, height, width = self.x.shape[1:]
         return channels, height, width
+
+    @property
+    def attacked_data(self) -> AttackedData:
+        """The facts that attacks are asked about, before the first of them runs."""
+        return AttackedData(self.image_shape, self.num_classes, len(self.y))
 
     def require(self, digest: str | None, dataset: str, owner: str) -> None:
         """Raise :class:`UserError` unless ``digest``, recorded by ``owner``, is that of the data.

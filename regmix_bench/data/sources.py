@@ -162,6 +162,15 @@ def path_source(name: str) -> type[PathSource] | None:
     return source if issubclass(source, PathSource) else None
 
 
+def image_shape(dataset: str) -> tuple[int, int, int] | None:
+    """Return the shape (C, H, W) of a dataset's images, or None where only loading would say it.
+
+    ``dataset`` is the name in a specification.
+    """
+    source = path_source(dataset)
+    return DATASETS[dataset].image_shape if source is None else cache.entry_shape(dataset)
+
+
 def class_names(dataset: str) -> tuple[str, ...]:
     """Return what the classes are called, where the source says it without its data, else ()."""
     with contextlib.suppress(UserError):  # of a source that is not installed here

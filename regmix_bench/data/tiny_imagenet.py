@@ -14,6 +14,7 @@ class TinyImageNet(DataSource):
     """110,000 photographs, 64x64 colour, 200 classes; --data-dir."""
 
     name = "tiny-imagenet"
+    image_shape = (3, 64, 64)
 
     def load(self, data_dir: Path, download: bool) -> Dataset:
         for root in (data_dir / "tiny-imagenet-200", data_dir):

@@ -64,10 +64,13 @@ def on_first(make: Callable[[], T]) -> T:
     return found
 
 
-def barrier() -> None:
-    """Wait until all processes are here."""
-    if size() > 1:
-        torch.distributed.barrier()
+def gathered(value: T) -> list[T]:
+    """Return the ``value`` of each process, in their order, in all, which wait for one another."""
+    if size() == 1:
+        return [value]
+    found: list[Any] = [None] * size()
+    torch.distributed.all_gather_object(found, value)
+    return found
 
 
 class Sharding:

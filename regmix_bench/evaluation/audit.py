@@ -38,7 +38,14 @@ from regmix_bench.models.logits import Float32Logits, depend_on_batch
 from regmix_bench.models.predictions import BATCH_SIZE, correct
 from regmix_bench.models.weights import load_checkpoint, state_digest
 from regmix_bench.records.adversarial import SavedImages, read_adversarial
-from regmix_bench.records.outcomes import LABEL, PGD, Measure, read_measured, stage_column
+from regmix_bench.records.outcomes import (
+    BROKEN_BY,
+    LABEL,
+    PGD,
+    Measure,
+    read_measured,
+    stage_column,
+)
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
@@ -243,6 +250,8 @@ def _audit_evaluation(
         yield about(reason, index=index, attack=attack)
 
     screened = evaluation.screened_acc is not None
+    if evaluation.failed_attacks:  # which have neither, and so it is in the outcomes alone
+        screened = PGD not in attacks and bool(outcomes[BROKEN_BY].eq(PGD).any())
     truth = shown_outcomes(sound, test, right, attacks, screened)
     missing = outcomes[LABEL].isna()
     for index in outcomes.index[missing]:
@@ -254,7 +263,10 @@ def _audit_evaluation(
         _other_measures(sound[sound["index"].isin(outcomes.index)], outcomes, evaluation, test),
     ):
         yield about(f"{column} is {stored} in the outcomes, {now} by the images", index=index)
-    for name, now in shown_accuracies(truth, attacks, screened).items():
+    shown_now = shown_accuracies(truth, attacks, screened)
+    if evaluation.failed_attacks:
+        shown_now |= {"autoattack_acc": None, "screened_acc": None}
+    for name, now in shown_now.items():
         recorded = getattr(evaluation, name)
         if recorded != now:
             yield about(f"{name} is {recorded} in the record, {now} by the images")

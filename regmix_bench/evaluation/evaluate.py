@@ -60,8 +60,10 @@ def evaluate_threat(
     :mod:`regmix_bench.records.outcomes` says; the images that broke the model are in the journal
     alone. What an attack did is what the model itself says of its images, not the copy it ran on.
     ``on_attack`` hears the name of each finished attack of the ensemble and the accuracy that is
-    left. Raises ``RuntimeError`` for a model in training mode, and :class:`UserError` for logits
-    that are not finite and for an attack that is not defined for the threat.
+    left. An attack of the ensemble that fails is recorded as failed: the others' scores stand, and
+    there is no robust accuracy. Raises ``RuntimeError`` for a model in training mode, and
+    :class:`UserError` for logits that are not finite and for an attack that is not defined for the
+    threat on these images.
     """
     require_eval_mode(model.plain)
     # Some attacks take views of images; the checks and attacks seed torch's global generator.
@@ -80,15 +82,19 @@ def evaluate_threat(
             attacks, substitutions = ensemble(scoring.autoattack_version, scoring.attacks, classes)
         stages = _stages(scoring, attacks)
         for stage in stages:
-            stage.attack.require(threat)
+            stage.attack.require(threat, test.attacked_data)
         right = standing = torch.zeros_like(y, dtype=torch.bool)
         found: dict[str, StageOutcome] = {}
         after_attack: dict[str, float] = {}
+        failed: dict[str, str] = {}
         for stage in stages:
             outcome = run_stage(stage, model, x, y, right, standing, threat, journal)
             if stage.name == outcomes.CLEAN:
                 right = standing = outcome.pred.to(y.device) == y
             found[stage.name] = outcome
+            if outcome.failure is not None:
+                failed[stage.name] = outcome.failure
+                continue
             if stage.spares:
                 standing = standing & ~outcome.broke.to(y.device)
             if stage.counts:
@@ -107,18 +113,23 @@ def evaluate_threat(
     if with_ensemble:
         before = result.pgd_acc if scoring.screen else result.clean_acc
         with collected_warnings() as raised:
-            check_square({"before": before, **after_attack})
+            if not failed:  # where one is missing, Square may well be the strongest
+                check_square({"before": before, **after_attack})
         meanwhile = [name for outcome in found.values() for name in outcome.checks]
         few = ["too-few-classes"] if substitutions else []
+        broken_off = ["failed-attack"] if failed else []
+        # What is left of an ensemble is another measurement, and not to be taken for it.
+        robust = None if failed else accuracy(standing)
         result = result.model_copy(
             update={
-                "screened_acc" if scoring.screen else "autoattack_acc": accuracy(standing),
+                "screened_acc" if scoring.screen else "autoattack_acc": robust,
                 "after_attack": after_attack,
+                "failed_attacks": failed,
                 "autoattack_version": scoring.autoattack_version,
                 "autoattack_seed": scoring.autoattack_seed,
                 "autoattack_batch_size": scoring.autoattack_batch_size,
                 "substitutions": substitutions,
-                "checks": tuple(dict.fromkeys([*checks, *meanwhile, *raised, *few])),
+                "checks": tuple(dict.fromkeys([*checks, *meanwhile, *raised, *few, *broken_off])),
             }
         )
     table = _table(test, threat, right.cpu(), clean, pgd, stages, found)
@@ -195,8 +206,8 @@ def _table(
         outcomes.stage_column(outcomes.PGD, "margin"): pgd.margin.numpy(),
     }
     for stage in stages:
-        if stage.counts:
-            outcome = found[stage.name]
+        outcome = found[stage.name]
+        if stage.counts and outcome.failure is None:
             broke = pd.array(outcome.broke.numpy(), dtype="boolean")
             broke[~outcome.ran.numpy()] = pd.NA
             columns |= {

@@ -57,10 +57,10 @@ def evaluate_model(
 ) -> EvalRecord:
     """Score a model that is given, and record it; returns what is recorded already.
 
-    ``force`` discards that; ``say`` gets a line where a process that died had begun it. Raises
-    :class:`UserError`, with nothing written, for a model that does not take these images or does
-    not return as many finite logits as there are classes, and
-    :class:`~regmix_bench.records.locks.Busy` where another process scores it.
+    Attacks that failed in that are tried again, and ``force`` discards it; ``say`` gets a line
+    where a process that died had begun it. Raises :class:`UserError`, with nothing written, for a
+    model that does not take these images or does not return as many finite logits as there are
+    classes, and :class:`~regmix_bench.records.locks.Busy` where another process scores it.
     """
     extras = extras or Extras()
     existing = find_record(results, spec)
@@ -265,8 +265,8 @@ def _remove(path: Path) -> None:
 
 
 def _has(record: EvalRecord, extras: Extras) -> bool:
-    """Whether a record holds the extras that are asked for."""
-    return all(
+    """Whether a record holds the extras that are asked for, and no attack to be tried again."""
+    return not record.has_failed_attacks and all(
         (result.adversarial_digest or not extras.save_adversarial)
         and (result.diagnoses or not extras.diagnose)
         for result in record.evaluations

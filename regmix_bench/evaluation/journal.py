@@ -7,6 +7,7 @@ images and the adversarial ones among them; nothing of it stays in memory.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,14 @@ class Journal:
         }
         with atomic_write(self._path(stage, number)) as stream:
             stream.write(safetensors.torch.save(tensors, {"journal": json.dumps(about)}))
+
+    def end(self, stage: str, n_batches: int) -> None:
+        """Forget batches of ``stage`` beyond its first, which an earlier try with more had."""
+        for number in itertools.count(n_batches):
+            try:
+                self._path(stage, number).unlink()
+            except FileNotFoundError:
+                return
 
     def batches(self, stage: str) -> Iterator[BatchOutcome]:
         """Read the batches of a stage that are written down, in order, one at a time."""

@@ -118,10 +118,12 @@ def discard_journals(results: Path, run_id: str) -> None:
 def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     """Remove what a successful ``record``, which is written, has no use for.
 
-    That is the journals of its scoring, all states of its training but the last, the traceback of
-    an earlier failure, and adversarial images of an earlier scoring.
+    That is the journals of its scoring, unless an attack is to be tried again, all states of its
+    training but the last, the traceback of an earlier failure, and adversarial images of an earlier
+    scoring.
     """
-    discard_journals(results, record.run_id)
+    if not record.has_failed_attacks:
+        discard_journals(results, record.run_id)
     path = record_path(results, record.spec)
     sweep(path.parent, path.stem)
     for state in sorted(artifacts_dir(results, record.run_id).glob("state-*.pt"))[:-1]:

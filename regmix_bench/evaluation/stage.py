@@ -12,11 +12,11 @@ from torch import Tensor
 
 from regmix_bench.attacks.autoattack_checks import collected_warnings
 from regmix_bench.attacks.protocol import Attack
-from regmix_bench.distributed.collectives import barrier, rank, size
-from regmix_bench.errors import UserError
+from regmix_bench.distributed.collectives import gathered, rank, size
+from regmix_bench.errors import UserError, is_out_of_memory, reason
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.journal import Journal
-from regmix_bench.evaluation.verdict import BatchOutcome, judge
+from regmix_bench.evaluation.verdict import BatchOutcome, FailedAttack, judge
 from regmix_bench.models.predictions import PassCounter
 from regmix_bench.records.schema import Cost
 from regmix_bench.types import ThreatModel
@@ -44,10 +44,12 @@ class Stage:
 class StageOutcome:
     """The result of one stage on each of N images; it does not hold the images themselves.
 
-    ``ran`` (N,) bool, and where it ran the columns of :class:`BatchOutcome` of the same names.
+    ``ran`` (N,) bool, and where it ran the columns of :class:`BatchOutcome` of the same names. Of
+    an attack that broke off ``failure`` says why, and nothing counts as done.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, failure: str | None = None) -> None:
+        self.failure = failure
         self.ran = torch.zeros(n, dtype=torch.bool)
         self.pred = torch.full((n,), -1)
         self.margin = torch.full((n,), torch.nan)
@@ -81,33 +83,47 @@ def run_stage(
 
     ``right`` (N,) bool says which the model gets right without an attack. A batch that is in the
     ``journal`` is not attacked again. In a group, which needs a journal, each process attacks its
-    batches, and then reads those of all.
+    batches, and then reads those of all. An attack of the ensemble that fails on one batch has
+    failed; what it was to be spared is not known of the later ones, so that where it runs after
+    all, their batches may be other ones, and are attacked anew.
     """
     chosen = torch.ones_like(standing) if stage.everywhere else standing
     index = chosen.nonzero().squeeze(1)
     batches = index.split(stage.batch_size) if len(index) else ()  # no batch without an image
 
     def outcome_of(number: int) -> BatchOutcome:
-        if journal is not None and (known := journal.read(stage.name, number)) is not None:
-            return known
         at, seed = batches[number], stage.seed + number * stage.stride
-        found = _attack_batch(stage.attack, model, at, x[at], y[at], right[at], threat, seed)
+        known = None if journal is None else journal.read(stage.name, number)
+        if known is not None and (stage.everywhere or torch.equal(known.index, at.cpu())):
+            return known
+        found = _attack_batch(stage, model, at, x[at], y[at], right[at], threat, seed)
         if journal is not None:
             journal.write(stage.name, number, found)
         return found
 
-    if size() > 1:
-        for number in range(rank(), len(batches), size()):
-            outcome_of(number)
-        barrier()
     outcome = StageOutcome(len(y))
-    for number, expected in enumerate(batches):
-        outcome.add(outcome_of(number), expected)
+    failure: str | None = None
+    try:
+        for number in range(rank(), len(batches), size()):
+            found = outcome_of(number)
+            if size() == 1:
+                outcome.add(found, batches[number])
+    except FailedAttack as error:
+        if stage.everywhere:  # without which there is no score
+            raise
+        failure = str(error)
+    if failures := [failure for failure in gathered(failure) if failure is not None]:
+        return StageOutcome(len(y), failures[0])
+    if size() > 1:
+        for number, expected in enumerate(batches):
+            outcome.add(outcome_of(number), expected)
+    if journal is not None and rank() == 0:
+        journal.end(stage.name, len(batches))
     return outcome
 
 
 def _attack_batch(
-    attack: Attack,
+    stage: Stage,
     model: AttackedModel,
     index: Tensor,
     x: Tensor,
@@ -120,7 +136,8 @@ def _attack_batch(
 
     def attempt() -> BatchOutcome:
         with _seeded(seed, x.device), collected_warnings() as raised:
-            x_adv = attack.perturb(model.attacked, x, y, threat, seed=seed)
+            with contextlib.nullcontext() if stage.everywhere else _failures_told():
+                x_adv = stage.attack.perturb(model.attacked, x, y, threat, seed=seed)
             outcome = judge(model.plain, index, x, y, x_adv, right, threat)
         return replace(outcome, checks=tuple(raised))
 
@@ -133,6 +150,17 @@ def _attack_batch(
         backward_images=attacks.backward_images + verdicts.backward_images,
     )
     return replace(outcome, cost=cost)
+
+
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
+    """Turn what an attack raises into one line; where memory ran out, fewer images may fit."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # a stranger's attack may raise anything
+        if is_out_of_memory(error):
+            raise
+        raise FailedAttack(reason(error)) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,11 @@ from regmix_bench.types import NORMS, ThreatModel
 
 
 class UnusableOutcome(UserError):
-    """Images or logits on which no verdict is possible: this model cannot be scored so."""
+    """Logits on which no verdict is possible: this model cannot be scored so."""
+
+
+class FailedAttack(UserError):
+    """An attack that broke off, or whose images are none that it may make: it has no outcome."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,16 @@ def judge(
 ) -> BatchOutcome:
     """Judge ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,), by ``model``.
 
-    Raises :class:`UnusableOutcome` for images of another form, where a logit is not a finite
-    number, and where an image that breaks the model lies outside of the threat.
+    Raises :class:`FailedAttack` for images of another form, and where an image that breaks the
+    model lies outside of the threat, and :class:`UnusableOutcome` where a logit is not a finite
+    number.
     """
-    if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
-        raise UnusableOutcome(
-            f"the attack returns images of shape {tuple(x_adv.shape)} and {x_adv.dtype}, not"
-            f" {tuple(x.shape)} and {x.dtype}"
-        )
+    if not isinstance(x_adv, Tensor):
+        raise FailedAttack(f"the attack returns {type(x_adv).__name__}, not images")
+    for what in ("shape", "dtype", "device"):
+        found, expected = (getattr(images, what) for images in (x_adv, x))
+        if found != expected:
+            raise FailedAttack(f"the attack returns images of {what} {found}, not {expected}")
     logits = model(x_adv)
     if not logits.isfinite().all():
         bad = int((~logits.isfinite()).any(1).sum())
@@ -69,7 +75,7 @@ def judge(
     low, high = threat.bounds
     valid = ((x_adv >= low) & (x_adv <= high)).flatten(1).all(1)
     if outside := int((broke & ~(valid & (norm <= limit))).sum()):
-        raise UnusableOutcome(f"the attack leaves the threat model {threat} on {outside} images")
+        raise FailedAttack(f"the attack leaves the threat model {threat} on {outside} images")
     return BatchOutcome(
         index=index.cpu(),
         pred=pred.cpu(),

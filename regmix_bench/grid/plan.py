@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from regmix_bench.attacks import attack_components, require_defined
-from regmix_bench.data.sources import DATASETS, dataset_component, path_source
+from regmix_bench.attacks import attack_components
+from regmix_bench.attacks.autoattack import require_defined
+from regmix_bench.attacks.protocol import AttackedData
+from regmix_bench.data.sources import (
+    DATASETS,
+    dataset_component,
+    image_shape,
+    path_source,
+)
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.methods import METHODS
@@ -188,7 +195,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         for method in methods:
             _check_fits(method, threat, recipe)
         attacked = tuple(dict.fromkeys(scored)) or (threat,)
-        require_defined(scoring.attacks, attacked)
+        require_defined(scoring, attacked, AttackedData(image_shape(dataset)))
         for (arch, of_arch), method, seed in itertools.product(archs, methods, grid.seeds):
             yield RunSpec(
                 method=method,

@@ -103,6 +103,7 @@ def attack_remarks(result: RobustEval) -> Iterator[str]:
     yield from result.substitutions
     if result.checks:
         yield f"AutoAttack raised {', '.join(result.checks)}"
+    yield from (f"{name} failed ({why})" for name, why in result.failed_attacks.items())
     suspicions = [diagnosis.name for diagnosis in result.diagnoses if diagnosis.alarm]
     if suspicions:
         yield f"the gradients are suspected of misleading by {', '.join(suspicions)}"

@@ -27,7 +27,9 @@ def states(specs: Mapping[str, RunSpec], results: Path) -> dict[str, RunState]:
     for run_id, spec in specs.items():
         path = recorded.get((results / spec.dataset / spec.arch, run_id))
         if path is not None:
-            found[run_id] = "done" if load_run(path).status == "success" else "failed"
+            record = load_run(path)
+            whole = record.status == "success" and not record.has_failed_attacks
+            found[run_id] = "done" if whole else "failed"
         else:
             resumable = any(artifacts_dir(results, run_id).glob("state-*.pt"))
             found[run_id] = "to resume" if resumable else "to run"

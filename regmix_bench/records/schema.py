@@ -147,6 +147,8 @@ class RobustEval(Frozen):
     def _one_robust_accuracy(self) -> Self:
         if self.autoattack_acc is not None and self.screened_acc is not None:
             raise ValueError("has an autoattack_acc and a screened_acc: one excludes the other")
+        if self.failed_attacks and self.robust_acc is not None:
+            raise ValueError("has a robust accuracy, and attacks of it that failed")
         return self
 
     @property
@@ -208,6 +210,11 @@ class _Record(Frozen):
         if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
             raise ValueError(f"a score is of more than the {self.n_test} test images")
         return self
+
+    @property
+    def has_failed_attacks(self) -> bool:
+        """True where an attack of a score broke off, which is tried again with the record."""
+        return any(evaluation.failed_attacks for evaluation in self.evaluations)
 
     def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
         """The evaluation of ``checkpoint`` under ``threat``, if there is one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from regmix_bench.attacks.autoattack import require_defined
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
@@ -66,9 +67,10 @@ def run_spec(
     importable, as :mod:`multiprocessing` does.
 
     A successful record is returned as it is, unless ``force`` discards it with its checkpoints; a
-    failed one is tried again. What goes wrong after the data is loaded is recorded with ``status``
-    "error" and the traceback kept beside the checkpoints. Raises :class:`UserError` for data, a
-    device or a compiler that is not there, and for a results folder that cannot be written,
+    failed one is tried again, and so are the attacks that failed in one. What goes wrong after the
+    data is loaded is recorded with ``status`` "error" and the traceback kept beside the
+    checkpoints. Raises :class:`UserError` for data, a device or a compiler that is not there, for
+    an attack that is not defined on the data, and for a results folder that cannot be written,
     :class:`PermissionError` for one that may not be read, and
     :class:`~regmix_bench.records.locks.Busy` for a run that another process works on. Raises
     :class:`~regmix_bench.distributed.group.LostProcess` where one of several processes died;
@@ -83,6 +85,7 @@ def run_spec(
     folder = Path(data_dir) if data_dir is not None else None
     # In a group every process puts it on its own device.
     data = prepare(spec, target if devices == 1 else torch.device("cpu"), folder, download)
+    require_defined(spec.scoring, spec.eval_threats, data.test.attacked_data)
     if (smallest := min(data.train.batch_sizes)) < devices:
         raise UserError(
             f"devices {devices}: a batch of {smallest} images does not go round;"
@@ -103,7 +106,7 @@ def run_spec(
 def _finished(spec: RunSpec, results: Path) -> RunRecord | None:
     existing = find_record(results, spec)
     record = load_run(existing) if existing is not None else None
-    if record is None or record.status != "success":
+    if record is None or record.status != "success" or record.has_failed_attacks:
         return None
     tidy(results, record)
     return record

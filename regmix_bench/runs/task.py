@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from torch import nn
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, is_out_of_memory
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.evaluation.scorer import Extras, score_checkpoint
@@ -204,7 +203,7 @@ def explained(error: Exception, run: ActiveRun) -> str:
     """Say what went wrong on one line; where memory ran out, with what would need less."""
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+    if not is_out_of_memory(error):
         return " ".join(f"{type(error).__name__}: {error}".split())
     if not run.trained:
         size = run.task.spec.recipe.batch_size
@@ -217,7 +216,3 @@ def explained(error: Exception, run: ActiveRun) -> str:
         f"out of memory in scoring with batches of {size}:"
         f" --set scoring.autoattack_batch_size={max(1, size // 2)} needs about half"
     )
-
-
-# As torch says it of CUDA, and of the CPU.
-_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)

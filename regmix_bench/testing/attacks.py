@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.models import build_model
 from regmix_bench.testing.contract import (
     Rule,
@@ -24,11 +25,14 @@ SHAPE = (1, 8, 8)
 CLASSES = 10
 COUNT = 12
 
+#: Shapes (C, H, W) on which attacks that divide an image into parts were seen to fail.
+SIZES = ((1, 1, 1), (1, 4, 4), (1, 14, 14), (3, 19, 11), (2, 24, 32))
+
 
 def images_stay_inside_the_threat_model(subject: Subject) -> None:
     """Attack under each norm, at its usual budget and at a quarter of it."""
-    for norm, parts in itertools.product(norms_of(subject), (1, 4)):
-        threat = ThreatModel(norm, Epsilon(Epsilon(NORMS[norm].budget) / parts))
+    for usual, parts in itertools.product(_threats(subject), (1, 4)):
+        threat = ThreatModel(usual.norm, Epsilon(usual.epsilon / parts))
         inside(_perturbed(subject, _network(), threat), images(COUNT, SHAPE), threat)
 
 
@@ -65,8 +69,7 @@ def the_global_generator_changes_nothing(subject: Subject) -> None:
 
 def any_network_and_any_number_of_images_will_do(subject: Subject) -> None:
     """Attack a single linear layer, of which nothing is known but its logits, with one image."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)).eval().requires_grad_(False)
+    model = _linear(64, CLASSES)
     for threat, count in itertools.product(_threats(subject), (1, COUNT)):
         x, y = images(count, SHAPE), labels(count, CLASSES)
         inside(_perturb(subject, model, x, y, threat), x, threat)
@@ -79,6 +82,23 @@ def a_model_without_gradients_is_no_obstacle(subject: Subject) -> None:
         inside(_perturbed(subject, model, threat), images(COUNT, SHAPE), threat)
 
 
+def it_attacks_every_size_that_it_does_not_refuse(subject: Subject) -> None:
+    """Attack images of odd sizes, two of two classes, wherever ``obstacle`` names no reason."""
+    attack = subject.create()
+    for norm, (channels, height, width) in itertools.product(norms_of(subject), SIZES):
+        threat, shape = ThreatModel(norm, Epsilon(NORMS[norm].budget)), (channels, height, width)
+        unknown = attack.obstacle(threat, AttackedData())
+        require(unknown is None, f"under {norm} what is not known yet is an obstacle: {unknown}")
+        why = attack.obstacle(threat, AttackedData(shape, 2, 2))
+        if why is None:
+            model = _linear(height * width * channels, 2)
+            x, y = images(2, shape), labels(2, 2)
+            inside(_perturb(subject, model, x, y, threat), x, threat)
+        else:
+            words = isinstance(why, str) and why and "\n" not in why
+            require(bool(words), f"the obstacle on images of {shape} is not one line: {why!r}")
+
+
 RULES: tuple[Rule, ...] = (
     it_says_what_it_is,
     parameters_are_named_validated_and_written_down,
@@ -89,6 +109,7 @@ RULES: tuple[Rule, ...] = (
     the_global_generator_changes_nothing,
     any_network_and_any_number_of_images_will_do,
     a_model_without_gradients_is_no_obstacle,
+    it_attacks_every_size_that_it_does_not_refuse,
 )
 
 
@@ -100,7 +121,17 @@ class _Constant(nn.Module):
 
 
 def _threats(subject: Subject) -> list[ThreatModel]:
-    return [ThreatModel(norm, Epsilon(NORMS[norm].budget)) for norm in norms_of(subject)]
+    """Return the usual threats, less those under which such images are refused."""
+    attack, data = subject.create(), AttackedData(SHAPE, CLASSES, COUNT)
+    found = [ThreatModel(norm, Epsilon(NORMS[norm].budget)) for norm in norms_of(subject)]
+    return [threat for threat in found if attack.obstacle(threat, data) is None]
+
+
+def _linear(pixels: int, classes: int) -> nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
+    return model.eval().requires_grad_(False)
 
 
 def _network() -> nn.Module:

@@ -485,6 +485,32 @@ def test_a_warned_of_score_fails_unless_allowed_by_name(tmp_path: Path, checkpoi
     assert reliability()[0] == "unreliable"
 
 
+@pytest.mark.parametrize("attacks", [("square",), ("fab-t", "mine[steps=3]")])
+def test_an_attack_that_failed_fails_unless_it_is_allowed(tmp_path: Path, attacks) -> None:
+    """Allowed or not, there is no robust accuracy to compare."""
+    write_run(tmp_path / "held", make_spec())
+    board = tmp_path / "board.json"
+    renew_references(tmp_path / "held", board)
+    broken = {
+        "autoattack_acc": None,
+        "failed_attacks": dict.fromkeys(attacks, "ValueError: no luck"),
+        "checks": ("failed-attack",),
+    }
+    write_run(tmp_path / "now", make_spec(), scored=broken)
+    found = by_metric(check(tmp_path / "now", board))
+    assert found["autoattack_acc"].verdict == "missing" and failed(found.values())
+    assert all(f"{name} failed: ValueError: no luck" in found["pgd_acc"].note for name in attacks)
+    assert found["reliability"].note == "raised failed-attack: --allow accepts it by name"
+    found = by_metric(check(tmp_path / "now", board, allow=("failed-attack",)))
+    assert {name: verdict.verdict for name, verdict in found.items()} == {
+        "clean_acc": "ok",
+        "pgd_acc": "ok",
+        "reliability": "ok",
+    }
+    with pytest.raises(UserError, match="no record with AutoAttack"):
+        renew_references(tmp_path / "now", board)
+
+
 def test_each_warned_of_evaluation_is_named(tmp_path: Path) -> None:
     threats = tuple(ThreatModel("Linf", f"{k}/255") for k in (16, 32))
     raised = {"checks": ("square-stronger-than-white-box",)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from pydantic import Field
@@ -69,9 +71,12 @@ def test_a_strangers_attack_is_scored_like_any_other(black: None) -> None:
     assert table["square_broke"].isna().tolist() == broken.tolist()
 
 
-def test_an_attack_beyond_the_threat_is_one_line(black: None) -> None:
-    with pytest.raises(UserError, match=r"leaves the threat model Linf 1/2 on \d+ images"):
-        score("black[reach=1.5]")
+def test_an_attack_beyond_the_threat_has_failed(black: None) -> None:
+    result, table, _ = score("fgsm", "black[reach=1.5]")
+    (said,) = result.failed_attacks.values()
+    assert re.fullmatch(r"the attack leaves the threat model Linf 1/2 on \d+ images", said)
+    assert result.autoattack_acc is None and list(result.after_attack) == ["fgsm"]
+    assert not any(column.startswith("black") for column in table)
 
 
 def test_what_every_image_goes_through_counts_where_it_is_named() -> None:

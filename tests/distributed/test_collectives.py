@@ -52,6 +52,10 @@ def two(folder: Path) -> dict[str, Any]:
     return found
 
 
+def test_an_attack_that_fails_in_one_process_has_failed_in_all(two) -> None:
+    assert two["failures"] == ["ValueError: too bright"] * 2
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_what_one_trains(two, tmp_path: Path, case: str) -> None:
     method, recipe = CASES[case]
@@ -104,7 +108,7 @@ def test_what_processes_exchange(two) -> None:
     assert torch.equal(found["table"], changed)
     assert found["sum"].item() == 3.0
     assert [value.tolist() for value in found["average"]] == [[0.5, 0.5], [[2.0, 2.0]]]
-    assert found["first"] == 0
+    assert found["first"] == 0 and found["gathered"] == [0, 1]
     generator = epoch_generator(CPU, 0, 1, "attack")
     x = torch.full((5, 1, 2, 2), 0.5)
     linf, l2 = ThreatModel("Linf", "8/255"), ThreatModel("L2", "128/255")

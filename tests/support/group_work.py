@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import batch_sum, gaussian_start, uniform_start
+from regmix_bench.attacks.protocol import Attack
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import prepare
 from regmix_bench.distributed.collectives import (
     Sharding,
     all_sum,
     average,
-    barrier,
+    gathered,
     on_first,
     rank,
     share,
     size,
 )
+from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.journal import Journal
+from regmix_bench.evaluation.stage import Stage, run_stage
 from regmix_bench.grid.plan import plan
 from regmix_bench.methods import load_method
 from regmix_bench.models import build_model
@@ -99,7 +103,7 @@ def train(trainer: Trainer, epochs: int = EPOCHS) -> Trainer:
     try:
         trainer.run(stop)
     except Stopped:
-        barrier()
+        gathered(None)
     return trainer
 
 
@@ -155,13 +159,40 @@ def exchanged() -> dict[str, Any]:
         "sum": batch_sum(torch.tensor(1.0 + rank())),
         "average": statistics,
         "first": on_first(rank),
+        "gathered": gathered(rank()),
         "starts": torch.cat(starts, 1),
     }
+
+
+class FailsOnTheSecond(Attack):
+    """Raises for the brighter half of four images, which the second process has."""
+
+    name = "fails-on-the-second"
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
+    ) -> Tensor:
+        if x.min() > 0.5:
+            raise ValueError("too bright")
+        return x
+
+
+def failure_of_a_stage(folder: Path) -> str | None:
+    """Why an attack that fails in one process has failed, as this process knows."""
+    torch.manual_seed(0)
+    model = AttackedModel(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval())
+    x = torch.tensor([0.1, 0.2, 0.8, 0.9]).view(4, 1, 1, 1).expand(4, 1, 2, 2)
+    y, all_of_them = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.bool)
+    stage = Stage("fails", FailsOnTheSecond(), batch_size=2)
+    threat = ThreatModel("Linf", "8/255")
+    journal = Journal(folder / "failing", {})
+    return run_stage(stage, model, x, y, all_of_them, all_of_them, threat, journal).failure
 
 
 def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> dict[str, Any]:
     """All that two processes are asked for: they take long to start."""
     found: dict[str, Any] = {"helpers": exchanged()}
+    found["failures"] = gathered(failure_of_a_stage(folder))
     starts = [torch.empty(3 - n, 3, 2, 2) for n in range(2)]
     torch.distributed.all_gather_object(starts, found["helpers"]["starts"])
     found["helpers"]["starts"] = torch.cat(starts)

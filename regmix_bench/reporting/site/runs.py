@@ -212,6 +212,8 @@ class RunPage:
             where = f"{score.checkpoint}, {threat_words(score.threat)}"
             if score.checks:
                 yield f"Raised in scoring ({where}): {', '.join(score.checks)}."
+            for attack, why in score.failed_attacks.items():
+                yield f"Failed ({where}): {attack}: {why}."
             if score.substitutions:
                 yield f"Attacks replaced ({where}): {'; '.join(score.substitutions)}."
             for asked in score.diagnoses:

@@ -37,7 +37,9 @@ class Remark(NamedTuple):
 
 def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Remark]:
     """List what a score says of itself: checks raised, audits failed, attacks replaced."""
-    yield from (Remark(label, seed, "check", name) for name in score.checks)
+    for name in score.checks:
+        failed = f" {', '.join(score.failed_attacks)}" if name == "failed-attack" else ""
+        yield Remark(label, seed, "check", name + failed)
     yield from (Remark(label, seed, "diagnosis", d.name) for d in score.diagnoses if d.alarm)
     yield from (Remark(label, seed, "substitution", text) for text in score.substitutions)
 

@@ -14,7 +14,7 @@ from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.analysis.verdicts import Comparison, Judgement
-from regmix_bench.records.schema import Alarm, Diagnosis
+from regmix_bench.records.schema import Alarm, Diagnosis, RunRecord
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.formats.latex import Layout, latex
@@ -154,6 +154,28 @@ def test_alarms_checks_and_substitutions_are_footnotes(record, save):
     assert "‡ Alarm in training: catastrophic overfitting at epoch 3 (fgsm-rs seed 0)." in notes
     assert "† Raised in scoring: randomised defence (fgsm-rs seed 1)." in notes
     assert f"§ Attacks replaced: {swap} (all)." in notes
+
+
+def test_attacks_that_failed_are_a_footnote_and_no_robust_accuracy(record, save):
+    def broken(whole: RunRecord, *attacks: str) -> RunRecord:
+        changes = {"failed_attacks": dict.fromkeys(attacks, "no luck"), "autoattack_acc": None}
+        changes["checks"] = ("failed-attack",)
+        first, *others = whole.evaluations
+        scores = (first.model_copy(update=changes), *others)
+        return whole.model_copy(update={"evaluations": scores})
+
+    table = table_of(
+        save(broken(record("pgd-at"), "square"), broken(record("trades"), "fab-t", "square"))
+    )
+    assert [row[0].signs for row in table.rows] == ["†", "†"]
+    names = [column.id for column in table.columns]
+    robust = names.index("autoattack_acc")
+    assert [row[robust].value for row in table.rows] == [None, None]
+    assert any(
+        "failed-attack square (pgd-at seed 0); failed-attack fab-t, square (trades seed 0)" in note
+        for note in table.notes
+    )
+    latex(table, "t", Layout())
 
 
 def test_a_suspected_masking_is_a_footnote_and_a_passed_audit_is_none(record, save):
