@@ -10,7 +10,7 @@ from support.copies import copy_runs
 from support.synthetic import make_spec, write_run
 from support.work import grows_linearly
 
-from regmix_bench import check
+from regmix_bench import check, report
 
 
 @pytest.fixture
@@ -32,3 +32,19 @@ def test_each_further_record_costs_a_check_the_same(folders: Callable[[int], Pat
     for number in (40, 80, 120):
         check(results=folders(number), update=True)
     assert grows_linearly(lambda number: check(results=folders(number)), 40)
+
+
+def test_each_further_record_costs_a_report_the_same(folders: Callable[[int], Path]) -> None:
+    def write(number: int) -> None:
+        results = folders(number)
+        report(results=results, out=results.with_name(f"out-{number}"), format="csv,html")
+
+    assert grows_linearly(write, 60)
+
+
+def test_a_page_links_to_the_seeds_next_to_its_own(folders: Callable[[int], Path]) -> None:
+    out = folders(100).with_name("out")
+    report(results=folders(100), out=out, format="html")
+    for page in (out / "site/runs").iterdir():
+        assert page.read_text().count('aria-label="Seed ') <= 24
+        assert "more are among" in page.read_text()

@@ -33,13 +33,15 @@ _FILLS = {"-": "", "--": "-open", ":": "-dot", "-.": "-open-dot"}
 #: The validation accuracies of an epoch, and their headers.
 _VALIDATION = {"val_clean_acc": "Clean", "val_fgsm_acc": "FGSM", "val_pgd_acc": "PGD-10"}
 _FAILED = Look("", GREY, "o", "-")
+#: Seeds that a page links to on either side of its own: of thousands, all would be millions.
+_NEIGHBOURS = 12
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """A run as its page shows it; ``label`` is that of its row, ``siblings`` are its other seeds.
+    """A run as its page shows it; ``label`` is that of its row, ``siblings`` are its next seeds.
 
-    ``file`` is the record's path below the results folder.
+    There are ``unlisted`` others. ``file`` is the record's path below the results folder.
     """
 
     run: Run
@@ -47,6 +49,7 @@ class RunPage:
     file: str
     look: Look
     siblings: tuple[tuple[int, str], ...]
+    unlisted: int
 
     @property
     def id(self) -> str:
@@ -230,18 +233,21 @@ class RunPage:
 def run_pages(contents: Contents) -> tuple[RunPage, ...]:
     """Return a page for each training, finished or failed, in the order of rows."""
     groups = [group for cohort in contents.cohorts for group in cohort.groups]
-    rows = {run.record.run_id: group for group in groups for run in group.runs}
+    rows = {
+        run.record.run_id: (group, place)
+        for group in groups
+        for place, run in enumerate(group.runs)
+    }
 
     def page(run: Run) -> RunPage:
-        group = rows.get(run.record.run_id)
-        label = group.label if group else run.spec.label
-        others = tuple(
-            (other.spec.seed, other.record.run_id)
-            for other in (group.runs if group else ())
-            if other is not run
-        )
         file = run.path.relative_to(contents.results).as_posix()
-        return RunPage(run, label, file, contents.looks[label] if group else _FAILED, others)
+        if run.record.run_id not in rows:
+            return RunPage(run, run.spec.label, file, _FAILED, (), 0)
+        group, place = rows[run.record.run_id]
+        around = group.runs[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+        siblings = tuple((each.spec.seed, each.record.run_id) for each in around if each is not run)
+        unlisted = len(group.runs) - len(around)
+        return RunPage(run, group.label, file, contents.looks[group.label], siblings, unlisted)
 
     def place(run: Run) -> tuple[Any, ...]:
         spec = run.spec

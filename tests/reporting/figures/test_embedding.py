@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.metrics import silhouette_score
 
 from regmix_bench.reporting.figures import embedding
 from regmix_bench.reporting.figures.embedding import Points, displacement, distance_to_truth
@@ -37,6 +38,17 @@ def test_a_map_holds_every_part_and_is_the_same_again():
     assert [part.shape for part in first] == [(30, 2), (20, 2), (5, 2)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert np.abs(np.concatenate(first)).max() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("images", "classes"), [(200, 10), (30, 25), (6, 2)])
+def test_the_silhouette_is_that_of_scikit_learn(images, classes):
+    draw = np.random.default_rng(0)
+    labels = np.arange(images) % classes
+    points = draw.normal(size=(images, 3)) + labels[:, None]
+    points[::3] = points[0]  # some coincide
+    distances = cdist(points, points)
+    theirs = silhouette_score(distances, labels, metric="precomputed")
+    assert embedding.silhouette(distances, labels) == pytest.approx(theirs, abs=1e-12)
 
 
 @pytest.mark.parametrize("labels", [[3], [3, 3, 3], [0, 1, 2]])

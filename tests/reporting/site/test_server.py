@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
 import signal
 import socket
+import struct
 import threading
 
 import pytest
@@ -141,6 +143,29 @@ def test_head_has_no_body_and_other_methods_are_refused(server):
     assert int(headers["Content-Length"]) == len(ask(server)[2])
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         assert ask(server, method=method)[0] == 501
+
+
+@pytest.mark.parametrize("request_line", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: loc"])
+def test_a_reader_that_resets_is_no_news(server, capfd, request_line):
+    with socket.create_connection((ADDRESS, server.server_port), 10) as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reader.sendall(request_line)
+    assert ask(server)[0] == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_ours_is_said(server, capfd):
+    del server.site
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(server)
+    assert "AttributeError" in capfd.readouterr().err
+    server.site = None
+
+
+def test_many_readers_wait_for_a_busy_server():
+    with Server(0) as busy, contextlib.ExitStack() as readers:
+        for _ in range(60):
+            readers.enter_context(socket.create_connection((ADDRESS, busy.server_port), 2))
 
 
 def test_it_listens_on_loopback_alone(server):
