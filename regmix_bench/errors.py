@@ -53,11 +53,22 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         if key not in model.model_fields:
             raise unknown(f"key of {where}", key, model.model_fields)
     try:
-        return model.model_validate(dict(values))
+        made = model.model_validate(dict(values))
     except ValidationError as error:
         first = first_problem(error)
         given = f" = {_shown.repr(first.given)}" if first.has_value else ""
         raise UserError(f"{'.'.join([where, *first.path])}{given}: {first.said}") from None
+    for key, value in values.items():
+        if _has_truth_as_number(value, getattr(made, key)):
+            raise UserError(f"{where}.{key} = {_shown.repr(value)}: input should be a number")
+    return made
+
+
+def _has_truth_as_number(given: object, made: object) -> bool:
+    """Return whether pydantic took a truth for 1 or 0, which it does where a number is meant."""
+    if isinstance(given, list | tuple) and isinstance(made, list | tuple):
+        return any(map(_has_truth_as_number, given, made))
+    return isinstance(given, bool) and isinstance(made, int | float) and made is not given
 
 
 class Problem(NamedTuple):

@@ -183,6 +183,7 @@ SUITE = "methods: [standard]\neps: [8/255]\n"
 YAML = {
     "a sexagesimal seed": ("seeds: [1:30]", "1:30"),
     "a seed that is a word": ("seeds: [yes]", "yes"),
+    "a seed that is a truth": ("seeds: [true]", "input should be a number"),
     "a seed in hexadecimal": ("seeds: [0x10]", "0x10"),
     "a date": ("recipe: {epochs: 2001-01-01}", "2001-01-01"),
     "a key twice": ("eps: [16/255]", "key 'eps' stands twice"),
