@@ -25,7 +25,7 @@ def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         whole = os.open
 
         def guarded(file: Any, *arguments: Any, **options: Any) -> Any:
-            if os.fspath(file) == os.fspath(forbidden):
+            if os.path.abspath(file) == os.path.abspath(forbidden):
                 raise PermissionError(errno.EACCES, "Permission denied", str(file))
             return whole(file, *arguments, **options)
 

@@ -64,6 +64,8 @@ def read_config(folder: Path) -> ExportConfig:
         said = f"{CONFIG}: {error.strerror or error}"
     except ValidationError as error:
         said = f"{CONFIG} does not describe one ({first_problem(error)})"
-    except (UserError, ValueError) as error:  # of a threat model, or no JSON
+    except ValueError as error:  # no JSON
+        said = f"{CONFIG} does not describe one ({error})"
+    except UserError as error:  # of a threat model
         said = f"{CONFIG}: {error}"
     raise UserError(f"{folder} is not an exported model: {said}")

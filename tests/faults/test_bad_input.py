@@ -295,17 +295,11 @@ def test_a_full_disk_ends_the_grid_and_leaves_earlier_records_whole(tmp_path: Pa
     assert not list(results.rglob(".tmp-*"))
 
 
-def test_a_file_that_may_not_be_read_is_one_line(refused, tmp_path, monkeypatch) -> None:
-    """Nothing is forbidden to root, who may run the tests: the system's refusal is made up."""
+def test_a_file_that_may_not_be_read_is_one_line(
+    refused, tmp_path, monkeypatch, refuse_reading
+) -> None:
     secret = write_run(tmp_path / "results", make_spec())
-    whole = Path.read_bytes
-
-    def forbidden(path: Path) -> bytes:
-        if path.name == secret.name:
-            raise PermissionError(13, "Permission denied", str(path))
-        return whole(path)
-
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    refuse_reading(secret)
     for command in (("show", secret.stem[-12:]), ("report",), ("list", "runs")):
         assert secret.name in refused(*command)
 

@@ -362,7 +362,11 @@ def bad(here: Path) -> Path:
         ("{module}:build", {"weights": Path("gone.safetensors")}, "cannot read gone.safetensors"),
         ("nothing", {}, "unknown run 'nothing'"),
         ("folder", {}, "folder is not an exported model: config.json: No such file"),
-        ("blank", {}, "blank is not an exported model: config.json does not describe one (invalid"),
+        (
+            "blank",
+            {},
+            "blank is not an exported model: config.json does not describe one (Expecting value",
+        ),
         ("folder", {"arch": "smallcnn"}, "'folder' is a folder"),
         ("huge.safetensors", {}, "its metadata describes no model (num_classes: input should be"),
         ("parallel.pt", {"arch": "smallcnn"}, "; without 'module.' before its keys it would"),
