@@ -12,7 +12,10 @@ The power is the chance that a row is found whose values are 2, 5 or 10 points h
 rows. Welch's is that at equal error: at the level at which it has as many false verdicts of the
 same tables as ours has, which in practice nobody knows.
 
-10,000 tables of each kind take three minutes on two cores.
+Measured on 10,000 tables of each of 180 kinds, in a few minutes on two cores: at most 4.7 % have a
+false verdict, and 38.7 % with Welch's test. At 10 points ours has no less power in any kind. At 2
+and at 5 points Welch's has more, by over half a point, in 19 and in 8 kinds, by up to 4.8: chiefly
+where half of the methods vary by 5 points and half not at all, of which it finds the latter better.
 
     python benchmarks/verdicts.py [--tables 10000] [--json verdicts.json]
 """
@@ -100,6 +103,13 @@ def main() -> None:
     worst = max(result.error for result in results)
     print(f"largest error {worst:.1%} of {MOST_ERROR:.0%}, with Welch's test", end=" ")
     print(f"{max(result.welch_error for result in results):.1%}")
+    for place, difference in enumerate(DIFFERENCES):
+        lost = [result.welch_power[place] - result.power[place] for result in results]
+        print(
+            f"power at {100 * difference:g} points: under Welch's at equal error by over half a"
+            f" point in {sum(loss > 0.005 for loss in lost)} of {len(lost)} kinds, by at most"
+            f" {100 * max(lost):.1f}; {-100 * sum(lost) / len(lost):+.1f} in the mean"
+        )
     if options.json:
         options.json.write_text(json.dumps([vars(result) for result in results], indent=1) + "\n")
     sys.exit(worst > MOST_ERROR)

@@ -83,7 +83,10 @@ def _difference(label: str, judgement: Judgement) -> Cell:
     if found is None:
         return Cell()
     word = "n.d." if found.verdict == "not distinguishable" else found.verdict
-    return Cell(found.difference, "points", interval=found.interval, word=word)
+    # An end that looks like 0 would not tell on which side of it the interval lies.
+    ends = found.interval or ()
+    telling = (d for d in (1, 2, 3) if all(round(100 * abs(end), d) for end in ends))
+    return Cell(found.difference, "points", next(telling, 4), interval=found.interval, word=word)
 
 
 def _remarks(block: Block) -> Iterator[Remark]:

@@ -218,12 +218,13 @@ def test_an_interval_of_accuracies_stays_between_0_and_100(record, save):
 
 
 def test_differences_and_verdicts_stand_beside_the_interval(record, save):
-    labels = ("pgd-at", "trades", "mart", "regmix", "fgsm-rs")
+    labels = ("standard", "pgd-at", "trades", "mart", "regmix", "fgsm-rs")
     block = only_block(save(*(record(label) for label in labels)))
     found = judgement(
         trades=(0.05, 0.028, "better"),
         mart=(-0.0004, 0.0276, "not distinguishable"),
         regmix=(-0.05, None, "too few seeds"),
+        standard=(0.0445, 0.0443, "better"),
     )
     table = comparison_table(block, found)
     assert column(table, "AutoAttack − pgd-at") == {
@@ -232,6 +233,7 @@ def test_differences_and_verdicts_stand_beside_the_interval(record, save):
         "mart": "0.0 [−2.8, 2.7] n.d.",
         "regmix": "−5.0 too few seeds",
         "fgsm-rs": MISSING,
+        "standard": "+4.45 [0.02, 8.88] better",  # not "[0.0, 8.9] better"
     }
     assert "AutoAttack − pgd-at: points." in table.notes
 
