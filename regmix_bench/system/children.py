@@ -31,7 +31,11 @@ def forget_working_folder() -> None:
     """
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     shelter_children()
-    here, library = os.getcwd(), os.path.dirname(os.__file__)
+    try:
+        here = os.getcwd()
+    except OSError:  # it has been removed, and nothing is found in it
+        here = ""
+    library = os.path.dirname(os.__file__)
     # What stands behind the standard library is installed.
     first = sys.path.index(library) if library in sys.path else 0
     unwanted = ("",) if here in given else ("", here)

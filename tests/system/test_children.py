@@ -46,3 +46,13 @@ def test_the_working_folder_is_not_on_the_path(
     assert (str(here) in told) is found
     assert "" not in told
     assert told.count(str(lib)) == (2 if given else 0)
+
+
+def test_a_working_folder_that_is_gone_is_no_obstacle(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = "import os; os.rmdir(os.getcwd()); from regmix_bench.cli import main; main()"
+    told = subprocess.run(
+        [sys.executable, "-c", program, "--version"], cwd=gone, capture_output=True, text=True
+    )
+    assert (told.returncode, told.stderr) == (0, "") and told.stdout.startswith("regmix-bench ")
