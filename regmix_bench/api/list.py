@@ -1,6 +1,5 @@
 """``list``: what there is to run, and what has been run."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -75,13 +74,14 @@ def _archs() -> Iterable[Facts]:
     defer("torch")
     from regmix_bench.models import ARCHS
     from regmix_bench.models.timm_models import TimmModel
+    from regmix_bench.registry import docstring
 
     for entry in ARCHS.entries():
         yield {"architecture": entry.name, "from": entry.origin, "what it is": entry.description}
     yield {
         "architecture": "timm:NAME",
         "from": ARCHS.origin("smallcnn"),
-        "what it is": inspect.getdoc(TimmModel) or "",
+        "what it is": docstring(TimmModel),
     }
 
 
