@@ -72,13 +72,14 @@ class Dataset:
         return hashed.hexdigest()
 
 
-def check_scale(where: str, images: Images) -> None:
+def check_scale(where: str, *parts: Images) -> None:
     """Raise :class:`UserError` for uint8 images so dark that 255 cannot be their white.
 
     A user who saves black and white as 0 and 1, or sixteen greys as 0 to 16, means other units, and
     dividing by 255 would make all of them black.
     """
-    if images.dtype == np.uint8 and 0 < (brightest := int(images.max())) <= DARKEST:
+    brightest = max((int(part.max()) for part in parts if part.dtype == np.uint8), default=0)
+    if 0 < brightest <= DARKEST:
         raise UserError(
             f"{where} hold 0 to {brightest} alone, and 255 is white in uint8: scale them to 255, or"
             " save them as float in [0, 1]"

@@ -39,8 +39,7 @@ def read_npz(path: Path) -> Dataset:
                 f"{path}: {split}_images are {images.shape[1:]} (C, H, W)"
                 f" and {first}_images {expected.shape[1:]}"
             )
-    brightest = max((images for images, _ in splits.values()), key=lambda images: images.max())
-    check_scale(f"{path}: the images", brightest)
+    check_scale(f"{path}: the images", *(images for images, _ in splits.values()))
     highest = max(int(labels.max()) for _, labels in splits.values())
     if "test" not in splits:
         splits["test"] = splits.pop("val")

@@ -142,6 +142,8 @@ def test_uint8_images_of_other_units_are_refused(tmp_path, arrays, cache_dir, le
     assert not cache_dir.exists()
     dark["test_images"] = arrays["test_images"]
     load_dataset(save(tmp_path, arrays, **dark))
+    mixed = {"train_images": arrays["train_images"] / 255, "test_images": dark["train_images"][:6]}
+    assert "is white in uint8" in refused(save(tmp_path, arrays, **mixed))
     scaled = {key: (value % levels / (levels - 1)) for key, value in dark.items()}
     load_dataset(save(tmp_path, arrays, **scaled))
 
