@@ -67,9 +67,10 @@ class Differences:
         return np.maximum(self.values - half, -1.0), np.minimum(self.values + half, 1.0)
 
     def p_values(self) -> Floats:
-        """Return the least level, at most 1, at which each interval leaves out 0."""
+        """Return the least level, from about 1e-100 to 1, at which each interval leaves out 0."""
         low, high = (
-            np.full_like(self.values, np.log(1e-300)),
+            # Further out, squares of Student's quantiles are beyond floats.
+            np.full_like(self.values, np.log(1e-100)),
             np.full_like(self.values, np.log(0.5)),
         )
         for _ in range(60):  # to the precision of a float

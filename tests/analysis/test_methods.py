@@ -164,6 +164,7 @@ def test_neither_the_order_of_methods_nor_of_seeds_nor_of_images_matters():
     assert apart.images[0] > 1.3 * compare_methods([a, b], reference).images[0]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_variance_is_never_nothing():
     all_right, all_wrong = np.ones((3, 50), bool), np.zeros((3, 50), bool)
     same = compare_methods([all_right], all_right)
@@ -171,6 +172,8 @@ def test_a_variance_is_never_nothing():
     certain = compare_methods([all_right], all_wrong)
     assert certain.values == 1.0 and 0 < certain.p_values()[0] < 1e-6
     assert certain.verdicts() == ["better"]
+    many = compare_methods([all_right] * 12, np.zeros((12, 50), bool))
+    assert (many.p_values() < 1e-6).all() and set(many.verdicts()) == {"better"}
     # 55 and 55 of 60 images against 56 and 56: one image is no difference.
     fewer, more = (np.tile(np.arange(60) < right, (2, 1)) for right in (55, 56))
     one = compare_methods([more], fewer)
