@@ -30,6 +30,7 @@ from regmix_bench.evaluation.verdict import UnusableOutcome
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.locks import run_lock
+from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
@@ -107,15 +108,23 @@ def named_before(spec: EvalSpec, results: Path) -> EvalSpec:
 
 
 def read_table(record: EvalRecord, results: Path) -> pd.DataFrame | None:
-    """Return the outcomes of a recorded scoring, all columns; None where their file is gone."""
+    """Return the outcomes of a recorded scoring, all columns; None where their file is gone.
+
+    Raises :class:`UserError` where it is another one than was recorded.
+    """
     import pandas as pd
 
     path = find_record(results, record.spec)
     file = None if path is None else outcomes_path(path, "given")
     if file is None or not file.is_file():
         return None
-    with open_regular(file) as stream:
-        return pd.read_parquet(stream)
+    for evaluation in record.evaluations:
+        read_images(file, evaluation)
+    try:
+        with open_regular(file) as stream:
+            return pd.read_parquet(stream)
+    except Exception as error:  # of columns that we did not write pandas may raise anything
+        raise UserError(f"{file} is not an outcomes file: {reason(error)}") from error
 
 
 def score_in_memory(

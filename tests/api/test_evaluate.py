@@ -13,9 +13,10 @@ from support.harness import cli
 from torch import Tensor, nn
 
 from regmix_bench import RunSpec, ThreatModel, UserError, audit, evaluate, load_data
-from regmix_bench.records import store
+from regmix_bench.records import paths, store
 from regmix_bench.runs.observers import Silent
 from regmix_bench.specs import EvalSpec
+from regmix_bench.system.files import file_digest
 
 QUICK: dict[str, Any] = {"attacks": "apgd-ce", "settings": ["scoring.autoattack_batch_size=8"]}
 
@@ -141,6 +142,21 @@ def test_with_a_folder_it_is_recorded_once(net: Net, pair: tuple[Tensor, Tensor]
     assert again.record == first.record and heard.told == ["mine"]
     pd.testing.assert_frame_equal(again.outcomes, first.outcomes)
     assert cli("show", first.record.run_id, "--results", "kept").status == 0
+
+
+def test_recorded_outcomes_are_those_of_the_record(net: Net, pair: tuple[Tensor, Tensor]) -> None:
+    first = evaluate(net, pair, "8/255", results="kept", **QUICK)
+    (path,) = store.record_files(Path("kept"))
+    file = paths.outcomes_path(path, "given")
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match="its SHA-256 differs"):
+        evaluate(net, pair, "8/255", results="kept", **QUICK)
+    digest = first.record.evaluations[0].outcomes_digest
+    path.write_text(path.read_text().replace(str(digest), file_digest(file)))
+    with pytest.raises(UserError, match="is not an outcomes file"):
+        evaluate(net, pair, "8/255", results="kept", **QUICK)
+    file.unlink()
+    assert evaluate(net, pair, "8/255", results="kept", **QUICK).outcomes is None
 
 
 def test_the_command_and_the_function_find_the_same(net: Net, tmp_path: Path) -> None:
