@@ -30,18 +30,23 @@ class UserError(Exception):
     """Bad input: shown as one line, exit status 2, never as a traceback."""
 
 
+def abridged(value: object) -> str:
+    """Return what ``repr`` does, of bounded length."""
+    return _shown.repr(value)
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
     """Make an error that names an unknown value and the nearest valid choice, or some of them."""
     valid = sorted(choices)
     shown = ", ".join(valid[:_NAMED]) + (f" … ({len(valid)} in all)" if valid[_NAMED:] else "")
-    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:200], valid, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif valid:
         hint = f"choose from {shown}"
     else:
         hint = "there is none"
-    return UserError(f"unknown {kind} {str(name)!r}: {hint}")
+    return UserError(f"unknown {kind} {abridged(str(name))}: {hint}")
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
@@ -56,7 +61,7 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         made = model.model_validate(dict(values))
     except ValidationError as error:
         first = first_problem(error)
-        given = f" = {_shown.repr(first.given)}" if first.has_value else ""
+        given = f" = {abridged(first.given)}" if first.has_value else ""
         raise UserError(f"{'.'.join([where, *first.path])}{given}: {first.said}") from None
     for key, value in values.items():
         if _has_truth_as_number(value, getattr(made, key)):

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic import dataclasses as pydantic_dataclasses
 
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError, abridged, unknown
 from regmix_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Epsilon(Fraction):
         """Parse ``value``; raises :class:`UserError` unless it is a finite number above zero."""
         text = str(value).strip()
         if not _EPSILON.fullmatch(text) or re.fullmatch(r".*/0+", text):
-            raise UserError(f"epsilon {text!r} is not a number: write it like 8/255 or 0.031")
+            raise UserError(
+                f"epsilon {abridged(text)} is not a number: write it like 8/255 or 0.031"
+            )
         parsed = Fraction(text)
         if parsed <= 0:
             raise UserError(f"epsilon {text!r} is not above zero: write it like 8/255")
@@ -91,7 +93,7 @@ def _as_epsilon(value: object) -> Epsilon:
         return value
     if isinstance(value, (str, float, int, Fraction)) and not isinstance(value, bool):
         return Epsilon(value)
-    raise UserError(f"epsilon {value!r} is not a number: write it like 8/255 or 0.031")
+    raise UserError(f"epsilon {abridged(value)} is not a number: write it like 8/255 or 0.031")
 
 
 class Norm(ABC):

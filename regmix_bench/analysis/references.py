@@ -206,4 +206,4 @@ def _show(value: object) -> str:
         return ", ".join(map(_show, value)) or "none"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "none" if value is None else str(value)
+    return "none" if value is None else str(value)[:200]

@@ -77,9 +77,7 @@ class FileKind:
         try:
             return model.model_validate(completed(model, content))
         except ValidationError as error:
-            problem = first_problem(error)
-            where = ".".join(problem.path)
-            raise UserError(f"{path} is not a {self.name}: {where}: {problem.said}") from error
+            raise UserError(f"{path} is not a {self.name}: {first_problem(error)}") from error
         except UserError as error:  # of a threat model
             raise UserError(f"{path} is not a {self.name}: {error}") from error
 

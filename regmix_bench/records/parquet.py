@@ -13,6 +13,12 @@ from pyarrow.parquet import ParquetFile
 
 from regmix_bench.system.reading import open_regular
 
+# Of pyarrow, whose OSError says in several lines that the bytes are not what they should be.
+_UNREADABLE = (
+    *(pa.ArrowException, OSError, ValueError, LookupError, TypeError),
+    *(NotImplementedError, OverflowError),
+)
+
 
 def read_columns(
     path: Path,
@@ -38,7 +44,9 @@ def read_columns(
         table.validate(full=True)
         types = (kind or table.schema.field(name).type for name, kind in columns.items())
         table = table.cast(pa.schema(zip(names, types, strict=True)))
-    except (pa.ArrowException, LookupError, TypeError, NotImplementedError, OverflowError) as error:
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(" ".join(str(error).split())) from error
     for name in names:
         if name not in nullable and table[name].null_count:

@@ -204,9 +204,7 @@ class _Record(Frozen):
         if len({(score.checkpoint, score.threat) for score in scores}) < len(scores):
             raise ValueError("a checkpoint is scored twice under one threat")
         if any((s.autoattack_acc if screen else s.screened_acc) is not None for s in scores):
-            raise ValueError(
-                f"a score has its robust accuracy in the wrong place for screen = {screen}"
-            )
+            raise ValueError(f"a robust accuracy is not one of a scoring with screen = {screen}")
         if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
             raise ValueError(f"a score is of more than the {self.n_test} test images")
         return self

@@ -73,6 +73,14 @@ GOOD = {"threat": '{"norm": "Linf", "epsilon": "8/255"}'}
         (safetensors.numpy.save(tensors(index=np.zeros(7, np.int64)), GOOD), "label has 8"),
         (safetensors.numpy.save(tensors(label=np.zeros(8)), GOOD), "label is of float64"),
         (safetensors.numpy.save(tensors(loss=np.zeros((8, 5), np.float32)), GOOD), "with 2 axes"),
+        (safetensors.numpy.save(tensors(loss=np.zeros((8, 0, 0), np.float32)), GOOD), "is empty"),
+        (safetensors.numpy.save(tensors(loss=np.zeros((8, 1, 1), np.float32)), GOOD), "is empty"),
+        (
+            safetensors.numpy.save(tensors(loss=np.full((8, 5, 5), np.nan, np.float32)), GOOD),
+            "loss holds a value that is not a finite number",
+        ),
+        (safetensors.numpy.save(tensors(label=np.full(8, -1)), GOOD), "label holds a class"),
+        (safetensors.numpy.save(tensors(adv_pred=np.full(8, 10**6)), GOOD), "adv_pred holds a"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
