@@ -5,7 +5,9 @@ the median. The limits are 0.4 s for ``--help`` and for ``from regmix_bench impo
 2 s for a finished grid of 1,000 cells started again, and 15 s for a report on 2,000 records without
 t-SNE, tables and pictures alone and together with the site; planning 10,000 cells is to stay
 interactive, here 3 s. The records are made up: no model is trained, and each has its history of 30
-epochs and its outcomes of 1,000 images beside it, as real ones have.
+epochs and its outcomes of 1,000 images beside it, as real ones have. Then there are 5,000 records,
+the shipped ones under other seeds with all files that lie beside them, whose limits are 10 s for
+``check``, 60 s for a report without its site and 90 s for the site; they are timed once.
 
 Two-core AVX512 CPU, otherwise idle, medians of five: help 0.14 s, plan of 10,000 0.99 s, finished
 1,000 0.71 s, tables and pictures 12.0 s (11.9 to 12.5). With the site, whose 4,000 files take 3 s,
@@ -35,6 +37,10 @@ from regmix_bench.grid.plan import PlannedRun, plan_runs
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import EpochLog, RobustEval, RunRecord
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.copies import copy_runs
+
+ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "regmix_bench.cli")
 IMPORT = (sys.executable, "-c", "from regmix_bench import run, evaluate")
 EPOCHS, IMAGES = 30, 1000
@@ -59,6 +65,9 @@ LIMITS = {
     "finished 1,000": 2.0,
     "report on 2,000": 15.0,
     "with its site": 15.0,
+    "check of 5,000": 10.0,
+    "report on 5,000": 60.0,
+    "site of 5,000": 90.0,
 }
 
 
@@ -133,6 +142,21 @@ def seconds(command: Sequence[str]) -> float:
     return time.perf_counter() - started
 
 
+def many_records(folder: Path) -> dict[str, list[float]]:
+    """Seconds of check, report and site of 5,000 records."""
+    results = folder / "copies"
+    copy_runs(ROOT / "results/shipped", results, 5000)
+    allow = ("--allow", "square-stronger-than-white-box")
+    check = (*COMMAND, "check", "--results", str(results), *allow)
+    seconds((*check, "--update"))
+    report = (*COMMAND, "report", "--results", str(results), "--out", str(folder / "report"))
+    return {
+        "check of 5,000": [seconds(check)],
+        "report on 5,000": [seconds((*report, "--format", "latex,markdown,csv,json,figures"))],
+        "site of 5,000": [seconds((*report, "--format", "html"))],
+    }
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -158,10 +182,11 @@ def main() -> None:
         for _ in range(rounds):
             for name, command in timed.items():
                 found[name].append(seconds(command))
+        found |= many_records(folder)
     for name, times in found.items():
         median, limit = statistics.median(times), LIMITS[name]
         print(
-            f"{name}: median {median:.2f} s of {rounds} ({min(times):.2f} to {max(times):.2f}),"
+            f"{name}: median {median:.2f} s of {len(times)} ({min(times):.2f} to {max(times):.2f}),"
             f" limit {limit:g} s, limit ÷ measured {limit / median:.2f}"
         )
 

@@ -103,11 +103,12 @@ def compare_with_references(
     found = _Candidates((path, r) for path, r in records if not isinstance(r, TransferRecord))
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:
+        group = entry.spec.group_id
         for verdict, counts in _compare(entry, found.match(entry), reference.parent, allowed):
             verdicts.append(verdict)
-            key = (entry.spec.group_id, verdict.checkpoint, verdict.threat, verdict.metric)
+            key = (group, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
-    return verdicts + [pooled for group in seeds.values() for pooled in _pool(group)]
+    return verdicts + [pooled for same in seeds.values() for pooled in _pool(same)]
 
 
 class _Candidates:

@@ -55,6 +55,7 @@ def check(
     from regmix_bench.analysis.regression import compare_with_references
     from regmix_bench.records import paths
     from regmix_bench.records.schema import CHECKS
+    from regmix_bench.system.garbage import uncollected
 
     allowed = listed("--allow", allow) or []
     for name in allowed:
@@ -64,12 +65,13 @@ def check(
         raise UserError("--update renews all references, also those that --only would not show")
     results = Path(results)
     board = Path(reference) if reference is not None else results / paths.LEADERBOARD
-    verdicts = (
-        []
-        if update and not board.exists()
-        else compare_with_references(results, board, only, allowed)
-    )
-    if junit is not None:
-        write_junit(verdicts, Path(junit))
-    renewed = len(renew_references(results, board, allowed).runs) if update else None
+    with uncollected():
+        verdicts = (
+            []
+            if update and not board.exists()
+            else compare_with_references(results, board, only, allowed)
+        )
+        if junit is not None:
+            write_junit(verdicts, Path(junit))
+        renewed = len(renew_references(results, board, allowed).runs) if update else None
     return Check(tuple(verdicts), board, renewed)
