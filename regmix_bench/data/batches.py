@@ -38,8 +38,9 @@ class Batches:
         self._augmentation = augmentation
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        return math.ceil(self.size / self._batch_size)
+        """Return the number of batches in an epoch, none of which is of one image alone."""
+        # Batch norm has no statistics of a single value.
+        return max(1, min(math.ceil(self.size / self._batch_size), self.size // 2))
 
     @property
     def batch_sizes(self) -> set[int]:
@@ -59,9 +60,9 @@ class Batches:
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Yield every image once, in random order and augmentation, both drawn from ``generator``.
 
-        Batches have at most ``batch_size`` images and differ in size by one at most. ``generator``
-        lives on the images' device. In a group of processes each draws all, and gets its share of
-        every batch.
+        Batches have at most ``batch_size`` images, three where two would leave one alone, and
+        differ in size by one at most. ``generator`` lives on the images' device. In a group of
+        processes each draws all, and gets its share of every batch.
         """
         order = torch.randperm(self.size, generator=generator, device=self._labels.device)
         for index in torch.tensor_split(order, len(self)):

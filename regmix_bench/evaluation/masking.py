@@ -26,7 +26,7 @@ from regmix_bench.analysis.statistics import mcnemar
 from regmix_bench.attacks.autoattack import Square
 from regmix_bench.attacks.black_box import RandomDirections
 from regmix_bench.attacks.pgd import frozen
-from regmix_bench.attacks.protocol import Attack
+from regmix_bench.attacks.protocol import Attack, AttackedData
 from regmix_bench.attacks.white_box import FGSM, PGD
 from regmix_bench.data.splits import balanced_sample
 from regmix_bench.models.predictions import correct, require_eval_mode
@@ -71,7 +71,8 @@ def diagnose(
     - ``black-box``: as many as Square with 500 queries (Andriushchenko et al. 2020)?
     - ``transfer``: as many as images crafted by PGD-20 on ``other``?
 
-    An image of label ``y`` (N,) that is misclassified without an attack counts as broken by all.
+    A question is not asked where its attack is not defined. An image of label ``y`` (N,) that is
+    misclassified without an attack counts as broken by all.
     Six images that one attack alone breaks are too few for the level of 1 %, seven are enough.
     Torch's global generator is left as it was. Raises ``RuntimeError`` for a model in training
     mode.
@@ -105,6 +106,12 @@ def diagnose(
             x_adv = attack.perturb(crafted_on, x, y, threat, seed=0)
         return correct(model, x_adv, y)
 
+    def black_box() -> Diagnosis:
+        data = AttackedData((x.shape[1], x.shape[2], x.shape[3]), n_images=len(x))
+        if why := square.obstacle(threat, data):
+            return Diagnosis(name="black-box", n_examples=n_examples, note=f"Square: {why}")
+        return compared("black-box", held, held_under(square))
+
     pgd, longer = PGD.of(steps=STEPS), PGD.of(steps=MORE_STEPS)
     square = Square.of(n_queries=SQUARE_QUERIES, resc_schedule=True)
     with frozen(model), torch.no_grad():
@@ -117,7 +124,7 @@ def diagnose(
             compared(
                 "random-direction", held, held_under(RandomDirections.of(n_queries=RANDOM_QUERIES))
             ),
-            compared("black-box", held, held_under(square)),
+            black_box(),
         ]
         if other is None:
             note = "no other run to craft images on"

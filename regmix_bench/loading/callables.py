@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -44,7 +48,8 @@ def from_callable(text: str, weights: Path | None) -> LoadedModel:
 def call_model(text: str) -> tuple[nn.Module, str]:
     """Return the model that ``module:callable`` makes, on the CPU, and the SHA-256 of its code.
 
-    The working folder is searched first. The code is the file of the module and that of the module
+    The working folder is searched first, and afterwards last, for what the model imports when it is
+    used. The code is the file of the module and that of the module
     which defines the callable; what these import is not part of it. Raises :class:`UserError` for
     a callable that cannot be called or returns no model, or one whose weights have no values.
     """
@@ -62,9 +67,31 @@ def call_model(text: str) -> tuple[nn.Module, str]:
         raise UserError(f"{text} cannot be called: {said}") from error
     finally:
         sys.path.remove(here)
+        _search_last(here)
     if not isinstance(model, nn.Module):
         raise UserError(f"{text} returns {type(model).__name__}, not a torch.nn.Module")
     return model, _code_digest({name, getattr(build, "__module__", None) or name})
+
+
+class _FolderFinder(MetaPathFinder):
+    """Finds modules in a folder that nothing else finds.
+
+    Unlike an entry of ``sys.path``, it shadows no module, and no other process takes it over.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return PathFinder.find_spec(fullname, [self.folder] if path is None else path)
+
+
+def _search_last(folder: str) -> None:
+    finders = (finder for finder in sys.meta_path if isinstance(finder, _FolderFinder))
+    if folder not in (finder.folder for finder in finders):
+        sys.meta_path.append(_FolderFinder(folder))
 
 
 def _has_values(model: nn.Module) -> bool:

@@ -20,14 +20,15 @@ def coded_images(n: int, side: int = 8) -> torch.Tensor:
 
 
 @settings(deadline=None, max_examples=50)
-@given(size=st.integers(1, 60), batch_size=st.integers(2, 20), seed=st.integers(0, 5))
+@given(size=st.integers(2, 60), batch_size=st.integers(2, 20), seed=st.integers(0, 5))
 def test_every_image_once_in_even_batches(size, batch_size, seed):
     labels = torch.arange(size)
     batches = Batches(torch.zeros(size, 1, 2, 2), labels, batch_size, "none")
     epoch = list(batches.epoch(generator(seed)))
     sizes = [len(batch.index) for batch in epoch]
-    assert len(epoch) == len(batches) == -(-size // batch_size)
-    assert max(sizes) <= batch_size
+    assert len(epoch) == len(batches) == min(-(-size // batch_size), size // 2)
+    # Batch norm has no statistics of one image.
+    assert min(sizes) >= 2 and max(sizes) <= max(batch_size, 3)
     assert max(sizes) - min(sizes) <= 1
     index = torch.cat([batch.index for batch in epoch])
     assert sorted(index.tolist()) == list(range(size))

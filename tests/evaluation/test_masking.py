@@ -189,3 +189,17 @@ def test_a_model_in_training_mode_is_refused(images: Images) -> None:
     model = build_model("smallcnn", (1, 8, 8), 10).train()
     with pytest.raises(RuntimeError, match="training mode"):
         diagnose(model, *images, THREAT)
+
+
+@pytest.mark.parametrize("size", [(14, 14), (32, 48)])
+def test_a_question_whose_attack_is_not_defined_is_not_asked(quick, size: tuple[int, int]) -> None:
+    """Square's under L2, on images where its start does not fit."""
+    x, y = torch.rand(6, 1, *size), torch.zeros(6, dtype=torch.int64)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3)).eval()
+    y = model(x).argmax(1)
+    found = {d.name: d for d in diagnose(model, x, y, ThreatModel("L2", "0.1"))}
+    asked = found.pop("black-box")
+    assert asked.p_value is None and f"{size[0]}×{size[1]}" in asked.note
+    assert all(d.p_value is not None for name, d in found.items() if name != "transfer")
