@@ -82,7 +82,6 @@ def test_mutations(
     candidates = sorted(p for p in results.rglob(files) if p.name != paths.LEADERBOARD)
     # Three quarters of the files beside records are tables.
     share = {"*.parquet": 75, "*.safetensors": 25}.get(files, BLOCK)
-    refused = 0
     for seed in range(block * BLOCK, block * BLOCK + share):
         rng = random.Random(seed)
         changed = rng.choice(candidates)
@@ -92,10 +91,9 @@ def test_mutations(
         lines = refusals([lambda: load_results(results)])
         if not lines or seed % 20 == 0:  # what one reader of records refuses, the others do
             lines += refusals(readers(results, folder / "reports", changed))
-        refused += bool(lines)
         for line in lines:
             assert "\n" not in line and len(line) < 2000, (seed, line)
         restored()
     assert store.load_records(results)
-    said = f"{share} mutations: {refused} refused, {share - refused} read by everything"
+    said = f"{share} mutations, and no traceback"
     tell(Answer(0, said, ""), "all records: each was refused in one line, or read")
