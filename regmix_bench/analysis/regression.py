@@ -36,6 +36,7 @@ from regmix_bench.analysis.references import (
 from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
 from regmix_bench.errors import unknown
 from regmix_bench.records import store
+from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint, ThreatModel
@@ -100,6 +101,8 @@ def compare_with_references(
         if not entries:
             raise unknown("reference", only, names)
     records = store.load_records(results).items()
+    for path, record in records:
+        require_files(path, record)
     found = _Candidates((path, r) for path, r in records if not isinstance(r, TransferRecord))
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:

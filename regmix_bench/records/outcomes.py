@@ -25,9 +25,15 @@ from numpy.typing import NDArray
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.parquet import read_columns
-from regmix_bench.records.paths import outcomes_path
-from regmix_bench.records.schema import MOST_CLASSES, RobustEval
-from regmix_bench.records.store import write_parquet
+from regmix_bench.records.paths import outcomes_path, views_path
+from regmix_bench.records.schema import (
+    MOST_CLASSES,
+    AnyRecord,
+    RobustEval,
+    RunRecord,
+    TransferRecord,
+)
+from regmix_bench.records.store import check_transfer_outcomes, write_parquet
 from regmix_bench.specs.run import MOST_THREATS
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import Epsilon, ThreatModel
@@ -104,6 +110,22 @@ def recorded_outcomes(record: Path, evaluation: RobustEval) -> Path | None:
     if evaluation.outcomes_digest is not None:
         raise UserError(f"{file} is missing, the outcomes that {record.name} names")
     return None
+
+
+def require_files(path: Path, record: AnyRecord) -> None:
+    """Raise :class:`UserError` where ``record``, at ``path``, names a digest of a missing file.
+
+    Weights and adversarial images may be missing: they may stay on the machine that made them.
+    """
+    if isinstance(record, TransferRecord):
+        check_transfer_outcomes(path, record)
+        return
+    for evaluation in record.evaluations:
+        recorded_outcomes(path, evaluation)
+    if isinstance(record, RunRecord) and record.views_digest is not None:
+        file = views_path(path)
+        if not file.is_file():
+            raise UserError(f"{file} is missing: `regmix-bench inspect` makes it anew")
 
 
 def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:

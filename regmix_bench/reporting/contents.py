@@ -17,8 +17,9 @@ from regmix_bench.analysis.cohorts import (
     sort_into_cohorts,
 )
 from regmix_bench.analysis.verdicts import Judgement
-from regmix_bench.records import paths, store
+from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
+from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting.figures.looks import Look, looks
 from regmix_bench.reporting.tables import evaluated, published, transfer
@@ -56,8 +57,7 @@ class Contents:
         entries = published.load_published(results) if with_published else ()
         records = require_records(results)
         for path, record in records.items():
-            if isinstance(record, TransferRecord):
-                store.check_transfer_outcomes(path, record)
+            require_files(path, record)
         return cls(results, records, entries, reference)
 
     @cached_property

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.saved_views import make_views, save_views
 from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.references import METRICS, renew_references
@@ -136,6 +137,13 @@ def test_outcomes_that_a_record_names_are_not_done_without(held: Path, tmp_path:
     for ask in (check, renew_references):
         with pytest.raises(UserError, match=f"outcomes.parquet is missing, .*{record.name} names"):
             ask(tmp_path / "now", held)
+
+
+def test_neither_are_views_that_a_record_names(held: Path, tmp_path: Path) -> None:
+    """Though no number is compared with them: a record without its files is not whole."""
+    save_views(write_run(tmp_path / "now", make_spec()), make_views()).unlink()
+    with pytest.raises(UserError, match=r"views.safetensors is missing: `regmix-bench inspect`"):
+        check(tmp_path / "now", held)
 
 
 def test_few_images_say_that_they_resolve_nothing(tmp_path: Path) -> None:
