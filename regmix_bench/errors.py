@@ -65,7 +65,7 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         raise UserError(f"{'.'.join([where, *first.path])}{given}: {first.said}") from None
     for key, value in values.items():
         if _has_truth_as_number(value, getattr(made, key)):
-            raise UserError(f"{where}.{key} = {_shown.repr(value)}: input should be a number")
+            raise UserError(f"{where}.{key} = {abridged(value)}: input should be a number")
     return made
 
 

@@ -28,6 +28,7 @@ from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import evaluated, numbers, published
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
+from regmix_bench.system.garbage import uncollected
 from regmix_bench.system.reading import read_bytes
 
 #: All that a report is written in.
@@ -163,19 +164,13 @@ def _drawn(name: str) -> bool:
 
 @contextmanager
 def _loaded(results: Path, with_published: bool, reference: str | None) -> Iterator[Contents]:
-    """What is reported, its records kept from the garbage collector.
-
-    They stay to the end: looking through thousands of them for garbage time and again would take
-    seconds.
-    """
-    gc.disable()
-    try:
+    """What is reported, its records kept from the garbage collector, as they stay to the end."""
+    with uncollected():
         contents = Contents.of(results, with_published, reference)
         gc.freeze()
-        gc.enable()
+    try:
         yield contents
     finally:
-        gc.enable()
         gc.unfreeze()
 
 
