@@ -49,6 +49,22 @@ def test_weights_and_images_are_those_of_their_records_and_small() -> None:
         assert not load_model(record.run_id, ROOT / "results").training
 
 
+def test_the_weights_of_seed_0_and_the_images_of_three_runs_are_shipped() -> None:
+    tracked = git(ROOT, "ls-files", SHIPPED / paths.ARTIFACTS).splitlines()
+    if not tracked:
+        pytest.skip("no weights are shipped yet")
+    records = store.load_records(SHIPPED).values()
+    first = [
+        record
+        for record in records
+        if isinstance(record, RunRecord)
+        and (record.spec.dataset, record.spec.seed, record.status) == ("digits", 0, "success")
+    ]
+    names = {(Path(name).parent.name, Path(name).name) for name in tracked}
+    assert {(run.run_id, run.checkpoints["selected"].file) for run in first} <= names
+    assert sum(name == "adversarial-selected.parquet" for _, name in names) == 3
+
+
 README = (ROOT / "README.md").read_text("utf-8")
 
 
