@@ -33,7 +33,7 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
             word = "better than" if pair.gained > pair.lost else "worse than"
         one, two = pair.names
         say(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
-    say(f"of their methods: too few seeds, one of each; `report` compares {FEWEST_SEEDS} or more")
+    say(f"too few seeds, one each, to compare their methods: `report` does from {FEWEST_SEEDS} on")
 
 
 @add_command(power, "regmix-bench power 1.0 --results results")

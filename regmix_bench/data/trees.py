@@ -57,10 +57,10 @@ class Tree:
         """Return a line that counts the files which are no images, if there are any."""
         if not self.left_out:
             return ()
-        files = f"{len(self.left_out)} file{'s' if self.left_out[1:] else ''}"
-        return (
-            f"{files} in {self.root} left out, not named as images: {self.left_out[0].name}, …",
-        )
+        first, *others = (path.name for path in self.left_out)
+        files, more = ("files", ", …") if others else ("file", "")
+        count = len(self.left_out)
+        return (f"{count} {files} in {self.root} left out, not named as images: {first}{more}",)
 
     def entry(self, prefix: str) -> str:
         """Return the name of the cache's entry for these images, decoding them if there is none."""

@@ -126,7 +126,7 @@ def test_compare_prints_both_accuracies_and_the_verdict(tmp_path):
         f"  trades {ids[1]}: 80.6% [76.2%, 84.3%]",
         "  the second loses 10 images and gains 0",
         f"  trades {ids[1]} is worse than pgd-at {ids[0]} (McNemar's exact test, p = 0.002)",
-        "of their methods: too few seeds, one of each; `report` compares 3 or more",
+        "too few seeds, one each, to compare their methods: `report` does from 3 on",
     ]
     assert "is better than" in cli("compare", two, one).out
     assert "is not distinguishable from" in cli("compare", one, one).out

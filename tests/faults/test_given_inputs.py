@@ -134,7 +134,7 @@ def test_a_file_beside_the_images_of_a_class(tell: Tell, name: str) -> None:
         require_refused(found, f"tree/test/a/{name}")
         return tell(found, NOTHING)
     assert (
-        found.status == 0 and f"1 file in tree left out, not named as images: {name}" in found.out
+        found.status == 0 and f"1 file in tree left out, not named as images: {name}\n" in found.out
     )
     return tell(found, SCORED + ", with a line that counts what was left out")
 
