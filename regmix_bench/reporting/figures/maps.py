@@ -7,11 +7,13 @@ the space itself and printed under each map.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+import joblib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -100,29 +102,36 @@ class EmbeddingMap(ReportFigure):
     @classmethod
     def _frame(cls, cohort: Cohort) -> pd.DataFrame:
         """Return one row per label and seed: the measures, their means, and which seed is drawn."""
-        rows = []
-        for group in cohort.groups:
-            runs = _with_outputs(group)
-            for run in runs:
-                points = Points.read(paths.outputs_path(run.path), cls.quantity)
-                near = neighbourhood(points.adversarial, points.labels)
-                measures = {cls.measure: cls.measuring(points), **near}
-                rows.append(
-                    {
-                        **cohort.csv_columns,
-                        "method": group.method,
-                        "label": group.label,
-                        "seed": run.spec.seed,
-                        "drawn": run is runs[0],
-                        "n_images": len(points.labels),
-                        **cls._facts(run, points),
-                        **{name: round(value, 6) for name, value in measures.items()},
-                    }
-                )
-        frame = pd.DataFrame(rows)
+        found = [
+            (group, run, place == 0)
+            for group in cohort.groups
+            for place, run in enumerate(_with_outputs(group))
+        ]
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # NumPy lets others work meanwhile
+            measured = list(pool.map(cls._measures, [run for _, run, _ in found]))
+        frame = pd.DataFrame(
+            {
+                **cohort.csv_columns,
+                "method": group.method,
+                "label": group.label,
+                "seed": run.spec.seed,
+                "drawn": drawn,
+                **measures,
+            }
+            for (group, run, drawn), measures in zip(found, measured, strict=True)
+        )
         for name in (cls.measure, "purity", "silhouette"):
             frame[f"{name}_mean"] = frame.groupby("label")[name].transform("mean")
         return frame
+
+    @classmethod
+    def _measures(cls, run: Run) -> dict[str, object]:
+        """Return what is measured of one run, rounded, and what else its row says."""
+        points = Points.read(paths.outputs_path(run.path), cls.quantity)
+        near = neighbourhood(points.adversarial, points.labels)
+        measures = {cls.measure: cls.measuring(points), **near}
+        rounded = {name: round(value, 6) for name, value in measures.items()}
+        return {"n_images": len(points.labels), **cls._facts(run, points), **rounded}
 
     @classmethod
     def _facts(cls, run: Run, points: Points) -> dict[str, object]:
