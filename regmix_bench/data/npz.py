@@ -26,12 +26,15 @@ def read_npz(path: Path) -> Dataset:
     """Read and check ``test_images``, ``test_labels`` and, where present, ``train_*``, ``val_*``.
 
     Without ``test_*``, ``val_*`` are the test set; without ``train_*``, the data are for scoring
-    alone. Images are (N, H, W) or (N, H, W, C) with 1 to 4 channels, uint8 or float in [0, 1];
-    labels are (N,) or (N, 1), integers from 0. Raises :class:`UserError` naming the key and what is
-    wrong with it; pickled objects are refused.
+    alone; ``train_*`` and ``val_*`` of no images are as good as none. Images are (N, H, W) or
+    (N, H, W, C) with 1 to 4 channels, uint8 or float in [0, 1]; labels are (N,) or (N, 1), integers
+    from 0. Raises :class:`UserError` naming the key and what is wrong with it; pickled objects are
+    refused.
     """
     arrays = _read_arrays(path)
-    splits = {split: _split(path, split, arrays) for split in SPLITS if f"{split}_images" in arrays}
+    splits = {split: _split(path, split, arrays) for split in SPLITS if _is_there(split, arrays)}
+    if not splits.keys() & {"test", "val"}:
+        raise UserError(f"{path} has no test images: its val_images are none")
     (first, (expected, _)), *others = splits.items()
     for split, (images, _) in others:
         if images.shape[1:] != expected.shape[1:]:
@@ -91,6 +94,12 @@ def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
         if member.read(1):  # to the end, where the checksum is asked
             raise ValueError("it holds more than an array")
         return array
+
+
+def _is_there(split: str, arrays: dict[str, NDArray[Any]]) -> bool:
+    """Whether a file has a split; of training and validation, empty arrays say that it has none."""
+    held = [arrays[key] for part in ("images", "labels") if (key := f"{split}_{part}") in arrays]
+    return bool(held) and (split == "test" or any(array.size for array in held))
 
 
 def _split(path: Path, split: str, arrays: dict[str, NDArray[Any]]) -> tuple[Images, Labels]:

@@ -25,6 +25,9 @@ from regmix_bench.types import Frozen
 if TYPE_CHECKING:
     from regmix_bench.models.classifier import ImageClassifier
 
+# Batch norm's count of batches, which no model asks for in evaluation.
+_COUNT = "num_batches_tracked"
+
 # Of keys that do not fit, so many are named and the others counted.
 _NAMED_KEYS = 3
 
@@ -169,9 +172,9 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> 
     """Fill every weight and buffer of ``model``, as strictly as torch and safetensors do.
 
     So a tensor with two names may come by one of them, and batch norm's count of batches may be
-    missing. Raises :class:`UserError`, one line that begins with ``name``, of keys that are
-    missing, not expected, of another shape, or whole numbers where the model has floating-point
-    ones.
+    missing, or be no whole number, as in averages of states. Raises :class:`UserError`, one line
+    that begins with ``name``, of keys that are missing, not expected, of another shape, or whole
+    numbers where the model has floating-point ones.
     """
     expected: dict[str, Any] = model.state_dict()
     problems = _problems(expected, tensors)
@@ -265,7 +268,7 @@ def _problems(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     }
     missing = expected.keys() - tensors.keys() - _same_memory(expected, tensors).keys()
     groups = {
-        "missing": sorted(key for key in missing if not key.endswith("num_batches_tracked")),
+        "missing": sorted(key for key in missing if not key.endswith(_COUNT)),
         "unexpected": sorted(tensors.keys() - expected.keys()),
         "of another shape": [
             f"{key} {tuple(given.shape)} instead of {tuple(value.shape)}"
@@ -275,7 +278,7 @@ def _problems(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
         "of another type": [
             f"{key} {given.dtype} instead of {value.dtype}"
             for key, (given, value) in shared.items()
-            if given.is_floating_point() != value.is_floating_point()
+            if given.is_floating_point() != value.is_floating_point() and not key.endswith(_COUNT)
         ],
     }
     return {what: keys for what, keys in groups.items() if keys}

@@ -132,6 +132,18 @@ def test_unusable_arrays(tmp_path, arrays, cache_dir, key, value, reason):
     assert not cache_dir.exists()
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_of_no_images_is_as_good_as_none(tmp_path, arrays, split):
+    nothing = {f"{split}_images": arrays["test_images"][:0], f"{split}_labels": np.zeros(0)}
+    test = {key: value for key, value in arrays.items() if "test" in key}
+    assert load_dataset(save(tmp_path, test, **nothing)).digest == (
+        load_dataset(save(tmp_path, test)).digest
+    )
+    assert "has no test images" in refused(
+        save(tmp_path, {}, val_images=np.zeros((0, 6, 5)), val_labels=np.zeros(0))
+    )
+
+
 @pytest.mark.parametrize("levels", [2, 17])
 def test_uint8_images_of_other_units_are_refused(tmp_path, arrays, cache_dir, levels):
     """Black and white as 0 and 1, and scikit-learn's digits as 0 to 16, would all be black."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.models import build_model
@@ -94,6 +95,18 @@ def test_what_torch_and_safetensors_load_strictly_loads(tmp_path: Path, counts: 
         load_weights(model, kept, "tied")
         assert state_digest(model) == state_digest(saved)
         assert model.second.weight is model.first.weight
+
+
+@pytest.mark.parametrize("average", [torch.Tensor.float, torch.Tensor.half])
+def test_a_count_of_batches_may_be_averaged_as_weights_are(
+    average: Callable[[Tensor], Tensor],
+) -> None:
+    """An average of states, or all of one in half precision, has a count that is no integer."""
+    saved = Tied()
+    model = Tied()
+    load_weights(model, {key: average(value) for key, value in saved.state_dict().items()}, "ema")
+    assert model.norm.num_batches_tracked.dtype == torch.int64
+    torch.testing.assert_close(model.first.weight, saved.first.weight, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("lacking", ["second.bias", "norm.running_var"])
