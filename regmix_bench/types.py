@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -91,9 +92,15 @@ class Epsilon(Fraction):
 def _as_epsilon(value: object) -> Epsilon:
     if isinstance(value, Epsilon):
         return value
-    if isinstance(value, (str, float, int, Fraction)) and not isinstance(value, bool):
+    if isinstance(value, str):
+        return _read_epsilon(value)
+    if isinstance(value, (float, int, Fraction)) and not isinstance(value, bool):
         return Epsilon(value)
     raise UserError(f"epsilon {abridged(value)} is not a number: write it like 8/255 or 0.031")
+
+
+#: Thousands of records hold the same few.
+_read_epsilon = lru_cache(maxsize=1024)(Epsilon)
 
 
 class Norm(ABC):
