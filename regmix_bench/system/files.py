@@ -81,9 +81,14 @@ def _is_name(part: str) -> bool:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only when the block ends well.
 
-    Raises :class:`CannotWrite` where the folder refuses the file or the disk is full; whatever
-    stood at ``path`` before is then still there.
+    Raises :class:`CannotWrite` where the folder refuses the file or the disk is full, and where
+    ``path`` is that of a folder, a FIFO or a device, or of a link to one; whatever stood at
+    ``path`` before is then still there.
     """
+    if os.path.exists(path) and not os.path.isfile(
+        path
+    ):  # a privileged process would replace /dev/stdout
+        raise CannotWrite(f"cannot write {path}: it is no regular file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"{_TEMPORARY}{path.name[:_NAMED]}-"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from regmix_bench.errors import UserError
-from regmix_bench.system.files import below, held_below, require_sole
+from regmix_bench.system.files import CannotWrite, atomic_write, below, held_below, require_sole
 
 NO_NAMES = {
     "nothing": "",
@@ -69,3 +70,23 @@ def test_a_file_that_lies_elsewhere_too_is_not_written_into(tmp_path: Path) -> N
             require_sole(tmp_path / name)
     for name in ("new", "missing/new"):
         assert require_sole(tmp_path / name) == tmp_path / name
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize("make", [fifo, link_to_a_device, Path.mkdir])
+def test_only_a_file_is_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A privileged process could put its file in the place of /dev/stdout."""
+    path = tmp_path / "check.xml"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(CannotWrite, match=r"check\.xml: it is no regular file"), atomic_write(path):
+        pass
+    assert path.lstat().st_ino == before.st_ino
+    assert list(tmp_path.iterdir()) == [path]
