@@ -273,7 +273,8 @@ def bind(results: Path, file: Path) -> None:
             content["outcomes_digest"] = digest
         elif file.name.endswith(".outcomes.parquet"):
             for score in content["evaluations"]:
-                score["outcomes_digest"] = digest
+                if file.name.endswith(f".{score['checkpoint']}.outcomes.parquet"):
+                    score["outcomes_digest"] = digest
         record.write_text(json.dumps(content))
 
 
