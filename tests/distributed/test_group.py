@@ -141,19 +141,24 @@ def test_batch_statistics_are_synchronised_on_several_gpus(monkeypatch) -> None:
         (("--devices", "100000"), "processor cores; use 1 to"),
         (("--devices", "2", "--sync-bn", "on"), "torch synchronises batch norm"),
         (("--devices", "2", "--sync-bn", "maybe"), "'maybe' is not one of 'auto', 'on', 'off'"),
-        (
-            ("--devices", "2", "--set", "data.train_examples=21"),
-            "a batch of 1 images does not go round",
-        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_written(tmp_path, options, said: str) -> None:
-    small = ("--set", "recipe.batch_size=2") if "data.train_examples=21" in options else ()
-    given = ("--methods", "standard", "--eps", "8/255", "--results", tmp_path / "r", *small)
+    given = ("--methods", "standard", "--eps", "8/255", "--results", tmp_path / "r")
     found = cli("run", *given, "--device", "cpu", *options)
     assert found.status == 2 and said in found.errors, found
     assert len(found.errors.splitlines()) == 1
     assert not list((tmp_path / "r").rglob("*.*"))
+
+
+def test_a_batch_that_does_not_go_round_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    small = ("--set", "recipe.batch_size=2", "--devices", "3", "--device", "cpu")
+    found = cli("run", "--methods", "standard", "--eps", "8/255", "--results", tmp_path, *small)
+    assert found.status == 2 and "a batch of 2 images does not go round" in found.errors, found
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def children(process: int) -> set[int]:
