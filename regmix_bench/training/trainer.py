@@ -20,16 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.white_box import FGSM, PGD
 from regmix_bench.data import RunData
-from regmix_bench.distributed.collectives import all_sum, on_first, share, size
+from regmix_bench.distributed.collectives import all_sum, on_first, share
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
-from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.execution import ModelRunner
-from regmix_bench.models.fusion import FusedModel
-from regmix_bench.models.predictions import PassCounter, correct
+from regmix_bench.models.predictions import PassCounter
 from regmix_bench.models.weights import save_checkpoint
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.specs import RunSpec
@@ -38,6 +35,8 @@ from regmix_bench.system.machine import Execution
 from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
+from regmix_bench.training.update import Update
+from regmix_bench.training.validation import Validation
 from regmix_bench.types import Batch, Checkpoint
 
 
@@ -64,13 +63,14 @@ class Trainer:
         recipe = spec.recipe
         self.steps = len(data.train)
         self.trained = ModelRunner(model, execution, recipe.precision)
-        # Validation is not trained on: its weights are a copy that needs no gradient.
-        self.fused = FusedModel(model)
-        self.chunks = Chunks(spec.scoring.forward_batch_size)
-        self.validated = ChunkedModel(ModelRunner(self.fused, execution), self.chunks)
+        held_out, limit = data.validation, spec.scoring.forward_batch_size
+        self.validation = Validation(model, *held_out, spec.train_threat, execution, limit)
         self.optimizer = make_optimizer(model.parameters(), recipe, device)
         self.scheduler = make_schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None
+        self.update = Update(
+            model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
+        )
         method.compact_state = recipe.precision == "bf16"
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
@@ -130,28 +130,18 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""
-        model, method = self.model, self.method
         batches = self.data.train.epoch(epoch_generator(self.device, self.spec.seed, epoch, "data"))
         attack = epoch_generator(self.device, self.spec.seed, epoch, "attack")
-        method.on_epoch_start(epoch)
-        model.train()
+        self.method.on_epoch_start(epoch)
+        self.model.train()
         totals: dict[str, Tensor] = {}
         started = time.perf_counter()
         with PassCounter(self.trained) as passes:
             for batch in batches:
                 attack.total = batch.total
-                output = method.step(self.trained, batch, self.spec.train_threat, attack)
-                self.optimizer.zero_grad(set_to_none=True)
-                self._backward(output.loss, batch)
-                if self.spec.recipe.gradient_clip is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), self.spec.recipe.gradient_clip)
-                self.optimizer.step()
+                values = self.update(batch, attack)
                 self.scheduler.step()
-                self.trained.average_statistics()
-                method.after_update(model)
-                if self.average is not None and self.spec.recipe.ema_decay is not None:
-                    self.average.update(model, self.spec.recipe.ema_decay)
-                for name, value in {"loss": output.loss.detach(), **output.metrics}.items():
+                for name, value in values.items():
                     part = value * (len(batch.y) / self.data.train.size)
                     totals[name] = totals[name] + part if name in totals else part
             sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
@@ -161,12 +151,6 @@ class Trainer:
         means = dict(zip(totals, sums, strict=True))
         cost = Cost(seconds=seconds, forward_images=forward, backward_images=backward)
         return means, cost
-
-    def _backward(self, loss: Tensor, batch: Batch) -> None:
-        if size() > 1 and batch.total is not None:
-            # The mean of the shares' means counts an image of the smaller share for more.
-            loss = loss * (len(batch.y) * size() / batch.total)
-        loss.backward()
 
     def evaluated_model(self) -> nn.Module:
         """Return what the method and weight averaging make of the trained model: the one scored."""
@@ -178,34 +162,18 @@ class Trainer:
 
         ``means`` holds the loss and the method's metrics, averaged over the epoch of ``seconds``.
         """
-        self.fused.refresh(self.evaluated_model())
-        n = len(self.data.validation[1])
-        counts = all_sum(self.chunks.fit(self._count_right)).tolist()
-        clean_acc, fgsm_acc, pgd_acc = (count / n for count in counts)
+        found = self.validation.measure(self.evaluated_model())
         loss = means.pop("loss")
         return EpochLog(
             epoch=epoch,
             lr=lr,
             loss=loss,
             metrics=means,
-            val_clean_acc=clean_acc,
-            val_fgsm_acc=fgsm_acc,
-            val_pgd_acc=pgd_acc,
+            val_clean_acc=found.clean,
+            val_fgsm_acc=found.fgsm,
+            val_pgd_acc=found.pgd,
             seconds=seconds,
         )
-
-    def _count_right(self) -> Tensor:
-        """Count this process's held-out images that are right: clean, under FGSM and PGD-10."""
-        model, threat = self.validated.eval(), self.spec.train_threat
-        x, y = self.data.validation
-        mine = share(len(y))
-        attack = PGD.of(steps=10)
-        start = attack.start(x, threat)[mine]
-        x, y = x[mine], y[mine]
-        clean = correct(model, x, y)
-        fgsm = clean & correct(model, FGSM().perturb(model, x, y, threat), y)
-        pgd = clean & correct(model, attack.climb(model, x, y, threat, start), y)
-        return torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
         # The epoch in the name lets the older file stand until the state no longer refers to it.

@@ -300,7 +300,7 @@ def test_validation_takes_fewer_images_at_once_where_memory_runs_out(
     spec = make_spec(epochs=1)
     undisturbed = trained(spec, tmp_path / "whole")
     trainer = make_trainer(spec, tmp_path / "tight")
-    calls, forward = [], trainer.fused.forward
+    calls, forward = [], trainer.validation.fused.forward
 
     def tight(x: torch.Tensor) -> torch.Tensor:
         calls.append(len(x))
@@ -308,7 +308,7 @@ def test_validation_takes_fewer_images_at_once_where_memory_runs_out(
             raise torch.OutOfMemoryError("out of memory")
         return forward(x)
 
-    monkeypatch.setattr(trainer.fused, "forward", tight)
+    monkeypatch.setattr(trainer.validation.fused, "forward", tight)
     trainer.run()
     assert max(calls) > 4 and calls[-1] <= 4
     assert numbers(trainer) == numbers(undisturbed)
