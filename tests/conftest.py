@@ -17,6 +17,15 @@ for setting in [name for name in os.environ if name.startswith("REGMIX_BENCH_")]
     del os.environ[setting]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    if item.get_closest_marker("cuda") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture
 def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Forbids a file to whoever runs the tests: permissions do not bind root."""

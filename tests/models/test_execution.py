@@ -216,7 +216,7 @@ def test_a_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
         choose_execution(CPU, 32, compile="on")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_step_never_waits_for_the_device(model: nn.Module, batch: Batch, name: str) -> None:
     device = torch.device("cuda")
