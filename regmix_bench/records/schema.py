@@ -29,6 +29,12 @@ Images = Annotated[int, Field(ge=1, le=10**7)]
 MOST_CLASSES = 10**5
 #: Wall-clock time; three centuries, and no more.
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
+#: Floating-point operations, a multiplication and an addition being two.
+Flop = Annotated[float, Field(ge=0, le=1e30)]
+#: Floating-point operations a second; no device does fewer than a thousand.
+FlopRate = Annotated[float, Field(ge=1e3, le=1e24)]
+Joules = Annotated[float, Field(ge=0, le=1e15)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 Epoch = Annotated[int, Field(ge=1, lt=2**31)]
 
 #: What scoring may warn of, as :attr:`RobustEval.checks` names it; most is of AutoAttack.
@@ -52,8 +58,29 @@ Question = Literal[
 ]
 
 
+class Work(Frozen):
+    """The work of an epoch's training steps, counted and measured; rates are derived from it.
+
+    ``images`` are training images, each once a step that it is in. ``flop`` are those of
+    convolutions and matrix products, in attacks and backward passes too. ``product_rate`` is the
+    FLOP/s of a large matrix product, measured on the devices of the training and summed over them.
+    ``peak_memory`` is the most that tensors took of a device's memory since training began;
+    ``energy`` is that of the whole devices, whatever else runs on them. None is what was not
+    measured: memory and energy on a CPU, energy where the driver does not count it.
+    """
+
+    images: Count
+    flop: Flop | None = None
+    product_rate: FlopRate | None = None
+    peak_memory: Bytes | None = None
+    energy: Joules | None = None
+
+
 class EpochLog(Frozen):
-    """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1)."""
+    """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1).
+
+    ``seconds`` are those of its training steps, without compilation, capture and validation.
+    """
 
     epoch: Epoch
     lr: Number
@@ -63,6 +90,7 @@ class EpochLog(Frozen):
     val_fgsm_acc: Share
     val_pgd_acc: Share
     seconds: Seconds
+    work: Work | None = None
 
 
 class Alarm(Frozen):
@@ -158,17 +186,25 @@ class RobustEval(Frozen):
 
 
 class Cost(Frozen):
-    """The cost of one stage: seconds, and images passed through the network each way."""
+    """The cost of one stage: seconds, and images passed through the network each way.
+
+    What was spent once for all on compilation, and on the capture of CUDA graphs, stands apart and
+    is not in ``seconds``.
+    """
 
     seconds: Seconds = 0.0
     forward_images: Count = 0
     backward_images: Count = 0
+    compile_seconds: Seconds = 0.0
+    capture_seconds: Seconds = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             seconds=self.seconds + other.seconds,
             forward_images=self.forward_images + other.forward_images,
             backward_images=self.backward_images + other.backward_images,
+            compile_seconds=self.compile_seconds + other.compile_seconds,
+            capture_seconds=self.capture_seconds + other.capture_seconds,
         )
 
 

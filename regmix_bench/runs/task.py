@@ -72,7 +72,6 @@ class ActiveRun:
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
-        self.warm_up_seconds = 0.0
         self.trained = False
 
     def share_out(self) -> RunRecord:
@@ -117,7 +116,6 @@ class ActiveRun:
         )
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
-        self.warm_up_seconds = trainer.warm_up_seconds
 
     def _score(self, checkpoint: Checkpoint) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
@@ -174,10 +172,7 @@ class ActiveRun:
             environment={
                 **environment(self.device),
                 "devices": task.devices,
-                "training": {
-                    **dataclasses.asdict(task.execution),
-                    "warm_up_seconds": self.warm_up_seconds,
-                },
+                "training": dataclasses.asdict(task.execution),
                 "method_origin": METHODS.origin(task.spec.method.name),
             },
             reference=task.reference,

@@ -74,7 +74,6 @@ class Trainer:
         method.compact_state = recipe.precision == "bf16"
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
-        self.warm_up_seconds = 0.0
         self.states = States(directory, spec.run_id)
         self._resume(say)
 
@@ -109,9 +108,10 @@ class Trainer:
         """Compile before the clock runs, where anything is left to train."""
         if self.trained.execution.compile and self.progress.epoch < self.spec.recipe.epochs:
             self.model.train()
-            self.warm_up_seconds = self.trained.warm_up(
+            took = self.trained.warm_up(
                 partial(self._rehearse, total) for total in sorted(self.data.train.batch_sizes)
             )
+            self.progress.cost += Cost(compile_seconds=took)
 
     def _rehearse(self, total: int) -> Tensor:
         """The loss of the method on a batch of ``total`` blank images that no state is kept of."""

@@ -13,6 +13,7 @@ from support.synthetic import make_spec, write_run
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
+from regmix_bench.records.schema import Work
 from regmix_bench.specs import Scoring
 from regmix_bench.types import LARGEST
 
@@ -47,6 +48,13 @@ def replaced(path: Path, place: str, text: str) -> None:
         ("history.0.loss", "1e999", "finite"),
         ("history.1.epoch", "3", "are not 1, 2, 3 and so on"),
         ("selected_epoch", "4", "epoch 4 was selected of 3"),
+        ("history.0.work.flop", "-1", "greater than or equal to 0"),
+        ("history.0.work.flop", "1e31", "less than or equal to"),
+        ("history.0.work.product_rate", "1e-9", "greater than or equal to 1000"),
+        ("history.0.work.peak_memory", "1" + "0" * 400, "less than"),
+        ("history.0.work.energy", "NaN", "NaN is no number of JSON"),
+        ("history.0.work.images", "null", "should be a valid integer"),
+        ("training_cost.capture_seconds", "-1", "greater than or equal to 0"),
         ("training_cost.seconds", "-1", "greater than or equal to 0"),
         ("training_cost.forward_images", "1" + "0" * 400, "less than"),
         ("environment.cpu", DEEP, "is nested more than 16 deep"),
@@ -67,7 +75,8 @@ def test_a_value_that_no_reader_can_hold_is_refused(
     tmp_path: Path, place: str, text: str, said: str | None
 ) -> None:
     common: dict[str, Any] = {"n_test": 360, "environment": {"cpu": "x"}, "selected_epoch": 2}
-    path = write_run(tmp_path, make_spec(), outcomes=False, history=history(3), **common)
+    logs = history(3, Work(images=100))
+    path = write_run(tmp_path, make_spec(), outcomes=False, history=logs, **common)
     replaced(path, place, text)
     if said is None:
         assert store.load_record(path)

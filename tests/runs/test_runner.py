@@ -376,6 +376,5 @@ def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
         "channels_last": True,
         "compile": False,
         "sync_bn": False,
-        "warm_up_seconds": 0.0,
     }
     assert record.environment["devices"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from regmix_bench.records.schema import Alarm, EpochLog
+from regmix_bench.records.schema import Alarm, EpochLog, Work
 from regmix_bench.specs import MethodSpec
 from regmix_bench.types import ThreatModel
 from support.saved_views import make_views, save_views
@@ -16,7 +16,7 @@ HOSTILE = (SCRIPT, "../../../harm", "=cmd()", "long" * 2500)
 LINF_32, LINF_48 = ThreatModel("Linf", "32/255"), ThreatModel("Linf", "48/255")
 
 
-def history(epochs: int = 6) -> tuple[EpochLog, ...]:
+def history(epochs: int = 6, work: Work | None = None) -> tuple[EpochLog, ...]:
     return tuple(
         EpochLog(
             epoch=epoch,
@@ -26,6 +26,7 @@ def history(epochs: int = 6) -> tuple[EpochLog, ...]:
             val_fgsm_acc=0.8 - 0.4 / epoch,
             val_pgd_acc=0.7 - 0.4 / epoch,
             seconds=1.0,
+            work=work,
         )
         for epoch in range(1, epochs + 1)
     )

@@ -1,0 +1,63 @@
+"""Rates over a history: recomputed by hand, and none where nothing was measured."""
+
+from __future__ import annotations
+
+import pytest
+from support.hostile import history
+
+from regmix_bench.records.schema import EpochLog, Work
+from regmix_bench.records.throughput import Throughput
+
+WHOLE = Work(images=1000, flop=11e12, product_rate=50e12, peak_memory=5_000, energy=300.0)
+
+
+def epoch_of(seconds: float, work: Work | None) -> EpochLog:
+    return history(1, work)[0].model_copy(update={"seconds": seconds})
+
+
+def test_rates_are_those_of_all_epochs_together() -> None:
+    other = WHOLE.model_copy(update={"product_rate": 200e12, "peak_memory": 7_000})
+    found = Throughput.of([epoch_of(2.0, WHOLE), epoch_of(0.5, other)])
+    assert found == Throughput(
+        images_per_second=2000 / 2.5,
+        flop_per_second=22e12 / 2.5,
+        mfu=22e12 / (2.0 * 50e12 + 0.5 * 200e12),  # resumed on a faster device
+        peak_memory=7_000,
+        energy=600.0,
+    )
+
+
+def test_an_epoch_that_recorded_nothing_is_left_out() -> None:
+    found = Throughput.of([epoch_of(9.0, None), epoch_of(2.0, WHOLE)])
+    assert found is not None
+    assert (found.images_per_second, found.flop_per_second) == (500.0, 5.5e12)
+    assert found.mfu == pytest.approx(0.11)
+    assert Throughput.of([epoch_of(9.0, None)]) is None and Throughput.of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("lacking", "gone"),
+    [
+        ("flop", {"flop_per_second", "mfu"}),
+        ("product_rate", {"mfu"}),
+        ("peak_memory", {"peak_memory"}),
+        ("energy", {"energy"}),
+    ],
+)
+def test_what_was_not_measured_is_none(lacking: str, gone: set[str]) -> None:
+    found = Throughput.of([epoch_of(2.0, WHOLE.model_copy(update={lacking: None}))])
+    assert {name for name, value in vars(found).items() if value is None} == gone
+
+
+def test_the_energy_of_some_epochs_is_not_that_of_all() -> None:
+    bare = WHOLE.model_copy(update={"energy": None})
+    found = Throughput.of([epoch_of(2.0, WHOLE), epoch_of(2.0, bare)])
+    assert found is not None and found.energy is None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-320])
+def test_no_rate_follows_from_no_time(seconds: float) -> None:
+    found = Throughput.of([epoch_of(seconds, WHOLE)])
+    assert found is not None
+    assert (found.images_per_second, found.flop_per_second) == (None, None)
+    assert found.mfu is None or found.mfu < 1e40
