@@ -126,6 +126,10 @@ Results = Annotated[str | Path, Option("Folder of the records.", RECORDS)]
 DeviceName = Annotated[
     Literal["auto", "cpu", "cuda"], Option("Where models run; auto is CUDA if there is.", EXECUTION)
 ]
+Graphs = Annotated[
+    Literal["auto", "on", "off"],
+    Option("Record CUDA graphs of what is done again and again; auto does on one GPU.", EXECUTION),
+]
 DataDir = Annotated[
     str | Path | None, Option("Folder of the datasets.", EXECUTION, envvar="REGMIX_BENCH_DATA")
 ]

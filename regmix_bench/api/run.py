@@ -20,6 +20,7 @@ from regmix_bench.api.options import (
     Download,
     EvalExamples,
     Force,
+    Graphs,
     Names,
     Norm,
     Option,
@@ -135,8 +136,10 @@ def run(
         Option("With --launcher ray: the cluster, or auto; else one is started here.", EXECUTION),
     ] = None,
     compile: Annotated[
-        Literal["auto", "on", "off"], Option("Compile the network; auto does on CUDA.", EXECUTION)
+        Literal["auto", "on", "off"],
+        Option("Compile the network, which takes a minute or two; auto does not.", EXECUTION),
     ] = "auto",
+    graphs: Graphs = "auto",
     channels_last: Annotated[
         Literal["auto", "on", "off"],
         Option("Keep an image's channels together in memory; auto by the images.", EXECUTION),
@@ -201,6 +204,7 @@ def run(
         "compile": compile,
         "channels_last": channels_last,
         "sync_bn": sync_bn,
+        "graphs": graphs,
     }
     folder, heard = Path(results), observer or Silent()
     loggers = create_loggers(listed("--log", log) or ())

@@ -54,11 +54,12 @@ def run_spec(
     compile: Switch = "auto",
     sync_bn: Switch = "auto",
     devices: int = 1,
+    graphs: Switch = "auto",
 ) -> RunRecord:
     """Train, score and record one run; resumes where an earlier try was cut off.
 
     ``reference`` is the label of the run that a table shall compare this one with;
-    ``channels_last``, ``compile`` and ``sync_bn`` are those of
+    ``channels_last``, ``compile``, ``sync_bn`` and ``graphs`` are those of
     :func:`~regmix_bench.system.machine.choose_execution`.
 
     On several ``devices`` (on a CPU: processes, each with its share of the threads) the recipe's
@@ -70,8 +71,8 @@ def run_spec(
     failed one is tried again, and so are the attacks that failed in one. What goes wrong after the
     data is loaded is recorded with ``status`` "error" and the traceback kept beside the
     checkpoints. Raises :class:`UserError` for data, a device or a compiler that is not there, for
-    an attack that is not defined on the data, and for a results folder that cannot be written,
-    :class:`PermissionError` for one that may not be read, and
+    graphs without CUDA, for an attack that is not defined on the data, and for a results folder
+    that cannot be written, :class:`PermissionError` for one that may not be read, and
     :class:`~regmix_bench.records.locks.Busy` for a run that another process works on. Raises
     :class:`~regmix_bench.distributed.group.LostProcess` where one of several processes died;
     the run resumes.
@@ -92,7 +93,9 @@ def run_spec(
             f" use 1 to {smallest}, or a larger recipe.batch_size"
         )
     side = min(data.test.image_shape[1:])
-    execution = choose_execution(target, side, channels_last, compile, sync_bn, devices)
+    execution = choose_execution(target, side, channels_last, compile, sync_bn, devices, graphs)
+    if target.type == "cuda" and devices > 1 and graphs == "auto":
+        observer.on_note(spec, "graphs off: those of several GPUs were never tried (--graphs on)")
     with run_lock(results, spec.run_id, partial(observer.on_note, spec)):
         if force:
             discard(spec, results)

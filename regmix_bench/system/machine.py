@@ -31,12 +31,14 @@ class Execution:
     """Execution of networks: it changes their speed, and their numbers by rounding alone.
 
     ``sync_bn`` is the exception: on several devices batch norm then takes its statistics over the
-    whole batch, as on one, and else over each device's share of it.
+    whole batch, as on one, and else over each device's share of it. With ``graphs`` work is
+    recorded once and replayed: in CUDA graphs, or on a CPU by what stands in for them in tests.
     """
 
     channels_last: bool = False
     compile: bool = False
     sync_bn: bool = False
+    graphs: bool = False
 
 
 def choose_device(device: Device) -> torch.device:
@@ -80,23 +82,27 @@ def choose_execution(
     compile: Switch = "auto",
     sync_bn: Switch = "auto",
     devices: int = 1,
+    graphs: Switch = "auto",
 ) -> Execution:
     """Choose what suits ``device`` and images of ``side`` pixels, where a switch is ``auto``.
 
-    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; compilation on CUDA alone, as convolutions
-    on a CPU were as fast without; synchronised batch statistics on several CUDA ``devices``, as
+    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; CUDA graphs on a CUDA device that no other
+    shares the run with, since those of several were never tried; compilation nowhere, as it takes
+    about as long as it then spares; synchronised batch statistics on several CUDA ``devices``, as
     torch has them for CUDA alone. Raises :class:`UserError` where compilation is asked for and its
-    compiler is missing, or synchronisation where there is none.
+    compiler is missing, or synchronisation or graphs where there are none.
     """
-    synchronisable = device.type == "cuda" and devices > 1
+    cuda = device.type == "cuda"
+    if graphs == "on" and not cuda:
+        raise UserError("graphs 'on': there are CUDA graphs on CUDA alone; use --graphs off")
+    synchronisable = cuda and devices > 1
     if sync_bn == "on" and not synchronisable:
         raise UserError("sync-bn 'on': torch synchronises batch norm on several CUDA devices only")
     last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
-    missing = _missing_compiler(device)
-    if compile == "on" and missing:
+    if compile == "on" and (missing := _missing_compiler(device)):
         raise UserError(f"compile 'on': {missing} is not installed here; use --compile off")
-    compiled = device.type == "cuda" and not missing if compile == "auto" else compile == "on"
-    return Execution(last, compiled, synchronisable and sync_bn != "off")
+    recorded = cuda and devices == 1 if graphs == "auto" else graphs == "on"
+    return Execution(last, compile == "on", synchronisable and sync_bn != "off", recorded)
 
 
 def _missing_compiler(device: torch.device) -> str | None:

@@ -58,6 +58,7 @@ TRADES = ("run", "--methods", "trades")
         (("run", "--methods", "trades[bta=3]"), ["'bta'", "'beta'"]),
         (("run",), ["digits", "--methods"]),
         ((*TRADES, "--norm", "L2"), ["--norm L2 needs --eps"]),
+        ((*TRADES, "--graphs", "on", "--device", "cpu"), ["graphs 'on'", "--graphs off"]),
         (("run", "digits", "--methods", "trades", "--norm", "L2"), ["--norm L2 needs --eps"]),
         ((*TRADES, "--set", "scoring.autoattack_seed=-1"), ["autoattack_seed = -1"]),
         ((*TRADES, "--set", f"scoring.autoattack_seed={2**63}"), [f"{2**63}", "less than"]),

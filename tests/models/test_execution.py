@@ -200,20 +200,28 @@ def test_what_suits_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_execution(CPU, 8) == Execution(channels_last=False, compile=False)
     assert choose_execution(CPU, 32, channels_last="off") == Execution()
     assert choose_execution(CPU, 8, channels_last="on").channels_last
+    cuda = torch.device("cuda")
+    assert choose_execution(cuda, 32) == Execution(channels_last=True, graphs=True)
+    assert choose_execution(cuda, 32, graphs="off") == Execution(channels_last=True)
+    assert not choose_execution(cuda, 32, devices=2).graphs
+    assert choose_execution(cuda, 32, devices=2, graphs="on").graphs
     monkeypatch.setattr(machine, "find_spec", lambda name: object())
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert choose_execution(torch.device("cuda"), 32) == Execution(True, True)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert choose_execution(torch.device("cuda"), 32) == Execution(True, False)
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    assert choose_execution(torch.device("cuda"), 32) == Execution(True, False)
+    assert choose_execution(cuda, 32, compile="on") == Execution(True, True, graphs=True)
+
+
+def test_graphs_need_cuda() -> None:
+    with pytest.raises(UserError, match="graphs 'on': there are CUDA graphs on CUDA alone"):
+        choose_execution(CPU, 32, graphs="on")
 
 
 def test_a_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_: None)
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
     assert not choose_execution(CPU, 32).compile
-    with pytest.raises(UserError, match=r"compile 'on': a C\+\+ compiler is not installed here"):
-        choose_execution(CPU, 32, compile="on")
+    for device, compiler in ((CPU, r"a C\+\+ compiler"), (torch.device("cuda"), "triton")):
+        with pytest.raises(UserError, match=f"compile 'on': {compiler} is not installed here"):
+            choose_execution(device, 32, compile="on")
 
 
 @pytest.mark.cuda

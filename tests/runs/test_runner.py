@@ -376,5 +376,6 @@ def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
         "channels_last": True,
         "compile": False,
         "sync_bn": False,
+        "graphs": False,
     }
     assert record.environment["devices"] == 1
