@@ -156,6 +156,6 @@ def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
 
 
 def _passes(record: RunRecord) -> float | None:
-    visits = (record.n_train or 0) * len(record.history)
+    visits = record.spec.recipe.images_per_epoch(record.n_train or 0) * len(record.history)
     cost = record.training_cost
     return (cost.forward_images + cost.backward_images) / visits if visits else None

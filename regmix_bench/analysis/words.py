@@ -53,7 +53,7 @@ def recipe_words(recipe: Recipe) -> str:
     }[recipe.optimizer]
     words = [
         f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}",
-        f"batch {recipe.batch_size}",
+        f"batch {recipe.batch_size}" + (", the remainder left out" * (recipe.batches == "equal")),
         optimizer,
         f"learning rate {recipe.lr:g} ({schedule})",
         f"weight decay {recipe.weight_decay:g}",

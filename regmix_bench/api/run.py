@@ -291,19 +291,23 @@ def _check_fit(
 
     from regmix_bench.attacks.autoattack import require_defined
     from regmix_bench.data import EvalData, prepare
+    from regmix_bench.data.batches import check_batches
     from regmix_bench.models.weights import Description
 
-    loaded: dict[object, EvalData] = {}
+    loaded: dict[object, tuple[int, EvalData]] = {}
     built: set[Description] = set()
     for spec in specs:
         key = spec.dataset_words, spec.train_examples, spec.eval_examples
         if key not in loaded:
-            loaded[key] = prepare(spec, device, data_dir, download).test
-        require_defined(spec.scoring, spec.eval_threats, loaded[key].attacked_data)
+            data = prepare(spec, device, data_dir, download)
+            loaded[key] = data.train.size, data.test
+        size, test = loaded[key]
+        check_batches(size, spec.recipe)
+        require_defined(spec.scoring, spec.eval_threats, test.attacked_data)
         description = Description(
             arch=spec.arch,
-            image_shape=loaded[key].image_shape,
-            num_classes=loaded[key].num_classes,
+            image_shape=test.image_shape,
+            num_classes=test.num_classes,
             component=spec.component("arch"),
         )
         if description not in built:

@@ -5,6 +5,7 @@ A perturbation has the shape (B, C, H, W) and the dtype of its images ``x``, whi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,12 @@ def noise(
     if len(mine) != len(x):
         raise ValueError(f"noise for {len(x)} images of a batch that has {len(mine)} here")
     return mine
+
+
+def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
+    """Return the seed for one ``purpose`` of one epoch, which follows from the run's ``seed``."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
 
 
 def batch_sum(value: Tensor) -> Tensor:

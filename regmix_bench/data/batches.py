@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from regmix_bench.distributed.collectives import share
-from regmix_bench.specs.recipe import Augmentation
+from regmix_bench.errors import UserError
+from regmix_bench.specs.recipe import Augmentation, Division, Recipe
 from regmix_bench.types import Batch
 
 
@@ -25,27 +26,41 @@ class Batches:
     ``images`` (N, C, H, W), uint8 or float32 in [0, 1], and ``labels`` (N,) int64 lie on the device
     and stay there in that dtype. ``augmentation`` is drawn for each image: "crop" pads by an eighth
     of the side with zeros (4 at 32, 1 at 8, 8 at 64) and crops to the old size, "crop-flip" also
-    mirrors it left to right with probability one half, "none" leaves it as it is.
+    mirrors it left to right with probability one half, "none" leaves it as it is. ``division`` is
+    that of the recipe's ``batches``.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, batch_size: int, augmentation: Augmentation
+        self,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        augmentation: Augmentation,
+        division: Division = "even",
     ) -> None:
         self.size = len(images)
         self._images = images
         self._labels = labels
         self._batch_size = batch_size
         self._augmentation = augmentation
+        self._division = division
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, none of which is of one image alone."""
+        if self._division == "equal":
+            return self.size // self._batch_size
         # Batch norm has no statistics of a single value.
         return max(1, min(math.ceil(self.size / self._batch_size), self.size // 2))
 
     @property
+    def visited(self) -> int:
+        """The number of images in an epoch: all, or those that fill equal batches."""
+        return len(self) * self._batch_size if self._division == "equal" else self.size
+
+    @property
     def batch_sizes(self) -> set[int]:
         """The sizes that batches have: one, or two that differ by one."""
-        return {self.size // len(self), math.ceil(self.size / len(self))}
+        return {self.visited // len(self), math.ceil(self.visited / len(self))}
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation per channel, in [0, 1], before augmentation."""
@@ -60,12 +75,13 @@ class Batches:
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Yield every image once, in random order and augmentation, both drawn from ``generator``.
 
-        Batches have at most ``batch_size`` images, three where two would leave one alone, and
-        differ in size by one at most. ``generator`` lives on the images' device. In a group of
-        processes each draws all, and gets its share of every batch.
+        Even batches have at most ``batch_size`` images, three where two would leave one alone, and
+        differ in size by one at most; of equal ones, those are left out that come last in the
+        order. ``generator`` lives on the images' device. In a group of processes each draws all,
+        and gets its share of every batch.
         """
         order = torch.randperm(self.size, generator=generator, device=self._labels.device)
-        for index in torch.tensor_split(order, len(self)):
+        for index in torch.tensor_split(order[: self.visited], len(self)):
             images = self._images[index]
             if self._augmentation != "none":
                 images = random_crop(images, generator, flip=self._augmentation == "crop-flip")
@@ -76,6 +92,15 @@ class Batches:
                 index=index[mine],
                 total=len(index),
             )
+
+
+def check_batches(size: int, recipe: Recipe) -> None:
+    """Raise :class:`UserError` unless ``size`` training images fill a batch that has to be full."""
+    if recipe.batches == "equal" and size < recipe.batch_size:
+        raise UserError(
+            f"recipe.batches = 'equal': {size} training images do not fill a batch of"
+            f" {recipe.batch_size}; use a smaller recipe.batch_size, or 'even'"
+        )
 
 
 def random_crop(images: Tensor, generator: torch.Generator, flip: bool) -> Tensor:

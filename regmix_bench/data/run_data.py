@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.attacks.protocol import AttackedData
-from regmix_bench.data.batches import Batches, as_float
+from regmix_bench.data.batches import Batches, as_float, check_batches
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_trainable
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
@@ -98,7 +98,7 @@ def prepare(
     from the training set, and the validation part is held out from these (:func:`hold_out`), unless
     the dataset brings its own, of which at most 1,000 are used. ``spec.eval_examples`` are sampled
     likewise from the test set. Raises :class:`UserError` where there are fewer images than asked
-    for, too few for the classes, or none to train on.
+    for, too few for the classes or for an equal batch, or none to train on.
     """
     dataset = load_dataset(spec.dataset, data_dir, download, spec.component("dataset"))
     check_trainable(dataset.name, dataset.train_labels, dataset.classes)
@@ -113,12 +113,14 @@ def prepare(
         images, labels = dataset.validation
         chosen = balanced_sample(labels, MAX_VALIDATION)
         validation_images, validation_labels = images[chosen], labels[chosen]
+    check_batches(len(train), spec.recipe)
     return RunData(
         train=Batches(
             torch.from_numpy(dataset.train_images[train]).to(device),
             torch.from_numpy(dataset.train_labels[train]).to(device),
             spec.recipe.batch_size,
             spec.recipe.augmentation,
+            spec.recipe.batches,
         ),
         validation=_scored(validation_images, validation_labels, device),
         test=_eval_data(dataset, spec.eval_examples, device),

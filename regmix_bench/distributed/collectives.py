@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Rows of a table that are drawn at once: a device need not have room for all of it twice.
+_AT_A_TIME = 1000
+
 
 def rank() -> int:
     """Return the number of this process, from 0; the first alone writes results."""
@@ -89,6 +92,20 @@ class Sharding:
         """Make the rows that this process holds, each of ``shape``."""
         # In a group, one more: there goes what others hold, so that no shape depends on the data.
         return torch.zeros(self.held + (size() > 1), *shape, device=device, dtype=dtype)
+
+    def fill(self, rows: Tensor, draw: Callable[[Tensor], object]) -> None:
+        """Fill ``rows`` by ``draw``, which fills all ``n`` in place, a part of them at a time.
+
+        Each process draws all and keeps what is its own, so that their number changes nothing.
+        """
+        for start in range(0, self.n, _AT_A_TIME):
+            part = rows.new_empty(min(_AT_A_TIME, self.n - start), *rows.shape[1:])
+            draw(part)
+            low, high = max(start, self.mine.start), min(start + len(part), self.mine.stop)
+            if low < high:
+                rows[low - self.mine.start : high - self.mine.start] = part[
+                    low - start : high - start
+                ]
 
     def take(self, rows: Tensor, index: Tensor, total: int, dtype: torch.dtype) -> Tensor:
         """Return the rows (B, …) at ``index``, as ``dtype``."""

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.ball import ascend, project
-from regmix_bench.attacks.noise import batch_sum, noise
+from regmix_bench.attacks.noise import batch_sum, epoch_seed, noise
 from regmix_bench.distributed.collectives import Sharding
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
@@ -47,6 +47,9 @@ class Prior:
     are clipped to valid pixels only with ``clip_start``. ``compact`` keeps it in bfloat16: half the
     memory, δ to 0.4 % of itself. In a group each process keeps its share of the training set, and
     every method is to be called by all processes.
+
+    Equal batches leave images out of an epoch, which may be one that resets: these start again at
+    their next visit, from signs that follow from ``seed`` and the epoch.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Prior:
         clip_start: bool = False,
         momentum_decay: float = 0.3,
         compact: bool = False,
+        seed: int = 0,
     ) -> None:
         dtype = torch.bfloat16 if compact else torch.float32
         self._shards = Sharding(dataset_size)
@@ -66,11 +70,22 @@ class Prior:
         self.reset = reset
         self.clip_start = clip_start
         self.momentum_decay = momentum_decay
+        self.seed = seed
         self.fresh = True
 
     def on_epoch_start(self, epoch: int) -> None:
-        """Note whether ``epoch``, counted from 1, begins anew."""
+        """Note whether ``epoch``, counted from 1, begins anew, and reset all images if so."""
         self.fresh = (epoch - 1) % self.reset == 0
+        if not self.fresh:
+            return
+        self.momentum.zero_()
+        generator = torch.Generator(self.delta.device)
+        generator.manual_seed(epoch_seed(self.seed, epoch, "prior"))
+        # A whole pixel either way, of which a visit leaves ε. What this epoch does visit, most if
+        # not all, draws its start there, as it did before batches could be equal.
+        self._shards.fill(
+            self.delta, lambda rows: rows.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+        )
 
     def initial(self, batch: Batch, threat: ThreatModel, generator: torch.Generator) -> Tensor:
         """Return the starting perturbation of a batch, inside the ball.
@@ -79,7 +94,6 @@ class Prior:
         Without, where an image is black or white, or padded by its crop, they leave it by up to ε.
         """
         if self.fresh:
-            # Every image is visited once an epoch, so drawing on the visit resets them all.
             drawn = noise(torch.rand, batch.x.float(), generator)
             delta = float(threat.epsilon) * (drawn - 0.5).sign()
         else:
@@ -168,6 +182,7 @@ class PriorGuidedMethod(Method):
             config.clip_start,
             config.momentum_decay,
             self.compact_state,
+            self.run_seed,
         )
 
     def on_epoch_start(self, epoch: int) -> None:

@@ -44,6 +44,8 @@ class Method(ABC):
     #: Whether to keep per-image state in bfloat16; the trainer of a bf16 run sets it before
     #: ``setup``. Its range is float32's, which momentum near 1e-6 needs.
     compact_state: bool = False
+    #: The seed of the run, for what is drawn between steps; the trainer sets it before ``setup``.
+    run_seed: int = 0
 
     #: Its name in figures and on pages, such as ``FGSM-PGI``; ``name`` where it is empty.
     title: ClassVar[str] = ""

@@ -11,6 +11,9 @@ from regmix_bench.types import LARGEST, Frozen, Later
 #: What is drawn for each training image before it is used.
 Augmentation = Literal["none", "crop", "crop-flip"]
 
+#: How an epoch is divided: all images into even batches, or into equal ones without the remainder.
+Division = Literal["even", "equal"]
+
 
 class Recipe(Frozen):
     """The recipe by which a model is trained, whatever the method.
@@ -18,11 +21,14 @@ class Recipe(Frozen):
     The defaults are the single-step recipe of Jia et al. (2022) for CIFAR-10. Milestones are
     fractions of the run, so that a shorter run keeps the shape of the schedule. With AdamW
     (Loshchilov and Hutter, ICLR 2019) ``momentum`` is β₁ and ``weight_decay`` is decoupled, and
-    ``nesterov`` is refused.
+    ``nesterov`` is refused. Of ``batches`` that are ``even`` each holds ``batch_size`` images at
+    most, and their sizes differ by one; ``equal`` ones hold just so many, and leave the remainder
+    out, other images each epoch.
     """
 
     epochs: int = Field(110, ge=1, lt=2**31)
     batch_size: int = Field(128, ge=2, lt=2**31)
+    batches: Annotated[Division, Later("even")] = "even"
     optimizer: Annotated[Literal["sgd", "adamw"], Later("sgd")] = "sgd"
     lr: float = Field(0.1, gt=0, le=LARGEST)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -41,3 +47,7 @@ class Recipe(Frozen):
         if self.nesterov and self.optimizer != "sgd":
             raise ValueError(f"nesterov is a form of sgd, not of {self.optimizer}")
         return self
+
+    def images_per_epoch(self, size: int) -> int:
+        """Return the number of images that an epoch sees of a training set of ``size`` images."""
+        return size - size % self.batch_size if self.batches == "equal" else size

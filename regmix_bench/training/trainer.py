@@ -10,7 +10,6 @@ at a checkpoint does what the undisturbed run would have done.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.attacks.noise import epoch_seed
 from regmix_bench.data import RunData
 from regmix_bench.distributed.collectives import all_sum, on_first, share
 from regmix_bench.errors import UserError, reason
@@ -71,7 +71,7 @@ class Trainer:
         self.update = Update(
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
-        method.compact_state = recipe.precision == "bf16"
+        method.compact_state, method.run_seed = recipe.precision == "bf16", spec.seed
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
         self.states = States(directory, spec.run_id)
@@ -142,7 +142,7 @@ class Trainer:
                 values = self.update(batch, attack)
                 self.scheduler.step()
                 for name, value in values.items():
-                    part = value * (len(batch.y) / self.data.train.size)
+                    part = value * (len(batch.y) / self.data.train.visited)
                     totals[name] = totals[name] + part if name in totals else part
             sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
         counted = torch.tensor([passes.forward_images, passes.backward_images], device=self.device)
@@ -234,7 +234,6 @@ class BatchGenerator(torch.Generator):
 
 def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> BatchGenerator:
     """Return the generator for one ``purpose`` of one epoch, which follows from the run's seed."""
-    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
     generator = BatchGenerator(device)
-    generator.manual_seed(int.from_bytes(digest[:7], "big"))
+    generator.manual_seed(epoch_seed(seed, epoch, purpose))
     return generator

@@ -11,3 +11,8 @@ def test_a_recipe_in_words():
         " of the epochs), weight decay 0.0005, random crop and flip, gradient norm clipped at 1,"
         " weights averaged with decay 0.999, fp32"
     )
+
+
+def test_a_recipe_of_equal_batches_says_what_is_left_out():
+    words = recipe_words(Recipe(batches="equal"))
+    assert words.startswith("110 epochs, batch 128, the remainder left out, SGD")

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regmix_bench.data import Batches
-from regmix_bench.data.batches import random_crop
+from regmix_bench.data.batches import check_batches, random_crop
+from regmix_bench.errors import UserError
+from regmix_bench.specs import Recipe
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -33,6 +35,49 @@ def test_every_image_once_in_even_batches(size, batch_size, seed):
     index = torch.cat([batch.index for batch in epoch])
     assert sorted(index.tolist()) == list(range(size))
     assert torch.equal(torch.cat([batch.y for batch in epoch]), labels[index])
+
+
+@settings(deadline=None, max_examples=50)
+@given(batch_size=st.integers(2, 20), more=st.integers(0, 50), seed=st.integers(0, 5))
+def test_equal_batches_are_all_full_and_leave_the_remainder_out(batch_size, more, seed):
+    size = batch_size + more
+    labels = torch.arange(size)
+    batches = Batches(torch.zeros(size, 1, 2, 2), labels, batch_size, "none", "equal")
+    epoch = list(batches.epoch(generator(seed)))
+    assert batches.batch_sizes == {batch_size}
+    assert [len(batch.index) for batch in epoch] == [batch_size] * len(batches)
+    index = torch.cat([batch.index for batch in epoch])
+    assert len(index.unique()) == len(index) == batches.visited == size - size % batch_size
+    assert torch.equal(torch.cat([batch.y for batch in epoch]), labels[index])
+    assert batches.size == size
+
+
+def test_equal_batches_leave_other_images_out_each_epoch():
+    batches, source = Batches(coded_images(37), torch.arange(37), 10, "crop", "equal"), generator()
+    left_out = []
+    for _ in range(200):
+        seen = torch.cat([batch.index for batch in batches.epoch(source)])
+        left_out += sorted(set(range(37)) - set(seen.tolist()))
+    assert len(left_out) == 200 * 7
+    # 38 times on average, with a standard deviation of 5.5.
+    assert all(16 <= left_out.count(image) <= 60 for image in range(37))
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "division", "fits"),
+    [
+        (127, 128, "equal", False),
+        (3, 4, "equal", False),
+        (4, 4, "equal", True),
+        (3, 4, "even", True),
+    ],
+)
+def test_an_equal_batch_has_to_be_filled(size, batch_size, division, fits):
+    recipe = Recipe(batch_size=batch_size, batches=division)
+    if fits:
+        return check_batches(size, recipe)
+    with pytest.raises(UserError, match=f"{size} training images .* batch of {batch_size}"):
+        check_batches(size, recipe)
 
 
 def test_images_follow_their_index_and_are_scaled():

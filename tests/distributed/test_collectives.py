@@ -30,10 +30,9 @@ from regmix_bench.analysis.methods import compare_methods
 from regmix_bench.attacks.noise import gaussian_start, uniform_start
 from regmix_bench.data.batches import Batches
 from regmix_bench.distributed import collectives as distributed
-from regmix_bench.distributed.collectives import (
-    share,
-)
+from regmix_bench.distributed.collectives import Sharding, share
 from regmix_bench.distributed.group import run_group
+from regmix_bench.specs.recipe import Division
 from regmix_bench.training.trainer import epoch_generator
 from regmix_bench.types import ThreatModel
 
@@ -135,9 +134,25 @@ def test_shares_are_those_of_tensor_split(process) -> None:
         assert torch.equal(rows[share(11)], part)
 
 
-def test_processes_share_the_batches_of_one(process) -> None:
+@pytest.mark.parametrize("n", [5, 2003])
+def test_a_table_is_filled_with_the_draws_of_one(process, n: int) -> None:
+    def filled() -> torch.Tensor:
+        generator, shards = torch.Generator().manual_seed(0), Sharding(n)
+        rows = shards.zeros((2,), torch.device("cpu"), torch.bfloat16)
+        shards.fill(rows, lambda part: part.uniform_(generator=generator))
+        return rows[: shards.held]
+
+    whole, parts = filled(), []
+    for number in range(3):
+        process(number, 3)
+        parts.append(filled())
+    assert torch.equal(torch.cat(parts), whole) and len(whole.unique()) > 1
+
+
+@pytest.mark.parametrize("division", ["even", "equal"])
+def test_processes_share_the_batches_of_one(process, division: Division) -> None:
     images = torch.randint(256, (23, 1, 8, 8), dtype=torch.uint8)
-    data = Batches(images, torch.arange(23), 8, "crop-flip")
+    data = Batches(images, torch.arange(23), 8, "crop-flip", division)
     whole = list(data.epoch(torch.Generator().manual_seed(0)))
     parts = []
     for number in range(3):

@@ -97,6 +97,15 @@ TRADES = ("run", "--methods", "trades")
         ((*TRADES, "--launcher", "slurm"), ["--launcher", "'slurm'", "'ray'"]),
         ((*TRADES, "--address", "auto"), ["--address auto", "--launcher ray"]),
         ((*TRADES, "--set", "recipe.precision=fp16"), ["recipe.precision = 'fp16'", "'bf16'"]),
+        ((*TRADES, "--set", "recipe.batches=odd"), ["recipe.batches = 'odd'", "'equal'"]),
+        (
+            (*TRADES, "--set", "recipe.batches=equal", "--set", "recipe.batch_size=1295"),
+            ["recipe.batches = 'equal'", "1294", "a batch of 1295"],
+        ),
+        (
+            (*TRADES, "--set", "recipe.batches=equal", "--set", "data.train_examples=100"),
+            ["recipe.batches = 'equal'", "90", "a batch of 128"],
+        ),
         ((*TRADES, "--set", "data.nonsense=1"), ["key of data 'nonsense'", "eval_examples"]),
         ((*TRADES, "--set", "data.train_examples=0"), ["data.train_examples = 0", "1"]),
         ((*TRADES, "--set", "dta.train_examples=9"), ["--set key 'dta'", "'data'"]),

@@ -56,9 +56,57 @@ def test_the_prior_follows_its_recursion_and_starts_again(clip_start: bool) -> N
         delta = feasible(delta + epsilon * momentum.sign())
         torch.testing.assert_close(prior.momentum[index].double(), momentum, rtol=1e-6, atol=0)
         assert torch.equal(prior.delta[index].double(), delta), epoch
-    untouched = torch.tensor([1, 3])
-    assert not prior.delta[untouched].any()
-    assert not prior.momentum[untouched].any()
+    assert not prior.momentum[torch.tensor([1, 3])].any()
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("clip_start", [False, True])
+def test_an_image_that_is_left_out_of_a_reset_epoch_starts_again_at_its_next_visit(
+    clip_start: bool, compact: bool
+) -> None:
+    def prior_of(seed: int) -> Prior:
+        return Prior(3, (1, 2, 2), torch.device("cpu"), 2, clip_start, compact=compact, seed=seed)
+
+    x, y = torch.full((3, 1, 2, 2), 0.0625), torch.zeros(3, dtype=torch.int64)
+    whole, kept = Batch(x, y, torch.arange(3)), torch.tensor([0, 2])
+    starts = []
+    for seed in (0, 1):
+        prior = prior_of(seed)
+        for epoch in (1, 2):
+            prior.on_epoch_start(epoch)
+            visit(prior, whole, normal(epoch).float(), epoch)
+        assert prior.momentum.abs().amin((1, 2, 3)).min() > 0
+        prior.on_epoch_start(3)  # which resets, and leaves image 1 out
+        gradient = normal(3)[kept].float()
+        visit(prior, Batch(x[kept], y[kept], kept), gradient, 3)
+        before = prior.delta[kept].clone(), prior.momentum[kept].clone()
+
+        resumed = prior_of(seed)
+        resumed.load_state_dict(prior.state_dict())
+        for each in (prior, resumed):
+            each.on_epoch_start(4)
+            delta = each.initial(whole, ThreatModel("Linf", "1/8"), torch.Generator())
+            low = -0.0625 if clip_start else -0.125
+            assert set(delta[1].flatten().tolist()) <= {low, 0.125}
+            assert torch.equal(delta[kept], before[0].to(delta.dtype))
+            assert not each.momentum[1].any() and torch.equal(each.momentum[kept], before[1])
+        starts.append(delta[1])
+        # The same signs are drawn by a run that is resumed in the epoch that resets.
+        again = prior_of(seed)
+        again.on_epoch_start(3)
+        assert torch.equal(again.delta[1], prior.delta[1])
+    assert not torch.equal(*starts)
+
+
+def test_the_starts_of_images_that_are_left_out_are_any_signs() -> None:
+    prior = Prior(500, (1, 4, 4), torch.device("cpu"), 1)
+    found = []
+    for epoch in (1, 2):
+        prior.on_epoch_start(epoch)
+        found.append(prior.delta.clone())
+        assert bool((prior.delta.abs() == 1).all())
+        assert abs(prior.delta.mean().item()) < 5 / 8000**0.5
+    assert abs((found[0] * found[1]).mean().item()) < 5 / 8000**0.5
 
 
 @pytest.mark.parametrize("pixel", [0.0, 1.0])

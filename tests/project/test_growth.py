@@ -56,7 +56,7 @@ def test_what_older_runs_had_never_changes() -> None:
         "RunSpec": shared,
         "EvalSpec": shared,
         "Scoring": {"attacks": (), "screen": False, "forward_batch_size": None},
-        "Recipe": {"optimizer": "sgd"},
+        "Recipe": {"optimizer": "sgd", "batches": "even"},
         "MethodSpec": {},
         "ModelSource": {},
         "ThreatModel": {},

@@ -43,6 +43,7 @@ OTHER_RECIPE: dict[str, Any] = {
     "optimizer": "adamw",
     "epochs": 51,
     "batch_size": 64,
+    "batches": "equal",
     "lr": 0.2,
     "momentum": 0.8,
     "nesterov": True,

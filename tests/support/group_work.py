@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 EPOCHS = 6
 SEEDS = (0, 1, 2)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "priors": ("regmix", {"augmentation": "crop"}),
+    "priors, and images left out": ("regmix", {"augmentation": "crop", "batches": "equal"}),
     "a ratio over the batch, and averaged weights": ("fgsm-pgk", {}),
     "several passes, on a folded copy": ("trades[steps=3]", {"ema_decay": 0.5}),
     "a random start and a clipped gradient": ("fgsm-rs", {"gradient_clip": 0.5}),
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_spec(method: str, seed: int = 0, **recipe: Any) -> RunSpec:
-    """541 images in batches of 90 and 91, which two processes share unevenly."""
+    """541 images in batches of 90 and 91, or 91 alone, which two processes share unevenly."""
     shared = {"epochs": EPOCHS, "batch_size": 91, "schedule": "cosine", "augmentation": "none"}
     grid = {"methods": [method], "seeds": [seed], "eps": ["16/255"], "train_examples": 601}
     return plan([grid | {"recipe": shared | recipe}])[0]

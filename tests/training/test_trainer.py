@@ -110,6 +110,16 @@ def test_history_has_the_rate_at_the_start_of_each_epoch(tmp_path: Path, registe
     assert [EpochLog.model_validate_json(line) for line in lines] == history
 
 
+def test_equal_batches_count_what_they_visit_alone(tmp_path: Path, register) -> None:
+    spec = make_spec(register(lambda loss, epoch: 0 * loss + 3), batches="equal", batch_size=40)
+    trainer = trained(spec, tmp_path)
+    assert trainer.data.train.size == 90
+    assert [log.loss for log in trainer.progress.history] == pytest.approx([3, 3])
+    cost = trainer.progress.cost
+    assert cost.forward_images == cost.backward_images == 2 * 80
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0)  # of 2 × 2 steps
+
+
 def test_gradient_clip_bounds_the_step(tmp_path: Path, register) -> None:
     shared = {"epochs": 1, "batch_size": 200, "lr": 1.0, "momentum": 0, "weight_decay": 0}
 
@@ -255,6 +265,7 @@ def stop_after(epoch: int):
     [
         ("regmix", {"schedule": "onecycle", "ema_decay": 0.9, "nesterov": True}),
         ("fgsm-pgk", {"schedule": "multistep", "augmentation": "crop"}),
+        ("fgsm-pgi[reset=2]", {"batches": "equal", "batch_size": 40}),
         ("fgsm-rs", {"optimizer": "adamw", "lr": 0.01, "schedule": "onecycle"}),
     ],
 )
