@@ -86,10 +86,19 @@ def save_checkpoint(
     about = Description(
         arch=arch, image_shape=image_shape, num_classes=num_classes, component=component
     )
+    return write_weights(path, tensors, about)
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], about: Description) -> str:
+    """Write ``tensors`` of the model ``about``, atomically; returns the file's SHA-256.
+
+    They are contiguous, and no two share memory.
+    """
+    metadata = {"model": json.dumps(about.model_dump(mode="json", exclude_none=True))}
+    content = safetensors.torch.save(dict(tensors), metadata)
     with atomic_write(path) as stream:
-        metadata = {"model": json.dumps(about.model_dump(mode="json", exclude_none=True))}
-        stream.write(safetensors.torch.save(tensors, metadata))
-    return file_digest(path)
+        stream.write(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_checkpoint(path: Path, sha256: str) -> ImageClassifier:

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -78,8 +78,11 @@ def _is_name(part: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, named: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only when the block ends well.
+
+    It takes that of what ``named`` returns then instead, in the same folder, where its name follows
+    from what is written.
 
     Raises :class:`CannotWrite` where the folder refuses the file or the disk is full, and where
     ``path`` is that of a folder, a FIFO or a device, or of a link to one; whatever stood at
@@ -101,7 +104,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, path if named is None else named())
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

@@ -1,7 +1,7 @@
 """The states of a training on disk: what a resumed run needs, and nothing that could run.
 
 A state bears its own digest in its name. The newest two are kept, with the weights that they refer
-to, so that a damaged file costs an epoch and not the run.
+to, so that a damaged file costs the epochs between the two and not the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import torch
 
@@ -19,7 +19,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.models.weights import check_digest
 from regmix_bench.records.migrations import TRAINING_STATE
 from regmix_bench.records.schema import CheckpointFile
-from regmix_bench.system.files import atomic_write, held_below, sweep
+from regmix_bench.system.files import atomic_write, held_below
 from regmix_bench.system.reading import open_regular
 from regmix_bench.types import Checkpoint
 
@@ -47,14 +47,16 @@ class States:
             "run_id": self.run_id,
             "checkpoints": {name: file.model_dump() for name, file in checkpoints.items()},
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
-        path = self.directory / f"state-{epoch:04d}-{digest}.pt"
-        with atomic_write(path) as stream:
-            stream.write(buffer.getbuffer())
-        before, self._newest = self._newest, _names(path, checkpoints)
-        sweep(self.directory)
+
+        def path() -> Path:
+            return self.directory / f"state-{epoch:04d}-{hashed.digest()}.pt"
+
+        with atomic_write(self.directory / f"state-{epoch:04d}.pt", path) as stream:
+            hashed = _HashedStream(stream)
+            torch.save(state, cast(IO[bytes], hashed))
+            if hashed.refused:
+                raise hashed.refused
+        before, self._newest = self._newest, _names(path(), checkpoints)
         for pattern in ("state-*.pt", "*.safetensors"):
             for old in self.directory.glob(pattern):
                 if old.name not in self._newest | before:
@@ -102,7 +104,7 @@ def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[-1]:
+    if _digest(hashlib.sha256(content)) != path.stem.rsplit("-", 1)[-1]:
         raise UserError(f"{path} was altered or cut off")
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
@@ -112,6 +114,37 @@ def load_state(path: Path, run_id: str, device: torch.device) -> dict[str, Any]:
     if owner != run_id:
         raise UserError(f"{path} belongs to run {owner}, not to {run_id}")
     return cast(dict[str, Any], state)
+
+
+class _HashedStream:
+    """A stream that hashes what it writes: a state may be too large to be made in memory first.
+
+    ``refused`` is the error of the stream, if any: torch, to which it would be raised, would make
+    another of it when it ends the file.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.hashed = stream, hashlib.sha256()
+        self.refused: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        if self.refused is None:
+            self.hashed.update(content)
+            try:
+                self.stream.write(content)
+            except OSError as error:
+                self.refused = error
+        return len(content)
+
+    def flush(self) -> None:
+        """Leave that to the stream's owner."""
+
+    def digest(self) -> str:
+        return _digest(self.hashed)
+
+
+def _digest(hashed: hashlib._Hash) -> str:
+    return hashed.hexdigest()[:16]
 
 
 def _names(path: Path, checkpoints: Mapping[Checkpoint, CheckpointFile]) -> set[str]:

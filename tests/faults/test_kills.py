@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.harness import PAGES, Answer, Grid, answer, cli, recorded, start, wait_for
+from support.harness import PAGES, Answer, Grid, answer, cli, recorded, saved, start, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -27,7 +27,7 @@ def test_in_training(
     shutil.copy(longer.suite, grid.suite)
     epoch = chance.randint(1, 30)
     process = start(*grid.run)
-    wait_for(lambda: any(grid.results.rglob(f"state-{epoch:04d}-*")) or process.poll() is not None)
+    wait_for(lambda: saved(grid.results, epoch) or process.poll() is not None)
     time.sleep(chance.uniform(0, 0.1))
     process.send_signal(number)
     found = answer(process)

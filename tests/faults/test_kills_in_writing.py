@@ -61,7 +61,7 @@ def test_in_writing_of_a_record(
     tell(found, "every record of before; the same command ends with the same numbers")
 
 
-@pytest.mark.parametrize("end", ["state-0002", "last-0003.safetensors"])
+@pytest.mark.parametrize("end", ["state-0001", "state-0003", "last-0003.safetensors"])
 def test_in_writing_of_a_training(grid: Grid, finished: Grid, tell: Tell, end: str) -> None:
     shutil.rmtree(grid.results)
     # The name of a state goes on with its digest.

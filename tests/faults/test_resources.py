@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.harness import Answer, Grid, answer, cli, recorded, start, wait_for
+from support.harness import Answer, Grid, answer, cli, recorded, saved, start, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -100,7 +100,7 @@ def test_permission_is_lost_in_training(longer: Grid, tmp_path: Path, tell: Tell
     grid = Grid(tmp_path)
     shutil.copy(longer.suite, grid.suite)
     process = start(*grid.run, preexec_fn=bound_by_permissions)
-    wait_for(lambda: any(grid.results.rglob("state-0005-*")) or process.poll() is not None)
+    wait_for(lambda: saved(grid.results, 5) or process.poll() is not None)
     (folder,) = (grid.results / "artifacts").iterdir()
     folder.chmod(0o500)
     found = answer(process)

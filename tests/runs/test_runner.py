@@ -81,6 +81,7 @@ def test_a_run_killed_twice_ends_with_the_numbers_of_an_undisturbed_one(tmp_path
     epoch = chance.randint(1, 6)
     training = begin(suite, results)
     wait_for(lambda: log.exists() and len(log.read_bytes().splitlines()) >= epoch, training)
+    wait_for(lambda: any(log.parent.glob("state-*.pt")), training)
     time.sleep(chance.uniform(0, 0.2))
     training.kill()
     answer(training)

@@ -109,6 +109,11 @@ def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str] | None 
         time.sleep(0.005)
 
 
+def saved(results: Path, epoch: int) -> bool:
+    """Whether a state of this epoch or a later one is on disk; not every epoch's is written."""
+    return any(int(path.name[6:10]) >= epoch for path in results.rglob("state-*"))
+
+
 def recorded(results: Path) -> dict[str, Any]:
     """What the records say, without what the clock or the machine decides."""
     found = {}

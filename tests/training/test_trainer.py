@@ -28,6 +28,7 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.system.machine import Execution
 from regmix_bench.training import trainer as training
 from regmix_bench.training.history import overfitting_alarm, selected_epoch
+from regmix_bench.training.keeper import Allowance
 from regmix_bench.training.states import load_state
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import Frozen, StepOutput
@@ -60,6 +61,21 @@ def make_trainer(
         model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     method = load_method(spec.method.name, **spec.method.params)
     return Trainer(spec, data, model, method, directory, CPU, execution, say)
+
+
+OnEpoch = Callable[[EpochLog], None]
+
+
+def writing_all(trainer: Trainer, then: OnEpoch = lambda log: None) -> OnEpoch:
+    """Let a training write every state, which it is not worth, before it goes on."""
+    trainer.keeper.copying = Allowance(math.inf)
+    trainer.keeper.writing.pay(0.0, math.inf)
+
+    def write(log: EpochLog) -> None:
+        trainer.keeper.flush()
+        then(log)
+
+    return write
 
 
 def trained(spec: RunSpec, directory: Path) -> Trainer:
@@ -184,7 +200,7 @@ def test_the_selected_checkpoint_is_the_first_of_the_best(tmp_path, register, sc
     def keep(log: EpochLog) -> None:
         weights[log.epoch] = trainer.model.classifier.weight.detach().clone()
 
-    trainer.run(keep)
+    trainer.run(writing_all(trainer, keep))
 
     selected, last = (trainer.progress.checkpoints[name] for name in ("selected", "last"))
     assert (selected.epoch, last.epoch) == (2, 4)
@@ -380,8 +396,9 @@ def test_a_damaged_file_costs_an_epoch(tmp_path, register, monkeypatch, how, vic
     spec = make_spec(register(), epochs=4)
     undisturbed = trained(spec, tmp_path / "whole")
     directory = tmp_path / "parts"
+    begun = make_trainer(spec, directory)
     with pytest.raises(Killed):
-        make_trainer(spec, directory).run(stop_after(3))
+        begun.run(writing_all(begun, stop_after(3)))
     (damaged,) = directory.glob(victim)
     damage(damaged, how)
 
@@ -398,8 +415,9 @@ def test_a_damaged_file_costs_an_epoch(tmp_path, register, monkeypatch, how, vic
 def test_without_a_whole_state_training_starts_anew(tmp_path, register) -> None:
     spec = make_spec(register(), epochs=3)
     undisturbed = trained(spec, tmp_path / "whole")
+    begun = make_trainer(spec, tmp_path / "parts")
     with pytest.raises(Killed):
-        make_trainer(spec, tmp_path / "parts").run(stop_after(2))
+        begun.run(writing_all(begun, stop_after(2)))
     for path in (tmp_path / "parts").glob("state-*.pt"):
         damage(path, "cut")
     lines: list[str] = []
