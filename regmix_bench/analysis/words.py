@@ -66,8 +66,16 @@ def recipe_words(recipe: Recipe) -> str:
     return ", ".join([*words, recipe.precision])
 
 
+def search_words(scoring: Scoring) -> str:
+    """Say in which precision attacks searched, where it was not the one that judged."""
+    if scoring.search_precision == "fp32":
+        return ""
+    return f"attacks searched in {scoring.search_precision.upper()}; verdicts in exact float32"
+
+
 def scoring_words(scoring: Scoring) -> str:
     """Say how robustness was measured."""
+    searched = search_words(scoring)
     words = ensemble_words(scoring.autoattack_version, scoring.attacks)
     screened = f"of the survivors of PGD-{scoring.pgd_steps} alone, " if scoring.screen else ""
     forward = scoring.forward_batch_size
@@ -75,4 +83,5 @@ def scoring_words(scoring: Scoring) -> str:
         f"PGD-{scoring.pgd_steps}; {words}, {screened}seed {scoring.autoattack_seed},"
         f" batches of {scoring.autoattack_batch_size}"
         + ("" if forward is None else f" in forward passes of {forward}")
+        + (f"; {searched}" if searched else "")
     )

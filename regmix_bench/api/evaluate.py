@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.schema import EvalRecord, RunRecord
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import Component, EvalSpec
+    from regmix_bench.system.machine import Device
     from regmix_bench.types import ThreatModel
 
 
@@ -147,7 +148,7 @@ def evaluate(
 
     said = read_settings(tuple(settings), ("scoring", "data"))
     data = validated(DataSettings, said.get("data", {}), "data")
-    scoring = make_scoring(scoring_keys(attacks, screen) | said.get("scoring", {}))
+    keys = {"search_precision": "auto"} | scoring_keys(attacks, screen) | said.get("scoring", {})
     n = data.eval_examples if eval_examples is None else eval_examples
     folder = Path("results" if results is None else results)
     live = model if isinstance(model, nn.Module) else None
@@ -155,6 +156,12 @@ def evaluate(
         raise UserError(f"the model is a {type(model).__name__}, neither a module nor a name")
     if live is not None and (weights, arch, checkpoint) != (None, None, "selected"):
         raise UserError("weights, arch and checkpoint say where a model lies: a live one is here")
+    target = machine.choose_device(device) if live is None else choose_live_device(live, device)
+    if keys["search_precision"] == "auto":
+        kind: Device = "cpu" if target.type == "cpu" else "cuda"
+        keys["search_precision"] = machine.default_search_precision(kind)
+    scoring = make_scoring(keys)
+    machine.require_precision(target, scoring.search_precision, "scoring.search_precision")
     run = None if live is not None else own_run(str(model), folder)
     if run is None and (dataset is None or threats is None):
         missing = "--dataset" if dataset is None else "--eps"
@@ -163,7 +170,6 @@ def evaluate(
     require_defined(scoring, budgets)
     if results is not None:
         store.check_writable(folder)
-    target = machine.choose_device(device) if live is None else choose_live_device(live, device)
     notes: list[str] = []
     name, component, n, test = _test_data(dataset, n, run, target, data_dir, download, notes.append)
     if live is not None:

@@ -241,7 +241,11 @@ def run(
     if waiting:
         from regmix_bench.runs import runner  # here, because it needs torch
 
-        _check_fit([cell.spec for cell in waiting], target(), data_folder, download)
+        waited_for = [cell.spec for cell in waiting]
+        if address is None:  # the nodes of a cluster have their own
+            for precision in {spec.scoring.search_precision for spec in waited_for}:
+                machine.require_precision(target(), precision, "scoring.search_precision")
+        _check_fit(waited_for, target(), data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)
         work = partial(runner.run_spec, results=folder, **execution)

@@ -50,7 +50,7 @@ from regmix_bench.records.paths import adversarial_path, outcomes_path, results_
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
 from regmix_bench.system.files import file_digest
-from regmix_bench.system.machine import Device, choose_device, exact_float32
+from regmix_bench.system.machine import Device, arithmetic, choose_device
 from regmix_bench.types import Checkpoint, ThreatModel
 
 # Column of the outcomes, what it says, what the images show, and whose.
@@ -115,7 +115,7 @@ def audit_record(
             findings.append(
                 about(f"n_parameters is {found.n_parameters} in the record, {parameters} counted")
             )
-        with exact_float32():
+        with arithmetic("fp32"):
             audited = ChunkedModel(Float32Logits(network.to(target)), chunks)
             if depend_on_batch(audited, test.x):
                 findings.append(about("the logits of an image depend on the rest of its batch"))

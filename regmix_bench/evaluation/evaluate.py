@@ -33,6 +33,7 @@ from regmix_bench.records import outcomes
 from regmix_bench.records.adversarial import SavedImages
 from regmix_bench.records.schema import Cost, RobustEval
 from regmix_bench.specs import Scoring
+from regmix_bench.system.machine import arithmetic
 from regmix_bench.types import Checkpoint, ThreatModel
 
 
@@ -58,7 +59,8 @@ def evaluate_threat(
 
     Without ``with_ensemble`` the clean accuracy and PGD's have to do. The outcomes are a table as
     :mod:`regmix_bench.records.outcomes` says; the images that broke the model are in the journal
-    alone. What an attack did is what the model itself says of its images, not the copy it ran on.
+    alone. What an attack did is what the model itself says of its images in exact float32, not the
+    copy it ran on.
     ``on_attack`` hears the name of each finished attack of the ensemble and the accuracy that is
     left. An attack of the ensemble that fails is recorded as failed: the others' scores stand, and
     there is no robust accuracy. Raises ``RuntimeError`` for a model in training mode, and
@@ -69,7 +71,12 @@ def evaluate_threat(
     # Some attacks take views of images; the checks and attacks seed torch's global generator.
     x, y = test.x.contiguous(), test.y
     devices = [x.device] if x.device.type == "cuda" else []
-    with frozen(model.attacked), torch.random.fork_rng(devices), torch.no_grad():
+    with (
+        arithmetic("fp32"),
+        frozen(model.attacked),
+        torch.random.fork_rng(devices),
+        torch.no_grad(),
+    ):
         attacks: dict[str, Attack] = {}
         substitutions: tuple[str, ...] = ()
         checks: list[str] = []

@@ -14,7 +14,7 @@ from torch import nn
 
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError, reason
-from regmix_bench.evaluation.attacked_model import AttackedModel
+from regmix_bench.evaluation.attacked_model import AttackedModel, require_searchable
 from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.scorer import (
     Extras,
@@ -36,7 +36,7 @@ from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, Scoring
 from regmix_bench.system.files import copy_file
-from regmix_bench.system.machine import environment, exact_float32
+from regmix_bench.system.machine import arithmetic, environment
 from regmix_bench.system.reading import open_regular
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def evaluate_model(
         if force:
             discard_journals(results, spec.run_id)
         try:
-            with exact_float32():
+            with arithmetic("fp32"):
                 record = _scored(
                     model, spec, test, results, device, extras, recorded, on_attack, compile
                 )
@@ -146,8 +146,8 @@ def score_in_memory(
 
     model = _checked(source, test, device, spec.scoring)
     try:
-        with exact_float32():
-            attacked = AttackedModel.of(model, test.x, compile, spec.scoring.forward_batch_size)
+        with arithmetic("fp32"):
+            attacked = AttackedModel.of(model, test.x, spec.scoring, compile)
             scored = [
                 evaluate_threat(
                     attacked,
@@ -194,6 +194,7 @@ def _checked(
 ) -> nn.Module:
     """Return the model on ``device``, which can be scored on these images."""
     model = source.model.to(device)
+    require_searchable(model, scoring)
     attacked = AttackedModel(model, forward_batch_size=scoring.forward_batch_size)
     attacked.chunks.fit(lambda: check_model(attacked.plain, test.x, test.num_classes))
     return model
@@ -239,7 +240,7 @@ def _scored(
         )
         return recorded.model_copy(update={"evaluations": asked})
     evaluations, cost = score_checkpoint(
-        model,
+        AttackedModel.of(model, test.x, spec.scoring, compile),
         spec.model.sha256,
         test,
         spec,
@@ -248,7 +249,6 @@ def _scored(
         with_autoattack=True,
         extras=extras,
         on_attack=on_attack,
-        compile=compile,
     )
     return _record(spec, test, model, evaluations, cost, device)
 

@@ -16,7 +16,7 @@ from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import results_of, views_path
 from regmix_bench.records.store import load_run, write_json
 from regmix_bench.records.views import Views, read_views, write_views
-from regmix_bench.system.machine import Device, choose_device, exact_float32
+from regmix_bench.system.machine import Device, arithmetic, choose_device
 
 
 def measure_record(
@@ -43,7 +43,7 @@ def measure_record(
     spec, target = found.spec, choose_device(device)
     test = recorded_images(found, target, data_dir, str(record))
     looked_at = ChunkedModel(model.to(target), Chunks(spec.scoring.forward_batch_size))
-    with exact_float32():
+    with arithmetic("fp32"):
         views = measure_views(looked_at, test, spec.eval_threats[0], spec.scoring)
     with run_lock(results_of(path), found.run_id, say):
         digest = write_views(views_path(path), views)

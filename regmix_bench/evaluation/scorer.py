@@ -52,7 +52,7 @@ class Extras:
 
 
 def score_checkpoint(
-    model: nn.Module,
+    attacked: AttackedModel,
     sha256: str,
     test: EvalData,
     spec: RunSpec | EvalSpec,
@@ -62,17 +62,13 @@ def score_checkpoint(
     with_autoattack: bool,
     extras: Extras,
     on_attack: OnAttack,
-    compile: bool = True,
 ) -> tuple[list[RobustEval], Cost]:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
-
-    The copy that is attacked may be compiled where ``compile`` says so.
 
     Goes on where an earlier call was killed; :func:`discard_journals` ends that. In a group the
     processes share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
-    attacked = AttackedModel.of(model, test.x, compile, spec.scoring.forward_batch_size)
 
     def journal(threat: ThreatModel) -> Journal:
         name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
@@ -92,7 +88,10 @@ def score_checkpoint(
     if extras.diagnose:
         asked = found
         found = on_first(
-            lambda: [with_diagnoses(result, model, test, other, spec.scoring) for result in asked]
+            lambda: [
+                with_diagnoses(result, attacked.model, test, other, spec.scoring)
+                for result in asked
+            ]
         )
     if with_autoattack:
         digests = {}
@@ -168,6 +167,7 @@ def _binding(
 ) -> dict[str, object]:
     """What the outcome of a batch depends on."""
     numerator, denominator = Epsilon(threat.epsilon).as_integer_ratio()
+    precision = spec.scoring.search_precision
     return {
         "weights' SHA-256": sha256,
         "data's SHA-256": test.digest,
@@ -182,4 +182,6 @@ def _binding(
         "screen": spec.scoring.screen,
         "pyautoattack": version("pyautoattack"),
         "torch": version("torch"),
+        # Journals are older than it.
+        **({} if precision == "fp32" else {"search precision": precision}),
     }

@@ -136,7 +136,8 @@ def _attack_batch(
 
     def attempt() -> BatchOutcome:
         with _seeded(seed, x.device), collected_warnings() as raised:
-            with contextlib.nullcontext() if stage.everywhere else _failures_told():
+            failures = contextlib.nullcontext() if stage.everywhere else _failures_told()
+            with failures, model.searching():
                 x_adv = stage.attack.perturb(model.attacked, x, y, threat, seed=seed)
             outcome = judge(model.plain, index, x, y, x_adv, right, threat)
         return replace(outcome, checks=tuple(raised))

@@ -38,7 +38,7 @@ from regmix_bench.records.store import (
     write_parquet,
 )
 from regmix_bench.specs import Scoring
-from regmix_bench.system.machine import Device, choose_device, environment, exact_float32
+from regmix_bench.system.machine import Device, arithmetic, choose_device, environment
 from regmix_bench.types import Epsilon, ThreatModel
 
 STEPS = Scoring().pgd_steps
@@ -89,7 +89,7 @@ def transfer_matrix(
     ]
     test = recorded_images(first, target, data_dir, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
-    with exact_float32():
+    with arithmetic("fp32"):
         outcomes = _outcomes(models, names, test, threat)
     record = TransferRecord(
         run_id=run_id,

@@ -137,11 +137,11 @@ def plan_runs(
 
     ``flags`` replace keys of the grids, ``recipe``, ``scoring`` and ``data`` key by key.
     ``settings`` are texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns
-    a dataset as typed into the name by which it is recorded; ``device`` decides the precision where
-    neither grid nor flag has one. Raises :class:`UserError` for anything that does not exist or
-    does not fit.
+    a dataset as typed into the name by which it is recorded; ``device`` decides the precisions that
+    neither grid nor flag names, or that are ``auto``. Raises :class:`UserError` for anything that
+    does not exist or does not fit.
     """
-    canonical_name, precision = cache(canonical_name), cache(partial(_precision, device))
+    canonical_name, precisions = cache(canonical_name), cache(partial(_precisions, device))
     said = read_settings(settings, (*GROUPS, *METHODS.names()))
     of_methods = {name: values for name, values in said.items() if name not in GROUPS}
     runs: dict[str, PlannedRun] = {}
@@ -153,8 +153,9 @@ def plan_runs(
             name: {**params.get(name, {}), **of_methods.get(name, {})}
             for name in (*params, *of_methods)
         }
-        if "precision" not in content["recipe"]:
-            content["recipe"]["precision"] = precision()
+        for group, key in _BY_DEVICE:
+            if content[group].get(key, "auto") == "auto":
+                content[group][key] = precisions()[group, key]
         grid = validated(Grid, content, "suite")
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
@@ -169,11 +170,16 @@ def plan_runs(
     return tuple(runs.values())
 
 
-def _precision(device: Device) -> str:
-    # Here, as torch takes seconds to load, and most suites say their precision.
+#: Keys whose value the kind of device decides, where none is said.
+_BY_DEVICE = (("recipe", "precision"), ("scoring", "search_precision"))
+
+
+def _precisions(device: Device) -> dict[tuple[str, str], str]:
+    # Here, as torch takes seconds to load, and suites may say their precisions.
     with deferred("torch"):
-        from regmix_bench.system.machine import default_precision
-    return default_precision(device)
+        from regmix_bench.system.machine import default_precision, default_search_precision
+    found = default_precision(device), default_search_precision(device)
+    return dict(zip(_BY_DEVICE, found, strict=True))
 
 
 def _reference(grid: Grid) -> str:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs.scoring import SearchPrecision
 from regmix_bench.types import LARGEST, Checkpoint, Frozen, JSONValues, ThreatModel
 
 #: An accuracy or a p-value.
@@ -134,6 +135,8 @@ class ScoredCopy(Frozen):
 
     channels_last: bool
     compile: bool
+    graphs: bool = False
+    precision: SearchPrecision = "fp32"
 
 
 class RobustEval(Frozen):

@@ -34,6 +34,7 @@ from regmix_bench.system.machine import (
     check_devices,
     choose_device,
     choose_execution,
+    require_precision,
 )
 from regmix_bench.system.signals import no_signal_lost
 
@@ -81,6 +82,7 @@ def run_spec(
     observer = observer or Silent()
     target = choose_device(device)
     check_devices(target, devices)
+    require_precision(target, spec.scoring.search_precision, "scoring.search_precision")
     if not force and (done := _finished(spec, results)):
         return done
     folder = Path(data_dir) if data_dir is not None else None

@@ -16,6 +16,7 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
 from regmix_bench.errors import UserError, is_out_of_memory
+from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.evaluation.scorer import Extras, score_checkpoint
@@ -33,7 +34,7 @@ from regmix_bench.records.views import write_views
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
-from regmix_bench.system.machine import Execution, environment, exact_float32
+from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.states import States
 from regmix_bench.training.trainer import Trainer
@@ -73,6 +74,7 @@ class ActiveRun:
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
         self.trained = False
+        self.attacked: AttackedModel | None = None
 
     def share_out(self) -> RunRecord:
         """Train and score in a group of processes."""
@@ -88,7 +90,7 @@ class ActiveRun:
             raise
 
     def train_and_score(self) -> RunRecord:
-        with exact_float32():
+        with arithmetic("fp32"):
             self._train()
             if self.progress.failure:
                 return self.record(status="error", error=self.progress.failure)
@@ -121,7 +123,7 @@ class ActiveRun:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
         model = load_checkpoint(task.directory / file.file, file.sha256).to(self.device)
         evaluations, cost = score_checkpoint(
-            model,
+            self._attacked(model),
             file.sha256,
             self.data.test,
             spec,
@@ -130,12 +132,19 @@ class ActiveRun:
             with_autoattack=spec.evaluate in (checkpoint, "both"),
             extras=task.extras,
             on_attack=partial(self.observer.on_attack, spec),
-            compile=task.execution.compile,
         )
         self.evaluations += evaluations
         self.scoring_cost += cost
         if checkpoint == "selected":
             self.views_digest = on_first(partial(self._look, model))
+
+    def _attacked(self, model: ImageClassifier) -> AttackedModel:
+        """Return what attacks on a checkpoint run on; they share what was recorded and compiled."""
+        images = self.data.test.x
+        if self.attacked is None or not self.attacked.refresh(model, images):
+            scoring, compiled = self.task.spec.scoring, self.task.execution.compile
+            self.attacked = AttackedModel.of(model, images, scoring, compiled)
+        return self.attacked
 
     def _look(self, model: ImageClassifier) -> str:
         """Write what plots show of a model; returns the digest of its views."""

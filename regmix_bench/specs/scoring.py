@@ -11,6 +11,9 @@ from regmix_bench.types import Frozen, Later
 #: Those of the authors, and an ensemble of attacks that are named.
 AutoAttackVersion = Literal["standard", "plus", "rand", "custom"]
 
+#: Of what attacks compute: tf32 rounds the factors of float32 products to 10 bits, bf16 to 7.
+SearchPrecision = Literal["fp32", "tf32", "bf16"]
+
 
 class Scoring(Frozen):
     """The measurement of robustness. Only what changes a score stands here.
@@ -20,6 +23,7 @@ class Scoring(Frozen):
     sees the survivors of PGD alone, which is another number. ``forward_batch_size`` is the number
     of images that a model takes at once, forward and backward: attacks keep their batches, and the
     numbers are the same up to rounding. None is as many as memory holds on CUDA, all on a CPU.
+    ``search_precision`` is that in which attacks search; what they find is judged in float32.
     """
 
     #: Of the PGD attack of every score. No parameter, yet part of every identity.
@@ -30,6 +34,7 @@ class Scoring(Frozen):
     autoattack_batch_size: int = Field(500, ge=1, lt=2**31)
     screen: Annotated[bool, Later(False)] = False
     forward_batch_size: Annotated[Annotated[int, Field(ge=1, lt=2**31)] | None, Later(None)] = None
+    search_precision: Annotated[SearchPrecision, Later("fp32")] = "fp32"
 
     @model_validator(mode="after")
     def _custom_names_its_attacks(self) -> Self:

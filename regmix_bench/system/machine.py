@@ -21,6 +21,7 @@ from regmix_bench.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 Switch = Literal["auto", "on", "off"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 #: On images with shorter sides, such as digits, another memory layout gains nothing.
 CHANNELS_LAST_SIDE = 16
@@ -61,6 +62,35 @@ def default_precision(device: Device) -> Literal["fp32", "bf16"]:
     if device == "cpu":  # known without torch, which takes seconds to load
         return "fp32"
     return "bf16" if choose_device(device).type == "cuda" else "fp32"
+
+
+def default_search_precision(device: Device) -> Literal["fp32", "tf32"]:
+    """Return the precision in which attacks search where none is named: TF32 on CUDA, else fp32.
+
+    Before Ampere CUDA devices have no TF32. It is part of the identity, as
+    :func:`default_precision` says. Raises as :func:`choose_device` does.
+    """
+    if device == "cpu":
+        return "fp32"
+    return "tf32" if _missing(choose_device(device), "tf32") is None else "fp32"
+
+
+def require_precision(device: torch.device, precision: Precision, setting: str) -> None:
+    """Raise :class:`UserError` where ``device`` lacks the precision that ``setting`` asks for."""
+    if missing := _missing(device, precision):
+        raise UserError(f"{setting} {precision}: {missing}; use fp32")
+
+
+def _missing(device: torch.device, precision: Precision) -> str | None:
+    """Return in words that a device cannot compute in a precision, and None where it can."""
+    if precision == "fp32" or (device.type == "cpu" and precision == "bf16"):
+        return None
+    if device.type == "cpu":
+        return "a CPU does not compute in it"
+    if torch.cuda.get_device_capability(device) >= (8, 0):
+        return None
+    name = torch.cuda.get_device_name(device)
+    return f"{name} does not compute in it, as devices do from Ampere on"
 
 
 def check_devices(device: torch.device, devices: int) -> None:
@@ -117,10 +147,15 @@ def _missing_compiler(device: torch.device) -> str | None:
 
 
 @contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Switch TF32 off while the block runs: it would move scores, and records say float32."""
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Compute products of float32 in TF32 while the block runs if that is asked for, and else not.
+
+    A backward pass belongs inside. Where records say float32, TF32 would move scores; bf16 is a
+    matter of the model that is run.
+    """
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    allowed = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

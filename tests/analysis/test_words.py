@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from regmix_bench.analysis.words import recipe_words
-from regmix_bench.specs import Recipe
+import pytest
+
+from regmix_bench.analysis.words import recipe_words, scoring_words
+from regmix_bench.specs import Recipe, Scoring
 
 
 def test_a_recipe_in_words():
@@ -16,3 +18,9 @@ def test_a_recipe_in_words():
 def test_a_recipe_of_equal_batches_says_what_is_left_out():
     words = recipe_words(Recipe(batches="equal"))
     assert words.startswith("110 epochs, batch 128, the remainder left out, SGD")
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_search_in_another_precision_is_said(precision: str) -> None:
+    plain, other = (scoring_words(Scoring(search_precision=p)) for p in ("fp32", precision))
+    assert other == f"{plain}; attacks searched in {precision.upper()}; verdicts in exact float32"

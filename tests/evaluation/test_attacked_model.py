@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import deepcopy
 from itertools import pairwise
 
 import pandas as pd
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
+from regmix_bench.errors import UserError
 from regmix_bench.evaluation import attacked_model as scored_module
 from regmix_bench.evaluation.attacked_model import AttackedModel, faster_copy
 from regmix_bench.evaluation.evaluate import evaluate_threat
@@ -21,6 +23,7 @@ from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import correct
 from regmix_bench.specs import Scoring
+from regmix_bench.specs.scoring import SearchPrecision
 from regmix_bench.system.machine import Execution
 from regmix_bench.types import ThreatModel
 
@@ -246,7 +249,7 @@ def test_no_pass_takes_more_images_than_the_user_allows(
             autoattack_batch_size=8,
             forward_batch_size=size,
         )
-        attacked = AttackedModel.of(watched, x[:8], True, size)
+        attacked = AttackedModel.of(watched, x[:8], scoring)
         found[size] = watched, evaluate_threat(attacked, test, LINF, scoring)
 
     (whole, expected), (parts, split) = found[None], found[3]
@@ -270,3 +273,80 @@ def test_a_screen_spares_autoattack_what_pgd_broke(
     held = table["clean_correct"] & (table["broken_by"] == "")
     assert result.screened_acc == held.mean() == list(result.after_attack.values())[-1]
     assert result.screened_acc <= result.pgd_acc
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_attacks_search_in_a_precision_and_verdicts_are_exact(
+    trained, test_set, journal, monkeypatch, precision: str
+) -> None:
+    model, x, _ = trained(10)
+    seen: dict[str, set[tuple[bool, torch.dtype]]] = {"attacked": set(), "plain": set()}
+
+    def note(who: str, module: nn.Module) -> object:
+        def hook(_module: nn.Module, _images: object, features: Tensor) -> None:
+            seen[who].add((torch.backends.cudnn.allow_tf32, features.dtype))
+
+        return module.register_forward_hook(hook)
+
+    scoring = SCORING.model_copy(
+        update={
+            "search_precision": precision,
+            "autoattack_version": "custom",
+            "attacks": ("apgd-ce", "fgsm"),
+        }
+    )
+    attacked = AttackedModel.of(model, x, scoring)
+    copy = attacked.attacked.get_submodule("model.model.model.copy.trunk")
+    handles = [note("attacked", copy), note("plain", model.trunk)]
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as whoever calls has it
+    result, _, _ = evaluate_threat(attacked, test_set, LINF, scoring, "given", journal)
+    for handle in handles:
+        handle.remove()
+
+    assert seen["plain"] == {(False, torch.float32)}
+    inside = torch.bfloat16 if precision == "bf16" else torch.float32
+    assert seen["attacked"] == {(precision == "tf32", inside)}
+    assert result.scored_copy is not None and result.scored_copy.precision == precision
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_coarse_copy_may_round_and_no_more(
+    trained, monkeypatch, precision: SearchPrecision
+) -> None:
+    model, x, _ = trained(10)
+    refresh = FusedModel.refresh
+
+    def taken(share: float, precision: SearchPrecision) -> bool:
+        def wrong(self: FusedModel, model: nn.Module) -> None:
+            refresh(self, model)
+            with torch.no_grad():
+                self.copy.get_submodule("classifier").weight.mul_(1 + share)
+
+        monkeypatch.setattr(FusedModel, "refresh", wrong)
+        return faster_copy(model, x, True, precision) is not None
+
+    assert taken(0.002, precision) and not taken(0.2, precision)
+    assert taken(0.00005, "fp32") and not taken(0.002, "fp32")
+
+
+def test_a_strangers_model_decides_itself_in_what_it_computes(trained) -> None:
+    model, x, _ = trained(10)
+    stranger = nn.Sequential(model)
+    assert AttackedModel.of(stranger, x, Scoring(search_precision="tf32")).how is None
+    with pytest.raises(UserError, match="search_precision bf16"):
+        AttackedModel.of(stranger, x, Scoring(search_precision="bf16"))
+
+
+def test_checkpoints_of_one_run_share_a_copy(trained) -> None:
+    model, x, _ = trained(10)
+    first, second = deepcopy(model), deepcopy(model)
+    with torch.no_grad():
+        for weight in second.parameters():
+            weight.mul_(1.1)
+    attacked = AttackedModel.of(first, x)
+    copy = attacked.attacked.get_submodule("model.model")
+    assert attacked.refresh(second, x) and attacked.model is second
+    assert attacked.attacked.get_submodule("model.model") is copy
+    for found in (attacked.plain(x), attacked.attacked(x)):
+        torch.testing.assert_close(found, second(x))
+    assert not AttackedModel.of(nn.Sequential(first), x).refresh(second, x)

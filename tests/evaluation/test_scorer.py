@@ -13,6 +13,7 @@ from support.harness import cli
 from support.quick_attacks import shorten
 
 from regmix_bench import evaluate
+from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals
 from regmix_bench.grid.plan import plan
@@ -358,8 +359,8 @@ def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkey
 
     results, run = trained_run
     file = weights_of(trained_run)
-    model = load_model(run, results)
     test = runner.prepare(run.spec, torch.device("cpu")).test
+    model = AttackedModel.of(load_model(run, results), test.x)
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt

@@ -106,6 +106,14 @@ TRADES = ("run", "--methods", "trades")
             (*TRADES, "--set", "recipe.batches=equal", "--set", "data.train_examples=100"),
             ["recipe.batches = 'equal'", "90", "a batch of 128"],
         ),
+        (
+            (*TRADES, "--set", "scoring.search_precision=fp16"),
+            ["scoring.search_precision = 'fp16'", "'tf32'"],
+        ),
+        (
+            (*TRADES, "--device", "cpu", "--set", "scoring.search_precision=tf32"),
+            ["scoring.search_precision tf32", "a CPU does not compute in it"],
+        ),
         ((*TRADES, "--set", "data.nonsense=1"), ["key of data 'nonsense'", "eval_examples"]),
         ((*TRADES, "--set", "data.train_examples=0"), ["data.train_examples = 0", "1"]),
         ((*TRADES, "--set", "dta.train_examples=9"), ["--set key 'dta'", "'data'"]),

@@ -247,15 +247,27 @@ def test_unknown_classes_are_not_mirrored() -> None:
     assert (spec.dataset, spec.recipe.augmentation) == ("folder-0123456789ab", "crop")
 
 
-@pytest.mark.parametrize(("cuda", "expected"), [(True, "bf16"), (False, "fp32")])
+@pytest.mark.parametrize(
+    ("cuda", "expected"),
+    [(None, ("fp32", "fp32")), ((7, 5), ("bf16", "fp32")), ((8, 0), ("bf16", "tf32"))],
+)
+@pytest.mark.parametrize("said", [(), ("recipe.precision=auto", "scoring.search_precision=auto")])
 def test_the_kind_of_device_alone_decides_a_precision_that_is_not_said(
-    monkeypatch: pytest.MonkeyPatch, cuda: bool, expected: str
+    monkeypatch: pytest.MonkeyPatch, cuda: tuple[int, int] | None, expected: object, said: Any
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
-    said = GRID | {"recipe": {"precision": "bf16"}}
-    assert plan([GRID])[0].recipe.precision == expected
-    assert plan([GRID], device="cpu")[0].recipe.precision == "fp32"
-    assert plan([said], device="cpu")[0].recipe.precision == "bf16"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda is not None)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: cuda)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "a card")
+
+    def precisions(grid: dict[str, Any], **options: Any) -> tuple[str, str]:
+        (spec,) = plan([grid], {}, said, canonical_name, **options)
+        return spec.recipe.precision, spec.scoring.search_precision
+
+    assert precisions(GRID) == expected
+    assert precisions(GRID, device="cpu") == ("fp32", "fp32")
+    said = ()
+    other = {"recipe": {"precision": "bf16"}, "scoring": {"search_precision": "bf16"}}
+    assert precisions(GRID | other, device="cpu") == ("bf16", "bf16")
 
 
 def test_python_plans_the_runs_of_the_command_line() -> None:

@@ -55,7 +55,12 @@ def test_what_older_runs_had_never_changes() -> None:
     assert {cls.__name__: dict(later_fields(cls)) for cls in CLASSES} == {
         "RunSpec": shared,
         "EvalSpec": shared,
-        "Scoring": {"attacks": (), "screen": False, "forward_batch_size": None},
+        "Scoring": {
+            "attacks": (),
+            "screen": False,
+            "forward_batch_size": None,
+            "search_precision": "fp32",
+        },
         "Recipe": {"optimizer": "sgd", "batches": "even"},
         "MethodSpec": {},
         "ModelSource": {},

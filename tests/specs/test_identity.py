@@ -59,6 +59,7 @@ OTHER_RECIPE: dict[str, Any] = {
 OTHER_SCORING: dict[str, Any] = {
     "autoattack_seed": 1,
     "autoattack_batch_size": 100,
+    "search_precision": "tf32",
 }
 
 

@@ -11,7 +11,7 @@ from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
-from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on
+from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
 
 #: Columns that the site treats in its own way, as their ids say.
@@ -36,7 +36,8 @@ def comparison_table(block: Block, judgement: Judgement) -> Table:
         ),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
-    notes = (*_notes(block), *judgement.notes, *signed, *_failures(block))
+    searched = search_note(block.cohort.setting.scoring)
+    notes = (*_notes(block), *searched, *judgement.notes, *signed, *_failures(block))
     return Table.of(_caption(block), filled, notes)
 
 

@@ -14,7 +14,7 @@ from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ACCURACIES, accuracies, attack_words
 from regmix_bench.records.schema import EvalRecord, RobustEval
-from regmix_bench.reporting.tables.footnotes import footnotes, remarks_on
+from regmix_bench.reporting.tables.footnotes import footnotes, remarks_on, search_note
 from regmix_bench.reporting.values import Cell, Column, Table, measured
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
@@ -119,6 +119,7 @@ def evaluated_table(panel: Panel) -> Table:
             f"Accuracy in percent on {terms.n_examples:,} test images, with its 95 % interval"
             f" (Wilson). {black_box if terms.scoring.attacks == ('square',) else ''}Weights:"
             " the first digits of their SHA-256.",
+            *search_note(terms.scoring),
             *notes,
         ),
     )

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from regmix_bench.analysis.words import search_words
 from regmix_bench.records.schema import RobustEval
+from regmix_bench.specs import Scoring
 
 Kind = Literal["check", "diagnosis", "alarm", "substitution"]
 
@@ -65,6 +67,12 @@ def footnotes(
             parts = (f"{text} ({_where(where, everyone)})" for text, where in found[kind].items())
             notes.append(f"{sign} {lead}: {'; '.join(parts)}.")
     return dict(signs), tuple(notes)
+
+
+def search_note(scoring: Scoring) -> tuple[str, ...]:
+    """Return the footnote that says in which precision attacks searched, if it is to be said."""
+    words = search_words(scoring)
+    return (f"{words[0].upper()}{words[1:]}.",) if words else ()
 
 
 def _where(
