@@ -1,4 +1,4 @@
-"""Lines of code for whoever has to look: neither of torch nor of what runs a model for it."""
+"""Lines of code for whoever has to look: not torch's, and not of what runs a model for it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _BETWEEN = tuple(
     os.path.join(folder, "")
     for folder in (Path(torch.__file__).parent, _PACKAGE / "replay", _PACKAGE / "models")
 )
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")  # packages may be installed below it
 
 
 class Place(NamedTuple):
@@ -71,4 +72,5 @@ def _line_of(trace: TracebackType) -> Place | None:
 
 @cache
 def _lies_between(filename: str) -> bool:
-    return filename.startswith((*_BETWEEN, "<frozen ", "<eval"))
+    standard = filename.startswith(_STANDARD) and "-packages" not in filename
+    return standard or filename.startswith((*_BETWEEN, "<frozen ", "<eval"))

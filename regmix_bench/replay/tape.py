@@ -24,7 +24,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from regmix_bench.replay.operations import HostReads, obstacle, tensors_of
+from regmix_bench.replay.operations import HostReads, identity, obstacle, tensors_of
 from regmix_bench.replay.places import at, here
 from regmix_bench.replay.protocol import CannotRecord, Recorder, Recording, T
 
@@ -101,7 +101,7 @@ class _Tape(TorchDispatchMode):
             self.refuse(func.overloadpacket.__name__, why)
         values = (*args, *given.values())
         drawn = [value for value in values if isinstance(value, torch.Generator)]
-        if not set(map(_identity, drawn)) <= {_identity(known) for known, _ in self._drawn}:
+        if not set(map(identity, drawn)) <= {identity(known) for known, _ in self._drawn}:
             self.refuse(func.overloadpacket.__name__, "draws from a generator that was not named")
         inputs = dict(map(_memory, tensors_of(values)))
         for address, storage in inputs.items():
@@ -151,9 +151,3 @@ def _memory(tensor: Tensor) -> tuple[int, torch.UntypedStorage]:
     """Return the memory of a tensor with its address."""
     storage = tensor.untyped_storage()
     return storage._cdata, storage
-
-
-def _identity(generator: torch.Generator) -> int:
-    """Return what tells generators apart: an operation is given another object of the same one."""
-    address: int = generator._cdata  # type: ignore[attr-defined]
-    return address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regmix_bench.errors import abridged
-from regmix_bench.replay.operations import HostReads, obstacle, tensors_of
+from regmix_bench.replay.operations import HostReads, identity, obstacle, tensors_of
 from regmix_bench.replay.places import Place, at, here
 
 _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.layout, torch.memory_format)
@@ -27,13 +27,10 @@ class Watch:
     It costs some ten microseconds an operation. Autocast and backward passes may be part of what is
     done: autograd's threads take over the modes of the thread that calls it, which are a part of
     ``at::ThreadLocalState``. Compiled functions cannot be looked into.
-
-    ``earlier`` watched the step before this one.
     """
 
-    def __init__(self, device: torch.device, earlier: Watch | None = None) -> None:
-        before: Mapping[int, StorageWeakRef] = earlier._eyes.left if earlier else {}
-        self._eyes: _Eyes = _Eyes(device, before)
+    def __init__(self, device: torch.device) -> None:
+        self._eyes = _Eyes(device)
         self._reads = HostReads(device, self._eyes.note_read)
 
     def __enter__(self) -> Self:
@@ -49,31 +46,39 @@ class Watch:
     ) -> None:
         self._eyes.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         self._reads.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._eyes.left = {k: ref for k, ref in self._eyes.left.items() if not ref.expired()}
+        self._eyes.made.clear()
 
     @property
     def obstacle(self) -> str | None:
         """What keeps the step out of a recording, in one line that names the place.
 
-        That it makes the host wait, that it exchanges tensors with other processes, or that it
-        takes up a tensor that ``earlier`` had made: a recording would not, and take up the old one.
+        That it makes the host wait for the device, or exchanges tensors with other processes.
         """
         return self._eyes.obstacle
 
-    def difference(self, other: Watch) -> str | None:
-        """Return in one line what the two steps did differently, or None.
+    def difference(self, later: Watch) -> str | None:
+        """Return what the two steps did differently, in one line that names the place, or None.
 
-        They are of equal batches and in one branch of their method, so that a number that differs,
-        or an operation, followed from a value of the host, which a recording would freeze in.
+        They are steps of one branch of a method on the same input tensors. So a number or an
+        operation that differs follows from a value of the host, and a tensor that was there before
+        each step and is another one is a buffer that was replaced: both a recording freezes in.
         """
-        for one, two in itertools.zip_longest(self._eyes.seen, other._eyes.seen):
+        for one, two in itertools.zip_longest(self._eyes.seen, later._eyes.seen):
             if one is None or two is None or one[:2] != two[:2]:
                 return _told(one, two)
         return None
 
 
+class _Memory(NamedTuple):
+    """A tensor without its values: the address of its memory, or 0 where the step made it."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    address: int
+
+
 class _Seen(NamedTuple):
-    """An operation, its arguments without the values of tensors, and the line that asked for it."""
+    """An operation, what a recording keeps of its arguments, and the line that asked."""
 
     name: str
     arguments: tuple[Any, ...]
@@ -83,18 +88,21 @@ class _Seen(NamedTuple):
 class _Eyes(TorchDispatchMode):
     """Sees the operations below autograd."""
 
-    def __init__(self, device: torch.device, before: Mapping[int, StorageWeakRef]) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.device, self._before = device, before
+        self.device = device
         self.seen: list[_Seen] = []
         self.obstacle: str | None = None
-        #: Memory made in the step, by its address: once it is over, what outlives it.
-        self.left: dict[int, StorageWeakRef] = {}
+        #: Memory that the step made and found, by its address. While a reference is held, even a
+        #: weak one, nothing else has the address.
+        self.made: dict[int, StorageWeakRef] = {}
+        self._found: dict[int, StorageWeakRef] = {}
+        self._drawn: list[torch.Generator] = []  # held for the same reason
         self._thread = threading.get_ident()
 
     def note_read(self, what: str) -> None:
-        """Note the first function that makes the host wait."""
-        self._note(f"{what} makes the host wait for the device", here(self._thread))
+        """Note a function that makes the host wait."""
+        self._note(what, "makes the host wait for the device", here(self._thread))
 
     def __torch_dispatch__(
         self,
@@ -104,33 +112,37 @@ class _Eyes(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        values = (*args, *given.values())
         place, name = here(self._thread), func.overloadpacket.__name__
-        self.seen.append(_Seen(name, tuple(map(self._frozen, values)), place))
-        why = None if self.obstacle else obstacle(func, args, given, self.device)
-        if why is not None:
-            self._note(f"{name} {why}", place)
-        inputs = {tensor.untyped_storage()._cdata for tensor in tensors_of(values)}
-        if not self._before.keys().isdisjoint(inputs):
-            self._note(f"{name} takes up a tensor that the step before made anew", place)
+        arguments = tuple(map(self._kept, (*args, *given.values())))
+        self.seen.append(_Seen(name, arguments, place))
+        if self.obstacle is None:
+            self._note(name, obstacle(func, args, given, self.device), place)
         out = func(*args, **given)
         for result in tensors_of((out,)):
             storage = result.untyped_storage()
-            if storage._cdata not in inputs:
-                self.left[storage._cdata] = StorageWeakRef(storage)
+            if storage._cdata not in self._found:
+                self.made[storage._cdata] = StorageWeakRef(storage)
         return out
 
-    def _note(self, what: str, place: Place | None) -> None:
-        self.obstacle = self.obstacle or f"{what}{at(place)}"
+    def _note(self, what: str, why: str | None, place: Place | None) -> None:
+        if why is not None and self.obstacle is None:
+            self.obstacle = f"{what} {why}{at(place)}"
 
-    def _frozen(self, value: Any) -> Any:
+    def _kept(self, value: Any) -> Any:
         """Return what a recording would keep of an argument, as something to compare."""
         if isinstance(value, Tensor):
             if value.dim() == 0 and value.device.type == "cpu" != self.device.type:
-                return self._frozen(value.item())  # a number of the host
-            return (str(value.dtype), *value.shape)
+                return self._kept(value.item())  # a number of the host
+            storage = value.untyped_storage()
+            made = storage._cdata in self.made
+            if not made and storage._cdata not in self._found:
+                self._found[storage._cdata] = StorageWeakRef(storage)
+            return _Memory(value.dtype, tuple(value.shape), 0 if made else storage._cdata)
         if isinstance(value, (list, tuple)):
-            return tuple(map(self._frozen, value))
+            return tuple(map(self._kept, value))
+        if isinstance(value, torch.Generator):
+            self._drawn.append(value)
+            return f"generator {identity(value)}"
         if isinstance(value, float) and value != value:
             return "nan"  # which equals nothing
         return value if isinstance(value, _PLAIN) else type(value).__name__
@@ -144,6 +156,17 @@ def _told(one: _Seen | None, two: _Seen | None) -> str:
         return f"one step goes on with {longer.name} where another ends{at(longer.place)}"
     if one.name != two.name:
         return f"{one.name}{at(one.place)} in one step is {two.name}{at(two.place)} in another"
-    pairs = itertools.zip_longest(one.arguments, two.arguments)
+    pairs = itertools.zip_longest(_flat(one.arguments), _flat(two.arguments))
     first, second = next((a, b) for a, b in pairs if a != b)
-    return f"{one.name} is given {abridged(first)}, then {abridged(second)}{at(two.place)}"
+    if isinstance(first, _Memory) and isinstance(second, _Memory) and first[:2] == second[:2]:
+        return f"{one.name} takes up a tensor in the place of another{at(two.place)}"
+    shown = [abridged(v.shape if isinstance(v, _Memory) else v) for v in (first, second)]
+    return f"{one.name} is given {shown[0]} in one step, {shown[1]} in another{at(two.place)}"
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, tuple) and not isinstance(value, _Memory):
+            yield from _flat(value)
+        else:
+            yield value

@@ -50,7 +50,7 @@ def watched(more: Callable[[Method, Tensor], Any]) -> tuple[Watch, Watch]:
     """Two steps, one after the other."""
     method, watches = Method(), []
     for _ in range(2):
-        with Watch(CPU, watches[-1] if watches else None) as watch:
+        with Watch(CPU) as watch:
             method.step(more)
         watches.append(watch)
     return watches[0], watches[1]
@@ -150,9 +150,9 @@ def does_more(method: Method, loss: Tensor) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (counts, r"lerp_ is given 1\.0, then 0\.5"),
-        (draws_a_number, r"add_ is given 0\.\d+, then 0\.\d+"),
-        (slides, r"slice is given 1, then 2"),
+        (counts, r"lerp_ is given 1\.0 in one step, 0\.5 in another"),
+        (draws_a_number, r"add_ is given 0\.\d+ in one step, 0\.\d+ in"),
+        (slides, r"slice is given 1 in one step, 2 in another"),
         (alternates, r"exp_ .* in one step is neg_ .* in another"),
         (does_more, r".* in one step is zeros .* in another"),
     ],
@@ -173,15 +173,50 @@ def replaces_in_a_dictionary(method: Method, loss: Tensor) -> None:
     method.kept = {name: 0.9 * value + loss for name, value in method.kept.items()}
 
 
-@pytest.mark.parametrize("more", [replaces, replaces_in_a_dictionary])
-def test_a_buffer_that_is_replaced_is_an_obstacle_of_the_next_step(more: Any) -> None:
+def replaces_memory(method: Method, loss: Tensor) -> None:
+    method.average.data = method.average + loss
+
+
+def allocates_an_epoch_anew(method: Method, loss: Tensor) -> None:
+    method.average.add_(loss)
+    method.average = torch.zeros(6, 3)
+
+
+def draws_from_another_generator(method: Method, loss: Tensor) -> None:
+    torch.rand(2, generator=torch.Generator())
+
+
+def takes_another_batch(method: Method, loss: Tensor) -> None:
+    method.x = torch.rand(6, 4)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        replaces,
+        replaces_in_a_dictionary,
+        replaces_memory,
+        allocates_an_epoch_anew,
+        takes_another_batch,
+    ],
+)
+def test_a_tensor_that_is_replaced_is_a_difference(more: Any) -> None:
     one, two = watched(more)
-    assert one.obstacle is None
-    assert two.obstacle and "takes up a tensor that the step before made anew" in two.obstacle
+    found = one.difference(two)
+    assert found and "takes up a tensor in the place of another (replay/test_watch.py:" in found
+
+
+def test_a_generator_that_is_replaced_is_a_difference() -> None:
+    one, two = watched(draws_from_another_generator)
+    assert "rand is given 'generator" in (one.difference(two) or "")
 
 
 def fills(method: Method, loss: Tensor) -> None:
     method.average = method.average.add_(loss)
+
+
+def fills_memory(method: Method, loss: Tensor) -> None:
+    method.average.data.copy_(method.average + loss)
 
 
 def makes_for_later_in_the_step(method: Method, loss: Tensor) -> None:
@@ -189,6 +224,7 @@ def makes_for_later_in_the_step(method: Method, loss: Tensor) -> None:
     method.average.mul_(method.ratio)
 
 
-@pytest.mark.parametrize("more", [fills, makes_for_later_in_the_step])
-def test_a_buffer_that_is_filled_is_none(more: Any) -> None:
-    assert watched(more)[1].obstacle is None
+@pytest.mark.parametrize("more", [fills, fills_memory, makes_for_later_in_the_step])
+def test_a_tensor_that_is_filled_is_none(more: Any) -> None:
+    one, two = watched(more)
+    assert one.obstacle is two.obstacle is one.difference(two) is None
