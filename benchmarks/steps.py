@@ -112,7 +112,8 @@ def ours(name: str, where: Setting) -> tuple[Training, ModelRunner, Callable[[],
         return training.method.step(executed, training.batch, THREAT, training.generator).loss
 
     def step() -> None:
-        training.update(loss())
+        with executed.step():
+            training.update(loss())
         training.method.after_update(training.model)
 
     if where.execution.compile:

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from regmix_bench.distributed import collectives as distributed
 from regmix_bench.errors import UserError
+from regmix_bench.models.casts import WeightCasts, cast_layers
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.system.machine import Execution
 
@@ -24,7 +25,8 @@ class ModelRunner(nn.Module):
 
     The weights stay float32 and stay ``model``'s own; channels-last changes their strides in place.
     In ``"bf16"`` convolutions and products are computed in bfloat16 wherever torch deems it safe;
-    the logits, and so the losses, are float32 again.
+    the logits, and so the losses, are float32 again. Inside of
+    :meth:`step` weights are cast once and not in each pass.
 
     In a group of processes, backward passes average the weights' gradients over it.
     """
@@ -43,6 +45,7 @@ class ModelRunner(nn.Module):
             self._call_shared = _averaging(_Calling(model, self._call))
         self._fused: FusedModel | None = None
         self.attacking = False
+        self._casts = WeightCasts(model)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, K) of ``x``; in :meth:`attack_mode` those of the fused copy."""
@@ -51,9 +54,20 @@ class ModelRunner(nn.Module):
         call = self._call_fused if self.attacking else self._call
         if torch.is_grad_enabled() and self._weight.requires_grad and not self.attacking:
             call = self._call_shared
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with autocast, self._casts.placed():
             logits: Tensor = call(x)
         return logits.float() if self.precision == "bf16" else logits
+
+    def step(self) -> contextlib.AbstractContextManager[None]:
+        """Cast the weights once for all passes of the block, which ends behind the backward pass.
+
+        It changes nothing but the cost; in fp32 it does nothing.
+        """
+        # In a group, gradients of single weights are exchanged while others are computed.
+        if self.precision == "fp32" or distributed.size() > 1:
+            return contextlib.nullcontext()
+        return self._casts.step()
 
     @contextlib.contextmanager
     def attack_mode(self) -> Iterator[None]:
@@ -61,6 +75,9 @@ class ModelRunner(nn.Module):
         if self._fused is None:
             self._fused = FusedModel(self.model)
             self._placed(self._fused)
+            if self.precision == "bf16":  # so that refreshing casts, and not each pass
+                for layer in cast_layers(self._fused):
+                    layer.bfloat16()
             self._call_fused = self._compiled(self._fused)
         else:
             self._fused.refresh(self.model)
@@ -87,7 +104,8 @@ class ModelRunner(nn.Module):
         started = time.perf_counter()
         before = {name: value.clone() for name, value in self.model.named_buffers()}
         for loss in losses:
-            loss().backward()
+            with self.step():
+                loss().backward()
         for name, value in self.model.named_buffers():
             value.copy_(before[name])
         self.model.zero_grad(set_to_none=True)

@@ -35,9 +35,10 @@ class Update:
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the weights; returns the loss and the method's metrics, detached scalars."""
-        output = self.method.step(self.trained, batch, self.threat, generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        self._backward(output.loss, batch)
+        with self.trained.step():
+            output = self.method.step(self.trained, batch, self.threat, generator)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._backward(output.loss, batch)
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self.optimizer.step()
