@@ -16,7 +16,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
@@ -37,7 +37,10 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=1)
 #: Seconds in which the death of a process is noticed, when others complain that it is gone.
 NOTICED = 5.0
+#: Seconds in which a process that is told to end may finish what :func:`finished_first` names.
+GRACE = 20.0
 _GO = b"go"
+_unfinished: list[Callable[[], object]] = []
 
 
 class LostProcess(UserError):
@@ -230,17 +233,39 @@ def _enter(
         threading.Event().wait()
 
 
+@contextmanager
+def finished_first(finish: Callable[[], object]) -> Iterator[None]:
+    """Call ``finish`` where this process, one of a group, is told to end while the block goes on.
+
+    That is in another thread than the block's.
+    """
+    _unfinished.append(finish)
+    try:
+        yield
+    finally:
+        _unfinished.remove(finish)
+
+
 def _end_with_parent(leash: Connection, folder: str) -> None:
     """End this process as soon as the holder of ``leash`` says so, or is dead.
 
-    Of a dead one nobody else would remove the ``folder``.
+    Of a dead one nobody else would remove the ``folder``, and another process may work on the run.
     """
     try:
         leash.recv_bytes()
+        for finish in list(_unfinished):
+            finishing = threading.Thread(target=_quietly, args=(finish,), daemon=True)
+            finishing.start()
+            finishing.join(GRACE)
     except EOFError:
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os._exit(1)
+
+
+def _quietly(finish: Callable[[], object]) -> None:
+    with suppress(Exception):  # nobody is there any more to hear of it
+        finish()
 
 
 @contextmanager

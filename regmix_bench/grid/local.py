@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from regmix_bench.distributed.group import LostProcess, silence_tracker
+from regmix_bench.distributed.group import GRACE, LostProcess, silence_tracker
 from regmix_bench.errors import UserError, death
 from regmix_bench.grid.launchers import Placement, Work
 from regmix_bench.grid.plan import PlannedRun
@@ -23,6 +24,7 @@ from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs.observers import Ending, Messenger, Observer, tell
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.children import shelter_children
+from regmix_bench.system.signals import Termination, handle_signals
 
 
 def ending(spec: RunSpec, outcome: RunRecord | Exception) -> Ending:
@@ -118,8 +120,20 @@ def _launch_workers(
                     del workers[connection]
                     worker.kill()
     finally:
+        _stop(list(workers.values()))
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    """End the workers, which may write the state that they have; an interrupt ends them at once."""
+    try:
+        for worker in workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:
         with _interrupts_ignored():
-            for worker in workers.values():
+            for worker in workers:
                 worker.kill()
 
 
@@ -165,9 +179,16 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _serve(connection: Connection, work: Work, threads: int) -> None:
-    """What a worker does until it is killed."""
+    """What a worker does until it is killed, or told to end."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    handle_signals()
+    with contextlib.suppress(Termination):
+        _work_for(connection, work)
+    os._exit(128 + signal.SIGTERM)
+
+
+def _work_for(connection: Connection, work: Work) -> None:
 
     def send(message: RunRecord | Exception | tuple[Any, ...]) -> None:
         with _lost_without_parent():

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from regmix_bench.attacks.noise import epoch_seed
 from regmix_bench.data import RunData
 from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size
+from regmix_bench.distributed.group import finished_first
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
@@ -97,9 +98,10 @@ class Trainer:
         """
         on_first(self._save_log)  # an earlier try may have logged what the newest state lacks
         try:
-            self._warm_up()
-            self._train(on_epoch)
-            self.progress.checkpoints = on_first(self.keeper.flush)
+            with finished_first(self.keeper.flush):
+                self._warm_up()
+                self._train(on_epoch)
+                self.progress.checkpoints = on_first(self.keeper.flush)
         except BaseException as error:
             self._rescue(error)
             raise

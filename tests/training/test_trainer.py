@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,13 @@ from regmix_bench.models import build_model
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import RunSpec
+from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
+from regmix_bench.system.signals import Termination
 from regmix_bench.training import trainer as training
 from regmix_bench.training.history import overfitting_alarm, selected_epoch
 from regmix_bench.training.keeper import Allowance
-from regmix_bench.training.states import load_state
+from regmix_bench.training.states import States, load_state
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import Frozen, StepOutput
 
@@ -298,6 +302,144 @@ def test_a_resumed_training_repeats_the_undisturbed_one(tmp_path, method, recipe
     cost, expected = resumed.progress.cost, undisturbed.progress.cost
     assert cost.forward_images == expected.forward_images > 0
     assert cost.backward_images == expected.backward_images > 0
+
+
+def ended_at(trainer: Trainer, step: int) -> None:
+    """Let SIGTERM come in the midst of a step of the training, counted from 1."""
+    steps, update = itertools.count(1), trainer.method.after_update
+
+    def after_update(model: nn.Module) -> None:
+        if next(steps) == step:
+            raise Termination
+        update(model)
+
+    trainer.method.after_update = after_update  # type: ignore[method-assign]
+
+
+RECIPES: list[tuple[str, dict[str, Any]]] = [
+    ("regmix", {"ema_decay": 0.9, "nesterov": True, "schedule": "onecycle"}),
+    ("fgsm-pgk", {"augmentation": "crop", "gradient_clip": 0.5}),
+    ("fgsm-pgi", {"precision": "bf16", "gradient_clip": 0.5}),
+    ("fgsm-rs", {"optimizer": "adamw", "lr": 0.01, "ema_decay": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("method", "recipe"), RECIPES)
+def test_sigterm_costs_the_epoch_that_is_being_trained(
+    tmp_path: Path, method: str, recipe: dict[str, Any]
+) -> None:
+    spec = make_spec(method, epochs=4, **recipe)
+    undisturbed = trained(spec, tmp_path / "whole")
+    done = 0
+    for step in (1, 2, 3, 4, 1):  # of two an epoch
+        trainer = make_trainer(spec, tmp_path / "parts")
+        assert trainer.progress.epoch == done
+        writing_all(trainer)  # but nothing before the end
+        ended_at(trainer, step)
+        with pytest.raises(Termination):
+            trainer.run()
+        done += (step - 1) // 2
+    resumed = make_trainer(spec, tmp_path / "parts")
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
+
+
+@pytest.mark.parametrize(("method", "recipe"), RECIPES[:2])
+def test_sigkill_costs_the_epochs_since_the_last_state(
+    tmp_path: Path, method: str, recipe: dict[str, Any]
+) -> None:
+    """Of the folder as a kill would leave it after each epoch, where two states were written."""
+    spec = make_spec(method, epochs=4, **recipe)
+    trainer = make_trainer(spec, tmp_path / "whole")
+
+    def leave(log: EpochLog) -> None:
+        shutil.copytree(tmp_path / "whole", tmp_path / f"killed-{log.epoch}")
+
+    write = writing_all(trainer, leave)
+    trainer.run(lambda log: (write if log.epoch in (1, 3) else leave)(log))
+    for killed, state in ((1, 1), (2, 1), (3, 3), (4, 3)):
+        folder = tmp_path / f"killed-{killed}"
+        resumed = make_trainer(spec, folder)
+        assert resumed.progress.epoch == state
+        seen: list[list[EpochLog]] = []
+
+        def look(log: EpochLog, folder=folder, seen=seen) -> None:
+            lines = (folder / "train.jsonl").read_text().splitlines()
+            seen.append([EpochLog.model_validate_json(line) for line in lines])
+
+        look(resumed.progress.history[-1])
+        assert len(seen.pop()) == killed  # ahead of the state
+        resumed.run(look)
+        assert [len(logs) for logs in seen] == list(range(state + 1, 5))
+        assert seen[-1] == resumed.progress.history
+        assert numbers(resumed) == numbers(trainer)
+
+
+def test_the_log_is_that_of_the_state_before_the_first_epoch(tmp_path: Path, register) -> None:
+    spec = make_spec(register(), epochs=3)
+    begun = make_trainer(spec, tmp_path)
+    with pytest.raises(Killed):
+        begun.run(writing_all(begun, stop_after(2)))
+    (newest,) = tmp_path.glob("state-0002-*")
+    newest.unlink()
+    trainer = make_trainer(spec, tmp_path)
+    ended_at(trainer, 1)
+    with pytest.raises(Termination):
+        trainer.run()
+    assert len((tmp_path / "train.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_disk_that_is_full_ends_the_training_with_one_error(
+    tmp_path: Path, register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def save(states: States, epoch: int, *rest: Any) -> None:
+        tries.append(epoch)
+        raise CannotWrite("no room")
+
+    monkeypatch.setattr(States, "save", save)
+    lines: list[str] = []
+    trainer = make_trainer(make_spec(register(), epochs=100), tmp_path / "beside", lines.append)
+    with pytest.raises(CannotWrite, match="no room"):
+        trainer.run()
+    assert (len(tries), lines) == (1, [])
+    assert trainer.progress.epoch < 100
+
+
+def test_a_disk_that_is_full_does_not_hide_sigterm(
+    tmp_path: Path, register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    trainer = make_trainer(make_spec(register(), epochs=3), tmp_path, lines.append)
+    writing_all(trainer)
+    ended_at(trainer, 4)
+    monkeypatch.setattr(States, "save", lambda *given: (_ for _ in ()).throw(CannotWrite("full")))
+    with pytest.raises(Termination):
+        trainer.run()
+    assert lines == ["the newest state is lost: full"]
+
+
+def test_an_interrupt_while_the_last_state_is_written_ends_it(
+    tmp_path: Path, register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the second of two does, whatever is half written then."""
+    spec = make_spec(register(), epochs=3)
+    trainer = make_trainer(spec, tmp_path)
+    writing_all(trainer)
+    ended_at(trainer, 4)
+    real = torch.save
+
+    def interrupted(content: Any, stream: Any) -> None:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    monkeypatch.setattr(torch, "save", real)
+    assert not list(tmp_path.glob("state-*")) and not list(tmp_path.glob(".tmp-*"))
+    assert make_trainer(spec, tmp_path).progress.epoch == 0
 
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.1), ("adamw", 0.001)])
