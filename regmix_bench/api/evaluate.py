@@ -18,6 +18,7 @@ from regmix_bench.api.options import (
     Download,
     EvalExamples,
     Force,
+    Graphs,
     Names,
     Norm,
     Option,
@@ -101,8 +102,9 @@ def evaluate(
     force: Force = False,
     device: DeviceName = "auto",
     compile: Annotated[
-        Literal["auto", "off"], Option("Compile what is attacked, on CUDA.", EXECUTION)
+        Literal["auto", "on", "off"], Option("Compile what is attacked; auto does not.", EXECUTION)
     ] = "auto",
+    graphs: Graphs = "auto",
     data_dir: DataDir = None,
     download: Download = False,
     observer: "Observer | None" = None,
@@ -186,6 +188,8 @@ def evaluate(
             image_shape=test.image_shape,
             num_classes=test.num_classes,
         )
+    side = min(test.image_shape[1:])
+    execution = machine.choose_execution(target, side, compile=compile, graphs=graphs)
     if test.classes_from_labels:
         test = with_classes(test, count_classes(loaded.model.to(target), test.x))
     require_defined(scoring, budgets, test.attacked_data)
@@ -202,7 +206,7 @@ def evaluate(
             *attack_components(scoring.attacks),
         ),
     )
-    heard, compiled = observer or Silent(), compile != "off"
+    heard = observer or Silent()
     if results is None:
         _begin(heard, spec, [*notes, *loaded.notes])
         record, outcomes = score_in_memory(
@@ -211,8 +215,9 @@ def evaluate(
             test,
             target,
             with_diagnosis=diagnose,
-            compile=compiled,
+            execution=execution,
             on_attack=partial(heard.on_attack, spec),
+            say=partial(heard.on_note, spec),
         )
         return Evaluation(record, outcomes)
     if label is None:
@@ -227,7 +232,7 @@ def evaluate(
         target,
         extras=Extras(save_adversarial, diagnose),
         force=force,
-        compile=compiled,
+        execution=execution,
         on_attack=partial(heard.on_attack, spec),
         say=partial(heard.on_note, spec),
     )

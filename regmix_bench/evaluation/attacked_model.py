@@ -20,14 +20,14 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import ModelRunner, prepare_compiler
 from regmix_bench.models.fusion import TOLERANCE, FusedModel
-from regmix_bench.models.logits import Float32Logits, depend_on_batch, differ_between_calls
+from regmix_bench.models.logits import Float32Logits, depend_on_batch
 from regmix_bench.models.predictions import BATCH_SIZE
 from regmix_bench.models.replayed import ReplayedModel
 from regmix_bench.records.schema import ScoredCopy
-from regmix_bench.replay.protocol import Recorder
+from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import Scoring
 from regmix_bench.specs.scoring import SearchPrecision
-from regmix_bench.system.machine import arithmetic, choose_execution
+from regmix_bench.system.machine import Execution, arithmetic, choose_execution
 
 #: Images on which a copy is compared with its model.
 CHECKED = 500
@@ -68,22 +68,22 @@ class AttackedModel:
         model: nn.Module,
         images: Tensor,
         scoring: Scoring = Scoring(),  # noqa: B008 - it is frozen
-        compile: bool = True,
-        recorder: Recorder | None = None,
+        execution: Execution | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> AttackedModel:
         """Return ``model`` with a :func:`faster_copy` to attack, if it agrees on ``images``.
 
-        Its passes are recorded by ``recorder`` and replayed, where there is one; ``say`` gets a
-        line if that cannot be. Call it once for all threats, as copies and recordings take a while.
-        Raises as :func:`require_searchable` does.
+        It is run as ``execution`` says, and else as suits the device of the images. With graphs its
+        passes are recorded and replayed; ``say`` gets a line if that cannot be. Call it once for
+        all threats, as copies and recordings take a while. Raises as :func:`require_searchable`
+        does.
         """
         require_searchable(model, scoring)
-        precision, size = scoring.search_precision, scoring.forward_batch_size
-        copy, how = faster_copy(model, images, compile, precision, size) or (None, None)
-        made = cls(model, copy, how, size, precision)
-        if recorder is not None and copy is not None:
-            made._replay(copy, images, recorder, scoring, say)
+        execution = execution or choose_execution(images.device, min(images.shape[2:]))
+        copy, how = faster_copy(model, images, scoring, execution) or (None, None)
+        made = cls(model, copy, how, scoring.forward_batch_size, scoring.search_precision)
+        if execution.graphs and copy is not None:
+            made._replay(copy, images, scoring, say)
         return made
 
     @property
@@ -106,6 +106,11 @@ class AttackedModel:
         self.model = self._verdicts.model = model
         return _agree(self, images[:CHECKED])
 
+    @property
+    def recording_seconds(self) -> float:
+        """Return the time that recordings have taken so far."""
+        return self._copy.recorder.seconds if isinstance(self._copy, ReplayedModel) else 0.0
+
     def searching(self) -> AbstractContextManager[None]:
         """Return the context in which attacks compute: the arithmetic of the scoring."""
         return arithmetic(self.precision)
@@ -118,24 +123,21 @@ class AttackedModel:
         self,
         copy: nn.Module,
         images: Tensor,
-        recorder: Recorder,
         scoring: Scoring,
         say: Callable[[str], None],
     ) -> None:
         few = images[:CHECKED]
         with arithmetic("fp32"):
-            random = self.chunks.fit(lambda: differ_between_calls(self.plain, few))
             mixing = self.chunks.fit(lambda: depend_on_batch(self.plain, few))
-        if random or mixing:
-            why = "two calls differ" if random else "the rest of a batch changes an image's logits"
-            say(f"attacks run without graphs: {why}")
+        if mixing:  # and would see what a batch is filled up with
+            say("attacks run without graphs: an image's logits depend on the rest of its batch")
             return
         largest = min(
             len(images),
             max(BATCH_SIZE, scoring.autoattack_batch_size),
             scoring.forward_batch_size or len(images),
         )
-        self._copy = ReplayedModel(copy, recorder, largest, say)
+        self._copy = ReplayedModel(copy, recorder_for(images.device), largest, say)
         self.attacked.model = Float32Logits(self._copy)
 
 
@@ -154,34 +156,32 @@ def require_searchable(model: nn.Module, scoring: Scoring) -> None:
 def faster_copy(
     model: nn.Module,
     images: Tensor,
-    compile: bool = True,
-    precision: SearchPrecision = "fp32",
-    forward_batch_size: int | None = None,
+    scoring: Scoring = Scoring(),  # noqa: B008 - it is frozen
+    execution: Execution | None = None,
 ) -> tuple[ModelRunner, ScoredCopy] | None:
     """Return a faster copy of ``model`` to attack, and how it is run; None where it would differ.
 
-    Batch norm is folded; memory layout and, where ``compile`` lets it be, compilation suit the
-    device of ``images`` (N, C, H, W), the first of which it is checked on in ``precision``: the
-    logits may differ by a share of the largest of them that suits the precision, and the
+    Batch norm is folded; memory layout and compilation are those of ``execution``, or else suit the
+    device. It is checked on the first of ``images`` (N, C, H, W), in the precision of the search:
+    the logits may differ by a share of the largest of them that suits the precision, and the
     predictions where the margin is no larger. A model that is not one of ours is never copied,
     because what makes it random or dynamic might not survive.
     """
     if not isinstance(model, ImageClassifier):
         return None
-    execution = choose_execution(images.device, min(images.shape[2:]))
-    folded = FusedModel(model)
-    compiled = execution.compile and compile
-    if compiled:
+    precision, folded = scoring.search_precision, FusedModel(model)
+    execution = execution or choose_execution(images.device, min(images.shape[2:]))
+    if execution.compile:
         prepare_compiler()
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     inside: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
     copy = ModelRunner(folded, replace(execution, compile=False), inside).eval()
-    compared = AttackedModel(model, copy, None, forward_batch_size, precision)
+    compared = AttackedModel(model, copy, None, scoring.forward_batch_size, precision)
     if not _agree(compared, images[:CHECKED]):
         return None
     return copy, ScoredCopy(
-        channels_last=execution.channels_last, compile=compiled, precision=precision
+        channels_last=execution.channels_last, compile=execution.compile, precision=precision
     )
 
 

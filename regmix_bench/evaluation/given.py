@@ -36,7 +36,7 @@ from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, Scoring
 from regmix_bench.system.files import copy_file
-from regmix_bench.system.machine import arithmetic, environment
+from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.system.reading import open_regular
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def evaluate_model(
     *,
     extras: Extras | None = None,
     force: bool = False,
-    compile: bool = True,
+    execution: Execution | None = None,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvalRecord:
@@ -81,7 +81,16 @@ def evaluate_model(
         try:
             with arithmetic("fp32"):
                 record = _scored(
-                    model, spec, test, results, device, extras, recorded, on_attack, compile
+                    model,
+                    spec,
+                    test,
+                    results,
+                    device,
+                    extras,
+                    recorded,
+                    on_attack,
+                    execution,
+                    say,
                 )
         except UserError:
             raise
@@ -134,8 +143,9 @@ def score_in_memory(
     device: torch.device,
     *,
     with_diagnosis: bool = False,
-    compile: bool = True,
+    execution: Execution | None = None,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[EvalRecord, pd.DataFrame]:
     """Score a model that is given and write nothing; returns the record and the outcomes.
 
@@ -147,7 +157,7 @@ def score_in_memory(
     model = _checked(source, test, device, spec.scoring)
     try:
         with arithmetic("fp32"):
-            attacked = AttackedModel.of(model, test.x, spec.scoring, compile)
+            attacked = AttackedModel.of(model, test.x, spec.scoring, execution, say)
             scored = [
                 evaluate_threat(
                     attacked,
@@ -230,7 +240,8 @@ def _scored(
     extras: Extras,
     recorded: AnyRecord | None,
     on_attack: OnAttack,
-    compile: bool,
+    execution: Execution | None,
+    say: Callable[[str], None],
 ) -> EvalRecord:
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
@@ -240,7 +251,7 @@ def _scored(
         )
         return recorded.model_copy(update={"evaluations": asked})
     evaluations, cost = score_checkpoint(
-        AttackedModel.of(model, test.x, spec.scoring, compile),
+        AttackedModel.of(model, test.x, spec.scoring, execution, say),
         spec.model.sha256,
         test,
         spec,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 T = TypeVar("T")
 
@@ -56,9 +55,47 @@ class ChunkedModel(nn.Module):
         if size == len(x):
             logits: Tensor = self.model(x)
             return logits
-        call = self._again if torch.is_grad_enabled() else self.model
+        with_gradient = torch.is_grad_enabled() and x.requires_grad
+        call = self._again if with_gradient else self.model
         return torch.cat([call(part) for part in x.split(size)])
 
     def _again(self, part: Tensor) -> Tensor:
-        logits: Tensor = checkpoint(self.model, part, use_reentrant=False)
+        logits: Tensor = _Again.apply(part, self.model)
         return logits
+
+
+class _Again(torch.autograd.Function):
+    """A pass that keeps its images alone and is done again for their gradient; weights get none.
+
+    Torch's own checkpoint keeps count of what a pass keeps, which is another number once a model
+    begins to replay its passes. A model that draws numbers draws the same ones again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, model: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.model, ctx.drawn = model, _generators(x.device)
+        ctx.save_for_backward(x)
+        return model(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        twice = torch.is_grad_enabled()  # this gradient is to be differentiated in turn
+        if not twice:
+            x = x.detach().requires_grad_()
+        with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+            for generator, state in ctx.drawn:
+                generator.set_state(state)
+            with torch.enable_grad():
+                logits = ctx.model(x)
+        (found,) = torch.autograd.grad(logits, x, gradients, create_graph=twice)
+        return found, None
+
+
+def _generators(device: torch.device) -> list[tuple[torch.Generator, Tensor]]:
+    """Torch's own generators for work on ``device``, each with its state."""
+    own = [torch.default_generator]
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        own.append(torch.cuda.default_generators[index])
+    return [(generator, generator.get_state()) for generator in own]

@@ -81,6 +81,10 @@ class ReplayedModel(nn.Module):
         """The number of the latest forward pass, whose way back is open."""
         return self._latest
 
+    def keeps(self, passes: _Passes) -> bool:
+        """Return whether these recordings may be replayed: none may, once another failed."""
+        return any(passes is kept for kept in self._recorded.values())
+
     def _passes(self, x: Tensor, with_gradient: bool) -> _Passes | None:
         """Return the recorded passes for a batch like ``x``, if there are any by now."""
         place = bisect_left(self.sizes, len(x))
@@ -196,11 +200,13 @@ class _Replay(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
-        if torch.is_grad_enabled():  # this gradient is to be differentiated in turn
-            (x,) = ctx.saved_tensors
-            found = torch.autograd.grad(ctx.owner.model(x), x, gradient, create_graph=True)
-            return found[0], None, None
         passes: _Passes = ctx.passes
+        twice = torch.is_grad_enabled()  # this gradient is to be differentiated in turn
+        if twice or not ctx.owner.keeps(passes):
+            x = ctx.saved_tensors[0] if twice else ctx.images.requires_grad_()
+            with torch.enable_grad():
+                found = torch.autograd.grad(ctx.owner.model(x), x, gradient, create_graph=twice)
+            return found[0], None, None
         if ctx.number != ctx.owner.latest:
             ctx.owner.ahead(passes, ctx.images)
             ctx.number = ctx.owner.latest

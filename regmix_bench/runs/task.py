@@ -142,8 +142,8 @@ class ActiveRun:
         """Return what attacks on a checkpoint run on; they share what was recorded and compiled."""
         images = self.data.test.x
         if self.attacked is None or not self.attacked.refresh(model, images):
-            scoring, compiled = self.task.spec.scoring, self.task.execution.compile
-            self.attacked = AttackedModel.of(model, images, scoring, compiled)
+            spec, say = self.task.spec, partial(self.observer.on_note, self.task.spec)
+            self.attacked = AttackedModel.of(model, images, spec.scoring, self.task.execution, say)
         return self.attacked
 
     def _look(self, model: ImageClassifier) -> str:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation import attacked_model as scored_module
 from regmix_bench.evaluation.attacked_model import AttackedModel, faster_copy
 from regmix_bench.evaluation.evaluate import evaluate_threat
 from regmix_bench.evaluation.journal import Journal
@@ -138,12 +137,11 @@ def test_a_strangers_model_is_never_copied(trained) -> None:
 
 def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> None:
     model, x, y = trained(10)
-    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
     compiled = nn.Module.compile  # without a C++ compiler, which takes a minute
     monkeypatch.setattr(
         nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
     )
-    made = faster_copy(model, x)
+    made = faster_copy(model, x, execution=Execution(True, True))
     assert made is not None and (made[1].channels_last, made[1].compile) == (True, True)
     for size in (37, 5, 1):
         part, labels = x[:size], y[:size]
@@ -155,25 +153,16 @@ def test_a_compiled_channels_last_copy_attacks_as_well(trained, monkeypatch) -> 
 
 def test_every_attack_runs_on_a_compiled_copy(trained, test_set, journal, monkeypatch) -> None:
     model, *_ = trained(10)
-    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(compile=True))
     compiled = nn.Module.compile
     monkeypatch.setattr(
         nn.Module, "compile", lambda self, **how: compiled(self, backend="aot_eager", **how)
     )
     attacks = ("apgd-ce", "fab")  # the second goes back through one graph twice
     scoring = Scoring(autoattack_version="custom", attacks=attacks)
-    result, _, _ = evaluate_threat(
-        AttackedModel.of(model, test_set.x), test_set, LINF, scoring, "given", journal, True
-    )
+    attacked = AttackedModel.of(model, test_set.x, scoring, Execution(compile=True))
+    result, _, _ = evaluate_threat(attacked, test_set, LINF, scoring, "given", journal, True)
     assert result.scored_copy is not None and result.scored_copy.compile
     assert set(result.after_attack) == set(attacks)
-
-
-def test_a_copy_is_not_compiled_against_the_users_will(trained, monkeypatch) -> None:
-    model, x, _ = trained(10)
-    monkeypatch.setattr(scored_module, "choose_execution", lambda *_: Execution(True, True))
-    made = faster_copy(model, x, compile=False)
-    assert made is not None and (made[1].channels_last, made[1].compile) == (True, False)
 
 
 class Tight(nn.Module):
@@ -323,7 +312,8 @@ def test_a_coarse_copy_may_round_and_no_more(
                 self.copy.get_submodule("classifier").weight.mul_(1 + share)
 
         monkeypatch.setattr(FusedModel, "refresh", wrong)
-        return faster_copy(model, x, True, precision) is not None
+        scoring = Scoring(search_precision=precision)
+        return faster_copy(model, x, scoring) is not None
 
     assert taken(0.002, precision) and not taken(0.2, precision)
     assert taken(0.00005, "fp32") and not taken(0.002, "fp32")
@@ -350,3 +340,72 @@ def test_checkpoints_of_one_run_share_a_copy(trained) -> None:
     for found in (attacked.plain(x), attacked.attacked(x)):
         torch.testing.assert_close(found, second(x))
     assert not AttackedModel.of(nn.Sequential(first), x).refresh(second, x)
+
+
+GRAPHS = Execution(graphs=True)
+
+
+@pytest.mark.parametrize("attack", ["apgd-ce", "apgd-t", "fab", "fab-t", "square", "pgd[steps=9]"])
+def test_every_attack_finds_the_same_where_passes_are_replayed(
+    trained, quick_attacks, test_set, tmp_path, attack: str
+) -> None:
+    model, x, _ = trained(10)
+    scoring = SCORING.model_copy(update={"autoattack_version": "custom", "attacks": (attack,)})
+    found = {}
+    for execution in (Execution(), GRAPHS):
+        attacked = AttackedModel.of(model, x, scoring, execution)
+        journal = Journal(tmp_path / str(execution.graphs), {})
+        found[execution] = evaluate_threat(attacked, test_set, LINF, scoring, "given", journal)
+    (plain, expected, cost), (result, table, replayed) = found.values()
+    assert plain.scored_copy is not None and result.scored_copy is not None
+    assert (plain.scored_copy.graphs, result.scored_copy.graphs) == (False, True)
+    assert attacked.recording_seconds > 0
+    assert result.model_copy(update={"scored_copy": plain.scored_copy}) == plain
+    pd.testing.assert_frame_equal(table, expected)
+    assert (table["broken_by"] == attack).any()
+    passes = ("forward_images", "backward_images")
+    assert [getattr(replayed, n) for n in passes] == [getattr(cost, n) for n in passes]
+    for stage in ("pgd", attack):
+        for one, other in zip(
+            *(Journal(tmp_path / str(g), {}).batches(stage) for g in (False, True)), strict=True
+        ):
+            assert torch.equal(one.images, other.images)
+
+
+def test_budgets_and_checkpoints_share_recordings(trained, test_set) -> None:
+    model, x, _ = trained(10)
+    scoring = SCORING.model_copy(
+        update={"autoattack_version": "custom", "attacks": ("pgd[steps=9]",)}
+    )
+    attacked = AttackedModel.of(model, x, scoring, GRAPHS)
+    evaluate_threat(attacked, test_set, LINF, scoring, with_ensemble=False)
+    spent = attacked.recording_seconds
+    assert spent > 0
+    evaluate_threat(attacked, test_set, ThreatModel("L2", "1"), scoring, with_ensemble=False)
+    other = deepcopy(model)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.05)
+    assert attacked.refresh(other, x)
+    found, _, _ = evaluate_threat(attacked, test_set, LINF, scoring, with_ensemble=False)
+    assert attacked.recording_seconds == spent
+    anew = AttackedModel.of(other, x, scoring)
+    expected, _, _ = evaluate_threat(anew, test_set, LINF, scoring, with_ensemble=False)
+    assert (found.clean_acc, found.pgd_acc) == (expected.clean_acc, expected.pgd_acc)
+
+
+class Blending(ImageClassifier):
+    """Logits that depend on the rest of the batch, by which padding would tell."""
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return features + 0.1 * features.mean(0)
+
+
+def test_a_model_that_sees_the_filling_of_a_batch_is_not_replayed(trained) -> None:
+    _, x, _ = trained(10)
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    model = Blending(trunk, 8, 1, 10, [0.5], [0.5], initialise=False).eval()
+    said: list[str] = []
+    attacked = AttackedModel.of(model, x, SCORING, GRAPHS, said.append)
+    assert attacked.how is not None and not attacked.how.graphs
+    assert said == ["attacks run without graphs: an image's logits depend on the rest of its batch"]
