@@ -59,20 +59,26 @@ Question = Literal[
 ]
 
 
+class MatrixProduct(Frozen):
+    """A large matrix product on the devices of a training: its precision, and FLOP/s of all."""
+
+    precision: Literal["fp32", "bf16"]
+    flop_per_second: FlopRate
+
+
 class Work(Frozen):
     """The work of an epoch's training steps, counted and measured; rates are derived from it.
 
     ``images`` are training images, each once a step that it is in. ``flop`` are those of
-    convolutions and matrix products, in attacks and backward passes too. ``product_rate`` is the
-    FLOP/s of a large matrix product, measured on the devices of the training and summed over them.
-    ``peak_memory`` is the most that tensors took of a device's memory since training began;
-    ``energy`` is that of the whole devices, whatever else runs on them. None is what was not
-    measured: memory and energy on a CPU, energy where the driver does not count it.
+    convolutions and matrix products, in attacks and backward passes too; ``product`` says what the
+    devices could do. ``peak_memory`` is the most that tensors took of a device's memory since
+    training began, ``energy`` that of the whole devices, whatever else runs on them. None is what
+    was not measured: memory and energy on a CPU, energy where the driver does not count it.
     """
 
     images: Count
     flop: Flop | None = None
-    product_rate: FlopRate | None = None
+    product: MatrixProduct | None = None
     peak_memory: Bytes | None = None
     energy: Joules | None = None
 

@@ -35,9 +35,9 @@ class Throughput:
             return None
         counted = [(seconds, work.flop) for seconds, work in epochs if work.flop is not None]
         compared = [
-            (seconds * work.product_rate, work.flop)
+            (seconds * work.product.flop_per_second, work.flop)
             for seconds, work in epochs
-            if work.flop is not None and work.product_rate is not None
+            if work.flop is not None and work.product is not None
         ]
         memory = [work.peak_memory for _, work in epochs if work.peak_memory is not None]
         return cls(

@@ -34,7 +34,11 @@ class CSVLogger(Logger):
         self.results = results
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        work = log.work.model_dump(exclude_none=True) if log.work is not None else {}
+        work = (
+            log.work.model_dump(exclude={"product"}, exclude_none=True)
+            if log.work is not None
+            else {}
+        )
         numbers = log.model_dump(exclude={"epoch", "metrics", "work"}) | work | log.metrics
         self._write(spec, *(("epoch", log.epoch, "", *number) for number in numbers.items()))
 

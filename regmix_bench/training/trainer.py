@@ -34,8 +34,10 @@ from regmix_bench.records.schema import Alarm, Cost, EpochLog
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
+from regmix_bench.training.flops import count_flop
 from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
 from regmix_bench.training.keeper import StateKeeper
+from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
 from regmix_bench.training.update import Update
@@ -99,26 +101,29 @@ class Trainer:
         on_first(self._save_log)  # an earlier try may have logged what the newest state lacks
         try:
             with finished_first(self.keeper.flush):
-                self._warm_up()
-                self._train(on_epoch)
+                if self.progress.epoch < self.spec.recipe.epochs:
+                    self._warm_up()
+                    self._train(on_epoch, WorkMeter(self.device, self._flop_per_image()))
                 self.progress.checkpoints = on_first(self.keeper.flush)
         except BaseException as error:
             self._rescue(error)
             raise
 
-    def _train(self, on_epoch: Callable[[EpochLog], None]) -> None:
+    def _train(self, on_epoch: Callable[[EpochLog], None], meter: WorkMeter) -> None:
         progress, last = self.progress, self.spec.recipe.epochs
         for epoch in range(progress.epoch + 1, last + 1):
             self._whole = False
             lr = self.optimizer.param_groups[0]["lr"]
+            meter.start()
             means, cost = self._train_epoch(epoch)
+            work = meter.stop(self.data.train.visited)
             if not all(map(math.isfinite, means.values())):
                 progress.failure = f"the loss is not finite in epoch {epoch}"
                 progress.alarms.append(
                     Alarm(kind="non-finite-loss", epoch=epoch, message=progress.failure)
                 )
                 return
-            log = self.validate(epoch, lr, means, cost.seconds)
+            log = self.validate(epoch, lr, means, cost.seconds).model_copy(update={"work": work})
             progress.history.append(log)
             progress.cost += cost
             due = on_first(self.keeper.due) or epoch == last
@@ -147,15 +152,24 @@ class Trainer:
             self.say(f"the newest state is lost: {refused}")
 
     def _warm_up(self) -> None:
-        """Compile before the clock runs, where anything is left to train."""
-        if self.trained.execution.compile and self.progress.epoch < self.spec.recipe.epochs:
+        """Compile before the clock runs."""
+        if self.trained.execution.compile:
             self.model.train()
             took = self.trained.warm_up(
-                partial(self._rehearse, total) for total in sorted(self.data.train.batch_sizes)
+                partial(self._rehearse, self.trained, total)
+                for total in sorted(self.data.train.batch_sizes)
             )
             self.progress.cost += Cost(compile_seconds=took)
 
-    def _rehearse(self, total: int) -> Tensor:
+    def _flop_per_image(self) -> float | None:
+        """Those of a step, counted on two blank images for each process, as batch norm needs."""
+        total = 2 * size()
+        flop = count_flop(
+            self.model, self.spec.recipe.precision, lambda runner: self._rehearse(runner, total)
+        )
+        return None if flop is None else flop / 2
+
+    def _rehearse(self, runner: ModelRunner, total: int) -> Tensor:
         """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
         mine = share(total)
         n, shape = mine.stop - mine.start, self.data.test.image_shape
@@ -168,7 +182,7 @@ class Trainer:
         batch = Batch(x, labels.to(self.device), index.to(self.device), total)
         attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
         attack.total = total
-        return method.step(self.trained, batch, self.spec.train_threat, attack).loss
+        return method.step(runner, batch, self.spec.train_threat, attack).loss
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""

@@ -58,6 +58,9 @@ def test_the_command_on_two_devices_makes_the_run_of_one(tmp_path: Path) -> None
     assert [e.checkpoint for e in two.evaluations] == [e.checkpoint for e in one.evaluations]
     assert two.training_cost.forward_images == one.training_cost.forward_images
     assert two.training_cost.backward_images == one.training_cost.backward_images
+    works = [log.work for record in records for log in record.history]
+    assert len({(work.images, work.flop) for work in works if work is not None}) == 1
+    assert None not in works and works[0].flop > 0
 
 
 def test_two_score_what_one_has_trained_to_the_same_flags(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from support.synthetic import make_spec, write_run
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
-from regmix_bench.records.schema import Work
+from regmix_bench.records.schema import MatrixProduct, Work
 from regmix_bench.specs import Scoring
 from regmix_bench.types import LARGEST
 
@@ -50,7 +50,8 @@ def replaced(path: Path, place: str, text: str) -> None:
         ("selected_epoch", "4", "epoch 4 was selected of 3"),
         ("history.0.work.flop", "-1", "greater than or equal to 0"),
         ("history.0.work.flop", "1e31", "less than or equal to"),
-        ("history.0.work.product_rate", "1e-9", "greater than or equal to 1000"),
+        ("history.0.work.product.flop_per_second", "1e-9", "greater than or equal to 1000"),
+        ("history.0.work.product.precision", '"fp8"', "should be 'fp32' or 'bf16'"),
         ("history.0.work.peak_memory", "1" + "0" * 400, "less than"),
         ("history.0.work.energy", "NaN", "NaN is no number of JSON"),
         ("history.0.work.images", "null", "should be a valid integer"),
@@ -75,7 +76,8 @@ def test_a_value_that_no_reader_can_hold_is_refused(
     tmp_path: Path, place: str, text: str, said: str | None
 ) -> None:
     common: dict[str, Any] = {"n_test": 360, "environment": {"cpu": "x"}, "selected_epoch": 2}
-    logs = history(3, Work(images=100))
+    product = MatrixProduct(precision="bf16", flop_per_second=1e12)
+    logs = history(3, Work(images=100, product=product))
     path = write_run(tmp_path, make_spec(), outcomes=False, history=logs, **common)
     replaced(path, place, text)
     if said is None:

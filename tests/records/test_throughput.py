@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from support.hostile import history
 
-from regmix_bench.records.schema import EpochLog, Work
+from regmix_bench.records.schema import EpochLog, MatrixProduct, Work
 from regmix_bench.records.throughput import Throughput
 
-WHOLE = Work(images=1000, flop=11e12, product_rate=50e12, peak_memory=5_000, energy=300.0)
+PRODUCT = MatrixProduct(precision="bf16", flop_per_second=50e12)
+WHOLE = Work(images=1000, flop=11e12, product=PRODUCT, peak_memory=5_000, energy=300.0)
 
 
 def epoch_of(seconds: float, work: Work | None) -> EpochLog:
@@ -16,7 +17,8 @@ def epoch_of(seconds: float, work: Work | None) -> EpochLog:
 
 
 def test_rates_are_those_of_all_epochs_together() -> None:
-    other = WHOLE.model_copy(update={"product_rate": 200e12, "peak_memory": 7_000})
+    faster = PRODUCT.model_copy(update={"flop_per_second": 200e12})
+    other = WHOLE.model_copy(update={"product": faster, "peak_memory": 7_000})
     found = Throughput.of([epoch_of(2.0, WHOLE), epoch_of(0.5, other)])
     assert found == Throughput(
         images_per_second=2000 / 2.5,
@@ -39,7 +41,7 @@ def test_an_epoch_that_recorded_nothing_is_left_out() -> None:
     ("lacking", "gone"),
     [
         ("flop", {"flop_per_second", "mfu"}),
-        ("product_rate", {"mfu"}),
+        ("product", {"mfu"}),
         ("peak_memory", {"peak_memory"}),
         ("energy", {"energy"}),
     ],

@@ -54,7 +54,7 @@ def numbers(record: RunRecord) -> dict[str, Any]:
     """The record without what the clock or the machine decides."""
     content = record.model_dump(mode="json", exclude={"environment"})
     for log in content["history"]:
-        del log["seconds"]
+        del log["seconds"], log["work"]["product"]
     for cost in ("training_cost", "scoring_cost"):
         del content[cost]["seconds"]
     return content

@@ -91,7 +91,8 @@ def trained(spec: RunSpec, directory: Path) -> Trainer:
 def numbers(trainer: Trainer) -> tuple[list[dict[str, Any]], Any, Any]:
     """All that a training leaves behind, without the clock."""
     progress = trainer.progress
-    history = [log.model_dump(exclude={"seconds"}) for log in progress.history]
+    clocked: Any = {"seconds": True, "work": {"product"}}
+    history = [log.model_dump(exclude=clocked) for log in progress.history]
     return history, progress.checkpoints, progress.alarms
 
 
@@ -510,6 +511,57 @@ def test_compilation_is_done_with_before_the_clock_runs(
     assert trainer.progress.history[0].loss == pytest.approx(
         plain.progress.history[0].loss, rel=1e-2
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "forward", "backward"),
+    [("standard", 1, 0), ("fgsm-rs", 2, 1), ("trades[steps=3]", 6, 3)],
+)
+def test_an_epoch_records_the_work_of_its_steps(
+    tmp_path: Path, method: str, forward: int, backward: int
+) -> None:
+    """Those of the passes, the convolutions and the linear layer being counted by hand.
+
+    ``backward`` are gradients of images alone; the loss's reach the weights as well.
+    """
+    spec = make_spec(method, epochs=1)
+    trainer = trained(spec, tmp_path)
+    (log,) = trainer.progress.history
+    cost, size = trainer.progress.cost, trainer.data.train.size
+    assert log.work is not None and log.work.images == size
+    assert cost.forward_images == forward * size
+    assert (log.work.peak_memory, log.work.energy) == (None, None)  # of a CPU nobody tells them
+    assert log.work.product is not None and log.work.product.precision == "fp32"
+    passes = log.work.flop / size / forward_flop(trainer.model, trainer.data.test.image_shape)
+    weights = cost.backward_images / size - backward
+    # A backward pass that ends at the first layer's weights spares it the gradient of its input.
+    assert passes == pytest.approx(forward + backward + 2 * weights, abs=0.2)
+
+
+def forward_flop(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Those of one image's forward pass, by the shapes of weights and outputs."""
+    found = []
+
+    def add(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        found.append(2 * output[0].numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    model.eval()(torch.zeros(1, *shape))
+    for handle in handles:
+        handle.remove()
+    return sum(found)
+
+
+def test_a_resumed_training_keeps_the_work_of_its_epochs(tmp_path: Path) -> None:
+    spec = make_spec(epochs=3)
+    with pytest.raises(Killed):
+        make_trainer(spec, tmp_path).run(stop_after(2))
+    resumed = make_trainer(spec, tmp_path)
+    before = [log.work for log in resumed.progress.history]
+    resumed.run()
+    works = [log.work for log in resumed.progress.history]
+    assert works[:2] == before and len(works) == 3 and None not in works
 
 
 def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
