@@ -63,7 +63,10 @@ def recipe_words(recipe: Recipe) -> str:
         words.append(f"gradient norm clipped at {recipe.gradient_clip:g}")
     if recipe.ema_decay is not None:
         words.append(f"weights averaged with decay {recipe.ema_decay:g}")
-    return ", ".join([*words, recipe.precision])
+    words.append(recipe.precision)
+    if recipe.validation_precision != "fp32":
+        words.append(f"validated in {recipe.validation_precision}")
+    return ", ".join(words)
 
 
 def search_words(scoring: Scoring) -> str:

@@ -243,8 +243,8 @@ def run(
 
         waited_for = [cell.spec for cell in waiting]
         if address is None:  # the nodes of a cluster have their own
-            for precision in {spec.scoring.search_precision for spec in waited_for}:
-                machine.require_precision(target(), precision, "scoring.search_precision")
+            for spec in waited_for:
+                runner.require_precisions(spec, target())
         _check_fit(waited_for, target(), data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)

@@ -171,14 +171,22 @@ def plan_runs(
 
 
 #: Keys whose value the kind of device decides, where none is said.
-_BY_DEVICE = (("recipe", "precision"), ("scoring", "search_precision"))
+_BY_DEVICE = (
+    ("recipe", "precision"),
+    ("recipe", "validation_precision"),
+    ("scoring", "search_precision"),
+)
 
 
 def _precisions(device: Device) -> dict[tuple[str, str], str]:
     # Here, as torch takes seconds to load, and suites may say their precisions.
     with deferred("torch"):
-        from regmix_bench.system.machine import default_precision, default_search_precision
-    found = default_precision(device), default_search_precision(device)
+        from regmix_bench.system import machine
+    found = (
+        machine.default_precision(device),
+        machine.default_validation_precision(device),
+        machine.default_search_precision(device),
+    )
     return dict(zip(_BY_DEVICE, found, strict=True))
 
 

@@ -82,7 +82,7 @@ def run_spec(
     observer = observer or Silent()
     target = choose_device(device)
     check_devices(target, devices)
-    require_precision(target, spec.scoring.search_precision, "scoring.search_precision")
+    require_precisions(spec, target)
     if not force and (done := _finished(spec, results)):
         return done
     folder = Path(data_dir) if data_dir is not None else None
@@ -106,6 +106,13 @@ def run_spec(
         extras = Extras(save_adversarial, diagnose)
         task = Task(spec, results, extras, reference, execution, devices, folder)
         return execute(task, data, target, observer)
+
+
+def require_precisions(spec: RunSpec, device: torch.device) -> None:
+    """Raise :class:`UserError` where ``device`` lacks one that ``spec`` names."""
+    recipe, scoring = spec.recipe, spec.scoring
+    require_precision(device, recipe.validation_precision, "recipe.validation_precision")
+    require_precision(device, scoring.search_precision, "scoring.search_precision")
 
 
 def _finished(spec: RunSpec, results: Path) -> RunRecord | None:

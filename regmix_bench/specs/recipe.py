@@ -23,7 +23,8 @@ class Recipe(Frozen):
     (Loshchilov and Hutter, ICLR 2019) ``momentum`` is β₁ and ``weight_decay`` is decoupled, and
     ``nesterov`` is refused. Of ``batches`` that are ``even`` each holds ``batch_size`` images at
     most, and their sizes differ by one; ``equal`` ones hold just so many, and leave the remainder
-    out, other images each epoch.
+    out, other images each epoch. ``validation_precision`` is that of the accuracy by which an epoch
+    is selected.
     """
 
     epochs: int = Field(110, ge=1, lt=2**31)
@@ -41,6 +42,7 @@ class Recipe(Frozen):
     gradient_clip: float | None = Field(None, gt=0, le=LARGEST)
     ema_decay: float | None = Field(None, gt=0, lt=1)
     precision: Literal["fp32", "bf16"] = "fp32"
+    validation_precision: Annotated[Literal["fp32", "tf32", "bf16"], Later("fp32")] = "fp32"
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> Self:

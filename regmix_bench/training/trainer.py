@@ -31,6 +31,7 @@ from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.predictions import PassCounter
 from regmix_bench.models.weights import Description
 from regmix_bench.records.schema import Alarm, Cost, EpochLog
+from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
@@ -68,8 +69,16 @@ class Trainer:
         recipe = spec.recipe
         self.steps = len(data.train)
         self.trained = ModelRunner(model, execution, recipe.precision)
-        held_out, limit = data.validation, spec.scoring.forward_batch_size
-        self.validation = Validation(model, *held_out, spec.train_threat, execution, limit)
+        self.validation = Validation(
+            model,
+            *data.validation,
+            spec.train_threat,
+            execution,
+            spec.scoring.forward_batch_size,
+            recipe.validation_precision,
+            recorder_for(device) if execution.graphs else None,
+            say,
+        )
         self.optimizer = make_optimizer(model.parameters(), recipe, device)
         self.scheduler = make_schedule(self.optimizer, recipe, self.steps)
         self.average = WeightAverage() if recipe.ema_decay is not None else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,13 @@ from regmix_bench.distributed.collectives import all_sum, share
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.fusion import FusedModel
-from regmix_bench.models.predictions import correct
-from regmix_bench.system.machine import Execution
+from regmix_bench.models.predictions import BATCH_SIZE, correct
+from regmix_bench.models.replayed import ReplayedModel
+from regmix_bench.replay.protocol import Recorder
+from regmix_bench.system.machine import Execution, Precision, arithmetic
 from regmix_bench.types import ThreatModel
+
+_PGD = PGD.of(steps=10)
 
 
 class HeldOutAccuracy(NamedTuple):
@@ -28,8 +33,10 @@ class HeldOutAccuracy(NamedTuple):
 class Validation:
     """Measures a model on held-out ``images`` (N, C, H, W) with ``labels`` (N,) under ``threat``.
 
-    It is not trained on, so that it runs on a copy of ``model`` that needs no gradient of a weight,
-    at most ``forward_batch_size`` images at once. In a group each process has its share of them.
+    It is not trained on, so that it runs on a folded copy of ``model`` that needs no gradient of a
+    weight, in ``precision``, at most ``forward_batch_size`` images at once. Its passes are recorded
+    by ``recorder``, where there is one, and replayed in all epochs; ``say`` gets a line if that
+    cannot be. In a group each process has its share of the images.
     """
 
     def __init__(
@@ -40,25 +47,33 @@ class Validation:
         threat: ThreatModel,
         execution: Execution,
         forward_batch_size: int | None = None,
+        precision: Precision = "fp32",
+        recorder: Recorder | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.images, self.labels, self.threat = images, labels, threat
+        self.threat, self.precision, self.size = threat, precision, len(labels)
+        mine = share(self.size)
+        self.images, self.labels = images[mine], labels[mine]
+        self._start = _PGD.start(images, threat)[mine]
         self.fused = FusedModel(model)
         self.chunks = Chunks(forward_batch_size)
-        self._attacked = ChunkedModel(ModelRunner(self.fused, execution), self.chunks)
+        inside: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
+        run: nn.Module = ModelRunner(self.fused, execution, inside).eval()
+        largest = min(len(self.labels), BATCH_SIZE, forward_batch_size or BATCH_SIZE)
+        if recorder is not None and largest:
+            run = ReplayedModel(run, recorder, largest, say)
+        self._attacked = ChunkedModel(run, self.chunks)
 
     def measure(self, model: nn.Module) -> HeldOutAccuracy:
         """Measure ``model``, of the structure of the first, from the same start each time."""
         self.fused.refresh(model)
-        counts = all_sum(self.chunks.fit(self._count_right)).tolist()
-        return HeldOutAccuracy(*(count / len(self.labels) for count in counts))
+        with arithmetic(self.precision):
+            counts = all_sum(self.chunks.fit(self._count_right)).tolist()
+        return HeldOutAccuracy(*(count / self.size for count in counts))
 
     def _count_right(self) -> Tensor:
-        model, threat = self._attacked.eval(), self.threat
-        mine = share(len(self.labels))
-        attack = PGD.of(steps=10)
-        start = attack.start(self.images, threat)[mine]
-        x, y = self.images[mine], self.labels[mine]
+        model, threat, x, y = self._attacked, self.threat, self.images, self.labels
         clean = correct(model, x, y)
         fgsm = clean & correct(model, FGSM().perturb(model, x, y, threat), y)
-        pgd = clean & correct(model, attack.climb(model, x, y, threat, start), y)
+        pgd = clean & correct(model, _PGD.climb(model, x, y, threat, self._start), y)
         return torch.stack([flags.sum() for flags in (clean, fgsm, pgd)])

@@ -24,3 +24,9 @@ def test_a_recipe_of_equal_batches_says_what_is_left_out():
 def test_a_search_in_another_precision_is_said(precision: str) -> None:
     plain, other = (scoring_words(Scoring(search_precision=p)) for p in ("fp32", precision))
     assert other == f"{plain}; attacks searched in {precision.upper()}; verdicts in exact float32"
+
+
+def test_a_recipe_says_in_what_it_is_validated_unless_that_is_float32():
+    assert recipe_words(Recipe(precision="bf16", validation_precision="tf32")).endswith(
+        "random crop and flip, bf16, validated in tf32"
+    )

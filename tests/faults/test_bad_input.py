@@ -114,6 +114,14 @@ TRADES = ("run", "--methods", "trades")
             (*TRADES, "--device", "cpu", "--set", "scoring.search_precision=tf32"),
             ["scoring.search_precision tf32", "a CPU does not compute in it"],
         ),
+        (
+            (*TRADES, "--set", "recipe.validation_precision=fp16"),
+            ["recipe.validation_precision = 'fp16'", "'tf32'"],
+        ),
+        (
+            (*TRADES, "--device", "cpu", "--set", "recipe.validation_precision=tf32"),
+            ["recipe.validation_precision tf32", "a CPU does not compute in it"],
+        ),
         ((*TRADES, "--set", "data.nonsense=1"), ["key of data 'nonsense'", "eval_examples"]),
         ((*TRADES, "--set", "data.train_examples=0"), ["data.train_examples = 0", "1"]),
         ((*TRADES, "--set", "dta.train_examples=9"), ["--set key 'dta'", "'data'"]),

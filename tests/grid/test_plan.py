@@ -249,9 +249,22 @@ def test_unknown_classes_are_not_mirrored() -> None:
 
 @pytest.mark.parametrize(
     ("cuda", "expected"),
-    [(None, ("fp32", "fp32")), ((7, 5), ("bf16", "fp32")), ((8, 0), ("bf16", "tf32"))],
+    [
+        (None, ("fp32", "fp32", "fp32")),
+        ((7, 5), ("bf16", "fp32", "fp32")),
+        ((8, 0), ("bf16", "bf16", "tf32")),
+    ],
 )
-@pytest.mark.parametrize("said", [(), ("recipe.precision=auto", "scoring.search_precision=auto")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        (),
+        (
+            *("recipe.precision=auto", "recipe.validation_precision=auto"),
+            "scoring.search_precision=auto",
+        ),
+    ],
+)
 def test_the_kind_of_device_alone_decides_a_precision_that_is_not_said(
     monkeypatch: pytest.MonkeyPatch, cuda: tuple[int, int] | None, expected: object, said: Any
 ) -> None:
@@ -259,15 +272,19 @@ def test_the_kind_of_device_alone_decides_a_precision_that_is_not_said(
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: cuda)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "a card")
 
-    def precisions(grid: dict[str, Any], **options: Any) -> tuple[str, str]:
+    def precisions(grid: dict[str, Any], **options: Any) -> tuple[str, str, str]:
         (spec,) = plan([grid], {}, said, canonical_name, **options)
-        return spec.recipe.precision, spec.scoring.search_precision
+        recipe = spec.recipe
+        return recipe.precision, recipe.validation_precision, spec.scoring.search_precision
 
     assert precisions(GRID) == expected
-    assert precisions(GRID, device="cpu") == ("fp32", "fp32")
+    assert precisions(GRID, device="cpu") == ("fp32", "fp32", "fp32")
     said = ()
-    other = {"recipe": {"precision": "bf16"}, "scoring": {"search_precision": "bf16"}}
-    assert precisions(GRID | other, device="cpu") == ("bf16", "bf16")
+    other = {
+        "recipe": {"precision": "bf16", "validation_precision": "tf32"},
+        "scoring": {"search_precision": "bf16"},
+    }
+    assert precisions(GRID | other, device="cpu") == ("bf16", "tf32", "bf16")
 
 
 def test_python_plans_the_runs_of_the_command_line() -> None:

@@ -61,7 +61,7 @@ def test_what_older_runs_had_never_changes() -> None:
             "forward_batch_size": None,
             "search_precision": "fp32",
         },
-        "Recipe": {"optimizer": "sgd", "batches": "even"},
+        "Recipe": {"optimizer": "sgd", "batches": "even", "validation_precision": "fp32"},
         "MethodSpec": {},
         "ModelSource": {},
         "ThreatModel": {},

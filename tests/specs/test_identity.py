@@ -55,6 +55,7 @@ OTHER_RECIPE: dict[str, Any] = {
     "gradient_clip": 1.0,
     "ema_decay": 0.9,
     "precision": "bf16",
+    "validation_precision": "tf32",
 }
 OTHER_SCORING: dict[str, Any] = {
     "autoattack_seed": 1,

@@ -10,7 +10,10 @@ from regmix_bench.specs import Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
 
 #: Named whatever their value, as data sets and devices have defaults of their own.
-_SAID = {"epochs", "schedule", "augmentation", "precision", "search_precision"}
+_SAID = {
+    *("epochs", "schedule", "augmentation"),
+    *("precision", "validation_precision", "search_precision"),
+}
 #: These have options of their own.
 _OPTIONS = {"attacks", "screen"}
 
