@@ -1,10 +1,12 @@
 """AutoAttack on the scored copy: its time below that of bare ``pyautoattack``, its flags the same.
 
-The bare call sees the unmodified model, its parameters requiring gradients. Both score the same
-images under the same threat, the seed and the batch being the scorer's, one after the other; the
-scorer's PGD-20, which the bare call lacks, is left out of its time. Every image whose flag differs
-is listed, with the margins that both leave; a margin within rounding of zero is one below 1e-4 of
-the largest logit. The last line is the bare call's time over the scorer's.
+The bare call sees the unmodified model, its parameters requiring gradients, under torch's defaults:
+on CUDA these are TF32 in convolutions, in which the scorer searches too unless told otherwise; its
+verdicts, and all margins, are in strict float32. Both score the same images under the same threat,
+the seed and the batch being the scorer's, one after the other; the scorer's PGD-20, which the bare
+call lacks, is left out of its time. Every image whose flag differs is listed, with the margins that
+both leave; a margin within rounding of zero is one below 1e-4 of the largest logit. The last line
+is the bare call's time over the scorer's.
 
 Two-core AVX2 CPU, one thread, resnet8 trained by FGSM-RS, 250 images of CIFAR-10: 56 hold on both
 sides, no flag differs, ratio 2.56 in wall time, of which the other work on that machine, heavier
@@ -20,8 +22,10 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from pyautoattack import AutoAttack
@@ -34,8 +38,12 @@ from regmix_bench.evaluation.journal import Journal
 from regmix_bench.models.fusion import TOLERANCE
 from regmix_bench.models.predictions import margins, predict_logits
 from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.replay.protocol import Recorder
+from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import Scoring
+from regmix_bench.specs.scoring import SearchPrecision
 from regmix_bench.system.files import file_digest
+from regmix_bench.system.machine import arithmetic, default_search_precision
 from regmix_bench.types import ThreatModel
 
 
@@ -57,22 +65,31 @@ def bare(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring
         eps=float(threat.epsilon),
         seed=scoring.autoattack_seed,
         device=test.x.device,
+        version=scoring.autoattack_version,
+        attacks=list(scoring.attacks) or None,
     )
     x_adv, y_adv = attack.run_standard_evaluation(
         test.x, test.y, batch_size=scoring.autoattack_batch_size
     )
     seconds = time.perf_counter() - started
-    return Side(seconds, y_adv == test.y, margins(predict_logits(model, x_adv), test.y))
+    with arithmetic("fp32"):
+        margin = margins(predict_logits(model, x_adv), test.y)
+    return Side(seconds, (y_adv == test.y).cpu(), margin.cpu())
 
 
-def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring) -> Side:
-    """The scorer without its PGD."""
+def ours(
+    model: nn.Module,
+    test: EvalData,
+    threat: ThreatModel,
+    scoring: Scoring,
+    recorder: Recorder | None = None,
+) -> Side:
+    """The scorer without its PGD, on replayed passes where there is a ``recorder``."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         started = time.perf_counter()
-        result, table, _ = evaluate_threat(
-            AttackedModel.of(model, test.x), test, threat, scoring, "given", journal, True
-        )
+        attacked = AttackedModel.of(model, test.x, scoring, recorder=recorder, say=print)
+        result, table, _ = evaluate_threat(attacked, test, threat, scoring, "given", journal, True)
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.batches("pgd"))
     print(f"attacked: {result.scored_copy or 'the model itself'}")
@@ -81,19 +98,21 @@ def ours(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring
     return Side(seconds - pgd, torch.tensor(held.tolist()), torch.tensor(margin.tolist()))
 
 
-def differences(test: EvalData, largest: float, ours: Side, bare: Side) -> list[str]:
-    """One line for each image on which the two disagree."""
-    return [
-        f"image {int(test.index[i])}: {'held' if ours.held[i] else 'broken'} for the scorer (margin"
-        f" {ours.margin[i]:+.2e}), {'held' if bare.held[i] else 'broken'} for the bare call"
-        f" ({bare.margin[i]:+.2e}): "
-        + (
-            "within rounding of zero"
-            if min(abs(ours.margin[i]), abs(bare.margin[i])) <= TOLERANCE * largest
-            else "AWAY FROM ZERO"
-        )
-        for i in (ours.held != bare.held.cpu()).nonzero().squeeze(1).tolist()
-    ]
+def differences(model: nn.Module, test: EvalData, sides: Mapping[str, Side]) -> list[str]:
+    """One line for each image on which two sides disagree, with the margins that both leave."""
+    with arithmetic("fp32"):
+        rounding = TOLERANCE * float(predict_logits(model, test.x).abs().max())
+    (one, two) = sides.values()
+    lines = []
+    for i in (one.held != two.held).nonzero().squeeze(1).tolist():
+        said = [
+            f"{'held' if side.held[i] else 'broken'} for {name} (margin {side.margin[i]:+.2e})"
+            for name, side in sides.items()
+        ]
+        least = min(abs(one.margin[i]), abs(two.margin[i]))
+        where = "within rounding of zero" if least <= rounding else "AWAY FROM ZERO"
+        lines.append(f"image {int(test.index[i])}: {', '.join(said)}: {where}")
+    return lines
 
 
 def main() -> None:
@@ -105,16 +124,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=250)
     parser.add_argument("--eps", default="8/255")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--search-precision", choices=get_args(SearchPrecision))
     options = parser.parse_args()
     device = torch.device(options.device)
-    threat, scoring = ThreatModel("Linf", options.eps), Scoring()
+    precision = options.search_precision or default_search_precision(device.type)
+    threat, scoring = ThreatModel("Linf", options.eps), Scoring(search_precision=precision)
     test = prepare_eval(options.dataset, options.images, device, options.data_dir)
     model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
-    found = ours(model, test, threat, scoring)
+    found = ours(
+        model, test, threat, scoring, recorder_for(device) if device.type == "cuda" else None
+    )
     model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
     expected = bare(model.requires_grad_(True), test, threat, scoring)
-    largest = float(predict_logits(model, test.x).abs().max())
-    lines = differences(test, largest, found, expected)
+    lines = differences(model, test, {"the scorer": found, "the bare call": expected})
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {device}")
     print(
         f"{len(test.y)} images at {threat}: {int(found.held.sum())} hold for the scorer,"

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy import stats
-from steps import THREAT, Setting, Training, ours, parser, setting, timed
+from steps import Setting, ours, parser, setting, timed
 from torch import Tensor
 
 from regmix_bench.attacks.pgd import frozen
@@ -66,37 +67,43 @@ def count(name: str, where: Setting) -> Counts:
     """The passes of one step of a method."""
     training, executed, _ = ours(name, where)
     passes = Passes(executed)
-    output = training.method.step(executed, training.batch, THREAT, training.generator)
+    loss = training.loss(executed)
     passes.updating = True
-    output.loss.backward()
+    loss.backward()
     return passes.counts
 
 
-def bare(training: Training, executed: ModelRunner, counts: Counts, device: torch.device) -> float:
-    """Seconds of the passes in ``counts``, each kind timed once with nothing around it."""
-    total = 0.0
-    for place in {place for _, place in counts}:
-        with _at(place, executed):
-            seconds = _bare(training.batch.x, executed, counts[WEIGHT, place] > 0, device)
-        total += sum(counts[kind, place] * seconds[kind] for kind in seconds)
-    training.optimizer.zero_grad(set_to_none=True)
-    return total
+class Floor:
+    """The bare passes of a method's step, each kind with nothing around it."""
 
+    def __init__(self, name: str, where: Setting) -> None:
+        self.counts, self.where = count(name, where), where
+        self.training, self.executed, _ = ours(name, where)
+        self.places = sorted({place for _, place in self.counts})
 
-def _bare(
-    x: Tensor, executed: ModelRunner, weights: bool, device: torch.device
-) -> dict[str, float]:
-    """Seconds of one pass of each kind, in the place that holds."""
-    logits: list[Tensor] = []
-    images = x.detach().requires_grad_()
-    with torch.no_grad():
-        seconds = {ALONE: timed(lambda: executed(x), device)}
-    seconds[FORWARD] = timed(lambda: logits.append(executed(images)), device)
-    seconds[INPUT] = timed(lambda: torch.autograd.grad(logits[0].sum(), images), device)
-    if weights:
-        logits.append(executed(x))
-        seconds[WEIGHT] = timed(lambda: logits[1].sum().backward(), device)
-    return seconds
+    def seconds(self) -> float:
+        """Time every kind once; returns the sum over all passes."""
+        total = 0.0
+        for place in self.places:
+            n = {kind: self.counts[kind, place] for kind in (ALONE, FORWARD, INPUT, WEIGHT)}
+            with _at(place, self.executed):
+                took = {kind: timed(self._pass(kind), self.where.device) for kind in n if n[kind]}
+            # A backward pass comes with its forward pass, which is counted apart.
+            n[FORWARD] -= n[INPUT] + n[WEIGHT]
+            total += sum(n[kind] * seconds for kind, seconds in took.items())
+        return total
+
+    def _pass(self, kind: str) -> Callable[[], object]:
+        x = self.training.batch.x
+        images = x.detach().requires_grad_()
+        if kind == ALONE:
+            return torch.no_grad()(lambda: self.executed(x))
+        if kind == FORWARD:
+            return lambda: self.executed(images)
+        if kind == INPUT:
+            return lambda: torch.autograd.grad(self.executed(images).sum(), images)
+        self.training.optimizer.zero_grad(set_to_none=True)
+        return lambda: self.executed(x).sum().backward()
 
 
 def _at(place: str, executed: ModelRunner) -> contextlib.AbstractContextManager[None]:
@@ -105,23 +112,21 @@ def _at(place: str, executed: ModelRunner) -> contextlib.AbstractContextManager[
     return frozen(executed) if place == HELD else contextlib.nullcontext()
 
 
-def measure(name: str, where: Setting, rounds: int) -> list[float]:
-    """Step ÷ floor, round by round."""
-    counts = count(name, where)
-    listed = ", ".join(f"{n} {kind} ({place})" for (kind, place), n in sorted(counts.items()))
-    print(f"{name}: {listed}", flush=True)
-    training, executed, step = ours(name, where)
-
-    def floor() -> float:
-        return bare(training, executed, counts, where.device)
-
+def measure(
+    name: str, where: Setting, rounds: int, say: Callable[[str], None] = print
+) -> list[float]:
+    """Step ÷ floor, round by round; ``say`` hears which passes the floor is the sum of."""
+    floor = Floor(name, where)
+    listed = ", ".join(f"{n} {kind} ({place})" for (kind, place), n in sorted(floor.counts.items()))
+    say(f"{name}: {listed}")
+    _, _, step = ours(name, where)
     ratios = []
-    step(), floor()  # caches, kernel choices
+    step(), floor.seconds()  # caches, kernel choices
     for number in range(rounds):
         if number % 2:
-            below, seconds = floor(), timed(step, where.device)
+            below, seconds = floor.seconds(), timed(step, where.device)
         else:
-            seconds, below = timed(step, where.device), floor()
+            seconds, below = timed(step, where.device), floor.seconds()
         ratios.append(seconds / below)
     return ratios
 

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import plain
 import torch
@@ -17,6 +18,7 @@ from regmix_bench.methods import load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import ModelRunner
+from regmix_bench.specs import Recipe
 from regmix_bench.system.machine import (
     Execution,
     Switch,
@@ -24,6 +26,7 @@ from regmix_bench.system.machine import (
     choose_execution,
     default_precision,
 )
+from regmix_bench.training.update import Update
 from regmix_bench.types import Batch, ThreatModel
 
 THREAT = ThreatModel("Linf", "8/255")
@@ -37,8 +40,9 @@ class Setting:
     arch: str
     batch_size: int
     device: torch.device
-    precision: str
+    precision: Literal["fp32", "bf16"]
     execution: Execution
+    shape: tuple[int, int, int] = SHAPE
 
     def __str__(self) -> str:
         words = [self.arch, f"batch {self.batch_size}", self.precision]
@@ -83,43 +87,35 @@ class Training:
 
     def __init__(self, name: str, where: Setting) -> None:
         torch.manual_seed(0)
-        self.model: nn.Module = build_model(where.arch, SHAPE, 10).to(where.device)
+        self.model: nn.Module = build_model(where.arch, where.shape, 10).to(where.device)
         self.method: Method = load_method(name)
         self.method.compact_state = where.precision == "bf16"
-        self.method.setup(where.batch_size, SHAPE, where.device)
+        self.method.setup(where.batch_size, where.shape, where.device)
         self.method.on_epoch_start(1)
         self.method.on_epoch_start(2)  # from now on the prior is read, not drawn
         self.optimizer = SGD(self.model.parameters(), 1e-4, 0.9, fused=where.device.type == "cuda")
         self.generator = torch.Generator(where.device).manual_seed(0)
-        x = torch.rand(where.batch_size, *SHAPE, device=where.device)
+        x = torch.rand(where.batch_size, *where.shape, device=where.device)
         y = torch.randint(10, (where.batch_size,), device=where.device)
         self.batch = Batch(x, y, torch.arange(where.batch_size, device=where.device))
         self.model.train()
 
-    def update(self, loss: Tensor) -> None:
-        """Move the weights by one step."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+    def loss(self, model: nn.Module) -> Tensor:
+        """Return the loss of the method's step, for which ``model`` is called."""
+        return self.method.step(model, self.batch, THREAT, self.generator).loss
 
 
-def ours(name: str, where: Setting) -> tuple[Training, ModelRunner, Callable[[], None]]:
+def ours(name: str, where: Setting) -> tuple[Training, ModelRunner, Callable[[], object]]:
     """The package's step, and what it is made of."""
     training = Training(name, where)
     executed = ModelRunner(training.model, where.execution, where.precision)
-
-    def loss() -> Tensor:
-        return training.method.step(executed, training.batch, THREAT, training.generator).loss
-
-    def step() -> None:
-        with executed.step():
-            training.update(loss())
-        training.method.after_update(training.model)
-
+    recipe = Recipe(batch_size=where.batch_size, precision=where.precision)
+    update = Update(
+        training.model, executed, training.method, THREAT, training.optimizer, recipe, None
+    )
     if where.execution.compile:
-        executed.warm_up([loss])
-
-    return training, executed, step
+        executed.warm_up([lambda: training.loss(executed)])
+    return training, executed, lambda: update(training.batch, training.generator)
 
 
 def theirs(name: str, where: Setting) -> Callable[[], None]:
@@ -128,9 +124,10 @@ def theirs(name: str, where: Setting) -> Callable[[], None]:
     loss = plain.STEPS[name]
 
     def step() -> None:
-        training.update(
-            loss(training.model, training.batch, THREAT, training.generator, training.method)
-        )
+        found = loss(training.model, training.batch, THREAT, training.generator, training.method)
+        training.optimizer.zero_grad(set_to_none=True)
+        found.backward()
+        training.optimizer.step()
 
     return step
 
