@@ -38,12 +38,10 @@ from regmix_bench.evaluation.journal import Journal
 from regmix_bench.models.fusion import TOLERANCE
 from regmix_bench.models.predictions import margins, predict_logits
 from regmix_bench.models.weights import load_checkpoint
-from regmix_bench.replay.protocol import Recorder
-from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import Scoring
 from regmix_bench.specs.scoring import SearchPrecision
 from regmix_bench.system.files import file_digest
-from regmix_bench.system.machine import arithmetic, default_search_precision
+from regmix_bench.system.machine import Execution, arithmetic, default_search_precision
 from regmix_bench.types import ThreatModel
 
 
@@ -82,13 +80,13 @@ def ours(
     test: EvalData,
     threat: ThreatModel,
     scoring: Scoring,
-    recorder: Recorder | None = None,
+    execution: Execution | None = None,
 ) -> Side:
-    """The scorer without its PGD, on replayed passes where there is a ``recorder``."""
+    """The scorer without its PGD, run as ``execution`` says or as it is by default."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), {})
         started = time.perf_counter()
-        attacked = AttackedModel.of(model, test.x, scoring, recorder=recorder, say=print)
+        attacked = AttackedModel.of(model, test.x, scoring, execution, print)
         result, table, _ = evaluate_threat(attacked, test, threat, scoring, "given", journal, True)
         seconds = time.perf_counter() - started
         pgd = sum(part.cost.seconds for part in journal.batches("pgd"))
@@ -131,9 +129,7 @@ def main() -> None:
     threat, scoring = ThreatModel("Linf", options.eps), Scoring(search_precision=precision)
     test = prepare_eval(options.dataset, options.images, device, options.data_dir)
     model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
-    found = ours(
-        model, test, threat, scoring, recorder_for(device) if device.type == "cuda" else None
-    )
+    found = ours(model, test, threat, scoring)
     model = load_checkpoint(options.weights, file_digest(options.weights)).to(device)
     expected = bare(model.requires_grad_(True), test, threat, scoring)
     lines = differences(model, test, {"the scorer": found, "the bare call": expected})

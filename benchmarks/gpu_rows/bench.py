@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +18,9 @@ from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import artifacts_dir
 from regmix_bench.records.schema import EpochLog, RunRecord
-from regmix_bench.replay.protocol import Recorder
-from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.runs.observers import Silent
 from regmix_bench.specs import RunSpec
+from regmix_bench.system.machine import Execution, choose_execution
 from regmix_bench.types import ThreatModel
 
 THREAT = ThreatModel("Linf", "8/255")
@@ -65,9 +64,11 @@ class Bench:
         self.scale = TINY if tiny else Scale()
         self.step_seconds: dict[str, float] = {}  # by method, once they are measured
 
-    def recorder(self) -> Recorder | None:
-        """Return a new recorder, also where a small trial has to do with a stand-in for graphs."""
-        return recorder_for(self.device) if self.tiny or self.device.type == "cuda" else None
+    @property
+    def execution(self) -> Execution:
+        """As a run is executed here; a small trial has to do with a stand-in for graphs."""
+        chosen = choose_execution(self.device, self.scale.sizes.side)
+        return replace(chosen, graphs=chosen.graphs or self.tiny)
 
     @property
     def steps_an_epoch(self) -> int:

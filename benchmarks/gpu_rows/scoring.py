@@ -18,7 +18,7 @@ def against_bare(bench: Bench) -> Iterator[tuple[str, Figure]]:
     n, every = bench.scale.scored[0], bench.scored
     test = replace(every, x=every.x[:n], y=every.y[:n], index=every.index[:n])
     scoring = _scoring(bench, "tf32")
-    ours = autoattack.ours(bench.model, test, THREAT, scoring, bench.recorder())
+    ours = autoattack.ours(bench.model, test, THREAT, scoring, bench.execution)
     bare = autoattack.bare(bench.model.requires_grad_(True), test, THREAT, scoring)
     bench.model.requires_grad_(False)
     differing = int((ours.held != bare.held).sum())
@@ -51,7 +51,7 @@ def _searched(bench: Bench, precision: str) -> autoattack.Side:
     if precision not in bench.searched:
         scoring = _scoring(bench, precision)
         bench.searched[precision] = autoattack.ours(
-            bench.model, bench.scored, THREAT, scoring, bench.recorder()
+            bench.model, bench.scored, THREAT, scoring, bench.execution
         )
     return bench.searched[precision]
 

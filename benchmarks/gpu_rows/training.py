@@ -11,7 +11,7 @@ from gpu_rows.bench import Bench
 from gpu_rows.table import Figure
 from steps import Setting, ours, theirs, timed
 
-from regmix_bench.system.machine import choose_execution, default_precision
+from regmix_bench.system.machine import default_precision
 from regmix_bench.system.product import product_speed
 from regmix_bench.training.flops import FlopCounter
 
@@ -25,7 +25,7 @@ def _setting(bench: Bench, batch_size: int) -> Setting:
         batch_size,
         device,
         default_precision("cuda" if device.type == "cuda" else "cpu"),
-        choose_execution(device, bench.scale.sizes.side),
+        bench.execution,
         (3, bench.scale.sizes.side, bench.scale.sizes.side),
     )
 
