@@ -174,6 +174,8 @@ def evaluate(
         store.check_writable(folder)
     notes: list[str] = []
     name, component, n, test = _test_data(dataset, n, run, target, data_dir, download, notes.append)
+    side = min(test.image_shape[1:])
+    execution = machine.choose_execution(target, side, compile=compile, graphs=graphs)
     if live is not None:
         loaded = from_module(live, test.x, target)
     else:
@@ -188,8 +190,6 @@ def evaluate(
             image_shape=test.image_shape,
             num_classes=test.num_classes,
         )
-    side = min(test.image_shape[1:])
-    execution = machine.choose_execution(target, side, compile=compile, graphs=graphs)
     if test.classes_from_labels:
         test = with_classes(test, count_classes(loaded.model.to(target), test.x))
     require_defined(scoring, budgets, test.attacked_data)

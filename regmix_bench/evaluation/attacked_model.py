@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
+from regmix_bench.models.casts import cast_layers
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import ModelRunner, prepare_compiler
@@ -109,7 +110,7 @@ class AttackedModel:
     @property
     def recording_seconds(self) -> float:
         """Return the time that recordings have taken so far."""
-        return self._copy.recorder.seconds if isinstance(self._copy, ReplayedModel) else 0.0
+        return self._copy.seconds if isinstance(self._copy, ReplayedModel) else 0.0
 
     def searching(self) -> AbstractContextManager[None]:
         """Return the context in which attacks compute: the arithmetic of the scoring."""
@@ -176,6 +177,8 @@ def faster_copy(
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     inside: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
+    for layer in cast_layers(folded) if precision == "bf16" else ():  # once, and not in each pass
+        layer.bfloat16()
     copy = ModelRunner(folded, replace(execution, compile=False), inside).eval()
     compared = AttackedModel(model, copy, None, scoring.forward_batch_size, precision)
     if not _agree(compared, images[:CHECKED]):

@@ -142,11 +142,13 @@ def _attack_batch(
             outcome = judge(model.plain, index, x, y, x_adv, right, threat)
         return replace(outcome, checks=tuple(raised))
 
-    started = time.perf_counter()
+    started, recorded = time.perf_counter(), model.recording_seconds
     with PassCounter(model.attacked) as attacks, PassCounter(model.plain) as verdicts:
         outcome = model.chunks.fit(attempt)
+    capture = model.recording_seconds - recorded
     cost = Cost(
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started - capture,
+        capture_seconds=capture,
         forward_images=attacks.forward_images + verdicts.forward_images,
         backward_images=attacks.backward_images + verdicts.backward_images,
     )

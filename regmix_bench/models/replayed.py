@@ -9,6 +9,7 @@ forward pass is not the latest does that again first.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class ReplayedModel(nn.Module):
     out, smaller batches alone are recorded from then on.
 
     Nothing else may be replayed from ``recorder`` between a forward pass and its way back.
+    ``seconds`` is the time that recordings have taken so far, with what they were compared with.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class ReplayedModel(nn.Module):
         super().__init__()
         self.model, self.recorder, self.say = model, recorder, say
         self.training = False
+        self.seconds = 0.0
         self.sizes = padded_sizes(largest)
         self._asked: Counter[_Key] = Counter()
         self._recorded: dict[_Key, _Passes] = {}
@@ -96,7 +99,7 @@ class ReplayedModel(nn.Module):
         self._asked[key] += 1
         if self._asked[key] <= PATIENCE:
             return None
-        why = "memory ran out"
+        why, started = "memory ran out", time.perf_counter()
         try:
             with torch.inference_mode(False), torch.no_grad():
                 self._recorded[key] = self._record(key, x)
@@ -105,6 +108,8 @@ class ReplayedModel(nn.Module):
             why, limit = str(error), 0
         except torch.OutOfMemoryError:
             limit = key.size
+        finally:
+            self.seconds += time.perf_counter() - started
         # Here, because the traceback of a handled error keeps its tensors alive.
         self._give_up(limit, why)
         return None

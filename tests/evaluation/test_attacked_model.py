@@ -359,7 +359,8 @@ def test_every_attack_finds_the_same_where_passes_are_replayed(
     (plain, expected, cost), (result, table, replayed) = found.values()
     assert plain.scored_copy is not None and result.scored_copy is not None
     assert (plain.scored_copy.graphs, result.scored_copy.graphs) == (False, True)
-    assert attacked.recording_seconds > 0
+    assert replayed.capture_seconds == pytest.approx(attacked.recording_seconds)
+    assert replayed.capture_seconds > 0 == cost.capture_seconds
     assert result.model_copy(update={"scored_copy": plain.scored_copy}) == plain
     pd.testing.assert_frame_equal(table, expected)
     assert (table["broken_by"] == attack).any()

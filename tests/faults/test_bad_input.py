@@ -46,6 +46,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 TRADES = ("run", "--methods", "trades")
+EVAL = ("eval", "models:build", "--dataset", "digits", "--eps", "8/255")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,12 @@ TRADES = ("run", "--methods", "trades")
             (*TRADES, "--device", "cpu", "--set", "scoring.search_precision=tf32"),
             ["scoring.search_precision tf32", "a CPU does not compute in it"],
         ),
+        (
+            (*EVAL, "--device", "cpu", "--set", "scoring.search_precision=tf32"),
+            ["scoring.search_precision tf32", "a CPU does not compute in it"],
+        ),
+        ((*EVAL, "--set", "scoring.search_precision=half"), ["search_precision = 'half'"]),
+        ((*EVAL, "--device", "cpu", "--graphs", "on"), ["graphs 'on'", "--graphs off"]),
         (
             (*TRADES, "--set", "recipe.validation_precision=fp16"),
             ["recipe.validation_precision = 'fp16'", "'tf32'"],
