@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
+from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.chunks import ChunkedModel, Chunks
@@ -80,17 +81,11 @@ def transfer_matrix(
             return record
 
     check_writable(results / first.spec.dataset / TRANSFER)
-    models = [
-        ChunkedModel(
-            load_checkpoint(path, file.sha256).to(target),
-            Chunks(run.spec.scoring.forward_batch_size),
-        )
-        for run, file, path in sides
-    ]
+    models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
     test = recorded_images(first, target, data_dir, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with arithmetic("fp32"):
-        outcomes = _outcomes(models, names, test, threat)
+        outcomes = _outcomes([record for record, _, _ in sides], models, test, threat)
     record = TransferRecord(
         run_id=run_id,
         dataset=first.spec.dataset,
@@ -169,16 +164,24 @@ def _identity(sides: Sequence[_Side], threat: ThreatModel) -> str:
 
 
 def _outcomes(
-    models: Sequence[nn.Module], names: Sequence[str], test: EvalData, threat: ThreatModel
+    runs: Sequence[RunRecord], models: Sequence[nn.Module], test: EvalData, threat: ThreatModel
 ) -> dict[tuple[str, str], Tensor]:
     """Which images (N,) hold, by source and target; the source "" leaves them as they are."""
-    targets = dict(zip(names, models, strict=True))
+    targets = {
+        run.run_id: ChunkedModel(model, Chunks(run.spec.scoring.forward_batch_size))
+        for run, model in zip(runs, models, strict=True)
+    }
     clean = {name: correct(model, test.x, test.y) for name, model in targets.items()}
     held = {("", name): flags for name, flags in clean.items()}
-    for source, crafted_on in targets.items():
-        images = craft(crafted_on, test.x, test.y, threat)
-        for name, model in targets.items():
-            held[source, name] = clean[name] & correct(model, images, test.y)
+    sources: dict[str, AttackedModel] = {}  # of one architecture, whose recordings they share
+    for run, model in zip(runs, models, strict=True):
+        source = sources.get(run.spec.arch_words)
+        if source is None or not source.refresh(model, test.x):
+            scoring = Scoring(forward_batch_size=run.spec.scoring.forward_batch_size)
+            source = sources[run.spec.arch_words] = AttackedModel.of(model, test.x, scoring)
+        images = craft(source.attacked, test.x, test.y, threat)
+        for name, target in targets.items():
+            held[run.run_id, name] = clean[name] & correct(target, images, test.y)
     return held
 
 
