@@ -20,9 +20,11 @@ from regmix_bench.models import build_model
 from regmix_bench.models.predictions import accuracy, correct
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord, TransferRecord
+from regmix_bench.replay.tape import TapeRecorder
 from regmix_bench.reporting.report import write_report
 from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import file_digest
+from regmix_bench.system.machine import Execution
 from regmix_bench.types import ThreatModel
 
 
@@ -87,6 +89,29 @@ def test_the_matrix_is_that_of_pgd_on_each_model(
             assert record.accuracy[i][j] == accuracy(right & correct(target, images, y))
     for i in range(2):  # what is crafted on a model breaks it best
         assert record.accuracy[i][i] < min(record.clean_acc[i], record.accuracy[1 - i][i])
+
+
+def test_replayed_passes_give_the_same_matrix(
+    tmp_path: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, recorders = [], []
+
+    def record(device: torch.device) -> TapeRecorder:
+        recorders.append(TapeRecorder())
+        return recorders[-1]
+
+    monkeypatch.setattr("regmix_bench.evaluation.attacked_model.recorder_for", record)
+    for execution in (Execution(), Execution(graphs=True)):
+        monkeypatch.setattr(
+            "regmix_bench.evaluation.attacked_model.choose_execution", lambda *_, e=execution: e
+        )
+        record_of = transfer.transfer_matrix(runs, tmp_path, epsilon="24/255", device="cpu")
+        found.append(record_of.accuracy)
+        for path in written(tmp_path):
+            path.unlink()
+    assert found[0] == found[1]
+    (shared,) = recorders  # by both sources
+    assert shared.seconds > 0
 
 
 def test_the_outcome_of_every_image_is_kept(
