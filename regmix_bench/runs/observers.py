@@ -35,7 +35,7 @@ class Observer(Protocol):
         """Hear that a run begins or goes on."""
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        """Hear that an epoch has been trained, validated and saved."""
+        """Hear that an epoch has been trained and validated."""
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float

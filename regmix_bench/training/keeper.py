@@ -1,14 +1,9 @@
-"""When the states of a training are copied and written, which goes on beside it.
+"""The instants at which states of a training are copied, and written while it goes on.
 
 Between two epochs a state is copied into main memory, and a thread hashes and writes it. Both are
-done as often as they are worth it: copying takes at most 2 % of the time, and writing 3 %. Whatever
-ends a training, the newest copy is written then; and so a run loses
-
-- none of its epochs where it comes to its end, or fails;
-- to SIGTERM or Ctrl-C the epoch that is being trained, and those since the last copy, which are
-  none where a copy takes less than 2 % of an epoch and a state is written within an epoch;
-- to SIGKILL or a power failure the epochs since the last state on disk: at most those that fit into
-  33 times the seconds that writing takes of a processor, and two more.
+done as often as they are worth it: but for the last, copying takes at most 2 % of the time, and
+writing 3 %. Whatever ends a training but SIGKILL, the newest copy is written then.
+``docs/architecture.md`` says what each kind of end can cost.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a run resumes from after ``epoch``, with the weights that it refers to."""
+    """The state of a training after ``epoch``, with the weights that it refers to."""
 
     epoch: int
     content: Mapping[str, Any]

@@ -65,7 +65,9 @@ def test_a_worker_of_ray_is_killed(
     assert recorded(fresh.results) == recorded(undisturbed.results)
     assert "its worker was lost: started again" in found.out
     tell(
-        found, "every epoch and batch that was finished; the same grid ends, with the same numbers"
+        found,
+        "the newest state and every batch that was finished; the same grid ends, with the same"
+        " numbers",
     )
 
 
@@ -85,7 +87,7 @@ def test_the_driver_of_a_cluster_is_killed(tmp_path: Path, tell: Tell) -> None:
     assert again.status == 0 and "taken over from process" in again.out, again
     assert cli(*undisturbed.run).status == 0
     assert recorded(killed.results) == recorded(undisturbed.results)
-    tell(found, "every finished epoch; no worker stays, and the local launcher goes on")
+    tell(found, "the newest state; no worker stays, and the local launcher goes on")
 
 
 def test_a_local_and_a_ray_launcher_on_one_grid(fresh: Grid, undisturbed: Grid, tell: Tell) -> None:
@@ -121,4 +123,4 @@ def test_a_node_is_lost(
     assert found.status == 0, found
     assert recorded(fresh.results) == recorded(undisturbed.results)
     assert "its worker was lost: started again" in found.out
-    tell(found, "every finished epoch; another node goes on, and the numbers are the same")
+    tell(found, "the newest state; another node goes on, and the numbers are the same")

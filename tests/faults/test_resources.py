@@ -111,7 +111,7 @@ def test_permission_is_lost_in_training(longer: Grid, tmp_path: Path, tell: Tell
     resumed = cli(*grid.run)
     assert resumed.status == 0 and "1 to resume" in resumed.out, resumed
     assert recorded(grid.results) == recorded(longer.results)
-    tell(found, "every finished epoch; with permission the same command goes on")
+    tell(found, "the newest state; with permission the same command goes on")
 
 
 def test_a_state_that_may_not_be_read(begun: Grid, finished: Grid, tell: Tell) -> None:

@@ -151,4 +151,4 @@ def test_a_killed_group_leaves_no_folder(tmp_path: Path, tell: Tell) -> None:
     found = answer(process)
     wait_for(lambda: not list(temporary.glob("regmix-bench-*")))
     assert os.path.isdir(temporary)
-    tell(found, "every finished epoch; nothing stays among the temporary files")
+    tell(found, "the newest state; nothing stays among the temporary files")
