@@ -3,9 +3,10 @@
 For every method the passes of its step are counted as they happen: forward passes through the model
 in training and through the folded copy that an attack in evaluation mode sees, backward passes that
 reach the images alone (input gradients), and those that reach the weights. Each kind is timed bare,
-in turn with whole steps; the floor is their sum. The figure is step ÷ floor: the median over the
-rounds with its 95 % interval. What it holds beyond 1 is the attack's arithmetic, the losses, the
-optimiser, and the methods' own state.
+in turn with whole steps, and replayed from a CUDA graph where steps are; a backward pass is timed
+with the forward pass before it. The floor is the sum over all passes. The figure is step ÷ floor:
+the median over the rounds with its 95 % interval. What it holds beyond 1 is the attack's
+arithmetic, the losses, the optimiser, and the methods' own state.
 
 Two-core AVX512-BF16 CPU, one thread, bf16, resnet8, n = 8: PGD-AT 0.98, TRADES 1.05, MART 1.05,
 FGSM-RS 1.01, FGSM-PGI 1.08, FGSM-PGK 1.09, RegMix 1.06. Two-core AVX2 CPU, float32, resnet8, n = 6:
@@ -30,6 +31,8 @@ from torch import Tensor
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.methods import METHODS
 from regmix_bench.models.execution import ModelRunner
+from regmix_bench.replay.protocol import REHEARSALS, Recording
+from regmix_bench.replay.recorders import recorder_for
 
 # Where a pass runs: the folded copy, the model with weights held, the model with its weights.
 FOLDED, HELD, WHOLE = "folded copy", "model, weights held", "model"
@@ -74,12 +77,14 @@ def count(name: str, where: Setting) -> Counts:
 
 
 class Floor:
-    """The bare passes of a method's step, each kind with nothing around it."""
+    """The bare passes of a method's step, each kind by itself; with graphs they are replayed."""
 
     def __init__(self, name: str, where: Setting) -> None:
         self.counts, self.where = count(name, where), where
         self.training, self.executed, _ = ours(name, where)
         self.places = sorted({place for _, place in self.counts})
+        self.recorder = recorder_for(where.device) if where.execution.graphs else None
+        self.recorded: dict[tuple[str, str], Recording[object]] = {}
 
     def seconds(self) -> float:
         """Time every kind once; returns the sum over all passes."""
@@ -87,11 +92,24 @@ class Floor:
         for place in self.places:
             n = {kind: self.counts[kind, place] for kind in (ALONE, FORWARD, INPUT, WEIGHT)}
             with _at(place, self.executed):
-                took = {kind: timed(self._pass(kind), self.where.device) for kind in n if n[kind]}
+                passes = {kind: self._executed(kind, place) for kind in n if n[kind]}
+                took = {kind: timed(call, self.where.device) for kind, call in passes.items()}
             # A backward pass comes with its forward pass, which is counted apart.
             n[FORWARD] -= n[INPUT] + n[WEIGHT]
             total += sum(n[kind] * seconds for kind, seconds in took.items())
         return total
+
+    def _executed(self, kind: str, place: str) -> Callable[[], object]:
+        """A pass as the step executes it, to be called in its place."""
+        call = self._pass(kind)
+        if self.recorder is None:
+            return call
+        if (kind, place) not in self.recorded:
+            for _ in range(REHEARSALS):
+                self.recorder.rehearse(call)
+            self.training.optimizer.zero_grad(set_to_none=True)  # made by the recording, not added
+            self.recorded[kind, place] = self.recorder.record(call)
+        return self.recorded[kind, place].replay
 
     def _pass(self, kind: str) -> Callable[[], object]:
         x = self.training.batch.x

@@ -85,6 +85,7 @@ def accuracy(bench: Bench) -> Iterator[tuple[str, Figure]]:
                     f"recipe.batch_size={bench.scale.batches[0] if bench.tiny else 128}",
                     "recipe.schedule=onecycle",
                     f"recipe.precision={precision}",
+                    "recipe.validation_precision=fp32",
                 ],
                 eval_examples=10,
                 attacks="apgd-ce",
