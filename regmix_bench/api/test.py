@@ -16,6 +16,8 @@ class ContractReport:
     name: str
     origin: str
     rules: dict[str, str | None]
+    #: On how rules are kept, where there is something to say.
+    notes: dict[str, str]
 
     @property
     def kept(self) -> int:
@@ -47,7 +49,7 @@ def check_contract(
     """
     from regmix_bench.registry import parse_name
     from regmix_bench.testing import CONTRACTS, Subject
-    from regmix_bench.testing.contract import failures, words
+    from regmix_bench.testing.contract import Failure, findings, words
 
     kinds = [kind] if kind else list(CONTRACTS)
     bare, _ = parse_name("plug-in", name)
@@ -62,6 +64,11 @@ def check_contract(
     folder = None if data_dir is None else Path(data_dir)
     subject = Subject(name, contract.registry, folder, download, Path(results))
     subject.require_usable()
-    found = zip(contract.rules, failures(subject, contract.rules), strict=True)
-    rules = {words(rule): failure.reason if failure else None for rule, failure in found}
-    return ContractReport(having[0], name, contract.registry.origin(bare), rules)
+    rules: dict[str, str | None] = {}
+    notes: dict[str, str] = {}
+    found = findings(subject, contract.rules)
+    for rule, said in zip(map(words, contract.rules), found, strict=True):
+        rules[rule] = said.reason if isinstance(said, Failure) else None
+        if isinstance(said, str):
+            notes[rule] = said
+    return ContractReport(having[0], name, contract.registry.origin(bare), rules, notes)

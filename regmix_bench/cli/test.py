@@ -17,7 +17,8 @@ def print_contract(call: partial[ContractReport]) -> None:
     report = call()
     say(f"{report.kind} {report.name} of {report.origin}")
     for rule, reason in report.rules.items():
-        say(f"  ok    {rule}" if reason is None else f"  FAIL  {rule}: {reason}")
+        said = reason or report.notes.get(rule)
+        say(f"  {'FAIL' if reason else 'ok  '}  {rule}{f': {said}' if said else ''}")
     say(f"{report.kept} of {len(report.rules)} rules are kept")
     if report.kept < len(report.rules):
         raise typer.Exit(1)

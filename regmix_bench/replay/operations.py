@@ -1,4 +1,4 @@
-"""What an operation makes the host wait for: no recording can repeat that."""
+"""Operations that no recording can repeat, as the host waits for them."""
 
 from __future__ import annotations
 

@@ -50,9 +50,9 @@ class Watch:
 
     @property
     def obstacle(self) -> str | None:
-        """What keeps the step out of a recording, in one line that names the place.
+        """The first thing that keeps the step out of a recording, in one line that names the place.
 
-        That it makes the host wait for the device, or exchanges tensors with other processes.
+        It makes the host wait for the device, or exchanges tensors with other processes.
         """
         return self._eyes.obstacle
 

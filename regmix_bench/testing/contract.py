@@ -1,7 +1,8 @@
 """A contract: rules that whatever is registered has to keep.
 
 A rule is a function of the thing that is tested. Its name, read as words, is what a report calls
-it; it raises :class:`Broken`, or anything else, where the rule is not kept.
+it; it raises :class:`Broken`, or anything else, where the rule is not kept. Of how it is kept it
+may return a note.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from regmix_bench.errors import UserError, reason, validated
 from regmix_bench.registry import Registry, create, parse_name
 from regmix_bench.types import NORMS, Frozen
 
-Rule = Callable[[Any], None]
+Rule = Callable[[Any], str | None]
 
 
 class Failure(NamedTuple):
@@ -74,21 +75,21 @@ class Subject:
         return create(self.registry, *parse_name(self.registry.kind, self.text))
 
 
-def failures(subject: Subject, rules: Sequence[Rule]) -> Iterator[Failure | None]:
-    """Try one rule after another; yield None for each that is kept.
+def findings(subject: Subject, rules: Sequence[Rule]) -> Iterator[Failure | str | None]:
+    """Try one rule after another; yield for each that is kept its note, or None.
 
     The global generator of torch is as before afterwards, and so are gradients' settings.
     """
     for rule in rules:
         try:
             with torch.random.fork_rng([]), torch.enable_grad():
-                rule(subject)
+                note = rule(subject)
         except Broken as broken:
             yield Failure(words(rule), str(broken))
         except (Exception, SystemExit) as error:  # a stranger's code may raise anything
             yield Failure(words(rule), f"{reason(error)}{_where(error)}")
         else:
-            yield None
+            yield note
 
 
 def words(rule: Rule) -> str:
@@ -103,7 +104,7 @@ def broken_rules(subject: Subject, rules: Sequence[Rule]) -> list[Failure]:
     parameters that are refused.
     """
     subject.require_usable()
-    return [failure for failure in failures(subject, rules) if failure is not None]
+    return [found for found in findings(subject, rules) if isinstance(found, Failure)]
 
 
 def it_says_what_it_is(subject: Subject) -> None:

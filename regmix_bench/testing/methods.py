@@ -26,6 +26,7 @@ from regmix_bench.testing.contract import (
     parameters_are_named_validated_and_written_down,
     require,
 )
+from regmix_bench.testing.recorded import compare_recorded
 from regmix_bench.testing.samples import images, inside, labels, same, state_of
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import Batch, Epsilon, StepOutput, ThreatModel
@@ -133,6 +134,15 @@ def the_model_to_score_has_the_same_weights_by_name(subject: Subject) -> None:
     require(averaged == said, f"averages_weights is {said}, and another model is {averaged}")
 
 
+def replayed_steps_are_those_of_training(subject: Subject) -> str | None:
+    """Train by recorded steps and by ordinary ones, in batches of two sizes, under each norm."""
+    for norm in norms_of(subject):
+        why = compare_recorded(subject.create, _network, _threat(norm))
+        if why is not None:
+            return f"its steps are not recorded, as {why}"
+    return None
+
+
 def digits_are_learnt(subject: Subject) -> None:
     """Train six epochs on a few hundred digits."""
     spec = _digits_spec(subject)
@@ -163,6 +173,7 @@ RULES: tuple[Rule, ...] = (
     the_global_generator_plays_no_part,
     a_saved_state_continues_as_if_never_stopped,
     the_model_to_score_has_the_same_weights_by_name,
+    replayed_steps_are_those_of_training,
     digits_are_learnt,
 )
 

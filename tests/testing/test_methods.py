@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import BaseModel
+from support.harness import cli
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import uniform_start
@@ -15,7 +16,9 @@ from regmix_bench.errors import UserError
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods import METHODS, register_method
 from regmix_bench.methods.protocol import Method
-from regmix_bench.testing import check_method
+from regmix_bench.testing import Failure, Subject, check_method
+from regmix_bench.testing.contract import findings
+from regmix_bench.testing.methods import replayed_steps_are_those_of_training
 from regmix_bench.types import Frozen, StepOutput
 
 
@@ -152,6 +155,85 @@ class WrongLabels(Noise):
         return super().loss(model, x, (y + 1) % 10)
 
 
+class Late(Noise):
+    """A number of the host that changes when steps are replayed."""
+
+    steps = 0
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        self.steps += 1
+        return super().loss(model, x, y) * (2 if self.steps > 10 else 1)
+
+
+class LateUpdate(Noise):
+    updates = 0
+
+    def after_update(self, model: nn.Module) -> None:
+        self.updates += 1
+        with torch.no_grad():
+            model.classifier.bias.mul_(0.9 if self.updates > 10 else 0.8)
+
+
+class Counting(Noise):
+    """Python alone counts, and does not run in a replay."""
+
+    steps = 0
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        self.steps += 1
+        return super().loss(model, x, y)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counted": {"steps": self.steps}}
+
+
+class Remembering(Noise):
+    """Each recording makes a tensor of its own."""
+
+    last = torch.zeros(())
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        loss = super().loss(model, x, y)
+        self.last = loss.detach()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last": self.last}
+
+
+class Reading(Noise):
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) / x.max().item()
+
+
+class Replacing(Noise):
+    mean = torch.zeros(())
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        self.mean = 0.9 * self.mean + x.mean()
+        return super().loss(model, x, y) + self.mean
+
+
+class Ramping(Noise):
+    """Its weight follows from the epoch."""
+
+    weight = 0.0
+
+    def on_epoch_start(self, epoch: int) -> None:
+        self.weight = min(epoch, 2) / 2
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) * self.weight
+
+
+class Telling(Ramping):
+    """As that, and it says so."""
+
+    @property
+    def branch(self) -> float:
+        return self.weight
+
+
 class UnknownNorm(Noise):
     norms = ("L0",)
 
@@ -238,3 +320,59 @@ def test_what_cannot_be_asked_for_is_no_broken_rule() -> None:
         broken_rules(Noise, "[wait=1]")
     with pytest.raises(UserError, match=r"noise\.weight: field required"):
         broken_rules(Required)
+
+
+def replayed(method: type[Noise]) -> Failure | str | None:
+    METHODS.register("noise", method)
+    subject = Subject("noise", METHODS)
+    return next(findings(subject, [replayed_steps_are_those_of_training]))
+
+
+@pytest.mark.parametrize("method", [Noise, Telling])
+def test_steps_of_a_method_that_tells_its_branch_are_replayed(method: type[Noise]) -> None:
+    assert replayed(method) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        (Late, "in epoch 1 the loss is not"),
+        (LateUpdate, "in epoch 1 the loss is not"),
+        (Counting, "the state of the method: counted: steps is not"),
+        (Remembering, "the state of the method: last is not"),
+    ],
+)
+def test_a_method_that_is_another_when_it_is_replayed_is_told(
+    method: type[Noise], what: str
+) -> None:
+    found = replayed(method)
+    assert isinstance(found, Failure) and found.reason.startswith(f"replayed, {what}")
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        (
+            Reading,
+            "_local_scalar_dense makes the host wait for the device (testing/test_methods.py:",
+        ),
+        (Replacing, "mul takes up a tensor in the place of another (testing/test_methods.py:"),
+        (Forgetful, "mul is given 1.0"),
+        (Ramping, "mul is given 0.5 in one step, 1.0 in another (testing/test_methods.py:"),
+    ],
+)
+def test_a_method_that_is_not_recorded_keeps_the_rule_and_hears_why(
+    method: type[Noise], why: str
+) -> None:
+    found = replayed(method)
+    assert isinstance(found, str) and found.startswith(f"its steps are not recorded, as {why}")
+
+
+def test_the_command_says_why_in_one_line() -> None:
+    METHODS.register("noise", Reading)
+    Reading.__doc__ = "Read on the host."
+    answered = cli("test", "noise")
+    kept = (
+        "  ok    replayed steps are those of training: its steps are not recorded, as _local_scalar"
+    )
+    assert answered.status == 0 and kept in answered.out
