@@ -21,7 +21,6 @@ from regmix_bench.models.execution import ModelRunner
 from regmix_bench.specs import Recipe
 from regmix_bench.system.machine import (
     Execution,
-    Switch,
     choose_device,
     choose_execution,
     default_precision,
@@ -48,6 +47,7 @@ class Setting:
         words = [self.arch, f"batch {self.batch_size}", self.precision]
         words += ["channels-last"] * self.execution.channels_last
         words += ["compiled"] * self.execution.compile
+        words += ["replayed"] * self.execution.graphs
         return ", ".join(words)
 
 
@@ -61,7 +61,7 @@ def parser(doc: str | None, methods: str) -> argparse.ArgumentParser:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    for switch in ("--compile", "--channels-last"):
+    for switch in ("--compile", "--channels-last", "--graphs"):
         arguments.add_argument(switch, choices=("auto", "on", "off"), default="auto")
     return arguments
 
@@ -70,7 +70,6 @@ def setting(options: argparse.Namespace) -> Setting:
     """What the options ask for; says what machine this is."""
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    compile_: Switch = options.compile
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
     print(f"{name}, {options.threads} threads, torch {torch.__version__}")
     return Setting(
@@ -78,7 +77,9 @@ def setting(options: argparse.Namespace) -> Setting:
         options.batch_size,
         device,
         default_precision(options.device) if options.precision == "auto" else options.precision,
-        choose_execution(device, SHAPE[1], options.channels_last, compile_),
+        choose_execution(
+            device, SHAPE[1], options.channels_last, options.compile, graphs=options.graphs
+        ),
     )
 
 

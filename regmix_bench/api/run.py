@@ -37,8 +37,6 @@ from regmix_bench.system.deferred import defer
 from regmix_bench.system.signals import no_signal_lost
 
 if TYPE_CHECKING:
-    import torch
-
     from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
@@ -245,7 +243,7 @@ def run(
         if address is None:  # the nodes of a cluster have their own
             for spec in waited_for:
                 runner.require_precisions(spec, target())
-        _check_fit(waited_for, target(), data_folder, download)
+        _check_fit(waited_for, data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)
         work = partial(runner.run_spec, results=folder, **execution)
@@ -287,10 +285,11 @@ def _planned(
     return planned
 
 
-def _check_fit(
-    specs: "Iterable[RunSpec]", device: "torch.device", data_dir: Path | None, download: bool
-) -> None:
-    """Find data, attacks and networks that do not fit before anything is written."""
+def _check_fit(specs: "Iterable[RunSpec]", data_dir: Path | None, download: bool) -> None:
+    """Find data, attacks and networks that do not fit before anything is written.
+
+    It is done in main memory: what this process held on a GPU, the runs of others would lack.
+    """
     import torch
 
     from regmix_bench.attacks.autoattack import require_defined
@@ -303,7 +302,7 @@ def _check_fit(
     for spec in specs:
         key = spec.dataset_words, spec.train_examples, spec.eval_examples
         if key not in loaded:
-            data = prepare(spec, device, data_dir, download)
+            data = prepare(spec, torch.device("cpu"), data_dir, download)
             loaded[key] = data.train.size, data.test
         size, test = loaded[key]
         check_batches(size, spec.recipe)
