@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
@@ -190,9 +191,9 @@ def _enter(
     folder: str,
 ) -> None:
     """Join the group as one of its processes, and do the work."""
-    threading.Thread(target=_end_with_parent, args=(leash, folder), daemon=True).start()
-    torch.set_num_threads(threads)
     number, group = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    threading.Thread(target=_end_with_parent, args=(leash, folder, number), daemon=True).start()
+    torch.set_num_threads(threads)
     device = torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
     def tell(word: str, content: Any) -> None:
@@ -235,7 +236,7 @@ def _enter(
 
 @contextmanager
 def finished_first(finish: Callable[[], object]) -> Iterator[None]:
-    """Call ``finish`` where this process, one of a group, is told to end while the block goes on.
+    """Call ``finish`` where a group is told to end while the block goes on in its first process.
 
     That is in another thread than the block's.
     """
@@ -246,13 +247,15 @@ def finished_first(finish: Callable[[], object]) -> Iterator[None]:
         _unfinished.remove(finish)
 
 
-def _end_with_parent(leash: Connection, folder: str) -> None:
+def _end_with_parent(leash: Connection, folder: str, number: int) -> None:
     """End this process as soon as the holder of ``leash`` says so, or is dead.
 
     Of a dead one nobody else would remove the ``folder``, and another process may work on the run.
     """
     try:
         leash.recv_bytes()
+        if number > 0:
+            time.sleep(2 * GRACE)  # until torch ends it: at the end of one it ends all
         for finish in list(_unfinished):
             finishing = threading.Thread(target=_quietly, args=(finish,), daemon=True)
             finishing.start()

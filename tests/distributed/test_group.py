@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from support.group_work import member
+from support.group_work import member, unfinished
 from support.harness import SUITE, Answer, cli, recorded, start
 
 from regmix_bench.distributed.group import LostProcess, run_group
@@ -98,6 +98,15 @@ def test_what_went_wrong_in_a_process_is_raised_here(
     if kind is not LostProcess:
         assert "in member" in str(raised.value.__cause__)  # the other process's traceback
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_has_to_be_finished_first_is_where_a_group_is_interrupted(tmp_path: Path) -> None:
+    def interrupt(word: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_group(partial(unfinished, tmp_path), 2, "cpu", interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
 
 
 def test_a_failure_of_a_group_is_recorded_with_what_was_trained(tmp_path, monkeypatch) -> None:

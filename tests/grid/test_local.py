@@ -15,7 +15,7 @@ import torch
 import yaml
 from support.harness import allow_interrupt, start, wait_for
 from support.synthetic import make_record, make_spec
-from support.workers import mortal, refused
+from support.workers import mortal, patient, refused
 
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import Placement
@@ -123,6 +123,13 @@ def test_bad_input_found_by_a_worker_ends_them_all(tmp_path: Path) -> None:
         list(launch(planned, refused, place(2), display))
     (process,) = (details[2] for _, _, details in display.events if details)
     assert not alive(process)
+
+
+def test_a_worker_that_is_ended_finishes_what_it_has_to(tmp_path: Path) -> None:
+    planned = [PlannedRun(make_spec(seed=seed), str(tmp_path)) for seed in (0, 1)]
+    with pytest.raises(UserError, match="no such data"):
+        list(launch(planned, patient, place(2), Heard()))
+    assert {path.name for path in tmp_path.iterdir()} == {"begun", "ended-0", "ended-1"}
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", "", "Auto", "9" * 5000])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from regmix_bench.distributed.collectives import (
     share,
     size,
 )
+from regmix_bench.distributed.group import finished_first
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.stage import Stage, run_stage
@@ -242,3 +245,16 @@ def member(how: str, device: torch.device, send: Callable[[Any], None]) -> float
     if rank() == 1 and how == "exit":
         os._exit(3)
     return all_sum(torch.ones(1)).item()
+
+
+def unfinished(folder: Path, device: torch.device, send: Callable[[Any], None]) -> None:
+    """Works until it is ended, and has something left to do then."""
+
+    def finish() -> None:
+        time.sleep(0.3)  # longer than the others need for their end
+        (folder / str(rank())).touch()
+
+    with finished_first(finish):
+        all_sum(torch.ones(1))
+        send("ready")
+        threading.Event().wait()

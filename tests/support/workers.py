@@ -37,3 +37,12 @@ def refused(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
         raise UserError("no such data")
     while True:
         time.sleep(1)
+
+
+def patient(spec: RunSpec, *, observer: Observer, reference: str) -> RunRecord:
+    """As ``refused``; the other makes one more file in its folder when it is ended."""
+    folder = Path(reference)
+    try:
+        return refused(spec, observer=observer, reference=str(folder / "begun"))
+    finally:
+        (folder / f"ended-{spec.seed}").touch()
