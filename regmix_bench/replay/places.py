@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE, _ROOMS = Path(__file__).parents[1], ("replay", "kernels", "models")
 _BETWEEN = tuple(
     os.path.join(folder, "")
-    for folder in (Path(torch.__file__).parent, _PACKAGE / "replay", _PACKAGE / "models")
+    for folder in (Path(torch.__file__).parent, *(_PACKAGE / room for room in _ROOMS))
 )
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")  # packages may be installed below it
 
