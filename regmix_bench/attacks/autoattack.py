@@ -9,7 +9,7 @@ its attacks where they are defined, so that torch is loaded where they run.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -22,9 +22,6 @@ from regmix_bench.types import NORMS, Frozen, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    #: Images (B, C, H, W) and labels (B,) to the margin and the loss (B,) of each image.
-    MarginAndLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class _Member(Attack):
@@ -101,9 +98,12 @@ class APGDT(_Member):
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.autopgd_base import APGDAttack_targeted
 
+        from regmix_bench.attacks.authors_steps import spare_apgd_targeted
         from regmix_bench.attacks.autoattack_checks import LOGGER
 
-        return APGDAttack_targeted(model, rho=0.75, logger=LOGGER, **common, **dict(self.config))
+        attack = APGDAttack_targeted(model, rho=0.75, logger=LOGGER, **common, **dict(self.config))
+        spare_apgd_targeted(attack)
+        return attack
 
 
 class FAB(_Member):
@@ -142,7 +142,11 @@ class FABT(_Member):
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.fab_pt import FABAttack_PT
 
-        return FABAttack_PT(model, targeted=True, **common, **dict(self.config))
+        from regmix_bench.attacks.authors_steps import spare_fab_targeted
+
+        attack = FABAttack_PT(model, targeted=True, **common, **dict(self.config))
+        spare_fab_targeted(attack)
+        return attack
 
 
 class Square(_Member):
@@ -173,24 +177,11 @@ class Square(_Member):
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.square import SquareAttack
 
+        from regmix_bench.attacks.authors_steps import spare_square
+
         attack = SquareAttack(model, p_init=0.8, n_restarts=1, **common, **dict(self.config))
-        attack.margin_and_loss = _without_ties(attack.margin_and_loss)
+        spare_square(attack)
         return attack
-
-
-def _without_ties(margin_and_loss: MarginAndLoss) -> MarginAndLoss:
-    """Let the authors' search end where every image of its batch is fooled or tied.
-
-    It counts a margin of 0 as a success, yet ends at its start only where all are below 0: where
-    one is exactly 0, as logits of few bits often are, and none above, it would go on with no image
-    at all, which under L2 raises. No image's outcome hangs on it.
-    """
-
-    def untied(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        margin, loss = margin_and_loss(x, y)
-        return margin.where(margin != 0, -1e-30), loss
-
-    return untied
 
 
 def _squares_fit(height: int, width: int) -> bool:

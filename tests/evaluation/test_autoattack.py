@@ -389,7 +389,7 @@ def test_passes_are_counted_alike_however_they_are_split(trained) -> None:
     model, x, _ = trained(10)
     split = ChunkedModel(model, Chunks())
     split.chunks.size = 10
-    with PassCounter(model) as passes:
+    with PassCounter(split) as passes:
         split(x.clone().requires_grad_()).sum().backward()
     assert (passes.forward_images, passes.backward_images) == (37, 37)
 
