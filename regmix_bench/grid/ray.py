@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from regmix_bench.distributed.group import GRACE
 from regmix_bench.errors import UserError, reason
 from regmix_bench.grid.launchers import Placement, Work
 from regmix_bench.grid.local import ending
@@ -131,6 +132,11 @@ def launch(
                     shown.end(cell)
                     yield _ended(ray, ref, cell.spec, placement.results)
         finally:
+            # As interrupted first, since a run may write the state that it has.
+            for ref in running:
+                ray.cancel(ref)
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=GRACE)
             for ref in running:
                 ray.cancel(ref, force=True)
 
