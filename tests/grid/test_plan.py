@@ -175,6 +175,20 @@ def test_the_paper_suite_shares_one_recipe_and_spares_autoattack_at_other_budget
     assert list(map(str, first.pgd_threats)) == ["Linf 4/255", "Linf 12/255", "Linf 16/255"]
 
 
+def test_the_short_study_has_the_methods_of_the_long_one_and_one_recipe() -> None:
+    planned = specs(grids=load_suite("cifar10-30"))
+    longer = specs(grids=load_suite("paper-cifar10"))
+    assert sorted(s.label for s in planned) == sorted([s.label for s in longer] + ["fgsm-rs"])
+    (recipe,) = {s.recipe for s in planned}
+    assert (recipe.epochs, recipe.schedule, recipe.batches) == (30, "onecycle", "equal")
+    assert {(s.dataset, s.arch, s.eval_examples) for s in planned} == {
+        ("cifar10", "resnet18", 1000)
+    }
+    masses = {s.label: s.method.params.get("true_class_mass", 1.0) for s in planned}
+    smoothed = {name: mass for name, mass in masses.items() if mass < 1}
+    assert smoothed == {"regmix": 0.6, "fgsm-pgi": 0.6, "fgsm-pgk": 0.5}  # as the suite says
+
+
 def test_a_budget_that_autoattack_sees_is_not_scored_twice() -> None:
     (spec,) = specs(eps=["8/255"], pgd_eps=["16/510", "4/255", "4/255"])
     assert list(map(str, spec.pgd_threats)) == ["Linf 4/255"]

@@ -1,4 +1,4 @@
-"""The suite for a CUDA machine runs from the command line, reduced and on made-up images."""
+"""The suites for a CUDA machine run from the command line, reduced and on made-up images."""
 
 from __future__ import annotations
 
@@ -62,3 +62,21 @@ def test_paper_cifar10_trains_all_and_scores_each_budget_as_planned(
         by_pgd_alone = [e.threat for e in selected if e.autoattack_acc is None]
         assert attacked == [record.spec.train_threat]
         assert by_pgd_alone == list(planned[0].pgd_threats)
+
+
+def test_cifar10_30_trains_in_full_batches(images: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    few = ("--methods", "regmix,fgsm-rs", "--set", "recipe.batch_size=16")
+    given = ("--datasets", f"folder:{images}", "--results", results)
+    refused = cli("run", "cifar10-30", *given, *REDUCED)
+    assert refused.status == 2 and "do not fill a batch of 128" in refused.errors
+    assert not results.exists()
+    found = cli("run", "cifar10-30", *given, *few, *REDUCED)
+    assert found.status == 0, found
+    records = [store.load_run(path) for path in store.record_files(results)]
+    assert {record.spec.label for record in records} == {"regmix", "fgsm-rs"}
+    for record in records:
+        assert record.status == "success" and record.n_train is not None, record.error
+        assert record.spec.recipe.batches == "equal"
+        passes = {"regmix": 3, "fgsm-rs": 2}[record.spec.label]
+        assert record.training_cost.forward_images == passes * (record.n_train // 16 * 16)
