@@ -3,10 +3,9 @@
 For every method the passes of its step are counted as they happen: forward passes through the model
 in training and through the folded copy that an attack in evaluation mode sees, backward passes that
 reach the images alone (input gradients), and those that reach the weights. Each kind is timed bare,
-in turn with whole steps, and replayed from a CUDA graph where steps are; a backward pass is timed
-with the forward pass before it. The floor is the sum over all passes. The figure is step ÷ floor:
-the median over the rounds with its 95 % interval. What it holds beyond 1 is the attack's
-arithmetic, the losses, the optimiser, and the methods' own state.
+in turn with whole steps, and replayed from a CUDA graph where steps are; the floor is their sum.
+The figure is step ÷ floor: the median over the rounds with its 95 % interval. What it holds beyond
+1 is the attack's arithmetic, the losses, the optimiser, and the methods' own state.
 
 Two-core AVX512-BF16 CPU, one thread, bf16, resnet8, n = 8: PGD-AT 0.98, TRADES 1.05, MART 1.05,
 FGSM-RS 1.01, FGSM-PGI 1.08, FGSM-PGK 1.09, RegMix 1.06. Two-core AVX2 CPU, float32, resnet8, n = 6:
@@ -25,7 +24,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy import stats
-from steps import Setting, ours, parser, setting, timed
+from steps import Setting, ours, parser, prepared, setting, timed
 from torch import Tensor
 
 from regmix_bench.attacks.pgd import frozen
@@ -68,7 +67,7 @@ class Passes:
 
 def count(name: str, where: Setting) -> Counts:
     """The passes of one step of a method."""
-    training, executed, _ = ours(name, where)
+    training, executed = prepared(name, where)
     passes = Passes(executed)
     loss = training.loss(executed)
     passes.updating = True
@@ -81,47 +80,53 @@ class Floor:
 
     def __init__(self, name: str, where: Setting) -> None:
         self.counts, self.where = count(name, where), where
-        self.training, self.executed, _ = ours(name, where)
+        self.training, self.executed = prepared(name, where)
         self.places = sorted({place for _, place in self.counts})
         self.recorder = recorder_for(where.device) if where.execution.graphs else None
-        self.recorded: dict[tuple[str, str], Recording[object]] = {}
+        self.recorded: dict[tuple[str, str], list[Recording[None]]] = {}
 
     def seconds(self) -> float:
         """Time every kind once; returns the sum over all passes."""
         total = 0.0
         for place in self.places:
-            n = {kind: self.counts[kind, place] for kind in (ALONE, FORWARD, INPUT, WEIGHT)}
             with _at(place, self.executed):
-                passes = {kind: self._executed(kind, place) for kind in n if n[kind]}
-                took = {kind: timed(call, self.where.device) for kind, call in passes.items()}
-            # A backward pass comes with its forward pass, which is counted apart.
-            n[FORWARD] -= n[INPUT] + n[WEIGHT]
-            total += sum(n[kind] * seconds for kind, seconds in took.items())
+                for kind in (ALONE, FORWARD, INPUT, WEIGHT):
+                    if n := self.counts[kind, place]:
+                        *before, timed_pass = self._executed(kind, place)
+                        for other in before:
+                            other()
+                        total += n * timed(timed_pass, self.where.device)
         return total
 
-    def _executed(self, kind: str, place: str) -> Callable[[], object]:
-        """A pass as the step executes it, to be called in its place."""
-        call = self._pass(kind)
+    def _executed(self, kind: str, place: str) -> list[Callable[[], None]]:
+        """A pass as the step executes it, in its place; before it, what has to be done first."""
+        calls = self._pass(kind)
         if self.recorder is None:
-            return call
+            return calls
         if (kind, place) not in self.recorded:
             for _ in range(REHEARSALS):
-                self.recorder.rehearse(call)
-            self.training.optimizer.zero_grad(set_to_none=True)  # made by the recording, not added
-            self.recorded[kind, place] = self.recorder.record(call)
-        return self.recorded[kind, place].replay
+                for call in calls:
+                    self.recorder.rehearse(call)
+            self.training.optimizer.zero_grad(set_to_none=True)  # a recording makes its own
+            self.recorded[kind, place] = [self.recorder.record(call) for call in calls]
+        return [recording.replay for recording in self.recorded[kind, place]]
 
-    def _pass(self, kind: str) -> Callable[[], object]:
-        x = self.training.batch.x
-        images = x.detach().requires_grad_()
-        if kind == ALONE:
-            return torch.no_grad()(lambda: self.executed(x))
-        if kind == FORWARD:
-            return lambda: self.executed(images)
-        if kind == INPUT:
-            return lambda: torch.autograd.grad(self.executed(images).sum(), images)
+    def _pass(self, kind: str) -> list[Callable[[], None]]:
+        images = self.training.batch.x.detach().requires_grad_(kind in (FORWARD, INPUT))
+        logits: list[Tensor] = []
+
+        def forward() -> None:
+            with torch.set_grad_enabled(kind != ALONE):
+                logits[:] = [self.executed(images)]
+
+        def backward() -> None:  # the graph is kept, as a recording of it is gone through again
+            if kind == INPUT:
+                torch.autograd.grad(logits[0].sum(), images, retain_graph=True)
+            else:
+                logits[0].sum().backward(retain_graph=True)
+
         self.training.optimizer.zero_grad(set_to_none=True)
-        return lambda: self.executed(x).sum().backward()
+        return [forward, backward] if kind in (INPUT, WEIGHT) else [forward]
 
 
 def _at(place: str, executed: ModelRunner) -> contextlib.AbstractContextManager[None]:
@@ -137,7 +142,7 @@ def measure(
     floor = Floor(name, where)
     listed = ", ".join(f"{n} {kind} ({place})" for (kind, place), n in sorted(floor.counts.items()))
     say(f"{name}: {listed}")
-    _, _, step = ours(name, where)
+    step = ours(name, where)
     ratios = []
     step(), floor.seconds()  # caches, kernel choices
     for number in range(rounds):

@@ -106,17 +106,23 @@ class Training:
         return self.method.step(model, self.batch, THREAT, self.generator).loss
 
 
-def ours(name: str, where: Setting) -> tuple[Training, ModelRunner, Callable[[], object]]:
-    """The package's step, and what it is made of."""
+def prepared(name: str, where: Setting) -> tuple[Training, ModelRunner]:
+    """What the package's step is made of."""
     training = Training(name, where)
     executed = ModelRunner(training.model, where.execution, where.precision)
+    if where.execution.compile:
+        executed.warm_up([lambda: training.loss(executed)])
+    return training, executed
+
+
+def ours(name: str, where: Setting) -> Callable[[], object]:
+    """The package's step."""
+    training, executed = prepared(name, where)
     recipe = Recipe(batch_size=where.batch_size, precision=where.precision)
     update = Update(
         training.model, executed, training.method, THREAT, training.optimizer, recipe, None
     )
-    if where.execution.compile:
-        executed.warm_up([lambda: training.loss(executed)])
-    return training, executed, lambda: update(training.batch, training.generator)
+    return lambda: update(training.batch, training.generator)
 
 
 def theirs(name: str, where: Setting) -> Callable[[], None]:

@@ -31,7 +31,7 @@ def main() -> None:
     print(f"{where}, against fp32, NCHW")
     found = {}
     for name in options.methods.split(","):
-        _, _, fast = ours(name, where)
+        fast = ours(name, where)
         slow = theirs(name, where)
         for step in (fast, slow):
             step()  # caches, kernel choices

@@ -9,7 +9,7 @@ import floor
 import torch
 from gpu_rows.bench import Bench
 from gpu_rows.table import Figure
-from steps import Setting, ours, theirs, timed
+from steps import Setting, ours, prepared, theirs, timed
 
 from regmix_bench.system.machine import default_precision
 from regmix_bench.system.product import product_speed
@@ -42,7 +42,7 @@ def against_plain(bench: Bench) -> Iterator[tuple[str, Figure]]:
     """Our step and the papers' plain loop under torch's defaults, in turn."""
     where, n = _setting(bench, bench.scale.batches[0]), bench.scale.repeats
     for name in METHODS:
-        _, _, step = ours(name, where)
+        step = ours(name, where)
         sides = {"plain": _several(theirs(name, where), n), "ours": _several(step, n)}
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for side in sides.values():
@@ -67,10 +67,10 @@ def of_product(bench: Bench) -> Iterator[tuple[str, Figure]]:
         raise RuntimeError("no memory for the product")
     for row, batch_size in zip(("product-128", "product-512"), bench.scale.batches, strict=True):
         where = _setting(bench, batch_size)
-        training, executed, step = ours("regmix", where)
+        training, executed = prepared("regmix", where)
         with FlopCounter() as counted:
             training.loss(executed).backward()
-        training.optimizer.zero_grad(set_to_none=True)
+        step = ours("regmix", where)
         _several(step, 3)()
         n = bench.scale.repeats
         rounds = [timed(_several(step, n), where.device) / n for _ in range(bench.scale.rounds)]
