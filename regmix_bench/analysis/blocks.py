@@ -12,6 +12,7 @@ from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval, t_interval
 from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.records.throughput import Throughput
 from regmix_bench.types import Checkpoint, ThreatModel
 
 
@@ -72,10 +73,11 @@ class Row:
 
     @cached_property
     def metrics(self) -> Mapping[str, Stat]:
-        """Raw numbers over seeds: accuracies 0 to 1, costs in seconds and in passes.
+        """Raw numbers over seeds: accuracies 0 to 1, costs in seconds and in passes, rates.
 
         ``passes`` counts images through the network, forwards and backwards, per training image and
-        epoch. ``pgd_drop`` is PGD accuracy of this checkpoint less that of the last one.
+        epoch. ``pgd_drop`` is PGD accuracy of this checkpoint less that of the last one. Rates,
+        bytes and joules are those of :class:`~regmix_bench.records.throughput.Throughput`.
         """
         values: dict[str, list[float | None]] = defaultdict(list)
         for run, evaluation in self.scores:
@@ -88,6 +90,10 @@ class Row:
             values["training_seconds"].append(record.training_cost.seconds)
             values["passes"].append(_passes(record))
             values["scoring_seconds"].append(record.scoring_cost.seconds)
+            if (throughput := Throughput.of(record.history)) is not None:
+                for name, value in vars(throughput).items():
+                    values[name].append(value)
+                values["preparation_seconds"].append(record.training_cost.preparation_seconds)
         images = self.scores[0][1].n_examples
         shares = {"last_pgd_acc", *(accuracy.id for accuracy in ACCURACIES)}
         stats = {

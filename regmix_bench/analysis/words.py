@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regmix_bench.records.accuracies import ensemble_words
 from regmix_bench.records.schema import AnyRecord
+from regmix_bench.records.throughput import Throughput
 from regmix_bench.specs import EvalSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import NORMS, ThreatModel
 
@@ -22,6 +23,19 @@ def record_words(record: AnyRecord) -> str:
     if record.kind == "transfer":
         return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
     return spec_words(record.spec)
+
+
+def throughput_words(found: Throughput) -> str:
+    """Write the rates that were measured, such as ``12,550 images/s, 139 TFLOP/s, MFU 17.4%``."""
+    words = []
+    if found.images_per_second is not None:
+        words.append(f"{found.images_per_second:,.0f} images/s")
+    if (flop := found.flop_per_second) is not None:
+        number, unit = (flop / 1e12, "TFLOP/s") if flop >= 1e12 else (flop / 1e9, "GFLOP/s")
+        words.append(f"{number:,.{0 if number >= 100 else 1}f} {unit}")
+    if found.mfu is not None:
+        words.append(f"MFU {found.mfu:.1%}")
+    return ", ".join(words)
 
 
 def threat_words(threat: ThreatModel) -> str:

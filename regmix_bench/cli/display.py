@@ -19,11 +19,12 @@ from rich.progress import (
     TextColumn,
 )
 
-from regmix_bench.analysis.words import spec_words
+from regmix_bench.analysis.words import spec_words, throughput_words
 from regmix_bench.cli.printing import say, score_lines
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.throughput import Throughput
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.text import one_line
 
@@ -96,7 +97,7 @@ class Display:
         self.say(f"{name}: started")
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        """Show the epoch's loss, accuracies and the time left."""
+        """Show the epoch's loss, accuracies and rates, and the time left."""
         run, now = self._running[spec.run_id], time.monotonic()
         if run.first_epoch is None or log.epoch <= run.first_epoch:  # begun, or gone back
             run.first_epoch = log.epoch - 1
@@ -106,6 +107,8 @@ class Display:
             f"loss {log.loss:.3f}  val clean {log.val_clean_acc:.1%}"
             f"  PGD-10 {log.val_pgd_acc:.1%}  {duration(left)} left"
         )
+        if (throughput := Throughput.of([log])) is not None:
+            numbers += f"  {throughput_words(throughput)}"
         self.bars.update(run.epochs, completed=log.epoch, numbers=numbers)
         if not self.live and (now - run.said > QUIET_SECONDS or log.epoch == spec.recipe.epochs):
             run.said = now

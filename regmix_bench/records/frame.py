@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
+from regmix_bench.records.throughput import Throughput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
     *("train_epsilon", "epochs", "selected_epoch", "alarms"),
-    *("training_seconds", "scoring_seconds", "record"),
+    *("training_seconds", "preparation_seconds", "scoring_seconds"),
+    *(field.name for field in fields(Throughput)),
+    "record",
     *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
     *(accuracy.id for accuracy in ACCURACIES),
     *("autoattack_version", "checks"),
@@ -30,8 +34,9 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
 
     Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
     here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as
-    typed and ``epsilon_value`` its float. ``record`` is the file's path, relative to ``results``.
-    Raises :class:`UserError` at the first unreadable record.
+    typed and ``epsilon_value`` its float. Rates, bytes and joules are those of
+    :class:`~regmix_bench.records.throughput.Throughput`. ``record`` is the file's path, relative to
+    ``results``. Raises :class:`UserError` at the first unreadable record.
     """
     import pandas as pd
 
@@ -66,6 +71,8 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "selected_epoch": record.selected_epoch,
             "alarms": ", ".join(alarm.kind for alarm in record.alarms),
             "training_seconds": record.training_cost.seconds,
+            "preparation_seconds": record.training_cost.preparation_seconds,
+            **(vars(throughput) if (throughput := Throughput.of(record.history)) else {}),
         }
     if not record.evaluations:
         yield model

@@ -207,6 +207,11 @@ class Cost(Frozen):
     compile_seconds: Seconds = 0.0
     capture_seconds: Seconds = 0.0
 
+    @property
+    def preparation_seconds(self) -> float:
+        """Seconds that compilation and capture took together."""
+        return self.compile_seconds + self.capture_seconds
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             seconds=self.seconds + other.seconds,

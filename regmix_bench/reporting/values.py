@@ -15,9 +15,18 @@ from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.statistics import accuracy_interval
 
 #: What a number means: a share (0 to 1, shown in percent), a difference of two shares (−1 to 1,
-#: shown in percent points), seconds (shown in minutes), or itself.
-Scale = Literal["share", "points", "seconds", "plain"]
-_UNITS: dict[Scale, float] = {"share": 100.0, "points": 100.0, "seconds": 1 / 60, "plain": 1.0}
+#: shown in percent points), seconds (shown in minutes), operations a second (shown in TFLOP/s),
+#: bytes (shown in GiB), joules (shown in Wh), or itself.
+Scale = Literal["share", "points", "seconds", "flop_per_second", "bytes", "joules", "plain"]
+_UNITS: dict[Scale, float] = {
+    "share": 100.0,
+    "points": 100.0,
+    "seconds": 1 / 60,
+    "flop_per_second": 1e-12,
+    "bytes": 2**-30,
+    "joules": 1 / 3600,
+    "plain": 1.0,
+}
 
 Mark = Literal["", "best", "second"]
 #: What is shown of the cells of a column: words; a number alone; with its spread; with its
@@ -109,6 +118,13 @@ def significant(number: float) -> Cell:
     """Return the cell of a number of any magnitude, shown with four significant digits."""
     magnitude = math.floor(math.log10(abs(number))) if number and math.isfinite(number) else 0
     return Cell(number, decimals=max(0, 3 - magnitude))
+
+
+def alike(cells: Sequence[Cell], digits: int = 3) -> list[Cell]:
+    """Give numbers of any magnitude the same decimals: three digits of the largest are shown."""
+    largest = max((abs(cell.shown) for cell in cells if cell.shown is not None), default=0.0)
+    magnitude = math.floor(math.log10(largest)) if largest and math.isfinite(largest) else 0
+    return [replace(cell, decimals=max(0, digits - 1 - magnitude)) for cell in cells]
 
 
 def ranked(cells: Sequence[Cell]) -> list[Cell]:

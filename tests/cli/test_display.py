@@ -8,7 +8,7 @@ from support.synthetic import make_spec
 
 from regmix_bench.analysis.words import spec_words
 from regmix_bench.cli import display as progress
-from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.schema import EpochLog, MatrixProduct, Work
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import Scoring
 
@@ -70,6 +70,27 @@ def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
     # One line in five seconds, not one an epoch; no control sequence among them.
     assert 15 < len(lines) < 25
     assert "\x1b" not in output.out and output.err == ""
+
+
+def test_a_line_has_the_rates_that_the_epoch_recorded(capsys, clock) -> None:
+    product = MatrixProduct(precision="bf16", flop_per_second=798e12)
+    works = {
+        48: Work(images=12_550, flop=139.3e12, product=product),
+        49: Work(images=2_600, flop=5.98e9),
+        50: Work(images=31),
+    }
+    spec = make_spec()  # of 50 epochs
+    with counting(1) as display:
+        display.on_start(spec)
+        for epoch, work in works.items():
+            clock[0] += 10
+            display.on_epoch(spec, make_log(epoch).model_copy(update={"work": work}))
+    told = [line.rpartition(" left  ")[2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert told == [
+        "12,550 images/s, 139 TFLOP/s, MFU 17.5%",
+        "2,600 images/s, 6.0 GFLOP/s",
+        "31 images/s",
+    ]
 
 
 def test_a_run_that_goes_back_behind_its_first_epoch_is_judged_anew(capsys, clock) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from regmix_bench.analysis.cohorts import Run
-from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words
+from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words, throughput_words
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
+from regmix_bench.records.throughput import Throughput
 from regmix_bench.reporting.formats.cells import fixed
 
 Facts = tuple[tuple[str, str], ...]
@@ -44,19 +45,31 @@ def specification_facts(run: Run) -> Facts:
 
 
 def cost_facts(record: RunRecord) -> Facts:
-    """Return what training and scoring took."""
-    return tuple(
-        (
-            name,
-            f"{fixed(took.seconds / 60, 2)} min, {took.forward_images:,} images forwards,"
-            f" {took.backward_images:,} backwards",
-        )
-        for name, took in (
-            ("Training cost", record.training_cost),
-            ("Scoring cost", record.scoring_cost),
-        )
-        if took.seconds
-    )
+    """Return what training and scoring took, and at what rates the training went."""
+    rows: dict[str, str] = {}
+    for name, took in (
+        ("Training cost", record.training_cost),
+        ("Scoring cost", record.scoring_cost),
+    ):
+        if took.seconds:
+            rows[name] = (
+                f"{fixed(took.seconds / 60, 2)} min, {took.forward_images:,} images forwards,"
+                f" {took.backward_images:,} backwards"
+            )
+        if took.preparation_seconds:
+            rows[f"{name} before that"] = (
+                f"{fixed(took.compile_seconds, 1)} s of compilation,"
+                f" {fixed(took.capture_seconds, 1)} s of capture"
+            )
+    if (throughput := Throughput.of(record.history)) is not None:
+        rows["Throughput of training"] = throughput_words(throughput)
+        if throughput.peak_memory is not None:
+            rows["Peak memory of training"] = f"{fixed(throughput.peak_memory / 2**30, 2)} GiB"
+        if throughput.energy is not None:
+            rows["Energy of training"] = (
+                f"{fixed(throughput.energy / 3600, 2)} Wh, of the whole device"
+            )
+    return tuple((name, text) for name, text in rows.items() if text)
 
 
 def environment_facts(record: RunRecord) -> Facts:

@@ -12,6 +12,7 @@ from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
+from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
 
 #: Columns that the site treats in its own way, as their ids say.
@@ -34,6 +35,7 @@ def comparison_table(block: Block, judgement: Judgement) -> Table:
             (Column(metric, header, "number", "lower"), _cells(block, metric, scale))
             for metric, header, scale in _COSTS
         ),
+        *throughput_columns(block),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
@@ -128,6 +130,7 @@ def _notes(block: Block) -> Iterator[str]:
         "Passes: images through the network, forwards and backwards, per training image and epoch."
         " Scoring covers every threat and checkpoint of a run."
     )
+    yield from throughput_notes(block)
     machines = dict.fromkeys(
         f"{where['device']} (CPU threads: {where.get('threads', '?')})"
         for row in block.rows
