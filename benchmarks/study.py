@@ -257,7 +257,7 @@ def study(options: argparse.Namespace) -> int:
     for archive in options.archives_before:
         unpack(archive, options.results)
     found = Study(plan.cells, options.results, shared)
-    archives = Archives(options.archives, int(MIB * options.archive_size))
+    archives = Archives(options.archives, round(MIB * options.archive_size))
     archives.pack(options.results)
     ends = began + seconds - min(RESERVE * seconds, LONGEST_RESERVE)
     stopped: BaseException | None = None
