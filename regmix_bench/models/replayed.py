@@ -218,7 +218,6 @@ class _Replay(torch.autograd.Function):
         assert passes.back is not None
         into, recording = passes.back
         into[: len(gradient)].copy_(gradient)
-        into[len(gradient) :].zero_()
         recording.replay()
         return recording.result[: len(gradient)].clone(), None, None
 

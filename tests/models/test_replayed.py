@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.models import build_model
@@ -15,37 +16,64 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.predictions import PassCounter
 from regmix_bench.models.replayed import PATIENCE, ReplayedModel, padded_sizes
-from regmix_bench.replay.protocol import Recording
+from regmix_bench.replay.cuda import CudaRecorder
+from regmix_bench.replay.protocol import Recorder, Recording
 from regmix_bench.replay.tape import TapeRecorder
+from regmix_bench.system.machine import arithmetic
 
 LARGEST = 12
 
 
-class Noted(TapeRecorder):
-    """A tape that counts its recordings, and lets a test spoil what they hold."""
+#: The device of a test: each runs on a CPU, and where there is one on a CUDA device.
+WHERE: dict[str, torch.device] = {}
 
-    def __init__(self, spoil: Callable[[int, Any], None] = lambda number, result: None) -> None:
-        self.made, self.spoil = 0, spoil
+
+class _Noting(Recorder):
+    """A recorder that counts its recordings, and lets a test spoil what they hold."""
+
+    made = 0
+    spoil: Callable[[int, Any], None] = staticmethod(lambda number, result: None)
 
     def _record(self, work: Callable[[], Any], generators: Sequence[torch.Generator]) -> Any:
         recording, self.made = super()._record(work, generators), self.made + 1
-        return Spoiled(recording, self.made, self.spoil)
+        return Spoiled(recording, self)
+
+
+class NotedTape(_Noting, TapeRecorder):
+    pass
+
+
+class NotedGraphs(_Noting, CudaRecorder):
+    def __init__(self) -> None:
+        super().__init__(WHERE["device"])
+
+
+def noted() -> Any:
+    return NotedGraphs() if WHERE["device"].type == "cuda" else NotedTape()
 
 
 class Spoiled(Recording[Any]):
-    def __init__(self, inner: Recording[Any], number: int, spoil: Callable[[int, Any], None]):
-        self.inner, self.result, self.number, self.spoil = inner, inner.result, number, spoil
+    def __init__(self, inner: Recording[Any], recorder: _Noting) -> None:
+        self.inner, self.result, self.recorder = inner, inner.result, recorder
+        self.number = recorder.made
 
     def replay(self) -> None:
         self.inner.replay()
-        self.spoil(self.number, self.result)
+        self.recorder.spoil(self.number, self.result)
+
+
+@pytest.fixture(autouse=True, params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    WHERE["device"] = torch.device(request.param)
+    with arithmetic("fp32"):
+        yield WHERE["device"]
 
 
 @pytest.fixture
 def model() -> nn.Module:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        return build_model("smallcnn", (1, 8, 8), 10).eval().requires_grad_(False)
+        return small().requires_grad_(False)
 
 
 @pytest.fixture
@@ -55,11 +83,16 @@ def said() -> list[str]:
 
 @pytest.fixture
 def replayed(model: nn.Module, said: list[str]) -> ReplayedModel:
-    return ReplayedModel(model, Noted(), LARGEST, said.append)
+    return ReplayedModel(model, noted(), LARGEST, said.append)
+
+
+def small() -> nn.Module:
+    return build_model("smallcnn", (1, 8, 8), 10).eval().to(WHERE["device"])
 
 
 def images(n: int, seed: int = 0) -> Tensor:
-    return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(WHERE["device"])
 
 
 def loss(logits: Tensor) -> Tensor:
@@ -111,7 +144,7 @@ def test_the_filling_of_a_batch_reaches_no_result(model, replayed) -> None:
     assert padded_sizes(LARGEST)[-2] == n
     sizes = replayed.sizes = (LARGEST,)
     warm(replayed, LARGEST)
-    poisoned = torch.full((LARGEST, 1, 8, 8), torch.nan)
+    poisoned = torch.full_like(images(LARGEST), torch.nan)
     with torch.no_grad():
         assert replayed(poisoned).isnan().all()
     gradient(replayed, poisoned)
@@ -173,9 +206,9 @@ def test_images_may_move_in_place_before_the_way_back(model, replayed) -> None:
 
 
 def test_weights_that_change_in_place_are_those_of_the_next_replay() -> None:
-    built = [build_model("smallcnn", (1, 8, 8), 10).eval() for _ in range(2)]
+    built = [small() for _ in range(2)]
     folded = FusedModel(built[0])
-    replayed = ReplayedModel(folded, TapeRecorder(), LARGEST)
+    replayed = ReplayedModel(folded, noted(), LARGEST)
     warm(replayed, 5)
     folded.refresh(built[1])
     x = images(5)
@@ -238,6 +271,12 @@ def test_transforms_of_functions_are_those_of_the_model(model, replayed) -> None
         lambda net: torch.func.vmap(lambda z: net(z[None])[0])(x),
     ):
         torch.testing.assert_close(transform(replayed), transform(model))
+    with torch.no_grad(), forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, along)
+        for found, wanted in zip(
+            *(forward_ad.unpack_dual(net(dual)) for net in (replayed, model)), strict=True
+        ):
+            torch.testing.assert_close(found, wanted)
 
 
 def test_inference_mode_replays_and_records(model, replayed) -> None:
@@ -270,7 +309,8 @@ def gradient_off(number: int, result: Tensor) -> None:
     ("spoil", "word"), [(logits_off, "other logits"), (gradient_off, "other gradients")]
 )
 def test_a_recording_that_is_another_function_is_thrown_away(model, said, spoil, word) -> None:
-    replayed = ReplayedModel(model, Noted(spoil), LARGEST, said.append)
+    replayed = ReplayedModel(model, noted(), LARGEST, said.append)
+    replayed.recorder.spoil = spoil
     x = images(5)
     for _ in range(PATIENCE + 3):
         torch.testing.assert_close(gradient(replayed, x), gradient(model, x))
@@ -291,35 +331,36 @@ class Waits(nn.Module):
 
 def test_a_model_that_waits_for_the_device_is_not_recorded(model, said) -> None:
     waits = Waits(model).eval()
-    replayed = ReplayedModel(waits, Noted(), LARGEST, said.append)
+    replayed = ReplayedModel(waits, noted(), LARGEST, said.append)
     for _ in range(PATIENCE + 2):
         torch.testing.assert_close(gradient(replayed, images(5)), gradient(waits, images(5)))
     (line,) = said
-    assert "makes the host wait" in line and "test_replayed.py" in line
-
-
-class Crowded(Noted):
-    """A recorder whose memory holds no work on more images than ``limit``."""
-
-    limit = 100
-
-    def rehearse(self, work: Callable[[], Any]) -> Any:
-        found = super().rehearse(work)
-        if len(found) > self.limit:
-            raise torch.OutOfMemoryError("out of memory")
-        return found
+    assert line.startswith("passes through the model are not replayed: ")
+    assert "test_replayed.py" in line
 
 
 def test_where_memory_runs_out_smaller_batches_are_still_recorded(model, said) -> None:
-    replayed = ReplayedModel(model, Crowded(), LARGEST, said.append)
+    recorder, limit = noted(), 100
+    rehearse = recorder.rehearse
+
+    def crowded(work: Callable[[], Any]) -> Any:
+        found = rehearse(work)
+        if len(found) > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return found
+
+    recorder.rehearse = crowded
+    replayed = ReplayedModel(model, recorder, LARGEST, said.append)
     warm(replayed, 5)
     waiting = images(5, 1).requires_grad_()
     value = loss(replayed(waiting))
-    replayed.recorder.limit = 8
+    limit = 8
     for _ in range(PATIENCE + 2):
         x = images(LARGEST)
         torch.testing.assert_close(gradient(replayed, x), gradient(model, x))
-    (found,) = torch.autograd.grad(value, waiting)  # of recordings that are forgotten
+    spoil, recorder.spoil = recorder.spoil, lambda number, result: result.fill_(torch.nan)
+    (found,) = torch.autograd.grad(value, waiting)  # of recordings that may not be replayed
+    recorder.spoil = spoil
     torch.testing.assert_close(found, gradient(model, waiting))
     assert said == [f"batches of {LARGEST} images or more are not replayed: memory ran out"]
     assert replayed.sizes[-1] == LARGEST - 1
@@ -344,7 +385,7 @@ class Tight(nn.Module):
 
 def test_recordings_make_room_where_memory_runs_out_beside_them(model, said) -> None:
     tight = Tight(model).eval()
-    replayed = ReplayedModel(tight, Noted(), LARGEST, said.append)
+    replayed = ReplayedModel(tight, noted(), LARGEST, said.append)
     x = images(LARGEST + 1)
     with pytest.raises(torch.OutOfMemoryError):  # of which there are none yet
         replayed(x)
