@@ -110,7 +110,8 @@ class StateKeeper:
         now = self.clock()
         self.copying.pay(now, now - begun)
         if self.writing.due(now):
-            threading.Thread(target=self._write_beside, name="states", daemon=True).start()
+            # No daemon: Python would end while torch is at work in it, which crashes.
+            threading.Thread(target=self._write_beside, name="states").start()
 
     def flush(self) -> dict[Checkpoint, CheckpointFile]:
         """Write the newest copy and the newest weights, unless they are on disk; returns the files.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.harness import answer, start
 from torch import nn
 
 from regmix_bench.models import build_model
@@ -180,6 +182,32 @@ def test_what_is_written_already_is_not_written_again(tmp_path: Path) -> None:
     again = keeper_in(tmp_path)
     again.flush()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
+
+
+ENDING = """
+import sys
+from pathlib import Path
+
+import torch
+
+from regmix_bench.models.weights import Description
+from regmix_bench.training.keeper import StateKeeper
+from regmix_bench.training.states import States
+
+about = Description(arch="smallcnn", image_shape=(1, 8, 8), num_classes=10)
+keeper = StateKeeper(States(Path(sys.argv[1]), "0123"), about, 0, {})
+rows = [torch.ones(4_000_000) for _ in range(5)]
+keeper.keep(1, lambda: {"rows": rows})
+sys.exit(130)
+"""
+
+
+def test_a_process_that_ends_meanwhile_does_so_in_order(tmp_path: Path) -> None:
+    """As at a second Ctrl-C: Python may not go while torch is at work in a thread."""
+    found = answer(start(tmp_path, program=(sys.executable, "-c", ENDING)))
+    assert (found.status, found.out, found.errors) == (130, "", "")
+    state = on_disk(tmp_path)
+    assert state is not None and len(state[0]["rows"]) == 5
 
 
 @pytest.mark.parametrize("error", [CannotWrite("no room"), PermissionError(13, "no"), KeyError(1)])
