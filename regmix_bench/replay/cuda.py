@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from weakref import WeakSet
 
 import torch
 
@@ -27,7 +29,7 @@ class CudaRecorder(Recorder):
     def __init__(self, device: torch.device) -> None:
         self._device = torch.cuda.current_device() if device.index is None else device.index
         self._stream = torch.cuda.Stream(self._device)
-        self._pool = torch.cuda.graph_pool_handle()
+        self._recordings: WeakSet[_CudaRecording[Any]] = WeakSet()
 
     def rehearse(self, work: Callable[[], T]) -> T:
         with self._aside():
@@ -39,6 +41,8 @@ class CudaRecorder(Recorder):
             warnings.simplefilter("ignore")  # newer torches find generators by themselves
             for generator in generators:
                 graph.register_generator_state(generator)
+        if not self._recordings:  # a pool is given back with the last of its graphs
+            self._pool = torch.cuda.graph_pool_handle()
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()  # of what others hold and do not use, the pool may have need
         with self._aside():
@@ -50,7 +54,9 @@ class CudaRecorder(Recorder):
             except BaseException:
                 self._abandon(graph, generators)
                 raise
-        return _CudaRecording(result, graph)
+        recording = _CudaRecording(result, graph)
+        self._recordings.add(recording)
+        return recording
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:

@@ -60,6 +60,18 @@ def test_recordings_share_memory_and_keep_their_results() -> None:
         torch.testing.assert_close(recordings[0].result, works[0]())
 
 
+def test_a_recorder_goes_on_when_all_its_recordings_were_dropped() -> None:
+    recorder, x = CudaRecorder(CUDA), torch.ones(1000, device=CUDA)
+    kept = []
+    for _ in range(3):
+        recording = recorder.record(lambda: x + 1)
+        recording.replay()
+        kept.append(recording.result)  # in the memory of a pool whose graphs are gone
+        del recording
+        torch.cuda.empty_cache()
+    assert all(bool((result == 2).all()) for result in kept)
+
+
 def reads_item(x: Tensor) -> Any:
     return x * x.sum().item()
 
