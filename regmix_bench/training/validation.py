@@ -36,7 +36,8 @@ class Validation:
     It is not trained on, so that it runs on a folded copy of ``model`` that needs no gradient of a
     weight, in ``precision``, at most ``forward_batch_size`` images at once. Its passes are recorded
     by ``recorder``, where there is one, and replayed in all epochs; ``say`` gets a line if that
-    cannot be. In a group each process has its share of the images.
+    cannot be. The recorder is not that of the training, whose recordings one that fails would cost.
+    In a group each process has its share of the images.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Validation:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.threat, self.precision, self.size = threat, precision, len(labels)
+        self.recorder = recorder
         mine = share(self.size)
         self.images, self.labels = images[mine], labels[mine]
         self._start = _PGD.start(images, threat)[mine]
@@ -63,6 +65,11 @@ class Validation:
         if recorder is not None and largest:
             run = ReplayedModel(run, recorder, largest, say)
         self._attacked = ChunkedModel(run, self.chunks)
+
+    @property
+    def capture_seconds(self) -> float:
+        """Return the time that recording has taken so far."""
+        return self.recorder.seconds if self.recorder is not None else 0.0
 
     def measure(self, model: nn.Module) -> HeldOutAccuracy:
         """Measure ``model``, of the structure of the first, from the same start each time."""
