@@ -266,7 +266,8 @@ def varied() -> list[RunSpec]:
         seed=11,
     )
     screened = make_spec(method=odd.method, scoring=Scoring(autoattack_version="rand", screen=True))
-    return [*groups.values(), odd, screened]
+    coarse = make_spec(method=odd.method, scoring=Scoring(search_precision="bf16"))
+    return [*groups.values(), odd, screened, coarse]
 
 
 @pytest.mark.parametrize("spec", varied(), ids=lambda spec: spec.run_id)

@@ -156,6 +156,19 @@ def test_alarms_checks_and_substitutions_are_footnotes(record, save):
     assert f"§ Attacks replaced: {swap} (all)." in notes
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_search_in_another_precision_is_a_table_of_its_own_that_says_so(tmp_path, precision):
+    for scoring in (Scoring(), Scoring(search_precision=precision)):
+        write_run(tmp_path, make_spec(scoring=scoring))
+    blocks = [
+        block for cohort in sort_into_cohorts(load_runs(tmp_path)) for block in blocks_of(cohort)
+    ]
+    judged = verdicts.judge_blocks(blocks, None)
+    tables = [comparison_table(block, judged[block.stem]) for block in blocks]
+    note = f"Attacks searched in {precision.upper()}; verdicts in exact float32."
+    assert sorted(note in table.notes for table in tables) == [False, True]
+
+
 def test_attacks_that_failed_are_a_footnote_and_no_robust_accuracy(record, save):
     def broken(whole: RunRecord, *attacks: str) -> RunRecord:
         changes = {"failed_attacks": dict.fromkeys(attacks, "no luck"), "autoattack_acc": None}

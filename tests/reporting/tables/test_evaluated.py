@@ -151,3 +151,12 @@ def test_evaluations_alone_make_a_report(results, tmp_path):
     write_report(results, out, TEXT)
     assert len(list(out.glob("table-evaluated-*"))) == 1
     assert stale(results, out) == []
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_search_in_another_precision_is_a_table_of_its_own_that_says_so(results, precision):
+    given(results, autoattack=200)
+    given(results, spec={"scoring": Scoring(search_precision=precision)}, autoattack=201)
+    note = f"Attacks searched in {precision.upper()}; verdicts in exact float32."
+    tables = [evaluated.evaluated_table(panel) for panel in panels_of(results)]
+    assert sorted(note in table.notes for table in tables) == [False, True]
