@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -166,16 +166,24 @@ def arithmetic(precision: Precision) -> Iterator[None]:
     """Compute products of float32 in TF32 while the block runs if that is asked for, and else not.
 
     A backward pass belongs inside. Where records say float32, TF32 would move scores; bf16 is a
-    matter of the model that is run.
+    matter of the model that is run. It holds however the program around set TF32, which torch lets
+    be done in two ways, and leaves that as it was.
     """
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    allowed = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    cuda, cudnn = cast("Any", torch.backends.cuda), cast("Any", torch.backends.cudnn)
+    backends = (cuda.matmul, cudnn.conv, cudnn.rnn)
+
+    def put(precisions: list[str]) -> None:
+        # Both ways, or whoever reads the older one is told that they contradict each other.
+        cuda.matmul.allow_tf32, cudnn.allow_tf32 = (found == "tf32" for found in precisions[:2])
+        for backend, found in zip(backends, precisions, strict=True):
+            backend.fp32_precision = found
+
+    before = [backend.fp32_precision for backend in backends]
+    put(["tf32" if precision == "tf32" else "ieee"] * len(backends))
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = matmul
-        torch.backends.cudnn.allow_tf32 = cudnn
+        put(before)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

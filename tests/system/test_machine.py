@@ -30,6 +30,23 @@ def test_the_arithmetic_ends_with_its_block(before: tuple[bool, bool]) -> None:
         assert tf32() == before
 
 
+@pytest.mark.parametrize("said", ["generic", "mixed"])
+def test_the_arithmetic_holds_however_tf32_was_set(said: str) -> None:
+    backends = torch.backends, torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        chosen = backends[0] if said == "generic" else backends[1]
+        chosen.fp32_precision = "tf32"
+        backends[2].fp32_precision = "tf32"  # where the older way says the contrary
+        with arithmetic("fp32"):
+            assert tf32() == (False, False)
+            assert [backend.fp32_precision for backend in backends[1:]] == ["ieee", "ieee"]
+        assert [backends[2].fp32_precision, chosen.fp32_precision] == ["tf32", "tf32"]
+    finally:
+        for backend, found in zip(backends, before, strict=True):
+            backend.fp32_precision = found
+
+
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_a_device_without_a_precision_is_named(
     monkeypatch: pytest.MonkeyPatch, precision: str
