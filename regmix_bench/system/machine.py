@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -59,7 +61,7 @@ def default_precision(device: Device) -> Literal["fp32", "bf16"]:
     It is part of the run's identity, so the kind of device alone decides: what a processor is good
     at differs from machine to machine. Raises as :func:`choose_device` does.
     """
-    if device == "cpu":  # known without torch, which takes seconds to load
+    if _is_cpu(device):
         return "fp32"
     return "bf16" if choose_device(device).type == "cuda" else "fp32"
 
@@ -71,7 +73,7 @@ def default_validation_precision(device: Device) -> Literal["fp32", "bf16"]:
     :func:`default_precision` says, since it can move the epoch that is selected. Raises as
     :func:`choose_device` does.
     """
-    if device == "cpu":
+    if _is_cpu(device):
         return "fp32"
     # PGD-10 on 1,000 images takes a ResNet-18 25 TFLOP, a twentieth of what RegMix trains in an
     # epoch. In TF32, at half the rate and twice the bytes, that is no longer under a tenth of it.
@@ -85,9 +87,30 @@ def default_search_precision(device: Device) -> Literal["fp32", "tf32"]:
     Before Ampere CUDA devices have no TF32. It is part of the identity, as
     :func:`default_precision` says. Raises as :func:`choose_device` does.
     """
-    if device == "cpu":
+    if _is_cpu(device):
         return "fp32"
     return "tf32" if _missing(choose_device(device), "tf32") is None else "fp32"
+
+
+def _is_cpu(device: Device) -> bool:
+    """Return whether a device is a CPU, as far as is known without torch.
+
+    That takes seconds to load, and a finished grid does without: where there is no driver of a GPU
+    there is no CUDA device either.
+    """
+    return device == "cpu" or (
+        device == "auto" and "torch._C" not in sys.modules and not _has_gpu_driver()
+    )
+
+
+@cache
+def _has_gpu_driver() -> bool:
+    """Return whether this machine has the driver of NVIDIA, or of AMD, that torch would call."""
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(library)
+            return True
+    return Path("/dev/kfd").exists()
 
 
 def require_precision(device: torch.device, precision: Precision, setting: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -64,3 +68,20 @@ def test_a_cpu_has_no_tf32() -> None:
     require_precision(CPU, "bf16", "scoring.search_precision")
     with pytest.raises(UserError, match="search_precision tf32: a CPU"):
         require_precision(CPU, "tf32", "scoring.search_precision")
+
+
+#: Whether a plan of what it is given needed torch, which takes seconds to load.
+PLANNING = """
+import sys
+from regmix_bench import run
+run(methods=["trades"], dry_run=True, results=sys.argv[1], settings=sys.argv[2:])
+sys.exit("torch._C" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("setting", ["recipe.epochs=1", "recipe.precision=bf16"])
+def test_precisions_that_are_not_named_need_no_torch_without_a_gpu(
+    setting: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", PLANNING, str(tmp_path / "none"), setting]
+    assert subprocess.run(command).returncode <= torch.cuda.is_available()
