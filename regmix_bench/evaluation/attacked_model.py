@@ -85,6 +85,8 @@ class AttackedModel:
         made = cls(model, copy, how, scoring.forward_batch_size, scoring.search_precision)
         if execution.graphs and copy is not None:
             made._replay(copy, images, scoring, say)
+        if copy is None and isinstance(model, ImageClassifier):
+            say("attacks run on the model itself: a faster copy gives other logits")
         return made
 
     @property

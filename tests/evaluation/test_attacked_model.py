@@ -121,6 +121,9 @@ def test_a_copy_that_is_another_function_is_not_used(
 
     monkeypatch.setattr(FusedModel, "refresh", wrong)
     assert faster_copy(model, x) is None
+    said: list[str] = []
+    assert AttackedModel.of(model, x, say=said.append).how is None
+    assert said == ["attacks run on the model itself: a faster copy gives other logits"]
     fallen_back = score(model, test_set, Journal(tmp_path / "a", {}))
     monkeypatch.setattr("regmix_bench.evaluation.attacked_model.faster_copy", lambda *_: None)
     plain = score(model, test_set, Journal(tmp_path / "b", {}))
