@@ -1,0 +1,65 @@
+"""Steps as a training does them on a CUDA device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from regmix_bench.methods import METHODS, load_method
+from regmix_bench.models import build_model
+from regmix_bench.models.execution import ModelRunner
+from regmix_bench.specs import Recipe
+from regmix_bench.system.machine import Execution, arithmetic
+from regmix_bench.training.optim import make_optimizer
+from regmix_bench.training.update import Update
+from regmix_bench.types import Batch, ThreatModel
+
+SHAPE, N, SIZE = (3, 16, 16), 40, 16
+EPOCHS, STEPS = (1, 2), 10
+
+
+def weights(name: str, recipe: Recipe, graphs: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The weights before and after twenty steps of a method, in two epochs."""
+    from regmix_bench.training.steps import make_steps
+
+    execution = Execution(channels_last=True, graphs=graphs)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("resnet8", SHAPE, 10).to(device).train()
+    trained = ModelRunner(model, execution, recipe.precision)
+    method = load_method(name)
+    method.compact_state = recipe.precision == "bf16"
+    method.setup(N, SHAPE, device)
+    optimizer = make_optimizer(model.parameters(), recipe, device, graphs)
+    threat, said = ThreatModel("Linf", "8/255"), list[str]()
+    update = Update(model, trained, method, threat, optimizer, recipe, None)
+    steps = make_steps(update, device, execution, said.append)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(N, *SHAPE, generator=generator).to(device)
+    y = torch.arange(N, device=device) % 10
+    before = flat(model)
+    for epoch in EPOCHS:
+        method.on_epoch_start(epoch)
+        steps.start_epoch(epoch)
+        for _ in range(STEPS):
+            index = torch.randperm(N, generator=generator)[:SIZE].to(device)
+            steps(Batch(x[index], y[index], index, SIZE))
+    assert said == [] and bool(steps.described().get("recordings")) == graphs
+    return before, flat(model)
+
+
+def flat(model: torch.nn.Module) -> Tensor:
+    return torch.cat([value.detach().double().flatten() for value in model.parameters()])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", METHODS.names())
+def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) -> None:
+    """Up to rounding: sums of gradients are in no order, and a sign near zero moves a pixel."""
+    recipe = Recipe(batch_size=SIZE, lr=0.01, precision=precision)
+    with arithmetic("fp32"):
+        before, expected = weights(name, recipe, False, torch.device("cuda"))
+        _, found = weights(name, recipe, True, torch.device("cuda"))
+    assert (found - expected).norm() < 0.1 * (expected - before).norm()
