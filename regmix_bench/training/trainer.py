@@ -227,7 +227,10 @@ class Trainer:
 
         ``means`` holds the loss and the method's metrics, averaged over the epoch of ``seconds``.
         """
+        captured = self.validation.capture_seconds
         found = self.validation.measure(self.evaluated_model())
+        captured = self.validation.capture_seconds - captured
+        self.progress.cost += Cost(capture_seconds=captured)
         loss = means.pop("loss")
         return EpochLog(
             epoch=epoch,

@@ -64,6 +64,7 @@ def test_it_measures_the_model_of_each_epoch_replayed_or_not(n: int) -> None:
     found = [[v.measure(model_of(seed)) for seed in (0, 1, 0)] for v in (plain, replayed)]
     assert found[0] == found[1] and said == []
     assert recorder.recorded >= 2  # a way there and a way back
+    assert replayed.capture_seconds == recorder.seconds > 0 == plain.capture_seconds
     first, second, again = found[0]
     assert first == again != second
     assert first.clean == pytest.approx(6 / 7, abs=0.01) and 0 < first.pgd < first.fgsm < 1
