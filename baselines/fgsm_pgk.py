@@ -85,7 +85,13 @@ class FGSMPGK(FGSMPGI):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.average = WeightAverage()
-        self.updates = 0
+
+    def setup(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        super().setup(dataset_size, image_shape, device)
+        #: Of the average so far; on the device, which alone knows whether it is updated.
+        self.updates = torch.zeros((), dtype=torch.float64, device=device)
 
     def prior_weight(self, prior_logits: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         label = true_class(y)
@@ -98,13 +104,18 @@ class FGSMPGK(FGSMPGI):
 
     def after_update(self, model: nn.Module) -> None:
         config, below = self.config, self.ratio < self.config.ratio_threshold
-        if not config.ema_below_threshold and below:  # the device is waited for in this case alone
-            return
         weak = (config.weak_ema_decay * self.ratio / config.ratio_threshold).clamp_max(1)
         decay = torch.where(below, config.ema_decay, weak)
         warmup = (self.updates + 1) / (self.updates + config.ema_warmup)
-        self.average.update(model, decay.clamp_max(warmup))
-        self.updates += 1
+        decay = torch.minimum(decay, warmup.to(decay.dtype))
+        if config.ema_below_threshold:
+            self.updates += 1
+        else:
+            # Below, the average stands still; before its first update it is the model itself.
+            decay = torch.where(below, 1.0, decay)
+            decay = torch.where(self.updates == 0, 0.0, decay)
+            self.updates += ~below
+        self.average.update(model, decay)
 
     def evaluated_model(self, model: nn.Module) -> nn.Module:
         return self.average.apply_to(model)
@@ -119,4 +130,4 @@ class FGSMPGK(FGSMPGI):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state["prior"])
         self.average.load_state_dict(state["average"])
-        self.updates = state["updates"]
+        self.updates.fill_(state["updates"])

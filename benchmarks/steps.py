@@ -18,6 +18,7 @@ from regmix_bench.methods import load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import ModelRunner
+from regmix_bench.replay.protocol import REHEARSALS
 from regmix_bench.specs import Recipe
 from regmix_bench.system.machine import (
     Execution,
@@ -25,6 +26,7 @@ from regmix_bench.system.machine import (
     choose_execution,
     default_precision,
 )
+from regmix_bench.training.steps import make_steps
 from regmix_bench.training.update import Update
 from regmix_bench.types import Batch, ThreatModel
 
@@ -122,7 +124,11 @@ def ours(name: str, where: Setting) -> Callable[[], object]:
     update = Update(
         training.model, executed, training.method, THREAT, training.optimizer, recipe, None
     )
-    return lambda: update(training.batch, training.generator)
+    steps = make_steps(update, where.device, where.execution, lambda line: print(line, flush=True))
+    steps.start_epoch(0)
+    for _ in range(2 * REHEARSALS):  # of which the last are replayed, where any are
+        steps(training.batch)
+    return lambda: steps(training.batch)
 
 
 def theirs(name: str, where: Setting) -> Callable[[], None]:

@@ -128,7 +128,7 @@ DeviceName = Annotated[
 ]
 Graphs = Annotated[
     Literal["auto", "on", "off"],
-    Option("Record CUDA graphs of what is done again and again; auto does on one GPU.", EXECUTION),
+    Option("Record CUDA graphs of what is done again and again; auto does on CUDA.", EXECUTION),
 ]
 DataDir = Annotated[
     str | Path | None, Option("Folder of the datasets.", EXECUTION, envvar="REGMIX_BENCH_DATA")

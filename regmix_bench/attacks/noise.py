@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from regmix_bench.attacks.ball import project
-from regmix_bench.distributed.collectives import all_sum, share
+from regmix_bench.distributed.collectives import all_sum, batch_total, share
 from regmix_bench.types import NORMS, ThreatModel
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def noise(
 ) -> Tensor:
     """Draw numbers (B, …) for the images of ``x`` (B, C, H, W) with ``draw``, such as torch.rand.
 
-    Of the images' own shape or of ``shape``. Where several processes share a batch, the trainer's
-    ``generator`` knows its ``total`` images: each draws for all and keeps what is its own, so that
-    the noise of an image does not depend on the number of processes.
+    Of the images' own shape or of ``shape``. Where several processes share a batch, each draws for
+    all of its images and keeps what is its own, so that the noise of an image does not depend on
+    the number of processes.
     """
     shape = x.shape[1:] if shape is None else shape
-    total = getattr(generator, "total", None)
+    total = batch_total()
     rows = len(x) if total is None else total
     drawn = draw(rows, *shape, generator=generator, device=x.device, dtype=x.dtype)
     mine = drawn if total is None else drawn[share(total)]

@@ -5,7 +5,8 @@ Without a group every function here is the identity: a process alone computes wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+_total: list[int | None] = [None]
 
 #: Rows of a table that are drawn at once: a device need not have room for all of it twice.
 _AT_A_TIME = 1000
@@ -37,6 +39,21 @@ def share(n: int) -> slice:
     quotient, rest = divmod(n, size())
     start = rank() * quotient + min(rank(), rest)
     return slice(start, start + quotient + (rank() < rest))
+
+
+@contextlib.contextmanager
+def whole_batch(total: int | None) -> Iterator[None]:
+    """Let :func:`batch_total` answer ``total`` while the block works on a share of a batch."""
+    before, _total[0] = _total[0], total
+    try:
+        yield
+    finally:
+        _total[0] = before
+
+
+def batch_total() -> int | None:
+    """Return the number of images in the batch that is worked on; None where nobody said it."""
+    return _total[0]
 
 
 def all_sum(value: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class WeightAverage:
     """Averages of every parameter and buffer; integer buffers are copied.
 
-    The first update takes the model as it is.
+    The first update takes the model as it is; those after it fill the same tensors, so that a
+    recorded step can be replayed.
     """
 
     def __init__(self) -> None:
@@ -25,12 +26,16 @@ class WeightAverage:
         weight = 1 - decay
         with torch.no_grad():
             for name, value in model.state_dict().items():
-                if name in self.average and value.is_floating_point():
-                    average = self.average[name].to(value.device)  # after a resume
-                    part = weight if isinstance(weight, float) else weight.to(value)
-                    self.average[name] = average.lerp_(value, part)
-                else:
+                average = self.average.get(name)
+                if average is None:
                     self.average[name] = value.clone()
+                    continue
+                if average.device != value.device:  # after a resume
+                    average = self.average[name] = average.to(value.device)
+                if value.is_floating_point():
+                    average.lerp_(value, weight if isinstance(weight, float) else weight.to(value))
+                else:
+                    average.copy_(value)
 
     def apply_to(self, model: nn.Module) -> nn.Module:
         """Return a copy of ``model`` with averaged weights; ``model`` itself before any update."""

@@ -7,6 +7,7 @@ images and their units, in which pixels lie in [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
@@ -187,6 +188,10 @@ class PriorGuidedMethod(Method):
 
     def on_epoch_start(self, epoch: int) -> None:
         self.prior.on_epoch_start(epoch)
+
+    @property
+    def branch(self) -> Hashable:
+        return self.prior.fresh
 
     def attack(
         self,

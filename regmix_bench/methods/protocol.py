@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
@@ -104,6 +104,16 @@ class Method(ABC):
     def on_epoch_start(self, epoch: int) -> None:
         """Prepare for ``epoch``, counted from 1."""
 
+    @property
+    def branch(self) -> Hashable:
+        """Name the way that the next step will take, where it depends on more than tensors.
+
+        Steps are recorded on a GPU once for each branch and shape of batch, and replayed without
+        Python. So whatever a step takes from the host, such as a flag or a weight that follows the
+        epoch, is to be a part of this answer, or it lies in a tensor that is filled in place.
+        """
+        return None
+
     @abstractmethod
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
@@ -118,6 +128,10 @@ class Method(ABC):
         loss is a mean over images, noise comes from
         :func:`~regmix_bench.attacks.noise.noise` (as that of all starts there does), and
         a sum over the batch passes through :func:`~regmix_bench.attacks.noise.batch_sum`.
+
+        A step that never asks for the value of a tensor (``.item()``, ``if``, a mask as an index)
+        and keeps its state in tensors that it fills in place can be recorded and replayed; any
+        other is done in the ordinary way, and a line says why.
         """
 
     def after_update(self, model: nn.Module) -> None:

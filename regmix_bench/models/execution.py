@@ -45,6 +45,7 @@ class ModelRunner(nn.Module):
             self._call_shared = _averaging(_Calling(model, self._call))
         self._fused: FusedModel | None = None
         self.attacking = False
+        self._as_it_is = False
         self._casts = WeightCasts(model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,6 +55,8 @@ class ModelRunner(nn.Module):
         call = self._call_fused if self.attacking else self._call
         if torch.is_grad_enabled() and self._weight.requires_grad and not self.attacking:
             call = self._call_shared
+        if self._as_it_is:
+            call = self._fused if self.attacking and self._fused is not None else self.model
         autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with autocast, self._casts.placed():
             logits: Tensor = call(x)
@@ -68,6 +71,18 @@ class ModelRunner(nn.Module):
         if self.precision == "fp32" or distributed.size() > 1:
             return contextlib.nullcontext()
         return self._casts.step()
+
+    @contextlib.contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Run the model as it is while the block runs, so that its operations can be seen.
+
+        Not in a group of processes, whose gradients would not be averaged.
+        """
+        self._as_it_is = True
+        try:
+            yield
+        finally:
+            self._as_it_is = False
 
     @contextlib.contextmanager
     def attack_mode(self) -> Iterator[None]:

@@ -96,8 +96,6 @@ def run_spec(
         )
     side = min(data.test.image_shape[1:])
     execution = choose_execution(target, side, channels_last, compile, sync_bn, devices, graphs)
-    if target.type == "cuda" and devices > 1 and graphs == "auto":
-        observer.on_note(spec, "graphs off: those of several GPUs were never tried (--graphs on)")
     with run_lock(results, spec.run_id, partial(observer.on_note, spec)):
         if force:
             discard(spec, results)

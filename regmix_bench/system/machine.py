@@ -154,11 +154,10 @@ def choose_execution(
 ) -> Execution:
     """Choose what suits ``device`` and images of ``side`` pixels, where a switch is ``auto``.
 
-    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; CUDA graphs on a CUDA device that no other
-    shares the run with, since those of several were never tried; compilation nowhere, as it takes
-    about as long as it then spares; synchronised batch statistics on several CUDA ``devices``, as
-    torch has them for CUDA alone. Raises :class:`UserError` where compilation is asked for and its
-    compiler is missing, or synchronisation or graphs where there are none.
+    Channels-last from ``CHANNELS_LAST_SIDE`` pixels on; CUDA graphs on CUDA; compilation
+    nowhere, as it takes about as long as it then spares; synchronised batch statistics on several
+    CUDA ``devices``, as torch has them for CUDA alone. Raises :class:`UserError` where compilation
+    is asked for and its compiler is missing, or synchronisation or graphs where there are none.
     """
     cuda = device.type == "cuda"
     if graphs == "on" and not cuda:
@@ -169,7 +168,7 @@ def choose_execution(
     last = side >= CHANNELS_LAST_SIDE if channels_last == "auto" else channels_last == "on"
     if compile == "on" and (missing := _missing_compiler(device)):
         raise UserError(f"compile 'on': {missing} is not installed here; use --compile off")
-    recorded = cuda and devices == 1 if graphs == "auto" else graphs == "on"
+    recorded = cuda if graphs == "auto" else graphs == "on"
     return Execution(last, compile == "on", synchronisable and sync_bn != "off", recorded)
 
 

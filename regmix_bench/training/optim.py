@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,13 +15,25 @@ from regmix_bench.specs import Recipe
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device
+    parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device, graphs: bool = False
 ) -> Optimizer:
-    """Return the optimiser that ``recipe`` asks for, with fused kernels on CUDA."""
+    """Return the optimiser that ``recipe`` asks for, with fused kernels on CUDA.
+
+    With ``graphs`` its steps can be recorded, for which it counts them on the device.
+    """
     lr, decay, fused = recipe.lr, recipe.weight_decay, device.type == "cuda"
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, 0.999)
-        return AdamW(parameters, lr=lr, betas=betas, weight_decay=decay, fused=fused)
+        # Steps before the first recording are no mistake.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+        return AdamW(
+            parameters,
+            lr=lr,
+            betas=betas,
+            weight_decay=decay,
+            fused=fused or graphs,
+            capturable=fused and graphs,
+        )
     return SGD(
         parameters,
         lr=lr,
@@ -43,12 +56,14 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRSchedul
     return MultiStepLR(optimizer, milestones, recipe.gamma)
 
 
-def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], device: torch.device) -> None:
-    """Take over a saved state, in the memory layout and by the kernels of this machine.
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Take over a saved state, in the memory layout and by the kernels of this optimiser.
 
     Raises ``KeyError`` or ``ValueError`` for the state of another optimiser.
     """
-    groups = [{**group, "fused": device.type == "cuda"} for group in state["param_groups"]]
+    (ours,) = optimizer.param_groups
+    kernels = {key: ours[key] for key in ("fused", "capturable") if key in ours}
+    groups = [{**group, **kernels} for group in state["param_groups"]]
     # Before it is loaded: where it keeps its count of steps depends on the kernels.
     optimizer.load_state_dict({**state, "param_groups": groups})
     for parameter, kept in optimizer.state.items():

@@ -22,13 +22,12 @@ from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import epoch_seed
 from regmix_bench.data import RunData
-from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size
+from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size, whole_batch
 from regmix_bench.distributed.group import finished_first
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
-from regmix_bench.models.predictions import PassCounter
 from regmix_bench.models.weights import Description
 from regmix_bench.records.schema import Alarm, Cost, EpochLog
 from regmix_bench.replay.recorders import recorder_for
@@ -41,6 +40,7 @@ from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
+from regmix_bench.training.steps import make_steps
 from regmix_bench.training.update import Update
 from regmix_bench.training.validation import Validation
 from regmix_bench.types import Batch
@@ -67,7 +67,6 @@ class Trainer:
         self.device = device
         self.model = model
         recipe = spec.recipe
-        self.steps = len(data.train)
         self.trained = ModelRunner(model, execution, recipe.precision)
         self.validation = Validation(
             model,
@@ -79,12 +78,13 @@ class Trainer:
             recorder_for(device) if execution.graphs else None,
             say,
         )
-        self.optimizer = make_optimizer(model.parameters(), recipe, device)
-        self.scheduler = make_schedule(self.optimizer, recipe, self.steps)
+        self.optimizer = make_optimizer(model.parameters(), recipe, device, execution.graphs)
+        self.scheduler = make_schedule(self.optimizer, recipe, len(data.train))
         self.average = WeightAverage() if recipe.ema_decay is not None else None
-        self.update = Update(
+        update = Update(
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
+        self.steps = make_steps(update, device, execution, say)
         method.compact_state, method.run_seed = recipe.precision == "bf16", spec.seed
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
@@ -190,32 +190,35 @@ class Trainer:
         labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
         batch = Batch(x, labels.to(self.device), index.to(self.device), total)
         attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
-        attack.total = total
-        return method.step(runner, batch, self.spec.train_threat, attack).loss
+        with whole_batch(total):
+            return method.step(runner, batch, self.spec.train_threat, attack).loss
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
         """One pass over the training set; the host waits for the device only at its end."""
         batches = self.data.train.epoch(epoch_generator(self.device, self.spec.seed, epoch, "data"))
-        attack = epoch_generator(self.device, self.spec.seed, epoch, "attack")
         self.method.on_epoch_start(epoch)
         self.model.train()
+        steps, captured = self.steps, self.steps.capture_seconds
+        steps.start_epoch(epoch_seed(self.spec.seed, epoch, "attack"))
         totals: dict[str, Tensor] = {}
         started = time.perf_counter()
-        with PassCounter(self.trained) as passes:
-            for batch in batches:
-                attack.total = batch.total
-                values = self.update(batch, attack)
-                self.scheduler.step()
-                for name, value in values.items():
-                    part = value * (len(batch.y) / self.data.train.visited)
-                    totals[name] = totals[name] + part if name in totals else part
-            sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
-        counted = torch.tensor([passes.forward_images, passes.backward_images], device=self.device)
+        for batch in batches:
+            values = steps(batch)
+            self.scheduler.step()
+            for name, value in values.items():
+                part = value * (len(batch.y) / self.data.train.visited)
+                totals[name] = totals[name] + part if name in totals else part
+        sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
+        counted = torch.tensor([steps.forward_images, steps.backward_images], device=self.device)
         forward, backward = all_sum(counted).tolist()
-        seconds = time.perf_counter() - started
-        means = dict(zip(totals, sums, strict=True))
-        cost = Cost(seconds=seconds, forward_images=forward, backward_images=backward)
-        return means, cost
+        captured = steps.capture_seconds - captured
+        cost = Cost(
+            seconds=time.perf_counter() - started - captured,
+            forward_images=forward,
+            backward_images=backward,
+            capture_seconds=captured,
+        )
+        return dict(zip(totals, sums, strict=True)), cost
 
     def evaluated_model(self) -> nn.Module:
         """Return what the method and weight averaging make of the trained model: the one scored."""
@@ -268,7 +271,7 @@ class Trainer:
         state, checkpoints = found
         try:
             self.model.load_state_dict(state["model"])
-            load_optimizer(self.optimizer, state["optimizer"], self.device)
+            load_optimizer(self.optimizer, state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
             self.method.load_state_dict(state["method"])
             if self.average is not None:
@@ -283,14 +286,6 @@ class Trainer:
             ) from error
 
 
-class BatchGenerator(torch.Generator):
-    """A generator that knows the size of the whole batch, as ``attacks.noise`` asks for."""
-
-    total: int | None = None
-
-
-def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> BatchGenerator:
+def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
     """Return the generator for one ``purpose`` of one epoch, which follows from the run's seed."""
-    generator = BatchGenerator(device)
-    generator.manual_seed(epoch_seed(seed, epoch, purpose))
-    return generator
+    return torch.Generator(device).manual_seed(epoch_seed(seed, epoch, purpose))

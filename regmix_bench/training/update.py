@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regmix_bench.distributed.collectives import size
+from regmix_bench.distributed.collectives import size, whole_batch
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
@@ -18,7 +18,11 @@ class Update:
     """Moves the weights of ``model`` by one step of the optimiser for every batch it is called on.
 
     ``trained`` runs the model, ``average`` is that of the recipe's weight averaging, if any.
+    ``rate`` is a learning rate on the device, taken for that of the optimiser where it is set: a
+    number would be frozen into a recording.
     """
+
+    rate: Tensor | None = None
 
     def __init__(
         self,
@@ -35,18 +39,27 @@ class Update:
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Update the weights; returns the loss and the method's metrics, detached scalars."""
-        with self.trained.step():
+        with self.trained.step(), whole_batch(batch.total):
             output = self.method.step(self.trained, batch, self.threat, generator)
             self.optimizer.zero_grad(set_to_none=True)
             self._backward(output.loss, batch)
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
-        self.optimizer.step()
+        self._move()
         self.trained.average_statistics()
         self.method.after_update(self.model)
         if self.average is not None and self.recipe.ema_decay is not None:
             self.average.update(self.model, self.recipe.ema_decay)
         return {"loss": output.loss.detach(), **output.metrics}
+
+    def _move(self) -> None:
+        (group,) = self.optimizer.param_groups
+        number = group["lr"]
+        group["lr"] = number if self.rate is None else self.rate
+        try:
+            self.optimizer.step()
+        finally:
+            group["lr"] = number
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
         if size() > 1 and batch.total is not None:

@@ -203,8 +203,6 @@ def test_what_suits_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = torch.device("cuda")
     assert choose_execution(cuda, 32) == Execution(channels_last=True, graphs=True)
     assert choose_execution(cuda, 32, graphs="off") == Execution(channels_last=True)
-    assert not choose_execution(cuda, 32, devices=2).graphs
-    assert choose_execution(cuda, 32, devices=2, graphs="on").graphs
     monkeypatch.setattr(machine, "find_spec", lambda name: object())
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert choose_execution(cuda, 32, compile="on") == Execution(True, True, graphs=True)

@@ -26,6 +26,7 @@ from regmix_bench.distributed.collectives import (
     rank,
     share,
     size,
+    whole_batch,
 )
 from regmix_bench.distributed.group import finished_first
 from regmix_bench.evaluation.attacked_model import AttackedModel
@@ -152,11 +153,11 @@ def exchanged() -> dict[str, Any]:
     statistics = [torch.full((2,), float(rank())), torch.full((1, 2), 4.0 * rank())]
     average(statistics)
     generator = epoch_generator(CPU, 0, 1, "attack")
-    generator.total = total
     x = torch.full((total, 1, 2, 2), 0.5)[share(total)]
     threats = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "128/255"))
-    starts = [uniform_start(x, threat, generator) for threat in threats]
-    starts.append(gaussian_start(x, threats[0], generator))
+    with whole_batch(total):
+        starts = [uniform_start(x, threat, generator) for threat in threats]
+        starts.append(gaussian_start(x, threats[0], generator))
     return {
         "taken": torch.equal(taken, TABLE[mine].double()),
         "table": shards.gather(rows),

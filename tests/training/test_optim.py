@@ -54,7 +54,7 @@ def test_a_saved_state_gets_the_kernels_of_this_machine(cuda: bool) -> None:
     state = optimizer.state_dict()
     state["param_groups"][0]["fused"] = cuda  # as where it was saved
     other = make_optimizer(weights, Recipe(optimizer="adamw"), torch.device("cpu"))
-    load_optimizer(other, state, torch.device("cpu"))
+    load_optimizer(other, state)
     assert other.param_groups[0]["fused"] is False
     assert torch.equal(other.state[weights[0]]["exp_avg"], state["state"][0]["exp_avg"])
 
