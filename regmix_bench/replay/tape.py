@@ -14,6 +14,7 @@ functions that make them (:class:`~regmix_bench.replay.operations.HostReads`).
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +23,11 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from regmix_bench.replay.operations import HostReads, identity, obstacle, tensors_of
 from regmix_bench.replay.places import at, here
 from regmix_bench.replay.protocol import CannotRecord, Recorder, Recording, T
+from regmix_bench.replay.undo import Undo
 
 CPU = torch.device("cpu")
 
@@ -71,18 +72,15 @@ class _TapeRecording(Recording[T]):
                         memory.copy_(value)
 
 
-class _Tape(TorchDispatchMode):
+class _Tape(Undo):
     """Notes operations while it is entered, and then takes back what they did."""
 
     def __init__(self, generators: Sequence[torch.Generator]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        known = *generators, torch.default_generator
+        super().__init__(known)
         self.calls: list[_Call] = []
+        self._known = set(map(identity, known))
         self._thread = threading.get_ident()
-        self._drawn = [(g, g.get_state()) for g in (*generators, torch.default_generator)]
-        #: Memory that was there before, by its address: itself, a view of it, and what it held.
-        self._before: dict[int, tuple[torch.UntypedStorage, Tensor, Tensor]] = {}
-        #: Memory made by the work; held, so that no address comes twice.
-        self._made: dict[int, torch.UntypedStorage] = {}
 
     def refuse(self, what: str, why: str = "makes the host wait for the device") -> NoReturn:
         """Raise :class:`CannotRecord` for the operation ``what``."""
@@ -101,20 +99,12 @@ class _Tape(TorchDispatchMode):
             self.refuse(func.overloadpacket.__name__, why)
         values = (*args, *given.values())
         drawn = [value for value in values if isinstance(value, torch.Generator)]
-        if not set(map(identity, drawn)) <= {identity(known) for known, _ in self._drawn}:
+        if not self._known.issuperset(map(identity, drawn)):
             self.refuse(func.overloadpacket.__name__, "draws from a generator that was not named")
-        inputs = dict(map(_memory, tensors_of(values)))
-        for address, storage in inputs.items():
-            if address not in self._made and address not in self._before:
-                whole = torch.empty(0, dtype=torch.uint8).set_(storage)
-                self._before[address] = storage, whole, whole.clone()
-        out = func(*args, **given)
-        made: list[Tensor | None] = []
-        for result in tensors_of((out,)):
-            address, storage = _memory(result)
-            made.append(None if address in inputs else result.data)
-            if address not in inputs:
-                self._made[address] = storage
+        inputs = {tensor.untyped_storage()._cdata for tensor in tensors_of(values)}
+        out = super().__torch_dispatch__(func, types, args, given)
+        results = [(result, result.untyped_storage()._cdata) for result in tensors_of((out,))]
+        made = [None if address in inputs else result.data for result, address in results]
         views = bool(made) and not any(memory is not None for memory in made)
         if func._schema.is_mutable or not views:
             frozen = {name: _pinned(value) for name, value in given.items()}
@@ -123,15 +113,11 @@ class _Tape(TorchDispatchMode):
 
     def rewind(self) -> None:
         """Put back what memory held and how far generators were drawn; spoil what was made."""
+        super().rewind()
         with torch.inference_mode():
-            for _, whole, held in self._before.values():
-                whole.copy_(held)
-            for call in self.calls:
-                for memory in call.made:
-                    if memory is not None:  # an index has to stay inside of what it is of
-                        memory.fill_(math.nan if _has_nan(memory.dtype) else 0)
-        for generator, state in self._drawn:
-            generator.set_state(state)
+            for memory in itertools.chain.from_iterable(call.made for call in self.calls):
+                if memory is not None:  # an index has to stay inside of what it is of
+                    memory.fill_(math.nan if _has_nan(memory.dtype) else 0)
 
 
 def _has_nan(dtype: torch.dtype) -> bool:
@@ -145,9 +131,3 @@ def _pinned(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_pinned(each) for each in value]
     return value
-
-
-def _memory(tensor: Tensor) -> tuple[int, torch.UntypedStorage]:
-    """Return the memory of a tensor with its address."""
-    storage = tensor.untyped_storage()
-    return storage._cdata, storage

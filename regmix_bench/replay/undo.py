@@ -47,7 +47,7 @@ class Undo(TorchDispatchMode):
                 self._made[storage._cdata] = StorageWeakRef(storage)
         return out
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def rewind(self) -> None:
         """Put back what memory held, and how far generators were drawn from."""
         for memory, held in self._before.values():

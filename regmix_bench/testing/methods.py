@@ -139,7 +139,7 @@ def replayed_steps_are_those_of_training(subject: Subject) -> str | None:
     for norm in norms_of(subject):
         why = compare_recorded(subject.create, _network, _threat(norm))
         if why is not None:
-            return f"its steps are not recorded, as {why}"
+            return why
     return None
 
 
