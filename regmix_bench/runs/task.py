@@ -74,6 +74,7 @@ class ActiveRun:
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
         self.trained = False
+        self.steps: dict[str, Any] = {}  # how those of training were done
         self.attacked: AttackedModel | None = None
 
     def share_out(self) -> RunRecord:
@@ -118,6 +119,7 @@ class ActiveRun:
         )
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
+        self.steps = trainer.steps.described()
 
     def _score(self, checkpoint: Checkpoint) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
@@ -181,7 +183,7 @@ class ActiveRun:
             environment={
                 **environment(self.device),
                 "devices": task.devices,
-                "training": dataclasses.asdict(task.execution),
+                "training": {**dataclasses.asdict(task.execution), **self.steps},
                 "method_origin": METHODS.origin(task.spec.method.name),
             },
             reference=task.reference,
