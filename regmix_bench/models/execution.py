@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from regmix_bench import kernels
 from regmix_bench.distributed import collectives as distributed
 from regmix_bench.errors import UserError
 from regmix_bench.models.casts import WeightCasts, cast_layers
 from regmix_bench.models.fusion import FusedModel
+from regmix_bench.models.norms import NormKernels
 from regmix_bench.system.machine import Execution
 
 
@@ -47,6 +50,7 @@ class ModelRunner(nn.Module):
         self.attacking = False
         self._as_it_is = False
         self._casts = WeightCasts(model)
+        self._norms = NormKernels(model)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, K) of ``x``; in :meth:`attack_mode` those of the fused copy."""
@@ -58,7 +62,7 @@ class ModelRunner(nn.Module):
         if self._as_it_is:
             call = self._fused if self.attacking and self._fused is not None else self.model
         autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with autocast, self._casts.placed():
+        with autocast, self._casts.placed(), self._norms.placed():
             logits: Tensor = call(x)
         return logits.float() if self.precision == "bf16" else logits
 
@@ -127,6 +131,28 @@ class ModelRunner(nn.Module):
         if self._weight.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
+
+    def choose_kernels(self, x: Tensor, say: Callable[[str], None]) -> float:
+        """Compute by own kernels what they compute right, and faster, on images like ``x``.
+
+        It is asked for before training, with the images (B, C, H, W) of a step. Kernels are for
+        steps that are replayed, as calling one takes the host longer than a kernel of torch's.
+        Returns the seconds it took; ``say`` gets a line where a kernel cannot be used.
+        """
+        usable = self.execution.graphs and not self.execution.compile and distributed.size() == 1
+        if not usable or not kernels.available(x.device):
+            return 0.0
+        from regmix_bench.kernels.race import norm_kernel_is_faster
+
+        started = time.perf_counter()
+        judge = partial(norm_kernel_is_faster, device=x.device)
+        self._norms.choose(lambda: self(x), judge, say)
+        return time.perf_counter() - started
+
+    @property
+    def kernel_norms(self) -> int:
+        """The number of batch norms that own kernels compute."""
+        return len(self._norms.chosen)
 
     def _placed(self, model: nn.Module) -> nn.Module:
         if self.execution.channels_last:

@@ -19,6 +19,14 @@ from torch import Tensor, nn
 from regmix_bench.models.classifier import ImageClassifier, conv3x3
 
 
+class Join(nn.Module):
+    """The sum of a block's two branches, cut off below 0."""
+
+    def forward(self, residual: Tensor, carried: Tensor) -> Tensor:
+        """Map two batches (B, C, H, W) to one."""
+        return torch.relu(residual + carried)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, ReLU after the sum.
 
@@ -39,10 +47,12 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(
                 nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
             )
+        self.join = Join()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, n_in, H, W) to (B, n_out, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        return torch.relu(self.residual(x) + self.shortcut(x))
+        joined: Tensor = self.join(self.residual(x), self.shortcut(x))
+        return joined
 
 
 class PreActBlock(nn.Module):

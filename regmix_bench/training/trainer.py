@@ -161,9 +161,13 @@ class Trainer:
             self.say(f"the newest state is lost: {refused}")
 
     def _warm_up(self) -> None:
-        """Compile before the clock runs."""
+        """Compile, and choose kernels, before the clock runs."""
+        self.model.train()
+        mine = share(max(self.data.train.batch_sizes))
+        shape = mine.stop - mine.start, *self.data.test.image_shape
+        took = self.trained.choose_kernels(torch.zeros(shape, device=self.device), self.say)
+        self.progress.cost += Cost(compile_seconds=took)
         if self.trained.execution.compile:
-            self.model.train()
             took = self.trained.warm_up(
                 partial(self._rehearse, self.trained, total)
                 for total in sorted(self.data.train.batch_sizes)

@@ -11,7 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regmix_bench.kernels import batch_norm_kernels
 from regmix_bench.kernels.batch_norm import batch_norm, plain_batch_norm
+from regmix_bench.kernels.race import WrongKernel, require_right
+from regmix_bench.models import build_model
+from regmix_bench.models.norms import KernelNorm, NormKernels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Half a unit in the last place; the interpreter cuts bfloat16 off instead of rounding it.
@@ -136,3 +140,68 @@ def test_what_is_not_a_number_stays_so() -> None:
     x[0, 1, 2, 2] = float("nan")
     found = batch_norm(layer(4), x, relu=True)
     assert torch.equal(found.isnan(), plain_batch_norm(layer(4), x, relu=True).isnan())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("adds", "relu"), [(False, False), (False, True), (True, True)])
+def test_right_kernels_are_found_right(adds: bool, relu: bool, dtype: torch.dtype) -> None:
+    if DEVICE == "cpu" and dtype == torch.bfloat16:
+        pytest.skip("the interpreter cuts off instead of rounding")
+    require_right(torch.Size([3, 20, 5, 5]), dtype, adds, relu, torch.device(DEVICE))
+
+
+@pytest.mark.parametrize("broken", ["statistics", "normalise", "gradient_sums", "merged_sums"])
+def test_wrong_kernels_are_found_wrong(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """One that writes nothing, as where a driver drops a launch; memory is then what it was."""
+
+    class Nothing:
+        def __getitem__(self, grid: object) -> object:
+            return lambda *arguments: [
+                a.fill_(0.5) for a in arguments[3:] if torch.is_tensor(a) and a.dim() == 1
+            ]
+
+    monkeypatch.setattr(batch_norm_kernels, broken, Nothing())
+    with pytest.raises(WrongKernel, match="wrong on this device"):
+        require_right(torch.Size([3, 20, 5, 5]), torch.float32, True, True, torch.device(DEVICE))
+
+
+@pytest.mark.parametrize("arch", ["resnet8", "preactresnet18", "smallcnn"])
+def test_a_network_computes_with_kernels_what_it_computes_without(arch: str) -> None:
+    shape = (3, 8, 8)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        plain = build_model(arch, shape, 10).train().to(DEVICE)
+    own, names = copy.deepcopy(plain), list(plain.state_dict())
+    x = images((6, *shape), torch.float32, 0)
+    norms = NormKernels(own)
+    norms.choose(lambda: own(x), lambda *size: True, pytest.fail)
+    assert all(torch.equal(a, b) for a, b in zip(own.buffers(), plain.buffers(), strict=True))
+    assert len(norms.chosen) == sum(isinstance(m, nn.BatchNorm2d) for m in own.modules())
+    with norms.placed():
+        assert sum(type(m) is KernelNorm for m in own.modules()) == len(norms.chosen)
+        assert not any(type(m) is nn.ReLU for m in own.trunk.modules()) or arch == "smallcnn"
+        found = own(x)
+    assert list(own.state_dict()) == names and not any(type(m) is KernelNorm for m in own.modules())
+    expected = plain(x)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for (name, ours), theirs in zip(own.named_parameters(), plain.parameters(), strict=True):
+        off = (ours.grad - theirs.grad).norm()
+        assert off <= 2e-2 * theirs.grad.norm() + 1e-4, name
+    for ours, theirs in zip(own.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_kernel_that_fails_leaves_torch_its_work() -> None:
+    model, said = build_model("resnet8", (3, 8, 8), 10).train().to(DEVICE), []
+    x = images((2, 3, 8, 8), torch.float32, 0)
+
+    def judge(*size: object) -> bool:
+        raise WrongKernel("batch norm is wrong on this device")
+
+    norms = NormKernels(model)
+    norms.choose(lambda: model(x), judge, said.append)
+    assert not norms.chosen and len(said) == 1 and "batch norm is torch's own" in said[0]
+    norms.choose(lambda: model(x), lambda shape, dtype, adds, relu: adds, said.append)
+    assert len(norms.chosen) == 3 and len(said) == 1
