@@ -43,7 +43,7 @@ def share(n: int) -> slice:
 
 @contextlib.contextmanager
 def whole_batch(total: int | None) -> Iterator[None]:
-    """Let :func:`batch_total` answer ``total`` while the block works on a share of a batch."""
+    """Have :func:`batch_total` answer ``total`` while the block works on a share of a batch."""
     before, _total[0] = _total[0], total
     try:
         yield

@@ -19,7 +19,7 @@ from torch import nn
 from regmix_bench.distributed.collectives import rank
 from regmix_bench.models.weights import Description, write_weights
 from regmix_bench.records.schema import CheckpointFile
-from regmix_bench.training.snapshots import HostMemory, Snapshot, Weights
+from regmix_bench.training.snapshots import HostMemory, KeptWeights, Snapshot
 from regmix_bench.training.states import States
 from regmix_bench.types import Checkpoint
 
@@ -65,7 +65,9 @@ class StateKeeper:
         self.states, self.about, self.clock = states, about, clock
         self.copying, self.writing = Allowance(COPYING), Allowance(WRITING)
         self._memory = HostMemory()
-        self._weights = {name: Weights(file.epoch, {}, file) for name, file in checkpoints.items()}
+        self._weights = {
+            name: KeptWeights(file.epoch, {}, file) for name, file in checkpoints.items()
+        }
         self._snapshot: Snapshot | None = None
         self._written = epoch
         self.error: Exception | None = None
@@ -90,7 +92,7 @@ class StateKeeper:
         if rank() > 0:
             return
         begun = self.clock()
-        self._weights[checkpoint] = Weights.of(model, epoch)
+        self._weights[checkpoint] = KeptWeights.of(model, epoch)
         now = self.clock()
         self.copying.pay(now, now - begun)
 
@@ -146,7 +148,7 @@ class StateKeeper:
         self.states.save(snapshot.epoch, snapshot.content, checkpoints)
         self._written = snapshot.epoch
 
-    def _file(self, checkpoint: Checkpoint, weights: Weights) -> CheckpointFile:
+    def _file(self, checkpoint: Checkpoint, weights: KeptWeights) -> CheckpointFile:
         """Write weights that are not on disk yet; returns where they are."""
         if weights.file is None:
             # The epoch in the name lets older files stand until no state refers to them.

@@ -16,7 +16,7 @@ from regmix_bench.types import Checkpoint
 
 
 @dataclass
-class Weights:
+class KeptWeights:
     """The weights of a model after ``epoch``, in main memory until they lie in ``file``."""
 
     epoch: int
@@ -24,7 +24,7 @@ class Weights:
     file: CheckpointFile | None = None
 
     @classmethod
-    def of(cls, model: nn.Module, epoch: int) -> Weights:
+    def of(cls, model: nn.Module, epoch: int) -> KeptWeights:
         """Copy the weights and buffers of ``model``."""
         # Not into pinned memory: the thread that writes would give it back, and so call CUDA.
         tensors = {
@@ -40,7 +40,7 @@ class Snapshot:
 
     epoch: int
     content: Mapping[str, Any]
-    weights: Mapping[Checkpoint, Weights]
+    weights: Mapping[Checkpoint, KeptWeights]
 
 
 class HostMemory:

@@ -16,6 +16,7 @@ from typer.main import get_command
 import regmix_bench
 from regmix_bench.api.options import Option, listed
 from regmix_bench.cli.commands import app, options
+from regmix_bench.cli.program import run_command
 from regmix_bench.errors import UserError
 
 #: By the name of the command.
@@ -38,6 +39,7 @@ OTHER_DEFAULTS = {("eval", "results"): (None, "results")}
 
 
 def test_every_command_is_a_verb_and_every_verb_is_exported() -> None:
+    assert run_command  # whose module registers the commands
     assert set(get_command(app).commands) == set(VERBS)
     for function in VERBS.values():
         assert function.__name__ in regmix_bench.__all__
