@@ -1,4 +1,4 @@
-"""Whether a kernel of ours is right, and faster than torch, on the device at hand."""
+"""Races of our kernels against torch's on the device at hand, in which the right ones take part."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from regmix_bench.models.residual import BasicBlock
 Judge = Callable[[torch.Size, torch.dtype, bool, bool], bool]
 
 
-class Site(NamedTuple):
+class NormSite(NamedTuple):
     """A batch norm with what is computed behind it, and the layers that a kernel stands for.
 
     ``places`` are (owner, name in it, what stands there instead).
@@ -52,7 +52,7 @@ class NormKernels:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.chosen: list[Site] = []
+        self.chosen: list[NormSite] = []
 
     def choose(self, run: Callable[[], object], judge: Judge, say: Callable[[str], None]) -> None:
         """Take kernels where ``judge`` says so, of each size that the pass ``run`` shows.
@@ -60,7 +60,7 @@ class NormKernels:
         The pass is one in training mode, and no statistics of it stay. Where a kernel fails, or is
         wrong, none is taken, and ``say`` gets a line that says why.
         """
-        sizes: dict[tuple[torch.Size, torch.dtype, bool, bool], list[Site]] = {}
+        sizes: dict[tuple[torch.Size, torch.dtype, bool, bool], list[NormSite]] = {}
         for site, x in self._observed(run):
             sizes.setdefault((x.shape, x.dtype, site.adds, site.relu), []).append(site)
         self.chosen = []
@@ -84,7 +84,7 @@ class NormKernels:
             for owner, name, layer in before:
                 owner._modules[name] = layer
 
-    def _observed(self, run: Callable[[], object]) -> list[tuple[Site, Tensor]]:
+    def _observed(self, run: Callable[[], object]) -> list[tuple[NormSite, Tensor]]:
         """Each site that a pass goes through, with the images that its norm is given."""
         seen: dict[nn.Module, Tensor] = {}
         sites = list(_sites(self.model))
@@ -102,7 +102,7 @@ class NormKernels:
         return [(site, seen[site.norm]) for site in sites if site.norm in seen]
 
 
-def _sites(model: nn.Module) -> Iterator[Site]:
+def _sites(model: nn.Module) -> Iterator[NormSite]:
     """Where a kernel may stand: sums of blocks, and norms in sequences with ReLU behind them."""
     taken = set()
     for block in model.modules():
@@ -113,7 +113,7 @@ def _sites(model: nn.Module) -> Iterator[Site]:
                 taken.add(norm)
                 kernel = KernelNorm(norm, True)
                 places = [(block.residual, name, nn.Identity()), (block, "join", kernel)]
-                yield Site(norm, True, True, places)
+                yield NormSite(norm, True, True, places)
     for sequence in model.modules():
         # Only these very classes: what derives from one may compute something else.
         if type(sequence).forward is not nn.Sequential.forward:
@@ -125,4 +125,4 @@ def _sites(model: nn.Module) -> Iterator[Site]:
                 relu = type(layer) is nn.ReLU
                 places = [(sequence, name, KernelNorm(norm, relu))]
                 places += [(sequence, behind, nn.Identity())] * relu
-                yield Site(norm, False, relu, places)
+                yield NormSite(norm, False, relu, places)

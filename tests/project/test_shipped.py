@@ -68,7 +68,11 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
 def test_the_readme_links_to_what_is_there(link: str) -> None:
-    assert git(ROOT, "ls-files", link) != ""
+    path, _, heading = link.partition("#")
+    assert git(ROOT, "ls-files", path) != ""
+    if heading:
+        titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+        assert heading in [title.lower().replace(" ", "-") for title in titles]
 
 
 @pytest.mark.parametrize(
