@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from regmix_bench.types import Frozen, StepOutput
 CPU = torch.device("cpu")
 NAMES = [name for name in METHODS.names() if not name.startswith(("fgsm-pg", "regmix"))]
 RESET = ["fgsm-pgi[reset=2]", "fgsm-pgk[reset=2]", "regmix[reset=2]"]
+BROKEN = CannotRecord("the recorder is broken")
 STILL = "fgsm-pgk[ema_below_threshold=false]"
 
 
 def trained(
-    folder: Path, method: str, graphs: bool = True, broken: bool = False, **recipe: Any
+    folder: Path, method: str, graphs: bool = True, broken: Exception | None = None, **recipe: Any
 ) -> tuple[Trainer, list[str]]:
     grid = {"methods": [method], "eps": ["8/255"], "train_examples": 163, "eval_examples": 10}
     (spec,) = plan([{**grid, "recipe": {"epochs": 2, "batch_size": 15} | recipe}])
@@ -39,11 +41,11 @@ def trained(
     made = load_method(spec.method.name, **spec.method.params)
     execution = Execution(graphs=graphs)
     trainer = Trainer(spec, data, model, made, folder, CPU, execution, said.append)
-    if broken:
+    if broken is not None:
         assert isinstance(trainer.steps, ReplayedSteps)
 
         def refuse(*_: Any) -> Any:
-            raise CannotRecord("the recorder is broken")
+            raise broken
 
         trainer.steps.recorder.record = refuse  # type: ignore[method-assign]
     trainer.run()
@@ -75,7 +77,7 @@ def test_replayed_training_is_ordinary_training_bit_for_bit(tmp_path: Path, meth
     ],
 )
 def test_no_part_of_a_recipe_is_frozen_in(tmp_path: Path, recipe: dict[str, Any]) -> None:
-    ordinary, said = trained(tmp_path / "a", "regmix", broken=True, **recipe)
+    ordinary, said = trained(tmp_path / "a", "regmix", broken=BROKEN, **recipe)
     assert said == ["steps are not replayed: the recorder is broken"]
     replayed, _ = trained(tmp_path / "b", "regmix", **recipe)
     assert replayed.steps.described()["recordings"] == 2
@@ -131,3 +133,33 @@ def test_what_a_recording_would_get_wrong_is_named(
     (line,) = said
     assert re.search(told, line)
     assert numbers(replayed) == numbers(ordinary)
+
+
+def test_training_goes_on_where_memory_runs_out_in_recording(tmp_path: Path) -> None:
+    memory = torch.OutOfMemoryError("CUDA out of memory")
+    ordinary, _ = trained(tmp_path / "a", "fgsm-rs", graphs=False)
+    refused, said = trained(tmp_path / "b", "fgsm-rs", broken=memory)
+    assert said == ["steps are not replayed: memory ran out"]
+    assert refused.steps.described() == {"recordings": 0, "not_replayed": "memory ran out"}
+    assert numbers(refused) == numbers(ordinary)
+
+
+FACTORS = itertools.cycle([1 + 0.3 * step for step in range(16)])
+
+
+@torch.library.custom_op("tests::unsettled", mutates_args=())
+def unsettled(x: torch.Tensor) -> torch.Tensor:
+    return x * next(FACTORS)
+
+
+class Unsettled(Plain):
+    def change(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss * unsettled(loss.detach())
+
+
+def test_ordinary_steps_that_differ_excuse_a_replayed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS.registered, "plain", Unsettled)
+    replayed, said = trained(tmp_path, "plain")
+    assert said == [] and replayed.steps.described() == {"recordings": 1}
