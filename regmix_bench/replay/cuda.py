@@ -75,7 +75,8 @@ class CudaRecorder(Recorder):
         Up to torch 2.11 neither the allocator nor the generators hear of the end of one that was
         invalid (torch pull request 180395): the next draw would fail.
         """
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says so where nothing was captured yet
             graph.capture_end()
         with contextlib.suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(self._device, self._pool)
