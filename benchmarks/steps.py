@@ -112,6 +112,7 @@ def prepared(name: str, where: Setting) -> tuple[Training, ModelRunner]:
     """What the package's step is made of."""
     training = Training(name, where)
     executed = ModelRunner(training.model, where.execution, where.precision)
+    executed.choose_kernels(training.batch.x, lambda line: print(line, flush=True))
     if where.execution.compile:
         executed.warm_up([lambda: training.loss(executed)])
     return training, executed
