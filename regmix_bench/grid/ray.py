@@ -7,6 +7,7 @@ goes on from its own newest state.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -190,6 +191,10 @@ def _run(cell: PlannedRun, shared: tuple[Work, Home, int, Any]) -> Outcome:
     torch.set_num_threads(threads)
     with suppress(OSError):  # of a node that does not see it
         os.chdir(home.working)
+
+    # Else no interrupt comes up where a script's shell started the node, as in the background it
+    # has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def send(message: tuple[Any, ...]) -> None:
         event, _, *details = message
