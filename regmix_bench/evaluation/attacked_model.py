@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.errors import UserError
-from regmix_bench.models.casts import cast_layers
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import ModelRunner, prepare_compiler
@@ -179,9 +178,9 @@ def faster_copy(
         # An attack drops the images it has broken: the batch has hundreds of sizes.
         folded.compile(dynamic=True)
     inside: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
-    for layer in cast_layers(folded) if precision == "bf16" else ():  # once, and not in each pass
-        layer.bfloat16()
     copy = ModelRunner(folded, replace(execution, compile=False), inside).eval()
+    if precision == "bf16" and not execution.compile:
+        folded.cast()
     compared = AttackedModel(model, copy, None, scoring.forward_batch_size, precision)
     if not _agree(compared, images[:CHECKED]):
         return None

@@ -14,82 +14,107 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.models.classifier import ImageClassifier
-
 #: Only these very classes: what derives from one may do more with a weight than autocast knows.
 _CAST = (nn.Conv2d, nn.Linear)
 
-
-def cast_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the layers of ``model`` that autocast computes in bfloat16, and no other part reads.
-
-    These are convolutions and linear layers, but for the classifier of an image classifier, which
-    is computed in the dtype of its weight.
-    """
-    exact = {m.classifier for m in model.modules() if isinstance(m, ImageClassifier)}
-    return [m for m in model.modules() if type(m) in _CAST and m not in exact]
+_Copies = dict[str, Tensor]
 
 
 class WeightCasts:
-    """Copies in bfloat16 of the float32 weights of ``model``'s :func:`cast_layers`.
+    """Copies in bfloat16 of the float32 weights of ``model``'s convolutions and linear layers.
 
     They belong to the graph of the weights, as autocast's own casts do: gradients reach the
     weights, and may be asked for. A gradient is the sum of the branches' gradients in bfloat16:
     each of them was rounded so by the kernel that computed it, and a sum of three is rounded twice
     more.
+
+    A copy is there for the calls of its layer alone that autocast computes in bfloat16: whatever
+    switches autocast off, or reads a weight itself, has the weight.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        places: dict[nn.Parameter, list[tuple[nn.Module, str]]] = {}
-        for module in model.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    places.setdefault(parameter, []).append((module, name))
-        layers = set(cast_layers(model))
-        # A weight of which another part has a use too, such as an embedding, stays one weight.
-        self._places = {
-            parameter: found
-            for parameter, found in places.items()
-            if parameter.dtype == torch.float32 and all(owner in layers for owner, _ in found)
-        }
+        self._layers = [
+            module
+            for module in model.modules()
+            if type(module) in _CAST and "forward" not in vars(module)
+        ]
+        mine = [p for layer in self._layers for p in layer.parameters(recurse=False)]
+        self._weights = [p for p in dict.fromkeys(mine) if p.dtype == torch.float32]
         self._copies: list[tuple[Tensor, Tensor]] = []  # in the graph of the weights, and outside
         self._versions: list[int] = []
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """Cast the weights, for the passes inside :meth:`placed` while the block runs."""
-        if self._places:
-            copies = _Cast.apply(*self._places)
+        if self._weights:
+            copies = _Cast.apply(*self._weights)
             self._copies = [(copy, copy.detach()) for copy in copies]
-            self._versions = [weight._version for weight in self._places]
+            self._versions = [weight._version for weight in self._weights]
         try:
             yield
         finally:
             self._copies = []
 
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Cast the weights, which are frozen, for all passes until the next call.
+
+        Each call fills the same memory, so that recorded passes compute with what it wrote.
+        """
+        if not self._copies:
+            empty = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in self._weights]
+            self._copies = [(copy, copy) for copy in empty]
+        if self._weights:
+            torch._foreach_copy_([copy for copy, _ in self._copies], list(self._weights))
+        self._versions = [weight._version for weight in self._weights]
+
     @contextlib.contextmanager
     def placed(self) -> Iterator[None]:
-        """Give the model the copies that a step has made, to compute with while the block runs.
+        """Let the layers compute with the copies that were made, while the block runs.
 
-        Outside of a step, and once a weight has been changed in place within it, the model computes
-        with the weights themselves. A change by way of ``.data`` is not noticed.
+        Without any, and once a weight has been changed in place, they compute with the weights
+        themselves. A change by way of ``.data`` is not noticed.
         """
-        unchanged = [weight._version for weight in self._places] == self._versions
+        unchanged = [weight._version for weight in self._weights] == self._versions
         if not self._copies or not unchanged:
             yield
             return
-        for (weight, places), (copy, outside) in zip(
-            self._places.items(), self._copies, strict=True
-        ):
-            for owner, name in places:
-                used: Any = copy if weight.requires_grad else outside
-                owner._parameters[name] = used
+        used = {
+            weight: copy if weight.requires_grad else outside
+            for weight, (copy, outside) in zip(self._weights, self._copies, strict=True)
+        }
+        for layer in self._layers:
+            found = layer._parameters.items()
+            copies = {name: used[p] for name, p in found if p is not None and p in used}
+            vars(layer)["forward"] = _CastCall(layer, copies)
         try:
             yield
         finally:
-            for weight, places in self._places.items():
-                for owner, name in places:
-                    owner._parameters[name] = weight
+            for layer in self._layers:
+                del vars(layer)["forward"]
+
+
+class _CastCall:
+    """The ``forward`` of ``layer``, with ``copies`` in place of its weights under autocast."""
+
+    def __init__(self, layer: nn.Module, copies: _Copies) -> None:
+        self.layer, self.copies = layer, copies
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer, kind = self.layer, x.device.type
+        forward: Any = type(layer).forward
+        bf16 = torch.get_autocast_dtype(kind) == torch.bfloat16
+        if not bf16 or not torch.is_autocast_enabled(kind):
+            exact: Tensor = forward(layer, x)
+            return exact
+        weights = {name: layer._parameters[name] for name in self.copies}
+        copies: Any = self.copies
+        layer._parameters.update(copies)
+        try:
+            found: Tensor = forward(layer, x)
+        finally:
+            layer._parameters.update(weights)
+        return found
 
 
 class _Cast(torch.autograd.Function):

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from regmix_bench import kernels
 from regmix_bench.distributed import collectives as distributed
 from regmix_bench.errors import UserError
-from regmix_bench.models.casts import WeightCasts, cast_layers
+from regmix_bench.models.casts import WeightCasts
 from regmix_bench.models.fusion import FusedModel
 from regmix_bench.models.norms import NormKernels
 from regmix_bench.system.machine import Execution
@@ -69,10 +69,11 @@ class ModelRunner(nn.Module):
     def step(self) -> contextlib.AbstractContextManager[None]:
         """Cast the weights once for all passes of the block, which ends behind the backward pass.
 
-        It changes nothing but the cost; in fp32 it does nothing.
+        It changes nothing but the cost; in fp32, or compiled, it does nothing.
         """
-        # In a group, gradients of single weights are exchanged while others are computed.
-        if self.precision == "fp32" or distributed.size() > 1:
+        # In a group, gradients of single weights are exchanged while others are computed. Compiled
+        # passes have their casts in kernels that do other work too.
+        if self.precision == "fp32" or distributed.size() > 1 or self.execution.compile:
             return contextlib.nullcontext()
         return self._casts.step()
 
@@ -94,9 +95,8 @@ class ModelRunner(nn.Module):
         if self._fused is None:
             self._fused = FusedModel(self.model)
             self._placed(self._fused)
-            if self.precision == "bf16":  # so that refreshing casts, and not each pass
-                for layer in cast_layers(self._fused):
-                    layer.bfloat16()
+            if self.precision == "bf16" and not self.execution.compile:
+                self._fused.cast()
             self._call_fused = self._compiled(self._fused)
         else:
             self._fused.refresh(self.model)

@@ -8,6 +8,7 @@ pre-activation block, stays.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,6 +17,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from regmix_bench.models.casts import WeightCasts
 
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -42,12 +45,23 @@ class FusedModel(nn.Module):
         self._rest = [
             name for name in self.copy.state_dict() if name.rpartition(".")[0] not in folded
         ]
+        self._casts = WeightCasts(self.copy)
+        self._cast = False
         self.refresh(model)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, K) of ``x`` (B, C, H, W) in [0, 1]."""
-        logits: Tensor = self.copy(x)
+        with self._casts.placed() if self._cast else contextlib.nullcontext():
+            logits: Tensor = self.copy(x)
         return logits
+
+    def cast(self) -> None:
+        """Cast the weights whenever they are refreshed, and not in each pass under autocast.
+
+        The layout in memory is to stay as it is from now on.
+        """
+        self._cast = True
+        self._casts.hold()
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
@@ -73,6 +87,8 @@ class FusedModel(nn.Module):
         theirs, ours = model.state_dict(), self.copy.state_dict()
         for name in self._rest:
             ours[name].copy_(theirs[name])
+        if self._cast:
+            self._casts.hold()
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[str, str]]:

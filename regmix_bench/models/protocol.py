@@ -45,7 +45,4 @@ class Architecture(ABC):
         number per channel in [0, 1] pixel units, for the normalisation that
         :class:`~regmix_bench.models.classifier.ImageClassifier` begins with. Raises ``ValueError``
         where a length is not the number of channels, and for a shape that the network cannot take.
-
-        In bf16 training the weights of ``nn.Conv2d`` and ``nn.Linear``, of these very classes, are
-        bfloat16 in a pass: a part that switches autocast off has its own class for them.
         """

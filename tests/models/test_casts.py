@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from regmix_bench.attacks.pgd import frozen, input_gradient
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.models import build_model
-from regmix_bench.models.casts import WeightCasts, cast_layers
+from regmix_bench.models.casts import WeightCasts
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.system.machine import Execution
@@ -177,13 +179,28 @@ def test_the_copy_for_attacks_is_cast_as_it_is_refreshed(model: nn.Module, x: Te
     runner = ModelRunner(model, LAST, "bf16")
     with torch.no_grad():
         for _ in range(2):
-            with runner.attack_mode():
+            with runner.attack_mode(), CastsSeen() as casts:
                 found = runner(x)
-                dtypes = {str(p.dtype) for p in runner.parameters() if not p.requires_grad}
             expected = ModelRunner(copy.deepcopy(model).eval(), LAST, "fp32")(x)
             torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
             model.get_submodule("trunk.0").weight.mul_(1.5)
-    assert dtypes == {"torch.bfloat16", "torch.float32"}  # the classifier
+        assert not casts.shapes & {p.shape for p in model.parameters() if p.dim() > 1}
+
+
+class CastsSeen(TorchDispatchMode):
+    """Notes the ``shapes`` of what is cast to bfloat16 by autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[torch.Size] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._to_copy.default and kwargs.get("dtype") == torch.bfloat16:
+            self.shapes.add(args[0].shape)
+        return func(*args, **kwargs)
 
 
 class Tied(nn.Module):
@@ -211,22 +228,62 @@ def test_shared_weights_stay_shared() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         other(x).sum().backward()
     casts = WeightCasts(model)
-    with casts.step(), torch.autocast("cpu", torch.bfloat16), casts.placed():
+    with casts.step(), torch.autocast("cpu", torch.bfloat16), casts.placed(), CastsSeen() as seen:
         assert model.first.weight is model.second.weight
-        assert model.first.weight.dtype == torch.bfloat16
         assert model.head.weight is model.embedding.weight
-        assert model.special.weight.dtype == torch.float32
         model(x).sum().backward()
+    assert (6, 4) in seen.shapes  # the embedding, which the model reads itself
     assert model.first.weight is model.second.weight
     for name, gradient in gradients(other).items():
         torch.testing.assert_close(gradients(model)[name], gradient, rtol=2**-6, atol=2**-6)
 
 
-def test_the_classifier_is_computed_in_float32(model: nn.Module) -> None:
-    assert isinstance(model, ImageClassifier)
-    layers = cast_layers(model)
-    assert model.classifier not in layers
-    assert len(layers) == sum(isinstance(m, nn.Conv2d) for m in model.modules())
+class Exact(nn.Module):
+    """A layer that is computed in float32 under autocast, as some heads and gates are."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            found: Tensor = self.layer(x.float())
+        assert found.dtype == torch.float32
+        return found
+
+
+class TwoWays(Exact):
+    """A layer that is computed in float32 once and in bfloat16 once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + cast(Tensor, self.layer(x))
+
+
+EXACT = {
+    "convolution": lambda: nn.Sequential(Exact(nn.Conv2d(3, 8, 3)), nn.Conv2d(8, 4, 14)),
+    "linear": lambda: nn.Sequential(nn.Conv2d(3, 6, 16), nn.Flatten(), Exact(nn.Linear(6, 4))),
+    "both ways": lambda: nn.Sequential(TwoWays(nn.Conv2d(3, 8, 3)), nn.Conv2d(8, 4, 14)),
+}
+
+
+@pytest.mark.parametrize("trunk", EXACT)
+def test_a_part_that_switches_autocast_off_has_its_weights(x: Tensor, trunk: str) -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(EXACT[trunk](), nn.Flatten())
+    model = ImageClassifier(layers, 4, 3, 10, (0.5,) * 3, (0.5,) * 3)
+    other = copy.deepcopy(model)
+    runner, each_pass = ModelRunner(model, LAST, "bf16"), ModelRunner(other, LAST, "bf16")
+    with runner.step(), CastsSeen() as seen:
+        found = runner(x)
+        found.square().sum().backward()
+    assert not seen.shapes & {p.shape for p in model.trunk.parameters() if p.dim() > 1}
+    expected = each_pass(x)
+    expected.square().sum().backward()
+    assert torch.equal(found, expected)
+    for name, gradient in gradients(other).items():
+        torch.testing.assert_close(gradients(model)[name], gradient, rtol=2**-6, atol=2**-6)
+    with torch.no_grad(), runner.attack_mode():  # and so on the copy for attacks
+        torch.testing.assert_close(runner(x), expected)
 
 
 @pytest.mark.parametrize("name", METHODS.names())
