@@ -24,8 +24,8 @@ _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.layout, torch.memor
 class Watch:
     """Watches what is done inside the block, on any device, without changing its results.
 
-    It costs some ten microseconds an operation. Autocast and backward passes may be part of what is
-    done: autograd's threads take over the modes of the thread that calls it, which are a part of
+    It costs some tens of microseconds an operation. Autocast and backward passes may be part of it:
+    autograd's threads take over the modes of the thread that calls it, which are a part of
     ``at::ThreadLocalState``. Compiled functions cannot be looked into.
     """
 
