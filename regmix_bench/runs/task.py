@@ -119,7 +119,8 @@ class ActiveRun:
         )
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
-        self.steps = trainer.steps.described()
+        norms = {"kernel_norms": trainer.trained.kernel_norms}  # that own kernels computed
+        self.steps = {**trainer.steps.described(), **norms}
 
     def _score(self, checkpoint: Checkpoint) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]

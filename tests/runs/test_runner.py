@@ -378,5 +378,6 @@ def test_how_the_network_was_run_is_recorded(tmp_path: Path) -> None:
         "compile": False,
         "sync_bn": False,
         "graphs": False,
+        "kernel_norms": 0,
     }
     assert record.environment["devices"] == 1
