@@ -70,7 +70,7 @@ class WeightCasts:
 
     @contextlib.contextmanager
     def placed(self) -> Iterator[None]:
-        """Let the layers compute with the copies that were made, while the block runs.
+        """Give the layers the copies that were made, to compute with while the block runs.
 
         Without any, and once a weight has been changed in place, they compute with the weights
         themselves. A change by way of ``.data`` is not noticed.
