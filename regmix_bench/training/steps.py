@@ -183,7 +183,7 @@ class ReplayedSteps(Steps):
         """Record the step on the batch of ``kind``, or give up; either way it is yet to be done."""
         work = partial(self.update, kind.batch, self.generator)
         self.update.optimizer.zero_grad(set_to_none=True)
-        why = "memory ran out"
+        why = None
         try:
             recording = self.recorder.record(work, [self.generator])
             if not self.update.trained.execution.compile:
@@ -193,10 +193,11 @@ class ReplayedSteps(Steps):
         except CannotRecord as error:
             why = str(error)
         except torch.OutOfMemoryError:
-            pass
-        if kind.recording is None:  # here, as the traceback of a handled error keeps its tensors
-            self._give_up(why)
+            why = "memory ran out beside a recording; a smaller recipe.batch_size leaves room"
         self.update.optimizer.zero_grad(set_to_none=True)
+        # Here, because the traceback of a handled error keeps its tensors alive.
+        if why is not None:
+            self._give_up(why)
 
     def _check(self, recording: Recording[Values], work: Callable[[], Values]) -> None:
         """Do the step in both ways from the same state, compare the weights, and undo all.
@@ -204,7 +205,8 @@ class ReplayedSteps(Steps):
         An ordinary step is done twice, as two of them may differ too: sums of gradients are in no
         order on a GPU, and the sign of a sum near zero moves a pixel. Raises :class:`CannotRecord`
         where a replay differs by more; recordings were seen to corrupt gradients without a word
-        (pytorch/pytorch#181723).
+        (pytorch/pytorch#181723). Raises ``torch.OutOfMemoryError`` where an ordinary step does not
+        fit beside the recording, as the first of every epoch has to.
         """
         undo, ends = Undo([self.generator]), []
         try:
@@ -216,8 +218,6 @@ class ReplayedSteps(Steps):
                 undo.rewind()
                 way()
                 ends.append(self._weights() - expected)
-        except torch.OutOfMemoryError:  # it takes a copy of all that a step reads
-            return
         finally:
             undo.rewind()
         moved = (expected - before).norm()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,25 @@ from regmix_bench.grid.plan import plan
 from regmix_bench.methods import METHODS, load_method
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
-from regmix_bench.replay.protocol import CannotRecord
+from regmix_bench.replay.protocol import CannotRecord, Recorder, Recording
+from regmix_bench.replay.tape import TapeRecorder
 from regmix_bench.system.machine import Execution
+from regmix_bench.training.keeper import Allowance
 from regmix_bench.training.steps import ReplayedSteps
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import Frozen, StepOutput
+from regmix_bench.types import Batch, Frozen, StepOutput
 
 CPU = torch.device("cpu")
 NAMES = [name for name in METHODS.names() if not name.startswith(("fgsm-pg", "regmix"))]
 RESET = ["fgsm-pgi[reset=2]", "fgsm-pgk[reset=2]", "regmix[reset=2]"]
-BROKEN = CannotRecord("the recorder is broken")
 STILL = "fgsm-pgk[ema_below_threshold=false]"
 
 
-def trained(
-    folder: Path, method: str, graphs: bool = True, broken: Exception | None = None, **recipe: Any
+GRAPHS = Execution(graphs=True)
+
+
+def make_trainer(
+    folder: Path, method: str, execution: Execution = GRAPHS, **recipe: Any
 ) -> tuple[Trainer, list[str]]:
     grid = {"methods": [method], "eps": ["8/255"], "train_examples": 163, "eval_examples": 10}
     (spec,) = plan([{**grid, "recipe": {"epochs": 2, "batch_size": 15} | recipe}])
@@ -39,17 +45,69 @@ def trained(
         torch.manual_seed(0)
         model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
     made = load_method(spec.method.name, **spec.method.params)
-    execution = Execution(graphs=graphs)
-    trainer = Trainer(spec, data, model, made, folder, CPU, execution, said.append)
-    if broken is not None:
+    return Trainer(spec, data, model, made, folder, CPU, execution, said.append), said
+
+
+def trained(
+    folder: Path, method: str, graphs: bool = True, recorder: Recorder | None = None, **recipe: Any
+) -> tuple[Trainer, list[str]]:
+    trainer, said = make_trainer(folder, method, Execution(graphs=graphs), **recipe)
+    if recorder is not None:
         assert isinstance(trainer.steps, ReplayedSteps)
-
-        def refuse(*_: Any) -> Any:
-            raise broken
-
-        trainer.steps.recorder.record = refuse  # type: ignore[method-assign]
+        trainer.steps.recorder = recorder
     trainer.run()
     return trainer, said
+
+
+class Refusing(TapeRecorder):
+    """Records ``after`` pieces of work, and raises ``error`` at the next."""
+
+    def __init__(self, error: Exception, after: int = 0) -> None:
+        self.error, self.left = error, after
+
+    def _record(self, work: Any, generators: Any) -> Recording[Any]:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return super()._record(work, generators)
+
+
+class Corrupting(TapeRecorder):
+    """Makes recordings whose replays take in a step of ``weight`` that no work asked for."""
+
+    weight: torch.Tensor
+
+    def _record(self, work: Any, generators: Any) -> Recording[Any]:
+        weight = self.weight
+
+        def astray() -> Any:
+            result = work()
+            with torch.no_grad():
+                weight.add_(1)
+            return result
+
+        return super()._record(astray, generators)
+
+
+class Tight(TapeRecorder):
+    """Has memory for a recording or an ordinary step, and not for both."""
+
+    full = False
+
+    def _record(self, work: Any, generators: Any) -> Recording[Any]:
+        made = super()._record(work, generators)
+        self.full = True
+        return made
+
+    def rehearse(self, work: Any) -> Any:
+        if self.full:
+            self.full = False
+            work()
+            raise torch.OutOfMemoryError
+        return work()
+
+
+BROKEN = Refusing(CannotRecord("the recorder is broken"))
 
 
 def numbers(trainer: Trainer) -> tuple[Any, ...]:
@@ -77,11 +135,106 @@ def test_replayed_training_is_ordinary_training_bit_for_bit(tmp_path: Path, meth
     ],
 )
 def test_no_part_of_a_recipe_is_frozen_in(tmp_path: Path, recipe: dict[str, Any]) -> None:
-    ordinary, said = trained(tmp_path / "a", "regmix", broken=BROKEN, **recipe)
+    ordinary, said = trained(tmp_path / "a", "regmix", recorder=BROKEN, **recipe)
     assert said == ["steps are not replayed: the recorder is broken"]
     replayed, _ = trained(tmp_path / "b", "regmix", **recipe)
     assert replayed.steps.described()["recordings"] == 2
     assert numbers(replayed) == numbers(ordinary)
+
+
+def interrupt() -> Iterator[Batch]:
+    raise KeyboardInterrupt
+    yield
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"), [("fgsm-pgk", {}), ("regmix", {}), ("fgsm-rs", {"ema_decay": 0.9})]
+)
+def test_a_run_that_was_interrupted_goes_on_with_replayed_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, recipe: dict[str, Any]
+) -> None:
+    recipe = {"epochs": 3, "schedule": "cosine"} | recipe
+    undisturbed, _ = trained(tmp_path / "whole", method, **recipe)
+    begun, _ = make_trainer(tmp_path / "parts", method, **recipe)
+    batches, epochs = begun.data.train.epoch, itertools.count(1)
+
+    def cut(generator: torch.Generator) -> Iterator[Batch]:
+        everything = batches(generator)
+        if next(epochs) < 2:
+            return everything
+        return itertools.chain(itertools.islice(everything, 7), interrupt())
+
+    monkeypatch.setattr(begun.data.train, "epoch", cut)
+    begun.keeper.copying = begun.keeper.writing = Allowance(math.inf)
+    with pytest.raises(KeyboardInterrupt):
+        begun.run()
+    assert begun.steps.described()["recordings"]
+    resumed, said = make_trainer(tmp_path / "parts", method, **recipe)
+    assert resumed.progress.epoch == 1
+    resumed.run()
+    assert said == [] and resumed.steps.described()["recordings"]
+    ordinary, _ = trained(tmp_path / "ordinary", method, graphs=False, **recipe)
+    assert numbers(resumed) == numbers(undisturbed) == numbers(ordinary)
+
+
+@pytest.mark.parametrize(
+    ("recorder", "told"),
+    [
+        (Refusing(torch.OutOfMemoryError()), "a smaller recipe.batch_size"),
+        (Refusing(torch.OutOfMemoryError(), after=1), "a smaller recipe.batch_size"),
+        (Tight(), "a smaller recipe.batch_size"),
+        (Refusing(ValueError("no such kernel")), "no such kernel"),
+    ],
+)
+def test_where_nothing_can_be_recorded_a_training_goes_on_in_the_ordinary_way(
+    tmp_path: Path, recorder: Recorder, told: str
+) -> None:
+    ordinary, _ = trained(tmp_path / "a", "fgsm-pgk", graphs=False)
+    found, (line,) = trained(tmp_path / "b", "fgsm-pgk", recorder=recorder)
+    assert line.startswith("steps are not replayed: ") and told in line
+    assert numbers(found) == numbers(ordinary)
+
+
+@pytest.mark.parametrize("method", ["fgsm-pgk", "trades"])
+def test_a_recording_that_goes_astray_is_found_and_undone(tmp_path: Path, method: str) -> None:
+    ordinary, _ = trained(tmp_path / "a", method, graphs=False)
+    found, said = make_trainer(tmp_path / "b", method)
+    assert isinstance(found.steps, ReplayedSteps)
+    found.steps.recorder = recorder = Corrupting()
+    recorder.weight = next(found.model.parameters())
+    found.run()
+    assert said == [
+        "steps are not replayed: a recorded step ends at other weights than an ordinary one"
+    ]
+    assert numbers(found) == numbers(ordinary)
+
+
+def test_a_step_that_does_not_fit_at_all_ends_the_training(tmp_path: Path) -> None:
+    trainer, said = make_trainer(tmp_path, "standard")
+    assert isinstance(trainer.steps, ReplayedSteps)
+    trainer.steps.recorder = recorder = Tight()
+    recorder.full = True
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.run()
+    assert said == []
+
+
+def test_compiled_steps_are_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **how: compiled(f, **how | {"backend": "aot_eager"})
+    )
+    found = []
+    for graphs in (False, True):
+        execution = Execution(compile=True, graphs=graphs)
+        trainer, said = make_trainer(tmp_path / str(graphs), "standard", execution, batches="equal")
+        trainer.run()
+        assert said == []
+        found.append(trainer)
+    ordinary, replayed = found
+    assert replayed.steps.described()["recordings"] >= 1
+    for mine, theirs in zip(replayed.progress.history, ordinary.progress.history, strict=True):
+        assert mine.loss == pytest.approx(theirs.loss, rel=1e-2)
 
 
 class Plain(Method):
@@ -133,15 +286,6 @@ def test_what_a_recording_would_get_wrong_is_named(
     (line,) = said
     assert re.search(told, line)
     assert numbers(replayed) == numbers(ordinary)
-
-
-def test_training_goes_on_where_memory_runs_out_in_recording(tmp_path: Path) -> None:
-    memory = torch.OutOfMemoryError("CUDA out of memory")
-    ordinary, _ = trained(tmp_path / "a", "fgsm-rs", graphs=False)
-    refused, said = trained(tmp_path / "b", "fgsm-rs", broken=memory)
-    assert said == ["steps are not replayed: memory ran out"]
-    assert refused.steps.described() == {"recordings": 0, "not_replayed": "memory ran out"}
-    assert numbers(refused) == numbers(ordinary)
 
 
 FACTORS = itertools.cycle([1 + 0.3 * step for step in range(16)])
