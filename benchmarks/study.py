@@ -22,6 +22,7 @@ import io
 import math
 import signal
 import sys
+import tempfile
 import time
 import zipfile
 import zlib
@@ -40,7 +41,7 @@ from regmix_bench.grid.plan import PlannedRun
 from regmix_bench.records.find import states
 from regmix_bench.records.paths import NO_DATASETS
 from regmix_bench.records.schema import Cost, EpochLog, RunRecord
-from regmix_bench.records.store import load_record, record_files
+from regmix_bench.records.store import check_writable, load_record, record_files
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.archives import open_archive
@@ -150,10 +151,7 @@ class Archives:
         parts: list[dict[str, bytes]] = [{}]
         held = 0
         for record in _whole_records(results):
-            beside = sorted(
-                p for p in record.parent.iterdir() if p.name.startswith(f"{record.stem}.")
-            )
-            members = {p.relative_to(results).as_posix(): p.read_bytes() for p in beside}
+            members = {p.relative_to(results).as_posix(): p.read_bytes() for p in _files(record)}
             if (alone := len(_zipped(members))) > self.size:
                 raise UserError(
                     f"--archive-size {self.size / MIB:.3g}: the record of {record.stem} takes"
@@ -164,7 +162,6 @@ class Archives:
                 held = 0
             parts[-1] |= members
             held += alone
-        self.folder.mkdir(parents=True, exist_ok=True)
         written = []
         for number, members in enumerate(filter(None, parts), start=1):
             written.append(self.folder / f"records-{number:02}.zip")
@@ -187,14 +184,34 @@ def unpack(path: Path, results: Path) -> None:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, ValueError, RuntimeError, zlib.error) as error:
         raise UserError(f"{path} is no archive of records: {error}") from error
-    places = {held_below(results, name): content for name, content in members.items()}
     for name in members:
+        held_below(results, name)
         if name.count("/") != 2 or name.split("/")[0] in NO_DATASETS:
             raise UserError(f"{path} is no archive of records: {name[:80]!r} is none")
-    for place, content in places.items():
-        if not place.exists():
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        _write_missing(members, made)
+        try:
+            belonging = [file for record in _whole_records(made) for file in _files(record)]
+        except UserError as error:
+            where = str(error).replace(f"{made}/", "")
+            raise UserError(f"{path} is no archive of records: {where}") from error
+    if strange := members.keys() - {file.relative_to(made).as_posix() for file in belonging}:
+        name = min(strange)
+        raise UserError(f"{path} is no archive of records: {name[:80]!r} belongs to none")
+    _write_missing(members, results)
+
+
+def _write_missing(members: Mapping[str, bytes], folder: Path) -> None:
+    for name, content in members.items():
+        if not (place := held_below(folder, name)).exists():
             with atomic_write(place) as stream:
                 stream.write(content)
+
+
+def _files(record: Path) -> list[Path]:
+    """Return a record and the files beside it."""
+    return sorted(p for p in record.parent.iterdir() if p.name.startswith(f"{record.stem}."))
 
 
 def _zipped(members: Mapping[str, bytes]) -> bytes:
@@ -247,8 +264,9 @@ def study(options: argparse.Namespace) -> int:
     seconds = 60 * options.minutes
     if not 0 < seconds < math.inf:
         raise UserError(f"--minutes {options.minutes:g}: give a number above zero")
-    if not MIB * options.archive_size >= 1:
+    if not 1 <= MIB * options.archive_size < math.inf:
         raise UserError(f"--archive-size {options.archive_size:g}: give a size above zero, in MiB")
+    check_writable(options.archives)
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise UserError(f"--data-dir {options.data_dir} is no folder")
     shared = {"data_dir": options.data_dir, "device": options.device}

@@ -182,6 +182,8 @@ def test_the_end_of_the_time_ends_whatever_goes_on(script: ModuleType) -> None:
         ((), float("inf"), "--minutes inf"),
         (("--archive-size", 0), 10, "--archive-size 0"),
         (("--archive-size", "nan"), 10, "--archive-size nan"),
+        (("--archive-size", "inf"), 10, "--archive-size inf"),
+        (("--archives", "/dev/null"), 10, "/dev/null is not a folder"),
         (("--suite", "cifar10-31"), 10, "suite 'cifar10-31': did you mean 'cifar10-30'"),
         (("--suite", "gone.yaml"), 10, "cannot read suite gone.yaml"),
         (("--from", "gone.zip"), 10, "cannot read gone.zip"),
@@ -238,3 +240,24 @@ def test_a_file_that_is_no_archive_is_refused(start: Start, tmp_path: Path, cut:
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04" * cut)
     found = start(tmp_path / "new", "--suite", suite(tmp_path), "--from", tmp_path / "bad.zip")
     assert found.status == 2 and "is no archive of records" in found.errors, found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("digits/smallcnn/a.json", "{}"),
+        ("digits/smallcnn/a.json", "no JSON"),
+        ("digits/smallcnn/.bashrc", "#"),
+        ("digits/smallcnn/a.exe", "MZ"),
+    ],
+)
+def test_an_archive_of_something_else_is_refused_before_it_is_written(
+    start: Start, tmp_path: Path, name: str, content: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(name, content)
+    given = ("--suite", suite(tmp_path), "--from", tmp_path / "bad.zip")
+    found = start(tmp_path / "new" / "study", *given)
+    assert found.status == 2 and len(found.errors.splitlines()) == 1, found
+    assert "bad.zip is no archive of records: " in found.errors
+    assert not list((tmp_path / "new").rglob("*.*"))
