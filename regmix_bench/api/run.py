@@ -243,6 +243,8 @@ def run(
         if address is None:  # the nodes of a cluster have their own
             for spec in waited_for:
                 runner.require_precisions(spec, target())
+            # What is asked for and is not here is refused before any run is begun.
+            machine.choose_execution(target(), 0, channels_last, compile, sync_bn, devices, graphs)
         _check_fit(waited_for, data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)

@@ -209,3 +209,19 @@ def test_what_only_the_images_say_is_asked_before_the_training(
     with pytest.raises(UserError, match="it takes no test set of 11 images"):
         run(spec, results=tmp_path / "r", device="cpu")
     assert not (tmp_path / "r" / "artifacts").exists() and Fragile.calls == 0
+
+
+@pytest.mark.parametrize("switch", ["graphs", "sync_bn"])
+def test_what_the_machine_cannot_do_is_refused_before_a_run_is_begun(
+    tmp_path: Path, switch: str
+) -> None:
+    observer = Heard()
+    with pytest.raises(UserError, match=f"^{switch.replace('_', '-')} 'on': "):
+        run(
+            methods="standard,trades",
+            results=tmp_path / "new",
+            device="cpu",
+            observer=observer,
+            **{switch: "on"},
+        )
+    assert [word for word, *_ in observer.told] == ["plan"] and not (tmp_path / "new").exists()
