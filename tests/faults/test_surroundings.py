@@ -87,8 +87,12 @@ def test_an_interrupt_at_once(tell: Tell, seconds: float) -> None:
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     found = answer(process)
-    assert found.status in (0, 130), found
     assert not found.errors
+    if found.status == -signal.SIGINT:
+        # Python's own end is not ours either, and comes when all is said.
+        assert found.out.rstrip().endswith("╯")
+        return
+    assert found.status in (0, 130), found
     tell(found, "nothing had begun")
 
 
