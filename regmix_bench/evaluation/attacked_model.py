@@ -32,6 +32,8 @@ from regmix_bench.system.machine import Execution, arithmetic, choose_execution
 #: Images on which a copy is compared with its model.
 CHECKED = 500
 
+_STANDARD = Scoring()
+
 #: The logits of a copy may differ from its model's by this share of the largest: in fp32 by what
 #: folding rounds, and else by eight units of the last place.
 _TOLERANCES: dict[SearchPrecision, float] = {"fp32": TOLERANCE, "tf32": 2**-7, "bf16": 2**-4}
@@ -67,7 +69,7 @@ class AttackedModel:
         cls,
         model: nn.Module,
         images: Tensor,
-        scoring: Scoring = Scoring(),  # noqa: B008 - it is frozen
+        scoring: Scoring = _STANDARD,
         execution: Execution | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> AttackedModel:
@@ -158,7 +160,7 @@ def require_searchable(model: nn.Module, scoring: Scoring) -> None:
 def faster_copy(
     model: nn.Module,
     images: Tensor,
-    scoring: Scoring = Scoring(),  # noqa: B008 - it is frozen
+    scoring: Scoring = _STANDARD,
     execution: Execution | None = None,
 ) -> tuple[ModelRunner, ScoredCopy] | None:
     """Return a faster copy of ``model`` to attack, and how it is run; None where it would differ.
