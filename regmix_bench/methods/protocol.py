@@ -28,8 +28,9 @@ class Method(ABC):
     """A training method: how a batch becomes a loss.
 
     The trainer calls ``setup`` once, ``on_epoch_start`` with the epoch counted from 1, then for
-    every batch ``step`` and, after the optimiser, ``after_update``. ``state_dict`` holds whatever a
-    resumed run needs beyond the model. Raise ``version`` when a change alters results.
+    every batch ``on_batch_start``, ``step`` and, after the optimiser, ``after_update``.
+    ``state_dict`` holds whatever a resumed run needs beyond the model. Raise ``version`` when a
+    change alters results.
 
     Reports read what a class declares from ``title`` to ``true_class_mass``; none of it is part of
     a run's identity, and all of it may be left out.
@@ -103,6 +104,13 @@ class Method(ABC):
 
     def on_epoch_start(self, epoch: int) -> None:
         """Prepare for ``epoch``, counted from 1."""
+
+    def on_batch_start(self, number: int) -> None:
+        """Prepare for the epoch's batch ``number``, counted from 0.
+
+        Python calls it where a step is replayed too. What is done in every so many batches is told
+        to the step by ``branch``, or by a tensor that is filled in place.
+        """
 
     @property
     def branch(self) -> Hashable:

@@ -216,7 +216,8 @@ def _epoch(
     method.on_epoch_start(number)
     generator = torch.Generator().manual_seed(number)
     outputs = []
-    for batch in _batches(dtype):
+    for batch_number, batch in enumerate(_batches(dtype)):
+        method.on_batch_start(batch_number)
         output = method.step(model, batch, _threat(norm), generator)
         model.zero_grad()
         output.loss.backward()

@@ -75,7 +75,8 @@ class _Training:
         self.steps.start_epoch(number)
         x, y = images(COUNT, SHAPE), labels(COUNT, 10)
         order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(number))
-        for index in order.split(SIZES * VISITS):
+        for batch_number, index in enumerate(order.split(SIZES * VISITS)):
+            self.method.on_batch_start(batch_number)
             yield self.steps(Batch(x[index], y[index], index, len(index)))
 
     def state(self) -> dict[str, Any]:

@@ -190,6 +190,7 @@ class Trainer:
         method.compact_state = self.method.compact_state
         method.setup(total, shape, self.device)
         method.on_epoch_start(1)
+        method.on_batch_start(0)
         x = torch.zeros(n, *shape, device=self.device)
         labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
         batch = Batch(x, labels.to(self.device), index.to(self.device), total)
@@ -206,7 +207,8 @@ class Trainer:
         steps.start_epoch(epoch_seed(self.spec.seed, epoch, "attack"))
         totals: dict[str, Tensor] = {}
         started = time.perf_counter()
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            self.method.on_batch_start(number)
             values = steps(batch)
             self.scheduler.step()
             for name, value in values.items():

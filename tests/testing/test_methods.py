@@ -234,6 +234,31 @@ class Telling(Ramping):
         return self.weight
 
 
+class Alternating(Noise):
+    """Another weight in every second batch, which the step finds in a tensor."""
+
+    def setup(self, dataset_size, image_shape, device) -> None:
+        self.second = torch.zeros((), device=device)
+
+    def on_batch_start(self, number: int) -> None:
+        self.second.fill_(number % 2)
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) * (1 + self.second)
+
+
+class Branching(Noise):
+    """As that, and the step finds it in Python, of which ``branch`` tells."""
+
+    branch = False
+
+    def on_batch_start(self, number: int) -> None:
+        self.branch = number % 2 == 1
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) * (2 if self.branch else 1)
+
+
 class UnknownNorm(Noise):
     norms = ("L0",)
 
@@ -328,7 +353,7 @@ def replayed(method: type[Noise]) -> Failure | str | None:
     return next(findings(subject, [replayed_steps_are_those_of_training]))
 
 
-@pytest.mark.parametrize("method", [Noise, Telling])
+@pytest.mark.parametrize("method", [Noise, Telling, Alternating, Branching])
 def test_steps_of_a_method_that_tells_its_branch_are_replayed(method: type[Noise]) -> None:
     assert replayed(method) is None
 

@@ -261,6 +261,18 @@ class Counts(Plain):
         return loss * (1 + self.count / 100)
 
 
+class ByBatch(Plain):
+    """Leaves every second batch of an epoch out."""
+
+    branch = False
+
+    def on_batch_start(self, number: int) -> None:
+        self.branch = number % 2 == 1
+
+    def change(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss * 0 if self.branch else loss
+
+
 class ByEpoch(Plain):
     def on_epoch_start(self, epoch: int) -> None:
         self.weight = 1 / epoch
@@ -286,6 +298,18 @@ def test_what_a_recording_would_get_wrong_is_named(
     (line,) = said
     assert re.search(told, line)
     assert numbers(replayed) == numbers(ordinary)
+
+
+def test_what_a_method_does_by_the_number_of_the_batch_is_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS.registered, "plain", ByBatch)
+    ordinary, _ = trained(tmp_path / "a", "plain", graphs=False, epochs=3)
+    replayed, said = trained(tmp_path / "b", "plain", epochs=3)
+    assert said == [] and replayed.steps.described()["recordings"] >= 2
+    assert numbers(replayed) == numbers(ordinary)
+    monkeypatch.setitem(METHODS.registered, "plain", Plain)
+    assert numbers(trained(tmp_path / "c", "plain", epochs=3)[0]) != numbers(ordinary)
 
 
 FACTORS = itertools.cycle([1 + 0.3 * step for step in range(16)])
