@@ -18,6 +18,7 @@ from regmix_bench.models import build_model
 from regmix_bench.models.norms import KernelNorm, NormKernels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+torch.backends.cudnn.allow_tf32 = False  # whose rounding is none of the kernels
 # Half a unit in the last place; the interpreter cuts bfloat16 off instead of rounding it.
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2**-7}
 # One channel, channels and rows that fill no block, several spans a channel, a single image.

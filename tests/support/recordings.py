@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Training:
         of = {"params": self.net.parameters(), "lr": self.lr, "weight_decay": 0.01, "fused": True}
         make: dict[str, Callable[..., torch.optim.Optimizer]] = {
             "sgd": lambda **of: torch.optim.SGD(momentum=0.9, nesterov=True, **of),
-            "adamw": torch.optim.AdamW,
+            "adamw": partial(torch.optim.AdamW, capturable=device.type == "cuda"),
         }
         self.optimizer = make[optimizer](**of)
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}

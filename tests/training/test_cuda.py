@@ -57,9 +57,13 @@ def flat(model: torch.nn.Module) -> Tensor:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", METHODS.names())
 def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) -> None:
-    """Up to rounding: sums of gradients are in no order, and a sign near zero moves a pixel."""
+    """As near as two eager trainings: sums are in no order, and a sign near zero moves a pixel."""
     recipe = Recipe(batch_size=SIZE, lr=0.01, precision=precision)
+    device = torch.device("cuda")
     with arithmetic("fp32"):
-        before, expected = weights(name, recipe, False, torch.device("cuda"))
-        _, found = weights(name, recipe, True, torch.device("cuda"))
-    assert (found - expected).norm() < 0.1 * (expected - before).norm()
+        before, expected = weights(name, recipe, False, device)
+        _, again = weights(name, recipe, False, device)
+        _, found = weights(name, recipe, True, device)
+    moved, apart = (expected - before).norm(), (expected - again).norm()
+    assert (found - expected).norm() < 0.1 * moved + 2 * apart
+    assert apart < 0.5 * moved  # or nothing would be shown
