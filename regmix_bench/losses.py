@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import torch
 from pydantic import Field
@@ -43,9 +43,11 @@ def true_class(y: Tensor) -> Tensor:
     return y if y.dim() == 1 else y.argmax(1)
 
 
-def kl_divergence(
-    logits_p: Tensor, logits_q: Tensor, reduction: Literal["batchmean", "sum", "none"] = "batchmean"
-) -> Tensor:
+#: What becomes of one value per image: their mean, their sum, or all of them (B,).
+Reduction: TypeAlias = Literal["batchmean", "sum", "none"]
+
+
+def kl_divergence(logits_p: Tensor, logits_q: Tensor, reduction: Reduction = "batchmean") -> Tensor:
     """Return KL(p‖q) of the softmax of logits (B, K), summed over classes and averaged over B.
 
     Differentiable in both arguments; ``"none"`` keeps one value per image, (B,).
@@ -53,6 +55,38 @@ def kl_divergence(
     pointwise = torch.nn.functional.kl_div(
         logits_q.log_softmax(1), logits_p.log_softmax(1), reduction="none", log_target=True
     ).sum(1)
+    return _reduced(pointwise, reduction)
+
+
+def weighted_squared_error(
+    logits_p: Tensor,
+    logits_q: Tensor,
+    weights: Tensor | None = None,
+    reduction: Reduction = "batchmean",
+) -> Tensor:
+    """Return ¼·Σ_jk w_j·w_k·((p_j − p_k) − (q_j − q_k))² of logits p and q (B, K).
+
+    ``weights`` w (B, K) are above 0 in sum; without them they are the softmax of p, detached. With
+    q detached this is one half of KL(p‖q), to whose gradients it contributes those of p;
+    :func:`soft_cross_entropy` is the other half, and contributes those of q (Cui et al., "Decoupled
+    Kullback-Leibler Divergence Loss", NeurIPS 2024). They improve on it by leaving q attached.
+    """
+    w = logits_p.detach().softmax(1) if weights is None else weights
+    error = logits_p - logits_q
+    total = w.sum(1, keepdim=True)
+    # Half the sum over pairs, without the K² pairs: the weighted variance about the weighted mean.
+    centred = error - (w * error).sum(1, keepdim=True) / total
+    return _reduced(0.5 * total.squeeze(1) * (w * centred.square()).sum(1), reduction)
+
+
+def soft_cross_entropy(
+    logits_p: Tensor, logits_q: Tensor, reduction: Reduction = "batchmean"
+) -> Tensor:
+    """Return −Σ p·log q of the softmax of logits (B, K), p detached."""
+    return _reduced(-(logits_p.detach().softmax(1) * logits_q.log_softmax(1)).sum(1), reduction)
+
+
+def _reduced(values: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
-        return pointwise
-    return pointwise.sum() if reduction == "sum" else pointwise.mean()
+        return values
+    return values.sum() if reduction == "sum" else values.mean()

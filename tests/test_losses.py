@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.formulas import EXACT, LABELS, ce, kl, logits
+from support.formulas import EXACT, LABELS, ce, kl, log_p, logits, sce, wmse
 
-from regmix_bench.losses import cross_entropy, kl_divergence
+from regmix_bench.losses import (
+    cross_entropy,
+    kl_divergence,
+    soft_cross_entropy,
+    weighted_squared_error,
+)
 
 
 @pytest.mark.parametrize("mass", [0.5, 0.6, 0.9, 1.0])
@@ -52,3 +57,48 @@ def test_mixed_labels_weigh_the_losses_of_their_classes(mass: float, reduction: 
     expected = share * cross_entropy(logits, first, mass, reduction)
     expected += (1 - share) * cross_entropy(logits, second, mass, reduction)
     torch.testing.assert_close(cross_entropy(logits, mixed, mass, reduction), expected)
+
+
+def test_the_kl_divergence_decouples_into_a_squared_error_and_a_soft_cross_entropy() -> None:
+    """Cui et al. 2024: the one has the gradients of p, the other those of q, and no other."""
+    p, q = logits(1), logits(2)
+    expected = torch.autograd.grad(kl(p, q).mean(), (p, q))
+    error, entropy = weighted_squared_error(p, q.detach()), soft_cross_entropy(p, q)
+    (of_p, none), (no, of_q) = (
+        torch.autograd.grad(half, (p, q), allow_unused=True) for half in (error, entropy)
+    )
+    assert none is None and no is None
+    torch.testing.assert_close((of_p, of_q), expected, rtol=1e-10, atol=1e-10)
+    # Their improvement moves q by the squared error too, and p no less and no more.
+    moved = torch.autograd.grad(weighted_squared_error(p, q), (p, q))
+    torch.testing.assert_close(moved[0], expected[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(moved[1], -moved[0], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_halves_of_the_divergence_in_each_reduction(given: bool) -> None:
+    p, q = logits(1), logits(2)
+    weights = logits(3).detach().exp() if given else None  # of any sum
+    w = log_p(p).exp().detach() if weights is None else weights
+    for found, expected in (
+        (lambda how: weighted_squared_error(p, q, weights, how), wmse(p, q, w)),
+        (lambda how: soft_cross_entropy(p, q, how), sce(p, q)),
+    ):
+        torch.testing.assert_close(found("batchmean"), expected.mean(), **EXACT)
+        torch.testing.assert_close(found("sum"), expected.sum(), **EXACT)
+        torch.testing.assert_close(found("none"), expected, **EXACT)
+        for mine, theirs in zip(
+            torch.autograd.grad(found("sum"), (p, q), allow_unused=True),
+            torch.autograd.grad(expected.sum(), (p, q), allow_unused=True),
+            strict=True,
+        ):
+            assert (mine is None) == (theirs is None)
+            if mine is not None:
+                torch.testing.assert_close(mine, theirs, **EXACT)
+
+
+def test_the_squared_error_of_far_logits_keeps_its_digits() -> None:
+    """It is one of differences, so what all logits have in common is to cost no digit."""
+    p, q = logits(1).detach().float(), logits(2).detach().float()
+    near, far = weighted_squared_error(p, q), weighted_squared_error(p + 1000, q)
+    torch.testing.assert_close(far, near, rtol=1e-3, atol=0)

@@ -23,6 +23,16 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
     return (log_p(p).exp() * (log_p(p) - log_p(q))).sum(1)
 
 
+def wmse(p: Tensor, q: Tensor, weights: Tensor) -> Tensor:
+    """A quarter of the weighted squared differences between all pairs of classes."""
+    pairs = (p[:, :, None] - p[:, None, :]) - (q[:, :, None] - q[:, None, :])
+    return 0.25 * (weights[:, :, None] * weights[:, None, :] * pairs.square()).sum((1, 2))
+
+
+def sce(p: Tensor, q: Tensor) -> Tensor:
+    return -(log_p(p).exp().detach() * log_p(q)).sum(1)
+
+
 def mart_bce(logits: Tensor, y: Tensor) -> Tensor:
     probability = log_p(logits).exp()
     wrong = torch.stack(
