@@ -24,7 +24,7 @@ FLOORS = [line.split()[0] for line in _FLOORS[1].splitlines()] + ["__init__"]
 LEVEL = {room: level for level, room in enumerate(FLOORS)}
 
 # What reads results never trains and never attacks.
-READERS = {"analysis", "reporting"}
+READERS = {"analysis", "reporting", "sheets"}
 WORKERS = {"models", "attacks", "training", "evaluation", "runs"}
 
 BASELINES_MAY_USE = {"types", "losses", "registry", "errors", "attacks", "methods"}

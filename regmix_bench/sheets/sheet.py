@@ -1,0 +1,212 @@
+"""A study sheet: the facts behind each row of a study's tables, as its author writes them down.
+
+Whatever is left out counts as not said, and is not compared. Percentages run from 0 to 100, as they
+stand in tables. Nothing here imports torch, or reads a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from regmix_bench.types import Frozen, ThreatModel
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Text = Annotated[str, Field(min_length=1)]
+Size = Annotated[int, Field(ge=0)]
+NO_EXTRA_DATA = "none"
+
+
+class _Facts(Frozen):
+    """Facts as JSON holds them: a text is no number, and a truth is none either."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Training(_Facts):
+    """The recipe of a row: ``lr`` is the highest learning rate, ``last_lr`` that of the last step.
+
+    ``epochs`` are those that the program counts. ``precision`` is that of training, such as fp32.
+    """
+
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    optimizer: Text | None = None
+    lr: float | None = Field(None, gt=0)
+    last_lr: float | None = Field(None, ge=0)
+    momentum: float | str | None = None
+    weight_decay: float | None = Field(None, ge=0)
+    schedule: Text | None = None
+    augmentation: Text | None = None
+    precision: Text | None = None
+
+
+class Tricks(_Facts):
+    """Helps for any method that are part of none; ``none`` where a row goes without one.
+
+    ``true_class_mass`` is the share of the label that the true class keeps in the training loss,
+    ``attack_mass`` that in the loss of the attack that trains; 1 is a hard label. ``ema_decay`` is
+    that of an average of weights, ``awp_gamma`` the size of an adversarial weight perturbation,
+    ``gradient_clip`` the largest length of a gradient of the weights.
+    """
+
+    true_class_mass: float | None = Field(None, gt=0, le=1)
+    attack_mass: float | None = Field(None, gt=0, le=1)
+    ema_decay: float | Literal["none"] | None = None
+    awp_gamma: float | Literal["none"] | None = None
+    gradient_clip: float | Literal["none"] | None = None
+
+
+class ScoredWeights(_Facts):
+    """The weights that were scored.
+
+    They are ``raw``, an ``average``, or of the two the ``better`` one; and those of the epoch that
+    was ``selected``, or of the ``last``.
+    """
+
+    kind: Literal["raw", "average", "better"] | None = None
+    epoch: Literal["selected", "last"] | None = None
+
+
+class Selection(_Facts):
+    """The rule by which an epoch was selected, and the images that it was asked on.
+
+    ``images_from`` is the split that they come from, and ``trained_on`` says whether they were
+    training images at the same time.
+    """
+
+    rule: Text | None = None
+    images: Size | None = None
+    images_from: Literal["training", "test", "none"] | None = None
+    trained_on: bool | None = None
+
+
+class Measurement(_Facts):
+    """The measurement of robustness: on so many images, of a test set of so many.
+
+    ``autoattack`` is the version of AutoAttack's ensemble (standard, plus, rand), ``none`` where it
+    did not run, or the attacks that took its place. ``package`` is the program and its version.
+    """
+
+    images: int | None = Field(None, ge=1)
+    test_images: int | None = Field(None, ge=1)
+    autoattack: Text | None = None
+    package: Text | None = None
+    seed: int | None = Field(None, ge=0)
+    batch_size: int | None = Field(None, ge=1)
+    precision: Text | None = None
+
+
+class HyperParameter(_Facts):
+    """The weight of a term, or another number of a method, and that of the method's authors."""
+
+    value: float
+    authors: float
+
+
+class Claim(_Facts):
+    """An accuracy as a table shows it: the mean over seeds and the standard deviation."""
+
+    mean: Percent
+    deviation: float | None = Field(None, ge=0, le=100)
+
+
+class SeedRun(_Facts):
+    """One training of a row, counted in its means or left out.
+
+    ``numbers`` are its accuracies by attack, as in the row. ``overfitted_from`` is the epoch at
+    which catastrophic overfitting began, of the run as it was trained, whichever epoch is scored.
+    ``warnings`` are those of AutoAttack, as records name them, and ``record`` is the run_id of the
+    record that bears the numbers out.
+    """
+
+    seed: int = Field(ge=0)
+    counted: bool = True
+    numbers: dict[Text, Percent] = {}
+    selected_epoch: int | None = Field(None, ge=1)
+    overfitted_from: int | None = Field(None, ge=1)
+    warnings: tuple[Text, ...] = ()
+    record: Text | None = None
+    why_left_out: Text | None = None
+
+
+class SheetRow(_Facts):
+    """One row of a table.
+
+    ``threat`` is the one that the table says; ``trained_under`` and ``attacked_under`` are those of
+    the program where they differ. ``numbers`` are what the table shows, by attack: ``clean``,
+    ``autoattack``, and whatever else, such as ``pgd-20``. ``tuned_on`` says where the
+    hyper-parameters come from. ``files`` are paths or addresses of what bears the numbers out.
+    """
+
+    method: Text
+    architecture: Text
+    dataset: Text
+    train_images: int | None = Field(None, ge=1)
+    extra_data: Text | None = None
+    threat: ThreatModel
+    trained_under: ThreatModel | None = None
+    attacked_under: ThreatModel | None = None
+    recipe: Training = Training()
+    tricks: Tricks = Tricks()
+    weights: ScoredWeights = ScoredWeights()
+    selection: Selection = Selection()
+    measurement: Measurement = Measurement()
+    tuned_on: Literal["authors", "beforehand", "validation", "test"] | None = None
+    hyperparameters: dict[Text, HyperParameter] = {}
+    numbers: dict[Text, Claim] = {}
+    runs: tuple[SeedRun, ...] = ()
+    files: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_seed_stands_once(self) -> Self:
+        seeds = [run.seed for run in self.runs]
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return self
+
+    @property
+    def counted(self) -> tuple[SeedRun, ...]:
+        """The runs that the means count."""
+        return tuple(run for run in self.runs if run.counted)
+
+
+class SheetTable(_Facts):
+    """Rows that a reader compares with one another.
+
+    ``ranked_by`` is the attack by whose accuracy the best row is told, and ``overfitting_shown``
+    says whether the table shows which runs overfitted catastrophically.
+    """
+
+    title: Text | None = None
+    ranked_by: Text | None = None
+    overfitting_shown: bool = False
+    rows: tuple[SheetRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _a_method_stands_once(self) -> Self:
+        names = [row.method for row in self.rows]
+        if len(set(names)) < len(names):
+            raise ValueError("a method stands twice: give each row a name of its own")
+        return self
+
+
+#: Why a broken rule is allowed: everywhere, or in the tables that are named.
+Allowance = Text | dict[Text, Text]
+
+
+class Sheet(_Facts):
+    """A study: its tables by name, and the rules that it breaks with a reason."""
+
+    title: Text
+    source: Text | None = None
+    url: str | None = Field(None, pattern="^https://")
+    tables: dict[Text, SheetTable] = Field(min_length=1)
+    allow: dict[Text, Allowance] = {}
+
+    def reasons(self, rule: str) -> Iterator[tuple[str | None, str]]:
+        """Yield each reason for which a rule may be broken, and its table, None being all."""
+        found = self.allow.get(rule, {})
+        yield from [(None, found)] if isinstance(found, str) else found.items()
