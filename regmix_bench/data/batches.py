@@ -72,26 +72,32 @@ class Batches:
         mean, square = sums / self._images[:, 0].numel()
         return mean.tolist(), (square - mean.square()).clamp_min(0).sqrt().tolist()
 
-    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, repeats: int = 1) -> Iterator[Batch]:
         """Yield every image once, in random order and augmentation, both drawn from ``generator``.
 
         Even batches have at most ``batch_size`` images, three where two would leave one alone, and
         differ in size by one at most; of equal ones, those are left out that come last in the
         order. ``generator`` lives on the images' device. In a group of processes each draws all,
         and gets its share of every batch.
+
+        Of ``repeats`` above 1 each batch comes so often in a row, the last as often as is left: an
+        epoch has as many batches as ever, and only its first images.
         """
         order = torch.randperm(self.size, generator=generator, device=self._labels.device)
-        for index in torch.tensor_split(order[: self.visited], len(self)):
+        batches = torch.tensor_split(order[: self.visited], len(self))
+        for start in range(0, len(self), repeats):
+            index = batches[start // repeats]
             images = self._images[index]
             if self._augmentation != "none":
                 images = random_crop(images, generator, flip=self._augmentation == "crop-flip")
             mine = share(len(index))
-            yield Batch(
+            batch = Batch(
                 x=as_float(images[mine]),
                 y=self._labels[index[mine]],
                 index=index[mine],
                 total=len(index),
             )
+            yield from [batch] * min(repeats, len(self) - start)
 
 
 def check_batches(size: int, recipe: Recipe) -> None:

@@ -122,6 +122,14 @@ class Method(ABC):
         """
         return None
 
+    @property
+    def repeats(self) -> int:
+        """Say how many steps in a row are taken on each batch.
+
+        An epoch has as many steps whatever the answer, and so fewer images where it is above 1.
+        """
+        return 1
+
     @abstractmethod
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator

@@ -124,8 +124,8 @@ class Trainer:
             self._whole = False
             lr = self.optimizer.param_groups[0]["lr"]
             meter.start()
-            means, cost = self._train_epoch(epoch)
-            work = meter.stop(self.data.train.visited)
+            means, cost, images = self._train_epoch(epoch)
+            work = meter.stop(images)
             if not all(map(math.isfinite, means.values())):
                 progress.failure = f"the loss is not finite in epoch {epoch}"
                 progress.alarms.append(
@@ -198,23 +198,29 @@ class Trainer:
         with whole_batch(total):
             return method.step(runner, batch, self.spec.train_threat, attack).loss
 
-    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost]:
-        """One pass over the training set; the host waits for the device only at its end."""
-        batches = self.data.train.epoch(epoch_generator(self.device, self.spec.seed, epoch, "data"))
+    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost, int]:
+        """One pass over the training set; the host waits for the device only at its end.
+
+        Returns the means over the images, their cost, and how many there were.
+        """
+        order = epoch_generator(self.device, self.spec.seed, epoch, "data")
+        batches = self.data.train.epoch(order, self.method.repeats)
         self.method.on_epoch_start(epoch)
         self.model.train()
         steps, captured = self.steps, self.steps.capture_seconds
         steps.start_epoch(epoch_seed(self.spec.seed, epoch, "attack"))
         totals: dict[str, Tensor] = {}
+        images = 0
         started = time.perf_counter()
         for number, batch in enumerate(batches):
             self.method.on_batch_start(number)
             values = steps(batch)
             self.scheduler.step()
             for name, value in values.items():
-                part = value * (len(batch.y) / self.data.train.visited)
+                part = value * len(batch.y)
                 totals[name] = totals[name] + part if name in totals else part
-        sums = all_sum(torch.stack([value.double() for value in totals.values()])).tolist()
+            images += batch.total or len(batch.y)
+        sums = all_sum(torch.stack([value.double() for value in totals.values()])) / images
         counted = torch.tensor([steps.forward_images, steps.backward_images], device=self.device)
         forward, backward = all_sum(counted).tolist()
         captured = steps.capture_seconds - captured
@@ -224,7 +230,7 @@ class Trainer:
             backward_images=backward,
             capture_seconds=captured,
         )
-        return dict(zip(totals, sums, strict=True)), cost
+        return dict(zip(totals, sums.tolist(), strict=True)), cost, images
 
     def evaluated_model(self) -> nn.Module:
         """Return what the method and weight averaging make of the trained model: the one scored."""

@@ -52,6 +52,17 @@ def test_equal_batches_are_all_full_and_leave_the_remainder_out(batch_size, more
     assert batches.size == size
 
 
+@pytest.mark.parametrize("division", ["even", "equal"])
+@pytest.mark.parametrize("repeats", [1, 3, 4, 7, 50])
+def test_an_epoch_has_as_many_batches_where_each_is_repeated(division, repeats):
+    batches = Batches(coded_images(66), torch.arange(66), 9, "crop", division)
+    once, epoch = list(batches.epoch(generator())), list(batches.epoch(generator(), repeats))
+    assert len(epoch) == len(once) == len(batches) == (7 if division == "equal" else 8)
+    for place, batch in enumerate(epoch):
+        expected = once[place // repeats]
+        assert torch.equal(batch.index, expected.index) and torch.equal(batch.x, expected.x)
+
+
 def test_equal_batches_leave_other_images_out_each_epoch():
     batches, source = Batches(coded_images(37), torch.arange(37), 10, "crop", "equal"), generator()
     left_out = []

@@ -158,8 +158,8 @@ def test_a_run_that_was_interrupted_goes_on_with_replayed_steps(
     begun, _ = make_trainer(tmp_path / "parts", method, **recipe)
     batches, epochs = begun.data.train.epoch, itertools.count(1)
 
-    def cut(generator: torch.Generator) -> Iterator[Batch]:
-        everything = batches(generator)
+    def cut(generator: torch.Generator, repeats: int) -> Iterator[Batch]:
+        everything = batches(generator, repeats)
         if next(epochs) < 2:
             return everything
         return itertools.chain(itertools.islice(everything, 7), interrupt())

@@ -141,6 +141,17 @@ def test_equal_batches_count_what_they_visit_alone(tmp_path: Path, register) -> 
     assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0)  # of 2 × 2 steps
 
 
+def test_an_epoch_is_as_many_steps_where_batches_are_repeated(tmp_path: Path, register) -> None:
+    spec = make_spec(register(lambda loss, epoch: 0 * loss + 3), batch_size=13)
+    METHODS.registered["changed"].repeats = 4
+    trainer = trained(spec, tmp_path)
+    assert len(trainer.data.train) == 7  # six batches of 13 images, and one of 12
+    assert [log.loss for log in trainer.progress.history] == pytest.approx([3, 3])
+    assert [log.work.images for log in trainer.progress.history] == [4 * 13 + 3 * 13] * 2
+    assert trainer.progress.cost.forward_images == 2 * 7 * 13
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0)  # of 2 × 7 steps
+
+
 def test_gradient_clip_bounds_the_step(tmp_path: Path, register) -> None:
     shared = {"epochs": 1, "batch_size": 200, "lr": 1.0, "momentum": 0, "weight_decay": 0}
 
