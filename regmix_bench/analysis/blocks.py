@@ -11,6 +11,7 @@ from functools import cached_property
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval, t_interval
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.types import Checkpoint, ThreatModel
@@ -76,8 +77,10 @@ class Row:
         """Raw numbers over seeds: accuracies 0 to 1, costs in seconds and in passes, rates.
 
         ``passes`` counts images through the network, forwards and backwards, per training image and
-        epoch. ``pgd_drop`` is PGD accuracy of this checkpoint less that of the last one. Rates,
-        bytes and joules are those of :class:`~regmix_bench.records.throughput.Throughput`.
+        epoch. ``pgd_drop`` is PGD accuracy of this checkpoint less that of the last one.
+        ``onset_epoch``, over the seeds that have one, and ``val_pgd_drop`` are those of
+        :class:`~regmix_bench.records.overfitting.Overfitting`; rates, bytes and joules those of
+        :class:`~regmix_bench.records.throughput.Throughput`.
         """
         values: dict[str, list[float | None]] = defaultdict(list)
         for run, evaluation in self.scores:
@@ -87,6 +90,9 @@ class Row:
                 values[accuracy.id].append(accuracy.read(evaluation))
             values["last_pgd_acc"].append(last.pgd_acc if last else None)
             values["pgd_drop"].append(evaluation.pgd_acc - last.pgd_acc if last else None)
+            found = Overfitting.of(record.history, record.n_validation)
+            values["onset_epoch"].append(found.onset if found else None)
+            values["val_pgd_drop"].append(found.drop if found else None)
             values["training_seconds"].append(record.training_cost.seconds)
             values["passes"].append(_passes(record))
             values["scoring_seconds"].append(record.scoring_cost.seconds)

@@ -16,6 +16,7 @@ from regmix_bench.loading.folders import CARD, CONFIG, GRAPH, WEIGHTS, ExportCon
 from regmix_bench.loading.model_card import attack_remarks, model_card
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
+from regmix_bench.records.overfitting import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.store import write_json
 from regmix_bench.system.files import copy_file, file_digest
@@ -136,7 +137,7 @@ def _footnote(record: RunRecord, result: RobustEval, epoch: int) -> Iterator[str
         yield f"{result.n_examples} of {record.n_test} test images."
     yield f"{result.checkpoint.capitalize()} checkpoint, epoch {epoch}."
     yield from (f"{remark[:1].upper()}{remark[1:]}." for remark in attack_remarks(result))
-    yield from (f"{alarm.kind} at epoch {alarm.epoch}." for alarm in record.alarms)
+    yield from (f"{alarm.kind} at epoch {alarm.epoch}." for alarm in alarms_of(record))
 
 
 def _percent(accuracy: float) -> str:

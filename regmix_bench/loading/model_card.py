@@ -8,6 +8,7 @@ from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.loading.folders import GRAPH, WEIGHTS, ExportConfig
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import accuracies
+from regmix_bench.records.overfitting import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.reporting.formats.cells import markdown, markdown_text
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
@@ -71,7 +72,9 @@ def _measured(record: RunRecord, checkpoint: Checkpoint) -> str:
     notes = ["Accuracies in %, with Wilson's 95 % interval over the images."]
     for result in scored:
         notes += [f"{threat_words(result.threat)}: {remark}" for remark in attack_remarks(result)]
-    notes += [f"{alarm.kind} at epoch {alarm.epoch}: {alarm.message}" for alarm in record.alarms]
+    notes += [
+        f"{alarm.kind} at epoch {alarm.epoch}: {alarm.message}" for alarm in alarms_of(record)
+    ]
     scoring = record.spec.scoring
     table = Table.of(
         f"Accuracy on test images of {record.spec.dataset}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.overfitting import Overfitting, alarms_of
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
     *("train_epsilon", "epochs", "selected_epoch", "alarms"),
+    *("onset_epoch", "val_pgd_drop"),
     *("training_seconds", "preparation_seconds", "scoring_seconds"),
     *(field.name for field in fields(Throughput)),
     "record",
@@ -34,7 +36,8 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
 
     Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
     here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as
-    typed and ``epsilon_value`` its float. Rates, bytes and joules are those of
+    typed and ``epsilon_value`` its float. ``onset_epoch`` and ``val_pgd_drop`` are those of
+    :class:`~regmix_bench.records.overfitting.Overfitting`. Rates, bytes and joules are those of
     :class:`~regmix_bench.records.throughput.Throughput`. ``record`` is the file's path, relative to
     ``results``. Raises :class:`UserError` at the first unreadable record.
     """
@@ -69,7 +72,8 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "train_epsilon": str(record.spec.train_threat.epsilon),
             "epochs": record.spec.recipe.epochs,
             "selected_epoch": record.selected_epoch,
-            "alarms": ", ".join(alarm.kind for alarm in record.alarms),
+            "alarms": ", ".join(alarm.kind for alarm in alarms_of(record)),
+            **_overfitting(record),
             "training_seconds": record.training_cost.seconds,
             "preparation_seconds": record.training_cost.preparation_seconds,
             **(vars(throughput) if (throughput := Throughput.of(record.history)) else {}),
@@ -87,3 +91,8 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "autoattack_version": evaluation.autoattack_version,
             "checks": ", ".join(evaluation.checks),
         }
+
+
+def _overfitting(record: RunRecord) -> dict[str, float | None]:
+    found = Overfitting.of(record.history, record.n_validation)
+    return {"onset_epoch": found.onset, "val_pgd_drop": found.drop} if found else {}

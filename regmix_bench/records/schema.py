@@ -101,9 +101,13 @@ class EpochLog(Frozen):
 
 
 class Alarm(Frozen):
-    """Something a reader of the number should know about the training."""
+    """Something a reader of the number should know about the training.
 
-    kind: Literal["catastrophic-overfitting", "non-finite-loss"]
+    What the kinds of overfitting mean, and which a history shows, says
+    :mod:`regmix_bench.records.overfitting`; older programs had another rule.
+    """
+
+    kind: Literal["catastrophic-overfitting", "robust-overfitting", "non-finite-loss"]
     epoch: Epoch
     message: str
 

@@ -25,7 +25,7 @@ from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
-from regmix_bench.reporting.tables import evaluated, numbers, published
+from regmix_bench.reporting.tables import evaluated, numbers, overfitting, published
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.garbage import uncollected
@@ -43,6 +43,7 @@ VERDICTS = "verdicts.csv"
 EVALUATED = "evaluated.csv"
 PUBLISHED = "published.csv"
 FAILED = "failed-runs.csv"
+OVERFITTING = "overfitting.csv"
 SITE = "site/"
 
 
@@ -154,7 +155,18 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
 def _ours() -> tuple[str, ...]:
     """Return how the names of a report's files begin, whatever else lies beside them."""
     figures = (f"{name}-" for name in figure_names())
-    return (SITE, "table-", *figures, NUMBERS, TABLES, MODELS, VERDICTS, EVALUATED, PUBLISHED)
+    return (
+        SITE,
+        "table-",
+        *figures,
+        NUMBERS,
+        TABLES,
+        MODELS,
+        VERDICTS,
+        EVALUATED,
+        PUBLISHED,
+        OVERFITTING,
+    )
 
 
 def _drawn(name: str) -> bool:
@@ -193,6 +205,9 @@ def _texts(
             yield "csv", EVALUATED, cells.csv(evaluated.evaluated_accuracies(contents.panels))
         if contents.published:
             yield "csv", PUBLISHED, cells.csv(published.published_accuracies(contents.published))
+        overfitted = overfitting.overfitting_runs(contents.cohorts)
+        if not overfitted.empty:
+            yield "csv", OVERFITTING, cells.csv(overfitted)
         yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
     if "json" in formats:
         yield "json", TABLES, tables_json(contents.tables)

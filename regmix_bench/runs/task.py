@@ -27,6 +27,7 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
+from regmix_bench.records.overfitting import with_overfitting
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
 from regmix_bench.records.schema import Cost, RobustEval, RunRecord
 from regmix_bench.records.store import write_parquet
@@ -163,19 +164,20 @@ class ActiveRun:
     def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
         task, progress, data = self.task, self.progress, self.data
         selected = progress.checkpoints.get("selected")
+        n_validation = len(data.validation[1])
         return RunRecord(
             run_id=task.spec.run_id,
             status=status,
             spec=task.spec,
             data_digest=data.test.digest,
             n_train=data.train.size,
-            n_validation=len(data.validation[1]),
+            n_validation=n_validation,
             n_test=len(data.test.y),
             num_classes=data.test.num_classes,
             n_parameters=self.n_parameters,
             selected_epoch=selected.epoch if selected else None,
             history=tuple(progress.history),
-            alarms=tuple(progress.alarms),
+            alarms=with_overfitting(progress.alarms, progress.history, n_validation),
             evaluations=tuple(self.evaluations),
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,

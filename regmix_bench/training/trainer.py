@@ -35,7 +35,7 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.flops import count_flop
-from regmix_bench.training.history import TrainingProgress, overfitting_alarm, selected_epoch
+from regmix_bench.training.history import TrainingProgress, selected_epoch
 from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
@@ -140,9 +140,6 @@ class Trainer:
                 self.keeper.keep_weights("selected", epoch, self.evaluated_model())
             if epoch == last:
                 self.keeper.keep_weights("last", epoch, self.evaluated_model())
-            alarm = overfitting_alarm(progress.history, len(self.data.validation[1]))
-            if alarm and not progress.alarms:
-                progress.alarms.append(alarm)
             self._whole = True
             on_first(self._save_log)
             if due:

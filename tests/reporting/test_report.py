@@ -8,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from support.histories import planted_history
 from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.blocks import blocks_of
@@ -15,7 +16,7 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
-from regmix_bench.records.schema import Alarm, TransferRecord, TransferSide
+from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.curves import curves_frame
 from regmix_bench.reporting.figures.looks import looks
@@ -31,11 +32,11 @@ TEXT = ("latex", "markdown", "csv")
 @pytest.fixture
 def results(record, save):
     grid = ("16/255", "32/255")
-    alarm = Alarm(kind="catastrophic-overfitting", epoch=2, message="m")
+    caught = planted_history((0.4, 0.1, 0.0, 0.0), (0.5, 0.7, 0.8, 0.8))
     return save(
         record("trades", seed=0, eval_eps=grid),
         record("trades", seed=1, eval_eps=grid, pgd=0.75),
-        record("regmix", seed=0, eval_eps=grid, autoattack=0.65, alarms=(alarm,)),
+        record("regmix", seed=0, eval_eps=grid, autoattack=0.65, history=caught),
         record("mart", seed=0, eval_eps=grid, error="loss is not finite"),
         outputs=True,
     )

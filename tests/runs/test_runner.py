@@ -34,6 +34,7 @@ from regmix_bench.records.views import read_views
 from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec
 from regmix_bench.training.trainer import Trainer
+from regmix_bench.training.validation import HeldOutAccuracy, Validation
 from regmix_bench.types import Frozen, StepOutput
 
 #: AutoAttack is over at once where nothing holds: at half the range of a pixel.
@@ -335,6 +336,14 @@ with run_lock(Path({str(tmp_path)!r}), {spec.run_id!r}, print):
         assert re.fullmatch(
             r"taken over from process \d+ on .*, which ended before it was done", line
         )
+
+
+def test_overfitting_is_an_alarm_of_the_record(tmp_path, monkeypatch):
+    collapsed = HeldOutAccuracy(clean=0.9, fgsm=0.9, pgd=0.1)
+    monkeypatch.setattr(Validation, "measure", lambda self, model: collapsed)
+    record = runner.run_spec(quick_spec(), tmp_path, device="cpu")
+    (alarm,) = record.alarms
+    assert (alarm.kind, alarm.epoch) == ("catastrophic-overfitting", 1)
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_its_alarm(tmp_path, failing, monkeypatch):

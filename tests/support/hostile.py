@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from regmix_bench.records.schema import Alarm, EpochLog, Work
+from regmix_bench.records.schema import EpochLog, Work
 from regmix_bench.specs import MethodSpec
 from regmix_bench.types import ThreatModel
 from support.saved_views import make_views, save_views
@@ -45,6 +45,9 @@ def fill(results: Path) -> None:
         "n_train": 1000,
         "environment": {"device": "cpu", "threads": 1, "cuda": None, "note": SCRIPT},
     }
+    collapsed = {"val_fgsm_acc": 0.9, "val_pgd_acc": 0.1}
+    whole, (fifth, last) = history()[:4], history()[4:]
+    overfitted = (*whole, fifth.model_copy(update=collapsed), last)
     attacks = {"after_attack": {"apgd-ce": 0.85, "apgd-t": 0.84, "square": 0.83}}
     counts = {"standard": 40, "pgd-at": 280, "trades": 290, "regmix": 300, "elsewhere": 200}
     for name, right in counts.items():
@@ -57,11 +60,7 @@ def fill(results: Path) -> None:
                     arch="smallcnn" if len(threats) == 1 else "resnet8",
                 )
                 checks = ("zero-gradients",) if name == "standard" else ()
-                alarms = (
-                    (Alarm(kind="catastrophic-overfitting", epoch=5, message="PGD fell"),)
-                    if name == "trades" and seed
-                    else ()
-                )
+                caught = {"history": overfitted} if name == "trades" and seed else {}
                 scored = {**attacks, "checks": checks}
                 path = write_run(
                     results,
@@ -69,8 +68,7 @@ def fill(results: Path) -> None:
                     pgd=right + 10,
                     autoattack=right + seed,
                     scored=scored,
-                    alarms=alarms,
-                    **common,
+                    **common | caught,
                 )
                 if seed:
                     save_views(path, make_views(LINF_32, shape=(3, 32, 32)))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from regmix_bench.records import paths, store
-from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord
+from regmix_bench.records.schema import Cost, EpochLog, RobustEval, RunRecord
 from regmix_bench.specs import MethodSpec, Recipe
 from regmix_bench.types import ThreatModel
 from support.synthetic import make_record, make_spec
@@ -35,7 +35,7 @@ def trained_record(
     evaluate: str = "selected",
     checks: tuple[str, ...] = (),
     substitutions: tuple[str, ...] = (),
-    alarms: tuple[Alarm, ...] = (),
+    history: tuple[EpochLog, ...] | None = None,
     error: str | None = None,
     digest: str | None = "d" * 12,
     train_seconds: float = 90.0,
@@ -73,7 +73,7 @@ def trained_record(
                 )
             )
     generator = np.random.default_rng(seed)
-    history = tuple(
+    drawn = tuple(
         EpochLog(
             epoch=epoch,
             lr=0.1,
@@ -93,8 +93,7 @@ def trained_record(
         n_test=360,
         num_classes=10,
         selected_epoch=recipe.epochs - 1 if recipe.epochs > 1 else 1,
-        history=history,
-        alarms=alarms,
+        history=drawn if history is None else history,
         evaluations=tuple(evaluations),
         training_cost=Cost(
             seconds=train_seconds,

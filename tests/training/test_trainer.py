@@ -31,7 +31,7 @@ from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
 from regmix_bench.system.signals import Termination
 from regmix_bench.training import trainer as training
-from regmix_bench.training.history import overfitting_alarm, selected_epoch
+from regmix_bench.training.history import selected_epoch
 from regmix_bench.training.keeper import Allowance
 from regmix_bench.training.states import States, load_state
 from regmix_bench.training.trainer import Trainer
@@ -235,32 +235,6 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path, register) 
     trained(make_spec(register()), tmp_path)
     assert not list(tmp_path.glob(".tmp-*"))
     assert not (tmp_path / "selected-0009.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("pgd", "fgsm", "alarm"),
-    [
-        ([0.40, 0.05], [0.5, 0.9], True),  # the collapse itself
-        ([0.40, 0.05], [0.5, 0.4], False),  # both fall: training went wrong in another way
-        ([0.40, 0.05], [0.5, 0.5], False),  # FGSM must rise
-        ([0.40, 0.36], [0.5, 0.9], False),  # less than five points
-        ([0.40, 0.30], [0.5, 0.9], False),  # ten points, yet within three standard errors of 100
-        ([0.40, 0.45], [0.5, 0.9], False),
-        ([0.10, 0.40, 0.35, 0.05], [0.1, 0.5, 0.6, 0.8], True),  # against the best, not the last
-        ([0.05], [0.9], False),
-    ],
-)
-def test_alarm_for_catastrophic_overfitting(pgd, fgsm, alarm: bool) -> None:
-    logs = [make_log(n, p, f) for n, (p, f) in enumerate(zip(pgd, fgsm, strict=True), start=1)]
-    found = overfitting_alarm(logs, n_validation=100)
-    assert (found is not None) == alarm
-    if found:
-        assert (found.kind, found.epoch) == ("catastrophic-overfitting", len(pgd))
-
-
-def test_more_validation_images_resolve_a_smaller_fall() -> None:
-    logs = [make_log(1, 0.40, 0.5), make_log(2, 0.30, 0.9)]
-    assert overfitting_alarm(logs, n_validation=1000) is not None
 
 
 def test_selection_among_equals_takes_the_earlier() -> None:

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
+from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import panel_grid
@@ -29,7 +30,7 @@ MOST_LINES = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingCurves(ReportFigure):
-    """Validation accuracy epoch by epoch, with the selected one and alarms.
+    """Validation accuracy epoch by epoch, with the selected one and where overfitting sets in.
 
     A picture per cohort, a panel per label.
     """
@@ -47,7 +48,7 @@ class TrainingCurves(ReportFigure):
             caption = (
                 f"Training under {threat_words(cohort.train_threat)}: validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
-                f"{_banded(frame)}."
+                f"{_banded(frame)}.{_overfitted(frame)}"
             )
             yield cls(subject=cohort.stem, frame=frame, caption=caption, looks=contents.looks)
 
@@ -69,15 +70,20 @@ class TrainingCurves(ReportFigure):
             Line2D([], [], color=GREY, label="PGD-10"),
             Line2D([], [], color=GREY, marker="o", linestyle="", label="selected epoch"),
         ]
-        if (self.frame["alarm"] != "").any():
-            alarm = Line2D([], [], color="black", marker="x", linestyle="", label="alarm")
-            handles.append(alarm)
+        if self.frame["onset"].any():
+            handles += [
+                Line2D([], [], color=GREY, linestyle=":", label="FGSM"),
+                Line2D([], [], color="black", marker="x", linestyle="", label="onset"),
+            ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         return figure
 
 
 def curves_frame(cohort: Cohort) -> pd.DataFrame:
-    """Tabulate validation accuracies (0 to 1) by label, seed and epoch, and their means."""
+    """Tabulate validation accuracies (0 to 1) by label, seed and epoch, and their means.
+
+    ``onset`` is true at the first epoch of catastrophic overfitting.
+    """
     rows = [
         {
             **cohort.csv_columns,
@@ -86,18 +92,20 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
             "seed": run.spec.seed,
             "epoch": log.epoch,
             "val_clean_acc": log.val_clean_acc,
+            "val_fgsm_acc": log.val_fgsm_acc,
             "val_pgd_acc": log.val_pgd_acc,
             "selected": log.epoch == run.record.selected_epoch,
-            "alarm": "; ".join(a.kind for a in run.record.alarms if a.epoch == log.epoch),
+            "onset": found is not None and log.epoch == found.onset,
         }
         for group in cohort.groups
         for run in group.runs
+        for found in (Overfitting.of(run.record.history, run.record.n_validation),)
         for log in run.record.history
     ]
     frame = pd.DataFrame(rows)
     if not frame.empty:
         over_seeds = frame.groupby(["label", "epoch"])
-        for name in ("val_clean_acc", "val_pgd_acc"):
+        for name in ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc"):
             frame[f"{name}_mean"] = over_seeds[name].transform("mean")
     return frame
 
@@ -106,6 +114,15 @@ def _banded(frame: pd.DataFrame) -> str:
     if frame.groupby("label")["seed"].nunique().max() <= MOST_LINES:
         return ""
     return f", or the band they lie in where there are more than {MOST_LINES}"
+
+
+def _overfitted(frame: pd.DataFrame) -> str:
+    if not frame["onset"].any():
+        return ""
+    return (
+        " Crosses mark where catastrophic overfitting sets in, the first epoch in which FGSM leaves"
+        f" more than {100 * CATASTROPHIC_GAP:g} points above PGD-10 (dotted: FGSM, there alone)."
+    )
 
 
 def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
@@ -125,5 +142,7 @@ def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
     axis.plot(
         chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, ms=4.5, clip_on=False
     )
-    alarmed = panel[panel["alarm"] != ""]
-    axis.plot(alarmed["epoch"], 100 * alarmed["val_pgd_acc"], "x", color="black", zorder=3)
+    onset = panel[panel["onset"]]
+    if not onset.empty:
+        axis.plot(mean["epoch"], 100 * mean["val_fgsm_acc_mean"], ":", color=colour)
+        axis.plot(onset["epoch"], 100 * onset["val_pgd_acc"], "x", color="black", zorder=3)

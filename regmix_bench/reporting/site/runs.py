@@ -10,7 +10,8 @@ from typing import Any
 from regmix_bench.analysis.cohorts import Run, row_order
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
-from regmix_bench.records.schema import RobustEval
+from regmix_bench.records.overfitting import alarms_of
+from regmix_bench.records.schema import Alarm, RobustEval
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import GREY, Look, Marker
 from regmix_bench.reporting.formats.cells import fixed, line, short
@@ -90,6 +91,10 @@ class RunPage:
         return next(iter(own or scores), None)
 
     @cached_property
+    def alarms(self) -> tuple[Alarm, ...]:
+        return alarms_of(self.run.record)
+
+    @cached_property
     def examples(self) -> Examples | None:
         return examples(self.run)
 
@@ -136,7 +141,7 @@ class RunPage:
     def epochs(self) -> Table:
         """The epochs that matter: the first, the selected, the last, and those with an alarm."""
         record = self.run.record
-        wanted = {1, record.selected_epoch, len(record.history), *(a.epoch for a in record.alarms)}
+        wanted = {1, record.selected_epoch, len(record.history), *(a.epoch for a in self.alarms)}
         logs = [log for log in record.history if log.epoch in wanted]
         chosen = {record.selected_epoch: " (selected)"}
         return Table.of(
@@ -207,7 +212,7 @@ class RunPage:
             "pgd": _percent(log.val_pgd_acc for log in history),
             "loss": [float(f"{log.loss:.5g}") for log in history],
             "selected": record.selected_epoch,
-            "alarms": [(alarm.epoch, alarm.kind.replace("-", " ")) for alarm in record.alarms],
+            "alarms": [(alarm.epoch, alarm.kind.replace("-", " ")) for alarm in self.alarms],
         }
 
     def _remarks(self) -> Iterator[str]:

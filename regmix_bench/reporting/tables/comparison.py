@@ -12,6 +12,11 @@ from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
+from regmix_bench.reporting.tables.overfitting import (
+    overfitting_columns,
+    overfitting_note,
+    overfitting_remarks,
+)
 from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
 
@@ -31,6 +36,7 @@ def comparison_table(block: Block, judgement: Judgement) -> Table:
         (Column("method", "Method"), names),
         *_accuracies(block, judgement),
         *_after_training(block),
+        *overfitting_columns(block),
         *(
             (Column(metric, header, "number", "lower"), _cells(block, metric, scale))
             for metric, header, scale in _COSTS
@@ -96,9 +102,7 @@ def _remarks(block: Block) -> Iterator[Remark]:
     for row in block.rows:
         for run, score in row.scores:
             yield from remarks_on(row.label, run.spec.seed, score)
-            for alarm in run.record.alarms:
-                text = f"{alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}"
-                yield Remark(row.label, run.spec.seed, "alarm", text)
+    yield from overfitting_remarks(block)
 
 
 def _caption(block: Block) -> str:
@@ -130,6 +134,7 @@ def _notes(block: Block) -> Iterator[str]:
         "Passes: images through the network, forwards and backwards, per training image and epoch."
         " Scoring covers every threat and checkpoint of a run."
     )
+    yield from overfitting_note(block)
     yield from throughput_notes(block)
     machines = dict.fromkeys(
         f"{where['device']} (CPU threads: {where.get('threads', '?')})"

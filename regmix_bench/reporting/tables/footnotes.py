@@ -10,12 +10,12 @@ from regmix_bench.analysis.words import search_words
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.specs import Scoring
 
-Kind = Literal["check", "diagnosis", "alarm", "substitution"]
+Kind = Literal["check", "diagnosis", "overfitting", "substitution"]
 
 _SIGNS: dict[Kind, tuple[str, str]] = {
     "check": ("†", "Raised in scoring"),
     "diagnosis": ("¶", "Gradient masking suspected"),
-    "alarm": ("‡", "Alarm in training"),
+    "overfitting": ("‡", "Overfitting"),
     "substitution": ("§", "Attacks replaced"),
 }
 
@@ -23,7 +23,7 @@ _SIGNS: dict[Kind, tuple[str, str]] = {
 MEANINGS = {
     "†": "scoring raised a warning, such as Square breaking what attacks by gradients did not",
     "¶": "an audit suspects masked gradients",
-    "‡": "training raised an alarm, such as catastrophic overfitting",
+    "‡": "training overfitted, catastrophically or robustly",
     "§": "an attack was replaced",
 }
 

@@ -19,13 +19,14 @@ LOOK = Look("TRADES", "#000000", "o", "-")
 def curves(seeds):
     """Three epochs a seed; seed k has a clean accuracy of k/100 throughout."""
     rows = [
-        {"label": "trades", "seed": k, "epoch": epoch, "selected": epoch == 3, "alarm": ""}
-        | {"val_clean_acc": k / 100, "val_pgd_acc": 0.0}
+        {"label": "trades", "seed": k, "epoch": epoch, "selected": epoch == 3, "onset": False}
+        | {"val_clean_acc": k / 100, "val_fgsm_acc": 0.5, "val_pgd_acc": 0.0}
         for k in range(seeds)
         for epoch in (1, 2, 3)
     ]
     frame = pd.DataFrame(rows)
-    return frame.assign(val_clean_acc_mean=(seeds - 1) / 200, val_pgd_acc_mean=0.0)
+    means = {"val_clean_acc_mean": (seeds - 1) / 200, "val_fgsm_acc_mean": 0.5}
+    return frame.assign(**means, val_pgd_acc_mean=0.0)
 
 
 def picture_of(frame):
@@ -44,6 +45,20 @@ def test_a_dozen_seeds_have_a_line_each_and_more_the_band_they_lie_in():
     assert all(isinstance(band, FillBetweenPolyCollection) for band in bands)
     heights = bands[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (0, MOST_LINES)
+
+
+def test_the_onset_is_marked_and_the_single_step_shown_where_there_is_one():
+    caught = curves(2).assign(label="caught")
+    caught["onset"] = (caught["seed"] == 1) & (caught["epoch"] == 2)
+    figure = drawn(picture_of(pd.concat([curves(2), caught])))
+    never, panel = figure.axes
+    dotted = [line for line in panel.lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata().tolist() for line in dotted] == [[50, 50, 50]]
+    (cross,) = (line for line in panel.lines if line.get_marker() == "x")
+    assert cross.get_xydata().tolist() == [[2, 0]]
+    assert not [line for line in never.lines if line.get_linestyle() == ":"]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["clean", "PGD-10", "selected epoch", "FGSM", "onset"]
 
 
 @pytest.mark.parametrize("panels", [1, 2, 7])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.synthetic import make_spec, write_run
 
+from regmix_bench.records.overfitting import alarms_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.server import Server, Site
 
@@ -54,7 +55,7 @@ def kinds(pages: Path, contents: Contents) -> dict[str, str]:
     runs = [run for run in contents.runs if run.record.status == "success"]
     hostile = next(run for run in runs if run.spec.label.startswith("<script>")).record
     failed = next(run for run in contents.runs if run.record.status == "error").record
-    alarmed = next(run for run in runs if run.record.alarms).record
+    alarmed = next(run for run in runs if alarms_of(run.record)).record
     method = next((pages / "methods").glob("script*"))
     return {
         "index": "index.html",

@@ -138,7 +138,7 @@ def test_the_leaderboard_says_what_the_tables_say(
             columns = contents.comparisons[block.stem].columns
             for cell, column in list(zip(cells, columns, strict=True))[1:-1]:
                 assert all(part in text for part in cell_text(cell, column.kind)), (label, cell)
-            assert match[-1 - 5].split() == [str(seed) for seed in row.seeds]
+            assert match[-1 - 7].split() == [str(seed) for seed in row.seeds]
             rows += 1
     assert rows > 15
 
@@ -343,7 +343,7 @@ def test_signs_are_explained_above_the_table_and_lead_to_their_note(
     parsed: dict[Path, Page], pages: Path
 ) -> None:
     text = (pages / "index.html").read_text("utf-8")
-    assert "†&nbsp;scoring raised a warning" in text and "‡&nbsp;training raised an alarm" in text
+    assert "†&nbsp;scoring raised a warning" in text and "‡&nbsp;training overfitted" in text
     assert "§" not in text.partition("<table")[0]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.histories import planted_history
 from support.synthetic import make_spec, write_run
 from support.tables import column, headers, marks
 from support.tables import table_of as plain_table
@@ -14,7 +15,7 @@ from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.analysis.verdicts import Comparison, Judgement
-from regmix_bench.records.schema import Alarm, Diagnosis, RunRecord
+from regmix_bench.records.schema import Diagnosis, RunRecord
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.formats.latex import Layout, latex
@@ -48,13 +49,13 @@ def judgement(**found):
 
 
 def suite(record):
-    alarm = Alarm(kind="catastrophic-overfitting", epoch=3, message="FGSM rises, PGD falls")
+    caught = planted_history((0.2, 0.4, 0.1, 0.0), (0.3, 0.5, 0.7, 0.8))
     return [
         record("pgd-at", seed=0, clean=0.96, pgd=0.82, autoattack=0.801, last_pgd=0.80),
         record("pgd-at", seed=1, clean=0.95, pgd=0.83, autoattack=0.809, last_pgd=0.79),
         record("trades", seed=0, clean=0.94, pgd=0.83, autoattack=0.815, checks=("flat 100%",)),
         record("trades", seed=1, clean=0.95, pgd=0.85, autoattack=0.825),
-        record("fgsm-rs", seed=0, clean=0.97, pgd=0.5, autoattack=0.3, alarms=(alarm,)),
+        record("fgsm-rs", seed=0, clean=0.97, pgd=0.5, autoattack=0.3, history=caught),
         record("fgsm-pgi", label="fgsm-pgi[lambda_=3]", autoattack=None, last_pgd=0.75),
         record("mart", seed=0, error="non-finite loss in epoch 2: 50% of #3 & more\ntrace"),
     ]
@@ -140,18 +141,18 @@ def test_a_single_row_is_not_the_best_of_anything(record, save):
     assert {cell.mark for cell in row} == {""}
 
 
-def test_alarms_checks_and_substitutions_are_footnotes(record, save):
-    alarm = Alarm(kind="catastrophic-overfitting", epoch=3, message="m")
+def test_overfitting_checks_and_substitutions_are_footnotes(record, save):
+    caught = planted_history((0.2, 0.4, 0.1, 0.0), (0.3, 0.5, 0.7, 0.8))
     swap = "apgd-t with 2 targets"
     results = save(
         record("pgd-at", substitutions=(swap,)),
-        record("fgsm-rs", seed=0, alarms=(alarm,), substitutions=(swap,)),
+        record("fgsm-rs", seed=0, history=caught, substitutions=(swap,)),
         record("fgsm-rs", seed=1, checks=("randomised defence",), substitutions=(swap,)),
     )
     table = table_of(results)
     assert [row[0].signs for row in table.rows] == ["§", "†‡§"]
     notes = "\n".join(table.notes)
-    assert "‡ Alarm in training: catastrophic overfitting at epoch 3 (fgsm-rs seed 0)." in notes
+    assert "‡ Overfitting: catastrophic from epoch 3, to the last (fgsm-rs seed 0)." in notes
     assert "† Raised in scoring: randomised defence (fgsm-rs seed 1)." in notes
     assert f"§ Attacks replaced: {swap} (all)." in notes
 

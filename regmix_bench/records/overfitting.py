@@ -1,0 +1,131 @@
+"""Overfitting to the attack of a training, read off its validation accuracies epoch by epoch.
+
+Catastrophic overfitting (Wong et al., "Fast is better than free", 2020, section 5) is robustness to
+a single step alone, robust overfitting (Rice et al., "Overfitting in adversarially robust deep
+learning", 2020) a robust accuracy that falls while training goes on. Either shows in the history of
+a run, whichever checkpoint was selected, so that it is derived of older records as of newer ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from regmix_bench.records.schema import Alarm, EpochLog, RunRecord
+
+#: Overfitting is catastrophic where accuracy under FGSM is this far above that under PGD-10.
+CATASTROPHIC_GAP = 0.20
+#: Level of the one-sided test of a fall.
+FALL_LEVEL = 0.01
+_CRITICAL = NormalDist().inv_cdf(1 - FALL_LEVEL)
+#: What rounding may add to a difference of two accuracies.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """The overfitting that a history shows; accuracies are those on validation images, 0 to 1.
+
+    ``onset`` is the first epoch at which FGSM leaves more than :data:`CATASTROPHIC_GAP` above
+    PGD-10, and ``latest`` the last one; None where there is none. ``largest_gap`` is the largest
+    such difference. ``best`` is the epoch of highest accuracy under PGD-10, the earliest of equals,
+    and ``last`` the last epoch. ``standard_error`` is that of their difference, None where the
+    number of images is not known.
+    """
+
+    onset: int | None
+    latest: int | None
+    largest_gap: float
+    best: EpochLog
+    last: EpochLog
+    standard_error: float | None
+
+    @classmethod
+    def of(cls, history: Sequence[EpochLog], n_validation: int | None) -> Overfitting | None:
+        """Return that of a history on so many validation images; None where it has no epoch."""
+        if not history:
+            return None
+        caught = [log.epoch for log in history if _gap(log) > CATASTROPHIC_GAP + _ROUNDING]
+        best, last = max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)), history[-1]
+        # As if each epoch had its own images. They are the same, so that the error is smaller; that
+        # pays for having chosen the best of many epochs.
+        variance = sum(log.val_pgd_acc * (1 - log.val_pgd_acc) for log in (best, last))
+        return cls(
+            onset=min(caught, default=None),
+            latest=max(caught, default=None),
+            largest_gap=max(map(_gap, history)),
+            best=best,
+            last=last,
+            standard_error=math.sqrt(variance / n_validation) if n_validation else None,
+        )
+
+    @property
+    def drop(self) -> float:
+        """PGD-10 accuracy of the best epoch less that of the last, 0 to 1."""
+        return self.best.val_pgd_acc - self.last.val_pgd_acc
+
+    @property
+    def recovered(self) -> bool:
+        """True where overfitting was catastrophic, and at the last epoch no longer is."""
+        return self.latest is not None and self.latest < self.last.epoch
+
+    @property
+    def robust(self) -> bool:
+        """True where the drop is significant and what happened is not catastrophic overfitting."""
+        if self.standard_error is None or self.latest == self.last.epoch:
+            return False
+        return self.drop > max(_CRITICAL * self.standard_error, _ROUNDING)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """A few words on each kind that happened."""
+        found = []
+        if self.onset is not None:
+            end = f"recovered after {self.latest}" if self.recovered else "to the last"
+            found.append(f"catastrophic from epoch {self.onset}, {end}")
+        return (*found, "robust") if self.robust else tuple(found)
+
+
+def alarms_of(record: RunRecord) -> tuple[Alarm, ...]:
+    """Return the alarms of a training, those of overfitting by the rules of this module.
+
+    An older program raised them by another; without a history they are as they were recorded.
+    """
+    if not record.history:
+        return record.alarms
+    return with_overfitting(record.alarms, record.history, record.n_validation)
+
+
+def with_overfitting(
+    alarms: Iterable[Alarm], history: Sequence[EpochLog], n_validation: int | None
+) -> tuple[Alarm, ...]:
+    """Return the alarms of other kinds, and those of the overfitting that a history shows."""
+    others = (alarm for alarm in alarms if alarm.kind == "non-finite-loss")
+    found = Overfitting.of(history, n_validation)
+    return (*(_alarms(found, history) if found else ()), *others)
+
+
+def _alarms(found: Overfitting, history: Sequence[EpochLog]) -> Iterator[Alarm]:
+    if found.onset is not None:
+        onset = history[found.onset - 1]
+        end = f", which epoch {found.latest} was the last to show" if found.recovered else ""
+        message = (
+            f"validation accuracy was {onset.val_fgsm_acc:.1%} under FGSM and"
+            f" {onset.val_pgd_acc:.1%} under PGD-10{end}; after the last epoch it is"
+            f" {found.last.val_fgsm_acc:.1%} and {found.last.val_pgd_acc:.1%}"
+        )
+        yield Alarm(kind="catastrophic-overfitting", epoch=found.onset, message=message)
+    if found.robust:
+        message = (
+            f"validation accuracy under PGD-10 fell from {found.best.val_pgd_acc:.1%} at epoch"
+            f" {found.best.epoch} to {found.last.val_pgd_acc:.1%} at the last, by"
+            f" {100 * found.drop:.1f} points with a standard error of"
+            f" {100 * (found.standard_error or 0):.1f}"
+        )
+        yield Alarm(kind="robust-overfitting", epoch=found.last.epoch, message=message)
+
+
+def _gap(log: EpochLog) -> float:
+    return log.val_fgsm_acc - log.val_pgd_acc

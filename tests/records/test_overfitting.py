@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from support.histories import planted_history as planted
+from support.synthetic import make_record, make_spec
+
+from regmix_bench.records.overfitting import Overfitting, alarms_of, with_overfitting
+from regmix_bench.records.schema import Alarm
+
+OLD = Alarm(kind="catastrophic-overfitting", epoch=2, message="by an older rule")
+NO_NUMBER = Alarm(kind="non-finite-loss", epoch=5, message="the loss is not finite in epoch 5")
+
+
+@pytest.mark.parametrize(
+    ("pgd", "fgsm", "onset", "latest", "words"),
+    [
+        ([0.3, 0.4, 0.42], [0.4, 0.5, 0.5], None, None, ()),
+        ([0.3, 0.4, 0.4], [0.5, 0.6, 0.6], None, None, ()),  # exactly 20 points are not above
+        ([0.7, 0.7, 0.7], [0.9, 0.9, 0.9], None, None, ()),  # nor are they by rounding: 0.9 - 0.7
+        ([0.3, 0.1, 0.4], [0.4, 0.8, 0.5], 2, 2, ("catastrophic from epoch 2, recovered after 2",)),
+        (
+            [0.3, 0.0, 0.4, 0.1, 0.4],
+            [0.4, 0.8, 0.5, 0.9, 0.5],
+            2,
+            4,
+            ("catastrophic from epoch 2, recovered after 4",),
+        ),
+        ([0.3, 0.4, 0.0], [0.4, 0.5, 0.9], 3, 3, ("catastrophic from epoch 3, to the last",)),
+        ([0.0, 0.0, 0.0], [0.5, 0.8, 0.9], 1, 3, ("catastrophic from epoch 1, to the last",)),
+        ([0.0, 0.3, 0.4], [0.9, 0.4, 0.5], 1, 1, ("catastrophic from epoch 1, recovered after 1",)),
+    ],
+)
+def test_the_onset_of_catastrophic_overfitting(pgd, fgsm, onset, latest, words) -> None:
+    found = Overfitting.of(planted(pgd, fgsm), 1000)
+    assert found is not None
+    assert (found.onset, found.latest, found.words) == (onset, latest, words)
+    assert found.recovered == (latest is not None and latest < len(pgd))
+    assert found.largest_gap == pytest.approx(max(f - p for f, p in zip(fgsm, pgd, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("pgd", "images", "robust"),
+    [
+        ([0.30, 0.52, 0.44], 1000, True),
+        ([0.30, 0.52, 0.44], 100, False),  # so few images do not resolve eight points
+        ([0.30, 0.52, 0.44], None, False),
+        ([0.30, 0.44, 0.52], 1000, False),  # the last is the best
+        ([0.52, 0.30, 0.51], 1000, False),  # a fall between them does not count
+        ([1.0, 1.0, 0.0], 1000, True),  # without a standard error, where nothing is left to chance
+        ([0.5, 0.5, 0.5], 1000, False),
+        ([0.52], 1000, False),
+    ],
+)
+def test_robust_overfitting_is_a_significant_fall_at_the_last_epoch(pgd, images, robust) -> None:
+    found = Overfitting.of(planted(pgd), images)
+    assert found is not None
+    assert found.robust == robust
+    assert found.words == (("robust",) if robust else ())
+    assert found.drop == pytest.approx(max(pgd) - pgd[-1])
+
+
+def test_the_drop_has_the_standard_error_of_two_accuracies() -> None:
+    found = Overfitting.of(planted([0.5, 0.8, 0.8, 0.2]), 400)
+    assert found is not None
+    assert (found.best.epoch, found.last.epoch) == (2, 4)  # of equals the earlier
+    assert found.standard_error == pytest.approx((0.8 * 0.2 / 400 + 0.2 * 0.8 / 400) ** 0.5)
+
+
+def test_a_fall_that_is_catastrophic_is_not_called_robust_too() -> None:
+    caught = Overfitting.of(planted([0.5, 0.1], [0.6, 0.9]), 1000)
+    both = Overfitting.of(planted([0.5, 0.1, 0.4], [0.6, 0.9, 0.5]), 1000)
+    assert caught is not None and both is not None
+    assert (caught.robust, caught.drop) == (False, pytest.approx(0.4))
+    assert both.words == ("catastrophic from epoch 2, recovered after 2", "robust")
+
+
+def test_no_epoch_says_nothing() -> None:
+    assert Overfitting.of((), 1000) is None
+    record = make_record(make_spec(), alarms=(OLD, NO_NUMBER))
+    assert alarms_of(record) == (OLD, NO_NUMBER)  # as they were recorded
+
+
+def test_alarms_follow_from_the_history_and_not_from_an_older_rule() -> None:
+    history = planted([0.5, 0.5, 0.1, 0.4], [0.6, 0.7, 0.9, 0.5])
+    record = make_record(
+        make_spec(), alarms=(OLD, NO_NUMBER), history=history, n_validation=1000, selected_epoch=1
+    )
+    caught, fell, other = alarms_of(record)
+    assert (caught.kind, caught.epoch) == ("catastrophic-overfitting", 3)
+    assert caught.message == (
+        "validation accuracy was 90.0% under FGSM and 10.0% under PGD-10, which epoch 3 was the"
+        " last to show; after the last epoch it is 50.0% and 40.0%"
+    )
+    assert (fell.kind, fell.epoch) == ("robust-overfitting", 4)
+    assert fell.message == (
+        "validation accuracy under PGD-10 fell from 50.0% at epoch 1 to 40.0% at the last, by 10.0"
+        " points with a standard error of 2.2"
+    )
+    assert other == NO_NUMBER
+    assert with_overfitting((OLD,), planted([0.3, 0.4]), 1000) == ()
