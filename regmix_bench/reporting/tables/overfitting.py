@@ -1,4 +1,4 @@
-"""What a comparison says of overfitting: columns, remarks, a note, and the numbers of every run."""
+"""The overfitting in a comparison: its columns, remarks and note, and the numbers of every run."""
 
 from __future__ import annotations
 
