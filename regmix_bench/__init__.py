@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.show import show
     from regmix_bench.api.test import check_contract
     from regmix_bench.api.transfer import transfer
+    from regmix_bench.api.verify import verify
     from regmix_bench.data import load_data
     from regmix_bench.errors import UserError
     from regmix_bench.loading.runs import load_model
@@ -49,6 +50,7 @@ _VERBS = (
     "serve",
     "show",
     "transfer",
+    "verify",
 )
 _HOMES = {
     **{f"regmix_bench.api.{verb}": (verb,) for verb in _VERBS},
@@ -95,6 +97,7 @@ __all__ = [
     "serve",
     "show",
     "transfer",
+    "verify",
 ]
 
 

@@ -25,6 +25,7 @@ from regmix_bench.cli import (  # noqa: F401
     serve,
     test,
     transfer,
+    verify,
 )
 from regmix_bench.cli.commands import app
 from regmix_bench.cli.printing import say

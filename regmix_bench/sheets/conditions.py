@@ -57,9 +57,8 @@ RULES = (
     shared_by_rows(
         "unlike-label-smoothing",
         "rows train on labels that are smoothed unlike",
-        "smoothing is open to every method; it lowers the scale of the logits, and parts PGD from"
-        " AutoAttack: 4 to 6 points for most rows that smooth, 2 for a PGD-AT that does not attack"
-        f" smoothed labels ({_FASTAT})",
+        "smoothing is open to every method, and what it gives would count as the method's own; it"
+        " lowers the scale of the logits as well, where PGD falls farther behind AutoAttack",
         "tricks.true_class_mass",
     ),
     shared_by_rows(

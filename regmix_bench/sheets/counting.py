@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 
+from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
 from regmix_bench.sheets.rule import Breach, Rule, each_row
 from regmix_bench.sheets.sheet import SheetRow, SheetTable
 
@@ -46,9 +47,13 @@ def _few_seeds(row: SheetRow) -> str | None:
     return f"{n} seed{'' if n == 1 else 's'}, which say nothing of what another seed gives"
 
 
-def _no_deviation(row: SheetRow) -> str | None:
-    bare = [name for name, claim in row.numbers.items() if claim.deviation is None]
-    return f"no deviation of {', '.join(bare)}" if bare else None
+def _no_deviation(table: SheetTable) -> Iterator[Breach]:
+    """Yield a row without a deviation of what it is compared by."""
+    for row in table.rows:
+        names = [name for name in row.numbers if name in (CLEAN, AUTOATTACK, table.ranked_by)]
+        bare = [name for name in names if row.numbers[name].deviation is None]
+        if bare:
+            yield Breach(row.method, f"no deviation of {', '.join(bare)}")
 
 
 def _no_file(row: SheetRow) -> str | None:
@@ -101,12 +106,12 @@ RULES = (
         ("runs", "numbers"),
         _few_seeds,
     ),
-    each_row(
+    Rule(
         "no-deviation",
         "a number has no deviation",
         "standard deviations over seeds run from 0.1 to 25 points (FastAT Benchmark,"
         " arXiv:2604.22853); without one no difference can be judged",
-        ("numbers",),
+        ("numbers", "table.ranked_by"),
         _no_deviation,
     ),
     each_row(

@@ -84,7 +84,7 @@ def _masked(table: SheetTable) -> Iterator[Breach]:
             for attack, gap in _gaps(numbers).items():
                 said = f"{attack} leaves {gap:.1f} points more than AutoAttack{where}"
                 if attack in usual:
-                    said += f", and {usual[attack]:.1f} in the median row"
+                    said += f", and {usual[attack]:z.1f} in the median row"
                     beyond[gap - usual[attack] - MASKING_GAP] = said
                 else:
                     beyond[gap - MASKING_GAP_ALONE] = said
@@ -109,7 +109,7 @@ def _usual_gaps(table: SheetTable) -> dict[str, float]:
     for row in table.rows:
         for attack, gap in _gaps(_means(row)).items():
             by_attack.setdefault(attack, []).append(gap)
-    return {name: statistics.median(gaps) for name, gaps in by_attack.items() if len(gaps) > 2}
+    return {n: statistics.median(gaps) for n, gaps in by_attack.items() if len(gaps) > 2}
 
 
 def _gaps(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -116,20 +116,24 @@ class Claim(_Facts):
 class SeedRun(_Facts):
     """One training of a row, counted in its means or left out.
 
-    ``numbers`` are its accuracies by attack, as in the row. ``overfitted_from`` is the epoch at
-    which catastrophic overfitting began, of the run as it was trained, whichever epoch is scored.
-    ``warnings`` are those of AutoAttack, as records name them, and ``record`` is the run_id of the
-    record that bears the numbers out.
+    ``numbers`` are its accuracies by attack, as in the row. ``warnings`` are those of AutoAttack,
+    as records name them, and ``record`` is the run_id of the record that bears the numbers out.
     """
 
     seed: int = Field(ge=0)
     counted: bool = True
     numbers: dict[Text, Percent] = {}
     selected_epoch: int | None = Field(None, ge=1)
-    overfitted_from: int | None = Field(None, ge=1)
     warnings: tuple[Text, ...] = ()
     record: Text | None = None
     why_left_out: Text | None = None
+
+
+class Overfitting(_Facts):
+    """Runs of a row that overfitted catastrophically by an epoch, whichever epoch is scored."""
+
+    runs: int = Field(ge=1)
+    by: int = Field(ge=1)
 
 
 class SheetRow(_Facts):
@@ -156,6 +160,7 @@ class SheetRow(_Facts):
     measurement: Measurement = Measurement()
     tuned_on: Literal["authors", "beforehand", "validation", "test"] | None = None
     hyperparameters: dict[Text, HyperParameter] = {}
+    overfitting: Overfitting | None = None
     numbers: dict[Text, Claim] = {}
     runs: tuple[SeedRun, ...] = ()
     files: tuple[Text, ...] = ()

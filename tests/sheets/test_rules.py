@@ -35,7 +35,11 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
         ("selection.images", 2000, "2000, where 2 of 3 rows have 1000"),
     ],
     "overfitting-hidden-by-selection": [
-        ("runs.1.overfitted_from", 17, "1 of 3 runs overfitted catastrophically, from epoch 17")
+        (
+            "overfitting",
+            {"runs": 2, "by": 17},
+            "2 of 3 runs overfitted catastrophically by epoch 17",
+        )
     ],
     "hyperparameter-far-from-authors": [
         ("hyperparameters.lambda_", {"value": 1, "authors": 10_000}, "is 1, and 10000"),
@@ -192,7 +196,7 @@ def test_what_comes_near_is_no_violation(name: str, path: str, value: object) ->
 
 
 def test_overfitting_that_the_table_shows_is_not_hidden() -> None:
-    content = planted("runs.1.overfitted_from", 17)
+    content = planted("overfitting", {"runs": 1, "by": 17})
     content["tables"]["cifar10"]["overfitting_shown"] = True
     assert broken(content, "overfitting-hidden-by-selection") == []
 

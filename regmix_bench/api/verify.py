@@ -1,0 +1,38 @@
+"""``verify``: does a study keep the rules of a fair comparison?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from regmix_bench.api.options import Option, verb
+
+if TYPE_CHECKING:
+    from regmix_bench.sheets.verification import Verification
+
+
+@verb
+def verify(
+    path: Annotated[str | Path, Option("A study sheet of YAML.", argument=True)],
+    *,
+    json: Annotated[str | Path | None, Option("Also write what is found as JSON.")] = None,
+    sarif: Annotated[str | Path | None, Option("Also write it as SARIF 2.1.0.")] = None,
+) -> "Verification":
+    """Hold a study to the rules of a fair comparison; exit 1 where it breaks one without a reason.
+
+    Raises :class:`UserError` for a sheet that cannot be read, an unknown key, and a rule or a table
+    in ``allow`` that there is not.
+    """
+    from regmix_bench.sheets.reader import read_sheet
+    from regmix_bench.sheets.sarif import as_json, as_sarif
+    from regmix_bench.sheets.verification import hold_to_rules
+
+    path = Path(path)
+    sheet = read_sheet(path)
+    found = hold_to_rules(sheet)
+    if json is not None or sarif is not None:
+        from regmix_bench.records.store import write_json
+
+        if json is not None:
+            write_json(Path(json), as_json(found))
+        if sarif is not None:
+            write_json(Path(sarif), as_sarif(found, path))
+    return found

@@ -1,0 +1,109 @@
+"""A study sheet on disk: what its rows share is written once, and read into each of them.
+
+``shared`` of the sheet holds for the rows of all tables, that of a table for its own, and a row has
+the last word. Mappings are joined key by key, anything else is replaced whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from regmix_bench.errors import UserError, first_problem, unknown
+from regmix_bench.notation import read_yaml
+from regmix_bench.sheets.sheet import Sheet, SheetTable
+from regmix_bench.system.reading import read_text
+
+SHARED = "shared"
+#: Characters that a sheet may have when all rows hold what they share.
+_LARGEST = 2**26
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a sheet of YAML.
+
+    Raises :class:`UserError`, of one line, where it cannot be read, for an unknown key, and for a
+    value that is refused, with the place where it stands.
+    """
+    try:
+        content = read_yaml(read_text(path))
+    except OSError as error:
+        raise UserError(f"cannot read sheet {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    try:
+        return make_sheet(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def make_sheet(content: object) -> Sheet:
+    """Make a sheet of the values that a file holds; raises as :func:`read_sheet` does."""
+    if not isinstance(content, dict):
+        raise UserError("a sheet is a mapping with title and tables")
+    try:
+        # As JSON, where a list is a tuple and a text is not a number.
+        return Sheet.model_validate_json(json.dumps(_unfolded(content)))
+    except ValidationError as error:
+        if (first := error.errors()[0])["type"] == "extra_forbidden":
+            *place, key = first["loc"]
+            where = ".".join(map(str, place)) or "a sheet"
+            raise unknown(f"key of {where}", key, _keys_at(place)) from None
+        raise UserError(str(first_problem(error))) from None
+
+
+def joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``one`` with the values of ``other``, which go before; mappings are joined."""
+    found = dict(one)
+    for key, value in other.items():
+        old = found.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            found[key] = joined(old, value)
+        else:
+            found[key] = value
+    return found
+
+
+def _unfolded(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content with what rows share in each of them; other shapes stay for the models."""
+    tables = content.get("tables")
+    everywhere = content.get(SHARED, {})
+    if not isinstance(tables, dict) or not isinstance(everywhere, dict):
+        return content
+    left = _LARGEST
+    unfolded = {}
+    for name, table in tables.items():
+        here = table.get(SHARED, {}) if isinstance(table, dict) else None
+        if not isinstance(here, dict) or not isinstance(table.get("rows"), list):
+            unfolded[name] = table
+            continue
+        shared = joined(everywhere, here)
+        left -= len(json.dumps(shared)) * len(table["rows"])
+        if left < 0:
+            raise UserError("its rows share too much to be held by each")
+        rows = [joined(shared, row) if isinstance(row, dict) else row for row in table["rows"]]
+        unfolded[name] = {**_without_shared(table), "rows": rows}
+    return {**_without_shared(content), "tables": unfolded}
+
+
+def _keys_at(place: Sequence[int | str]) -> set[str]:
+    """Return the keys that there are at a place such as ``tables``, ``cifar10``, ``rows``, 3."""
+    found: Any = Sheet
+    for step in place:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            found = found.model_fields[str(step)].annotation
+            # Of a union, such as a model or None, the model alone has keys.
+            found = get_args(found)[0] if get_origin(found) in (Union, UnionType) else found
+        else:
+            found = get_args(found)[1 if get_origin(found) is dict else 0]
+    shared = {SHARED} if found in (Sheet, SheetTable) else set()
+    return shared | set(found.model_fields)
+
+
+def _without_shared(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != SHARED}
