@@ -43,7 +43,7 @@ class Training(_Facts):
     precision: Text | None = None
 
 
-class Tricks(_Facts):
+class RowTricks(_Facts):
     """Helps for any method that are part of none; ``none`` where a row goes without one.
 
     ``true_class_mass`` is the share of the label that the true class keeps in the training loss,
@@ -129,7 +129,7 @@ class SeedRun(_Facts):
     why_left_out: Text | None = None
 
 
-class Overfitting(_Facts):
+class OverfittedRuns(_Facts):
     """Runs of a row that overfitted catastrophically by an epoch, whichever epoch is scored."""
 
     runs: int = Field(ge=1)
@@ -154,13 +154,13 @@ class SheetRow(_Facts):
     trained_under: ThreatModel | None = None
     attacked_under: ThreatModel | None = None
     recipe: Training = Training()
-    tricks: Tricks = Tricks()
+    tricks: RowTricks = RowTricks()
     weights: ScoredWeights = ScoredWeights()
     selection: Selection = Selection()
     measurement: Measurement = Measurement()
     tuned_on: Literal["authors", "beforehand", "validation", "test"] | None = None
     hyperparameters: dict[Text, HyperParameter] = {}
-    overfitting: Overfitting | None = None
+    overfitting: OverfittedRuns | None = None
     numbers: dict[Text, Claim] = {}
     runs: tuple[SeedRun, ...] = ()
     files: tuple[Text, ...] = ()
