@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from regmix_bench.losses import TrueClassMass, cross_entropy
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
@@ -34,28 +34,35 @@ class FGSMPGI(PriorGuidedMethod):
     citation = Citation("jia2022prior", "Jia et al.", 2022, "2207.08859")
     rank = 50
     colour = 5
+    default_true_class_mass = 0.6
+    smoothed = frozenset({"attack", "loss"})
 
     class Config(Frozen):
-        """λ, the prior's resets, start and momentum, and the true class's share of the label."""
+        """λ, and the prior's resets, start and momentum."""
 
         lambda_: float = Field(10.0, ge=0, description="Weight of the agreement with the prior")
         reset: Reset = 40
         clip_start: ClipStart = False
         momentum_decay: MomentumDecay = 0.3
-        true_class_mass: TrueClassMass = 0.6
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        config = self.config
         start = self.attack(model, batch, threat, generator)
         logits = model(start.x_adv)
         weight = self.prior_weight(start.logits, logits, batch.y)
         self.prior.update(batch, start.initial, start.gradient, threat, weight)
-        ce = cross_entropy(logits, batch.y, config.true_class_mass)
-        consistency = config.lambda_ * (logits - start.logits).square().mean()
-        metrics = {"ce": ce.detach(), "consistency": consistency.detach()}
-        return StepOutput(ce + consistency, start.x_adv, metrics)
+
+        def terms(prior_logits: Tensor, logits: Tensor) -> dict[str, Tensor]:
+            ce = cross_entropy(logits, batch.y, self.true_class_mass)
+            consistency = self.config.lambda_ * (logits - prior_logits).square().mean()
+            return {"ce": ce, "consistency": consistency}
+
+        return StepOutput.of(
+            terms(start.logits, logits),
+            start.x_adv,
+            again=lambda: terms(model(batch.x + start.initial), model(start.x_adv)),
+        )
 
     def prior_weight(self, prior_logits: Tensor, logits: Tensor, y: Tensor) -> float | Tensor:
         """Return the weight of this batch's gradient in the momentum, a scalar.

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import batch_sum
-from regmix_bench.losses import TrueClassMass, true_class
+from regmix_bench.losses import true_class
 from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.prior import Reset
 from regmix_bench.methods.protocol import Citation
@@ -47,13 +47,14 @@ class FGSMPGK(FGSMPGI):
     rank = 60
     colour = 6
     averages_weights = True
+    default_true_class_mass = 0.5
+    smoothed = FGSMPGI.smoothed
 
     class Config(FGSMPGI.Config):
         """As FGSM-PGI, with the constants of the ratio r and of the average of weights."""
 
         lambda_: float = Field(5.6, ge=0, description="Weight of the agreement with the prior")
         reset: Reset = 10
-        true_class_mass: TrueClassMass = 0.5
         ratio_offset: int = Field(
             0, ge=0, le=1_000_000, description="Added to the denominator of r"
         )
@@ -103,6 +104,8 @@ class FGSMPGK(FGSMPGI):
         return weight
 
     def after_update(self, model: nn.Module) -> None:
+        if not self.keeps_average:
+            return
         config, below = self.config, self.ratio < self.config.ratio_threshold
         weak = (config.weak_ema_decay * self.ratio / config.ratio_threshold).clamp_max(1)
         decay = torch.where(below, config.ema_decay, weak)

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.attacks.pgd import pgd
-from regmix_bench.losses import TrueClassMass, cross_entropy
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class FGSMRS(Method):
@@ -34,17 +34,17 @@ class FGSMRS(Method):
     rank = 40
     colour = 4
     norms = ("Linf",)
+    smoothed = frozenset({"attack", "loss"})
 
     class Config(Frozen):
-        """Step size as a multiple of ε, and the true class's share of the label."""
+        """Step size as a multiple of ε."""
 
         step_ratio: float = Field(1.25, gt=0)
-        true_class_mass: TrueClassMass = 1.0
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        mass = self.config.true_class_mass
+        mass = self.true_class_mass
         with attack_mode(model, "train"):
             delta = pgd(
                 lambda x: cross_entropy(model(x), batch.y, mass, "sum"),
@@ -55,4 +55,8 @@ class FGSMRS(Method):
                 step_size=self.config.step_ratio * float(threat.epsilon),
             )
         x_adv = batch.x + delta
-        return StepOutput(cross_entropy(model(x_adv), batch.y, mass), x_adv)
+
+        def terms() -> dict[str, Tensor]:
+            return {"ce": cross_entropy(model(x_adv), batch.y, self.true_class_mass)}
+
+        return StepOutput.of(terms(), x_adv, again=terms)

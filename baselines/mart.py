@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+def boosted_cross_entropy(logits: Tensor, y: Tensor, true_class_mass: float = 1.0) -> Tensor:
     """Return the boosted cross-entropy of eq. 8, a mean over B.
 
-    It is CE plus the margin term −log(1 − p of the best wrong class), of logits (B, K).
-    The constants that keep the logarithm finite are those of the authors' code.
+    It is CE, which smoothed labels smooth, plus the margin term −log(1 − p of the best wrong
+    class), of logits (B, K), which they leave as it is. The constants that keep the logarithm
+    finite are those of the authors' code.
     """
     probabilities = logits.softmax(1)
     wrong = probabilities.scatter(1, true_class(y)[:, None], -1.0).argmax(1)
-    return cross_entropy(logits, y) + torch.nn.functional.nll_loss(
+    return cross_entropy(logits, y, true_class_mass) + torch.nn.functional.nll_loss(
         (1.0001 - probabilities + 1e-12).log(), wrong
     )
 
@@ -41,7 +42,9 @@ class MART(MultiStepMethod):
     x' is the end point of PGD (eq. 11), BCE the cross-entropy plus −log(1 − p of the best wrong
     class). β is 5 for a ResNet-18 and 6 for a WRN-34-10 in the paper. The attack starts at
     0.001·N(0, 1), which ours projects into the ball and to valid pixels and the authors' does not.
-    Their code trains at ε = 0.031 with steps of 0.007, which is 7/31 of ε.
+    Their code trains at ε = 0.031 with steps of 0.007, which is 7/31 of ε. Smoothed labels, which
+    the authors do not use, change the cross-entropy in BCE alone: the attack, the margin and the
+    weight of the divergence take the true class.
     """
 
     name = "mart"
@@ -51,6 +54,7 @@ class MART(MultiStepMethod):
     citation = Citation("wang2020improving", "Wang et al.", 2020)
     rank = 30
     colour = 3
+    smoothed = frozenset({"loss"})
 
     class Config(PGDConfig):
         """The attack and the weight of the divergence."""
@@ -65,10 +69,12 @@ class MART(MultiStepMethod):
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         x_adv = self.attack(model, batch, threat, gaussian_start(batch.x, threat, generator))
-        logits, adv_logits = model(batch.x), model(x_adv)
-        true_probability = logits.softmax(1).gather(1, true_class(batch.y)[:, None]).squeeze(1)
-        weighted = kl_divergence(logits, adv_logits, "none") * (1.0000001 - true_probability)
-        boosted = boosted_cross_entropy(adv_logits, batch.y)
-        robust = self.config.beta * weighted.mean()
-        metrics = {"bce": boosted.detach(), "robust": robust.detach()}
-        return StepOutput(boosted + robust, x_adv, metrics)
+
+        def terms() -> dict[str, Tensor]:
+            logits, adv_logits = model(batch.x), model(x_adv)
+            true_probability = logits.softmax(1).gather(1, true_class(batch.y)[:, None]).squeeze(1)
+            weighted = kl_divergence(logits, adv_logits, "none") * (1.0000001 - true_probability)
+            boosted = boosted_cross_entropy(adv_logits, batch.y, self.true_class_mass)
+            return {"bce": boosted, "robust": self.config.beta * weighted.mean()}
+
+        return StepOutput.of(terms(), x_adv, again=terms)

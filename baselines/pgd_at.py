@@ -11,13 +11,13 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import radial_start, uniform_start
-from regmix_bench.losses import TrueClassMass, cross_entropy
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class PGDAT(MultiStepMethod):
@@ -33,19 +33,22 @@ class PGDAT(MultiStepMethod):
     citation = Citation("madry2018towards", "Madry et al.", 2018, "1706.06083")
     rank = 10
     colour = 1
+    smoothed = frozenset({"attack", "loss"})
 
     class Config(PGDConfig):
-        """The attack and its start, and the true class's share of the label."""
+        """The attack and its start."""
 
         start: Literal["uniform", "radial"] = Field(
             "uniform", description="Uniform in the ball, or of uniform length"
         )
-        true_class_mass: TrueClassMass = 1.0
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        mass = self.config.true_class_mass
         draw = radial_start if self.config.start == "radial" else uniform_start
         x_adv = self.attack(model, batch, threat, draw(batch.x, threat, generator))
-        return StepOutput(cross_entropy(model(x_adv), batch.y, mass), x_adv)
+
+        def terms() -> dict[str, Tensor]:
+            return {"ce": cross_entropy(model(x_adv), batch.y, self.true_class_mass)}
+
+        return StepOutput.of(terms(), x_adv, again=terms)

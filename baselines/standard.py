@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regmix_bench.losses import TrueClassMass, cross_entropy
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Standard(Method):
@@ -22,14 +22,12 @@ class Standard(Method):
     formula = "L = CE(f(x), ŷ)"
     rank = 0
     colour = 0
-
-    class Config(Frozen):
-        """The true class's share of the label."""
-
-        true_class_mass: TrueClassMass = 1.0
+    smoothed = frozenset({"loss"})
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        loss = cross_entropy(model(batch.x), batch.y, self.config.true_class_mass)
-        return StepOutput(loss, batch.x)
+        def terms() -> dict[str, Tensor]:
+            return {"ce": cross_entropy(model(batch.x), batch.y, self.true_class_mass)}
+
+        return StepOutput.of(terms(), batch.x, again=terms)

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
-from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
+from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import AttackBN, MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class TRADES(MultiStepMethod):
@@ -40,9 +40,10 @@ class TRADES(MultiStepMethod):
     citation = Citation("zhang2019theoretically", "Zhang et al.", 2019, "1901.08573")
     rank = 20
     colour = 2
+    smoothed = frozenset({"loss"})
 
     class Config(PGDConfig):
-        """The attack, the weight of the divergence, and the true class's share of the label."""
+        """The attack and the weight of the divergence."""
 
         beta: float = Field(6.0, ge=0, description="Weight of the divergence")
         attack_bn: AttackBN = "eval"
@@ -50,7 +51,6 @@ class TRADES(MultiStepMethod):
             False,
             description="Clip to valid pixels before projecting on the ball; L2 alone differs",
         )
-        true_class_mass: TrueClassMass = 1.0
 
     def objective(self, model: nn.Module, batch: Batch) -> Objective:
         # Constant during the attack, so computed once.
@@ -64,8 +64,11 @@ class TRADES(MultiStepMethod):
         config = self.config
         initial = gaussian_start(batch.x, threat, generator)
         x_adv = self.attack(model, batch, threat, initial, config.pixels_first)
-        logits = model(batch.x)
-        natural = cross_entropy(logits, batch.y, config.true_class_mass)
-        robust = config.beta * kl_divergence(logits, model(x_adv))
-        metrics = {"natural": natural.detach(), "robust": robust.detach()}
-        return StepOutput(natural + robust, x_adv, metrics)
+
+        def terms() -> dict[str, Tensor]:
+            logits = model(batch.x)
+            natural = cross_entropy(logits, batch.y, self.true_class_mass)
+            divergence = kl_divergence(logits, model(x_adv))
+            return {"natural": natural, "robust": config.beta * divergence}
+
+        return StepOutput.of(terms(), x_adv, again=terms)

@@ -102,7 +102,7 @@ def _prior_guided(
     model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator, method: Any
 ) -> tuple[Tensor, Tensor]:
     """Logits at the stored prior and one step of ε from it (Jia et al. 2022, algorithm 1)."""
-    mass = method.config.true_class_mass
+    mass = method.true_class_mass
     initial = method.prior.initial(batch, threat, generator)
     x_initial = (batch.x + initial).requires_grad_()
     before = model(x_initial)
@@ -118,7 +118,7 @@ def fgsm_pgi(
 ) -> Tensor:
     """Jia et al. 2022, FGSM-MEP."""
     before, after = _prior_guided(model, batch, threat, generator, method)
-    ce = cross_entropy(after, batch.y, method.config.true_class_mass)
+    ce = cross_entropy(after, batch.y, method.true_class_mass)
     return ce + method.config.lambda_ * F.mse_loss(after, before)
 
 
@@ -129,7 +129,7 @@ def regmix(
     before, after = _prior_guided(model, batch, threat, generator, method)
     config = method.config
     return (
-        cross_entropy(after, batch.y, config.true_class_mass)
+        cross_entropy(after, batch.y, method.true_class_mass)
         + config.alpha * kl_divergence(after, before)
         + config.beta * kl_divergence(before, after)
         + config.gamma * kl_divergence(model(batch.x), after)

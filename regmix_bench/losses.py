@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
-from pydantic import Field
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: Probability that smoothed labels give the true class; the other classes share the rest.
-TrueClassMass = Annotated[
-    float,
-    Field(
-        ge=0.5, le=1, description="The true class's share of the label; the others share the rest"
-    ),
-]
 
 
 def cross_entropy(
@@ -26,6 +17,8 @@ def cross_entropy(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
     """Return CE(f, ŷ) for logits (B, K), ŷ giving ``true_class_mass`` to the true class.
+
+    The other classes share the rest; below 1/K the true class would have less than each of them.
 
     ``y`` are labels (B,) int64, or class probabilities (B, K) of mixed images, which are smoothed
     alike. torch smooths towards the uniform distribution over all K classes, the true one included,

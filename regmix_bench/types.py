@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -264,9 +265,31 @@ class StepOutput:
     """The result of a method's step.
 
     ``loss`` is a scalar to differentiate; ``x_adv`` (B, C, H, W), detached, are the images trained
-    on; ``metrics`` are detached scalars, averaged over the epoch into its history.
+    on; ``metrics`` are detached scalars, averaged over the epoch into its history. ``again``
+    computes the loss at the weights that the model has when it is called, with all perturbations
+    as they are; whatever perturbs weights needs it.
     """
 
     loss: Tensor
     x_adv: Tensor
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    again: Callable[[], Tensor] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        terms: Mapping[str, Tensor],
+        x_adv: Tensor,
+        again: Callable[[], Mapping[str, Tensor]] | None = None,
+    ) -> Self:
+        """Return the sum of scalar ``terms`` as the loss, and where there are several as metrics.
+
+        ``again`` computes the terms at the model's present weights, perturbations unchanged.
+        """
+        metrics = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
+        repeated = None if again is None else lambda: _sum(again())
+        return cls(_sum(terms), x_adv, metrics, repeated)
+
+
+def _sum(terms: Mapping[str, Tensor]) -> Tensor:
+    return reduce(add, terms.values())

@@ -75,7 +75,11 @@ def recipe_words(recipe: Recipe) -> str:
     ]
     if recipe.gradient_clip is not None:
         words.append(f"gradient norm clipped at {recipe.gradient_clip:g}")
-    if recipe.ema_decay is not None:
+    if recipe.true_class_mass != "method":
+        words.append(f"labels that give the true class {recipe.true_class_mass:g}")
+    if recipe.ema_decay == "none":
+        words.append("no average of weights")
+    elif recipe.ema_decay != "method":
         words.append(f"weights averaged with decay {recipe.ema_decay:g}")
     words.append(recipe.precision)
     if recipe.validation_precision != "fp32":

@@ -16,6 +16,7 @@ class Digits(DataSource):
     name = "digits"
     arch = "smallcnn"
     image_shape = (1, 8, 8)
+    num_classes = 10
     #: Digits must not be mirrored, fill their 8×8 pixels to the rim, and are learnt in seconds.
     recipe = {"epochs": 30, "schedule": "cosine", "augmentation": "none"}
 

@@ -26,6 +26,8 @@ class DataSource(ABC):
     arch: ClassVar[str] = "preactresnet18"
     #: Shape (C, H, W) of every image, where it is known without the data: a plan asks for it.
     image_shape: ClassVar[tuple[int, int, int] | None] = None
+    #: Number of classes, where it is known without the data.
+    num_classes: ClassVar[int | None] = None
     #: Keys of the recipe that fit these images better than its defaults.
     recipe: ClassVar[Mapping[str, Any]] = {}
     #: What the classes are called, by label; empty where a figure shall give their numbers.

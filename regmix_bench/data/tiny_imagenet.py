@@ -15,6 +15,7 @@ class TinyImageNet(DataSource):
 
     name = "tiny-imagenet"
     image_shape = (3, 64, 64)
+    num_classes = 200
 
     def load(self, data_dir: Path, download: bool) -> Dataset:
         for root in (data_dir / "tiny-imagenet-200", data_dir):

@@ -16,6 +16,7 @@ from pydantic import Field
 from regmix_bench.attacks import attack_components
 from regmix_bench.attacks.autoattack import require_defined
 from regmix_bench.attacks.protocol import AttackedData
+from regmix_bench.data.protocol import DataSource
 from regmix_bench.data.sources import (
     DATASETS,
     dataset_component,
@@ -25,9 +26,9 @@ from regmix_bench.data.sources import (
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import method_spec
+from regmix_bench.methods.configured import method_spec, require_mass
 from regmix_bench.models import ARCHS
-from regmix_bench.notation import read_yaml
+from regmix_bench.notation import format_value, read_yaml
 from regmix_bench.registry import parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
@@ -206,11 +207,13 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         source = path_source(dataset) or DATASETS[dataset]
         recipe = validated(Recipe, {**source.recipe, **grid.recipe}, "recipe")
         archs = [parse_component("arch", ARCHS, text) for text in grid.archs or (source.arch,)]
-        for method in methods:
-            _check_fits(method, threat, recipe)
+        recipes = [_fitting(recipe, method, threat, source) for method in methods]
         attacked = tuple(dict.fromkeys(scored)) or (threat,)
         require_defined(scoring, attacked, AttackedData(image_shape(dataset)))
-        for (arch, of_arch), method, seed in itertools.product(archs, methods, grid.seeds):
+        rows = zip(methods, recipes, strict=True)
+        for (arch, of_arch), (method, of_method), seed in itertools.product(
+            archs, rows, grid.seeds
+        ):
             yield RunSpec(
                 method=method,
                 dataset=dataset,
@@ -223,7 +226,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                     other for other in dict.fromkeys(without) if other not in attacked
                 ),
                 evaluate=grid.evaluate,
-                recipe=recipe,
+                recipe=of_method,
                 scoring=scoring,
                 seed=seed,
                 components=(
@@ -239,16 +242,35 @@ def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSp
     return method_spec(name, {**params.get(name, {}), **inside})
 
 
-def _check_fits(method: MethodSpec, threat: ThreatModel, recipe: Recipe) -> None:
-    cls = METHODS[method.name]
+def _fitting(
+    recipe: Recipe, method: MethodSpec, threat: ThreatModel, source: type[DataSource]
+) -> Recipe:
+    """Return the recipe of ``method``, in which what its authors do anyway is "method".
+
+    Raises :class:`UserError` for what the method cannot be trained with.
+    """
+    cls, changes = METHODS[method.name], dict[str, object]()
     if cls.norms is not None and threat.norm not in cls.norms:
         raise UserError(
             f"method {method.name!r} is defined for {', '.join(cls.norms)}, not for {threat.norm}"
         )
-    if recipe.ema_decay is not None and cls.averages_weights:
-        raise UserError(
-            f"recipe.ema_decay = {recipe.ema_decay}: {method.name} averages its weights already"
-        )
+    if recipe.ema_decay == "none" and not cls.averages_weights:
+        changes["ema_decay"] = "method"
+    if recipe.true_class_mass == cls.default_true_class_mass:
+        changes["true_class_mass"] = "method"
+    fitting = recipe.model_copy(update=changes)
+    refused = dict(cls.refuses)
+    if not cls.smoothed:
+        refused.setdefault("true_class_mass", "it takes no smoothed labels")
+    for field, why in refused.items():
+        value = getattr(fitting, field)
+        if value != Recipe.model_fields[field].default:
+            words = f"recipe.{field} = {format_value(value)}"
+            raise UserError(f"{words}: {method.name} cannot be trained so, {why}")
+    classes = source.num_classes or len(source.classes)
+    if fitting.true_class_mass != "method" and classes:
+        require_mass(fitting.true_class_mass, classes)
+    return fitting
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

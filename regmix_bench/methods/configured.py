@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from regmix_bench.errors import validated
+from regmix_bench.errors import UserError, validated
 from regmix_bench.methods import METHODS, declared
+from regmix_bench.notation import format_value
 from regmix_bench.registry import format_name
-from regmix_bench.specs import EvalSpec, MethodSpec, RunSpec
+from regmix_bench.specs import EvalSpec, MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.identity import completed, written
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
     Raises :class:`UserError` for an unknown name or key and for a refused value.
     """
     method = METHODS[name]
+    if "true_class_mass" in params and "true_class_mass" not in method.Config.model_fields:
+        raise UserError(f"{name}.true_class_mass is recipe.true_class_mass now, of all methods")
     config = validated(method.Config, params, name)
     label = _label(name, method.Config, config.model_dump(mode="json"))
     return MethodSpec(name=name, version=method.version, params=written(config), label=label)
@@ -56,6 +59,28 @@ def make_method(spec: MethodSpec) -> Method:
     """
     method = METHODS[spec.name]
     return method(validated(method.Config, all_params(spec), spec.name))
+
+
+def tell_recipe(method: Method, recipe: Recipe, num_classes: int, seed: int = 0) -> None:
+    """Tell ``method`` what its ``setup`` may ask of a run: the recipe, the classes, the seed.
+
+    Raises :class:`UserError` where the true class would get less of a label than the others.
+    """
+    mass = recipe.true_class_mass
+    method.true_class_mass = method.default_true_class_mass if mass == "method" else mass
+    require_mass(method.true_class_mass, num_classes)
+    method.keeps_average = recipe.ema_decay == "method"
+    method.compact_state = recipe.precision == "bf16"
+    method.run_seed, method.epochs, method.num_classes = seed, recipe.epochs, num_classes
+
+
+def require_mass(true_class_mass: float, num_classes: int) -> None:
+    """Raise :class:`UserError` where the true class would get less of a label than the others."""
+    if true_class_mass * num_classes < 1:
+        raise UserError(
+            f"recipe.true_class_mass = {format_value(true_class_mass)}: among {num_classes} classes"
+            f" the true one would get less than the others; {1 / num_classes:.3g} is the least"
+        )
 
 
 def relabelled(spec: S) -> S:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from regmix_bench.methods import declared
 from regmix_bench.methods.configured import all_params
+from regmix_bench.specs.identity import MASS_AMONG_PARAMS
 
 if TYPE_CHECKING:
-    from regmix_bench.specs import MethodSpec
+    from regmix_bench.specs import MethodSpec, RunSpec
 
 #: Rows of methods that declare no rank, or are not installed, come last.
 LAST = 1000
@@ -35,12 +36,11 @@ def display_name(spec: MethodSpec) -> str:
         return spec.label
 
 
-def true_class_mass(spec: MethodSpec) -> float:
-    """Return the probability that smoothed labels gave the true class, 1 where they were not."""
-    method = declared(spec.name)
-    recorded = spec.params.get("true_class_mass")
-    try:
-        mass = method.true_class_mass(method.Config(**all_params(spec))) if method else recorded
-    except Exception:  # as above
-        mass = recorded
-    return float(mass) if isinstance(mass, (int, float)) and 0 <= mass <= 1 else 1.0
+def true_class_mass(spec: RunSpec) -> float:
+    """Return the share that the labels of a run gave the true class, 1 where they were hard."""
+    if spec.recipe.true_class_mass != "method":
+        return spec.recipe.true_class_mass
+    method = declared(spec.method.name)
+    if method is None:
+        return MASS_AMONG_PARAMS.get(spec.method.name, 1.0)
+    return method.default_true_class_mass

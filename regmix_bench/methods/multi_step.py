@@ -69,7 +69,7 @@ class MultiStepMethod(Method):
 
         It is asked for once an attack, with the model in the mode in which it is attacked.
         """
-        mass = self.config.true_class_mass
+        mass = self.true_class_mass
         return lambda x: cross_entropy(model(x), batch.y, mass, "sum")
 
 

@@ -164,9 +164,9 @@ class PriorStep(NamedTuple):
 class PriorGuidedMethod(Method):
     """Base of methods that attack by one FGSM step of size ε from the stored prior.
 
-    Their ``Config`` has ``reset``, ``clip_start`` and ``momentum_decay`` of the prior, and
-    ``true_class_mass`` of the labels that the attack sees. ``step`` begins with :meth:`attack` and
-    calls ``self.prior.update`` with what it returned.
+    Their ``Config`` has ``reset``, ``clip_start`` and ``momentum_decay`` of the prior. The attack
+    sees labels as smoothed as the loss does. ``step`` begins with :meth:`attack` and calls
+    ``self.prior.update`` with what it returned.
     """
 
     norms = ("Linf",)
@@ -209,7 +209,7 @@ class PriorGuidedMethod(Method):
         initial = self.prior.initial(batch, threat, generator)
         x_prior = (batch.x + initial).requires_grad_()
         logits = model(x_prior)
-        attack_loss = cross_entropy(logits, batch.y, self.config.true_class_mass, "sum")
+        attack_loss = cross_entropy(logits, batch.y, self.true_class_mass, "sum")
         (gradient,) = torch.autograd.grad(attack_loss, x_prior, retain_graph=keep_graph)
         delta = ascend(initial, batch.x, gradient, threat, float(threat.epsilon))
         return PriorStep(initial, logits, gradient, batch.x + delta)

@@ -32,21 +32,39 @@ class Method(ABC):
     ``state_dict`` holds whatever a resumed run needs beyond the model. Raise ``version`` when a
     change alters results.
 
-    Reports read what a class declares from ``title`` to ``true_class_mass``; none of it is part of
-    a run's identity, and all of it may be left out.
+    Tricks, such as smoothed labels, are the recipe's: a method says by ``smoothed`` and ``refuses``
+    what it makes of them. Reports read what a class declares from ``title`` to ``display_name``;
+    none of it is part of a run's identity, and all of it may be left out.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     #: The norms under which it is defined; None for all.
     norms: ClassVar[tuple[str, ...] | None] = None
-    #: Whether ``evaluated_model`` returns averaged weights; the recipe's own EMA is then refused.
+    #: Whether ``evaluated_model`` returns averaged weights, unless the recipe has another average.
     averages_weights: ClassVar[bool] = False
-    #: Whether to keep per-image state in bfloat16; the trainer of a bf16 run sets it before
-    #: ``setup``. Its range is float32's, which momentum near 1e-6 needs.
+    #: The true class's share of the labels that its authors train on.
+    default_true_class_mass: ClassVar[float] = 1.0
+    #: What sees smoothed labels: some of "attack", "loss" (the cross-entropy) and "regulariser".
+    smoothed: ClassVar[frozenset[str]] = frozenset()
+    #: Fields of the recipe that it cannot take off their defaults, each with the reason.
+    refuses: ClassVar[Mapping[str, str]] = {}
+    #: Whether the images that it trains on lie in [0, 1].
+    clips_pixels: ClassVar[bool] = True
+
+    # What the trainer sets before ``setup``.
+    #: The true class's share of the labels: the authors', unless the recipe says another.
+    true_class_mass: float
+    #: Whether to keep the average that ``averages_weights`` speaks of.
+    keeps_average: bool = True
+    #: Whether to keep per-image state in bfloat16, as in a bf16 run. Its range is float32's, which
+    #: momentum near 1e-6 needs.
     compact_state: bool = False
-    #: The seed of the run, for what is drawn between steps; the trainer sets it before ``setup``.
+    #: The seed of the run, for what is drawn between steps.
     run_seed: int = 0
+    #: Epochs of the run, and classes of its data.
+    epochs: int = 1
+    num_classes: int = 10
 
     #: Its name in figures and on pages, such as ``FGSM-PGI``; ``name`` where it is empty.
     title: ClassVar[str] = ""
@@ -77,6 +95,7 @@ class Method(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.true_class_mass = self.default_true_class_mass
 
     @classmethod
     def display_name(cls, config: Any) -> str:
@@ -92,10 +111,10 @@ class Method(ABC):
         words = ", ".join(changed)
         return f"{cls.title or cls.name} ({words})" if words else cls.title or cls.name
 
-    @classmethod
-    def true_class_mass(cls, config: Any) -> float:
-        """Return the probability that training labels give the true class: below 1 if smoothed."""
-        return float(getattr(config, "true_class_mass", 1.0))
+    @property
+    def largest_perturbation(self) -> float:
+        """Return the largest length of a perturbation that it trains on, as a multiple of ε."""
+        return 1.0
 
     def setup(
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import uniform_start
-from regmix_bench.losses import TrueClassMass, cross_entropy, kl_divergence
+from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
@@ -48,31 +48,26 @@ class Weights(Frozen):
     gamma: float = Field(1.0, ge=0, description="Weight of KL(p(x) ‖ p(x+δ_final))")
 
 
-def regmix_loss(
+def regmix_terms(
     model: nn.Module,
     batch: Batch,
     initial_logits: Tensor | None,
     x_adv: Tensor,
     weights: Weights,
     true_class_mass: float,
-) -> StepOutput:
-    """Return the total loss, given the logits (B, K) at x+δ_init and ``x_adv`` = x+δ_final.
+) -> dict[str, Tensor]:
+    """Return the terms of the loss, given the logits (B, K) at x+δ_init and ``x_adv`` = x+δ_final.
 
     ``initial_logits`` is needed where α or β is not 0; the clean images pass where γ is not 0.
     """
     logits = model(x_adv)
-    loss = cross_entropy(logits, batch.y, true_class_mass)
-    metrics = {"ce": loss.detach()}
+    terms = {"ce": cross_entropy(logits, batch.y, true_class_mass)}
     if initial_logits is not None:
         amr = weights.alpha * kl_divergence(logits, initial_logits)
-        amr = amr + weights.beta * kl_divergence(initial_logits, logits)
-        metrics["amr"] = amr.detach()
-        loss = loss + amr
+        terms["amr"] = amr + weights.beta * kl_divergence(initial_logits, logits)
     if weights.gamma:
-        agr = weights.gamma * kl_divergence(model(batch.x), logits)
-        metrics["agr"] = agr.detach()
-        loss = loss + agr
-    return StepOutput(loss, x_adv, metrics)
+        terms["agr"] = weights.gamma * kl_divergence(model(batch.x), logits)
+    return terms
 
 
 class RegMix(PriorGuidedMethod):
@@ -89,14 +84,15 @@ class RegMix(PriorGuidedMethod):
     citation = PAPER
     rank = 90
     colour = 9
+    default_true_class_mass = 0.6
+    smoothed = frozenset({"attack", "loss"})
 
     class Config(Weights):
-        """Weights, the prior's resets, start and momentum, and the true class's share."""
+        """Weights, and the prior's resets, start and momentum."""
 
         reset: Reset = 40
         clip_start: ClipStart = False
         momentum_decay: MomentumDecay = 0.3
-        true_class_mass: TrueClassMass = 0.6
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
@@ -105,9 +101,15 @@ class RegMix(PriorGuidedMethod):
         mutual = bool(config.alpha or config.beta)
         start = self.attack(model, batch, threat, generator, keep_graph=mutual)
         self.prior.update(batch, start.initial, start.gradient, threat)
-        initial_logits = start.logits if mutual else None
-        return regmix_loss(
-            model, batch, initial_logits, start.x_adv, config, config.true_class_mass
+
+        def terms(initial_logits: Tensor | None) -> dict[str, Tensor]:
+            mass = self.true_class_mass
+            return regmix_terms(model, batch, initial_logits, start.x_adv, config, mass)
+
+        return StepOutput.of(
+            terms(start.logits if mutual else None),
+            start.x_adv,
+            again=lambda: terms(model(batch.x + start.initial) if mutual else None),
         )
 
 
@@ -157,11 +159,10 @@ class RegMixPGD(MultiStepMethod):
     citation = PAPER
     rank = 100
     colour = 10
+    smoothed = frozenset({"attack", "loss"})
 
     class Config(Weights, PGDConfig):
-        """Weights, attack, and the true class's share of the label."""
-
-        true_class_mass: TrueClassMass = 1.0
+        """Weights and attack."""
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
@@ -169,5 +170,9 @@ class RegMixPGD(MultiStepMethod):
         config = self.config
         initial = uniform_start(batch.x, threat, generator)
         x_adv = self.attack(model, batch, threat, initial)
-        initial_logits = model(batch.x + initial) if config.alpha or config.beta else None
-        return regmix_loss(model, batch, initial_logits, x_adv, config, config.true_class_mass)
+
+        def terms() -> dict[str, Tensor]:
+            logits = model(batch.x + initial) if config.alpha or config.beta else None
+            return regmix_terms(model, batch, logits, x_adv, config, self.true_class_mass)
+
+        return StepOutput.of(terms(), x_adv, again=terms)

@@ -3,7 +3,9 @@
 Version 1 hashes every field of :data:`VERSION_1`, defaults and all. A field that came later is left
 out of the hash where it has the value that older runs in effect had, so no recorded run changes its
 name; a record that lacks it is read as having that value. A field that has gone from the interface
-still counts, as :data:`FORMER` says. Nothing of the machine, and no file's name, is hashed.
+still counts, as :data:`FORMER` says, one that has moved counts where it was
+(:data:`MASS_AMONG_PARAMS`), and a value that is written otherwise as it was (:data:`RENAMED`).
+Nothing of the machine, and no file's name, is hashed.
 
 **To add a field** to a class of this package, to ``ThreatModel`` or to a method's ``Config``:
 
@@ -35,7 +37,6 @@ from regmix_bench.types import Epsilon, Later, ThreatModel
 IDENTITY_VERSION = 1
 
 _MULTI_STEP = ("steps", "step_ratio", "attack_bn")
-_PRIOR_GUIDED = ("reset", "true_class_mass")
 _REGMIX = ("alpha", "beta", "gamma")
 
 #: The fields that identity version 1 hashes whatever their values. Frozen: nothing joins or leaves.
@@ -63,17 +64,16 @@ VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
             {"model", "dataset", "eval_examples", "arch", "eval_threats", "scoring"}
         ),
         # Of the methods that were recorded first.
-        "Standard.Config": frozenset({"true_class_mass"}),
-        "PGDAT.Config": frozenset({*_MULTI_STEP, "true_class_mass"}),
-        "TRADES.Config": frozenset({*_MULTI_STEP, "beta", "true_class_mass"}),
+        "PGDAT.Config": frozenset(_MULTI_STEP),
+        "TRADES.Config": frozenset({*_MULTI_STEP, "beta"}),
         "MART.Config": frozenset({*_MULTI_STEP, "beta"}),
-        "FGSMRS.Config": frozenset({"step_ratio", "true_class_mass"}),
-        "FGSMPGI.Config": frozenset({*_PRIOR_GUIDED, "lambda_"}),
-        "FGSMPGK.Config": frozenset({*_PRIOR_GUIDED, "lambda_", "ema_decay", "ratio_threshold"}),
-        "RegMix.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
-        "RegMixAMR.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
-        "RegMixAGR.Config": frozenset({*_PRIOR_GUIDED, *_REGMIX}),
-        "RegMixPGD.Config": frozenset({*_MULTI_STEP, *_REGMIX, "true_class_mass"}),
+        "FGSMRS.Config": frozenset({"step_ratio"}),
+        "FGSMPGI.Config": frozenset({"reset", "lambda_"}),
+        "FGSMPGK.Config": frozenset({"reset", "lambda_", "ema_decay", "ratio_threshold"}),
+        "RegMix.Config": frozenset({"reset", *_REGMIX}),
+        "RegMixAMR.Config": frozenset({"reset", *_REGMIX}),
+        "RegMixAGR.Config": frozenset({"reset", *_REGMIX}),
+        "RegMixPGD.Config": frozenset({*_MULTI_STEP, *_REGMIX}),
     }
 )
 
@@ -81,6 +81,22 @@ VERSION_1: Mapping[str, frozenset[str]] = MappingProxyType(
 FORMER: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {"Scoring": {"pgd_steps": 20}, "RunSpec": {"selection": "val-pgd10"}}
 )
+
+#: Values of fields of version 1 that are written otherwise now: today's, and the hashed one.
+RENAMED: Mapping[str, Mapping[str, tuple[object, object]]] = MappingProxyType(
+    {"Recipe": {"ema_decay": ("method", None)}}
+)
+
+#: Methods of version 1 among whose parameters ``true_class_mass`` was, which is the recipe's now,
+#: with the authors' value. It is hashed where it was, whatever its value, and nowhere else.
+MASS_AMONG_PARAMS: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(("standard", "pgd-at", "trades", "fgsm-rs", "regmix-pgd"), 1.0),
+        **dict.fromkeys(("fgsm-pgi", "regmix", "regmix-amr", "regmix-agr"), 0.6),
+        "fgsm-pgk": 0.5,
+    }
+)
+_MASS = "true_class_mass"
 
 # They name a row for a reader, and follow from the rest or are a user's choice.
 _LABELS = ("label", "recorded_label")
@@ -117,12 +133,15 @@ def hashed(part: object) -> Any:
         return "{}/{}".format(*part.as_integer_ratio())
     if isinstance(part, (BaseModel, ThreatModel)):
         cls: Any = type(part)
-        former, counted = _counted(cls)
+        former, counted, renamed = _counted(cls)
         content = dict(former)
         for name, older in counted:
             if (value := getattr(part, name)) != older:
                 content[name] = hashed(value)
-        return content
+        for name, (today, before) in renamed.items():
+            if content[name] == today:
+                content[name] = before
+        return _with_mass_among_params(content) if cls.__name__ == "RunSpec" else content
     if isinstance(part, Mapping):
         return {key: hashed(value) for key, value in part.items()}
     if isinstance(part, (tuple, list)):
@@ -165,7 +184,11 @@ def completed(kind: Any, content: Any) -> Any:
         for name, annotation in _growing(kind):
             if name in kept:
                 kept[name] = completed(annotation, kept[name])
-        return {**later_fields(kind), **kept}
+        for name, (today, before) in RENAMED.get(kind.__name__, {}).items():
+            if kept.get(name, _NONE) == before:
+                kept[name] = today
+        content = {**later_fields(kind), **kept}
+        return _with_mass_in_recipe(content) if kind.__name__ == "RunSpec" else content
     if not (parts := [part for part in get_args(kind) if _grows(part)]):
         return content
     if isinstance(content, (list, tuple)):
@@ -177,15 +200,46 @@ def completed(kind: Any, content: Any) -> Any:
     return content
 
 
-@cache
-def _counted(cls: Any) -> tuple[Mapping[str, object], tuple[tuple[str, object], ...]]:
-    """Return the former fields of ``cls``, and the others with the value at which each is left out.
+def _with_mass_among_params(spec: dict[str, Any]) -> dict[str, Any]:
+    """Move ``true_class_mass`` in what is hashed of a run from the recipe to the parameters."""
+    method, recipe = spec["method"], spec["recipe"]
+    if (authors := MASS_AMONG_PARAMS.get(method["name"])) is None:
+        return spec
+    recipe = dict(recipe)
+    params = {**method["params"], _MASS: recipe.pop(_MASS, authors)}
+    return {**spec, "method": {**method, "params": params}, "recipe": recipe}
 
-    A field of version 1 has none.
+
+def _with_mass_in_recipe(spec: dict[str, Any]) -> dict[str, Any]:
+    """Move ``true_class_mass`` in a recorded run from the parameters to the recipe."""
+    method, recipe = spec.get("method"), spec.get("recipe")
+    if not isinstance(method, Mapping) or not isinstance(recipe, Mapping):
+        return spec
+    params, authors = method.get("params"), MASS_AMONG_PARAMS.get(str(method.get("name")))
+    if authors is None or not isinstance(params, Mapping) or _MASS not in params:
+        return spec
+    params = dict(params)
+    mass = params.pop(_MASS)
+    recipe = {**recipe, _MASS: "method" if mass == authors else mass}
+    return {**spec, "method": {**method, "params": params}, "recipe": recipe}
+
+
+@cache
+def _counted(
+    cls: Any,
+) -> tuple[
+    Mapping[str, object],
+    tuple[tuple[str, object], ...],
+    Mapping[str, tuple[object, object]],
+]:
+    """Return the former fields of ``cls``, the others, and those with a renamed value.
+
+    With each of the others goes the value at which it is left out; a field of version 1 has none.
     """
     older = later_fields(cls)
     names = [name for name in _fields(cls) if name not in _LABELS]
-    return FORMER.get(cls.__name__, {}), tuple((name, older.get(name, _NONE)) for name in names)
+    counted = tuple((name, older.get(name, _NONE)) for name in names)
+    return FORMER.get(cls.__name__, {}), counted, RENAMED.get(cls.__name__, {})
 
 
 @cache

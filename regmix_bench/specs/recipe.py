@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeGuard
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from regmix_bench.types import LARGEST, Frozen, Later
 
@@ -13,6 +13,29 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 
 #: How an epoch is divided: all images into even batches, or into equal ones without the remainder.
 Division = Literal["even", "equal"]
+
+
+def _method_or_share(value: object) -> object:
+    if value == "method" or (_is_number(value) and 0 < value <= 1):
+        return value
+    raise ValueError("input should be 'method' or a number above 0 and at most 1")
+
+
+def _average_or_decay(value: object) -> object:
+    if value in ("method", "none") or (_is_number(value) and 0 < value < 1):
+        return value
+    raise ValueError("input should be 'method', 'none' or a number above 0 and below 1")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+#: The true class's share of a label, of which the other classes share the rest.
+TrueClassMass = Annotated[Literal["method"] | float, BeforeValidator(_method_or_share)]
+
+#: The decay of an average of weights.
+Decay = Annotated[Literal["method", "none"] | float, BeforeValidator(_average_or_decay)]
 
 
 class Recipe(Frozen):
@@ -25,6 +48,10 @@ class Recipe(Frozen):
     most, and their sizes differ by one; ``equal`` ones hold just so many, and leave the remainder
     out, other images each epoch. ``validation_precision`` is that of the accuracy by which an epoch
     is selected.
+
+    Tricks that any method may be trained with are fields too. ``true_class_mass`` smooths labels,
+    "method" as the method's authors do, and ``ema_decay`` averages weights, "method" as a part of
+    a method that has its own average and else not at all.
     """
 
     epochs: int = Field(110, ge=1, lt=2**31)
@@ -40,7 +67,8 @@ class Recipe(Frozen):
     gamma: float = Field(0.1, gt=0, le=1)
     augmentation: Augmentation = "crop-flip"
     gradient_clip: float | None = Field(None, gt=0, le=LARGEST)
-    ema_decay: float | None = Field(None, gt=0, lt=1)
+    true_class_mass: Annotated[TrueClassMass, Later("method")] = "method"
+    ema_decay: Decay = "method"
     precision: Literal["fp32", "bf16"] = "fp32"
     validation_precision: Annotated[Literal["fp32", "tf32", "bf16"], Later("fp32")] = "fp32"
 

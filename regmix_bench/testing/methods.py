@@ -58,13 +58,17 @@ def the_loss_is_a_finite_scalar_that_reaches_every_weight(subject: Subject) -> N
 
 
 def adversarial_images_stay_inside_the_threat_model(subject: Subject) -> None:
-    """Measure what two epochs trained on, in both floating-point types and under each norm."""
+    """Measure what two epochs trained on, in both floating-point types and under each norm.
+
+    Inside is what ``largest_perturbation`` and ``clips_pixels`` say of them.
+    """
     for norm, dtype in _cases(subject):
         model, method = _network(dtype), _ready(subject)
         for number in (1, 2):
             outputs = _epoch(method, model, number, norm, dtype)
             for output, batch in zip(outputs, _batches(dtype), strict=True):
-                inside(output.x_adv, batch.x, _threat(norm))
+                reach, pixels = method.largest_perturbation, method.clips_pixels
+                inside(output.x_adv, batch.x, _threat(norm), reach, pixels)
 
 
 def it_leaves_the_batch_and_the_model_as_they_were(subject: Subject) -> None:

@@ -22,11 +22,14 @@ def labels(count: int, classes: int, seed: int = 1) -> Tensor:
     return torch.randint(classes, (count,), generator=torch.Generator().manual_seed(seed))
 
 
-def inside(x_adv: object, x: Tensor, threat: ThreatModel) -> None:
-    """Require images of the shape and dtype of ``x``, detached, in [0, 1] and inside ``threat``.
+def inside(
+    x_adv: object, x: Tensor, threat: ThreatModel, reach: float = 1.0, pixels: bool = True
+) -> None:
+    """Require images of the shape and dtype of ``x``, detached, and inside ``threat``.
 
-    Allowed beyond ε is what it, and x + δ, are rounded by: half a unit in the last place of a pixel
-    below 1 for each coordinate, √d times that in the Euclidean length of an image.
+    That is, in [0, 1] if they are ``pixels``, and within ``reach`` times ε. Allowed beyond is what
+    it, and x + δ, are rounded by: half a unit in the last place of a pixel below 1 for each
+    coordinate, √d times that in the Euclidean length of an image.
     """
     if not isinstance(x_adv, Tensor):
         require(False, f"they are a {type(x_adv).__name__}, not a tensor")
@@ -36,10 +39,12 @@ def inside(x_adv: object, x: Tensor, threat: ThreatModel) -> None:
     require(not x_adv.requires_grad, "they are not detached")
     require(bool(x_adv.isfinite().all()), "a pixel is not finite")
     low, high = x_adv.min().item(), x_adv.max().item()
-    require(low >= 0 and high <= 1, f"pixels span {low:.4g} to {high:.4g}, not 0 to 1")
+    require(
+        not pixels or (low >= 0 and high <= 1), f"pixels span {low:.4g} to {high:.4g}, not 0 to 1"
+    )
     moved = x_adv.double() - x.double()
     rounding = torch.finfo(x.dtype).eps
-    epsilon = torch.tensor(float(threat.epsilon), dtype=x.dtype).item()
+    epsilon = torch.tensor(reach * float(threat.epsilon), dtype=x.dtype).item()
     norm = NORMS[threat.norm]
     limit = epsilon * (1 + 8 * rounding) + norm.diameter(moved[0].numel()) * rounding / 2
     furthest = norm.length(moved).max().item()

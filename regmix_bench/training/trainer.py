@@ -26,6 +26,7 @@ from regmix_bench.distributed.collectives import all_sum, on_first, rank, share,
 from regmix_bench.distributed.group import finished_first
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.weights import Description
@@ -80,12 +81,12 @@ class Trainer:
         )
         self.optimizer = make_optimizer(model.parameters(), recipe, device, execution.graphs)
         self.scheduler = make_schedule(self.optimizer, recipe, len(data.train))
-        self.average = WeightAverage() if recipe.ema_decay is not None else None
+        self.average = WeightAverage() if isinstance(recipe.ema_decay, float) else None
         update = Update(
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
         self.steps = make_steps(update, device, execution, say)
-        method.compact_state, method.run_seed = recipe.precision == "bf16", spec.seed
+        tell_recipe(method, recipe, data.test.num_classes, spec.seed)
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
         self.say = say
@@ -184,7 +185,7 @@ class Trainer:
         mine = share(total)
         n, shape = mine.stop - mine.start, self.data.test.image_shape
         method = type(self.method)(self.method.config)
-        method.compact_state = self.method.compact_state
+        tell_recipe(method, self.spec.recipe, self.data.test.num_classes, self.spec.seed)
         method.setup(total, shape, self.device)
         method.on_epoch_start(1)
         method.on_batch_start(0)

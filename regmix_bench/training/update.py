@@ -48,7 +48,8 @@ class Update:
         self._move()
         self.trained.average_statistics()
         self.method.after_update(self.model)
-        if self.average is not None and self.recipe.ema_decay is not None:
+        if self.average is not None:
+            assert isinstance(self.recipe.ema_decay, float)
             self.average.update(self.model, self.recipe.ema_decay)
         return {"loss": output.loss.detach(), **output.metrics}
 

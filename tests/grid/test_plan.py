@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, packaged_suites, plan, plan_runs
+from regmix_bench.methods import METHODS, register_method
 from regmix_bench.methods.configured import all_params
+from regmix_bench.methods.declarations import true_class_mass
+from regmix_bench.methods.protocol import Method
 from regmix_bench.specs import RunSpec
 
 GRID: dict[str, Any] = {"methods": ["trades"], "eps": ["8/255"]}
@@ -152,9 +155,10 @@ def test_the_l2_suite_starts_steps_and_projects_as_the_authors() -> None:
 def test_prior_guided_methods_have_the_constants_of_their_data_set(suite: str) -> None:
     params = {s.method.name: all_params(s.method) for s in specs(grids=load_suite(suite))}
     assert params["fgsm-pgi"]["reset"] == params["regmix"]["reset"] == 10
-    assert params["fgsm-pgi"]["true_class_mass"] == 0.6
+    masses = {s.method.name: s.recipe.true_class_mass for s in specs(grids=load_suite(suite))}
+    assert masses["fgsm-pgi"] == masses["regmix"] == "method" and masses["fgsm-pgk"] == 0.8
     expected = {
-        **{"lambda_": 1, "reset": 40, "true_class_mass": 0.8, "momentum_decay": 0.1},
+        **{"lambda_": 1, "reset": 40, "momentum_decay": 0.1},
         **{"ratio_threshold": 0.9, "ratio_offset": 1},
         "ema_below_threshold": suite == "authors-tiny-imagenet",
     }
@@ -184,7 +188,7 @@ def test_the_short_study_has_the_methods_of_the_long_one_and_one_recipe() -> Non
     assert {(s.dataset, s.arch, s.eval_examples) for s in planned} == {
         ("cifar10", "resnet18", 1000)
     }
-    masses = {s.label: s.method.params.get("true_class_mass", 1.0) for s in planned}
+    masses = {s.label: true_class_mass(s) for s in planned}
     smoothed = {name: mass for name, mass in masses.items() if mass < 1}
     assert smoothed == {"regmix": 0.6, "fgsm-pgi": 0.6, "fgsm-pgk": 0.5}  # as the suite says
 
@@ -398,10 +402,86 @@ def test_a_setting_that_does_not_fit_is_refused(setting: str, words: list[str]) 
         assert word in message
 
 
-def test_a_second_average_of_weights_is_refused() -> None:
-    message = refusal(methods=["fgsm-pgk"], recipe={"ema_decay": 0.99})
-    assert message == "recipe.ema_decay = 0.99: fgsm-pgk averages its weights already"
-    assert specs(recipe={"ema_decay": 0.99})[0].recipe.ema_decay == 0.99
+def test_what_the_authors_do_anyway_is_no_other_run() -> None:
+    grid: dict[str, Any] = {"methods": ["fgsm-pgk", "fgsm-pgi", "trades"]}
+    plain = specs(**grid)
+    assert specs(**grid, recipe={"ema_decay": "none"})[1:] == plain[1:]
+    for mass, same in ((0.5, [True, False, False]), (0.6, [False, True, False]), (1, [0, 0, 1])):
+        found = specs(**grid, recipe={"true_class_mass": mass})
+        assert [one == other for one, other in zip(found, plain, strict=True)] == same
+        assert [one.run_id == other.run_id for one, other in zip(found, plain, strict=True)] == same
+        assert {s.label for s in found} == {"fgsm-pgk", "fgsm-pgi", "trades"}
+
+
+def test_the_average_of_the_recipe_takes_the_place_of_the_method_s() -> None:
+    decays = ("none", 0.99, "method")
+    found = [specs(methods=["fgsm-pgk"], recipe={"ema_decay": decay})[0].recipe for decay in decays]
+    assert tuple(recipe.ema_decay for recipe in found) == decays
+
+
+@pytest.fixture
+def stubborn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that takes neither smoothed labels nor clipped gradients."""
+    monkeypatch.setattr(METHODS, "registered", {})
+
+    @register_method
+    class Stubborn(Method):
+        name = "stubborn"
+        refuses = {"gradient_clip": "as it takes several steps for a batch"}
+
+        def step(self, model: Any, batch: Any, threat: Any, generator: Any) -> Any:
+            raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (
+            {"methods": ["stubborn"], "recipe": {"true_class_mass": 0.7}},
+            "recipe.true_class_mass = 0.7: stubborn cannot be trained so, it takes no smoothed"
+            " labels",
+        ),
+        (
+            {"methods": ["trades", "stubborn"], "recipe": {"gradient_clip": 2}},
+            "recipe.gradient_clip = 2: stubborn cannot be trained so,"
+            " as it takes several steps for a batch",
+        ),
+        (
+            {"recipe": {"true_class_mass": 0.05}},
+            "recipe.true_class_mass = 0.05: among 10 classes the true one would get less than the"
+            " others; 0.1 is the least",
+        ),
+        (
+            {"datasets": ["tiny-imagenet"], "recipe": {"true_class_mass": 0.004}},
+            "recipe.true_class_mass = 0.004: among 200 classes the true one would get less than the"
+            " others; 0.005 is the least",
+        ),
+        (
+            {"recipe": {"true_class_mass": 0}},
+            "recipe.true_class_mass = 0: input should be 'method' or a number above 0 and at"
+            " most 1",
+        ),
+        (
+            {"recipe": {"ema_decay": "mine"}},
+            "recipe.ema_decay = 'mine': input should be 'method', 'none' or a number above 0 and"
+            " below 1",
+        ),
+        (
+            {"methods": ["fgsm-pgi[true_class_mass=1]"]},
+            "fgsm-pgi.true_class_mass is recipe.true_class_mass now, of all methods",
+        ),
+    ],
+)
+def test_a_trick_that_a_method_or_its_data_cannot_take_is_refused(
+    stubborn: None, grid: dict[str, Any], message: str
+) -> None:
+    assert refusal(**grid) == message
+    specs(**{**grid, "methods": ["stubborn"], "recipe": {"true_class_mass": 1}})
+
+
+def test_a_share_of_the_labels_has_left_the_parameters() -> None:
+    message = refusal("pgd-at.true_class_mass=0.7", methods=["pgd-at"])
+    assert message == "pgd-at.true_class_mass is recipe.true_class_mass now, of all methods"
 
 
 # Suite files

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from support.synthetic import make_spec
 
 from regmix_bench.grid.plan import parse_method
 from regmix_bench.methods import METHODS, declared, register_method
@@ -35,17 +37,16 @@ def test_a_method_is_called_by_its_title_and_what_is_off_its_defaults(text: str,
 
 
 def test_a_method_that_is_not_installed_goes_by_its_record() -> None:
-    spec = MethodSpec(name="gone", version=3, params={"true_class_mass": 0.7}, label="gone[a=1]")
+    spec = MethodSpec(name="gone", version=3, params={"a": 1}, label="gone[a=1]")
     assert declared("gone") is None
     assert display_name(spec) == "gone[a=1]"
-    assert true_class_mass(spec) == 0.7
+    assert true_class_mass(make_spec(method=spec)) == 1.0
     assert row_rank("gone") > max(map(row_rank, METHODS.names()))
 
 
 def test_parameters_that_today_s_version_does_not_know_leave_the_label() -> None:
     spec = MethodSpec(name="trades", version=1, params={"old": 1.0}, label="trades[old=1]")
     assert display_name(spec) == "trades[old=1]"
-    assert true_class_mass(spec) == 1.0
 
 
 def test_a_stranger_s_declarations_that_fail_leave_what_the_record_says() -> None:
@@ -56,17 +57,26 @@ def test_a_stranger_s_declarations_that_fail_leave_what_the_record_says() -> Non
         def display_name(cls, config):
             raise RuntimeError("no name")
 
-        true_class_mass = display_name
-
     register_method(Broken)
     spec = parse_method("broken[beta=2]", {})
     assert display_name(spec) == spec.label == "broken[beta=2]"
-    assert true_class_mass(spec) == 1.0
 
 
-def test_smoothed_labels_follow_from_the_configuration() -> None:
-    assert true_class_mass(parse_method("mart", {})) == 1.0
-    assert true_class_mass(parse_method("fgsm-pgi", {})) == 0.6
+@pytest.mark.parametrize(
+    ("name", "recipe", "mass"),
+    [
+        ("mart", "method", 1.0),
+        ("fgsm-pgi", "method", 0.6),
+        ("mart", 0.7, 0.7),
+        ("fgsm-pgi", 1.0, 1.0),
+        ("gone", 0.8, 0.8),
+    ],
+)
+def test_smoothed_labels_follow_from_the_recipe_and_the_authors(
+    name: str, recipe: Any, mass: float
+) -> None:
+    method = MethodSpec(name=name, version=1, params={}, label=name)
+    assert true_class_mass(make_spec(method=method, recipe={"true_class_mass": recipe})) == mass
 
 
 def test_a_stranger_needs_to_declare_nothing() -> None:
@@ -81,7 +91,7 @@ def test_a_stranger_needs_to_declare_nothing() -> None:
 
     register_method(Nova)
     assert display_name(parse_method("nova[depth=2]", {})) == "nova (depth = 2)"
-    assert true_class_mass(parse_method("nova", {})) == 1.0
+    assert true_class_mass(make_spec(method=parse_method("nova", {}))) == 1.0
     assert (row_rank("nova"), declared("nova")) == (1000, Nova)
 
 

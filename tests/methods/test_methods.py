@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from support.formulas import EXACT, ce, kl, log_p, mart_bce, network
+from support.tricks import smoothed_method
 from torch import Tensor, nn
 
 from regmix_bench.methods import METHODS, load_method
@@ -129,7 +130,7 @@ def attacked(name: str, model: nn.Module, data: Batch, norm: str, mode: str) -> 
         size = EPSILON / 4
         delta = climb(lambda z: kl(clean, model(z)), x, gaussian(x, norm), norm, STEPS, size)
     else:
-        mass = 1.0 if name == "mart" else 0.7
+        mass = 1.0 if name == "mart" else MASS
         start = gaussian(x, norm) if name == "mart" else uniform(x, norm)
         delta = climb(lambda z: ce(model(z), y, mass), x, start, norm, STEPS, EPSILON / 4)
     model.train()
@@ -145,7 +146,7 @@ def total(name: str, model: nn.Module, data: Batch, x_adv: Tensor, norm: str) ->
         return ce(clean, y, 0.7).mean() + 2.5 * kl(clean, adv).mean()
     if name == "mart":
         true = log_p(clean).exp()[range(len(y)), y]
-        return mart_bce(adv, y).mean() + 2.5 * (kl(clean, adv) * (1.0000001 - true)).mean()
+        return mart_bce(adv, y, MASS).mean() + 2.5 * (kl(clean, adv) * (1.0000001 - true)).mean()
     loss = ce(adv, y, 0.7).mean()
     if name == "regmix-pgd":
         initial = model(x + uniform(x, norm))
@@ -154,14 +155,14 @@ def total(name: str, model: nn.Module, data: Batch, x_adv: Tensor, norm: str) ->
     return loss
 
 
-SMOOTHED: dict[str, Any] = {"true_class_mass": 0.7}
+MASS = 0.7
 CASES: dict[str, dict[str, Any]] = {
-    "standard": SMOOTHED,
-    "fgsm-rs": SMOOTHED,
-    "pgd-at": {"steps": STEPS, **SMOOTHED},
-    "trades": {"steps": STEPS, "beta": 2.5, **SMOOTHED},
+    "standard": {},
+    "fgsm-rs": {},
+    "pgd-at": {"steps": STEPS},
+    "trades": {"steps": STEPS, "beta": 2.5},
     "mart": {"steps": STEPS, "beta": 2.5},
-    "regmix-pgd": {"steps": STEPS, "alpha": 3, "beta": 0.5, "gamma": 1.5, **SMOOTHED},
+    "regmix-pgd": {"steps": STEPS, "alpha": 3, "beta": 0.5, "gamma": 1.5},
 }
 MODES = {"trades": "eval", "mart": "eval"}
 
@@ -177,7 +178,7 @@ MODES = {"trades": "eval", "mart": "eval"}
 )
 def test_a_step_is_its_formula(name: str, norm: str) -> None:
     data, model, reference = batch(), network(), network()
-    output = step(load_method(name, **CASES[name]), model, data, norm)
+    output = step(smoothed_method(name, MASS, **CASES[name]), model, data, norm)
     x_adv = attacked(name, reference, data, norm, MODES.get(name, "train"))
     torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
     expected = total(name, reference, data, output.x_adv, norm)
@@ -192,7 +193,9 @@ def test_a_step_is_its_formula(name: str, norm: str) -> None:
 
 def test_pgd_at_starts_with_a_uniform_length_where_asked() -> None:
     data, model, reference = batch(), network(), network()
-    output = step(load_method("pgd-at", **CASES["pgd-at"], start="radial"), model, data, "L2")
+    output = step(
+        smoothed_method("pgd-at", MASS, **CASES["pgd-at"], start="radial"), model, data, "L2"
+    )
     loss, start = lambda z: ce(reference(z), data.y, 0.7), radial(data.x, "L2")
     delta = climb(loss, data.x, start, "L2", STEPS, EPSILON / 4)
     torch.testing.assert_close(output.x_adv, data.x + delta, rtol=0, atol=1e-12)
@@ -221,7 +224,7 @@ def test_trades_clips_to_pixels_before_it_projects_where_asked() -> None:
 @pytest.mark.parametrize("name", ["pgd-at", "trades", "mart", "regmix-pgd"])
 def test_the_attack_runs_in_the_chosen_batch_norm_mode(name: str, mode: str) -> None:
     data, model, reference = batch(), network(), network()
-    output = step(load_method(name, **CASES[name], attack_bn=mode), model, data)
+    output = step(smoothed_method(name, MASS, **CASES[name], attack_bn=mode), model, data)
     x_adv = attacked(name, reference, data, "Linf", mode)
     torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
 
@@ -270,12 +273,12 @@ def test_published_defaults_of_the_multi_step_methods(name, steps, step_ratio, b
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("fgsm-rs", {"step_ratio": 1.25, "true_class_mass": 1.0}),
-        ("fgsm-pgi", {"lambda_": 10.0, "reset": 40, "true_class_mass": 0.6}),
-        ("regmix", {"alpha": 2.0, "beta": 1.0, "gamma": 1.0, "reset": 40, "true_class_mass": 0.6}),
+        ("fgsm-rs", {"step_ratio": 1.25}),
+        ("fgsm-pgi", {"lambda_": 10.0, "reset": 40}),
+        ("regmix", {"alpha": 2.0, "beta": 1.0, "gamma": 1.0, "reset": 40}),
         ("regmix-amr", {"alpha": 2.0, "beta": 1.0, "gamma": 0.0}),
         ("regmix-agr", {"alpha": 0.0, "beta": 0.0, "gamma": 1.0}),
-        ("fgsm-pgk", {"lambda_": 5.6, "reset": 10, "true_class_mass": 0.5}),
+        ("fgsm-pgk", {"lambda_": 5.6, "reset": 10}),
         ("fgsm-pgk", {"ema_decay": 0.999, "ratio_threshold": 0.82}),
     ],
 )
@@ -311,7 +314,7 @@ def single_total(name: str, model: nn.Module, data: Batch, initial: Tensor, x_ad
 @pytest.mark.parametrize("name", SINGLE)
 def test_prior_guided_steps_are_their_formula_over_epochs(name: str, clip_start: bool) -> None:
     model, reference = network(), network()
-    method = load_method(name, **SINGLE[name], **SMOOTHED, reset=3, clip_start=clip_start)
+    method = smoothed_method(name, MASS, **SINGLE[name], reset=3, clip_start=clip_start)
     method.setup(9, (1, 4, 4), torch.device("cpu"))
     index = (3, 8, 0, 5, 1, 6)
     delta = momentum = torch.zeros(6, 1, 4, 4, dtype=torch.float64)

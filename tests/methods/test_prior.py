@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from support.prior_loop import CIFAR100, DECAY, LR, MOMENTUM, SIDE, Trained, network, train
+from support.tricks import smoothed_method
 from torch import Tensor
 
 from regmix_bench.data.batches import Batches
-from regmix_bench.methods import load_method
 from regmix_bench.methods.prior import Prior
 from regmix_bench.types import Batch, ThreatModel
 
@@ -190,7 +190,8 @@ def trained(name: str, config: dict[str, Any], epochs: list[list[Batch]]) -> Tra
     """Train by the package's method and torch's optimiser."""
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, weight_decay=DECAY)
-    method = load_method(name, **config)
+    params = {key: value for key, value in config.items() if key != "true_class_mass"}
+    method = smoothed_method(name, config["true_class_mass"], **params)
     method.setup(IMAGES, (1, SIDE, SIDE), torch.device("cpu"))
     noise, losses = torch.Generator().manual_seed(11), []
     for epoch, batches in enumerate(epochs, start=1):

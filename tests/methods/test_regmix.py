@@ -7,7 +7,7 @@ import torch
 from support.formulas import EXACT, LABELS, ce, kl, logits
 from torch import Tensor, nn
 
-from regmix_bench.methods.regmix import Weights, regmix_loss
+from regmix_bench.methods.regmix import Weights, regmix_terms
 from regmix_bench.types import Batch
 
 
@@ -20,7 +20,9 @@ def test_regmix_loss_and_its_gradient_in_every_output(weights: tuple[float, ...]
         data = Batch(clean, LABELS, torch.arange(5))
         used = Weights(alpha=alpha, beta=beta, gamma=gamma)
         start = initial if alpha or beta else None
-        return regmix_loss(nn.Identity(), data, start, adv, used, 0.6).loss
+        terms = regmix_terms(nn.Identity(), data, start, adv, used, 0.6)
+        assert len(terms) == 1 + bool(alpha or beta) + bool(gamma)
+        return torch.stack(list(terms.values())).sum()
 
     clean, initial, adv = logits(4), logits(5), logits(6)
     expected = (

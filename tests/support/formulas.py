@@ -33,12 +33,12 @@ def sce(p: Tensor, q: Tensor) -> Tensor:
     return -(log_p(p).exp().detach() * log_p(q)).sum(1)
 
 
-def mart_bce(logits: Tensor, y: Tensor) -> Tensor:
+def mart_bce(logits: Tensor, y: Tensor, mass: float = 1.0) -> Tensor:
     probability = log_p(logits).exp()
     wrong = torch.stack(
         [max(p[k] for k in range(len(p)) if k != t) for p, t in zip(probability, y, strict=True)]
     )
-    return ce(logits, y) - (1.0001 - wrong + 1e-12).log()
+    return ce(logits, y, mass) - (1.0001 - wrong + 1e-12).log()
 
 
 def network() -> nn.Sequential:

@@ -15,7 +15,7 @@ from regmix_bench.specs import MethodSpec, Recipe
 from regmix_bench.types import ThreatModel
 from support.synthetic import make_record, make_spec
 
-SMOOTHED = ("fgsm-pgi", "fgsm-pgk", "regmix", "regmix-amr", "regmix-agr")
+PRIOR_GUIDED = ("fgsm-pgi", "fgsm-pgk", "regmix", "regmix-amr", "regmix-agr")
 
 
 def trained_record(
@@ -42,9 +42,9 @@ def trained_record(
 ) -> RunRecord:
     """A record of a run from training to scores, which fall by 0.1 from threat to threat."""
     recipe = recipe or Recipe(epochs=4, milestones=(0.5, 0.75), augmentation="crop")
-    mass = {"true_class_mass": 0.6, "clip_start": False} if name in SMOOTHED else {}
+    start = {"clip_start": False} if name in PRIOR_GUIDED else {}
     threats = tuple(ThreatModel("Linf", text) for text in eval_eps or (eps,))
-    params = {**mass, **(params or {})}
+    params = {**start, **(params or {})}
     spec = make_spec(
         epsilon=eps,
         method=MethodSpec(name=name, version=1, params=params, label=label or name),

@@ -199,7 +199,7 @@ class OutputMap(EmbeddingMap):
 
     @classmethod
     def _facts(cls, run: Run, points: Points) -> dict[str, object]:
-        return {"true_class_mass": true_class_mass(run.spec.method)}
+        return {"true_class_mass": true_class_mass(run.spec)}
 
 
 class FeatureMap(EmbeddingMap):

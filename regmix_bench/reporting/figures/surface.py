@@ -162,7 +162,7 @@ def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd
                     "method": group.method,
                     "label": group.label,
                     "seed": run.spec.seed,
-                    "true_class_mass": true_class_mass(group.spec.method),
+                    "true_class_mass": true_class_mass(group.spec),
                     "n_images": len(_curvature(views)),
                     **bent.numbers,
                     "adversarial": round(float(step), 6),
@@ -248,7 +248,7 @@ def _table(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> Table:
         each = [run.views for run in seeds[group.label]]
         bent = _Bent.of(each)
         stats = (bent.median, bent.median, bent.mean, bent.gradient)
-        star = _SMOOTHED if true_class_mass(group.spec.method) < 1 else ""
+        star = _SMOOTHED if true_class_mass(group.spec) < 1 else ""
         smoothed = smoothed or bool(star)
         cells = [averaged(stat, decimals=3) for stat in stats]
         rows.append((Cell(group.label, signs=star), *cells, counted(len(each))))

@@ -196,7 +196,7 @@ def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None
     for reading in ("As to normalisation", "stored prior of FGSM-PGI", "average of weights"):
         assert reading in text
     assert "<td>Epochs between two resets of the prior</td>" in text
-    assert "<code>true_class_mass</code></th><td>0.6</td><td>number, ≥ 0.5, ≤ 1</td>" in text
+    assert "<code>momentum_decay</code></th><td>0.3</td><td>number, ≥ 0, &lt; 1</td>" in text
 
 
 def test_a_method_that_is_not_installed_says_so(pages: Path) -> None:
@@ -249,7 +249,7 @@ def varied() -> list[RunSpec]:
             version=1,
             params={
                 **{"steps": 7, "step_ratio": 0.25, "attack_bn": "eval"},
-                **{"beta": 2.5, "true_class_mass": 1.0},
+                **{"beta": 2.5},
             },
             label="trades[steps=7,beta=2.5]",
         ),
