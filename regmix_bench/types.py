@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, reduce
 from operator import add
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -31,8 +31,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-#: Of a training its best epoch on the validation part and its last one; else the model given.
-Checkpoint = Literal["selected", "last", "given"]
+#: Of a training the epoch that its rule selects and the last one; where weights are averaged those
+#: are averages, and the raw weights, which the optimiser moves, have checkpoints of their own.
+TrainedCheckpoint = Literal["selected", "last", "raw-selected", "raw-last"]
+TRAINED: tuple[TrainedCheckpoint, ...] = get_args(TrainedCheckpoint)
+#: Those of a training, or else the model given.
+Checkpoint = Literal[TrainedCheckpoint, "given"]
+#: What the optimiser moves, or an average of that over the steps of a training.
+Weights = Literal["raw", "averaged"]
+#: Of which checkpoints AutoAttack scores; of raw weights beside averages only if of ``all``.
+Evaluated = Literal["selected", "last", "both", "all"]
 
 
 # Bounded, because Fraction would spend hours on "1e-999999999".

@@ -81,6 +81,8 @@ def recipe_words(recipe: Recipe) -> str:
         words.append("no average of weights")
     elif recipe.ema_decay != "method":
         words.append(f"weights averaged with decay {recipe.ema_decay:g}")
+    if recipe.selection == "last":
+        words.append("last epoch selected")
     words.append(recipe.precision)
     if recipe.validation_precision != "fp32":
         words.append(f"validated in {recipe.validation_precision}")

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint, verb
+from regmix_bench.api.options import Option, Results, RunName, verb
+from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
@@ -14,7 +15,7 @@ def compare(
     second: RunName,
     *,
     checkpoint: Annotated[
-        TrainedCheckpoint | None, Option("Of both trainings: selected, if left out, or last.")
+        TrainedCheckpoint | None, Option("Of both trainings; selected if left out.")
     ] = None,
     eps: Annotated[
         str | None, Option("Of the attack, such as 8/255; all in common if left out.")

@@ -24,12 +24,12 @@ from regmix_bench.api.options import (
     Option,
     SaveAdversarial,
     Screen,
-    TrainedCheckpoint,
     listed,
     scoring_keys,
     verb,
 )
 from regmix_bench.errors import UserError, validated
+from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
     import pandas as pd

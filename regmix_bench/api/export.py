@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from regmix_bench.api.options import Option, Results, RunName, TrainedCheckpoint, verb
+from regmix_bench.api.options import Option, Results, RunName, verb
 from regmix_bench.errors import UserError
+from regmix_bench.types import TrainedCheckpoint
 
 
 @verb

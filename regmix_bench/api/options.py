@@ -145,7 +145,6 @@ Screen = Annotated[
 ]
 SaveAdversarial = Annotated[bool, Option("Keep the adversarial images, for audit.", SCORING)]
 Diagnose = Annotated[bool, Option("Also ask whether the gradients mislead.", SCORING)]
-TrainedCheckpoint = Literal["selected", "last"]
 EvalExamples = Annotated[
     int | None, Option("Score a class-balanced sample of the test set.", SCORING)
 ]

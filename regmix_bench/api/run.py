@@ -35,6 +35,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import LauncherName
 from regmix_bench.system.deferred import defer
 from regmix_bench.system.signals import no_signal_lost
+from regmix_bench.types import Evaluated
 
 if TYPE_CHECKING:
     from regmix_bench.grid.plan import PlannedRun
@@ -94,8 +95,12 @@ def run(
     ] = (),
     eval_examples: EvalExamples = None,
     evaluate: Annotated[
-        Literal["selected", "last", "both"] | None,
-        Option("Of which checkpoints AutoAttack scores; selected if left out.", SCORING),
+        Evaluated | None,
+        Option(
+            "Of which checkpoints AutoAttack scores; selected if left out, all for raw weights"
+            " beside averages.",
+            SCORING,
+        ),
     ] = None,
     attacks: Attacks = None,
     screen: Screen = False,

@@ -23,8 +23,7 @@ from regmix_bench.records.parquet import read_columns
 from regmix_bench.records.paths import transfer_outcomes_path
 from regmix_bench.records.schema import RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import check_transfer_outcomes
-from regmix_bench.training.history import selected_epoch
-from regmix_bench.types import Checkpoint
+from regmix_bench.training.history import chosen_epochs
 
 #: Share of the images that another device, or a fused batch norm, may let PGD break or not.
 PGD_ROUNDING = 0.02
@@ -37,15 +36,15 @@ def training_findings(record: RunRecord) -> Iterator[Finding]:
         reason = "there is no history, which the selected epoch and the costs follow from"
         yield Finding(reason, unproven=True)
         return
-    best, last = selected_epoch(history), len(history)
+    last = len(history)
+    epochs = chosen_epochs(history, record.spec.recipe.selection)
     counted = {
-        "selected_epoch": (record.selected_epoch, best),
+        "selected_epoch": (record.selected_epoch, epochs["selected"]),
         "recipe.epochs": (record.spec.recipe.epochs, last),
     }
     for name, (recorded, now) in counted.items():
         if recorded != now:
             yield Finding(f"{name} is {recorded} in the record, {now} by the history")
-    epochs: dict[Checkpoint, int] = {"selected": best, "last": last}
     for checkpoint, file in record.checkpoints.items():
         if file.epoch != (epoch := epochs.get(checkpoint)):
             reason = f"its epoch is {file.epoch} in the record, {epoch} by the history"

@@ -9,7 +9,7 @@ from functools import cache, cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -34,7 +34,7 @@ from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
 from regmix_bench.system.deferred import deferred
 from regmix_bench.system.reading import read_text
-from regmix_bench.types import DEFAULT_NORM, Epsilon, Frozen, NormName, ThreatModel
+from regmix_bench.types import DEFAULT_NORM, Epsilon, Evaluated, Frozen, NormName, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
@@ -63,7 +63,7 @@ class Grid(Frozen):
     data: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     reference: str | None = None
-    evaluate: Literal["selected", "last", "both"] = "selected"
+    evaluate: Evaluated = "selected"
 
 
 def packaged_suites() -> list[str]:

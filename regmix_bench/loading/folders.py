@@ -14,7 +14,7 @@ from regmix_bench.loading.runs import run_model
 from regmix_bench.models.weights import check_digest, load_checkpoint, read_weights
 from regmix_bench.notation import read_json
 from regmix_bench.system.reading import read_bytes
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.types import Frozen, ThreatModel, TrainedCheckpoint
 
 #: Its files.
 WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", "README.md"
@@ -25,7 +25,7 @@ class ExportConfig(Frozen):
 
     format: Literal["regmix-bench"] = "regmix-bench"
     run_id: str
-    checkpoint: Literal["selected", "last"]
+    checkpoint: TrainedCheckpoint
     epoch: int
     label: str
     arch: str

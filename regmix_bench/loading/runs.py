@@ -67,7 +67,7 @@ def run_model(
     """Say of a trained ``model`` which run and checkpoint it is."""
     source = ModelSource(kind="run", name=f"{run_id}:{checkpoint}", sha256=sha256)
     return LoadedModel(
-        model, source, arch, label if checkpoint == "selected" else f"{label} (last)"
+        model, source, arch, label if checkpoint == "selected" else f"{label} ({checkpoint})"
     )
 
 

@@ -16,7 +16,14 @@ from regmix_bench.records.migrations import RECORD
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.specs.scoring import SearchPrecision
-from regmix_bench.types import LARGEST, Checkpoint, Frozen, JSONValues, ThreatModel
+from regmix_bench.types import (
+    LARGEST,
+    Checkpoint,
+    Frozen,
+    JSONValues,
+    ThreatModel,
+    TrainedCheckpoint,
+)
 
 #: An accuracy or a p-value.
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -86,7 +93,9 @@ class Work(Frozen):
 class EpochLog(Frozen):
     """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1).
 
-    ``seconds`` are those of its training steps, without compilation, capture and validation.
+    ``val_…`` are of the averaged weights where there is an average; ``raw_val_…`` are of the raw
+    ones then, and None otherwise. ``seconds`` are those of the training steps, without compilation,
+    capture and validation.
     """
 
     epoch: Epoch
@@ -96,8 +105,18 @@ class EpochLog(Frozen):
     val_clean_acc: Share
     val_fgsm_acc: Share
     val_pgd_acc: Share
+    raw_val_clean_acc: Share | None = None
+    raw_val_fgsm_acc: Share | None = None
+    raw_val_pgd_acc: Share | None = None
     seconds: Seconds
     work: Work | None = None
+
+    @model_validator(mode="after")
+    def _raw_or_not(self) -> Self:
+        raw = self.raw_val_clean_acc, self.raw_val_fgsm_acc, self.raw_val_pgd_acc
+        if len({value is None for value in raw}) > 1:
+            raise ValueError("has some accuracies of raw weights, and not all")
+        return self
 
 
 class Alarm(Frozen):
@@ -152,16 +171,17 @@ class ScoredCopy(Frozen):
 class RobustEval(Frozen):
     """Accuracies (0 to 1) of one checkpoint under one threat; robust means clean-correct too.
 
-    ``after_attack`` is the accuracy left after each attack of AutoAttack, in the order they ran;
-    it and ``autoattack_acc`` are empty where AutoAttack did not run on this checkpoint.
-    ``screened_acc`` stands in the place of ``autoattack_acc`` where AutoAttack saw the survivors of
-    PGD alone. ``failed_attacks`` says of each attack that broke off why; an ensemble that lacks one
-    has neither of the two. ``substitutions`` says which attacks were changed because there are too
-    few classes, ``checks`` what was warned of, ``diagnoses`` what the gradient-masking audit found,
-    if it was asked for. ``logits_dtype`` is the type in which the model itself returned its logits,
-    which attacks and verdicts took as float32. ``scored_copy`` is None where attacks ran on the
-    model itself. The digests are the SHA-256 of the outcomes file and of the saved adversarial
-    images.
+    ``selected`` and ``last`` are averages of weights where there is an average, ``raw-selected``
+    and ``raw-last`` the raw weights beside one. ``after_attack`` is the accuracy left after each
+    attack of AutoAttack, in the order they ran; it and ``autoattack_acc`` are empty where
+    AutoAttack did not run on this checkpoint. ``screened_acc`` stands in the place of
+    ``autoattack_acc`` where AutoAttack saw the survivors of PGD alone. ``failed_attacks`` says of
+    each attack that broke off why; an ensemble that lacks one has neither of the two.
+    ``substitutions`` says which attacks were changed because there are too few classes, ``checks``
+    what was warned of, ``diagnoses`` what the gradient-masking audit found, if it was asked for.
+    ``logits_dtype`` is the type in which the model itself returned its logits, which attacks and
+    verdicts took as float32. ``scored_copy`` is None where attacks ran on the model itself. The
+    digests are the SHA-256 of the outcomes file and of the saved adversarial images.
     """
 
     threat: ThreatModel
@@ -279,8 +299,9 @@ class _Record(Frozen):
 class RunRecord(_Record):
     """One training with its scores, finished or failed.
 
-    ``reference`` is the label that the run's suite compares the others with; ``views_digest`` the
-    SHA-256 of the file of views, if there is one.
+    ``reference`` is the label that the run's suite compares the others with; ``selected_epoch`` is
+    that of the checkpoint ``selected``; ``views_digest`` the SHA-256 of the file of views, if there
+    is one.
     """
 
     kind: Literal["run"] = "run"
@@ -293,7 +314,7 @@ class RunRecord(_Record):
     history: tuple[EpochLog, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     training_cost: Cost = Cost()
-    checkpoints: dict[Checkpoint, CheckpointFile] = {}
+    checkpoints: dict[TrainedCheckpoint, CheckpointFile] = {}
     views_digest: str | None = None
     error: str | None = None
 

@@ -37,6 +37,7 @@ from regmix_bench.system.machine import (
     require_precision,
 )
 from regmix_bench.system.signals import no_signal_lost
+from regmix_bench.types import TRAINED
 
 
 def run_spec(
@@ -126,7 +127,7 @@ def discard(spec: RunSpec, results: Path) -> None:
     """Remove a run's record, the files beside it, and its artifacts."""
     record = find_record(results, spec)
     if record is not None:
-        for checkpoint in ("selected", "last"):
+        for checkpoint in TRAINED:
             outcomes_path(record, checkpoint).unlink(missing_ok=True)
         outputs_path(record).unlink(missing_ok=True)
         views_path(record).unlink(missing_ok=True)

@@ -39,7 +39,7 @@ from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.states import States
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import Checkpoint
+from regmix_bench.types import TRAINED, TrainedCheckpoint
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,9 @@ class ActiveRun:
             if self.progress.failure:
                 return self.record(status="error", error=self.progress.failure)
             self.trained = True
-            for checkpoint in ("selected", "last"):
-                self._score(checkpoint)
+            for checkpoint in TRAINED:
+                if checkpoint in self.progress.checkpoints:
+                    self._score(checkpoint)
             return self.record(status="success")
 
     def _train(self) -> None:
@@ -123,7 +124,7 @@ class ActiveRun:
         norms = {"kernel_norms": trainer.trained.kernel_norms}  # that own kernels computed
         self.steps = {**trainer.steps.described(), **norms}
 
-    def _score(self, checkpoint: Checkpoint) -> None:
+    def _score(self, checkpoint: TrainedCheckpoint) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
         model = load_checkpoint(task.directory / file.file, file.sha256).to(self.device)
         evaluations, cost = score_checkpoint(
@@ -133,7 +134,7 @@ class ActiveRun:
             spec,
             checkpoint,
             task.results,
-            with_autoattack=spec.evaluate in (checkpoint, "both"),
+            with_autoattack=spec.attacks(checkpoint),
             extras=task.extras,
             on_attack=partial(self.observer.on_attack, spec),
         )

@@ -14,6 +14,10 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 #: How an epoch is divided: all images into even batches, or into equal ones without the remainder.
 Division = Literal["even", "equal"]
 
+#: How the checkpoint to score is chosen: by PGD-10 on the validation part, the earlier epoch on a
+#: tie, or not at all.
+SelectionRule = Literal["val-pgd10", "last"]
+
 
 def _method_or_share(value: object) -> object:
     if value == "method" or (_is_number(value) and 0 < value <= 1):
@@ -47,7 +51,7 @@ class Recipe(Frozen):
     ``nesterov`` is refused. Of ``batches`` that are ``even`` each holds ``batch_size`` images at
     most, and their sizes differ by one; ``equal`` ones hold just so many, and leave the remainder
     out, other images each epoch. ``validation_precision`` is that of the accuracy by which an epoch
-    is selected.
+    is selected; by ``selection`` "last" it is measured all the same, and the last epoch selected.
 
     Tricks that any method may be trained with are fields too. ``true_class_mass`` smooths labels,
     "method" as the method's authors do, and ``ema_decay`` averages weights, "method" as a part of
@@ -71,6 +75,7 @@ class Recipe(Frozen):
     ema_decay: Decay = "method"
     precision: Literal["fp32", "bf16"] = "fp32"
     validation_precision: Annotated[Literal["fp32", "tf32", "bf16"], Later("fp32")] = "fp32"
+    selection: Annotated[SelectionRule, Later("val-pgd10")] = "val-pgd10"
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> Self:

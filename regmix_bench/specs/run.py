@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, 
 from regmix_bench.specs.identity import IDENTITY_VERSION, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import Frozen, Later, ThreatModel
+from regmix_bench.types import TRAINED, Evaluated, Frozen, Later, ThreatModel, TrainedCheckpoint
 
 #: Budgets under which one model is scored.
 MOST_THREATS = 100
@@ -68,9 +68,14 @@ class RunSpec(Spec):
     method: MethodSpec
     train_examples: int | None = Field(None, ge=1, lt=2**63)
     train_threat: ThreatModel
-    evaluate: Literal["selected", "last", "both"] = "selected"
+    evaluate: Evaluated = "selected"
     recipe: Recipe = Recipe()
     seed: int = Field(0, ge=0, lt=2**63)
+
+    def attacks(self, checkpoint: TrainedCheckpoint) -> bool:
+        """Return whether AutoAttack is to score ``checkpoint``."""
+        asked = {"both": ("selected", "last"), "all": TRAINED}
+        return checkpoint in asked.get(self.evaluate, (self.evaluate,))
 
     @property
     def label(self) -> str:

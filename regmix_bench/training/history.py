@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
-from regmix_bench.types import Checkpoint
+from regmix_bench.specs.recipe import SelectionRule
+from regmix_bench.types import TRAINED, TrainedCheckpoint
 
 
 @dataclass
@@ -16,7 +17,7 @@ class TrainingProgress:
 
     history: list[EpochLog]
     alarms: list[Alarm]
-    checkpoints: dict[Checkpoint, CheckpointFile]
+    checkpoints: dict[TrainedCheckpoint, CheckpointFile]
     cost: Cost
     failure: str | None = None
 
@@ -27,7 +28,7 @@ class TrainingProgress:
 
     @classmethod
     def restored(
-        cls, state: Mapping[str, Any], checkpoints: dict[Checkpoint, CheckpointFile]
+        cls, state: Mapping[str, Any], checkpoints: dict[TrainedCheckpoint, CheckpointFile]
     ) -> TrainingProgress:
         """Restore the progress of a saved state, to which the weights ``checkpoints`` belong."""
         return cls(
@@ -38,6 +39,30 @@ class TrainingProgress:
         )
 
 
-def selected_epoch(history: list[EpochLog]) -> int:
+def selected_epoch(history: Sequence[EpochLog]) -> int:
     """Return the epoch of highest validation PGD-10 accuracy, the earlier on a tie."""
     return max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)).epoch
+
+
+def chosen_epochs(history: Sequence[EpochLog], rule: SelectionRule) -> dict[TrainedCheckpoint, int]:
+    """Return the epoch of each checkpoint of a training, by its history so far.
+
+    Averaged weights are selected among the epochs that had an average, and raw ones among all, each
+    by their own accuracy. Where nothing is averaged the two are the same.
+    """
+    last = history[-1].epoch
+    if rule == "last":
+        return dict.fromkeys(TRAINED, last)
+    averaged = [log for log in history if log.raw_val_pgd_acc is not None]
+    raw = {log.epoch: raw_pgd_accuracy(log) for log in history}
+    return {
+        "selected": selected_epoch(averaged or history),
+        "last": last,
+        "raw-selected": max(raw, key=lambda epoch: (raw[epoch], -epoch)),
+        "raw-last": last,
+    }
+
+
+def raw_pgd_accuracy(log: EpochLog) -> float:
+    """Return the validation PGD-10 accuracy of the weights that the optimiser moves."""
+    return log.val_pgd_acc if log.raw_val_pgd_acc is None else log.raw_val_pgd_acc

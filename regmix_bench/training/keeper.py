@@ -21,7 +21,7 @@ from regmix_bench.models.weights import Description, write_weights
 from regmix_bench.records.schema import CheckpointFile
 from regmix_bench.training.snapshots import HostMemory, KeptWeights, Snapshot
 from regmix_bench.training.states import States
-from regmix_bench.types import Checkpoint
+from regmix_bench.types import TrainedCheckpoint
 
 #: The shares of the time that copying and writing may take.
 COPYING, WRITING = 0.02, 0.03
@@ -59,7 +59,7 @@ class StateKeeper:
         states: States,
         about: Description,
         epoch: int,
-        checkpoints: Mapping[Checkpoint, CheckpointFile],
+        checkpoints: Mapping[TrainedCheckpoint, CheckpointFile],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.states, self.about, self.clock = states, about, clock
@@ -87,7 +87,7 @@ class StateKeeper:
             raise self.error
         return not self._lock.locked() and self.copying.due(self.clock())
 
-    def keep_weights(self, checkpoint: Checkpoint, epoch: int, model: nn.Module) -> None:
+    def keep_weights(self, checkpoint: TrainedCheckpoint, epoch: int, model: nn.Module) -> None:
         """Copy the weights of ``checkpoint``, to which all later states refer, and no earlier."""
         if rank() > 0:
             return
@@ -115,7 +115,7 @@ class StateKeeper:
             # No daemon: Python would end while torch is at work in it, which crashes.
             threading.Thread(target=self._write_beside, name="states").start()
 
-    def flush(self) -> dict[Checkpoint, CheckpointFile]:
+    def flush(self) -> dict[TrainedCheckpoint, CheckpointFile]:
         """Write the newest copy and the newest weights, unless they are on disk; returns the files.
 
         Raises :class:`CannotWrite` or :class:`PermissionError` where the folder refuses.
@@ -148,7 +148,7 @@ class StateKeeper:
         self.states.save(snapshot.epoch, snapshot.content, checkpoints)
         self._written = snapshot.epoch
 
-    def _file(self, checkpoint: Checkpoint, weights: KeptWeights) -> CheckpointFile:
+    def _file(self, checkpoint: TrainedCheckpoint, weights: KeptWeights) -> CheckpointFile:
         """Write weights that are not on disk yet; returns where they are."""
         if weights.file is None:
             # The epoch in the name lets older files stand until no state refers to them.

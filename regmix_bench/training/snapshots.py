@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.records.schema import CheckpointFile
-from regmix_bench.types import Checkpoint
+from regmix_bench.types import TrainedCheckpoint
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Snapshot:
 
     epoch: int
     content: Mapping[str, Any]
-    weights: Mapping[Checkpoint, KeptWeights]
+    weights: Mapping[TrainedCheckpoint, KeptWeights]
 
 
 class HostMemory:

@@ -21,7 +21,7 @@ from regmix_bench.records.migrations import TRAINING_STATE
 from regmix_bench.records.schema import CheckpointFile
 from regmix_bench.system.files import atomic_write, held_below
 from regmix_bench.system.reading import open_regular
-from regmix_bench.types import Checkpoint
+from regmix_bench.types import TrainedCheckpoint
 
 
 class States:
@@ -35,7 +35,7 @@ class States:
         self,
         epoch: int,
         content: Mapping[str, Any],
-        checkpoints: Mapping[Checkpoint, CheckpointFile],
+        checkpoints: Mapping[TrainedCheckpoint, CheckpointFile],
     ) -> None:
         """Write the state after ``epoch``, then drop what neither it nor the one before needs.
 
@@ -64,7 +64,7 @@ class States:
 
     def load(
         self, device: torch.device, say: Callable[[str], None]
-    ) -> tuple[dict[str, Any], dict[Checkpoint, CheckpointFile]] | None:
+    ) -> tuple[dict[str, Any], dict[TrainedCheckpoint, CheckpointFile]] | None:
         """Load the newest state that is whole, with weights that are whole too; None without one.
 
         ``say`` gets a line for each that is not. Raises :class:`UserError` where the newest that is
@@ -147,5 +147,5 @@ def _digest(hashed: hashlib._Hash) -> str:
     return hashed.hexdigest()[:16]
 
 
-def _names(path: Path, checkpoints: Mapping[Checkpoint, CheckpointFile]) -> set[str]:
+def _names(path: Path, checkpoints: Mapping[TrainedCheckpoint, CheckpointFile]) -> set[str]:
     return {path.name, *(file.file for file in checkpoints.values())}

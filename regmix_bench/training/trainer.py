@@ -36,7 +36,7 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.flops import count_flop
-from regmix_bench.training.history import TrainingProgress, selected_epoch
+from regmix_bench.training.history import TrainingProgress, chosen_epochs
 from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
@@ -44,7 +44,7 @@ from regmix_bench.training.states import States
 from regmix_bench.training.steps import make_steps
 from regmix_bench.training.update import Update
 from regmix_bench.training.validation import Validation
-from regmix_bench.types import Batch
+from regmix_bench.types import Batch, TrainedCheckpoint
 
 
 class Trainer:
@@ -87,6 +87,8 @@ class Trainer:
         )
         self.steps = make_steps(update, device, execution, say)
         tell_recipe(method, recipe, data.test.num_classes, spec.seed)
+        own_average = method.averages_weights and method.keeps_average
+        self.averages = self.average is not None or own_average
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
         self.say = say
@@ -137,15 +139,26 @@ class Trainer:
             progress.history.append(log)
             progress.cost += cost
             due = on_first(self.keeper.due) or epoch == last
-            if selected_epoch(progress.history) == epoch:
-                self.keeper.keep_weights("selected", epoch, self.evaluated_model())
-            if epoch == last:
-                self.keeper.keep_weights("last", epoch, self.evaluated_model())
+            self._keep_weights(epoch)
             self._whole = True
             on_first(self._save_log)
             if due:
                 self.keeper.keep(epoch, self._state)
             on_epoch(log)
+
+    def _keep_weights(self, epoch: int) -> None:
+        """Copy the weights of the checkpoints that ``epoch`` is, so far."""
+        recipe, at_end = self.spec.recipe, epoch == self.spec.recipe.epochs
+        if recipe.selection == "last" and not at_end:
+            return
+        main, raw = self.evaluated_model(), self.raw_model()
+        models: dict[TrainedCheckpoint, nn.Module] = {"selected": main, "last": main}
+        if self.averages:
+            models |= {"raw-selected": raw, "raw-last": raw}
+        chosen = chosen_epochs(self.progress.history, recipe.selection)
+        for checkpoint, model in models.items():
+            if chosen[checkpoint] == epoch and (at_end or checkpoint.endswith("selected")):
+                self.keeper.keep_weights(checkpoint, epoch, model)
 
     def _rescue(self, error: BaseException) -> None:
         """Write what there is, where ``error`` ends the training; a group has the newest copy."""
@@ -235,13 +248,21 @@ class Trainer:
         model = self.method.evaluated_model(self.model)
         return self.average.apply_to(model) if self.average is not None else model
 
+    def raw_model(self) -> nn.Module:
+        """Return the model of the weights that the optimiser moves, whatever is averaged."""
+        averages = self.method.averages_weights
+        return self.model if averages else self.method.evaluated_model(self.model)
+
     def validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
         """Measure clean, FGSM and PGD-10 accuracy, held out, from the same start each epoch.
 
-        ``means`` holds the loss and the method's metrics, averaged over the epoch of ``seconds``.
+        Where weights are averaged, that of the raw ones too. ``means`` holds the loss and the
+        method's metrics, averaged over the epoch of ``seconds``.
         """
         captured = self.validation.capture_seconds
-        found = self.validation.measure(self.evaluated_model())
+        main, raw = self.evaluated_model(), self.raw_model()
+        found = self.validation.measure(main)
+        beside = self.validation.measure(raw) if main is not raw else None
         captured = self.validation.capture_seconds - captured
         self.progress.cost += Cost(capture_seconds=captured)
         loss = means.pop("loss")
@@ -253,6 +274,9 @@ class Trainer:
             val_clean_acc=found.clean,
             val_fgsm_acc=found.fgsm,
             val_pgd_acc=found.pgd,
+            raw_val_clean_acc=beside and beside.clean,
+            raw_val_fgsm_acc=beside and beside.fgsm,
+            raw_val_pgd_acc=beside and beside.pgd,
             seconds=seconds,
         )
 
@@ -287,6 +311,8 @@ class Trainer:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.progress = TrainingProgress.restored(state, checkpoints)
+            if self.averages and checkpoints and "raw-selected" not in checkpoints:
+                raise ValueError("it has averaged weights alone")
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # a method reads its own state

@@ -352,7 +352,7 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"seeds": []}, ["suite.seeds"]),
         ({"train_examples": 0}, ["data.train_examples = 0"]),
         ({"eval_examples": -5}, ["data.eval_examples = -5"]),
-        ({"evaluate": "first"}, ["'first'", "'selected', 'last' or 'both'"]),
+        ({"evaluate": "first"}, ["'first'", "'selected', 'last', 'both' or 'all'"]),
         ({"recipe": {"epoch": 3}}, ["'epoch'", "did you mean 'epochs'"]),
         ({"recipe": {"epochs": 0}}, ["recipe.epochs = 0"]),
         ({"recipe": {"epochs": True}}, ["recipe.epochs = True: input should be a number"]),

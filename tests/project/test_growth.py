@@ -67,6 +67,7 @@ def test_what_older_runs_had_never_changes() -> None:
             "batches": "even",
             "true_class_mass": "method",
             "validation_precision": "fp32",
+            "selection": "val-pgd10",
         },
         "MethodSpec": {},
         "ModelSource": {},

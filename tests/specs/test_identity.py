@@ -60,6 +60,7 @@ OTHER_RECIPE: dict[str, Any] = {
     "ema_decay": 0.9,
     "precision": "bf16",
     "validation_precision": "tf32",
+    "selection": "last",
 }
 OTHER_SCORING: dict[str, Any] = {
     "autoattack_seed": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import itertools
@@ -31,11 +32,11 @@ from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
 from regmix_bench.system.signals import Termination
 from regmix_bench.training import trainer as training
-from regmix_bench.training.history import selected_epoch
+from regmix_bench.training.history import chosen_epochs, selected_epoch
 from regmix_bench.training.keeper import Allowance
 from regmix_bench.training.states import States, load_state
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import Frozen, StepOutput
+from regmix_bench.types import TRAINED, Frozen, StepOutput
 
 CPU = torch.device("cpu")
 PLAIN = Execution()
@@ -185,18 +186,19 @@ def test_ema_averages_the_weights_and_is_what_is_saved(tmp_path: Path, register)
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch):
-    """Replaces validation by given PGD-10 accuracies."""
+    """Replaces validation by given PGD-10 accuracies, of raw weights too where they are given."""
 
-    def script(*accuracies: float) -> None:
+    def script(*accuracies: float, raw: tuple[float, ...] = ()) -> None:
         def validate(self, epoch, lr, means, seconds) -> EpochLog:
-            return make_log(epoch, pgd=accuracies[epoch - 1])
+            beside = raw[epoch - 1] if raw else None
+            return make_log(epoch, pgd=accuracies[epoch - 1], raw=beside)
 
         monkeypatch.setattr(Trainer, "validate", validate)
 
     return script
 
 
-def make_log(epoch: int, pgd: float, fgsm: float = 0.5) -> EpochLog:
+def make_log(epoch: int, pgd: float, fgsm: float = 0.5, raw: float | None = None) -> EpochLog:
     return EpochLog(
         epoch=epoch,
         lr=0.1,
@@ -204,6 +206,9 @@ def make_log(epoch: int, pgd: float, fgsm: float = 0.5) -> EpochLog:
         val_clean_acc=0.9,
         val_fgsm_acc=fgsm,
         val_pgd_acc=pgd,
+        raw_val_clean_acc=raw,
+        raw_val_fgsm_acc=raw,
+        raw_val_pgd_acc=raw,
         seconds=0.0,
     )
 
@@ -227,6 +232,83 @@ def test_the_selected_checkpoint_is_the_first_of_the_best(tmp_path, register, sc
     assert [name[:10] for name in states] == ["state-0003", "state-0004"]
     names = {"selected-0002.safetensors", "last-0004.safetensors", "train.jsonl", *states}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize(("method", "recipe"), [("changed", {"ema_decay": 0.75}), ("fgsm-pgk", {})])
+def test_raw_and_averaged_weights_are_each_selected_by_their_own_accuracy(
+    tmp_path, register, scripted, method: str, recipe: dict[str, Any]
+) -> None:
+    register()
+    scripted(0.2, 0.5, 0.4, 0.4, raw=(0.3, 0.2, 0.6, 0.1))
+    trainer = make_trainer(make_spec(method, epochs=4, **recipe), tmp_path)
+    weights: dict[tuple[str, int], Any] = {}
+
+    def keep(log: EpochLog) -> None:
+        for kind, model in (("", trainer.evaluated_model()), ("raw-", trainer.model)):
+            weights[kind, log.epoch] = copy.deepcopy(model.state_dict())
+
+    trainer.run(writing_all(trainer, keep))
+
+    files = trainer.progress.checkpoints
+    epochs = {"selected": 2, "last": 4, "raw-selected": 3, "raw-last": 4}
+    assert {name: file.epoch for name, file in files.items()} == epochs
+    for name, file in files.items():
+        saved = load_checkpoint(tmp_path / file.file, file.sha256).state_dict()
+        expected = weights["raw-" if name.startswith("raw-") else "", file.epoch]
+        assert all(torch.equal(saved[key], value) for key, value in expected.items())
+    assert files["raw-last"].sha256 != files["last"].sha256
+    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+
+
+def test_a_training_without_an_average_has_two_checkpoints(tmp_path, register) -> None:
+    trainer = trained(make_spec(register()), tmp_path)
+    assert trainer.progress.checkpoints.keys() == {"selected", "last"}
+    assert all(log.raw_val_pgd_acc is None for log in trainer.progress.history)
+
+
+def test_the_last_epoch_is_selected_where_the_recipe_says_so(tmp_path, register, scripted) -> None:
+    scripted(0.2, 0.5, 0.4, raw=(0.3, 0.2, 0.1))
+    spec = make_spec(register(), epochs=3, ema_decay=0.75, selection="last")
+    assert spec.run_id != make_spec(register(), epochs=3, ema_decay=0.75).run_id
+    files = trained(spec, tmp_path).progress.checkpoints
+    assert {name: file.epoch for name, file in files.items()} == dict.fromkeys(TRAINED, 3)
+    assert files["selected"].sha256 == files["last"].sha256
+    assert files["raw-selected"].sha256 == files["raw-last"].sha256
+
+
+def test_validation_measures_the_average_and_the_raw_weights(tmp_path: Path) -> None:
+    trainer = trained(make_spec("fgsm-rs", epochs=6, lr=0.05, ema_decay=0.9), tmp_path)
+    log = trainer.progress.history[-1]
+    for prefix, model in (("", trainer.evaluated_model()), ("raw_", trainer.model)):
+        found = trainer.validation.measure(model)
+        assert getattr(log, f"{prefix}val_clean_acc") == found.clean
+        assert getattr(log, f"{prefix}val_fgsm_acc") == found.fgsm
+        assert getattr(log, f"{prefix}val_pgd_acc") == found.pgd
+    assert log.val_clean_acc != log.raw_val_clean_acc
+
+
+def test_weights_are_no_average_before_the_first_epoch_of_one() -> None:
+    logs = [make_log(1, 0.6), make_log(2, 0.3, raw=0.5), make_log(3, 0.4, raw=0.7)]
+    expected = {"selected": 3, "last": 3, "raw-selected": 3, "raw-last": 3}
+    assert chosen_epochs(logs, "val-pgd10") == expected
+    logs[2] = make_log(3, 0.4, raw=0.6)
+    assert chosen_epochs(logs, "val-pgd10") == expected | {"raw-selected": 1}
+    assert chosen_epochs(logs[:1], "val-pgd10") == dict.fromkeys(TRAINED, 1)
+
+
+@pytest.mark.parametrize(("method", "recipe"), [("fgsm-pgk", {}), ("fgsm-rs", {"ema_decay": 0.9})])
+def test_a_state_of_averages_alone_is_not_resumed(tmp_path, method, recipe) -> None:
+    spec = make_spec(method, epochs=2, **recipe)
+    trained(spec, tmp_path)
+    for path in tmp_path.glob("state-*.pt"):
+        state = torch.load(path, weights_only=True)
+        for name in ("raw-selected", "raw-last"):
+            state["checkpoints"].pop(name, None)
+        path.unlink()
+        torch.save(state, tmp_path / "made")
+        named_by_digest(tmp_path, (tmp_path / "made").read_bytes())
+    with pytest.raises(UserError, match=r"averaged weights alone\); --force trains anew$"):
+        make_trainer(spec, tmp_path)
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path, register) -> None:
@@ -571,7 +653,9 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("victim", ["state-0003-*.pt", "selected-0003.safetensors"])
 def test_a_damaged_file_costs_an_epoch(tmp_path, register, monkeypatch, how, victim) -> None:
     # The newest epoch is the selected one, so that only its state refers to its weights.
-    monkeypatch.setattr(training, "selected_epoch", lambda history: len(history))
+    monkeypatch.setattr(
+        training, "chosen_epochs", lambda history, rule: dict.fromkeys(TRAINED, len(history))
+    )
     spec = make_spec(register(), epochs=4)
     undisturbed = trained(spec, tmp_path / "whole")
     directory = tmp_path / "parts"
