@@ -21,11 +21,21 @@ from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
 from regmix_bench.records.outcomes import read_images, recorded_outcomes
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.overfitting import Overfitting
+from regmix_bench.records.schema import (
+    CHECKS,
+    Epoch,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    TransferRecord,
+)
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below
 from regmix_bench.types import Checkpoint, Frozen
 
+#: What is accepted by name: all that a score may have raised, and overfitting that is new.
+ALLOWABLE: tuple[str, ...] = (*CHECKS, "catastrophic-overfitting")
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
 #: The images (N,) that are right on one side and on the other.
 Pair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
@@ -39,7 +49,11 @@ class OutcomesFile(Frozen):
 
 
 class Reference(Frozen):
-    """One run to be held: the record's own fields, for the checkpoints that AutoAttack scored."""
+    """One run to be held: the record's own fields, for the checkpoints that AutoAttack scored.
+
+    ``onset`` is the epoch at which its training began to overfit catastrophically, None where it
+    never did, or where the references are older than this field.
+    """
 
     record: str
     run_id: str
@@ -47,6 +61,7 @@ class Reference(Frozen):
     data_digest: str | None
     evaluations: tuple[RobustEval, ...] = Field(min_length=1)
     outcomes: dict[Checkpoint, OutcomesFile] = {}
+    onset: Epoch | None = None
 
 
 class Leaderboard(Frozen):
@@ -102,6 +117,7 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
                 data_digest=record.data_digest,
                 evaluations=scored,
                 outcomes=outcomes,
+                onset=onset_of(record),
             )
         )
     if not runs:
@@ -109,6 +125,14 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
     board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
     store.write_json(reference, board.model_dump(mode="json"))
     return board
+
+
+def onset_of(record: RunRecord | EvalRecord) -> int | None:
+    """Return the epoch at which a training began to overfit catastrophically, if it did."""
+    if isinstance(record, EvalRecord):
+        return None
+    found = Overfitting.of(record.history, record.n_validation)
+    return found.onset if found else None
 
 
 def pair_outcomes(

@@ -14,6 +14,8 @@ itself is unsteady. No correction is made for the number of comparisons: it woul
 ``missing`` and ``not comparable`` fail as ``regressed`` does, because the references ask for
 numbers that the results do not give, and a check that compares nothing must not pass. So does
 ``unreliable``: the scoring itself warned that its number may be too high, and nobody allowed that.
+And ``overfitted``: the training overfits catastrophically, of which its reference says nothing; the
+best checkpoint may have been selected before that, so that no accuracy need have fallen.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from regmix_bench.analysis.references import (
     METRICS,
     Reference,
     load_leaderboard,
+    onset_of,
     pair_outcomes,
     scoring_differences,
     setting_differences,
@@ -44,7 +47,9 @@ from regmix_bench.types import Checkpoint, ThreatModel
 #: Level of each one-sided test.
 ALPHA = 0.01
 
-Judgement = Literal["ok", "regressed", "improved", "missing", "not comparable", "unreliable"]
+Judgement = Literal[
+    "ok", "regressed", "improved", "missing", "not comparable", "unreliable", "overfitted"
+]
 #: A record and its file.
 Found = tuple[Path, RunRecord | EvalRecord]
 
@@ -57,7 +62,8 @@ class Verdict:
     (``seed`` None) the pattern of their names. ``tolerance`` is the smallest drop that would be
     called regressed; None where nothing was compared or no drop is resolved. ``clean_acc`` belongs
     to the checkpoint and is compared once, under its first threat. The ``metric``
-    "reliability" is no accuracy: it stands for what scoring warned of, where it did.
+    "reliability" is no accuracy: it stands for what scoring warned of, where it did. Nor is
+    "overfitting", which is of the training and stands at its first checkpoint and threat.
     """
 
     record: str
@@ -89,7 +95,7 @@ def compare_with_references(
 
     ``only`` is a shell pattern on the references' record paths, like
     ``digits/smallcnn/pgd-at-*``. Scores may have raised the checks in ``allow`` and those that the
-    references allow; the names are those of :data:`~regmix_bench.records.schema.CHECKS`. Raises
+    references allow; the names are :data:`~regmix_bench.analysis.references.ALLOWABLE`. Raises
     :class:`UserError` where ``only`` matches none, where the references cannot be read, or where
     outcomes are not those that were recorded.
     """
@@ -217,6 +223,8 @@ def _compare(
                 yield judge_counts(_verdict(entry, old, new, metric, "ok", why), counts), counts
         if new and new.checks:
             yield _reliability(entry, new, allowed), None
+    if record and (onset := onset_of(record)) and not setting_differences(entry, record):
+        yield _overfitting(entry, onset, allowed), None
 
 
 def _verdict(
@@ -257,6 +265,20 @@ def _reliability(entry: Reference, new: RobustEval, allowed: Collection[str]) ->
         return _verdict(entry, new, None, "reliability", "unreliable", note)
     note = f"raised and allowed: {', '.join(new.checks)}"
     return _verdict(entry, new, None, "reliability", "ok", note)
+
+
+def _overfitting(entry: Reference, onset: int, allowed: Collection[str]) -> Verdict:
+    """The verdict on catastrophic overfitting, which fails where it is new and not allowed."""
+    judgement: Judgement = "ok"
+    if entry.onset is not None:
+        then = f"that of the reference from {entry.onset}"
+    elif "catastrophic-overfitting" in allowed:
+        then = "allowed"
+    else:
+        judgement = "overfitted"
+        then = "not known of the reference: --allow catastrophic-overfitting accepts it"
+    note = f"catastrophic from epoch {onset}, {then}"
+    return _verdict(entry, entry.evaluations[0], None, "overfitting", judgement, note)
 
 
 def judge_counts(verdict: Verdict, counts: CorrectCounts) -> Verdict:

@@ -38,7 +38,7 @@ def check(
         str | None, Option("Check the references whose record matches this pattern.")
     ] = None,
     allow: Annotated[
-        Iterable[str], Option("Accept scores that raised these checks; may be repeated.")
+        Iterable[str], Option("Accept what raised these checks; may be repeated.")
     ] = (),
     junit: Annotated[str | Path | None, Option("Also write a JUnit XML file.")] = None,
     update: Annotated[
@@ -51,16 +51,15 @@ def check(
     references or outcomes cannot be read or are not those that were recorded.
     """
     from regmix_bench.analysis.junit import write_junit
-    from regmix_bench.analysis.references import renew_references
+    from regmix_bench.analysis.references import ALLOWABLE, renew_references
     from regmix_bench.analysis.regression import compare_with_references
     from regmix_bench.records import paths
-    from regmix_bench.records.schema import CHECKS
     from regmix_bench.system.garbage import uncollected
 
     allowed = listed("--allow", allow) or []
     for name in allowed:
-        if name not in CHECKS:
-            raise unknown("check", name, CHECKS)
+        if name not in ALLOWABLE:
+            raise unknown("check", name, ALLOWABLE)
     if update and only is not None:
         raise UserError("--update renews all references, also those that --only would not show")
     results = Path(results)

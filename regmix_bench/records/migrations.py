@@ -92,7 +92,8 @@ RECORD = FileKind(
         1: lambda content: {**content, "kind": "run"},
         2: _same,  # which lacked the views of a run
         3: _same,  # which lacked components, and had fields of a single value
-        4: _same,  # which had a share of labels among the parameters of methods
+        # which had a share of labels among the parameters of methods, and another rule for alarms
+        4: _same,
     },
 )
 LEADERBOARD = FileKind("leaderboard", {1: _same, 2: _same, 3: _same})

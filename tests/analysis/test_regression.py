@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.histories import planted_history
 from support.saved_views import make_views, save_views
 from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
@@ -25,6 +26,7 @@ from regmix_bench.analysis.regression import (
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
+from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
@@ -416,7 +418,7 @@ def test_outcomes_that_disagree_with_their_record_are_refused(
         ('{"schema_version": 0, "runs": []}', "has schema 0, which no migration reads"),
         (
             '{"schema_version": 99}',
-            "has schema 99, this version reads up to 3: upgrade regmix-bench",
+            "has schema 99, this version reads up to 4: upgrade regmix-bench",
         ),
     ],
 )
@@ -491,6 +493,62 @@ def test_a_warned_of_score_fails_unless_allowed_by_name(tmp_path: Path, checkpoi
     assert reliability() == allowed
     renew_references(tmp_path / "now", board)
     assert reliability()[0] == "unreliable"
+
+
+HEALTHY = planted_history((0.3, 0.4, 0.4), (0.4, 0.5, 0.5))
+CAUGHT = planted_history((0.3, 0.4, 0.0), (0.4, 0.5, 0.9))
+RECOVERED = planted_history((0.3, 0.0, 0.4), (0.4, 0.9, 0.5))
+
+
+@pytest.mark.parametrize(("now", "epoch"), [(CAUGHT, 3), (RECOVERED, 2)])
+def test_catastrophic_overfitting_that_is_new_fails_unless_allowed_by_name(
+    tmp_path: Path, now: tuple[EpochLog, ...], epoch: int
+) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / "held", make_spec(seed=seed), history=HEALTHY)
+    board = tmp_path / "board.json"
+    renew_references(tmp_path / "held", board)
+    assert not failed(check(tmp_path / "held", board))
+    write_run(tmp_path / "now", make_spec(seed=0), history=HEALTHY)
+    write_run(tmp_path / "now", make_spec(seed=1), history=now)
+
+    def verdicts(*allow: str) -> list[Verdict]:
+        found = check(tmp_path / "now", board, allow=allow)
+        assert {v.verdict for v in found if v.metric != "overfitting"} == {"ok"}
+        return [v for v in found if v.metric == "overfitting"]
+
+    (verdict,) = verdicts()
+    assert (verdict.seed, verdict.verdict, verdict.failed) == (1, "overfitted", True)
+    assert verdict.note == (
+        f"catastrophic from epoch {epoch}, not known of the reference:"
+        " --allow catastrophic-overfitting accepts it"
+    )
+    (verdict,) = verdicts("catastrophic-overfitting")
+    assert verdict.verdict == "ok" and verdict.note == f"catastrophic from epoch {epoch}, allowed"
+
+    renew_references(tmp_path / "now", board)
+    (verdict,) = verdicts()
+    assert verdict.verdict == "ok"
+    assert verdict.note == f"catastrophic from epoch {epoch}, that of the reference from {epoch}"
+    assert not failed(check(tmp_path / "held", board))  # it no longer does
+
+
+def test_a_reference_that_knows_no_onset_counts_as_one_that_had_none(tmp_path: Path) -> None:
+    write_run(tmp_path, make_spec(), history=CAUGHT)
+    board = tmp_path / "board.json"
+    renew_references(tmp_path, board)
+    content = json.loads(board.read_text())
+    del content["runs"][0]["onset"]
+    board.write_text(json.dumps(content | {"schema_version": 3}))
+    assert by_metric(check(tmp_path, board))["overfitting"].verdict == "overfitted"
+
+
+def test_another_training_than_the_references_is_not_judged_for_overfitting(tmp_path: Path) -> None:
+    write_run(tmp_path / "held", make_spec(), history=HEALTHY)
+    board = tmp_path / "board.json"
+    renew_references(tmp_path / "held", board)
+    write_run(tmp_path / "now", make_spec(recipe=Recipe(epochs=7)), history=CAUGHT)
+    assert {v.metric for v in check(tmp_path / "now", board)} == set(METRICS)
 
 
 @pytest.mark.parametrize("attacks", [("square",), ("fab-t", "mine[steps=3]")])

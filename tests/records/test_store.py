@@ -184,7 +184,7 @@ def edited(path: Path, **changes: Any) -> str:
         ("[]", "it has no schema_version"),
         ('{"schema_version": true}', "it has no schema_version"),
         ('{"schema_version": "1"}', "it has no schema_version"),
-        ('{"schema_version": 99}', "has schema 99, this version reads up to 4: upgrade"),
+        ('{"schema_version": 99}', "has schema 99, this version reads up to 5: upgrade"),
         ('{"schema_version": 0}', "has schema 0, which no migration reads"),
         ('{"schema_version": 1}', "is not a record: run_id"),
     ],
