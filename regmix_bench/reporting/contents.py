@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,9 +23,16 @@ from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting.figures.looks import Look, looks
+from regmix_bench.reporting.published import (
+    FILE,
+    Published,
+    PublishedTerms,
+    arch_class,
+    load_published,
+    published_file,
+)
 from regmix_bench.reporting.tables import evaluated, published, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
-from regmix_bench.reporting.tables.published import Published
 from regmix_bench.reporting.values import Table
 from regmix_bench.system.files import file_digest
 
@@ -54,7 +62,7 @@ class Contents:
 
     @classmethod
     def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
-        entries = published.load_published(results) if with_published else ()
+        entries = load_published(results) if with_published else ()
         records = require_records(results)
         for path, record in records.items():
             require_files(path, record)
@@ -101,11 +109,24 @@ class Contents:
         """The table of each block, by its stem."""
         found = {}
         for block in self.blocks:
-            dataset, threat = block.cohort.setting.dataset, block.eval_threat
-            here = published.fitting(self.published, dataset, threat) if _at_home(block) else ()
             table = comparison_table(block, self.judged[block.stem])
-            found[block.stem] = published.beside(table, here)
+            found[block.stem] = _pointing(table, self.quoted_beside(block))
         return found
+
+    @cached_property
+    def quoted(self) -> dict[PublishedTerms, Section]:
+        """The tables of published numbers."""
+        tables = published.published_tables(self.published)
+        return {
+            terms: Section(terms.stem, f"{published.TITLE}: {table.caption.rstrip('.')}", table)
+            for terms, table in tables.items()
+        }
+
+    def quoted_beside(self, block: Block) -> list[Section]:
+        """Return the table of published numbers that stands beside that of a block, if any."""
+        setting = block.cohort.setting
+        terms = PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
+        return [self.quoted[terms]] if _at_home(block) and terms in self.quoted else []
 
     @cached_property
     def panels(self) -> tuple[evaluated.Panel, ...]:
@@ -119,30 +140,27 @@ class Contents:
     @cached_property
     def chapters(self) -> dict[str, list[Section]]:
         """The sections beside the comparison of methods, by title."""
-        given = []
-        for panel in self.panels:
-            here = published.fitting(self.published, panel.terms.dataset, panel.terms.threat)
-            table = published.beside(evaluated.evaluated_table(panel), here)
-            given.append(Section(panel.stem, evaluated.heading(panel), table))
+        given = [
+            Section(panel.stem, evaluated.heading(panel), self._evaluated(panel))
+            for panel in self.panels
+        ]
         moved = [
             Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
             for r in self.transfers
         ]
-        placed = {
-            *((b.cohort.setting.dataset, b.eval_threat) for b in self.blocks if _at_home(b)),
-            *((panel.terms.dataset, panel.terms.threat) for panel in self.panels),
-        }
-        left = [entry for entry in self.published if (entry.dataset, entry.threat) not in placed]
-        quoted = [
-            Section(stem, table.caption.rstrip("."), table)
-            for stem, table in published.alone(left).items()
-        ]
         chapters = {
             "Evaluated models": given,
             "Transfer": moved,
-            "Published, not measured here": quoted,
+            published.TITLE: list(self.quoted.values()),
         }
         return {title: parts for title, parts in chapters.items() if parts}
+
+    def _evaluated(self, panel: evaluated.Panel) -> Table:
+        terms = panel.terms
+        classes = sorted({arch_class(row.record.spec.arch) for row in panel.rows})
+        each = (PublishedTerms(terms.dataset, one, terms.threat) for one in classes)
+        beside = [self.quoted[one] for one in each if one in self.quoted]
+        return _pointing(evaluated.evaluated_table(panel), beside)
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -170,10 +188,16 @@ class Contents:
         files += verdicts.outcome_files(self.blocks)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
         if self.published:
-            named[published.FILE] = published.published_file(self.results)
+            named[FILE] = published_file(self.results)
         return {name: file_digest(path) for name, path in named.items() if path.is_file()}
 
 
 def _at_home(block: Block) -> bool:
     """Whether a block attacks under the threat that it trains under, as published numbers do."""
     return block.eval_threat == block.cohort.train_threat and block.checkpoint == "selected"
+
+
+def _pointing(table: Table, quoted: Sequence[Section]) -> Table:
+    """Add a note to a table that tables of published numbers stand beside."""
+    notes = (published.pointer(section.stem) for section in quoted)
+    return replace(table, notes=(*table.notes, *notes))

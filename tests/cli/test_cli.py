@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from support.harness import cli
+from support.published import ROW, put
 from support.synthetic import make_eval_spec, make_spec, write_run
 from torch import nn
 
@@ -227,14 +228,7 @@ def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, 
 
 def test_report_takes_published_numbers_and_checks_with_them(command: Command, tmp_path) -> None:
     write_run(tmp_path / "results", make_spec())
-    entry = {
-        "label": "theirs",
-        "dataset": "digits",
-        "threat": {"norm": "Linf", "epsilon": "32/255"},
-        "robust": {"AutoAttack": 12.5},
-        "source": "Somebody 2018",
-    }
-    (tmp_path / "results" / "published.yaml").write_text(yaml.safe_dump([entry]))
+    put(tmp_path / "results", ROW | {"robust": {"AutoAttack": 12.5}})
     flags = ("--with-published", "--reference", "trades")
     assert command("report", "--format", "markdown,csv", *flags)[0] == 0
     assert "12.50" in (tmp_path / "reports" / "report.md").read_text()

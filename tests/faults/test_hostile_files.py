@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from support.harness import PAGES, Answer, Grid, cli, recorded
+from support.published import ROW, put, without
 
 Tell = Callable[[Answer, str], None]
 
@@ -193,18 +194,21 @@ def test_a_manifest_that_names_foreign_files(
 def test_published_numbers_of_a_dataset_that_is_a_path(
     grid: Grid, tmp_path: Path, tell: Tell, name: str
 ) -> None:
-    entry = {
-        "label": "net",
-        "dataset": name,
-        "threat": {"norm": "Linf", "epsilon": "8/255"},
-        "robust": {"PGD-20": 50},
-        "source": "a paper",
-    }
-    (grid.results / "published.yaml").write_text(json.dumps([entry]))
+    put(grid.results, ROW | {"dataset": name})
     found = cli(*grid.report, "--format", "latex", "--with-published")
-    assert found.status == 2 and "entry 1.dataset" in found.errors, found
+    assert found.status == 2 and "dataset = " in found.errors, found
     assert not list(tmp_path.rglob("*harm*")) and not list(Path("/tmp").glob("*harm*.tex"))
     tell(found, "the report of before")
+
+
+@pytest.mark.parametrize("key", ["source", "scored", "selection", "tricks"])
+def test_a_published_row_without(grid: Grid, tmp_path: Path, tell: Tell, key: str) -> None:
+    put(grid.results, ROW, without(key))
+    out = tmp_path / "reports"
+    found = cli("report", "--results", grid.results, "--out", out, "--with-published")
+    assert found.status == 2 and f".{key}: field required" in found.errors, found
+    assert found.errors.count("\n") == 1 and not out.exists()
+    tell(found, "nothing was written")
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "link"])

@@ -218,7 +218,7 @@ def test_a_key_that_stands_twice(results: Path, tell: Tell, kind: str) -> None:
     out = ("--results", results, "--out", results / "report", "--format", "csv")
     if kind == "published numbers":
         path = results / "published.yaml"
-        path.write_text("- {label: a, dataset: digits, label: b}\n")
+        path.write_text("rows: [{label: a, dataset: digits, label: b}]\n")
         found = cli("report", *out, "--with-published")
     elif kind == "a record":
         path = next((results / "digits" / "smallcnn").glob("*.json"))

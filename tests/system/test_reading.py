@@ -17,7 +17,7 @@ from regmix_bench.records.adversarial import read_adversarial
 from regmix_bench.records.store import load_record
 from regmix_bench.records.views import read_views
 from regmix_bench.reporting.figures.embedding import Points
-from regmix_bench.reporting.tables.published import FILE, load_published
+from regmix_bench.reporting.published import FILE, load_published
 from regmix_bench.system import reading
 from regmix_bench.system.files import copy_file
 from regmix_bench.system.reading import open_regular, open_tensors, read_bytes, read_text

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from regmix_bench.analysis.blocks import Block, blocks_of
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.contents import Contents, Section
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.formats import cells
 
@@ -29,21 +29,28 @@ def page(contents: Contents, with_figures: bool) -> str:
             for block in blocks_of(cohort):
                 parts.append(f"### {_heading(block)}\n")
                 parts.append(cells.markdown(contents.comparisons[block.stem]))
+                for part in contents.quoted_beside(block):
+                    parts += [] if part.stem in placed else _section("####", part)
+                    placed.add(part.stem)
         subjects = {stem, *(cohort.stem for cohort in here)}
         shown = [picture for picture in pictures if picture.subject in subjects]
         parts += map(_figure, shown)
         placed |= {picture.stem for picture in shown}
     for title, chapter in contents.chapters.items():
-        parts.append(f"## {title}\n")
-        for part in chapter:
-            parts.append(f"### {cells.markdown_text(part.heading)}\n")
-            parts.append(cells.markdown(part.table))
+        left = [part for part in chapter if part.stem not in placed]
+        parts += [f"## {title}\n"] if left else []
+        for part in left:
+            parts += _section("###", part)
             parts += [_figure(p) for p in pictures if p.stem == part.stem]
             placed.add(part.stem)
     if further := [_figure(p) for p in pictures if p.stem not in placed]:
         parts += ["## Further figures\n", *further]
     parts.append("## Inputs\n\n[manifest.csv](manifest.csv) holds the SHA-256 of each file read.\n")
     return "\n".join(parts)
+
+
+def _section(sign: str, part: Section) -> list[str]:
+    return [f"{sign} {cells.markdown_text(part.heading)}\n", cells.markdown(part.table)]
 
 
 def _heading(block: Block) -> str:

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.analysis.words import norm_words, threat_words
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.cells import MISSING
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables import published
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
 from regmix_bench.reporting.values import Cell, Column, Table
@@ -34,12 +32,11 @@ class Facet(NamedTuple):
 class Standing:
     """One row: what it is about, by facet, and its cells, by the id of their column.
 
-    ``runs`` holds seed and run_id of each training behind it; a row that was published and not
-    measured has none, and no ``method``.
+    ``runs`` holds seed and run_id of each training behind it.
     """
 
     name: Cell
-    method: str | None
+    method: str
     facets: dict[str, str]
     attack: str
     cells: dict[str, Cell]
@@ -92,17 +89,11 @@ class Standings:
     def of(cls, contents: Contents) -> Standings:
         entries: list[Standing] = []
         columns: list[Column] = []
-        quoted: set[tuple[str, ...]] = set()
         for block in contents.blocks:
             table = contents.comparisons[block.stem]
             attack = attack_words(block.cohort.setting.scoring)
             _join(columns, map(_shared, table.columns[1:]))
-            for entry in _entries(block, table, attack):
-                # What was published stands below each table that it fits, here once.
-                key = (entry.label, *entry.facets.values())
-                if entry.runs or key not in quoted:
-                    entries.append(entry)
-                quoted |= set() if entry.runs else {key}
+            entries += _entries(block, table, attack)
         notes = tuple(
             Note(block.stem, table.caption, table.notes)
             for block in contents.blocks
@@ -112,10 +103,9 @@ class Standings:
 
     @property
     def facets(self) -> tuple[Facet, ...]:
-        """Names and values to filter the rows by; rows that were published lack some values."""
+        """Names and values to filter the rows by."""
         found = {
-            name: dict.fromkeys(e.facets[name] for e in self.entries if e.facets[name] != MISSING)
-            for name in _FACETS
+            name: dict.fromkeys(entry.facets[name] for entry in self.entries) for name in _FACETS
         }
         # Rows come by dataset, and the next may begin with smaller budgets.
         for name in ("trained", "attacked"):
@@ -132,8 +122,7 @@ class Standings:
     def legend(self) -> tuple[tuple[str, str], ...]:
         """Each sign that a row bears, and what it stands for."""
         used = {sign for entry in self.entries for sign in entry.name.signs}
-        known = MEANINGS | {published.SIGN: "published elsewhere, not measured here"}
-        return tuple((sign, words) for sign, words in known.items() if sign in used)
+        return tuple((sign, words) for sign, words in MEANINGS.items() if sign in used)
 
     def methods(self, runs: Sequence[RunPage]) -> tuple[MethodPage, ...]:
         """Return one page for each method that a run, finished or failed, names."""
@@ -213,26 +202,25 @@ def _rank(column: Column) -> int:
 def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
     ids = [_shared(column).id for column in table.columns[1:]]
     setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
-    rows: tuple[Row | None, ...] = (*block.rows, *[None] * (len(table.rows) - len(block.rows)))
-    for row, (name, *cells) in zip(rows, table.rows, strict=True):
+    for row, (name, *cells) in zip(block.rows, table.rows, strict=True):
         facets = {
-            "method": row.group.method if row else "published",
+            "method": row.group.method,
             "dataset": setting.dataset,
-            "arch": setting.arch if row else MISSING,
+            "arch": setting.arch,
             "norm": norm_words(attacked.norm),
             # Its norm goes without saying, unless it is another one.
             "trained": str(trained.epsilon)
             if trained.norm == attacked.norm
             else threat_words(trained),
             "attacked": str(attacked.epsilon),
-            "checkpoint": block.checkpoint if row else MISSING,
+            "checkpoint": block.checkpoint,
         }
         yield Standing(
             name,
-            row.group.method if row else None,
+            row.group.method,
             facets,
             attack,
             dict(zip(ids, cells, strict=True)),
-            tuple((run.spec.seed, run.record.run_id) for run, _ in row.scores) if row else (),
+            tuple((run.spec.seed, run.record.run_id) for run, _ in row.scores),
             block.stem,
         )

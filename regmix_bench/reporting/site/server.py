@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records import store
-from regmix_bench.reporting.tables import published
+from regmix_bench.reporting.published import FILE
 
 ADDRESS = "127.0.0.1"
 SECONDS = 1.0
@@ -113,7 +113,7 @@ class Site:
 
     def _look(self) -> frozenset[tuple[Path, int, int]]:
         found = set()
-        for path in (*store.record_files(self._results), self._results / published.FILE):
+        for path in (*store.record_files(self._results), self._results / FILE):
             with suppress(FileNotFoundError):  # gone meanwhile, or no published numbers
                 status = path.stat()
                 found.add((path, status.st_mtime_ns, status.st_size))

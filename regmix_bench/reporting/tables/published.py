@@ -1,169 +1,231 @@
-"""Numbers that others have published, beside ours and never as ours."""
+"""Tables of numbers that others have published: beside ours, and none of them among ours."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
-from pydantic import Field
 
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.errors import UserError, validated
-from regmix_bench.notation import read_yaml
-from regmix_bench.registry import FILE_NAME
-from regmix_bench.reporting.formats.cells import fixed
-from regmix_bench.reporting.values import Cell, Column, Table
-from regmix_bench.system.reading import read_text
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.reporting.published import (
+    Percentage,
+    Published,
+    PublishedTerms,
+    PublishedTricks,
+    Scored,
+)
+from regmix_bench.reporting.tables.comparison import Filled
+from regmix_bench.reporting.values import Cell, Column, Scale, Table, counted, ranked
 
-FILE = "published.yaml"
-SIGN = "*"
-
-Percent = Annotated[float, Field(ge=0, le=100)]
+TITLE = "Published, not measured here"
 
 
-class Published(Frozen):
-    """One model's accuracies in percent, as its source gives them.
+def published_tables(rows: Iterable[Published]) -> dict[PublishedTerms, Table]:
+    """Make a table for each data set, class of architectures and threat, in the order of rows.
 
-    ``threat`` is the one of training and of attack; ``robust`` names each attack as the header of
-    our tables would. What the source leaves open is left out.
+    What was trained with extra data has tables of its own.
     """
-
-    label: str = Field(min_length=1)
-    dataset: str = Field(pattern=FILE_NAME)
-    threat: ThreatModel
-    arch: str | None = None
-    clean: Percent | None = None
-    robust: dict[str, Percent] = Field(min_length=1)
-    extra_data: bool | None = None
-    source: str = Field(min_length=1)
-    url: str | None = Field(None, pattern="^https://")
+    found: dict[PublishedTerms, list[Published]] = defaultdict(list)
+    for row in rows:
+        found[row.terms].append(row)
+    return {terms: _table(terms, here, list(found)) for terms, here in found.items()}
 
 
-def published_file(results: Path) -> Path:
-    """Return ``<results>/published.yaml`` if there is one, or else the file of this package."""
-    own = results / FILE
-    return own if os.path.lexists(own) else Path(str(files("regmix_bench.reporting") / FILE))
-
-
-def load_published(results: Path) -> tuple[Published, ...]:
-    """Read the list of :class:`Published` in :func:`published_file`.
-
-    Raises :class:`UserError` where it cannot be read, is no such list, or an entry is refused.
-    """
-    path = published_file(results)
-    try:
-        # pydantic says what may be made of a text.
-        content = read_yaml(read_text(path), texts=True)
-    except OSError as error:
-        raise UserError(f"cannot read published numbers {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
-        raise UserError(f"{path} is not a list of published models")
-    try:
-        return tuple(
-            validated(Published, item, f"entry {number}")
-            for number, item in enumerate(content, start=1)
-        )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def fitting(
-    entries: Iterable[Published], dataset: str, threat: ThreatModel
-) -> tuple[Published, ...]:
-    """Return the entries of one dataset and threat."""
-    return tuple(e for e in entries if (e.dataset, e.threat) == (dataset, threat))
-
-
-def beside(table: Table, entries: Sequence[Published]) -> Table:
-    """Add a marked row for each entry to a table, filled where an entry knows the column.
-
-    A footnote for each source names it, and gives what no column has a place for.
-    """
-    if not entries:
-        return table
-    rows = []
-    for entry in entries:
-        known = {name: Cell(value / 100, "share", 2) for name, value in _accuracies(entry)}
-        known |= {"Arch": Cell(entry.arch)} if entry.arch else {}
-        cells = (known.get(_called(column), Cell()) for column in table.columns[1:])
-        rows.append((Cell(entry.label, signs=SIGN), *cells))
-    sources: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        source = ", ".join(filter(None, (entry.source, entry.url)))
-        sources[source].append(_named(entry, [_called(column) for column in table.columns]))
-    notes = (
-        f"{SIGN} Not measured here but published: {', '.join(names)}: {source}."
-        for source, names in sources.items()
+def pointer(stem: str) -> str:
+    """Return the note of a table of ours that a table of published numbers stands beside."""
+    return (
+        "Published for the same data set, class of architectures and threat, and not measured"
+        f" here: table {stem}. Marks of the best are given within each table alone."
     )
-    return replace(table, rows=(*table.rows, *rows), notes=(*table.notes, *notes))
 
 
-def alone(entries: Iterable[Published]) -> dict[str, Table]:
-    """Make a table for each dataset and threat of the entries, by the stem of its file's name."""
-    sorted_in: dict[tuple[str, ThreatModel], list[Published]] = defaultdict(list)
-    for entry in entries:
-        sorted_in[(entry.dataset, entry.threat)].append(entry)
-    found = {}
-    for (dataset, threat), here in sorted_in.items():
-        attacks = dict.fromkeys(name for entry in here for name in entry.robust)
-        caption = f"{dataset}: trained and attacked under {threat_words(threat)}."
-        note = "Accuracy in percent. Recipes, architectures and test images differ."
-        columns = (
-            *(Column("method", "Method"), Column("arch", "Arch")),
-            Column("clean_acc", "Clean", "number", "higher"),
-            *(Column(name, name, "number", "higher") for name in attacks),
-        )
-        blank = Table(caption, columns, (), (note,))
-        found[f"published-{dataset}-{threat.norm}-{threat.epsilon.slug}"] = beside(blank, here)
-    return found
-
-
-def published_accuracies(entries: Sequence[Published]) -> pd.DataFrame:
-    """Return the entries in long form: one row per model and metric, in percent as published."""
+def published_accuracies(rows: Sequence[Published]) -> pd.DataFrame:
+    """Return the rows in long form: one for each model and metric, in percent as published."""
     return pd.DataFrame(
         [
             {
-                "label": entry.label,
-                "dataset": entry.dataset,
-                "norm": entry.threat.norm,
-                "epsilon": str(entry.threat.epsilon),
-                "arch": entry.arch,
-                "extra_data": entry.extra_data,
+                "table": row.terms.stem,
+                "label": row.label,
+                "dataset": row.dataset,
+                "norm": row.threat.norm,
+                "epsilon": str(row.threat.epsilon),
+                "arch": row.arch,
                 "metric": name,
-                "percent": value,
-                "source": entry.source,
-                "url": entry.url,
+                "percent": value.mean,
+                "deviation": value.deviation,
+                "attack": row.attacks.get(name),
+                "images": row.images,
+                "seeds": row.seeds,
+                "weights": row.scored.weights,
+                "epoch": row.scored.epoch,
+                "selection": row.selection,
+                **row.tricks.model_dump(),
+                "training_seconds": row.train_seconds,
+                "memory_gb": row.memory_gb,
+                "machine": row.machine,
+                "broken": ", ".join(row.broken),
+                "source": f"{row.source.citation}, {row.source.where}",
+                "url": row.source.url,
             }
-            for entry in entries
-            for name, value in _accuracies(entry)
+            for row in rows
+            for name, value in ({"Clean": row.clean} | row.robust).items()
+            if value is not None
         ]
     )
 
 
-def _called(column: Column) -> str:
-    """Return what an entry calls a column: attacks go by their headers, and the rest by ids."""
-    return {"arch": "Arch", "clean_acc": "Clean"}.get(column.id, column.header)
+def tricks_words(tricks: PublishedTricks) -> str:
+    """Write tricks as ``true-class mass 0.64, EMA 0.9995``, and what is unknown of them."""
+    mass, awp = tricks.true_class_mass, tricks.awp
+    named = {
+        "label smoothing": "none" if mass == 1 else mass if mass == "unknown" else f"mass {mass:g}",
+        "averaging": tricks.averaging,
+        "AWP": f"AWP {awp:g}" if isinstance(awp, float) else awp,
+        "extra data": tricks.extra_data,
+        "others": tricks.other,
+    }
+    known = [words for words in named.values() if words not in ("none", "unknown")]
+    open_ = [name for name, words in named.items() if words == "unknown"]
+    if len(open_) == len(named):
+        return "unknown"
+    left = f"unknown: {', '.join(open_)}" if open_ else ""
+    return "; ".join(filter(None, (", ".join(known), left))) or "none"
 
 
-def _accuracies(entry: Published) -> list[tuple[str, float]]:
-    clean = [] if entry.clean is None else [("Clean", entry.clean)]
-    return [*clean, *entry.robust.items()]
-
-
-def _named(entry: Published, columns: Sequence[str]) -> str:
-    """The label, with what is known and has no column in the table."""
-    homeless = [
-        *([entry.arch] if entry.arch and "Arch" not in columns else []),
-        *(f"{name} {fixed(value, 2)}" for name, value in _accuracies(entry) if name not in columns),
-        *(["extra training data"] if entry.extra_data else []),
+def _table(
+    terms: PublishedTerms, rows: Sequence[Published], every: Sequence[PublishedTerms]
+) -> Table:
+    attacks = dict.fromkeys(name for row in rows for name in row.robust)
+    marks, broken = _broken(rows)
+    filled: list[Filled] = [
+        (Column("method", "Method"), [Cell(row.label) for row in rows]),
+        (Column("source", "Source"), [Cell(row.source.name) for row in rows]),
+        (Column("arch", "Arch"), [Cell(row.arch) for row in rows]),
+        *_accuracy("clean_acc", "Clean", [row.clean for row in rows]),
+        *(
+            filled
+            for name in sorted(attacks, key=lambda name: name != "AutoAttack")
+            for filled in _accuracy(name, name, [row.robust.get(name) for row in rows])
+        ),
+        (Column("seeds", "Seeds", "count"), [_whole(row.seeds) for row in rows]),
+        *_cost("training_seconds", "Train min", "seconds", [row.train_seconds for row in rows]),
+        *_cost("memory_gb", "Memory GB", "plain", [row.memory_gb for row in rows]),
+        (Column("weights", "Weights"), [Cell(_scored_words(row.scored)) for row in rows]),
+        (Column("selection", "Selected on"), [Cell(row.selection) for row in rows]),
+        (Column("tricks", "Tricks"), [Cell(tricks_words(row.tricks)) for row in rows]),
+        (Column("broken", "Breaks"), [Cell(mark) for mark in marks]),
     ]
-    return f"{entry.label} [{', '.join(homeless)}]" if homeless else entry.label
+    archs = ", ".join(dict.fromkeys(row.arch for row in rows))
+    extra = ", with extra training data" if terms.extra_data else ""
+    caption = f"{terms.dataset}, {archs}{extra}: attacked under {threat_words(terms.threat)}."
+    notes = (_NOTE, *_budgets(terms, every), *_sources(rows), *broken)
+    return Table.of(caption, filled, notes)
+
+
+_NOTE = (
+    f"{TITLE}. Accuracy in percent, mean ± sample standard deviation over seeds where the source"
+    " gives it; best bold, second underlined, of this table, whose rows differ in recipe and in"
+    " what the last columns say. Mass: the share of the label that the true class keeps. Breaks:"
+    " the rules of regmix-bench verify that a row is known to break, by number; what is unlike is"
+    " unlike the other rows of its source."
+)
+
+
+def _accuracy(id: str, header: str, values: Sequence[Percentage | None]) -> Iterator[Filled]:
+    if any(values):
+        yield Column(id, header, "mean", "higher"), ranked([_percent(value) for value in values])
+
+
+def _percent(value: Percentage | None) -> Cell:
+    if value is None:
+        return Cell()
+    spread = None if value.deviation is None else value.deviation / 100
+    return Cell(value.mean / 100, "share", 2, spread)
+
+
+def _cost(id: str, header: str, scale: Scale, values: Sequence[float | None]) -> Iterator[Filled]:
+    if any(values):
+        decimals = 1 if scale == "seconds" else 2
+        yield Column(id, header, "number", "lower"), [Cell(v, scale, decimals) for v in values]
+
+
+def _whole(number: int | str) -> Cell:
+    return counted(number) if isinstance(number, int) else Cell(number)
+
+
+def _scored_words(scored: Scored) -> str:
+    return ", ".join(dict.fromkeys((scored.weights, scored.epoch)))
+
+
+def _budgets(terms: PublishedTerms, every: Sequence[PublishedTerms]) -> Iterator[str]:
+    """What is to be said of budgets that are nearly alike."""
+    epsilon = terms.threat.epsilon
+    if terms.threat.norm == "Linf" and 0 < abs(255 * epsilon - round(255 * epsilon)) < 0.2:
+        yield (
+            f"ε is {epsilon}, which is {float(255 * epsilon):.4g}/255 and not"
+            f" {round(255 * epsilon)}/255."
+        )
+    for other in every:
+        near = abs(other.threat.epsilon / epsilon - 1) < 0.05
+        if near and other != terms and other.at(terms.threat) == terms:
+            yield (
+                f"Rows attacked under {threat_words(other.threat)}, another budget, are those of"
+                f" table {other.stem}."
+            )
+
+
+def _sources(rows: Sequence[Published]) -> Iterator[str]:
+    """Name each source, and say how its rows were scored; then what else is to be said of rows."""
+    shown = {name for row in rows for name in row.robust}
+    cited: dict[str, list[Published]] = defaultdict(list)
+    remarks: dict[str, list[Published]] = defaultdict(list)
+    for row in rows:
+        source = row.source
+        images = (
+            f"{row.images:,} test images" if isinstance(row.images, int) else "test images unknown"
+        )
+        said = [f"{name} {words}" for name, words in row.attacks.items() if name in shown]
+        said += [f"machine {row.machine}"] if row.machine else []
+        where = f"{source.name}: {source.citation}, {source.where}, {source.url}"
+        cited[f"{where}. {'; '.join([images, *said])}"].append(row)
+        if row.remark:
+            remarks[row.remark].append(row)
+    for words, here in cited.items():
+        own = [row for row in rows if row.source.name == here[0].source.name]
+        yield f"{words}." if len(here) == len(own) else f"{words} ({_where(here, rows)})."
+    for words, here in remarks.items():
+        yield f"{words} ({_where(here, rows)})."
+
+
+def _broken(rows: Sequence[Published]) -> tuple[list[str], list[str]]:
+    """Return the numbers of the rules that each row breaks, and the note on each number."""
+    found: dict[tuple[str, str], list[Published]] = defaultdict(list)
+    for row in rows:
+        for broken in row.broken.items():
+            found[broken].append(row)
+    numbers = {broken: number for number, broken in enumerate(found, start=1)}
+    marks = [", ".join(str(numbers[b]) for b in row.broken.items()) or "–" for row in rows]
+    notes = [
+        f"Breaks {numbers[rule, why]}, {rule}: {why} ({_where(here, rows)})."
+        for (rule, why), here in found.items()
+    ]
+    return marks, notes
+
+
+def _where(here: Sequence[Published], rows: Sequence[Published]) -> str:
+    """Name some rows of a table, source by source."""
+    if len(here) == len(rows):
+        return "all rows"
+    named = []
+    for name in dict.fromkeys(row.source.name for row in here):
+        inside = [row.label for row in here if row.source.name == name]
+        outside = [row.label for row in rows if row.source.name == name and row not in here]
+        if not outside:
+            words = "all"
+        elif 3 * len(outside) <= len(inside):
+            words = f"all but {', '.join(outside)}"
+        else:
+            words = ", ".join(inside)
+        named.append(f"{name}: {words}")
+    return "; ".join(named)

@@ -1,36 +1,31 @@
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from support.tables import texts
+from support.published import ROW, SOURCE, put
+from support.tables import column, headers, marks, texts
 
 from regmix_bench.errors import UserError
+from regmix_bench.reporting.published import FILE, PublishedTerms, load_published
 from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.tables import published
-from regmix_bench.reporting.tables.published import Published
+from regmix_bench.reporting.values import Table
 from regmix_bench.types import ThreatModel
 
-TEXT = ("latex", "markdown", "csv")
-ENTRY = {
-    "label": "AT [theirs]",
-    "dataset": "digits",
-    "threat": {"norm": "Linf", "epsilon": "64/510"},
-    "arch": "resnet",
-    "clean": 87.14,
-    "robust": {"AutoAttack": 44.04},
-    "source": "Somebody 2018",
-    "url": "https://example.org/1",
-}
+TEXT = ("latex", "markdown", "csv", "json")
+STEM = "published-digits-smallcnn-Linf-32-255"
+OURS = "table-digits-smallcnn-412ab596-Linf-32-255"
+BREAKS = {"no-deviation": "none is given"}
 
 
-def put(results: Path, *entries: dict) -> Path:
-    results.mkdir(exist_ok=True)
-    path = results / published.FILE
-    path.write_text(yaml.safe_dump(list(entries)))
-    return path
+def tables(folder: Path, *rows: dict, **parts: dict) -> dict[str, Table]:
+    put(folder, *rows, **parts)
+    made = published.published_tables(load_published(folder))
+    return {terms.stem: table for terms, table in made.items()}
 
 
 @pytest.fixture
@@ -39,73 +34,164 @@ def results(record, save):
     return save(record("trades", eval_eps=grid), record("regmix", autoattack=0.65, eval_eps=grid))
 
 
-def test_published_rows_stand_beside_ours_and_are_marked(results, tmp_path):
-    put(results, ENTRY, ENTRY | {"label": "PGI", "robust": {"PGD-10": 55.26}, "clean": 81.71})
+def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_path):
+    put(results, ROW, ROW | {"label": "PGI", "robust": {"PGD-10": 55.26}, "clean": 81.71})
     out = tmp_path / "reports"
     write_report(results, out, TEXT, with_published=True)
     page = (out / "report.md").read_text()
-    lines = page.splitlines()
-    (theirs,) = [line for line in lines if line.startswith(r"| AT \[theirs\]\* |")]
-    ours = lines[lines.index(theirs) - 1]
-    assert ours.startswith("| regmix |")
-    assert [cell.strip() for cell in theirs.split("|")[2:5]] == ["87.14", "–", "44.04"]
-    assert theirs.count("|") == ours.count("|")
-    (pgi,) = [line for line in lines if line.startswith(r"| PGI\* |")]
-    assert [cell.strip() for cell in pgi.split("|")[2:5]] == ["81.71", "–", "–"]
-    (note,) = [line for line in lines if line.startswith(r"- \* Not measured here")]
-    names = r"AT \[theirs\] \[resnet\], PGI \[resnet, PGD-10 55.26\]"
-    assert note.endswith(f": {names}: Somebody 2018, https://example.org/1.")
-    # Published numbers are of the threat that the model was trained under.
-    stem = "table-digits-smallcnn-412ab596-Linf-32-255"
-    assert "theirs" in (out / f"{stem}.tex").read_text()
-    assert "theirs" not in (out / f"{stem}-at-Linf-16-255.tex").read_text()
-    assert "Published, not measured here" not in page
+    ours = page.index("### Trained under L∞ 32/255, attacked under L∞ 32/255\n")
+    theirs = page.index("#### Published, not measured here: digits, SmallCNN: attacked under")
+    assert page.rindex("### Trained under", 0, theirs) == ours
+    assert page.count("theirs") == page[theirs:].count("theirs")
+    assert "\n## Published" not in page
+    head = (
+        "| Method | Source | Arch | Clean | AutoAttack | PGD-10 | Seeds | Weights | Selected on |"
+    )
+    assert head in page
+    assert r"| AT \[theirs\] | Somebody | SmallCNN | **87.14** ± 0.30 | 44.04 ± 0.15 |" in page
+    assert (out / f"table-{STEM}.tex").is_file()
+    # A table of ours says where they stand, that under another threat does not.
+    assert STEM in (out / f"{OURS}.tex").read_text().replace(r"\allowbreak{}", "")
+    other = (out / f"{OURS}-at-Linf-16-255.tex").read_text().replace(r"\allowbreak{}", "")
+    assert "published-" not in other and "theirs" not in (out / f"{OURS}.tex").read_text()
+    saved = json.loads((out / "tables.json").read_text())["tables"][STEM]
+    assert saved["rows"][0]["AutoAttack"] == {
+        "value": pytest.approx(0.4404), "scale": "share", "spread": pytest.approx(0.0015)
+    }  # fmt: skip
     frame = pd.read_csv(out / "published.csv")
     assert frame["percent"].to_list() == [87.14, 44.04, 81.71, 55.26]
+    assert frame["deviation"].fillna(0).to_list() == [0.3, 0.15, 0, 0]
+    assert set(frame["weights"]) == {"raw"} and set(frame["averaging"]) == {"none"}
 
 
-def test_no_mark_of_best_goes_to_or_moves_for_a_published_number(results, tmp_path):
+def test_best_marks_are_given_within_each_table(results, tmp_path):
     write_report(results, tmp_path / "without", TEXT)
-    put(results, ENTRY | {"robust": {"AutoAttack": 99.0}})
+    best = ROW | {"label": "best", "robust": {"AutoAttack": 99.0}}
+    put(results, ROW, best)
     write_report(results, tmp_path / "with", TEXT, with_published=True)
     page = (tmp_path / "with" / "report.md").read_text()
     for line in (tmp_path / "without" / "report.md").read_text().splitlines():
         assert line in page
-    assert "| 99.00 |" in page and "**99.00**" not in page
+    (table,) = tables(tmp_path, ROW, best, ROW | {"label": "last", "clean": 80}).values()
+    assert marks(table, "AutoAttack") == {"best": "best", "AT [theirs]": "second", "last": "second"}
+    assert marks(table, "Clean") == {"best": "best", "AT [theirs]": "best", "last": "second"}
+    (alone,) = tables(tmp_path, ROW).values()
+    assert set(marks(alone, "AutoAttack").values()) == {""}
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "stem"),
     [
-        {"dataset": "cifar10"},
-        {"threat": {"norm": "Linf", "epsilon": "8/255"}},
-        {"threat": {"norm": "L2", "epsilon": "32/255"}},
+        ({"dataset": "cifar10"}, "published-cifar10-smallcnn-Linf-32-255"),
+        ({"arch": "ResNet-18"}, "published-digits-resnet18-Linf-32-255"),
+        ({"arch": "WRN-34-10"}, "published-digits-wrn3410-Linf-32-255"),
+        ({"threat": {"norm": "Linf", "epsilon": "8/255"}}, "published-digits-smallcnn-Linf-8-255"),
+        ({"threat": {"norm": "L2", "epsilon": "32/255"}}, "published-digits-smallcnn-L2-32-255"),
+        ({"tricks": ROW["tricks"] | {"extra_data": "1M images"}}, f"{STEM}-extra-data"),
     ],
 )
-def test_what_fits_no_table_has_one_of_its_own(results, tmp_path, other):
-    entry = ENTRY | other
-    put(results, entry, entry | {"label": "PGI", "robust": {"PGD-10": 55.26}})
+def test_what_fits_no_table_of_ours_stands_beside_none(results, tmp_path, other, stem):
+    row = ROW | other
+    put(results, row)
     out = tmp_path / "reports"
     write_report(results, out, TEXT, with_published=True)
-    threat = ThreatModel(**entry["threat"])
-    stem = f"published-{entry['dataset']}-{threat.norm}-{threat.epsilon.slug}"
-    page = (out / "report.md").read_text()
-    before, _, chapter = page.partition("## Published, not measured here\n")
-    assert "theirs" not in before
-    assert "| Method | Arch | Clean | AutoAttack | PGD-10 |" in chapter
-    assert r"| AT \[theirs\]\* | resnet | 87.14 | 44.04 | – |" in chapter
-    assert r"| PGI\* | resnet | 87.14 | – | 55.26 |" in chapter
-    assert r"\* Not measured here" in chapter
+    before, _, chapter = (
+        (out / "report.md").read_text().partition("## Published, not measured here\n")
+    )
+    assert "theirs" not in before and "published-" not in before
+    assert r"| AT \[theirs\] | Somebody |" in chapter
     assert "theirs" in (out / f"table-{stem}.tex").read_text()
 
 
+def test_classes_of_architectures_share_a_table_and_budgets_do_not(tmp_path):
+    base = ROW | {"dataset": "cifar10", "threat": {"norm": "Linf", "epsilon": "8/255"}}
+    near = {"label": "c", "threat": {"norm": "Linf", "epsilon": "0.031"}, "arch": "resnet18"}
+    preact = {"label": "b", "arch": "PreActResNet-18"}
+    found = tables(tmp_path, base | {"arch": "ResNet-18"}, base | preact, base | near)
+    wide, narrow = (
+        found[f"published-cifar10-resnet18-Linf-{epsilon}"] for epsilon in ("8-255", "0.031")
+    )
+    assert column(wide, "Arch") == {"AT [theirs]": "ResNet-18", "b": "PreActResNet-18"}
+    assert texts(narrow)[0][0] == "c"
+    assert "ε is 0.031, which is 7.905/255 and not 8/255." in narrow.notes
+    (said,) = [note for note in wide.notes if "another budget" in note]
+    assert "L∞ 0.031" in said and "published-cifar10-resnet18-Linf-0.031" in said
+    assert not any("and not" in note for note in wide.notes)
+
+
+def test_broken_rules_are_footnotes_with_their_rows_and_why(tmp_path):
+    first = ROW | {"broken": {"no-autoattack": "PGD alone", **BREAKS}}
+    second = ROW | {"label": "b", "broken": BREAKS}
+    third = ROW | {"label": "c", "source": "other", "broken": {"no-deviation": "another reason"}}
+    fourth = ROW | {"label": "d", "source": "other"}
+    sources = {"other": SOURCE | {"name": "Other"}}
+    (table,) = tables(tmp_path, first, second, third, fourth, sources=sources).values()
+    assert column(table, "Breaks") == {"AT [theirs]": "1, 2", "b": "2", "c": "3", "d": "–"}
+    assert table.notes[-3:] == (
+        "Breaks 1, no-autoattack: PGD alone (Somebody: AT [theirs]).",
+        "Breaks 2, no-deviation: none is given (Somebody: all).",
+        "Breaks 3, no-deviation: another reason (Other: c).",
+    )
+    many = [ROW | {"label": str(n), "broken": BREAKS} for n in range(4)]
+    (table,) = tables(tmp_path, *many, second | {"broken": {}}).values()
+    assert table.notes[-1] == "Breaks 1, no-deviation: none is given (Somebody: all but b)."
+    (table,) = tables(tmp_path, *many).values()
+    assert table.notes[-1] == "Breaks 1, no-deviation: none is given (all rows)."
+
+
+def test_how_rows_were_scored_stands_in_columns_and_notes(tmp_path):
+    tricks = {
+        "true_class_mass": 0.64, "averaging": "EMA 0.9995", "awp": 0.005,
+        "extra_data": "none", "other": "unknown",
+    }  # fmt: skip
+    row = ROW | {
+        "tricks": tricks,
+        "scored": {"weights": "averaged", "epoch": "selected"},
+        "selection": "test",
+        "attacks": {"AutoAttack": "standard, seed 0", "PGD-10": "not in this table"},
+        "remark": "Its logs were edited",
+    }
+    (table,) = tables(tmp_path, row, ROW | {"label": "b", "seeds": "unknown"}).values()
+    assert column(table, "Tricks") == {
+        "AT [theirs]": "mass 0.64, EMA 0.9995, AWP 0.005; unknown: others", "b": "none"
+    }  # fmt: skip
+    assert column(table, "Weights") == {"AT [theirs]": "averaged, selected", "b": "raw, last"}
+    assert column(table, "Selected on") == {"AT [theirs]": "test", "b": "none"}
+    assert column(table, "Seeds") == {"AT [theirs]": "3", "b": "unknown"}
+    cited = "Somebody: Somebody 2018, table 1, https://example.org/1. 10,000 test images"
+    assert table.notes[1:] == (
+        f"{cited}; AutoAttack standard, seed 0 (Somebody: AT [theirs]).",
+        f"{cited} (Somebody: b).",
+        "Its logs were edited (Somebody: AT [theirs]).",
+    )
+    unknown = {"tricks": dict.fromkeys(tricks, "unknown") | {"extra_data": "none"}}
+    (table,) = tables(tmp_path, ROW | unknown).values()
+    said = "unknown: label smoothing, averaging, AWP, others"
+    assert column(table, "Tricks") == {"AT [theirs]": said}
+
+
+def test_seconds_and_memory_have_columns_only_where_there_are_any(tmp_path):
+    (table,) = tables(tmp_path, ROW).values()
+    assert not {"Train min", "Memory GB"} & {*headers(table)}
+    timed = ROW | {"label": "b", "train_seconds": 90, "machine": "unknown"}
+    (table,) = tables(tmp_path, ROW, timed).values()
+    assert column(table, "Train min") == {"AT [theirs]": "–", "b": "1.5"}
+    assert "Memory GB" not in headers(table)
+    (table,) = tables(tmp_path, timed | {"memory_gb": 1.39}).values()
+    assert column(table, "Memory GB") == {"b": "1.39"}
+    assert any("machine unknown" in note for note in table.notes)
+    bare = {key: value for key, value in ROW.items() if key != "clean"}
+    (table,) = tables(tmp_path, bare).values()
+    assert "Clean" not in headers(table)
+
+
 def test_check_agrees_under_the_same_flag_alone(results, tmp_path):
-    path = put(results, ENTRY)
+    path = put(results, ROW)
     out = tmp_path / "reports"
     write_report(results, out, TEXT, with_published=True)
     assert stale(results, out, with_published=True) == []
     assert f"{out / 'published.csv'}: not part of this report" in stale(results, out)
-    put(results, ENTRY | {"clean": 80.0})
+    put(results, ROW | {"clean": 80.0})
     lines = stale(results, out, with_published=True)
     assert f"{path}: changed since the report was made" in lines
     assert any(line.startswith(f"{out / 'published.csv'}:2: ") for line in lines)
@@ -114,70 +200,24 @@ def test_check_agrees_under_the_same_flag_alone(results, tmp_path):
     assert not (out / "published.csv").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- [", "is not YAML"),
-        ("[" * 100_000, "is not YAML"),
-        ("label: x", "is not a list of published models"),
-        ("- x", "is not a list of published models"),
-        ("- {}", "entry 1.label: field required"),
-        ({"clean": 852}, "entry 1.clean = '852': input should be less than or equal to 100"),
-        ({"clean": "high"}, "entry 1.clean = 'high': input should be a valid number"),
-        ({"clean": float("nan")}, "entry 1.clean = "),
-        ({"robust": {}}, "entry 1.robust = "),
-        ({"url": "file:///x"}, "entry 1.url = 'file:///x': string should match"),
-        ({"sauce": "x"}, "unknown key of entry 1 'sauce': did you mean 'source'?"),
-        ({"threat": {"norm": "Linf", "epsilon": "8/0"}}, "epsilon '8/0' is not a number"),
-        ({"threat": {"norm": "linf", "epsilon": "8/255"}}, "did you mean 'Linf'?"),
-        ({"threat": "Linf"}, "entry 1.threat = 'Linf'"),
-    ],
-)
-def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path, text, message):
-    path = results / published.FILE
-    if isinstance(text, dict):
-        put(results, ENTRY | text)
-    elif text is not None:
-        path.write_text(text)
-    with pytest.raises(UserError) as caught:
-        write_report(results, tmp_path / "out", with_published=True)
-    assert message in str(caught.value) and str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
+def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path):
+    for bad in ({"selection": "tset"}, {"broken": {"x": "y"}}):
+        path = put(results, ROW | bad)
+        with pytest.raises(UserError) as caught:
+            write_report(results, tmp_path / "out", with_published=True)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        assert not (tmp_path / "out").exists()
+    assert path.name == FILE
 
 
-def test_a_file_of_the_user_replaces_that_of_the_package(results):
-    ours = published.load_published(results)
-    put(results, ENTRY)
-    (theirs,) = published.load_published(results)
-    assert theirs.label == ENTRY["label"] not in {entry.label for entry in ours}
-    (results / published.FILE).unlink()
-    (results / published.FILE).mkdir()
-    with pytest.raises(UserError, match="cannot read published numbers"):
-        published.load_published(results)
-
-
-def test_our_own_file_is_valid_and_names_its_sources(tmp_path):
-    entries = published.load_published(tmp_path)
-    assert len({(e.label, e.dataset, e.threat) for e in entries}) == len(entries)
-    assert {e.threat for e in entries if e.label == "trades (Zhang 2019)"} == {
-        ThreatModel("Linf", "0.031")
-    }
-    here = published.fitting(entries, "cifar10", ThreatModel("Linf", "8/255"))
-    archs = {entry.clean: entry.arch for entry in here if entry.clean is not None}
-    assert archs[79.84] == archs[83.34] == "PreActResNet-18"
-    mair = [entry for entry in here if "(MAIR)" in entry.label]
-    assert {(entry.arch, entry.extra_data) for entry in mair} == {("ResNet-18", False)}
-    assert len(mair) == 6
-    # Whose table it is stands beside a number, and not whose method it is.
-    prior_guided = [entry for entry in here if entry.label.startswith("fgsm-pg")]
-    assert [entry.robust["PGD-10"] for entry in prior_guided] == [55.26, 56.14]
-    assert all("table of Zhao et al. 2026" in entry.source for entry in prior_guided)
-
-
-def test_half_known_entries_leave_places_empty():
-    entry = Published.model_validate(
-        {key: ENTRY[key] for key in ("label", "dataset", "threat", "robust", "source")}
-    )
-    ((_, table),) = published.alone([entry]).items()
-    assert texts(table)[0] == ["AT [theirs]", "–", "–", "44.04"]
+def test_the_rows_of_this_package_stand_apart_by_class_and_budget(tmp_path):
+    rows = load_published(tmp_path)
+    made = published.published_tables(rows)
+    small = made[PublishedTerms("cifar10", "resnet18", ThreatModel("Linf", "8/255"))]
+    assert {row[2] for row in texts(small)} == {"ResNet-18", "PreActResNet-18"}
+    best = [name for name, mark in marks(small, "AutoAttack").items() if mark == "best"]
+    assert best == ["dajat (200 epochs)"]
+    assert len(small.rows) > 50 and "Train min" in headers(small)
+    (trades,) = [t for terms, t in made.items() if terms.threat.epsilon == Fraction(31, 1000)]
+    assert len(trades.rows) == 1 and "Train min" not in headers(trades)
+    assert sum(len(table.rows) for table in made.values()) == len(rows)
