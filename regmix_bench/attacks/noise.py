@@ -69,6 +69,13 @@ def radial_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> 
     return project(delta / norm.length(delta)[:, None, None, None] * length, x, threat)
 
 
+def sign_start(x: Tensor, threat: ThreatModel, generator: torch.Generator, ratio: float) -> Tensor:
+    """Draw ``ratio``·ε with either sign for each pixel alone, and project."""
+    return project(
+        (noise(torch.rand, x, generator) - 0.5).sign() * ratio * float(threat.epsilon), x, threat
+    )
+
+
 def gaussian_start(
     x: Tensor, threat: ThreatModel, generator: torch.Generator, scale: float = 0.001
 ) -> Tensor:

@@ -71,7 +71,8 @@ def tell_recipe(method: Method, recipe: Recipe, num_classes: int, seed: int = 0)
     require_mass(method.true_class_mass, num_classes)
     method.keeps_average = recipe.ema_decay == "method"
     method.compact_state = recipe.precision == "bf16"
-    method.run_seed, method.epochs, method.num_classes = seed, recipe.epochs, num_classes
+    method.run_seed, method.num_classes = seed, num_classes
+    method.epochs, method.batch_size = recipe.epochs, recipe.batch_size
 
 
 def require_mass(true_class_mass: float, num_classes: int) -> None:

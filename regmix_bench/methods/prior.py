@@ -40,11 +40,11 @@ MomentumDecay = Annotated[
 ]
 
 
-class Prior:
-    """Perturbation δ and momentum m of every training image, (N, C, H, W) each.
+class StoredPerturbations:
+    """A perturbation δ of every training image, (N, C, H, W), kept from visit to visit.
 
-    The prior is in input coordinates and does not follow an image's crop or flip. Every ``reset``
-    epochs it starts again from ε·sign(U(−ε, ε)) with zero momentum. Images at which a visit starts
+    It is in input coordinates and does not follow an image's crop or flip. Every ``reset`` epochs,
+    or in the first alone, it starts again from ε·sign(U(−ε, ε)). Images at which a visit starts
     are clipped to valid pixels only with ``clip_start``. ``compact`` keeps it in bfloat16: half the
     memory, δ to 0.4 % of itself. In a group each process keeps its share of the training set, and
     every method is to be called by all processes.
@@ -58,28 +58,24 @@ class Prior:
         dataset_size: int,
         image_shape: tuple[int, int, int],
         device: torch.device,
-        reset: int,
+        reset: int | None = None,
         clip_start: bool = False,
-        momentum_decay: float = 0.3,
         compact: bool = False,
         seed: int = 0,
     ) -> None:
         dtype = torch.bfloat16 if compact else torch.float32
         self._shards = Sharding(dataset_size)
         self.delta = self._shards.zeros(image_shape, device, dtype)
-        self.momentum = torch.zeros_like(self.delta)
         self.reset = reset
         self.clip_start = clip_start
-        self.momentum_decay = momentum_decay
         self.seed = seed
         self.fresh = True
 
     def on_epoch_start(self, epoch: int) -> None:
         """Note whether ``epoch``, counted from 1, begins anew, and reset all images if so."""
-        self.fresh = (epoch - 1) % self.reset == 0
+        self.fresh = epoch == 1 if self.reset is None else (epoch - 1) % self.reset == 0
         if not self.fresh:
             return
-        self.momentum.zero_()
         generator = torch.Generator(self.delta.device)
         generator.manual_seed(epoch_seed(self.seed, epoch, "prior"))
         # A whole pixel either way, of which a visit leaves ε. What this epoch does visit, most if
@@ -105,6 +101,51 @@ class Prior:
         # Kept in bfloat16, a perturbation may be rounded to one a little larger than ε.
         return NORMS[threat.norm].shrink(delta, float(threat.epsilon))
 
+    def put(self, batch: Batch, delta: Tensor) -> None:
+        """Keep ``delta`` (B, C, H, W) for the next visit of the batch's images."""
+        self._put(self.delta, batch, delta)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what is kept of all images in the first process, and no image in the others.
+
+        Whether the next visit is fresh follows from the epoch.
+        """
+        return {"delta": self._shards.gather(self.delta)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore a saved state of the same shape, whatever the number of processes."""
+        self._shards.load(self.delta, state["delta"])
+
+    def _taken(self, rows: Tensor, batch: Batch, dtype: torch.dtype) -> Tensor:
+        return self._shards.take(rows, batch.index, batch.total or len(batch.index), dtype)
+
+    def _put(self, rows: Tensor, batch: Batch, values: Tensor) -> None:
+        self._shards.put(rows, batch.index, batch.total or len(batch.index), values)
+
+
+class Prior(StoredPerturbations):
+    """Perturbations that follow a momentum m, kept like δ and of its shape; a reset clears it."""
+
+    def __init__(
+        self,
+        dataset_size: int,
+        image_shape: tuple[int, int, int],
+        device: torch.device,
+        reset: int,
+        clip_start: bool = False,
+        momentum_decay: float = 0.3,
+        compact: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dataset_size, image_shape, device, reset, clip_start, compact, seed)
+        self.momentum = torch.zeros_like(self.delta)
+        self.momentum_decay = momentum_decay
+
+    def on_epoch_start(self, epoch: int) -> None:
+        super().on_epoch_start(epoch)
+        if self.fresh:
+            self.momentum.zero_()
+
     def update(
         self,
         batch: Batch,
@@ -125,66 +166,40 @@ class Prior:
             momentum = momentum + self.momentum_decay * before
         following = ascend(delta, batch.x, momentum, threat, float(threat.epsilon))
         self._put(self.momentum, batch, momentum)
-        self._put(self.delta, batch, following)
+        self.put(batch, following)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return δ and m of all images in the first process, and nothing to save in the others.
-
-        Whether the prior is fresh follows from the epoch.
-        """
-        gather = self._shards.gather
-        return {"delta": gather(self.delta), "momentum": gather(self.momentum)}
+        return super().state_dict() | {"momentum": self._shards.gather(self.momentum)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore a saved state of the same shape, whatever the number of processes."""
-        self._shards.load(self.delta, state["delta"])
+        super().load_state_dict(state)
         self._shards.load(self.momentum, state["momentum"])
-
-    def _taken(self, rows: Tensor, batch: Batch, dtype: torch.dtype) -> Tensor:
-        return self._shards.take(rows, batch.index, batch.total or len(batch.index), dtype)
-
-    def _put(self, rows: Tensor, batch: Batch, values: Tensor) -> None:
-        self._shards.put(rows, batch.index, batch.total or len(batch.index), values)
 
 
 class PriorStep(NamedTuple):
     """One FGSM step from the stored prior.
 
     ``initial`` is the prior δ and ``logits`` (B, K) the model's output at x + δ; ``gradient`` is
-    that of the cross-entropy there, and ``x_adv`` the images one step of ε further. The logits
-    carry gradient, the others do not.
+    that of the cross-entropy there, ``delta`` the perturbation one step of ε further, and ``x_adv``
+    the images with it. The logits carry gradient, the others do not.
     """
 
     initial: Tensor
     logits: Tensor
     gradient: Tensor
+    delta: Tensor
     x_adv: Tensor
 
 
-class PriorGuidedMethod(Method):
-    """Base of methods that attack by one FGSM step of size ε from the stored prior.
+class StoredStartMethod(Method):
+    """Base of methods that attack by one FGSM step of size ε from what is stored for each image.
 
-    Their ``Config`` has ``reset``, ``clip_start`` and ``momentum_decay`` of the prior. The attack
-    sees labels as smoothed as the loss does. ``step`` begins with :meth:`attack` and calls
-    ``self.prior.update`` with what it returned.
+    ``setup`` makes ``self.prior``, and ``step`` begins with :meth:`attack`. The attack sees labels
+    as smoothed as the loss does.
     """
 
     norms = ("Linf",)
-
-    def setup(
-        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
-    ) -> None:
-        config = self.config
-        self.prior = Prior(
-            dataset_size,
-            image_shape,
-            device,
-            config.reset,
-            config.clip_start,
-            config.momentum_decay,
-            self.compact_state,
-            self.run_seed,
-        )
+    prior: StoredPerturbations
 
     def on_epoch_start(self, epoch: int) -> None:
         self.prior.on_epoch_start(epoch)
@@ -212,10 +227,35 @@ class PriorGuidedMethod(Method):
         attack_loss = cross_entropy(logits, batch.y, self.true_class_mass, "sum")
         (gradient,) = torch.autograd.grad(attack_loss, x_prior, retain_graph=keep_graph)
         delta = ascend(initial, batch.x, gradient, threat, float(threat.epsilon))
-        return PriorStep(initial, logits, gradient, batch.x + delta)
+        return PriorStep(initial, logits, gradient, delta, batch.x + delta)
 
     def state_dict(self) -> dict[str, Any]:
         return self.prior.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.prior.load_state_dict(state)
+
+
+class PriorGuidedMethod(StoredStartMethod):
+    """Base of methods whose prior follows a momentum.
+
+    Their ``Config`` has ``reset``, ``clip_start`` and ``momentum_decay`` of the prior, and ``step``
+    calls ``self.prior.update`` with what :meth:`attack` returned.
+    """
+
+    prior: Prior
+
+    def setup(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        config = self.config
+        self.prior = Prior(
+            dataset_size,
+            image_shape,
+            device,
+            config.reset,
+            config.clip_start,
+            config.momentum_decay,
+            self.compact_state,
+            self.run_seed,
+        )

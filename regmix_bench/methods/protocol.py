@@ -62,8 +62,9 @@ class Method(ABC):
     compact_state: bool = False
     #: The seed of the run, for what is drawn between steps.
     run_seed: int = 0
-    #: Epochs of the run, and classes of its data.
+    #: Epochs of the run, images of a whole batch, and classes of the data.
     epochs: int = 1
+    batch_size: int = 128
     num_classes: int = 10
 
     #: Its name in figures and on pages, such as ``FGSM-PGI``; ``name`` where it is empty.
