@@ -4,6 +4,8 @@ Catastrophic overfitting (Wong et al., "Fast is better than free", 2020, section
 a single step alone, robust overfitting (Rice et al., "Overfitting in adversarially robust deep
 learning", 2020) a robust accuracy that falls while training goes on. Either shows in the history of
 a run, whichever checkpoint was selected, so that it is derived of older records as of newer ones.
+It is read off the raw weights: an average of them lags behind, and selection then finds the average
+from before.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 from regmix_bench.records.schema import Alarm, EpochLog, RunRecord
 
@@ -24,9 +27,29 @@ _CRITICAL = NormalDist().inv_cdf(1 - FALL_LEVEL)
 _ROUNDING = 1e-9
 
 
+class RawAccuracy(NamedTuple):
+    """Accuracies (0 to 1) of the raw weights on validation images, after an epoch."""
+
+    epoch: int
+    fgsm: float
+    pgd: float
+
+    @classmethod
+    def of(cls, log: EpochLog) -> RawAccuracy:
+        """Return those of an epoch; without an average of weights these are all there are."""
+        if log.raw_val_fgsm_acc is None or log.raw_val_pgd_acc is None:
+            return cls(log.epoch, log.val_fgsm_acc, log.val_pgd_acc)
+        return cls(log.epoch, log.raw_val_fgsm_acc, log.raw_val_pgd_acc)
+
+    @property
+    def gap(self) -> float:
+        """FGSM's less PGD-10's."""
+        return self.fgsm - self.pgd
+
+
 @dataclass(frozen=True)
 class Overfitting:
-    """The overfitting that a history shows; accuracies are those on validation images, 0 to 1.
+    """The overfitting that a history shows.
 
     ``onset`` is the first epoch at which FGSM leaves more than :data:`CATASTROPHIC_GAP` above
     PGD-10, and ``latest`` the last one; None where there is none. ``largest_gap`` is the largest
@@ -38,8 +61,8 @@ class Overfitting:
     onset: int | None
     latest: int | None
     largest_gap: float
-    best: EpochLog
-    last: EpochLog
+    best: RawAccuracy
+    last: RawAccuracy
     standard_error: float | None
 
     @classmethod
@@ -47,15 +70,16 @@ class Overfitting:
         """Return that of a history on so many validation images; None where it has no epoch."""
         if not history:
             return None
-        caught = [log.epoch for log in history if _gap(log) > CATASTROPHIC_GAP + _ROUNDING]
-        best, last = max(history, key=lambda log: (log.val_pgd_acc, -log.epoch)), history[-1]
+        epochs = [RawAccuracy.of(log) for log in history]
+        caught = [one.epoch for one in epochs if one.gap > CATASTROPHIC_GAP + _ROUNDING]
+        best, last = max(epochs, key=lambda one: (one.pgd, -one.epoch)), epochs[-1]
         # As if each epoch had its own images. They are the same, so that the error is smaller; that
         # pays for having chosen the best of many epochs.
-        variance = sum(log.val_pgd_acc * (1 - log.val_pgd_acc) for log in (best, last))
+        variance = sum(one.pgd * (1 - one.pgd) for one in (best, last))
         return cls(
             onset=min(caught, default=None),
             latest=max(caught, default=None),
-            largest_gap=max(map(_gap, history)),
+            largest_gap=max(one.gap for one in epochs),
             best=best,
             last=last,
             standard_error=math.sqrt(variance / n_validation) if n_validation else None,
@@ -64,7 +88,7 @@ class Overfitting:
     @property
     def drop(self) -> float:
         """PGD-10 accuracy of the best epoch less that of the last, 0 to 1."""
-        return self.best.val_pgd_acc - self.last.val_pgd_acc
+        return self.best.pgd - self.last.pgd
 
     @property
     def recovered(self) -> bool:
@@ -109,23 +133,19 @@ def with_overfitting(
 
 def _alarms(found: Overfitting, history: Sequence[EpochLog]) -> Iterator[Alarm]:
     if found.onset is not None:
-        onset = history[found.onset - 1]
+        onset = RawAccuracy.of(history[found.onset - 1])
         end = f", which epoch {found.latest} was the last to show" if found.recovered else ""
         message = (
-            f"validation accuracy was {onset.val_fgsm_acc:.1%} under FGSM and"
-            f" {onset.val_pgd_acc:.1%} under PGD-10{end}; after the last epoch it is"
-            f" {found.last.val_fgsm_acc:.1%} and {found.last.val_pgd_acc:.1%}"
+            f"validation accuracy was {onset.fgsm:.1%} under FGSM and"
+            f" {onset.pgd:.1%} under PGD-10{end}; after the last epoch it is"
+            f" {found.last.fgsm:.1%} and {found.last.pgd:.1%}"
         )
         yield Alarm(kind="catastrophic-overfitting", epoch=found.onset, message=message)
     if found.robust:
         message = (
-            f"validation accuracy under PGD-10 fell from {found.best.val_pgd_acc:.1%} at epoch"
-            f" {found.best.epoch} to {found.last.val_pgd_acc:.1%} at the last, by"
+            f"validation accuracy under PGD-10 fell from {found.best.pgd:.1%} at epoch"
+            f" {found.best.epoch} to {found.last.pgd:.1%} at the last, by"
             f" {100 * found.drop:.1f} points with a standard error of"
             f" {100 * (found.standard_error or 0):.1f}"
         )
         yield Alarm(kind="robust-overfitting", epoch=found.last.epoch, message=message)
-
-
-def _gap(log: EpochLog) -> float:
-    return log.val_fgsm_acc - log.val_pgd_acc

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regmix_bench.records.overfitting import RawAccuracy
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
 from regmix_bench.specs.recipe import SelectionRule
 from regmix_bench.types import TRAINED, TrainedCheckpoint
@@ -54,15 +55,10 @@ def chosen_epochs(history: Sequence[EpochLog], rule: SelectionRule) -> dict[Trai
     if rule == "last":
         return dict.fromkeys(TRAINED, last)
     averaged = [log for log in history if log.raw_val_pgd_acc is not None]
-    raw = {log.epoch: raw_pgd_accuracy(log) for log in history}
+    raw = {log.epoch: RawAccuracy.of(log).pgd for log in history}
     return {
         "selected": selected_epoch(averaged or history),
         "last": last,
         "raw-selected": max(raw, key=lambda epoch: (raw[epoch], -epoch)),
         "raw-last": last,
     }
-
-
-def raw_pgd_accuracy(log: EpochLog) -> float:
-    """Return the validation PGD-10 accuracy of the weights that the optimiser moves."""
-    return log.val_pgd_acc if log.raw_val_pgd_acc is None else log.raw_val_pgd_acc

@@ -74,6 +74,19 @@ def test_a_fall_that_is_catastrophic_is_not_called_robust_too() -> None:
     assert both.words == ("catastrophic from epoch 2, recovered after 2", "robust")
 
 
+def test_an_average_of_weights_hides_nothing_as_the_raw_ones_are_read() -> None:
+    averaged = planted([0.3, 0.4, 0.4], [0.4, 0.5, 0.5])
+    collapsed = {"raw_val_clean_acc": 0.9, "raw_val_fgsm_acc": 0.9, "raw_val_pgd_acc": 0.1}
+    healthy = {"raw_val_clean_acc": 0.9, "raw_val_fgsm_acc": 0.6, "raw_val_pgd_acc": 0.5}
+    raw = (healthy, healthy, collapsed)
+    history = [log.model_copy(update=part) for log, part in zip(averaged, raw, strict=True)]
+    found = Overfitting.of(history, 1000)
+    assert found is not None
+    assert (found.onset, found.drop) == (3, pytest.approx(0.4))
+    before = Overfitting.of((averaged[0], *history[1:]), 1000)  # no average yet
+    assert before is not None and before.best.pgd == 0.5 and before.onset == 3
+
+
 def test_no_epoch_says_nothing() -> None:
     assert Overfitting.of((), 1000) is None
     record = make_record(make_spec(), alarms=(OLD, NO_NUMBER))

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.schema import EpochLog, Work
 
 
 def planted_history(
-    pgd: Sequence[float], fgsm: Sequence[float] | None = None, seconds: float = 1.0
+    pgd: Sequence[float],
+    fgsm: Sequence[float] | None = None,
+    seconds: Sequence[float] | None = None,
+    work: Sequence[Work] | None = None,
 ) -> tuple[EpochLog, ...]:
     """An epoch for each accuracy under PGD-10; that under FGSM is the same unless given."""
+    single, took = fgsm or pgd, seconds or [1.0] * len(pgd)
     return tuple(
         EpochLog(
-            epoch=epoch,
+            epoch=place + 1,
             lr=0.1,
             loss=1.0,
             val_clean_acc=0.9,
-            val_fgsm_acc=single,
-            val_pgd_acc=multi,
-            seconds=seconds,
+            val_fgsm_acc=single[place],
+            val_pgd_acc=accuracy,
+            seconds=took[place],
+            work=work[place] if work else None,
         )
-        for epoch, (multi, single) in enumerate(zip(pgd, fgsm or pgd, strict=True), start=1)
+        for place, accuracy in enumerate(pgd)
     )

@@ -41,9 +41,12 @@ def overfitting_note(block: Block) -> Iterator[str]:
     if not found:
         return
     caught = any(one.words for one in found)
+    logs = (log for row in block.rows for run, _ in row.scores for log in run.record.history)
+    averaged_too = any(log.raw_val_pgd_acc is not None for log in logs)
+    raw = " of the raw weights" if averaged_too else ""
     yield (
-        f"{'Overfitting' if caught else 'No run overfitted'}, by validation accuracy in every epoch"
-        f" and whatever was selected: catastrophic (CO) where FGSM leaves more than"
+        f"{'Overfitting' if caught else 'No run overfitted'}, by validation accuracy{raw} in every"
+        f" epoch and whatever was selected: catastrophic (CO) where FGSM leaves more than"
         f" {100 * CATASTROPHIC_GAP:g} points above PGD-10; robust where PGD-10 after the last epoch"
         f" is significantly ({100 * FALL_LEVEL:g} %, one-sided) below its best"
         + ("; Val. drop is that difference, in points." if caught else ".")
@@ -64,8 +67,8 @@ def overfitting_runs(cohorts: Sequence[Cohort]) -> pd.DataFrame:
                 "latest_epoch": found.latest,
                 "largest_gap": found.largest_gap,
                 "best_epoch": found.best.epoch,
-                "best_val_pgd_acc": found.best.val_pgd_acc,
-                "last_val_pgd_acc": found.last.val_pgd_acc,
+                "best_val_pgd_acc": found.best.pgd,
+                "last_val_pgd_acc": found.last.pgd,
                 "drop": found.drop,
                 "standard_error": found.standard_error,
                 "robust": found.robust,
