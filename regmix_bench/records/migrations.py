@@ -92,7 +92,8 @@ RECORD = FileKind(
         1: lambda content: {**content, "kind": "run"},
         2: _same,  # which lacked the views of a run
         3: _same,  # which lacked components, and had fields of a single value
-        # which had a share of labels among the parameters of methods, and another rule for alarms
+        # which had a share of labels among the parameters of methods, another rule for alarms, and
+        # no passes of an epoch
         4: _same,
     },
 )

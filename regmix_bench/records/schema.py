@@ -76,7 +76,8 @@ class MatrixProduct(Frozen):
 class Work(Frozen):
     """The work of an epoch's training steps, counted and measured; rates are derived from it.
 
-    ``images`` are training images, each once a step that it is in. ``flop`` are those of
+    ``images`` are training images, each once a step that it is in, and ``passes`` how often images
+    passed through the network, forwards and backwards. ``flop`` are those of
     convolutions and matrix products, in attacks and backward passes too; ``product`` says what the
     devices could do. ``peak_memory`` is the most that tensors took of a device's memory since
     training began, ``energy`` that of the whole devices, whatever else runs on them. None is what
@@ -84,6 +85,7 @@ class Work(Frozen):
     """
 
     images: Count
+    passes: Count | None = None
     flop: Flop | None = None
     product: MatrixProduct | None = None
     peak_memory: Bytes | None = None

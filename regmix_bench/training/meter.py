@@ -29,14 +29,15 @@ class WorkMeter:
         """Begin an epoch."""
         self._before = self._energy()
 
-    def stop(self, images: int) -> Work:
-        """Return the work since :meth:`start`, in which ``images`` of the whole group were seen."""
+    def stop(self, images: int, passes: int) -> Work:
+        """Return the work since :meth:`start`: ``images`` and ``passes`` are of the whole group."""
         energy = _difference(self._before, self._energy())
         cuda = self.device.type == "cuda"
         memory = torch.cuda.max_memory_allocated(self.device) if cuda else None
         memories, energies = zip(*gathered((memory, energy)), strict=True)
         return Work(
             images=images,
+            passes=passes,
             flop=None if self.flop_per_image is None else images * self.flop_per_image,
             product=self.product,
             peak_memory=max((found for found in memories if found is not None), default=None),

@@ -128,7 +128,7 @@ class Trainer:
             lr = self.optimizer.param_groups[0]["lr"]
             meter.start()
             means, cost, images = self._train_epoch(epoch)
-            work = meter.stop(images)
+            work = meter.stop(images, cost.forward_images + cost.backward_images)
             if not all(map(math.isfinite, means.values())):
                 progress.failure = f"the loss is not finite in epoch {epoch}"
                 progress.alarms.append(

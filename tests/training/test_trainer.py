@@ -596,6 +596,7 @@ def test_an_epoch_records_the_work_of_its_steps(
     (log,) = trainer.progress.history
     cost, size = trainer.progress.cost, trainer.data.train.size
     assert log.work is not None and log.work.images == size
+    assert log.work.passes == cost.forward_images + cost.backward_images
     assert cost.forward_images == forward * size
     assert (log.work.peak_memory, log.work.energy) == (None, None)  # of a CPU nobody tells them
     assert log.work.product is not None and log.work.product.precision == "fp32"
