@@ -1,18 +1,19 @@
 """Runs that may be compared with one another.
 
 Runs that differ in the seed alone form a :class:`Group`, one row of a table. Groups that share
-data, architecture, recipe, scoring and training threat form a :class:`Cohort`, one figure.
+data, architecture, recipe, tricks, scoring and training threat form a :class:`Cohort`, one figure.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from regmix_bench.analysis.tricks import NONE, Axis, Tricks, tricks_of, without_tricks
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
@@ -37,7 +38,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Setting:
-    """Facts that runs must share before their accuracies may stand side by side."""
+    """Facts that runs must share before their accuracies may stand side by side.
+
+    ``recipe`` is without the tricks, which ``tricks`` has as they took effect; it is None where
+    rows may differ in them.
+    """
 
     dataset: str
     data_digest: str | None
@@ -45,13 +50,14 @@ class Setting:
     eval_examples: int | None
     arch: str
     recipe: Recipe
+    tricks: Tricks | None
     scoring: Scoring
     components: tuple[Component, ...]
     #: The data set and the architecture with the parameters of plug-ins.
     words: str
 
     @classmethod
-    def of(cls, run: Run) -> Setting:
+    def of(cls, run: Run, across: Collection[Axis] = ()) -> Setting:
         spec = run.spec
         return cls(
             dataset=spec.dataset,
@@ -59,7 +65,8 @@ class Setting:
             train_examples=spec.train_examples,
             eval_examples=spec.eval_examples,
             arch=spec.arch,
-            recipe=spec.recipe,
+            recipe=without_tricks(spec.recipe),
+            tricks=None if "tricks" in across else tricks_of(spec),
             scoring=spec.scoring,
             components=spec.components,
             words=f"{spec.dataset_words}, {spec.arch_words}",
@@ -71,8 +78,17 @@ class Setting:
 
         It follows from the setting alone, so that no other run changes it.
         """
+        return self._stem() if self.tricks in (None, NONE) else self._stem("tricks")
+
+    @property
+    def place(self) -> tuple[str, bool, str]:
+        """The sort key of a setting: those that differ in their tricks alone stand together."""
+        return self._stem(), self.tricks != NONE, str(self.tricks)
+
+    def _stem(self, *more: str) -> str:
         names = ("data_digest", "train_examples", "eval_examples", "recipe", "scoring")
-        return f"{self.dataset}-{self.arch}-{short_digest(self, (*names, 'components'))}"
+        digits = short_digest(self, (*names, "components", *more))
+        return f"{self.dataset}-{self.arch}-{digits}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,10 @@ class Group:
     @property
     def method(self) -> str:
         return self.spec.method.name
+
+    @cached_property
+    def tricks(self) -> Tricks:
+        return tricks_of(self.spec)
 
 
 @dataclass(frozen=True)
@@ -135,16 +155,19 @@ def load_runs(results: Path) -> tuple[Run, ...]:
     return runs_among(require_records(results))
 
 
-def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
-    """Sort runs into cohorts; a failed run joins each cohort whose specification it shares."""
+def sort_into_cohorts(runs: Sequence[Run], across: Collection[Axis] = ()) -> tuple[Cohort, ...]:
+    """Sort runs into cohorts, whose rows may differ in what ``across`` names.
+
+    A failed run joins each cohort whose specification it shares.
+    """
     done: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
     failed: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
     for run in runs:
         if run.record.status == "success":
-            done[(Setting.of(run), run.spec.train_threat)].append(run)
+            done[(Setting.of(run, across), run.spec.train_threat)].append(run)
     for run in runs:
         if run.record.status == "error":
-            mine = Setting.of(run)
+            mine = Setting.of(run, across)
             # A run that failed early never saw its data, so it has no digest to match.
             homes = [
                 key
@@ -166,7 +189,7 @@ def sort_into_cohorts(runs: Sequence[Run]) -> tuple[Cohort, ...]:
         for setting, threat in keys
     ]
     return tuple(
-        sorted(found, key=lambda c: (c.setting.stem, c.train_threat.norm, c.train_threat.epsilon))
+        sorted(found, key=lambda c: (c.setting.place, c.train_threat.norm, c.train_threat.epsilon))
     )
 
 
@@ -190,11 +213,22 @@ def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
     by_id: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_id[run.spec.group_id].append(run)
-    labels = Counter(members[0].spec.method.label for members in by_id.values())
-    groups = []
-    for group_id, members in by_id.items():
-        label = members[0].spec.method.label
-        # Say that two rows are not the same thing even where their labels do.
-        shown = label if labels[label] == 1 else f"{label} #{group_id[:4]}"
-        groups.append(Group(shown, tuple(sorted(members, key=lambda run: run.spec.seed))))
+    groups = [
+        Group(members[0].spec.method.label, tuple(sorted(members, key=lambda run: run.spec.seed)))
+        for members in by_id.values()
+    ]
+    # Say that two rows are not the same thing even where their labels do.
+    groups = _told_apart(groups, lambda group: group.tricks.suffix)
+    groups = _told_apart(groups, lambda group: f" #{group.spec.group_id[:4]}")
     return tuple(sorted(groups, key=lambda group: row_order(group.method, group.label)))
+
+
+def _told_apart(groups: Sequence[Group], suffix: Callable[[Group], str]) -> list[Group]:
+    """Add to a label that several groups bear what tells these apart, if ``suffix`` does."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for group in groups:
+        found[group.label].add(suffix(group))
+    return [
+        replace(group, label=group.label + suffix(group)) if len(found[group.label]) > 1 else group
+        for group in groups
+    ]

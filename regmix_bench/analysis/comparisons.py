@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar
+from regmix_bench.analysis.tricks import Axis, Tricks, tricks_of
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
@@ -38,16 +39,25 @@ class Pair:
 
 
 def compare_records(
-    files: Sequence[Path], checkpoint: Checkpoint | None = None, epsilon: str | None = None
+    files: Sequence[Path],
+    checkpoint: Checkpoint | None = None,
+    epsilon: str | None = None,
+    across: Collection[Axis] = (),
 ) -> tuple[Pair, ...]:
     """Compare the models of the records in two files, image by image.
 
     They are compared under each threat that AutoAttack saw on both, or under ``epsilon`` alone.
     ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
-    on other images, or where outcomes are missing.
+    on other images, where outcomes are missing, and for two trainings whose tricks differ, unless
+    ``across`` has these.
     """
     one, two = (_Model.of(file, checkpoint) for file in files)
+    if "tricks" not in across and one.tricks and two.tricks and one.tricks != two.tricks:
+        raise UserError(
+            f"{one.name} and {two.name} were trained with other tricks ({one.tricks}; {two.tricks})"
+            ": `--across tricks` compares them nevertheless"
+        )
     if one.record.data_digest != two.record.data_digest:
         raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
     if one.attack != two.attack:
@@ -99,6 +109,11 @@ class _Model:
     @property
     def attack(self) -> str:
         return attack_words(self.record.spec.scoring)
+
+    @property
+    def tricks(self) -> Tricks | None:
+        """Those of its training, which is not known of a model that was scored as given."""
+        return tricks_of(self.record.spec) if isinstance(self.record, RunRecord) else None
 
     @property
     def threats(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,10 @@ def judge_blocks(
         raise unknown("reference", reference, labels)
     if outcomes is None:
         outcomes = {block.stem: read(block) for block in blocks}
-    return {block.stem: _judge(block, outcomes[block.stem].rights, reference) for block in blocks}
+    return {
+        block.stem: _judge(block, blocks, outcomes[block.stem].rights, reference)
+        for block in blocks
+    }
 
 
 def outcome_files(blocks: Sequence[Block]) -> list[Path]:
@@ -148,9 +151,11 @@ def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
     )
 
 
-def _judge(block: Block, rights: Mapping[str, Flags], asked: str | None) -> Judgement:
+def _judge(
+    block: Block, blocks: Sequence[Block], rights: Mapping[str, Flags], asked: str | None
+) -> Judgement:
     pairs = _pairs_note(rights)
-    label, reason = _reference(block, asked)
+    label, reason = _reference(block, blocks, asked)
     if label is not None and label not in rights:
         label, reason = None, f"{label} has no outcomes per image"
     if label is None:
@@ -233,7 +238,7 @@ def _explained(attack: str, label: str, comparisons: Mapping[str, Comparison]) -
     return [f"{explained}."]
 
 
-def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
+def _reference(block: Block, blocks: Sequence[Block], asked: str | None) -> tuple[str | None, str]:
     """The label of the reference row, or None and the reason."""
     runs = [run for row in block.rows for run, _ in row.scores]
     if not runs:
@@ -247,7 +252,28 @@ def _reference(block: Block, asked: str | None) -> tuple[str | None, str]:
     rows = [name] if name in labels else [row.label for row in block.rows if name in _names(row)]
     if len(rows) == 1:
         return rows[0], ""
-    return None, f"there are several rows {name}" if rows else f"there is no row {name} here"
+    if rows:
+        return None, f"there are several rows {name}"
+    return None, f"there is no row {name} here{_elsewhere(name, block, blocks)}"
+
+
+def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:
+    """Say with which tricks a row was trained that nothing else keeps from this table."""
+    setting, place = block.cohort.setting, (block.cohort.train_threat, block.eval_threat)
+    found = [
+        str(other.cohort.setting.tricks)
+        for other in blocks
+        if replace(other.cohort.setting, tricks=setting.tricks) == setting
+        and (other.cohort.train_threat, other.eval_threat) == place
+        and other.checkpoint == block.checkpoint
+        and any(name in _names(row) for row in other.rows)
+    ]
+    if not found:
+        return ""
+    return (
+        f", where tricks are {setting.tricks}: it had {' or '.join(found)}; `--across tricks` lets"
+        " rows differ in them"
+    )
 
 
 def _names(row: Row) -> set[str]:

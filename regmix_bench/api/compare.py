@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import Option, Results, RunName, verb
+from regmix_bench.api.options import Across, Option, Results, RunName, listed, verb
 from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
@@ -20,18 +20,20 @@ def compare(
     eps: Annotated[
         str | None, Option("Of the attack, such as 8/255; all in common if left out.")
     ] = None,
+    across: Across = None,
     results: Results = "results",
 ) -> "tuple[Pair, ...]":
     """Compare two models on the same images. For two methods, over seeds, see report.
 
     One pair for each threat that both were attacked under, with its McNemar test. Raises
     :class:`UserError` for an unknown run, and for two that were attacked in different ways, with
-    other seeds, under different threats or on other images.
+    other seeds, under different threats or on other images, or trained with other tricks.
     """
     from pathlib import Path
 
     from regmix_bench.analysis.comparisons import compare_records
+    from regmix_bench.analysis.tricks import crossed
     from regmix_bench.records.find import resolve_run
 
     paths = [resolve_run(str(run), Path(results)) for run in (first, second)]
-    return compare_records(paths, checkpoint, eps)
+    return compare_records(paths, checkpoint, eps, crossed(listed("--across", across)))

@@ -151,6 +151,9 @@ EvalExamples = Annotated[
 Reference = Annotated[
     str | None, Option("Row that the others are compared with; its suite's own if left out.")
 ]
+Across = Annotated[
+    Names | None, Option("Let the rows of a table differ in this, and show it: tricks.")
+]
 WithPublished = Annotated[bool, Option("Put the numbers of published.yaml beside ours, marked.")]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from regmix_bench.api.options import Option, Results, verb
+from regmix_bench.api.options import Across, Option, Results, listed, verb
 from regmix_bench.errors import UserError
 
 SEEDS = (3, 4, 6, 10, 20)
@@ -40,6 +40,7 @@ def power(
     points: Annotated[float, Option("Difference of robust accuracy, in points.", argument=True)],
     *,
     results: Results = "results",
+    across: Across = None,
 ) -> tuple[Power, ...]:
     """Say how many seeds of each method, and images, find a difference of so many points.
 
@@ -51,10 +52,12 @@ def power(
     from regmix_bench.analysis.blocks import blocks_of
     from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
     from regmix_bench.analysis.methods import MOST_SEEDS
+    from regmix_bench.analysis.tricks import crossed
 
     if not 0 < points <= 100:
         raise UserError(f"difference {points:g} is not between 0 and 100 points: write it like 1.0")
-    cohorts = sort_into_cohorts(load_runs(Path(results)))
+    axes = crossed(listed("--across", across))
+    cohorts = sort_into_cohorts(load_runs(Path(results)), axes)
     blocks = [block for cohort in cohorts for block in blocks_of(cohort)]
     found = []
     for block in blocks:

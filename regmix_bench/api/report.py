@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from regmix_bench.api.options import (
+    Across,
     Names,
     Option,
     Reference,
@@ -37,6 +38,7 @@ def report(
     ] = None,
     with_published: WithPublished = False,
     reference: Reference = None,
+    across: Across = None,
     standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
     columns: Annotated[
         int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
@@ -50,9 +52,11 @@ def report(
     """Write tables, figures and pages of everything that is recorded.
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
-    are removed. Raises :class:`UserError` for an unknown format or reference, a folder without
-    records, a record or published numbers that cannot be read, and a folder that cannot be written.
+    are removed. Raises :class:`UserError` for an unknown format, reference or axis, a folder
+    without records, a record or published numbers that cannot be read, and a folder that cannot be
+    written.
     """
+    from regmix_bench.analysis.tricks import crossed
     from regmix_bench.reporting.formats.latex import Layout
     from regmix_bench.reporting.report import FORMATS, stale, write_report
 
@@ -61,12 +65,12 @@ def report(
     source, folder = Path(results), Path(out)
     chosen = tuple(listed("--format", format) or FORMATS)
     layout = Layout(standalone, columns, caption, label)
+    options: dict[str, Any] = {
+        "with_published": with_published,
+        "reference": reference,
+        "across": crossed(listed("--across", across)),
+        "layout": layout,
+    }
     if check:
-        found = stale(
-            source, folder, with_published=with_published, reference=reference, layout=layout
-        )
-        return Report(folder, stale=tuple(found))
-    written = write_report(
-        source, folder, chosen, with_published=with_published, reference=reference, layout=layout
-    )
-    return Report(folder, tuple(written))
+        return Report(folder, stale=tuple(stale(source, folder, **options)))
+    return Report(folder, tuple(write_report(source, folder, chosen, **options)))

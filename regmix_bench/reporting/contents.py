@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from regmix_bench.analysis.cohorts import (
     runs_among,
     sort_into_cohorts,
 )
+from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
@@ -52,21 +53,29 @@ class Section(NamedTuple):
 class Contents:
     """The records below ``results`` as tables and pictures, whatever the format.
 
-    ``reference`` is the row that the others are compared with, that of their suite if None.
+    ``reference`` is the row that the others are compared with, that of their suite if None. The
+    rows of a table may differ in what ``across`` names.
     """
 
     results: Path
     records: dict[Path, AnyRecord]
     published: tuple[Published, ...]
     reference: str | None
+    across: Collection[Axis] = ()
 
     @classmethod
-    def of(cls, results: Path, with_published: bool, reference: str | None) -> Contents:
+    def of(
+        cls,
+        results: Path,
+        with_published: bool,
+        reference: str | None,
+        across: Collection[Axis] = (),
+    ) -> Contents:
         entries = load_published(results) if with_published else ()
         records = require_records(results)
         for path, record in records.items():
             require_files(path, record)
-        return cls(results, records, entries, reference)
+        return cls(results, records, entries, reference, across)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -74,7 +83,7 @@ class Contents:
 
     @cached_property
     def cohorts(self) -> tuple[Cohort, ...]:
-        return sort_into_cohorts(self.runs)
+        return sort_into_cohorts(self.runs, self.across)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -23,7 +23,7 @@ EPSILONS = ("32/255", "48/255")
 def blocks():
     """The table of the digits suite at each ε."""
     found = {}
-    for cohort in sort_into_cohorts(load_runs(RESULTS)):
+    for cohort in sort_into_cohorts(load_runs(RESULTS), across=("tricks",)):
         if cohort.setting.dataset == "digits":
             for block in blocks_of(cohort):
                 if block.eval_threat == cohort.train_threat and block.checkpoint == "selected":

@@ -36,7 +36,7 @@ def results(record, save):
     return save(
         record("trades", seed=0, eval_eps=grid),
         record("trades", seed=1, eval_eps=grid, pgd=0.75),
-        record("regmix", seed=0, eval_eps=grid, autoattack=0.65, history=caught),
+        record("fgsm-rs", seed=0, eval_eps=grid, autoattack=0.65, history=caught),
         record("mart", seed=0, eval_eps=grid, error="loss is not finite"),
         outputs=True,
     )
@@ -128,8 +128,8 @@ def test_figures_draw_the_numbers_of_the_records(results):
     means = frame.loc["trades"]["val_pgd_acc_mean"].groupby("epoch").first()
     assert means.to_list() == pytest.approx(both.to_list())
     robust = robustness_frame(b for cohort in cohorts for b in blocks_of(cohort))
-    regmix = robust[robust["label"] == "regmix"].set_index("eval_epsilon")["mean"]
-    assert regmix.to_dict() == pytest.approx({"0": 0.9, "16/255": 0.65, "32/255": 0.55})
+    single = robust[robust["label"] == "fgsm-rs"].set_index("eval_epsilon")["mean"]
+    assert single.to_dict() == pytest.approx({"0": 0.9, "16/255": 0.65, "32/255": 0.55})
 
 
 @pytest.mark.parametrize(

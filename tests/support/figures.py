@@ -14,8 +14,8 @@ from regmix_bench.reporting.figures.style import applied
 
 
 def pictures_of(name: str, results: Path) -> list[ReportFigure]:
-    """Return the pictures that the figure called ``name`` has of what is recorded."""
-    return list(FIGURES[name].of(Contents.of(results, False, None)))
+    """Return the pictures that the figure called ``name`` has of all methods that are recorded."""
+    return list(FIGURES[name].of(Contents.of(results, False, None, ("tricks",))))
 
 
 def drawn(picture: ReportFigure) -> Figure:

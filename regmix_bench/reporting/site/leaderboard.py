@@ -14,7 +14,7 @@ from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
+from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS, TRICKS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Epsilon
@@ -53,7 +53,7 @@ class Standing:
         known = self.facets
         return (
             f"{known['dataset']}, {known['arch']}, {known['norm']}: trained {known['trained']},"
-            f" attacked {known['attacked']}, {known['checkpoint']}"
+            f" tricks {known['tricks']}, attacked {known['attacked']}, {known['checkpoint']}"
         )
 
 
@@ -92,7 +92,9 @@ class Standings:
         for block in contents.blocks:
             table = contents.comparisons[block.stem]
             attack = attack_words(block.cohort.setting.scoring)
-            _join(columns, map(_shared, table.columns[1:]))
+            # Every row's tricks stand among its facets.
+            shown = (column for column in table.columns[1:] if column.id != TRICKS)
+            _join(columns, map(_shared, shown))
             entries += _entries(block, table, attack)
         notes = tuple(
             Note(block.stem, table.caption, table.notes)
@@ -150,6 +152,7 @@ _FACETS = {
     "method": "Method",
     "dataset": "Dataset",
     "arch": "Architecture",
+    "tricks": "Tricks",
     "norm": "Norm",
     "trained": "Training ε",
     "attacked": "Attacked ε",
@@ -207,6 +210,7 @@ def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
             "method": row.group.method,
             "dataset": setting.dataset,
             "arch": setting.arch,
+            "tricks": str(row.group.tricks),
             "norm": norm_words(attacked.norm),
             # Its norm goes without saying, unless it is another one.
             "trained": str(trained.epsilon)

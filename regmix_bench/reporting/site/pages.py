@@ -40,6 +40,7 @@ def index_page(contents: Contents, board: Standings, runs: Sequence[RunPage]) ->
         failed=failed,
         looks=looks,
         chapters=contents.chapters,
+        across=contents.across,
         others=len(contents.records) - len(contents.runs),
     )
 

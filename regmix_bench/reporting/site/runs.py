@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
+from regmix_bench.analysis.tricks import tricks_of
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.overfitting import alarms_of
@@ -69,6 +70,10 @@ class RunPage:
         spec = self.run.spec
         named = f"{spec.dataset_words}, {spec.arch_words}"
         return f"{named}, trained under {threat_words(spec.train_threat)}"
+
+    @property
+    def tricks(self) -> str:
+        return str(tricks_of(self.run.spec))
 
     @property
     def failed(self) -> bool:

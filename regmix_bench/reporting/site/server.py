@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records import store
 from regmix_bench.reporting.published import FILE
@@ -87,10 +88,16 @@ class State:
 class Site:
     """The site of the records below ``results``; raises :class:`UserError` as a report."""
 
-    def __init__(self, results: Path, with_published: bool, reference: str | None) -> None:
+    def __init__(
+        self,
+        results: Path,
+        with_published: bool,
+        reference: str | None,
+        across: Collection[Axis] = (),
+    ) -> None:
         if not results.is_dir():
             raise UserError(f"no folder {results}: `regmix-bench run` makes it")
-        self._results, self._options = results, (with_published, reference)
+        self._results, self._options = results, (with_published, reference, across)
         self._seen = self._look()
         self.state = self._built()
 
@@ -214,6 +221,7 @@ def serve_site(
     port: int,
     with_published: bool,
     reference: str | None,
+    across: Collection[Axis],
     say: Callable[[str], None],
 ) -> NoReturn:
     """Serve the site of ``results`` until interrupted; ``say`` gets a line for each change.
@@ -222,7 +230,7 @@ def serve_site(
     reference, or a port that cannot be had.
     """
     with Server(port) as server:
-        site = server.site = Site(results, with_published, reference)
+        site = server.site = Site(results, with_published, reference, across)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             say(f"{results} at {server.url} (Ctrl-C ends)")

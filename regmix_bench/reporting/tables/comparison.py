@@ -24,6 +24,7 @@ from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, 
 INTERVAL = "robust_interval"
 DIFFERENCE = "robust_difference"
 SEEDS = "seeds"
+TRICKS = "tricks"
 
 Filled = tuple[Column, list[Cell]]
 
@@ -42,6 +43,7 @@ def comparison_table(block: Block, judgement: Judgement) -> Table:
             for metric, header, scale in _COSTS
         ),
         *throughput_columns(block),
+        *_tricks(block),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
@@ -54,6 +56,12 @@ _COSTS: tuple[tuple[str, str, Scale], ...] = (
     ("passes", "Passes", "plain"),
     ("scoring_seconds", "Score min", "seconds"),
 )
+
+
+def _tricks(block: Block) -> Iterator[Filled]:
+    """What each row was given besides its method, where rows may differ in it."""
+    if block.cohort.setting.tricks is None:
+        yield Column(TRICKS, "Tricks"), [Cell(str(row.group.tricks)) for row in block.rows]
 
 
 def _accuracies(block: Block, judgement: Judgement) -> Iterator[Filled]:
@@ -111,10 +119,12 @@ def _caption(block: Block) -> str:
         "selected": "checkpoint of highest validation PGD-10",
         "last": "last checkpoint",
     }[block.checkpoint]
+    tricks = "each row's own" if setting.tricks is None else setting.tricks
     return (
         f"{setting.words}: trained under"
         f" {threat_words(block.cohort.train_threat)}, attacked under"
         f" {threat_words(block.eval_threat)}, {checkpoint}. Recipe: {recipe_words(setting.recipe)}."
+        f" Tricks: {tricks}."
     )
 
 

@@ -28,6 +28,7 @@ def averages(blocks: Sequence[Block]) -> pd.DataFrame:
                 **block.csv_columns,
                 "method": row.group.method,
                 "label": row.label,
+                "tricks": str(row.group.tricks),
                 "group_id": row.group.spec.group_id,
                 "metric": metric,
                 "mean": stat.mean,
@@ -50,6 +51,7 @@ def run_accuracies(cohorts: Sequence[Cohort]) -> pd.DataFrame:
             {
                 **cohort.csv_columns,
                 "label": group.label,
+                "tricks": str(group.tricks),
                 "seed": run.spec.seed,
                 "run_id": run.record.run_id,
                 "checkpoint": score.checkpoint,

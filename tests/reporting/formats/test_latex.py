@@ -50,7 +50,10 @@ DOCUMENTS = {
 
 @pytest.fixture(scope="module")
 def recorded():
-    return Contents.of(RECORDED, False, None).comparisons["digits-smallcnn-199f1a69-Linf-32-255"]
+    """The longest table with a name that LaTeX would read."""
+    tables = Contents.of(RECORDED, False, None).comparisons.values()
+    named = (t for t in tables if any("lambda_=3" in str(row[0].value) for row in t.rows))
+    return max(named, key=lambda table: len(table.rows))
 
 
 def compiled(folder, table, document="alone", **options):
@@ -95,7 +98,7 @@ def test_the_recorded_table_compiles_and_shows_its_numbers(recorded, tmp_path, d
     expected = {
         name: [n for shown in others for n in numbers(shown)] for name, *others in texts(recorded)
     }
-    assert len(expected) == 13 and all(len(row) >= 11 for row in expected.values())
+    assert len(expected) == 6 and all(len(row) >= 11 for row in expected.values())
     assert rows_of(recorded, text) == expected
     assert "lambda_=3" in text
 

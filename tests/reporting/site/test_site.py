@@ -131,8 +131,8 @@ def test_the_leaderboard_says_what_the_tables_say(
                 for found in shown
                 if found[1].startswith(label + cells[0].signs)
                 and found[3] == block.cohort.setting.arch
-                and found[5].endswith(str(block.eval_threat.epsilon))
-                and found[6] == block.checkpoint
+                and found[6].endswith(str(block.eval_threat.epsilon))
+                and found[7] == block.checkpoint
             )
             text = " ".join(match)
             columns = contents.comparisons[block.stem].columns

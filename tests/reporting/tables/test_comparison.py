@@ -56,7 +56,7 @@ def suite(record):
         record("trades", seed=0, clean=0.94, pgd=0.83, autoattack=0.815, checks=("flat 100%",)),
         record("trades", seed=1, clean=0.95, pgd=0.85, autoattack=0.825),
         record("fgsm-rs", seed=0, clean=0.97, pgd=0.5, autoattack=0.3, history=caught),
-        record("fgsm-pgi", label="fgsm-pgi[lambda_=3]", autoattack=None, last_pgd=0.75),
+        record("regmix-pgd", label="regmix-pgd[alpha=3]", autoattack=None, last_pgd=0.75),
         record("mart", seed=0, error="non-finite loss in epoch 2: 50% of #3 & more\ntrace"),
     ]
 
@@ -99,7 +99,7 @@ def test_table_numbers_are_those_of_the_records(record, save):
         assert row["low"] < row["mean"] < row["high"]
     shown = column(table_of(save(*records)), "AutoAttack")
     assert shown["pgd-at"] == "80.5 ± 0.6"
-    assert shown["fgsm-pgi[lambda_=3]"] == MISSING
+    assert shown["regmix-pgd[alpha=3]"] == MISSING
 
 
 def test_a_row_selected_before_training_had_well_begun_says_what_it_became(record, save):
@@ -126,13 +126,13 @@ def test_ties_share_best_and_second_follows(record, save):
         record("pgd-at", autoattack=0.60004),
         record("trades", autoattack=0.6),
         record("mart", autoattack=0.55),
-        record("regmix", autoattack=0.5),
+        record("regmix-pgd", autoattack=0.5),
     )
     assert marks(table_of(results), "AutoAttack") == {
         "pgd-at": "best",
         "trades": "best",
         "mart": "second",
-        "regmix": "",
+        "regmix-pgd": "",
     }
 
 
@@ -232,20 +232,20 @@ def test_an_interval_of_accuracies_stays_between_0_and_100(record, save):
 
 
 def test_differences_and_verdicts_stand_beside_the_interval(record, save):
-    labels = ("standard", "pgd-at", "trades", "mart", "regmix", "fgsm-rs")
+    labels = ("standard", "pgd-at", "trades", "mart", "fgsm-rs", "regmix-pgd")
     block = only_block(save(*(record(label) for label in labels)))
     found = judgement(
         trades=(0.05, 0.028, "better"),
         mart=(-0.0004, 0.0276, "not distinguishable"),
-        regmix=(-0.05, None, "too few seeds"),
         standard=(0.0445, 0.0443, "better"),
+        **{"regmix-pgd": (-0.05, None, "too few seeds")},
     )
     table = comparison_table(block, found)
     assert column(table, "AutoAttack − pgd-at") == {
         "pgd-at": "reference",
         "trades": "+5.0 [2.2, 7.8] better",
         "mart": "0.0 [−2.8, 2.7] n.d.",
-        "regmix": "−5.0 too few seeds",
+        "regmix-pgd": "−5.0 too few seeds",
         "fgsm-rs": MISSING,
         "standard": "+4.45 [0.02, 8.88] better",  # not "[0.0, 8.9] better"
     }

@@ -36,7 +36,7 @@ def test_onset_and_drop_stand_in_the_table_and_their_kinds_in_its_footnotes(reco
             record("fgsm-rs", seed=0, history=CAUGHT),
             record("fgsm-rs", seed=1, history=LATE),
             record("fgsm-rs", seed=2, history=HEALTHY),
-            record("regmix", history=RECOVERED),
+            record("regmix-pgd", history=RECOVERED),
         )
     )
     assert column(table, "CO onset") == {
@@ -44,7 +44,7 @@ def test_onset_and_drop_stand_in_the_table_and_their_kinds_in_its_footnotes(reco
         "trades": "never",
         "mart": "–",
         "fgsm-rs": "3–4 (2 of 3)",
-        "regmix": "2",
+        "regmix-pgd": "2",
     }
     drops = column(table, "Val. drop")
     assert drops == {
@@ -52,13 +52,13 @@ def test_onset_and_drop_stand_in_the_table_and_their_kinds_in_its_footnotes(reco
         "trades": "0.0",
         "mart": "–",
         "fgsm-rs": "26.7 ± 23.1",
-        "regmix": "0.0",
+        "regmix-pgd": "0.0",
     }
     (said,) = (note for note in table.notes if note.startswith("‡"))
     assert said == (
         "‡ Overfitting: robust (pgd-at seed 0); catastrophic from epoch 3, to the last (fgsm-rs"
         " seed 0); catastrophic from epoch 4, to the last (fgsm-rs seed 1); catastrophic from epoch"
-        " 2, recovered after 2 (regmix seed 0)."
+        " 2, recovered after 2 (regmix-pgd seed 0)."
     )
     assert any(note.startswith("Overfitting, by validation accuracy") for note in table.notes)
 

@@ -31,7 +31,7 @@ def tables(folder: Path, *rows: dict, **parts: dict) -> dict[str, Table]:
 @pytest.fixture
 def results(record, save):
     grid = ("16/255", "32/255")
-    return save(record("trades", eval_eps=grid), record("regmix", autoattack=0.65, eval_eps=grid))
+    return save(record("trades", eval_eps=grid), record("fgsm-rs", autoattack=0.65, eval_eps=grid))
 
 
 def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_path):

@@ -31,7 +31,7 @@ BARE = Work(images=480, flop=480 * 2.3e6)
 
 def table_of(results, *works: Work | None, **changes):
     """The comparison of one run for each of ``works``, of six epochs, in that order."""
-    for label, work in zip(("pgd-at", "trades", "regmix"), works, strict=False):
+    for label, work in zip(("pgd-at", "trades", "mart"), works, strict=False):
         logs = history(6, work)
         write_run(results, make_spec(label), history=logs, n_train=500, **changes)
     (cohort,) = sort_into_cohorts(load_runs(results))
@@ -62,7 +62,7 @@ def test_rates_are_derived_and_what_was_not_measured_is_a_dash(tmp_path) -> None
     }
     slow = shown(table, "trades")
     assert (slow["Images/s"], slow["MFU"], slow["Mem. GiB"]) == ("480", MISSING, MISSING)
-    assert set(shown(table, "regmix").values()) == {MISSING}
+    assert set(shown(table, "mart").values()) == {MISSING}
     (note,) = (note for note in table.notes if "MFU" in note)
     assert "(bf16: 798 TFLOP/s)" in note and "whole devices" in note
 

@@ -1,0 +1,137 @@
+"""Rows whose tricks differ are in no comparison, unless that is asked for."""
+
+from __future__ import annotations
+
+import pytest
+from support.harness import cli
+from support.synthetic import make_eval_spec, make_spec, write_run
+from support.tables import column, headers, marks
+
+from regmix_bench.analysis import comparisons, verdicts
+from regmix_bench.analysis.blocks import blocks_of
+from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.tricks import NONE, Tricks, tricks_of
+from regmix_bench.errors import UserError
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.tables.comparison import comparison_table
+from regmix_bench.specs import MethodSpec, Recipe
+
+#: Changes of a run that are tricks, with the words for them.
+TRICKS = [
+    ({"ema_decay": 0.98}, "EMA 0.98"),
+    ({"gradient_clip": 10.0}, "clip 10"),
+    ({"ema_decay": 0.9995, "gradient_clip": 0.5}, "EMA 0.9995, clip 0.5"),
+]
+
+
+def with_tricks(label="trades", seed=0, **recipe):
+    return make_spec(label, seed=seed, recipe=Recipe(epochs=50, **recipe))
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """Three seeds of pgd-at without tricks."""
+    for seed, right in enumerate((300, 302, 301)):
+        write_run(tmp_path, with_tricks("pgd-at", seed), autoattack=right)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("recipe", "words"), TRICKS)
+def test_tricks_of_a_recipe_are_said_in_a_few_words(recipe, words):
+    found = tricks_of(with_tricks(**recipe))
+    assert str(found) == words and found != NONE
+    assert found.suffix == " + " + words.replace(", ", " + ")
+    assert (str(NONE), NONE.suffix) == ("none", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("pgd-at", Tricks()),
+        ("fgsm-pgi", Tricks(true_class_mass=0.6)),
+        ("fgsm-pgk", Tricks(true_class_mass=0.5, average="fgsm-pgk")),
+        ("gone", Tricks()),
+    ],
+)
+def test_what_a_method_brings_is_a_trick_too(method, expected):
+    spec = make_spec(method=MethodSpec(name=method, version=1, params={}, label=method))
+    assert tricks_of(spec) == expected
+
+
+@pytest.mark.parametrize(("recipe", "words"), TRICKS)
+def test_a_row_of_other_tricks_stands_in_a_table_of_its_own(plain, recipe, words):
+    write_run(plain, with_tricks("trades", **recipe))
+    cohorts = sort_into_cohorts(load_runs(plain))
+    assert [[group.label for group in cohort.groups] for cohort in cohorts] == [
+        ["pgd-at"],
+        ["trades"],
+    ]
+    assert [str(cohort.setting.tricks) for cohort in cohorts] == ["none", words]
+    assert len({cohort.stem for cohort in cohorts}) == 2
+    contents = Contents.of(plain, False, None)
+    for table, said in zip(contents.comparisons.values(), ("none", words), strict=True):
+        assert table.caption.endswith(f" Tricks: {said}.")
+        # A row that has nobody to compare with is not the best of anything.
+        assert list(marks(table, "AutoAttack").values()) == [""] and "Tricks" not in headers(table)
+
+
+@pytest.mark.parametrize(("recipe", "words"), TRICKS)
+def test_across_tricks_they_are_one_comparison_and_a_column_says_them(plain, recipe, words):
+    for seed in range(3):
+        write_run(plain, with_tricks("trades", seed, **recipe), autoattack=250 + seed)
+    (cohort,) = sort_into_cohorts(load_runs(plain), across=("tricks",))
+    (block,) = blocks_of(cohort)
+    judgement = verdicts.judge_blocks([block], "pgd-at")[block.stem]
+    assert judgement.comparisons["trades"].verdict == "worse"
+    table = comparison_table(block, judgement)
+    assert column(table, "Tricks") == {"pgd-at": "none", "trades": words}
+
+
+def test_rows_of_one_method_are_told_apart_by_their_tricks(plain):
+    for recipe, _ in TRICKS:
+        write_run(plain, with_tricks("pgd-at", **recipe))
+    (cohort,) = sort_into_cohorts(load_runs(plain), across=("tricks",))
+    assert [group.label for group in cohort.groups] == [
+        "pgd-at",
+        "pgd-at + EMA 0.98",
+        "pgd-at + EMA 0.9995 + clip 0.5",
+        "pgd-at + clip 10",
+    ]
+
+
+@pytest.mark.parametrize(("recipe", "words"), TRICKS)
+def test_a_reference_of_other_tricks_is_refused_and_it_is_said(plain, recipe, words):
+    write_run(plain, with_tricks("trades", **recipe))
+    blocks = [b for cohort in sort_into_cohorts(load_runs(plain)) for b in blocks_of(cohort)]
+    (_, apart) = verdicts.judge_blocks(blocks, "pgd-at").values()
+    assert apart.reference is None and not apart.comparisons
+    assert apart.notes == (
+        f"No verdicts: there is no row pgd-at here, where tricks are {words}: it had none;"
+        " `--across tricks` lets rows differ in them.",
+    )
+
+
+@pytest.mark.parametrize(("recipe", "words"), TRICKS)
+def test_two_models_of_other_tricks_are_no_pair(plain, recipe, words):
+    one = write_run(plain, with_tricks("pgd-at", seed=9))
+    two = write_run(plain, with_tricks("trades", **recipe))
+    with pytest.raises(UserError, match=rf"other tricks \(none; {words}\): `--across tricks`"):
+        comparisons.compare_records([one, two])
+    assert comparisons.compare_records([one, two], across=("tricks",))
+    refused = cli("compare", one, two)
+    assert refused.status == 2 and refused.errors.count("\n") == 1
+    assert cli("compare", one, two, "--across", "tricks").status == 0
+
+
+def test_the_tricks_of_a_given_model_are_not_known(plain):
+    one = write_run(plain, with_tricks(ema_decay=0.98))
+    two = write_run(plain, make_eval_spec(), checkpoint="given")
+    assert comparisons.compare_records([one, two])
+
+
+@pytest.mark.parametrize("command", ["report", "serve", "power"])
+def test_an_unknown_axis_is_one_line(plain, command):
+    arguments = ["power", "1"] if command == "power" else [command]
+    refused = cli(*arguments, "--results", plain, "--across", "trick")
+    assert refused.status == 2
+    assert refused.errors == "error: unknown --across 'trick': did you mean 'tricks'?\n"
