@@ -11,6 +11,7 @@ the folder. What is wrong is one line, and exit status 2.
 
     python benchmarks/study.py --minutes 60 --data-dir DIR
     python benchmarks/study.py --minutes 60 --data-dir DIR --from study/records-*.zip
+    python benchmarks/study.py --minutes 240 --data-dir DIR --suite matched-cifar10-30
     python benchmarks/study.py --minutes 5 --suite my-suite.yaml --device cpu
 """
 

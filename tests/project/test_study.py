@@ -20,6 +20,7 @@ import pytest
 import yaml
 from support.harness import SUITE, Answer, cli
 
+from regmix_bench.grid.plan import load_suite, plan_runs
 from regmix_bench.records.store import load_run, record_files
 from regmix_bench.system.signals import Termination
 
@@ -261,3 +262,13 @@ def test_an_archive_of_something_else_is_refused_before_it_is_written(
     assert found.status == 2 and len(found.errors.splitlines()) == 1, found
     assert "bad.zip is no archive of records: " in found.errors
     assert not list((tmp_path / "new").rglob("*.*"))
+
+
+@pytest.mark.parametrize("name", ["cifar10-30", "matched-cifar10-30"])
+def test_the_runs_of_a_packaged_study_begin_in_its_order(
+    script: ModuleType, tmp_path: Path, name: str
+) -> None:
+    cells = plan_runs(load_suite(name), device="cpu")
+    waiting = script.Study(cells, tmp_path, {}).waiting()
+    assert [cell.spec.method.name for cell in waiting][: len(script.ORDER)] == list(script.ORDER)
+    assert waiting == list(cells)  # the suite says so itself

@@ -1,0 +1,53 @@
+"""What the packaged suites promise of the runs that they plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import entry_points
+
+import pytest
+
+from regmix_bench.analysis.tricks import Tricks, tricks_of
+from regmix_bench.grid.plan import load_suite, plan_runs
+from regmix_bench.specs import RunSpec
+
+MATCHED = ("matched-digits", "matched-cifar10", "matched-cifar10-30")
+
+
+def planned(suite: str) -> list[RunSpec]:
+    return [run.spec for run in plan_runs(load_suite(suite), device="cpu")]
+
+
+def ours() -> set[str]:
+    """The methods that come with the package."""
+    found = entry_points(group="regmix_bench.methods")
+    return {e.name for e in found if e.value.startswith(("regmix_bench.", "regmix_baselines."))}
+
+
+@pytest.mark.parametrize("suite", MATCHED)
+def test_a_matched_suite_has_every_method_with_the_same_tricks(suite: str) -> None:
+    specs = planned(suite)
+    methods = {spec.method.name for spec in specs}
+    assert methods == ours() - ({"standard"} if "cifar10" in suite else set())
+    decay = 0.98 if suite == "matched-digits" else 0.9995
+    assert {tricks_of(spec) for spec in specs} == {Tricks(true_class_mass=0.6, average=decay)}
+    assert {run.reference for run in plan_runs(load_suite(suite), device="cpu")} == {"pgd-at"}
+
+
+def test_matched_digits_has_six_seeds_and_three_and_more_of_the_reference() -> None:
+    counts = Counter(
+        (str(s.train_threat.epsilon), s.method.label) for s in planned("matched-digits")
+    )
+    for (epsilon, label), seeds in counts.items():
+        assert seeds == (3 if epsilon == "48/255" else 12 if label == "pgd-at" else 6)
+
+
+def test_matched_digits_differs_from_digits_in_its_tricks_alone() -> None:
+    recipes = {
+        suite: {
+            spec.recipe.model_copy(update={"true_class_mass": "method", "ema_decay": "method"})
+            for spec in planned(suite)
+        }
+        for suite in ("digits", "matched-digits")
+    }
+    assert recipes["digits"] == recipes["matched-digits"]
