@@ -123,19 +123,21 @@ class Contents:
         return found
 
     @cached_property
-    def quoted(self) -> dict[PublishedTerms, Section]:
-        """The tables of published numbers."""
-        tables = published.published_tables(self.published)
+    def quoted(self) -> dict[PublishedTerms, list[Section]]:
+        """The tables of published numbers, by what their rows share."""
         return {
-            terms: Section(terms.stem, f"{published.TITLE}: {table.caption.rstrip('.')}", table)
-            for terms, table in tables.items()
+            terms: [
+                Section(stem, f"{published.TITLE}: {table.caption.rstrip('.')}", table)
+                for stem, table in tables
+            ]
+            for terms, tables in published.published_tables(self.published).items()
         }
 
     def quoted_beside(self, block: Block) -> list[Section]:
-        """Return the table of published numbers that stands beside that of a block, if any."""
+        """Return the tables of published numbers that stand beside that of a block."""
         setting = block.cohort.setting
         terms = PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
-        return [self.quoted[terms]] if _at_home(block) and terms in self.quoted else []
+        return self.quoted.get(terms, []) if _at_home(block) else []
 
     @cached_property
     def panels(self) -> tuple[evaluated.Panel, ...]:
@@ -160,7 +162,7 @@ class Contents:
         chapters = {
             "Evaluated models": given,
             "Transfer": moved,
-            published.TITLE: list(self.quoted.values()),
+            published.TITLE: [part for parts in self.quoted.values() for part in parts],
         }
         return {title: parts for title, parts in chapters.items() if parts}
 
@@ -168,7 +170,7 @@ class Contents:
         terms = panel.terms
         classes = sorted({arch_class(row.record.spec.arch) for row in panel.rows})
         each = (PublishedTerms(terms.dataset, one, terms.threat) for one in classes)
-        beside = [self.quoted[one] for one in each if one in self.quoted]
+        beside = [section for one in each for section in self.quoted.get(one, [])]
         return _pointing(evaluated.evaluated_table(panel), beside)
 
     @cached_property
@@ -208,5 +210,7 @@ def _at_home(block: Block) -> bool:
 
 def _pointing(table: Table, quoted: Sequence[Section]) -> Table:
     """Add a note to a table that tables of published numbers stand beside."""
-    notes = (published.pointer(section.stem) for section in quoted)
-    return replace(table, notes=(*table.notes, *notes))
+    if not quoted:
+        return table
+    note = published.pointer([section.stem for section in quoted])
+    return replace(table, notes=(*table.notes, note))

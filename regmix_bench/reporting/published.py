@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from regmix_bench.errors import UserError, abridged, unknown, validated
 from regmix_bench.notation import read_yaml
 from regmix_bench.registry import FILE_NAME
+from regmix_bench.sheets.reader import joined
 from regmix_bench.sheets.rules import RULES
 from regmix_bench.system.reading import read_text
 from regmix_bench.types import Frozen, ThreatModel
@@ -29,6 +30,9 @@ from regmix_bench.types import Frozen, ThreatModel
 FILE = "published.yaml"
 
 _PARTS = ("sources", "protocols", "rows")
+
+# Rows share what a protocol says, each by a copy of its own.
+_MOST = 100
 
 Unknown = Literal["unknown"]
 Words = Annotated[str, Field(min_length=1)]
@@ -112,8 +116,8 @@ class Published(Frozen):
     images: Annotated[int, Field(gt=0)] | Unknown
     seeds: Annotated[int, Field(gt=0)] | Unknown
     clean: _Percentage | None = None
-    robust: dict[str, _Percentage] = Field(min_length=1)
-    attacks: dict[str, Words] = {}
+    robust: dict[str, _Percentage] = Field(min_length=1, max_length=_MOST)
+    attacks: dict[str, Words] = Field({}, max_length=_MOST)
     train_seconds: float | None = Field(None, gt=0)
     memory_gb: float | None = Field(None, gt=0)
     machine: Words | None = None
@@ -132,6 +136,14 @@ class Published(Frozen):
         extra = self.tricks.extra_data != "none"
         return PublishedTerms(self.dataset, arch_class(self.arch), self.threat, extra)
 
+    @property
+    def stem(self) -> str:
+        """The part of a file name that says which table it stands in."""
+        source = re.sub(r"[^a-z0-9]+", "-", self.source.name.lower()).strip("-")
+        threat = f"{self.threat.norm}-{self.threat.epsilon.slug}"
+        more = "-extra-data" if self.terms.extra_data else ""
+        return f"published-{self.dataset}-{self.terms.arch_class}-{threat}{more}-{source}"
+
 
 @dataclass(frozen=True)
 class PublishedTerms:
@@ -145,13 +157,6 @@ class PublishedTerms:
     def at(self, threat: ThreatModel) -> PublishedTerms:
         """Return the terms that differ in the threat alone."""
         return replace(self, threat=threat)
-
-    @property
-    def stem(self) -> str:
-        """The part of a file name that says which table it is."""
-        threat = f"{self.threat.norm}-{self.threat.epsilon.slug}"
-        more = "-extra-data" if self.extra_data else ""
-        return f"published-{self.dataset}-{self.arch_class}-{threat}{more}"
 
 
 def arch_class(name: str) -> str:
@@ -199,14 +204,15 @@ def _rows(content: object) -> Iterable[Published]:
         raise UserError("rows is not a list")
     named = _mapping(content.get("sources", {}), "sources")
     sources = {
-        name: validated(Source, _mapping(values, f"source {name}"), f"source {name}")
+        name: validated(Source, _mapping(values, where), where)
         for name, values in named.items()
+        for where in (f"source {abridged(name)}",)
     }
     protocols: dict[str, dict[str, Any]] = {}
     for name, values in _mapping(content.get("protocols", {}), "protocols").items():
-        protocols[name] = _joined(values, protocols, f"protocol {name}")
+        protocols[name] = _with_protocols(values, protocols, f"protocol {abridged(name)}")
     for number, values in enumerate(rows, start=1):
-        row = _joined(values, protocols, f"row {number}")
+        row = _with_protocols(values, protocols, f"row {number}")
         where = f"row {number} ({abridged(row['label'])})" if "label" in row else f"row {number}"
         if "source" in row:
             if not isinstance(row["source"], str) or row["source"] not in sources:
@@ -215,27 +221,18 @@ def _rows(content: object) -> Iterable[Published]:
         yield validated(Published, row, where)
 
 
-def _joined(
+def _with_protocols(
     values: object, protocols: Mapping[str, Mapping[str, Any]], where: str
 ) -> dict[str, Any]:
     """Return the values of a row or protocol, over those of the protocols that it names."""
     own = dict(_mapping(values, where))
     names = own.pop("protocol", [])
-    joined: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name in names if isinstance(names, list) else [names]:
         if not isinstance(name, str) or name not in protocols:
             raise unknown(f"protocol of {where}", name, protocols)
-        joined = _over(protocols[name], joined)
-    return _over(own, joined)
-
-
-def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
-    joined = dict(lower)
-    for key, value in upper.items():
-        below = joined.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        joined[key] = {**(below or {}), **value} if both else value
-    return joined
+        found = joined(found, protocols[name])
+    return joined(found, own)
 
 
 def _mapping(values: object, where: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _ROOM = {1: 345.0, 2: 525.0}
 # Width of a digit in points, by size of type: Computer Modern, the widest in use.
 _SIZES = {r"\small": 4.63, r"\footnotesize": 4.25, r"\scriptsize": 3.99}
 _GAP = 6.0
+# Height in points that a float has room for below its caption, on a page of class article.
+_TALLEST = 495.0
 _LONGEST_NAME = 80
 
 
@@ -50,27 +53,32 @@ class Layout:
 
 
 def latex(table: Table, stem: str, layout: Layout) -> str:
-    """Write a table as a float, or as a document that holds it; needs :data:`PACKAGES`."""
+    """Write a table as a float, or as a document that holds it; needs :data:`PACKAGES`.
+
+    What is taller than a page goes on in further floats under the same number.
+    """
     star = "*" if layout.columns == 2 else ""
     caption = layout.caption.replace("{}", table.caption)
-    lines = [
-        rf"\begin{{table{star}}}",
-        r"  \centering",
-        rf"  \caption{{{prose(caption)}}}",
-        rf"  \label{{{layout.label}{stem}}}",
-        r"  \setlength{\tabcolsep}{3pt}",
-        r"  \smallskip",
-        r"  \sisetup{mode = text, detect-weight, retain-explicit-plus, group-digits = none,",
-        r"    table-align-text-before = false, table-align-text-after = false}",
-        r"  \renewcommand{\arraystretch}{1.1}",
-        r"  \newcommand{\runnerup}[1]{\llap{\underline{\phantom{#1}}}}",
-        *(_tabulars(table, _ROOM[layout.columns]) if table.rows else ()),
-        *(
-            rf"  \par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {prose(note)}}}"
-            for note in table.notes
-        ),
-        rf"\end{{table{star}}}",
-    ]
+    size, panels = _tabulars(table, _ROOM[layout.columns]) if table.rows else ("", [])
+    pages = _pages([*panels, *map(_note, table.notes)])
+    lines = []
+    for number, page in enumerate(pages):
+        lines += [
+            rf"\begin{{table{star}}}",
+            r"  \centering",
+            *([] if number == 0 else [r"  \addtocounter{table}{-1}"]),
+            rf"  \caption{{{prose(caption if number == 0 else 'Continued.')}}}",
+            *([rf"  \label{{{layout.label}{stem}}}"] if number == 0 else []),
+            r"  \setlength{\tabcolsep}{3pt}",
+            r"  \smallskip",
+            r"  \sisetup{mode = text, detect-weight, retain-explicit-plus, group-digits = none,",
+            r"    table-align-text-before = false, table-align-text-after = false}",
+            r"  \renewcommand{\arraystretch}{1.1}",
+            r"  \newcommand{\runnerup}[1]{\llap{\underline{\phantom{#1}}}}",
+            *([f"  {size}"] if size else []),
+            *(line for block in page for line in block.lines),
+            rf"\end{{table{star}}}",
+        ]
     if not layout.standalone:
         needs = rf"% \usepackage{{{PACKAGES}}}; and, for underscores that can be copied,"
         lines = [needs, r"% \usepackage[T1]{fontenc}", *lines]
@@ -98,11 +106,32 @@ class _Tabular(NamedTuple):
     width: float
 
 
-def _tabulars(table: Table, room: float) -> Iterator[str]:
+class _Block(NamedTuple):
+    """What stands below other blocks in a float; ``height`` is in points, about."""
+
+    lines: tuple[str, ...]
+    height: float
+
+
+def _pages(blocks: Sequence[_Block]) -> list[list[_Block]]:
+    pages: list[list[_Block]] = [[]]
+    for block in blocks:
+        if pages[-1] and sum(b.height for b in pages[-1]) + block.height > _TALLEST:
+            pages.append([])
+        pages[-1].append(block)
+    return pages
+
+
+def _note(note: str) -> _Block:
+    text = rf"  \par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {prose(note)}}}"
+    return _Block((text,), 3 + 9.5 * math.ceil(len(note) / 80))
+
+
+def _tabulars(table: Table, room: float) -> tuple[str, list[_Block]]:
     """The columns side by side, or in as few panels as fit below each other, names repeated.
 
-    The type is the largest that needs no more panels. Scaling is for what was misjudged: a wider
-    font, or a column that alone is wider than the text.
+    The type, which comes first, is the largest that needs no more panels. Scaling is for what was
+    misjudged: a wider font, or a column that alone is wider than the text.
     """
     names, *others = (
         _numbers(column, cells)
@@ -112,20 +141,25 @@ def _tabulars(table: Table, room: float) -> Iterator[str]:
     )
     fitted = {size: _panels(names, others, room, digit) for size, digit in _SIZES.items()}
     size, panels = min(fitted.items(), key=lambda item: len(item[1]))
-    yield f"  {size}"
-    for number, columns in enumerate(panels):
-        yield from [r"  \par\medskip"] if number else []
-        yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-        yield r"  \begin{tabular}{@{}"
-        yield from (f"    {column.specification}" for column in columns)
-        yield r"  @{}}"
-        yield r"    \toprule"
-        yield f"    {' & '.join(column.head for column in columns)} \\\\"
-        yield r"    \midrule"
-        for row in zip(*(column.cells for column in columns), strict=True):
-            yield f"    {' & '.join(row)} \\\\"
-        yield r"    \bottomrule"
-        yield r"  \end{tabular}}"
+    height = (len(table.rows) + 3) * 2.6 * _SIZES[size]
+    return size, [
+        _Block(tuple(_tabular(columns, number)), height) for number, columns in enumerate(panels)
+    ]
+
+
+def _tabular(columns: Sequence[_Tabular], number: int) -> Iterator[str]:
+    yield from [r"  \par\medskip"] if number else []
+    yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    yield r"  \begin{tabular}{@{}"
+    yield from (f"    {column.specification}" for column in columns)
+    yield r"  @{}}"
+    yield r"    \toprule"
+    yield f"    {' & '.join(column.head for column in columns)} \\\\"
+    yield r"    \midrule"
+    for row in zip(*(column.cells for column in columns), strict=True):
+        yield f"    {' & '.join(row)} \\\\"
+    yield r"    \bottomrule"
+    yield r"  \end{tabular}}"
 
 
 def _panels(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from regmix_bench.analysis.words import threat_words
+from regmix_bench.reporting.formats.cells import line
 from regmix_bench.reporting.published import (
     Percentage,
     Published,
@@ -21,22 +22,22 @@ from regmix_bench.reporting.values import Cell, Column, Scale, Table, counted, r
 TITLE = "Published, not measured here"
 
 
-def published_tables(rows: Iterable[Published]) -> dict[PublishedTerms, Table]:
-    """Make a table for each data set, class of architectures and threat, in the order of rows.
-
-    What was trained with extra data has tables of its own.
-    """
-    found: dict[PublishedTerms, list[Published]] = defaultdict(list)
+def published_tables(rows: Iterable[Published]) -> dict[PublishedTerms, list[tuple[str, Table]]]:
+    """Make a table of each source's rows on the same terms, with the stem of its file's name."""
+    found: dict[PublishedTerms, dict[str, list[Published]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        found[row.terms].append(row)
-    return {terms: _table(terms, here, list(found)) for terms, here in found.items()}
+        found[row.terms][row.source.name].append(row)
+    return {
+        terms: [(here[0].stem, _table(here, list(found))) for here in sources.values()]
+        for terms, sources in found.items()
+    }
 
 
-def pointer(stem: str) -> str:
-    """Return the note of a table of ours that a table of published numbers stands beside."""
+def pointer(stems: Sequence[str]) -> str:
+    """Return the note of a table of ours that tables of published numbers stand beside."""
     return (
         "Published for the same data set, class of architectures and threat, and not measured"
-        f" here: table {stem}. Marks of the best are given within each table alone."
+        f" here: {', '.join(stems)}. Marks of the best are given within each table alone."
     )
 
 
@@ -45,7 +46,7 @@ def published_accuracies(rows: Sequence[Published]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "table": row.terms.stem,
+                "table": row.stem,
                 "label": row.label,
                 "dataset": row.dataset,
                 "norm": row.threat.norm,
@@ -93,43 +94,52 @@ def tricks_words(tricks: PublishedTricks) -> str:
     return "; ".join(filter(None, (", ".join(known), left))) or "none"
 
 
-def _table(
-    terms: PublishedTerms, rows: Sequence[Published], every: Sequence[PublishedTerms]
-) -> Table:
+def _table(rows: Sequence[Published], every: Sequence[PublishedTerms]) -> Table:
     attacks = dict.fromkeys(name for row in rows for name in row.robust)
     marks, broken = _broken(rows)
+    told: list[Filled] = [
+        (Column("arch", "Arch"), [Cell(row.arch) for row in rows]),
+        (Column("seeds", "Seeds", "count"), [_whole(row.seeds) for row in rows]),
+        (Column("weights", "Weights"), [Cell(_scored_words(row.scored)) for row in rows]),
+        (Column("selection", "Selected on"), [Cell(row.selection) for row in rows]),
+        (Column("tricks", "Tricks"), [Cell(tricks_words(row.tricks)) for row in rows]),
+    ]
+    alike = [(column.header, cells[0]) for column, cells in told if len({*cells}) == 1]
     filled: list[Filled] = [
         (Column("method", "Method"), [Cell(row.label) for row in rows]),
-        (Column("source", "Source"), [Cell(row.source.name) for row in rows]),
-        (Column("arch", "Arch"), [Cell(row.arch) for row in rows]),
         *_accuracy("clean_acc", "Clean", [row.clean for row in rows]),
         *(
             filled
             for name in sorted(attacks, key=lambda name: name != "AutoAttack")
             for filled in _accuracy(name, name, [row.robust.get(name) for row in rows])
         ),
-        (Column("seeds", "Seeds", "count"), [_whole(row.seeds) for row in rows]),
         *_cost("training_seconds", "Train min", "seconds", [row.train_seconds for row in rows]),
         *_cost("memory_gb", "Memory GB", "plain", [row.memory_gb for row in rows]),
-        (Column("weights", "Weights"), [Cell(_scored_words(row.scored)) for row in rows]),
-        (Column("selection", "Selected on"), [Cell(row.selection) for row in rows]),
-        (Column("tricks", "Tricks"), [Cell(tricks_words(row.tricks)) for row in rows]),
-        (Column("broken", "Breaks"), [Cell(mark) for mark in marks]),
+        *((column, cells) for column, cells in told if len({*cells}) > 1),
+        *([(Column("broken", "Breaks"), [Cell(mark) for mark in marks])] if broken else []),
     ]
-    archs = ", ".join(dict.fromkeys(row.arch for row in rows))
+    terms, archs = rows[0].terms, ", ".join(dict.fromkeys(row.arch for row in rows))
     extra = ", with extra training data" if terms.extra_data else ""
-    caption = f"{terms.dataset}, {archs}{extra}: attacked under {threat_words(terms.threat)}."
-    notes = (_NOTE, *_budgets(terms, every), *_sources(rows), *broken)
+    caption = (
+        f"{rows[0].source.name}: {terms.dataset}, {archs}{extra}, attacked under"
+        f" {threat_words(terms.threat)}."
+    )
+    notes = (_NOTE, *_alike(alike), *_budgets(terms, every), *_cited(rows), *broken)
     return Table.of(caption, filled, notes)
 
 
 _NOTE = (
     f"{TITLE}. Accuracy in percent, mean ± sample standard deviation over seeds where the source"
-    " gives it; best bold, second underlined, of this table, whose rows differ in recipe and in"
-    " what the last columns say. Mass: the share of the label that the true class keeps. Breaks:"
-    " the rules of regmix-bench verify that a row is known to break, by number; what is unlike is"
-    " unlike the other rows of its source."
+    " gives it; best bold, second underlined, of this table. Breaks: by number, the rules of"
+    " regmix-bench verify that a row is known to break."
 )
+
+
+def _alike(facts: Sequence[tuple[str, Cell]]) -> Iterator[str]:
+    """What no column is needed for."""
+    if facts:
+        words = (f"{header.lower()} {line(cell, 'count')}" for header, cell in facts)
+        yield f"All rows: {'; '.join(words)}."
 
 
 def _accuracy(id: str, header: str, values: Sequence[Percentage | None]) -> Iterator[Filled]:
@@ -169,33 +179,25 @@ def _budgets(terms: PublishedTerms, every: Sequence[PublishedTerms]) -> Iterator
     for other in every:
         near = abs(other.threat.epsilon / epsilon - 1) < 0.05
         if near and other != terms and other.at(terms.threat) == terms:
-            yield (
-                f"Rows attacked under {threat_words(other.threat)}, another budget, are those of"
-                f" table {other.stem}."
-            )
+            yield f"Rows attacked under {threat_words(other.threat)} stand in tables of their own."
 
 
-def _sources(rows: Sequence[Published]) -> Iterator[str]:
-    """Name each source, and say how its rows were scored; then what else is to be said of rows."""
+def _cited(rows: Sequence[Published]) -> Iterator[str]:
+    """Say where rows stand and how they were scored, then what else is to be said of some."""
     shown = {name for row in rows for name in row.robust}
     cited: dict[str, list[Published]] = defaultdict(list)
     remarks: dict[str, list[Published]] = defaultdict(list)
     for row in rows:
         source = row.source
-        images = (
-            f"{row.images:,} test images" if isinstance(row.images, int) else "test images unknown"
-        )
+        images = f"{row.images:,}" if isinstance(row.images, int) else row.images
         said = [f"{name} {words}" for name, words in row.attacks.items() if name in shown]
         said += [f"machine {row.machine}"] if row.machine else []
-        where = f"{source.name}: {source.citation}, {source.where}, {source.url}"
-        cited[f"{where}. {'; '.join([images, *said])}"].append(row)
+        where = f"{source.citation}, {source.where}, {source.url}"
+        cited[f"{where}. Test images {'; '.join([images, *said])}"].append(row)
         if row.remark:
             remarks[row.remark].append(row)
-    for words, here in cited.items():
-        own = [row for row in rows if row.source.name == here[0].source.name]
-        yield f"{words}." if len(here) == len(own) else f"{words} ({_where(here, rows)})."
-    for words, here in remarks.items():
-        yield f"{words} ({_where(here, rows)})."
+    for words, here in (*cited.items(), *remarks.items()):
+        yield f"{words}." if len(here) == len(rows) else f"{words} ({_where(here, rows)})."
 
 
 def _broken(rows: Sequence[Published]) -> tuple[list[str], list[str]]:
@@ -214,18 +216,11 @@ def _broken(rows: Sequence[Published]) -> tuple[list[str], list[str]]:
 
 
 def _where(here: Sequence[Published], rows: Sequence[Published]) -> str:
-    """Name some rows of a table, source by source."""
-    if len(here) == len(rows):
+    inside, outside = (
+        [row.label for row in rows if (row in here) == is_in] for is_in in (True, False)
+    )
+    if not outside:
         return "all rows"
-    named = []
-    for name in dict.fromkeys(row.source.name for row in here):
-        inside = [row.label for row in here if row.source.name == name]
-        outside = [row.label for row in rows if row.source.name == name and row not in here]
-        if not outside:
-            words = "all"
-        elif 3 * len(outside) <= len(inside):
-            words = f"all but {', '.join(outside)}"
-        else:
-            words = ", ".join(inside)
-        named.append(f"{name}: {words}")
-    return "; ".join(named)
+    if 3 * len(outside) <= len(inside):
+        return f"all but {', '.join(outside)}"
+    return ", ".join(inside)

@@ -177,6 +177,20 @@ def test_a_wide_table_is_cut_into_panels_that_repeat_the_names():
     assert r"\begin{table*}" in two and r"\begin{table*}" not in one
 
 
+@needs_engine
+def test_what_is_taller_than_a_page_goes_on_under_the_same_number(tmp_path):
+    header = ["Method", *(f"{n} {'words ' * 5}" for n in range(6))]
+    rows = [[Cell(f"m{n}"), *(Cell("a few more words " * 2) for _ in range(6))] for n in range(30)]
+    table = table_of(*rows, kind="words", header=header, notes=["A note. " * 30] * 9)
+    written = latex(table, "stem", Layout())
+    assert 1 < written.count(r"\begin{table}") == written.count(r"\caption{") <= 6
+    assert written.count(r"\label{") == 1 and written.count(r"\caption{Continued.}") > 0
+    text = compiled(tmp_path, table, "article")
+    assert text.count("Table 1: Usual.") == 1 and "Table 2" not in text
+    assert text.count("m29") == written.count(r"\begin{tabular}")
+    assert "\nm29 " in text and text.count("A note.") == 30 * 9
+
+
 def test_caption_and_label_are_the_authors():
     text = latex(table_of(*rows(Cell(1))), "s", Layout(caption="50 % & {}", label="app:"))
     assert r"\caption{50 \% \& Usual.}" in text and r"\label{app:s}" in text

@@ -17,15 +17,16 @@ from regmix_bench.reporting.values import Table
 from regmix_bench.types import ThreatModel
 
 TEXT = ("latex", "markdown", "csv", "json")
-STEM = "published-digits-smallcnn-Linf-32-255"
+STEM = "published-digits-smallcnn-Linf-32-255-somebody"
 OURS = "table-digits-smallcnn-412ab596-Linf-32-255"
+MORE = ROW["tricks"] | {"extra_data": "1M images"}
 BREAKS = {"no-deviation": "none is given"}
 
 
 def tables(folder: Path, *rows: dict, **parts: dict) -> dict[str, Table]:
     put(folder, *rows, **parts)
     made = published.published_tables(load_published(folder))
-    return {terms.stem: table for terms, table in made.items()}
+    return {stem: table for found in made.values() for stem, table in found}
 
 
 @pytest.fixture
@@ -40,15 +41,12 @@ def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_p
     write_report(results, out, TEXT, with_published=True)
     page = (out / "report.md").read_text()
     ours = page.index("### Trained under L∞ 32/255, attacked under L∞ 32/255\n")
-    theirs = page.index("#### Published, not measured here: digits, SmallCNN: attacked under")
+    theirs = page.index("#### Published, not measured here: Somebody: digits, SmallCNN, attacked")
     assert page.rindex("### Trained under", 0, theirs) == ours
     assert page.count("theirs") == page[theirs:].count("theirs")
     assert "\n## Published" not in page
-    head = (
-        "| Method | Source | Arch | Clean | AutoAttack | PGD-10 | Seeds | Weights | Selected on |"
-    )
-    assert head in page
-    assert r"| AT \[theirs\] | Somebody | SmallCNN | **87.14** ± 0.30 | 44.04 ± 0.15 |" in page
+    assert "| Method | Clean | AutoAttack | PGD-10 |\n" in page
+    assert r"| AT \[theirs\] | **87.14** ± 0.30 | 44.04 ± 0.15 | – |" in page
     assert (out / f"table-{STEM}.tex").is_file()
     # A table of ours says where they stand, that under another threat does not.
     assert STEM in (out / f"{OURS}.tex").read_text().replace(r"\allowbreak{}", "")
@@ -82,12 +80,12 @@ def test_best_marks_are_given_within_each_table(results, tmp_path):
 @pytest.mark.parametrize(
     ("other", "stem"),
     [
-        ({"dataset": "cifar10"}, "published-cifar10-smallcnn-Linf-32-255"),
-        ({"arch": "ResNet-18"}, "published-digits-resnet18-Linf-32-255"),
-        ({"arch": "WRN-34-10"}, "published-digits-wrn3410-Linf-32-255"),
-        ({"threat": {"norm": "Linf", "epsilon": "8/255"}}, "published-digits-smallcnn-Linf-8-255"),
-        ({"threat": {"norm": "L2", "epsilon": "32/255"}}, "published-digits-smallcnn-L2-32-255"),
-        ({"tricks": ROW["tricks"] | {"extra_data": "1M images"}}, f"{STEM}-extra-data"),
+        ({"dataset": "cifar10"}, "cifar10-smallcnn-Linf-32-255"),
+        ({"arch": "ResNet-18"}, "digits-resnet18-Linf-32-255"),
+        ({"arch": "WRN-34-10"}, "digits-wrn3410-Linf-32-255"),
+        ({"threat": {"norm": "Linf", "epsilon": "8/255"}}, "digits-smallcnn-Linf-8-255"),
+        ({"threat": {"norm": "L2", "epsilon": "32/255"}}, "digits-smallcnn-L2-32-255"),
+        ({"tricks": MORE}, "digits-smallcnn-Linf-32-255-extra-data"),
     ],
 )
 def test_what_fits_no_table_of_ours_stands_beside_none(results, tmp_path, other, stem):
@@ -99,8 +97,8 @@ def test_what_fits_no_table_of_ours_stands_beside_none(results, tmp_path, other,
         (out / "report.md").read_text().partition("## Published, not measured here\n")
     )
     assert "theirs" not in before and "published-" not in before
-    assert r"| AT \[theirs\] | Somebody |" in chapter
-    assert "theirs" in (out / f"table-{stem}.tex").read_text()
+    assert r"| AT \[theirs\] | 87.14 ± 0.30 |" in chapter
+    assert "theirs" in (out / f"table-published-{stem}-somebody.tex").read_text()
 
 
 def test_classes_of_architectures_share_a_table_and_budgets_do_not(tmp_path):
@@ -109,34 +107,46 @@ def test_classes_of_architectures_share_a_table_and_budgets_do_not(tmp_path):
     preact = {"label": "b", "arch": "PreActResNet-18"}
     found = tables(tmp_path, base | {"arch": "ResNet-18"}, base | preact, base | near)
     wide, narrow = (
-        found[f"published-cifar10-resnet18-Linf-{epsilon}"] for epsilon in ("8-255", "0.031")
+        found[f"published-cifar10-resnet18-Linf-{epsilon}-somebody"]
+        for epsilon in ("8-255", "0.031")
     )
     assert column(wide, "Arch") == {"AT [theirs]": "ResNet-18", "b": "PreActResNet-18"}
     assert texts(narrow)[0][0] == "c"
     assert "ε is 0.031, which is 7.905/255 and not 8/255." in narrow.notes
-    (said,) = [note for note in wide.notes if "another budget" in note]
-    assert "L∞ 0.031" in said and "published-cifar10-resnet18-Linf-0.031" in said
-    assert not any("and not" in note for note in wide.notes)
+    assert "Rows attacked under L∞ 0.031 stand in tables of their own." in wide.notes
+    assert not any("and not" in note for note in wide.notes[1:])
 
 
 def test_broken_rules_are_footnotes_with_their_rows_and_why(tmp_path):
     first = ROW | {"broken": {"no-autoattack": "PGD alone", **BREAKS}}
     second = ROW | {"label": "b", "broken": BREAKS}
-    third = ROW | {"label": "c", "source": "other", "broken": {"no-deviation": "another reason"}}
-    fourth = ROW | {"label": "d", "source": "other"}
-    sources = {"other": SOURCE | {"name": "Other"}}
-    (table,) = tables(tmp_path, first, second, third, fourth, sources=sources).values()
+    third = ROW | {"label": "c", "broken": {"no-deviation": "another reason"}}
+    (table,) = tables(tmp_path, first, second, third, ROW | {"label": "d"}).values()
     assert column(table, "Breaks") == {"AT [theirs]": "1, 2", "b": "2", "c": "3", "d": "–"}
     assert table.notes[-3:] == (
-        "Breaks 1, no-autoattack: PGD alone (Somebody: AT [theirs]).",
-        "Breaks 2, no-deviation: none is given (Somebody: all).",
-        "Breaks 3, no-deviation: another reason (Other: c).",
+        "Breaks 1, no-autoattack: PGD alone (AT [theirs]).",
+        "Breaks 2, no-deviation: none is given (AT [theirs], b).",
+        "Breaks 3, no-deviation: another reason (c).",
     )
     many = [ROW | {"label": str(n), "broken": BREAKS} for n in range(4)]
     (table,) = tables(tmp_path, *many, second | {"broken": {}}).values()
-    assert table.notes[-1] == "Breaks 1, no-deviation: none is given (Somebody: all but b)."
+    assert table.notes[-1] == "Breaks 1, no-deviation: none is given (all but b)."
     (table,) = tables(tmp_path, *many).values()
     assert table.notes[-1] == "Breaks 1, no-deviation: none is given (all rows)."
+    (table,) = tables(tmp_path, ROW).values()
+    assert "Breaks" not in headers(table)
+
+
+def test_each_source_has_a_table_and_marks_of_its_own(tmp_path):
+    other = ROW | {"source": "other", "robust": {"AutoAttack": 99}}
+    sources = {"other": SOURCE | {"name": "Other & Co."}}
+    pair = (ROW, ROW | {"label": "b", "robust": {"AutoAttack": 40}})
+    found = tables(tmp_path, *pair, other, sources=sources)
+    assert list(found) == [STEM, "published-digits-smallcnn-Linf-32-255-other-co"]
+    assert marks(found[STEM], "AutoAttack") == {"AT [theirs]": "best", "b": "second"}
+    assert [table.caption.partition(":")[0] for table in found.values()] == [
+        "Somebody", "Other & Co."
+    ]  # fmt: skip
 
 
 def test_how_rows_were_scored_stands_in_columns_and_notes(tmp_path):
@@ -158,16 +168,19 @@ def test_how_rows_were_scored_stands_in_columns_and_notes(tmp_path):
     assert column(table, "Weights") == {"AT [theirs]": "averaged, selected", "b": "raw, last"}
     assert column(table, "Selected on") == {"AT [theirs]": "test", "b": "none"}
     assert column(table, "Seeds") == {"AT [theirs]": "3", "b": "unknown"}
-    cited = "Somebody: Somebody 2018, table 1, https://example.org/1. 10,000 test images"
+    cited = "Somebody 2018, table 1, https://example.org/1. Test images 10,000"
     assert table.notes[1:] == (
-        f"{cited}; AutoAttack standard, seed 0 (Somebody: AT [theirs]).",
-        f"{cited} (Somebody: b).",
-        "Its logs were edited (Somebody: AT [theirs]).",
+        "All rows: arch SmallCNN.",
+        f"{cited}; AutoAttack standard, seed 0 (AT [theirs]).",
+        f"{cited} (b).",
+        "Its logs were edited (AT [theirs]).",
     )
     unknown = {"tricks": dict.fromkeys(tricks, "unknown") | {"extra_data": "none"}}
     (table,) = tables(tmp_path, ROW | unknown).values()
-    said = "unknown: label smoothing, averaging, AWP, others"
-    assert column(table, "Tricks") == {"AT [theirs]": said}
+    told = "arch SmallCNN; seeds 3; weights raw, last; selected on none"
+    assert table.notes[1] == (
+        f"All rows: {told}; tricks unknown: label smoothing, averaging, AWP, others."
+    )
 
 
 def test_seconds_and_memory_have_columns_only_where_there_are_any(tmp_path):
@@ -210,14 +223,20 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path):
     assert path.name == FILE
 
 
-def test_the_rows_of_this_package_stand_apart_by_class_and_budget(tmp_path):
+def test_the_rows_of_this_package_stand_apart_by_class_budget_and_source(tmp_path):
     rows = load_published(tmp_path)
     made = published.published_tables(rows)
-    small = made[PublishedTerms("cifar10", "resnet18", ThreatModel("Linf", "8/255"))]
-    assert {row[2] for row in texts(small)} == {"ResNet-18", "PreActResNet-18"}
-    best = [name for name, mark in marks(small, "AutoAttack").items() if mark == "best"]
-    assert best == ["dajat (200 epochs)"]
-    assert len(small.rows) > 50 and "Train min" in headers(small)
-    (trades,) = [t for terms, t in made.items() if terms.threat.epsilon == Fraction(31, 1000)]
-    assert len(trades.rows) == 1 and "Train min" not in headers(trades)
-    assert sum(len(table.rows) for table in made.values()) == len(rows)
+    linf = ThreatModel("Linf", "8/255")
+    small = dict(made[PublishedTerms("cifar10", "resnet18", linf)])
+    fastat = small["published-cifar10-resnet18-Linf-8-255-fastat"]
+    assert len(fastat.rows) == 22 and {"Train min", "Memory GB"} < {*headers(fastat)}
+    best = [name for name, mark in marks(fastat, "AutoAttack").items() if mark == "best"]
+    assert best == ["pgd-at-wa"]
+    mair = small["published-cifar10-resnet18-Linf-8-255-mair"]
+    assert len(mair.rows) == 6 and "Train min" not in headers(mair)
+    assert [terms.arch_class for terms in made if terms.threat.epsilon == Fraction(31, 1000)] == [
+        "wrn3410"
+    ]
+    every = [table for found in made.values() for _, table in found]
+    assert sum(len(table.rows) for table in every) == len(rows)
+    assert all(table.notes[0].startswith(published.TITLE) for table in every)
