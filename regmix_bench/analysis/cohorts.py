@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from regmix_bench.analysis.tricks import NONE, Axis, Tricks, tricks_of, without_tricks
+from regmix_bench.analysis.tricks import Axis, trained_with, without_tricks
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
@@ -21,6 +21,7 @@ from regmix_bench.records.paths import SHIPPED
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
+from regmix_bench.specs.tricks import NONE, Tricks
 from regmix_bench.types import ThreatModel
 
 
@@ -66,7 +67,7 @@ class Setting:
             eval_examples=spec.eval_examples,
             arch=spec.arch,
             recipe=without_tricks(spec.recipe),
-            tricks=None if "tricks" in across else tricks_of(spec),
+            tricks=None if "tricks" in across else trained_with(run.record),
             scoring=spec.scoring,
             components=spec.components,
             words=f"{spec.dataset_words}, {spec.arch_words}",
@@ -108,7 +109,7 @@ class Group:
 
     @cached_property
     def tricks(self) -> Tricks:
-        return tricks_of(self.spec)
+        return trained_with(self.runs[0].record)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar
-from regmix_bench.analysis.tricks import Axis, Tricks, tricks_of
+from regmix_bench.analysis.tricks import Axis, trained_with
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.specs.tricks import Tricks
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 
@@ -113,7 +114,7 @@ class _Model:
     @property
     def tricks(self) -> Tricks | None:
         """Those of its training, which is not known of a model that was scored as given."""
-        return tricks_of(self.record.spec) if isinstance(self.record, RunRecord) else None
+        return trained_with(self.record) if isinstance(self.record, RunRecord) else None
 
     @property
     def threats(self) -> str:

@@ -1,7 +1,7 @@
-"""Tricks of a training: what any method may be given besides what defines it.
+"""The tricks of a training as they took effect, whoever asked for them.
 
 They move robust accuracy by as much as methods do, so a comparison joins only rows that had the
-same ones, whether a recipe asked for them or a method's authors did.
+same ones, whether by its recipe or by its method.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Literal
 from regmix_bench.errors import unknown
 from regmix_bench.methods import declared
 from regmix_bench.methods.declarations import true_class_mass
+from regmix_bench.records.schema import RunRecord
 from regmix_bench.specs import Recipe, RunSpec
-from regmix_bench.types import Frozen
+from regmix_bench.specs.tricks import Tricks
 
 #: What rows of one comparison may differ in, where that is asked for.
 Axis = Literal["tricks"]
@@ -21,43 +22,6 @@ AXES: tuple[Axis, ...] = ("tricks",)
 
 #: The fields of a recipe that are tricks.
 FIELDS = ("gradient_clip", "true_class_mass", "ema_decay")
-
-
-class Tricks(Frozen):
-    """The tricks that a model was trained with, as they took effect.
-
-    ``average`` is the decay of an average of weights, or the name of the method that has a rule of
-    its own for one. Where there is none, nothing is said of how it would have been taken.
-    """
-
-    true_class_mass: float = 1.0
-    average: float | str | None = None
-    gradient_clip: float | None = None
-
-    def __str__(self) -> str:
-        """Return ``mass 0.6, EMA 0.98``, or ``none``."""
-        return ", ".join(self._words()) or "none"
-
-    @property
-    def suffix(self) -> str:
-        """What tells a row from another of its method: `` + mass 0.6 + EMA 0.98``, or nothing."""
-        return "".join(f" + {words}" for words in self._words())
-
-    def _words(self) -> list[str]:
-        words = []
-        if self.true_class_mass != 1:
-            words.append(f"mass {_number(self.true_class_mass)}")
-        if isinstance(self.average, str):
-            words.append("own EMA")
-        elif self.average is not None:
-            words.append(f"EMA {_number(self.average)}")
-        if self.gradient_clip is not None:
-            words.append(f"clip {_number(self.gradient_clip)}")
-        return words
-
-
-#: Of a training as plain as can be.
-NONE = Tricks()
 
 
 def tricks_of(spec: RunSpec) -> Tricks:
@@ -78,6 +42,11 @@ def tricks_of(spec: RunSpec) -> Tricks:
     )
 
 
+def trained_with(record: RunRecord) -> Tricks:
+    """Return the tricks of a recorded training, also of a method that is not installed here."""
+    return record.tricks or tricks_of(record.spec)
+
+
 @cache
 def without_tricks(recipe: Recipe) -> Recipe:
     """Return the rest of a recipe: its tricks as they are where nobody sets them."""
@@ -91,7 +60,3 @@ def crossed(names: list[str] | None) -> tuple[Axis, ...]:
         if name not in AXES:
             raise unknown("--across", name, AXES)
     return tuple(axis for axis in AXES if axis in (names or ()))
-
-
-def _number(value: float) -> str:
-    return f"{value:.12g}"

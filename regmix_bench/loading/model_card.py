@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regmix_bench.analysis.tricks import tricks_of
+from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.loading.folders import GRAPH, WEIGHTS, ExportConfig
 from regmix_bench.methods.configured import all_params
@@ -27,7 +27,7 @@ def model_card(record: RunRecord, config: ExportConfig) -> str:
         "Method": ", ".join([f"{spec.method.name}, version {spec.method.version}", *parameters]),
         "Trained against": threat_words(spec.train_threat),
         "Recipe": f"{recipe_words(spec.recipe)}; seed {spec.seed}",
-        "Tricks": str(tricks_of(spec)),
+        "Tricks": str(trained_with(record)),
         "Checkpoint": f"{config.checkpoint}, epoch {config.epoch} of {spec.recipe.epochs}",
         "Data": f"SHA-256 {record.data_digest}" if record.data_digest else "",
         "Weights": f"SHA-256 {config.weights_sha256}",

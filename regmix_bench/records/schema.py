@@ -16,6 +16,7 @@ from regmix_bench.records.migrations import RECORD
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.specs.scoring import SearchPrecision
+from regmix_bench.specs.tricks import Tricks
 from regmix_bench.types import (
     LARGEST,
     Checkpoint,
@@ -301,15 +302,17 @@ class _Record(Frozen):
 class RunRecord(_Record):
     """One training with its scores, finished or failed.
 
-    ``reference`` is the label that the run's suite compares the others with; ``selected_epoch`` is
-    that of the checkpoint ``selected``; ``views_digest`` the SHA-256 of the file of views, if there
-    is one.
+    ``reference`` is the label that the run's suite compares the others with; ``tricks`` are those
+    that took effect, which older records leave to their specification; ``selected_epoch`` is that
+    of the checkpoint ``selected``; ``views_digest`` the SHA-256 of the file of views, if there is
+    one.
     """
 
     kind: Literal["run"] = "run"
     status: Literal["success", "error"]
     spec: RunSpec
     reference: str | None = None
+    tricks: Tricks | None = None
     n_train: Count | None = None
     n_validation: Count | None = None
     selected_epoch: Epoch | None = None

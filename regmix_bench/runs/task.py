@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from regmix_bench.analysis.tricks import tricks_of
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
@@ -191,6 +192,7 @@ class ActiveRun:
                 "method_origin": METHODS.origin(task.spec.method.name),
             },
             reference=task.reference,
+            tricks=tricks_of(task.spec),
             error=error,
         )
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 from support.harness import cli
-from support.synthetic import make_eval_spec, make_spec, write_run
+from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 from support.tables import column, headers, marks
 
 from regmix_bench.analysis import comparisons, verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.analysis.tricks import NONE, Tricks, tricks_of
+from regmix_bench.analysis.tricks import trained_with, tricks_of
 from regmix_bench.errors import UserError
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.specs import MethodSpec, Recipe
+from regmix_bench.specs.tricks import NONE, Tricks
 
 #: Changes of a run that are tricks, with the words for them.
 TRICKS = [
@@ -56,6 +57,13 @@ def test_tricks_of_a_recipe_are_said_in_a_few_words(recipe, words):
 def test_what_a_method_brings_is_a_trick_too(method, expected):
     spec = make_spec(method=MethodSpec(name=method, version=1, params={}, label=method))
     assert tricks_of(spec) == expected
+
+
+def test_a_record_says_the_tricks_of_a_method_that_is_gone():
+    spec = make_spec(method=MethodSpec(name="gone", version=1, params={}, label="gone"))
+    said = Tricks(true_class_mass=0.7, average="gone")
+    assert trained_with(make_record(spec, tricks=said)) == said
+    assert trained_with(make_record(spec)) == NONE
 
 
 @pytest.mark.parametrize(("recipe", "words"), TRICKS)

@@ -7,9 +7,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from regmix_bench.analysis.tricks import Tricks, tricks_of
+from regmix_bench.analysis.tricks import tricks_of
 from regmix_bench.grid.plan import load_suite, plan_runs
 from regmix_bench.specs import RunSpec
+from regmix_bench.specs.tricks import Tricks
 
 MATCHED = ("matched-digits", "matched-cifar10", "matched-cifar10-30")
 

@@ -33,6 +33,7 @@ from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.views import read_views
 from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec
+from regmix_bench.specs.tricks import Tricks
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.training.validation import HeldOutAccuracy, Validation
 from regmix_bench.types import Frozen, StepOutput
@@ -149,6 +150,7 @@ def test_a_record_describes_the_run(done) -> None:
     assert (record.status, record.error, record.alarms) == ("success", None, ())
     assert (record.n_train, record.n_validation, record.n_test) == (90, 10, 10)
     assert (record.num_classes, record.n_parameters) == (10, 38_330)
+    assert record.tricks == Tricks()
     assert [log.epoch for log in record.history] == [1, 2]
     environment = record.environment
     assert environment["threads"] == torch.get_num_threads()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from regmix_bench.analysis.cohorts import Run
-from regmix_bench.analysis.tricks import tricks_of
+from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words, throughput_words
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
@@ -37,7 +37,7 @@ def specification_facts(run: Run) -> Facts:
         "Attacked under": ", ".join(map(threat_words, spec.eval_threats)),
         "Attacked by PGD alone under": ", ".join(map(threat_words, spec.pgd_threats)),
         "Recipe": recipe_words(spec.recipe),
-        "Tricks": str(tricks_of(spec)),
+        "Tricks": str(trained_with(record)),
         "Checkpoint": "highest validation PGD-10"
         + (f", epoch {record.selected_epoch}" if record.selected_epoch else ""),
         "Scoring": scoring_words(spec.scoring),

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
-from regmix_bench.analysis.tricks import tricks_of
+from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.overfitting import alarms_of
@@ -73,7 +73,7 @@ class RunPage:
 
     @property
     def tricks(self) -> str:
-        return str(tricks_of(self.run.spec))
+        return str(trained_with(self.run.record))
 
     @property
     def failed(self) -> bool:

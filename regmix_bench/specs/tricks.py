@@ -1,0 +1,46 @@
+"""Tricks of a training: what any method may be given besides what defines it."""
+
+from __future__ import annotations
+
+from regmix_bench.types import Frozen
+
+
+class Tricks(Frozen):
+    """The tricks that a model was trained with, as they took effect.
+
+    ``average`` is the decay of an average of weights, or the name of the method that has a rule of
+    its own for one. Where there is none, nothing is said of how it would have been taken.
+    """
+
+    true_class_mass: float = 1.0
+    average: float | str | None = None
+    gradient_clip: float | None = None
+
+    def __str__(self) -> str:
+        """Return ``mass 0.6, EMA 0.98``, or ``none``."""
+        return ", ".join(self._words()) or "none"
+
+    @property
+    def suffix(self) -> str:
+        """What tells a row from another of its method: `` + mass 0.6 + EMA 0.98``, or nothing."""
+        return "".join(f" + {words}" for words in self._words())
+
+    def _words(self) -> list[str]:
+        words = []
+        if self.true_class_mass != 1:
+            words.append(f"mass {_number(self.true_class_mass)}")
+        if isinstance(self.average, str):
+            words.append("own EMA")
+        elif self.average is not None:
+            words.append(f"EMA {_number(self.average)}")
+        if self.gradient_clip is not None:
+            words.append(f"clip {_number(self.gradient_clip)}")
+        return words
+
+
+#: Of a training as plain as can be.
+NONE = Tricks()
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
