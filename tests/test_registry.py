@@ -171,7 +171,21 @@ def test_every_kind_refuses_what_is_taken_or_broken(tmp_path, group, taken, opti
 
 def test_every_method_of_the_two_packages_is_found() -> None:
     assert {
-        *("standard", "pgd-at", "trades", "mart", "gat", "nuat", "fgsm-rs", "fgsm-pgi", "fgsm-pgk"),
+        *(
+            "standard",
+            "pgd-at",
+            "trades",
+            "mart",
+            "gat",
+            "nuat",
+            "fgsm-pco",
+            "fgsm-uap",
+            "liet",
+            "ikl-at",
+            "fgsm-rs",
+            "fgsm-pgi",
+            "fgsm-pgk",
+        ),
         *("regmix", "regmix-amr", "regmix-agr", "regmix-pgd"),
     } <= set(METHODS.names())
     assert METHODS["regmix"] is RegMix
