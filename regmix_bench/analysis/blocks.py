@@ -11,6 +11,7 @@ from functools import cached_property
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval, t_interval
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.checkpoints import last_beside
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.throughput import Throughput
@@ -85,7 +86,7 @@ class Row:
         values: dict[str, list[float | None]] = defaultdict(list)
         for run, evaluation in self.scores:
             record = run.record
-            last = record.evaluation("last", self.threat)
+            last = record.evaluation(last_beside(evaluation.checkpoint), self.threat)
             for accuracy in ACCURACIES:
                 values[accuracy.id].append(accuracy.read(evaluation))
             values["last_pgd_acc"].append(last.pgd_acc if last else None)
@@ -124,7 +125,7 @@ class Block:
         return (
             self.cohort.stem
             + (f"-at-{threat_slug(self.eval_threat)}" if elsewhere else "")
-            + ("-last" if self.checkpoint == "last" else "")
+            + ("" if self.checkpoint == "selected" else f"-{self.checkpoint}")
         )
 
     @property
@@ -158,7 +159,7 @@ def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
 
     def place(key: tuple[ThreatModel, Checkpoint]) -> tuple[object, ...]:
         threat, checkpoint = key
-        return threat.norm, threat.epsilon, checkpoint != "selected"
+        return threat.norm, threat.epsilon, checkpoint != "selected", checkpoint
 
     blocks = []
     for threat, checkpoint in sorted(keys, key=place):

@@ -100,7 +100,9 @@ class _Model:
             if found.checkpoint == checkpoint and found.robust_acc is not None
         }
         if not scores:
-            raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint")
+            others = {e.checkpoint: None for e in record.evaluations if e.robust_acc is not None}
+            there = f": there is one of {' and '.join(others)}" if others else ""
+            raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint{there}")
         return cls(path, record, checkpoint, scores)
 
     @property

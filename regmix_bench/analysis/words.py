@@ -6,7 +6,7 @@ from regmix_bench.records.accuracies import ensemble_words
 from regmix_bench.records.schema import AnyRecord
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.specs import EvalSpec, Recipe, RunSpec, Scoring
-from regmix_bench.types import NORMS, ThreatModel
+from regmix_bench.types import NORMS, Checkpoint, ThreatModel
 
 
 def spec_words(spec: RunSpec | EvalSpec) -> str:
@@ -87,6 +87,14 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.validation_precision != "fp32":
         words.append(f"validated in {recipe.validation_precision}")
     return ", ".join(words)
+
+
+def checkpoint_words(checkpoint: Checkpoint, recipe: Recipe) -> str:
+    """Name a checkpoint, such as ``checkpoint of highest validation PGD-10``."""
+    words = "last checkpoint"
+    if checkpoint.endswith("selected") and recipe.selection == "val-pgd10":
+        words = "checkpoint of highest validation PGD-10"
+    return f"raw weights, {words}" if checkpoint.startswith("raw-") else words
 
 
 def search_words(scoring: Scoring) -> str:

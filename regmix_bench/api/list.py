@@ -120,17 +120,21 @@ def _run(record: "AnyRecord") -> Facts:
     """Return the scores under the first threat, as far as there are any."""
     from regmix_bench.analysis.words import record_words
     from regmix_bench.records.accuracies import attack_words, by_title
+    from regmix_bench.records.checkpoints import weights_of
 
-    score, attack = None, ""
+    score, attack, weights = None, "", ""
     if record.kind == "transfer":
         attack = record.attack
     else:
         score = next((e for e in record.evaluations if e.robust_acc is not None), None)
         attack = attack_words(record.spec.scoring) if score else ""
+    if record.kind == "run" and score is not None:
+        weights = f"{weights_of(record, score.checkpoint)}, {score.checkpoint}"
     return {
         "run": record_words(record),
         "run_id": record.run_id,
         "status": record.status,
         **by_title(score),
         "attacked by": attack,
+        "weights": weights,
     }

@@ -25,7 +25,7 @@ from regmix_bench.evaluation.masking import Surrogate, diagnose
 from regmix_bench.evaluation.surrogates import load_surrogate
 from regmix_bench.models.logits import depend_on_batch
 from regmix_bench.records.adversarial import write_adversarial
-from regmix_bench.records.outcomes import write_outcomes
+from regmix_bench.records.outcomes import REQUIRED, write_outcomes
 from regmix_bench.records.paths import (
     adversarial_path,
     artifacts_dir,
@@ -93,18 +93,19 @@ def score_checkpoint(
                 for result in asked
             ]
         )
+    path = outcomes_path(record_path(results, spec), checkpoint)
+    tables = [evaluation.outcomes for evaluation in scored]
+    if not with_autoattack:
+        tables = [table[list(REQUIRED)] for table in tables]
+    digests = {"outcomes_digest": on_first(lambda: write_outcomes(path, tables))}
     if with_autoattack:
-        digests = {}
-        path = outcomes_path(record_path(results, spec), checkpoint)
-        tables = [evaluation.outcomes for evaluation in scored]
-        digests["outcomes_digest"] = on_first(lambda: write_outcomes(path, tables))
         images = adversarial_path(results, spec.run_id, checkpoint)
         if extras.save_adversarial:
             parts = chain.from_iterable(
                 adversarial_images(test, e.threat, journal(e.threat), e.after_attack) for e in found
             )
             digests["adversarial_digest"] = on_first(lambda: write_adversarial(images, parts))
-        found = [result.model_copy(update=digests) for result in found]
+    found = [result.model_copy(update=digests) for result in found]
     return [*found, *(evaluation.result for evaluation in without)], cost
 
 

@@ -44,3 +44,11 @@ def true_class_mass(spec: RunSpec) -> float:
     if method is None:
         return MASS_AMONG_PARAMS.get(spec.method.name, 1.0)
     return method.default_true_class_mass
+
+
+def averages_weights(spec: RunSpec) -> bool:
+    """Return whether what a run scores are averages of its weights."""
+    if spec.recipe.ema_decay != "method":
+        return spec.recipe.ema_decay != "none"
+    method = declared(spec.method.name)
+    return method is not None and method.averages_weights

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting, alarms_of
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
@@ -25,7 +26,7 @@ COLUMNS = (
     *("training_seconds", "preparation_seconds", "scoring_seconds"),
     *(field.name for field in fields(Throughput)),
     "record",
-    *("checkpoint", "epsilon", "epsilon_value", "n_examples"),
+    *("checkpoint", "weights", "checkpoint_epoch", "epsilon", "epsilon_value", "n_examples"),
     *(accuracy.id for accuracy in ACCURACIES),
     *("autoattack_version", "checks"),
 )
@@ -35,7 +36,8 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     """Return all scored models below ``results``, one row for each record and evaluation.
 
     Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
-    here has no ``method`` and nothing of a training. Accuracies are 0 to 1, ``epsilon`` is text as
+    here has no ``method`` and nothing of a training. ``weights`` says whether a checkpoint
+    is of raw weights or of an average. Accuracies are 0 to 1, ``epsilon`` is text as
     typed and ``epsilon_value`` its float. ``onset_epoch`` and ``val_pgd_drop`` are those of
     :class:`~regmix_bench.records.overfitting.Overfitting`. Rates, bytes and joules are those of
     :class:`~regmix_bench.records.throughput.Throughput`. ``record`` is the file's path, relative to
@@ -81,6 +83,9 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
     if not record.evaluations:
         yield model
     for evaluation in record.evaluations:
+        if isinstance(record, RunRecord):
+            model["weights"] = weights_of(record, evaluation.checkpoint)
+            model["checkpoint_epoch"] = epoch_of(record, evaluation.checkpoint)
         yield model | {
             "norm": evaluation.threat.norm,
             "checkpoint": evaluation.checkpoint,

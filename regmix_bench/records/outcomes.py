@@ -10,6 +10,8 @@ point of PGD.
 A stage has columns that begin with its name: ``_norm`` of the perturbation and ``_margin`` after
 it, and for an attack of the ensemble whether it ``_broke`` the image. All are missing where the
 attack was spared, because the image was misclassified or broken before.
+
+Of a checkpoint that AutoAttack did not score there are the columns that every file has.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
 
 
 def read_images(file: Path, evaluation: RobustEval) -> ImageOutcomes:
-    """Read the outcomes of ``evaluation``, a score with AutoAttack, in the order of ``file``.
+    """Read the outcomes of ``evaluation`` in the order of ``file``.
 
     The metrics are the accuracies that it has. Raises :class:`UserError` where the file is no
     outcomes file or disagrees with the evaluation.

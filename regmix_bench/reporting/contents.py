@@ -17,6 +17,7 @@ from regmix_bench.analysis.cohorts import (
     runs_among,
     sort_into_cohorts,
 )
+from regmix_bench.analysis.selection import Selections, selection_files, selections_of
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.records import paths
@@ -32,7 +33,7 @@ from regmix_bench.reporting.published import (
     load_published,
     published_file,
 )
-from regmix_bench.reporting.tables import evaluated, published, transfer
+from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.system.files import file_digest
@@ -140,6 +141,11 @@ class Contents:
         return self.quoted.get(terms, []) if _at_home(block) else []
 
     @cached_property
+    def selections(self) -> tuple[Selections, ...]:
+        """The selected and the last checkpoints of each cohort under each threat."""
+        return tuple(found for cohort in self.cohorts for found in selections_of(cohort))
+
+    @cached_property
     def panels(self) -> tuple[evaluated.Panel, ...]:
         return evaluated.panels(r for r in self.records.values() if isinstance(r, EvalRecord))
 
@@ -159,7 +165,12 @@ class Contents:
             Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
             for r in self.transfers
         ]
+        scored = [
+            Section(f.stem, checkpoints.checkpoints_heading(f), checkpoints.checkpoints_table(f))
+            for f in self.selections
+        ]
         chapters = {
+            "Which weights are scored": scored,
             "Evaluated models": given,
             "Transfer": moved,
             published.TITLE: [part for parts in self.quoted.values() for part in parts],
@@ -197,6 +208,7 @@ class Contents:
         files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
         files += [paths.views_path(run.path) for run in self.runs]
         files += verdicts.outcome_files(self.blocks)
+        files += selection_files(self.selections)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
         if self.published:
             named[FILE] = published_file(self.results)

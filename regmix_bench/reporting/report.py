@@ -26,7 +26,7 @@ from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
-from regmix_bench.reporting.tables import evaluated, numbers, overfitting, published
+from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.garbage import uncollected
@@ -41,6 +41,7 @@ NUMBERS = "tables.csv"
 TABLES = "tables.json"
 MODELS = "models.csv"
 VERDICTS = "verdicts.csv"
+CHECKPOINTS = "checkpoints.csv"
 EVALUATED = "evaluated.csv"
 PUBLISHED = "published.csv"
 FAILED = "failed-runs.csv"
@@ -167,6 +168,7 @@ def _ours() -> tuple[str, ...]:
         TABLES,
         MODELS,
         VERDICTS,
+        CHECKPOINTS,
         EVALUATED,
         PUBLISHED,
         OVERFITTING,
@@ -207,6 +209,8 @@ def _texts(
             yield "csv", MODELS, cells.csv(numbers.run_accuracies(contents.cohorts))
         if not compared.empty:
             yield "csv", VERDICTS, cells.csv(compared)
+        if contents.selections:
+            yield "csv", CHECKPOINTS, cells.csv(checkpoints.selection_gains(contents.selections))
         if contents.panels:
             yield "csv", EVALUATED, cells.csv(evaluated.evaluated_accuracies(contents.panels))
         if contents.published:

@@ -24,11 +24,13 @@ from torch import nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import load_suite, plan
-from regmix_bench.loading.runs import load_model
+from regmix_bench.loading.runs import find_checkpoint, load_model
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
+from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.locks import Busy, run_lock
+from regmix_bench.records.outcomes import read_images, require_files
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.views import read_views
 from regmix_bench.runs import observers, runner, task
@@ -36,7 +38,7 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.training.validation import HeldOutAccuracy, Validation
-from regmix_bench.types import Frozen, StepOutput
+from regmix_bench.types import TRAINED, Frozen, StepOutput
 
 #: AutoAttack is over at once where nothing holds: at half the range of a pixel.
 QUICK: dict[str, Any] = {
@@ -179,6 +181,30 @@ def test_every_checkpoint_is_scored_at_every_budget(done) -> None:
     views = read_views(paths.views_path(path), record.views_digest)
     assert views.threat == spec.eval_threats[0]
     assert np.isin(views.index, outputs["index"]).all() and len(views.curvature) == 10
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "attacked"),
+    [("selected", ["selected"]), ("both", ["selected", "last"]), ("all", list(TRAINED))],
+)
+def test_raw_weights_are_scored_beside_an_average(
+    tmp_path: Path, evaluate: str, attacked: list[str]
+) -> None:
+    spec = quick_spec(recipe=QUICK["recipe"] | {"ema_decay": 0.5}, evaluate=evaluate)
+    record = runner.run_spec(spec, tmp_path, device="cpu")
+    assert [e.checkpoint for e in record.evaluations] == list(TRAINED)
+    scored = [e.checkpoint for e in record.evaluations if e.autoattack_acc is not None]
+    assert scored == attacked
+    path = paths.record_path(tmp_path, spec)
+    for evaluation in record.evaluations:
+        images = read_images(paths.outcomes_path(path, evaluation.checkpoint), evaluation)
+        assert images.right["pgd_acc"].mean() == evaluation.pgd_acc
+        assert ("autoattack_acc" in images.right) == (evaluation.checkpoint in attacked)
+    require_files(path, record)
+    raw = find_checkpoint(record.run_id, tmp_path, "raw-last")[2]
+    assert load_checkpoint(raw, record.checkpoints["raw-last"].sha256)
+    runner.discard(spec, tmp_path)
+    assert not list(path.parent.iterdir())
 
 
 def test_a_record_is_not_made_twice(done, monkeypatch: pytest.MonkeyPatch) -> None:

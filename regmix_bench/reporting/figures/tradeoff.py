@@ -189,7 +189,8 @@ def _title(norm: str, epsilon: str, panel: pd.DataFrame) -> str:
     title = f"trained under {norm} {epsilon}"
     if (first["eval_norm"], first["eval_epsilon"]) != (first["train_norm"], epsilon):
         title += f",\nattacked under {norm_words(first['eval_norm'])} {first['eval_epsilon']}"
-    return title + (",\nlast checkpoint" if first["checkpoint"] == "last" else "")
+    which = first["checkpoint"]
+    return title + ("" if which == "selected" else f",\n{which.replace('-', ', ')} checkpoint")
 
 
 def _bars(frame: pd.DataFrame) -> str:

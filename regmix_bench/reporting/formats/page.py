@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from regmix_bench.analysis.blocks import Block, blocks_of
-from regmix_bench.analysis.words import threat_words
+from regmix_bench.analysis.words import checkpoint_words, threat_words
 from regmix_bench.reporting.contents import Contents, Section
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.formats import cells
@@ -57,8 +57,9 @@ def _heading(block: Block) -> str:
     train, attack = (
         threat_words(threat) for threat in (block.cohort.train_threat, block.eval_threat)
     )
-    last = ", last checkpoint" if block.checkpoint == "last" else ""
-    return f"Trained under {train}, attacked under {attack}{last}"
+    words = checkpoint_words(block.checkpoint, block.cohort.setting.recipe)
+    which = "" if block.checkpoint == "selected" else f", {words}"
+    return f"Trained under {train}, attacked under {attack}{which}"
 
 
 def _figure(picture: ReportFigure) -> str:

@@ -6,7 +6,13 @@ import json
 
 from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.tricks import trained_with
-from regmix_bench.analysis.words import recipe_words, scoring_words, threat_words, throughput_words
+from regmix_bench.analysis.words import (
+    checkpoint_words,
+    recipe_words,
+    scoring_words,
+    threat_words,
+    throughput_words,
+)
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.throughput import Throughput
@@ -26,6 +32,7 @@ def specification_facts(run: Run) -> Facts:
     images = ", ".join(
         f"{n:,} {part}{' (a sample)' if sample else ''}" for part, n, sample in sizes if n
     )
+    beside = " and ".join(name for name in record.checkpoints if name.startswith("raw-"))
     rows = {
         "Method": f"{spec.method.name}, version {spec.method.version}",
         **{f"· {key}": _words(value) for key, value in all_params(spec.method).items()},
@@ -38,7 +45,8 @@ def specification_facts(run: Run) -> Facts:
         "Attacked by PGD alone under": ", ".join(map(threat_words, spec.pgd_threats)),
         "Recipe": recipe_words(spec.recipe),
         "Tricks": str(trained_with(record)),
-        "Checkpoint": "highest validation PGD-10"
+        "Weights": f"of an average; those beside it are called {beside}" if beside else "",
+        "Checkpoint": checkpoint_words("selected", spec.recipe)
         + (f", epoch {record.selected_epoch}" if record.selected_epoch else ""),
         "Scoring": scoring_words(spec.scoring),
         "Seed": str(spec.seed),

@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
+from regmix_bench.analysis.selection import WEIGHTS, Selected
 from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
+from regmix_bench.records.checkpoints import epoch_of
 from regmix_bench.records.overfitting import alarms_of
 from regmix_bench.records.schema import Alarm, RobustEval
 from regmix_bench.reporting.contents import Contents
@@ -20,6 +22,7 @@ from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.facts import cost_facts, specification_facts
 from regmix_bench.reporting.site.images import Examples, examples
 from regmix_bench.reporting.site.text import on_dark
+from regmix_bench.reporting.tables.checkpoints import run_checkpoints_table
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured, significant
 
 #: matplotlib's names of lines and markers, and Plotly's.
@@ -143,12 +146,29 @@ class RunPage:
         )
 
     @cached_property
+    def selection(self) -> Table | None:
+        """The gain of selecting, on the validation part and on test images, of either weights."""
+        threats = dict.fromkeys(score.threat for score in self.run.record.evaluations)
+        own = self.run.spec.train_threat
+        threat = own if own in threats else next(iter(threats), None)
+        if threat is None:
+            return None
+        found = [Selected.of(self.run, weights, threat) for weights in WEIGHTS]
+        there = [each for each in found if each is not None]
+        return run_checkpoints_table(there) if there else None
+
+    @cached_property
     def epochs(self) -> Table:
         """The epochs that matter: the first, the selected, the last, and those with an alarm."""
         record = self.run.record
-        wanted = {1, record.selected_epoch, len(record.history), *(a.epoch for a in self.alarms)}
+        raw = epoch_of(record, "raw-selected")
+        wanted = {1, record.selected_epoch, raw, len(record.history)}
+        wanted |= {alarm.epoch for alarm in self.alarms}
         logs = [log for log in record.history if log.epoch in wanted]
-        chosen = {record.selected_epoch: " (selected)"}
+        chosen = {raw: " (raw selected)", record.selected_epoch: " (selected)"}
+        validated = dict(_VALIDATION)
+        if raw is not None:
+            validated["raw_val_pgd_acc"] = "PGD-10, raw weights"
         return Table.of(
             "Validation accuracy in percent, and training loss.",
             (
@@ -161,7 +181,7 @@ class RunPage:
                         Column(name, header, "number", "higher"),
                         [Cell(getattr(log, name), "share") for log in logs],
                     )
-                    for name, header in _VALIDATION.items()
+                    for name, header in validated.items()
                 ),
                 (
                     Column("loss", "Loss", "number", "lower"),

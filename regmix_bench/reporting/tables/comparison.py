@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.verdicts import Judgement
-from regmix_bench.analysis.words import recipe_words, threat_words
+from regmix_bench.analysis.words import checkpoint_words, recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
@@ -115,10 +115,7 @@ def _remarks(block: Block) -> Iterator[Remark]:
 
 def _caption(block: Block) -> str:
     setting = block.cohort.setting
-    checkpoint = {
-        "selected": "checkpoint of highest validation PGD-10",
-        "last": "last checkpoint",
-    }[block.checkpoint]
+    checkpoint = checkpoint_words(block.checkpoint, setting.recipe)
     tricks = "each row's own" if setting.tricks is None else setting.tricks
     return (
         f"{setting.words}: trained under"
