@@ -39,6 +39,9 @@ def report(
     with_published: WithPublished = False,
     reference: Reference = None,
     across: Across = None,
+    suite: Annotated[
+        Names | None, Option("Show the runs of this suite alone, or of several.")
+    ] = None,
     standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
     columns: Annotated[
         int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
@@ -52,7 +55,7 @@ def report(
     """Write tables, figures and pages of everything that is recorded.
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
-    are removed. Raises :class:`UserError` for an unknown format, reference or axis, a folder
+    are removed. Raises :class:`UserError` for an unknown format, reference, axis or suite, a folder
     without records, a record or published numbers that cannot be read, and a folder that cannot be
     written.
     """
@@ -69,8 +72,23 @@ def report(
         "with_published": with_published,
         "reference": reference,
         "across": crossed(listed("--across", across)),
+        "only": _runs_of(listed("--suite", suite)),
         "layout": layout,
     }
     if check:
         return Report(folder, stale=tuple(stale(source, folder, **options)))
     return Report(folder, tuple(write_report(source, folder, chosen, **options)))
+
+
+def _runs_of(suites: list[str] | None) -> set[str] | None:
+    """Return the run_ids that the suites plan, or None for all there are."""
+    if suites is None:
+        return None
+    from regmix_bench.data import canonical_name
+    from regmix_bench.grid.plan import load_suite, plan
+
+    return {
+        spec.run_id
+        for suite in suites
+        for spec in plan(load_suite(suite), canonical_name=canonical_name)
+    }

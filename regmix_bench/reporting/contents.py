@@ -20,6 +20,7 @@ from regmix_bench.analysis.cohorts import (
 from regmix_bench.analysis.selection import Selections, selection_files, selections_of
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.verdicts import Judgement
+from regmix_bench.errors import UserError
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
@@ -55,7 +56,8 @@ class Contents:
     """The records below ``results`` as tables and pictures, whatever the format.
 
     ``reference`` is the row that the others are compared with, that of their suite if None. The
-    rows of a table may differ in what ``across`` names.
+    rows of a table may differ in what ``across`` names. :meth:`of` takes the records whose run_id
+    is among ``only``, or all if None.
     """
 
     results: Path
@@ -71,9 +73,14 @@ class Contents:
         with_published: bool,
         reference: str | None,
         across: Collection[Axis] = (),
+        only: Collection[str] | None = None,
     ) -> Contents:
         entries = load_published(results) if with_published else ()
         records = require_records(results)
+        if only is not None:
+            records = {path: record for path, record in records.items() if record.run_id in only}
+            if not records:
+                raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
         return cls(results, records, entries, reference, across)

@@ -57,6 +57,7 @@ def write_report(
     with_published: bool = False,
     reference: str | None = None,
     across: Collection[Axis] = (),
+    only: Collection[str] | None = None,
     layout: Layout | None = None,
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
@@ -64,7 +65,8 @@ def write_report(
     ``with_published`` puts the numbers of ``published.yaml`` beside ours, marked as not measured
     here: that of ``results``, or else that of this package. ``reference`` is the row that the
     others are compared with, that of each suite if left out, and ``across`` what the rows of a
-    table may differ in. ``layout`` is that of the LaTeX
+    table may differ in. ``only`` are the run_ids of the trainings to show, all records if left
+    out. ``layout`` is that of the LaTeX
     tables. Each file is replaced whole. Files of these formats that an earlier report left in
     ``out`` and that this one no longer makes are removed.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
@@ -77,7 +79,7 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    with _loaded(results, with_published, reference, across) as contents, sole_writer(out):
+    with _loaded(results, with_published, reference, across, only) as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
 
@@ -116,6 +118,7 @@ def stale(
     with_published: bool = False,
     reference: str | None = None,
     across: Collection[Axis] = (),
+    only: Collection[str] | None = None,
     layout: Layout | None = None,
 ) -> list[str]:
     """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
@@ -123,7 +126,7 @@ def stale(
     Numbers and input digests count; the bytes of a picture do not. The report must have been
     written with the same options.
     """
-    with _loaded(results, with_published, reference, across) as contents:
+    with _loaded(results, with_published, reference, across, only) as contents:
         return _differences(contents, out, layout or Layout())
 
 
@@ -182,11 +185,15 @@ def _drawn(name: str) -> bool:
 
 @contextmanager
 def _loaded(
-    results: Path, with_published: bool, reference: str | None, across: Collection[Axis]
+    results: Path,
+    with_published: bool,
+    reference: str | None,
+    across: Collection[Axis],
+    only: Collection[str] | None,
 ) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector, as they stay to the end."""
     with uncollected():
-        contents = Contents.of(results, with_published, reference, across)
+        contents = Contents.of(results, with_published, reference, across, only)
         gc.freeze()
     try:
         yield contents

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
+import yaml
 from support.harness import cli
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 from support.tables import column, headers, marks
@@ -12,6 +14,7 @@ from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.tricks import trained_with, tricks_of
 from regmix_bench.errors import UserError
+from regmix_bench.grid.plan import plan
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.specs import MethodSpec, Recipe
@@ -129,6 +132,22 @@ def test_two_models_of_other_tricks_are_no_pair(plain, recipe, words):
     refused = cli("compare", one, two)
     assert refused.status == 2 and refused.errors.count("\n") == 1
     assert cli("compare", one, two, "--across", "tricks").status == 0
+
+
+def test_a_report_of_one_suite_shows_its_runs_alone(tmp_path):
+    written = {"methods": ["pgd-at", "trades"], "eps": ["8/255"], "recipe": {"epochs": 50}}
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(yaml.safe_dump(written))
+    results = tmp_path / "results"
+    for spec in plan([written], device="cpu"):
+        write_run(results, spec)
+    write_run(results, make_spec("mart"))
+    given = ("--results", results, "--format", "csv", "--out", tmp_path / "out")
+    assert cli("report", *given, "--suite", suite).status == 0
+    assert set(pd.read_csv(tmp_path / "out" / "models.csv")["label"]) == {"pgd-at", "trades"}
+    refused = cli("report", *given, "--suite", "smoke")
+    assert refused.status == 2 and "none of the 2 runs asked for is recorded" in refused.errors
+    assert cli("report", *given, "--suite", "smoke2").status == 2
 
 
 def test_the_tricks_of_a_given_model_are_not_known(plain):
