@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch.nn.functional import mse_loss
 
+from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.losses import cross_entropy, true_class
 from regmix_bench.methods.prior import StoredPerturbations, StoredStartMethod
 from regmix_bench.methods.protocol import Citation
@@ -82,7 +83,9 @@ class FGSMPCO(StoredStartMethod):
             logits, step_logits = model(mixed(prior_logits)), model(start.x_adv)
             ce = cross_entropy(logits, batch.y, self.true_class_mass)
             apart = mse_loss(step_logits, prior_logits) - mse_loss(step_logits, logits)
-            return {"ce": ce, "consistency": config.lambda_ * apart.abs()}
+            # |·| of the whole batch, of which the images here may differ the other way.
+            sign = batch_sum(apart.detach() * len(logits)).sign()
+            return {"ce": ce, "consistency": config.lambda_ * sign * apart}
 
         return StepOutput.of(
             terms(start.logits),

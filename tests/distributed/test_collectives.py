@@ -13,6 +13,7 @@ import torch
 from support.group_work import (
     CASES,
     CPU,
+    EPOCHS,
     SEEDS,
     TABLE,
     assert_same,
@@ -60,6 +61,13 @@ def test_two_processes_train_what_one_trains(two, tmp_path: Path, case: str) -> 
     method, recipe = CASES[case]
     one = left_by(train(make_trainer(make_spec(method, **recipe), tmp_path)))
     assert_same(two[case], one)
+
+
+def test_each_process_takes_the_patterns_of_liet_by_itself(two, tmp_path: Path) -> None:
+    one = left_by(train(make_trainer(make_spec("liet"), tmp_path)))
+    for way in ("forward_images", "backward_images"):
+        one["cost"][way] += EPOCHS * 10  # an image of each class, in every epoch's first batch
+    assert_same(two["liet"], one)
 
 
 def test_a_training_resumes_on_another_number_of_processes(two, folder, tmp_path) -> None:

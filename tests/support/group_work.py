@@ -51,6 +51,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "a ratio over the batch, and averaged weights": ("fgsm-pgk", {}),
     "several passes, on a folded copy": ("trades[steps=3]", {"ema_decay": 0.5}),
     "a random start and a clipped gradient": ("fgsm-rs", {"gradient_clip": 0.5}),
+    "a norm of the whole batch": ("nuat", {}),
+    "priors without a momentum": ("fgsm-pco", {}),
+    "patterns that images of a class share": ("fgsm-uap[patterns=class]", {}),
+    "means over the images of a class": ("ikl-at[steps=2]", {}),
 }
 
 
@@ -80,9 +84,9 @@ class Plain(nn.Sequential):
 
 
 def plain(method: str) -> nn.Module:
-    # The divergence that TRADES climbs is all but flat where it starts: in float32 the signs of its
+    # What TRADES and IKL-AT climb is all but flat where they start: in float32 the signs of its
     # gradient hang on the rounding, which hangs on the size of a batch, in one process too.
-    return Plain(torch.float64 if method == "trades" else torch.float32)
+    return Plain(torch.float64 if method in ("trades", "ikl-at") else torch.float32)
 
 
 def make_trainer(
@@ -204,6 +208,7 @@ def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> d
     for name, (method, recipe) in CASES.items():
         spec = make_spec(method, **recipe)
         found[name] = left_by(train(make_trainer(spec, folder / "two" / method)))
+    found["liet"] = left_by(train(make_trainer(make_spec("liet"), folder / "two" / "liet")))
     spec = make_spec("fgsm-pgk")
     found["resumed"] = left_by(train(make_trainer(spec, folder / "begun by one")))
     train(make_trainer(spec, folder / "begun by two"), epochs=3)
