@@ -34,7 +34,7 @@ def report(
     results: Results = "results",
     out: Annotated[str | Path, Option("Folder to write to.")] = "reports",
     format: Annotated[
-        Names | None, Option("Of latex, markdown, csv, json, figures, html; all if left out.")
+        Names | None, Option("Of latex, markdown, csv, json, yaml, figures, html; all if left out.")
     ] = None,
     with_published: WithPublished = False,
     reference: Reference = None,

@@ -22,8 +22,8 @@ from regmix_bench.models.predictions import accuracy, correct
 from regmix_bench.records.parquet import read_columns
 from regmix_bench.records.paths import transfer_outcomes_path
 from regmix_bench.records.schema import RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.records.store import check_transfer_outcomes
-from regmix_bench.training.history import chosen_epochs
 
 #: Share of the images that another device, or a fused batch norm, may let PGD break or not.
 PGD_ROUNDING = 0.02

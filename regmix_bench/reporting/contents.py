@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
@@ -37,6 +37,7 @@ from regmix_bench.reporting.published import (
 from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
+from regmix_bench.sheets import own
 from regmix_bench.system.files import file_digest
 
 if TYPE_CHECKING:
@@ -198,6 +199,11 @@ class Contents:
         return self.comparisons | {section.stem: section.table for section in sections}
 
     @cached_property
+    def study(self) -> dict[str, Any] | None:
+        """The study sheet of the runs, as its file holds it; None where none is scored."""
+        return own.study_content(self.results, self.runs)
+
+    @cached_property
     def looks(self) -> dict[str, Look]:
         """The look of each label in figures and on pages."""
         return looks([group for cohort in self.cohorts for group in cohort.groups])
@@ -217,6 +223,8 @@ class Contents:
         files += verdicts.outcome_files(self.blocks)
         files += selection_files(self.selections)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
+        if (notes := own.notes_file(self.results)) is not None:
+            named[own.NOTES] = notes
         if self.published:
             named[FILE] = published_file(self.results)
         return {name: file_digest(path) for name, path in named.items() if path.is_file()}

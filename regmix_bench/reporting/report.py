@@ -27,18 +27,20 @@ from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
+from regmix_bench.sheets.writer import sheet_text
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.garbage import uncollected
 from regmix_bench.system.reading import read_bytes
 
 #: All that a report is written in.
-FORMATS = ("latex", "markdown", "csv", "json", "figures", "html")
+FORMATS = ("latex", "markdown", "csv", "json", "yaml", "figures", "html")
 
 MANIFEST = "manifest.csv"
 PAGE = "report.md"
 NUMBERS = "tables.csv"
 TABLES = "tables.json"
+STUDY = "study.yaml"
 MODELS = "models.csv"
 VERDICTS = "verdicts.csv"
 CHECKPOINTS = "checkpoints.csv"
@@ -169,6 +171,7 @@ def _ours() -> tuple[str, ...]:
         *figures,
         NUMBERS,
         TABLES,
+        STUDY,
         MODELS,
         VERDICTS,
         CHECKPOINTS,
@@ -228,6 +231,8 @@ def _texts(
         yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
     if "json" in formats:
         yield "json", TABLES, tables_json(contents.tables)
+    if "yaml" in formats and contents.study is not None:
+        yield "yaml", STUDY, sheet_text(contents.study)
     if "figures" in formats:
         for picture in contents.gallery.pictures:
             yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)

@@ -48,12 +48,16 @@ def _few_seeds(row: SheetRow) -> str | None:
 
 
 def _no_deviation(table: SheetTable) -> Iterator[Breach]:
-    """Yield a row without a deviation of what it is compared by."""
+    """Yield a row without deviation or interval of what it is compared by."""
+    compared = {CLEAN, AUTOATTACK, table.ranked_by}
     for row in table.rows:
-        names = [name for name in row.numbers if name in (CLEAN, AUTOATTACK, table.ranked_by)]
-        bare = [name for name in names if row.numbers[name].deviation is None]
+        bare = [
+            name
+            for name, claim in row.numbers.items()
+            if name in compared and claim.deviation is None and claim.interval is None
+        ]
         if bare:
-            yield Breach(row.method, f"no deviation of {', '.join(bare)}")
+            yield Breach(row.method, f"no deviation or interval of {', '.join(bare)}")
 
 
 def _no_file(row: SheetRow) -> str | None:
@@ -108,7 +112,7 @@ RULES = (
     ),
     Rule(
         "no-deviation",
-        "a number has no deviation",
+        "a number has neither deviation nor interval",
         "standard deviations over seeds run from 0.1 to 25 points (FastAT Benchmark,"
         " arXiv:2604.22853); without one no difference can be judged",
         ("numbers", "table.ranked_by"),

@@ -15,7 +15,9 @@ SQUARE_STRONGER = "square-stronger-than-white-box"
 _VERSIONS = ("standard", "plus", "rand")
 #: Points by which an attack may fall behind AutoAttack more than it does in most rows.
 MASKING_GAP = 3.0
-#: The same in a table of one or two rows, where nothing is usual.
+#: Standard deviations over images by which it may besides.
+_DEVIATIONS = 3
+#: Points in a table of one or two rows, where nothing is usual.
 MASKING_GAP_ALONE = 10.0
 
 _CROCE = "Croce and Hein, ICML 2020"
@@ -85,11 +87,18 @@ def _masked(table: SheetTable) -> Iterator[Breach]:
                 said = f"{attack} leaves {gap:.1f} points more than AutoAttack{where}"
                 if attack in usual:
                     said += f", and {usual[attack]:z.1f} in the median row"
-                    beyond[gap - usual[attack] - MASKING_GAP] = said
+                    chance = _DEVIATIONS * _deviation(gap, row.measurement.images)
+                    beyond[gap - usual[attack] - max(MASKING_GAP, chance)] = said
                 else:
                     beyond[gap - MASKING_GAP_ALONE] = said
         if beyond and max(beyond) > 0:
             yield Breach(row.method, beyond[max(beyond)])
+
+
+def _deviation(gap: float, images: int | None) -> float:
+    """The standard deviation in points of a share of images of which ``gap`` percent are."""
+    share = min(max(gap / 100, 0.0), 1.0)
+    return 100 * (share * (1 - share) / images) ** 0.5 if images else 0.0
 
 
 def _seen(row: SheetRow) -> Iterator[tuple[str, Mapping[str, float]]]:

@@ -30,22 +30,31 @@ def read_sheet(path: Path) -> Sheet:
     Raises :class:`UserError`, of one line, where it cannot be read, for an unknown key, and for a
     value that is refused, with the place where it stands.
     """
-    try:
-        content = read_yaml(read_text(path))
-    except OSError as error:
-        raise UserError(f"cannot read sheet {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+    content = read_content(path)
     try:
         return make_sheet(content)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def make_sheet(content: object) -> Sheet:
-    """Make a sheet of the values that a file holds; raises as :func:`read_sheet` does."""
+def read_content(path: Path) -> dict[str, Any]:
+    """Read the values that a file of YAML holds by key.
+
+    Raises :class:`UserError` where it cannot be read, is not YAML, or holds something else.
+    """
+    try:
+        content = read_yaml(read_text(path))
+    except OSError as error:
+        raise UserError(f"cannot read sheet {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError("a sheet is a mapping with title and tables")
+        raise UserError(f"{path}: a sheet is a mapping with title and tables")
+    return content
+
+
+def make_sheet(content: dict[str, Any]) -> Sheet:
+    """Make a sheet of the values that a file holds; raises as :func:`read_sheet` does."""
     try:
         # As JSON, where a list is a tuple and a text is not a number.
         return Sheet.model_validate_json(json.dumps(_unfolded(content)))

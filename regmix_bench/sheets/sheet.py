@@ -54,7 +54,7 @@ class RowTricks(_Facts):
 
     true_class_mass: float | None = Field(None, gt=0, le=1)
     attack_mass: float | None = Field(None, gt=0, le=1)
-    ema_decay: float | Literal["none"] | None = None
+    ema_decay: float | Text | None = None
     awp_gamma: float | Literal["none"] | None = None
     gradient_clip: float | Literal["none"] | None = None
 
@@ -62,11 +62,11 @@ class RowTricks(_Facts):
 class ScoredWeights(_Facts):
     """The weights that were scored.
 
-    They are ``raw``, an ``average``, or of the two the ``better`` one; and those of the epoch that
+    They are ``raw`` or ``averaged``, or of the two the ``better`` ones; and those of the epoch that
     was ``selected``, or of the ``last``.
     """
 
-    kind: Literal["raw", "average", "better"] | None = None
+    kind: Literal["raw", "averaged", "better"] | None = None
     epoch: Literal["selected", "last"] | None = None
 
 
@@ -107,10 +107,14 @@ class HyperParameter(_Facts):
 
 
 class Claim(_Facts):
-    """An accuracy as a table shows it: the mean over seeds and the standard deviation."""
+    """An accuracy as a table shows it: the mean over seeds, with what says how sure it is.
+
+    ``deviation`` is the standard deviation over seeds, ``interval`` the ends of an interval.
+    """
 
     mean: Percent
     deviation: float | None = Field(None, ge=0, le=100)
+    interval: tuple[Percent, Percent] | None = None
 
 
 class SeedRun(_Facts):

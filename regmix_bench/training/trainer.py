@@ -31,12 +31,13 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.weights import Description
 from regmix_bench.records.schema import Alarm, Cost, EpochLog
+from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.flops import count_flop
-from regmix_bench.training.history import TrainingProgress, chosen_epochs
+from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule

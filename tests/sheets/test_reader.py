@@ -52,7 +52,7 @@ def test_mappings_are_joined_and_all_else_is_replaced() -> None:
     assert one == {"a": {"x": 1, "y": [1]}, "b": 1}
 
 
-def refused(content: object) -> str:
+def refused(content: dict[str, Any]) -> str:
     with pytest.raises(UserError) as error:
         make_sheet(content)
     said = str(error.value)
@@ -95,8 +95,8 @@ def test_an_unknown_key_is_refused_where_it_stands(
         (("recipe", "epochs"), "30", "recipe.epochs: input should be a valid integer"),
         (("recipe", "epochs"), True, "recipe.epochs: input should be a valid integer"),
         (("recipe", "lr"), float("nan"), "recipe.lr: input should be a finite number"),
-        (("tricks", "ema_decay"), "no", "tricks.ema_decay"),
-        (("weights", "kind"), "ema", "input should be 'raw', 'average' or 'better'"),
+        (("tricks", "awp_gamma"), "no", "tricks.awp_gamma"),
+        (("weights", "kind"), "ema", "input should be 'raw', 'averaged' or 'better'"),
         (("numbers", "clean", "mean"), 101, "less than or equal to 100"),
         (("threat", "norm"), "Linff", "unknown norm 'Linff': did you mean 'Linf'"),
         (("threat", "epsilon"), "8/0", "epsilon '8/0' is not a number"),
@@ -118,8 +118,7 @@ def test_a_value_that_means_nothing_is_refused_where_it_stands(
 @pytest.mark.parametrize(
     "content",
     [
-        [],
-        None,
+        {},
         {"title": "x"},
         {"title": "x", "tables": {}},
         {"title": "x", "tables": []},
@@ -131,7 +130,7 @@ def test_a_value_that_means_nothing_is_refused_where_it_stands(
         {"title": "x", "shared": {"recipe": 1}, "tables": {"t": {"rows": [{"method": "a"}]}}},
     ],
 )
-def test_another_shape_is_refused_in_one_line(content: object) -> None:
+def test_another_shape_is_refused_in_one_line(content: dict[str, Any]) -> None:
     assert refused(content)
 
 
@@ -150,6 +149,7 @@ def test_what_rows_share_is_not_multiplied_beyond_measure() -> None:
         ("title: a\ntitle: b", "stands twice"),
         ("title: !!python/name:os.system x", "is not YAML: tag"),
         ("- a", "sheet.yaml: a sheet is a mapping"),
+        ("", "sheet.yaml: a sheet is a mapping"),
         (None, "cannot read sheet"),
     ],
 )

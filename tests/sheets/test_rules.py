@@ -26,7 +26,7 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
     "validation-images-trained-on": [("selection.trained_on", True, "trained on its validation")],
     "better-of-raw-and-averaged": [("weights.kind", "better", "whichever were better")],
     "unlike-scored-weights": [
-        ("weights.kind", "average", "average, where 2 of 3 rows have raw"),
+        ("weights.kind", "averaged", "averaged, where 2 of 3 rows have raw"),
         ("weights.kind", "better", "better, where 2 of 3"),
     ],
     "unlike-scored-epoch": [("weights.epoch", "last", "last, where 2 of 3 rows have selected")],
@@ -128,7 +128,7 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
         ("runs", [{"seed": 0}], "1 seed, which"),
         ("runs", [], "0 seeds"),
     ],
-    "no-deviation": [("numbers.clean.deviation", None, "no deviation of clean")],
+    "no-deviation": [("numbers.clean.deviation", None, "no deviation or interval of clean")],
     "numbers-without-file": [("files", [], "no file or record")],
     "number-not-borne-out": [
         ("numbers.autoattack.mean", 49.2, "autoattack 49.20, and 49.00 by its runs"),
@@ -187,6 +187,8 @@ def test_a_sheet_that_keeps_all_rules_passes(name: str) -> None:
         ("too-few-seeds", "numbers", {}),
         ("single-step-stronger", "numbers.fgsm", {"mean": 60.0}),
         ("no-autoattack", "measurement.autoattack", None),
+        ("no-deviation", "numbers.clean", {"mean": 82.0, "interval": [80.0, 84.0]}),
+        ("no-deviation", "numbers.pgd-20.deviation", None),
     ],
 )
 def test_what_comes_near_is_no_violation(name: str, path: str, value: object) -> None:

@@ -1,11 +1,17 @@
-"""A study sheet that breaks no rule, and ways to spoil it."""
+"""A study sheet that breaks no rule, ways to spoil it, and recorded runs to make one of."""
 
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
+from regmix_bench.records import store
+from regmix_bench.records.schema import EpochLog
 from regmix_bench.sheets.sheet import Sheet, SheetTable
+from regmix_bench.specs import MethodSpec
+from support.synthetic import make_record, make_spec, write_run
 
 #: A row of three seeds, as JSON holds it.
 ROW: dict[str, Any] = {
@@ -72,8 +78,6 @@ def planted(path: str, value: object, row: int = 2) -> dict[str, Any]:
 
 def sheet_of(content: dict[str, Any]) -> Sheet:
     """Make the sheet of a content, as the reader does."""
-    import json
-
     return Sheet.model_validate_json(json.dumps(content))
 
 
@@ -81,3 +85,34 @@ def table_of(content: dict[str, Any]) -> SheetTable:
     """Return the one table of a content."""
     (table,) = sheet_of(content).tables.values()
     return table
+
+
+def _log(epoch: int, pgd: float, fgsm: float | None = None, lr: float = 0.1) -> EpochLog:
+    return EpochLog(
+        epoch=epoch,
+        lr=lr,
+        loss=1.0,
+        val_clean_acc=0.9,
+        val_fgsm_acc=pgd if fgsm is None else fgsm,
+        val_pgd_acc=pgd,
+        seconds=1.0,
+    )
+
+
+def method_spec(name: str, **params: Any) -> MethodSpec:
+    """Return a method with parameters as a record has them."""
+    return MethodSpec(name=name, version=1, params=params, label=name)
+
+
+def record_runs(results: Path) -> None:
+    """Three seeds of TRADES and FGSM-PGI, the last of which overfitted, and a run that failed."""
+    for seed in range(3):
+        history = (_log(1, 0.5), _log(2, 0.6, lr=0.001), _log(3, 0.55, lr=0.0001))
+        common = {"history": history, "selected_epoch": 2, "n_train": 900, "n_validation": 100}
+        common |= {"environment": {"pyautoattack": "0.2.0"}, "n_test": 360}
+        write_run(results, make_spec(seed=seed), autoattack=300 + seed, **common)
+        other = {**common, "history": (_log(1, 0.5), _log(2, 0.6, 0.9), _log(3, 0.1, 0.95))}
+        spec = make_spec("fgsm-pgi", method=method_spec("fgsm-pgi", lambda_=1.0), seed=seed)
+        write_run(results, spec, autoattack=290, **(other if seed == 2 else common))
+    failed = make_record(make_spec(seed=3), status="error", error="no memory\nand more")
+    store.save_record(results, failed)

@@ -27,12 +27,12 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.selection import chosen_epochs, selected_epoch
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
 from regmix_bench.system.signals import Termination
 from regmix_bench.training import trainer as training
-from regmix_bench.training.history import chosen_epochs, selected_epoch
 from regmix_bench.training.keeper import Allowance
 from regmix_bench.training.states import States, load_state
 from regmix_bench.training.trainer import Trainer

@@ -1,0 +1,314 @@
+"""The sheet of recorded runs: what their records say, and what only their author can add.
+
+``notes.yaml`` in a results folder has the form of a sheet and holds what no record knows: where
+hyper-parameters come from, how large the whole test set is, and ``allow``. Its rows are those of
+the records, by method.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from regmix_bench.analysis.blocks import Block, Row, blocks_of
+from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
+from regmix_bench.analysis.tricks import AXES, tricks_of
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.errors import UserError, unknown
+from regmix_bench.methods import declared
+from regmix_bench.methods.configured import all_params
+from regmix_bench.records.accuracies import robust_metric
+from regmix_bench.records.overfitting import Overfitting
+from regmix_bench.records.schema import RobustEval
+from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
+from regmix_bench.sheets.reader import SHARED, joined, make_sheet, read_content
+from regmix_bench.sheets.sheet import NO_EXTRA_DATA, Sheet
+from regmix_bench.specs import MethodSpec, RunSpec
+
+NOTES = "notes.yaml"
+PGD = "pgd-20"
+_NONE = "none"
+
+
+def notes_file(results: Path) -> Path | None:
+    """Return ``<results>/notes.yaml`` if there is one."""
+    path = results / NOTES
+    return path if os.path.lexists(path) else None
+
+
+def study_content(results: Path, runs: Sequence[Run]) -> dict[str, Any] | None:
+    """Return the sheet of runs recorded in ``results``, as a file would hold it, notes included.
+
+    There is a table for each cohort whose rows may differ in tricks, which rules then tell, of the
+    checkpoint and the threat that stand for it; None where no run is scored. Raises
+    :class:`UserError` where there are notes that cannot be read, or of a table or a row that there
+    is not.
+    """
+    tables = {}
+    for cohort in sort_into_cohorts(runs, AXES):
+        if (block := _home(cohort)) is not None:
+            tables[cohort.stem] = _table(block)
+    if not tables:
+        return None
+    content = {"title": f"Runs recorded in {results.name or results}", "tables": tables}
+    path = notes_file(results)
+    if path is None:
+        return content
+    try:
+        return _noted(content, read_content(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def study_sheet(results: Path, runs: Sequence[Run]) -> Sheet:
+    """Return the sheet of :func:`study_content`; raises as that does, and where there is none."""
+    content = study_content(results, runs)
+    if content is None:
+        raise UserError(f"no run in {results} is scored, which a sheet could speak of")
+    return make_sheet(content)
+
+
+def metrics(spec: RunSpec) -> dict[str, str]:
+    """Return the accuracies of a run as a sheet names them, and as its record does."""
+    return {CLEAN: "clean_acc", PGD: "pgd_acc", AUTOATTACK: robust_metric(spec.scoring)}
+
+
+def _home(cohort: Cohort) -> Block | None:
+    """The block that stands for a cohort: of its own threat and, if there is one, of selection."""
+    blocks = [b for b in blocks_of(cohort) if b.eval_threat == cohort.train_threat and b.rows]
+    blocks.sort(key=lambda block: block.checkpoint != "selected")
+    return blocks[0] if blocks else None
+
+
+def _table(block: Block) -> dict[str, Any]:
+    setting = block.cohort.setting
+    failures = block.cohort.failures
+    rows = [
+        _row(row, block, [r for r in failures if r.spec.group_id == row.group.spec.group_id])
+        for row in block.rows
+    ]
+    return {
+        "title": f"{setting.words}, {threat_words(block.eval_threat)}",
+        "ranked_by": AUTOATTACK,
+        "overfitting_shown": True,  # in a column of each table, and in its curves
+        **_folded(rows),
+    }
+
+
+def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
+    spec, (run, score) = row.group.spec, row.scores[0]
+    record = run.record
+    tricks = _tricks(spec)
+    threat = {"norm": block.eval_threat.norm, "epsilon": str(block.eval_threat.epsilon)}
+    averaged = tricks["ema_decay"] != _NONE
+    found: dict[str, Any] = {
+        "method": row.label,
+        "architecture": spec.arch_words,
+        "dataset": spec.dataset_words,
+        "train_images": record.n_train,
+        "extra_data": NO_EXTRA_DATA,
+        "threat": threat,
+        "recipe": _recipe(run),
+        "tricks": tricks,
+        "weights": {
+            "kind": "averaged" if averaged else "raw",
+            "epoch": "selected" if block.checkpoint == "selected" else "last",
+        },
+        "selection": {
+            "rule": spec.recipe.selection,
+            "images": record.n_validation,
+            "images_from": "training",
+            "trained_on": False,
+        },
+        "measurement": _measurement(spec, row, score),
+        "hyperparameters": _unlike_authors(spec.method),
+        "overfitting": _overfitting(row.group),
+        "numbers": _claims(row),
+        "runs": [_counted(run, score) for run, score in row.scores] + [_failed(r) for r in failed],
+    }
+    return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _recipe(run: Run) -> dict[str, Any]:
+    recipe, history = run.spec.recipe, run.record.history
+    return {
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer + (", nesterov" if recipe.nesterov else ""),
+        "lr": recipe.lr,
+        "last_lr": history[-1].lr if history else None,
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+        "schedule": recipe.schedule,
+        "augmentation": recipe.augmentation,
+        "precision": recipe.precision,
+    }
+
+
+def _tricks(spec: RunSpec) -> dict[str, Any]:
+    tricks, method = tricks_of(spec), declared(spec.method.name)
+    mass = tricks.true_class_mass
+    attack = method is not None and "attack" in method.smoothed
+    average = tricks.average
+    return {
+        "true_class_mass": mass,
+        "attack_mass": mass if attack else 1.0,
+        "ema_decay": f"that of {average}" if isinstance(average, str) else average or _NONE,
+        "awp_gamma": _NONE,
+        "gradient_clip": tricks.gradient_clip or _NONE,
+    }
+
+
+def _measurement(spec: RunSpec, row: Row, score: RobustEval) -> dict[str, Any]:
+    version = " + ".join(spec.scoring.attacks) or spec.scoring.autoattack_version
+    packages = {run.record.environment.get("pyautoattack") for run, _ in row.scores}
+    named = ", ".join(sorted(f"pyautoattack {each}" for each in packages if each is not None))
+    return {
+        "images": score.n_examples,
+        "test_images": row.scores[0][0].record.n_test if spec.eval_examples is None else None,
+        "autoattack": f"{version} on what PGD-20 left" if spec.scoring.screen else version,
+        "package": named or None,
+        "seed": spec.scoring.autoattack_seed,
+        "batch_size": spec.scoring.autoattack_batch_size,
+        "precision": spec.scoring.search_precision,
+    }
+
+
+def _unlike_authors(method: MethodSpec) -> dict[str, Any]:
+    """The numbers among a method's parameters that are not its defaults, its authors' values."""
+    found = declared(method.name)
+    if found is None:
+        return {}
+    given, authors = all_params(method), found.Config().model_dump(mode="json")
+    return {
+        name: {"value": value, "authors": authors[name]}
+        for name, value in given.items()
+        if _is_number(value) and _is_number(authors.get(name)) and value != authors[name]
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _overfitting(group: Group) -> dict[str, int] | None:
+    """How many runs overfitted catastrophically, and the epoch by which the last of them did."""
+    found = (Overfitting.of(run.record.history, run.record.n_validation) for run in group.runs)
+    onsets = [each.onset for each in found if each is not None and each.onset is not None]
+    return {"runs": len(onsets), "by": max(onsets)} if onsets else None
+
+
+def _claims(row: Row) -> dict[str, Any]:
+    found = {}
+    for name, metric in metrics(row.group.spec).items():
+        if (stat := row.metrics.get(metric)) is None:
+            continue
+        claim: dict[str, Any] = {"mean": _percent(stat.mean)}
+        if stat.std is not None:
+            claim["deviation"] = _percent(stat.std)
+        if stat.low is not None and stat.high is not None:
+            claim["interval"] = [_percent(stat.low), _percent(stat.high)]
+        found[name] = claim
+    return found
+
+
+def _counted(run: Run, score: RobustEval) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "seed": run.spec.seed,
+        "numbers": _numbers(run, score),
+        "selected_epoch": run.record.selected_epoch,
+        "warnings": list(score.checks),
+        "record": run.record.run_id,
+    }
+    return {key: value for key, value in found.items() if value not in (None, [])}
+
+
+def _failed(run: Run) -> dict[str, Any]:
+    reason = (run.record.error or "it failed").partition("\n")[0][:200]
+    return {
+        "seed": run.spec.seed,
+        "counted": False,
+        "why_left_out": reason,
+        "record": run.record.run_id,
+    }
+
+
+def _numbers(run: Run, score: RobustEval) -> dict[str, float]:
+    shares = {name: getattr(score, metric) for name, metric in metrics(run.spec).items()}
+    return {name: _percent(share) for name, share in shares.items() if share is not None}
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 4)
+
+
+def _folded(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return rows with what all of them share written once; :func:`make_sheet` unfolds it."""
+    shared = _common(rows)
+    return {SHARED: shared, "rows": [_without(row, shared) for row in rows]}
+
+
+def _common(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in parts[0]:
+        values = [part.get(key) for part in parts]
+        if all(isinstance(value, dict) for value in values):
+            if inner := _common(values):  # type: ignore[arg-type]
+                found[key] = inner
+        elif all(value == values[0] for value in values):
+            found[key] = values[0]
+    return found
+
+
+def _without(part: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in part.items():
+        if key not in shared:
+            found[key] = value
+        elif isinstance(value, dict) and (inner := _without(value, shared[key])):
+            found[key] = inner
+    return found
+
+
+def _noted(content: dict[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a content with what notes of the same form add to it."""
+    tables: dict[str, Any] = dict(content["tables"])
+    everywhere = _mapping(notes, SHARED)
+    for name in _mapping(notes, "tables").keys() - tables.keys():
+        raise unknown("table", name, tables)
+    for name, table in tables.items():
+        added = _mapping(_mapping(notes, "tables"), name)
+        here = joined(everywhere, _mapping(added, SHARED))
+        own = {row.get("method"): row for row in added.get("rows") or ()}
+        methods = [row["method"] for row in table["rows"]]
+        for method in own.keys() - {*methods}:
+            raise unknown(f"method of {name}", method, methods)
+        rows = []
+        for row in table["rows"]:
+            more = {
+                key: each for key, each in own.get(row["method"], {}).items() if key != "method"
+            }
+            _require_new(joined(here, more), joined(table[SHARED], row), f"{name}.{row['method']}")
+            rows.append(joined(row, more))
+        _require_new({k: v for k, v in added.items() if k not in (SHARED, "rows")}, table, name)
+        tables[name] = {**table, **added, SHARED: joined(table[SHARED], here), "rows": rows}
+    rest = {key: value for key, value in notes.items() if key not in (SHARED, "tables")}
+    return {**content, **rest, "tables": tables}
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = content.get(key, {})
+    if not isinstance(found, dict):
+        raise UserError(f"{key} is no mapping")
+    return found
+
+
+def _require_new(added: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`UserError` where notes say what records say already."""
+    for key, value in added.items():
+        if isinstance(value, dict) and isinstance(known.get(key), dict):
+            _require_new(value, known[key], f"{where}.{key}")
+        elif known.get(key) is not None:
+            raise UserError(f"{where}.{key} is said by the records, and not by notes")

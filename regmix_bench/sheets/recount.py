@@ -1,0 +1,140 @@
+"""The numbers of a sheet made anew from the files of its runs.
+
+Accuracies follow from the outcomes of each image, the selected epoch from the history, and the rest
+of a row from the records' specifications. What differs breaks a rule as anything else does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from regmix_bench.analysis.cohorts import Run, load_runs
+from regmix_bench.errors import UserError
+from regmix_bench.records.outcomes import read_outcomes, recorded_outcomes
+from regmix_bench.records.selection import chosen_epochs
+from regmix_bench.sheets.own import metrics, study_sheet
+from regmix_bench.sheets.rule import Breach, in_words
+from regmix_bench.sheets.sheet import SeedRun, Sheet, SheetRow
+from regmix_bench.sheets.verification import Verification, hold_to_rules
+
+#: What a row says that is no fact of a specification, or is counted from its runs.
+_NO_FACTS = {"method", "overfitting", "numbers", "runs", "files"}
+#: In percent: half of the last of two decimals.
+_ROUNDING = 0.0051
+
+_WRONG, _LEFT_OUT, _NO_FILE = "number-not-borne-out", "run-left-out", "numbers-without-file"
+
+
+def hold_to_files(results: Path, sheet: Sheet | None = None) -> Verification:
+    """Hold a sheet to every rule, and its numbers to the files of the records in ``results``.
+
+    Without a sheet it is that of the records. Raises :class:`UserError` where there are none, or
+    they cannot be read, and as :func:`~regmix_bench.sheets.verification.hold_to_rules` does.
+    """
+    runs = load_runs(results)
+    own = study_sheet(results, runs)
+    return hold_to_rules(sheet or own, recount(sheet or own, own, runs))
+
+
+def recount(
+    sheet: Sheet, own: Sheet, runs: Sequence[Run]
+) -> Mapping[str, Mapping[str, Sequence[Breach]]]:
+    """Return what the files of ``runs`` contradict: by rule, then by table.
+
+    Rows are known by the records that their runs name; a run that names none is not asked. ``own``
+    is the sheet of the records.
+    """
+    known = {run.record.run_id: run for run in runs}
+    rows = {
+        run.record: row
+        for table in own.tables.values()
+        for row in table.rows
+        for run in row.runs
+        if run.record is not None
+    }
+    found: dict[str, dict[str, list[Breach]]] = defaultdict(lambda: defaultdict(list))
+    for name, table in sheet.tables.items():
+        for row in table.rows:
+            for rule, said in _contradictions(row, known, rows):
+                found[rule][name].append(Breach(row.method, said))
+    return found
+
+
+def _contradictions(
+    row: SheetRow, known: Mapping[str, Run], rows: Mapping[str, SheetRow]
+) -> Iterator[tuple[str, str]]:
+    named = {run.record: run for run in row.runs if run.record is not None}
+    for record, claimed in named.items():
+        if record not in known:
+            yield _NO_FILE, f"seed {claimed.seed}: there is no record {record}"
+            continue
+        for rule, said in _of_run(row, claimed, known[record]):
+            yield rule, f"seed {claimed.seed}: {said}"
+    recorded = next((rows[record] for record in named if record in rows), None)
+    if recorded is not None:
+        for said in _unlike_facts(row, recorded):
+            yield _WRONG, said
+        for run in recorded.runs:
+            if run.record not in named:
+                yield _LEFT_OUT, f"seed {run.seed} is recorded as {run.record}, and not in its row"
+
+
+def _of_run(row: SheetRow, claimed: SeedRun, run: Run) -> Iterator[tuple[str, str]]:
+    """Yield what the record and the outcomes of one run say otherwise."""
+    if claimed.seed != run.spec.seed:
+        yield _WRONG, f"its record is of seed {run.spec.seed}"
+    if claimed.selected_epoch is not None and (history := run.record.history):
+        chosen = chosen_epochs(history, run.spec.recipe.selection)["selected"]
+        if chosen != claimed.selected_epoch:
+            yield _WRONG, f"selected epoch {claimed.selected_epoch}, and {chosen} by its history"
+    if not claimed.numbers:
+        return
+    score = run.record.evaluation(row.weights.epoch or "selected", row.threat)
+    if score is None:
+        yield _NO_FILE, f"its record has no score at the {row.weights.epoch} epoch"
+        return
+    try:
+        file = recorded_outcomes(run.path, score)
+        if file is None:
+            yield _NO_FILE, "there are no outcomes of its images"
+            return
+        right = read_outcomes(file, score).mean()
+    except UserError as error:
+        yield _WRONG, str(error)
+        return
+    for name, metric in metrics(run.spec).items():
+        share = right.get(metric)
+        said = claimed.numbers.get(name)
+        if said is not None and (share is None or abs(100 * share - said) > _ROUNDING):
+            by_file = "not" if share is None else f"{100 * share:.2f}"
+            yield _WRONG, f"{name} {said:.2f}, and {by_file} by the outcomes of its images"
+
+
+def _unlike_facts(row: SheetRow, recorded: SheetRow) -> Iterator[str]:
+    mine, theirs = _flat(row), _flat(recorded)
+    for path, value in mine.items():
+        other = theirs.get(path)
+        if value is not None and other is not None and not _is_same(value, other):
+            yield f"{path} {in_words(value)}, and {in_words(other)} by its records"
+
+
+def _flat(row: SheetRow) -> dict[str, object]:
+    """Return the facts of a row by their paths."""
+    found: dict[str, object] = {}
+    pending: list[tuple[str, object]] = [("", row.model_dump(mode="json", exclude=_NO_FACTS))]
+    while pending:
+        path, value = pending.pop(0)
+        if isinstance(value, dict):
+            pending = [(f"{path}.{key}".lstrip("."), each) for key, each in value.items()] + pending
+        else:
+            found[path] = value
+    return found
+
+
+def _is_same(one: object, other: object) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-3)
+    return one == other

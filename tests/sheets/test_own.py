@@ -1,0 +1,179 @@
+"""The sheet of recorded runs, and notes that add what no record knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.sheets import method_spec, record_runs
+from support.synthetic import make_record, make_spec, write_run
+
+from regmix_bench.analysis.cohorts import load_runs
+from regmix_bench.errors import UserError
+from regmix_bench.records import store
+from regmix_bench.sheets.own import study_content, study_sheet
+from regmix_bench.sheets.sheet import Sheet, SheetRow
+from regmix_bench.specs import Recipe, Scoring
+
+
+def sheet(results: Path) -> Sheet:
+    return study_sheet(results, load_runs(results))
+
+
+def rows(results: Path) -> dict[str, SheetRow]:
+    (table,) = sheet(results).tables.values()
+    return {row.method.partition("[")[0]: row for row in table.rows}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    record_runs(tmp_path)
+    return tmp_path
+
+
+def test_a_row_says_what_its_records_say(results: Path) -> None:
+    row = rows(results)["trades"]
+    assert (row.architecture, row.dataset, str(row.threat)) == ("smallcnn", "digits", "Linf 32/255")
+    assert (row.train_images, row.extra_data) == (900, "none")
+    assert (row.recipe.epochs, row.recipe.lr, row.recipe.last_lr) == (50, 0.1, 0.0001)
+    assert (row.weights.kind, row.weights.epoch) == ("raw", "selected")
+    assert (row.selection.rule, row.selection.images) == ("val-pgd10", 100)
+    assert (row.selection.images_from, row.selection.trained_on) == ("training", False)
+    measured = row.measurement
+    assert (measured.images, measured.test_images, measured.autoattack) == (360, 360, "standard")
+    assert (measured.package, measured.seed) == ("pyautoattack 0.2.0", 0)
+    assert [run.seed for run in row.counted] == [0, 1, 2]
+    assert row.numbers["autoattack"].mean == pytest.approx(100 * 301 / 360, abs=1e-3)
+    assert row.runs[1].numbers["autoattack"] == pytest.approx(100 * 301 / 360, abs=1e-3)
+    assert row.runs[1].record == make_spec(seed=1).run_id and row.runs[1].selected_epoch == 2
+
+
+def test_tricks_are_those_that_took_effect(results: Path) -> None:
+    found = rows(results)
+    for name, mass in (("trades", 1.0), ("fgsm-pgi", 0.6)):
+        tricks = found[name].tricks
+        assert (tricks.true_class_mass, tricks.attack_mass, tricks.ema_decay) == (
+            mass,
+            mass,
+            "none",
+        )
+    assert found["trades"].tricks.gradient_clip == "none"
+    assert found["fgsm-pgi"].hyperparameters["lambda_"].authors == 10
+    assert found["trades"].hyperparameters == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "expected"),
+    [
+        ("trades", {"ema_decay": 0.99}, (0.99, "averaged", 1.0, 1.0)),
+        ("fgsm-pgk", {}, ("that of fgsm-pgk", "averaged", 0.5, 0.5)),
+        ("fgsm-pgk", {"ema_decay": "none"}, ("none", "raw", 0.5, 0.5)),
+        ("trades", {"true_class_mass": 0.7}, ("none", "raw", 0.7, 1.0)),
+        ("pgd-at", {"true_class_mass": 0.7}, ("none", "raw", 0.7, 0.7)),
+    ],
+)
+def test_a_trick_of_the_recipe_and_one_of_the_method_are_told_alike(
+    name: str, recipe: dict[str, Any], expected: tuple[Any, ...], tmp_path: Path
+) -> None:
+    write_run(
+        tmp_path, make_spec(name, method=method_spec(name), recipe=Recipe(epochs=3, **recipe))
+    )
+    row = rows(tmp_path)[name]
+    tricks = row.tricks
+    assert (tricks.ema_decay, row.weights.kind) == expected[:2]
+    assert (tricks.true_class_mass, tricks.attack_mass) == expected[2:]
+
+
+def test_runs_that_overfitted_are_counted_whatever_was_selected(results: Path) -> None:
+    found = rows(results)
+    assert found["trades"].overfitting is None
+    overfitted = found["fgsm-pgi"].overfitting
+    assert overfitted is not None and (overfitted.runs, overfitted.by) == (1, 2)
+
+
+def test_a_run_that_failed_is_one_that_is_left_out(results: Path) -> None:
+    *_, last = rows(results)["trades"].runs
+    assert (last.seed, last.counted, last.why_left_out) == (3, False, "no memory")
+
+
+@pytest.mark.parametrize(
+    ("scoring", "autoattack"),
+    [
+        (Scoring(autoattack_version="custom", attacks=("apgd-ce", "square")), "apgd-ce + square"),
+        (Scoring(autoattack_version="rand"), "rand"),
+        (Scoring(screen=True), "standard on what PGD-20 left"),
+    ],
+)
+def test_another_ensemble_bears_its_own_name(
+    scoring: Scoring, autoattack: str, tmp_path: Path
+) -> None:
+    write_run(tmp_path, make_spec(scoring=scoring))
+    row = rows(tmp_path)["trades"]
+    assert row.measurement.autoattack == autoattack and "autoattack" in row.numbers
+
+
+def test_a_sample_of_the_test_images_does_not_pass_for_all_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path, make_spec(eval_examples=100), n=100, clean=90, pgd=80, autoattack=70)
+    assert rows(tmp_path)["trades"].measurement.test_images is None
+
+
+def test_runs_that_are_not_scored_make_no_sheet(tmp_path: Path) -> None:
+    store.save_record(tmp_path, make_record(make_spec(), status="error", error="x"))
+    assert study_content(tmp_path, load_runs(tmp_path)) is None
+    with pytest.raises(UserError, match="is scored"):
+        sheet(tmp_path)
+
+
+def note(results: Path, content: Any) -> None:
+    (results / "notes.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_notes_add_what_no_record_knows(results: Path) -> None:
+    (name,) = sheet(results).tables
+    own = {"method": "trades", "tuned_on": "test"}
+    note(
+        results,
+        {
+            "title": "Ours",
+            "shared": {"tuned_on": "authors"},
+            "tables": {name: {"shared": {"files": ["x"]}, "rows": [own]}},
+            "allow": {"hyperparameters-chosen-on-test": {name: "as the paper says"}},
+        },
+    )
+    found = sheet(results)
+    assert (found.title, list(found.allow)) == ("Ours", ["hyperparameters-chosen-on-test"])
+    trades, other = (rows(results)[key] for key in ("trades", "fgsm-pgi"))
+    assert (trades.tuned_on, other.tuned_on) == ("test", "authors")
+    assert trades.files == other.files == ("x",)
+    assert trades.recipe.epochs == 50
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"tables": {"cifar10": {}}}, "notes.yaml: unknown table 'cifar10'"),
+        ({"tables": {"NAME": {"rows": [{"method": "trade"}]}}}, "did you mean 'trades'"),
+        ({"shared": {"recipe": {"epochs": 100}}}, "recipe.epochs is said by the records"),
+        ({"shared": {"tricks": {"ema_decay": 0.9}}}, "tricks.ema_decay is said by the records"),
+        (
+            {"tables": {"NAME": {"rows": [{"method": "trades", "train_images": 5}]}}},
+            "trades.train_images is said by the records",
+        ),
+        ({"tables": {"NAME": {"ranked_by": "pgd-20"}}}, "ranked_by is said by the records"),
+        ({"tables": []}, "tables is no mapping"),
+        ({"shared": {"tuned": "test"}}, "unknown key"),
+        ([1], "is a mapping"),
+    ],
+)
+def test_notes_that_say_otherwise_or_nothing_known_are_refused(
+    content: Any, said: str, results: Path
+) -> None:
+    (name,) = sheet(results).tables
+    if isinstance(content, dict) and "NAME" in content.get("tables", {}):
+        content["tables"] = {name: content["tables"]["NAME"]}
+    note(results, content)
+    with pytest.raises(UserError, match=said) as error:
+        sheet(results)
+    assert "\n" not in str(error.value)
