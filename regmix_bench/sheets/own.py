@@ -14,7 +14,7 @@ from typing import Any
 
 from regmix_bench.analysis.blocks import Block, Row, blocks_of
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
-from regmix_bench.analysis.tricks import AXES, tricks_of
+from regmix_bench.analysis.tricks import AXES, trained_with
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.methods import declared
@@ -100,7 +100,7 @@ def _table(block: Block) -> dict[str, Any]:
 def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
     spec, (run, score) = row.group.spec, row.scores[0]
     record = run.record
-    tricks = _tricks(spec)
+    tricks = _tricks(run)
     threat = {"norm": block.eval_threat.norm, "epsilon": str(block.eval_threat.epsilon)}
     averaged = tricks["ema_decay"] != _NONE
     found: dict[str, Any] = {
@@ -147,8 +147,8 @@ def _recipe(run: Run) -> dict[str, Any]:
     }
 
 
-def _tricks(spec: RunSpec) -> dict[str, Any]:
-    tricks, method = tricks_of(spec), declared(spec.method.name)
+def _tricks(run: Run) -> dict[str, Any]:
+    tricks, method = trained_with(run.record), declared(run.spec.method.name)
     mass = tricks.true_class_mass
     attack = method is not None and "attack" in method.smoothed
     average = tricks.average
