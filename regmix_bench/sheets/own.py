@@ -20,6 +20,7 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.methods import declared
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import robust_metric
+from regmix_bench.records.checkpoints import weights_of
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
@@ -102,7 +103,6 @@ def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
     record = run.record
     tricks = _tricks(run)
     threat = {"norm": block.eval_threat.norm, "epsilon": str(block.eval_threat.epsilon)}
-    averaged = tricks["ema_decay"] != _NONE
     found: dict[str, Any] = {
         "method": row.label,
         "architecture": spec.arch_words,
@@ -113,8 +113,8 @@ def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
         "recipe": _recipe(run),
         "tricks": tricks,
         "weights": {
-            "kind": "averaged" if averaged else "raw",
-            "epoch": "selected" if block.checkpoint == "selected" else "last",
+            "kind": weights_of(record, block.checkpoint),
+            "epoch": "last" if block.checkpoint.endswith("last") else "selected",
         },
         "selection": {
             "rule": spec.recipe.selection,

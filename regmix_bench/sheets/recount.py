@@ -13,12 +13,14 @@ from pathlib import Path
 
 from regmix_bench.analysis.cohorts import Run, load_runs
 from regmix_bench.errors import UserError
+from regmix_bench.records.checkpoints import checkpoint_of
 from regmix_bench.records.outcomes import read_outcomes, recorded_outcomes
 from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.sheets.own import metrics, study_sheet
 from regmix_bench.sheets.rule import Breach, in_words
 from regmix_bench.sheets.sheet import SeedRun, Sheet, SheetRow
 from regmix_bench.sheets.verification import Verification, hold_to_rules
+from regmix_bench.types import TrainedCheckpoint
 
 #: What a row says that is no fact of a specification, or is counted from its runs.
 _NO_FACTS = {"method", "overfitting", "numbers", "runs", "files"}
@@ -92,9 +94,13 @@ def _of_run(row: SheetRow, claimed: SeedRun, run: Run) -> Iterator[tuple[str, st
             yield _WRONG, f"selected epoch {claimed.selected_epoch}, and {chosen} by its history"
     if not claimed.numbers:
         return
-    score = run.record.evaluation(row.weights.epoch or "selected", row.threat)
+    kind, epoch = row.weights.kind, row.weights.epoch or "selected"
+    checkpoint: TrainedCheckpoint = epoch
+    if kind is not None and kind != "better":
+        checkpoint = checkpoint_of(run.record, kind, epoch)
+    score = run.record.evaluation(checkpoint, row.threat)
     if score is None:
-        yield _NO_FILE, f"its record has no score at the {row.weights.epoch} epoch"
+        yield _NO_FILE, f"its record has no score of the checkpoint {checkpoint}"
         return
     try:
         file = recorded_outcomes(run.path, score)
