@@ -10,9 +10,9 @@ import pandas as pd
 
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import CheckpointFile, EpochLog, RobustEval
+from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.specs import Recipe
 from regmix_bench.specs.tricks import Tricks
-from regmix_bench.training.history import chosen_epochs
 from regmix_bench.types import TrainedCheckpoint
 from support.synthetic import make_record, make_spec
 
