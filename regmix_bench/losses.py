@@ -14,7 +14,7 @@ def cross_entropy(
     logits: Tensor,
     y: Tensor,
     true_class_mass: float = 1.0,
-    reduction: Literal["mean", "sum"] = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
     """Return CE(f, ŷ) for logits (B, K), ŷ giving ``true_class_mass`` to the true class.
 
@@ -22,7 +22,7 @@ def cross_entropy(
 
     ``y`` are labels (B,) int64, or class probabilities (B, K) of mixed images, which are smoothed
     alike. torch smooths towards the uniform distribution over all K classes, the true one included,
-    so its parameter is (1 − mass)·K/(K − 1).
+    so its parameter is (1 − mass)·K/(K − 1). ``"none"`` keeps one value per image, (B,).
     """
     classes = logits.shape[1]
     smoothing = (1 - true_class_mass) * classes / max(classes - 1, 1)

@@ -24,6 +24,12 @@ def test_cross_entropy_gives_the_true_class_its_mass(mass: float) -> None:
     assert torch.autograd.gradcheck(lambda z: cross_entropy(z, LABELS, mass), z)
 
 
+def test_the_loss_of_each_image() -> None:
+    z = logits(1)
+    found = cross_entropy(z, LABELS, 0.7, "none")
+    torch.testing.assert_close(found, ce(z, LABELS, 0.7), **EXACT)
+
+
 def test_two_classes_share_the_label_too() -> None:
     z, y = logits(0)[:, :2], torch.tensor([0, 1, 1, 0, 1])
     torch.testing.assert_close(cross_entropy(z, y, 0.5), ce(z, y, 0.5).mean(), **EXACT)

@@ -32,11 +32,12 @@ def project(delta: Tensor, x: Tensor, threat: ThreatModel, pixels_first: bool = 
     """
     shrink = NORMS[threat.norm].shrink
     if pixels_first:
-        return shrink(_clip(delta, x, threat), float(threat.epsilon))
-    return _clip(shrink(delta, float(threat.epsilon)), x, threat)
+        return shrink(clip_pixels(delta, x, threat), float(threat.epsilon))
+    return clip_pixels(shrink(delta, float(threat.epsilon)), x, threat)
 
 
-def _clip(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+def clip_pixels(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+    """Return the perturbation cut to the valid range of pixels, whatever its length."""
     low, high = threat.bounds
     return torch.minimum(torch.maximum(delta, low - x), high - x)
 

@@ -52,6 +52,18 @@ def batch_sum(value: Tensor) -> Tensor:
     return all_sum(value)
 
 
+def chosen_mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean of ``values`` (B,) over the images with 1 in ``chosen`` (B,), else 0.
+
+    ``chosen`` holds 0 and 1. In a group it is this process's part of the mean over the whole batch,
+    of which it becomes that mean as a loss does.
+    """
+    total = batch_total()
+    part = 1.0 if total is None else total / len(values)
+    count = batch_sum(chosen.sum()).clamp_min(1)
+    return part * (chosen * values).sum() / count
+
+
 def uniform_start(x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
     """Draw a perturbation uniformly from the ball, clipped to valid pixels."""
     return project(NORMS[threat.norm].start(x, float(threat.epsilon), generator), x, threat)

@@ -49,6 +49,8 @@ class Method(ABC):
     smoothed: ClassVar[frozenset[str]] = frozenset()
     #: Fields of the recipe that it cannot take off their defaults, each with the reason.
     refuses: ClassVar[Mapping[str, str]] = {}
+    #: Whether its loss contains a gradient of the model: the model is then trained uncompiled.
+    second_derivatives: ClassVar[bool] = False
     #: Whether the images that it trains on lie in [0, 1].
     clips_pixels: ClassVar[bool] = True
 

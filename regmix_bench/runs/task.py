@@ -123,7 +123,8 @@ class ActiveRun:
         self.progress = trainer.progress
         trainer.run(lambda log: self.observer.on_epoch(spec, log))
         norms = {"kernel_norms": trainer.trained.kernel_norms}  # that own kernels computed
-        self.steps = {**trainer.steps.described(), **norms}
+        execution = dataclasses.asdict(trainer.trained.execution)
+        self.steps = {**execution, **trainer.steps.described(), **norms}
 
     def _score(self, checkpoint: TrainedCheckpoint) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]

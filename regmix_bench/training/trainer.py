@@ -10,6 +10,7 @@ at a checkpoint does what the undisturbed run would have done.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -66,10 +67,10 @@ class Trainer:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec, self.data, self.method, self.directory = spec, data, method, directory
-        self.device = device
+        self.device, self.say = device, say
         self.model = model
         recipe = spec.recipe
-        self.trained = ModelRunner(model, execution, recipe.precision)
+        self.trained = ModelRunner(model, self._trainable(execution), recipe.precision)
         self.validation = Validation(
             model,
             *data.validation,
@@ -92,7 +93,6 @@ class Trainer:
         self.averages = self.average is not None or own_average
         method.setup(data.train.size, data.test.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
-        self.say = say
         self._whole = True  # no epoch is half trained
         on_first(lambda: sweep(directory))
         states = States(directory, spec.run_id)
@@ -105,6 +105,13 @@ class Trainer:
         )
         progress = self.progress
         self.keeper = StateKeeper(states, about, progress.epoch, progress.checkpoints)
+
+    def _trainable(self, execution: Execution) -> Execution:
+        """``execution`` without what the method's steps do not bear."""
+        if not (self.method.second_derivatives and execution.compile):
+            return execution
+        self.say("training is not compiled: torch's compiler cannot derive what it has derived")
+        return dataclasses.replace(execution, compile=False)
 
     def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
         """Train to the last epoch, or to a loss that is not finite (``failure`` then says so).

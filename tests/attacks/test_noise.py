@@ -8,7 +8,12 @@ import pytest
 import torch
 from support.norms import in_dtype, size
 
-from regmix_bench.attacks.noise import gaussian_start, radial_start, uniform_start
+from regmix_bench.attacks.noise import (
+    chosen_mean,
+    gaussian_start,
+    radial_start,
+    uniform_start,
+)
 from regmix_bench.types import ThreatModel
 
 
@@ -27,6 +32,12 @@ def test_starts_are_feasible_seeded_and_in_the_images_dtype(start, norm, dtype) 
     limit = in_dtype(8 / 255, dtype) * (1 + 8 * torch.finfo(dtype).eps)
     assert (size(first, norm) <= limit).all()
     assert ((x + first >= 0) & (x + first <= 1)).all()
+
+
+def test_a_mean_over_chosen_images() -> None:
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    assert chosen_mean(values, torch.tensor([1.0, 0.0, 1.0, 0.0])).item() == 2.5
+    assert chosen_mean(values, torch.zeros(4)).item() == 0
 
 
 def test_the_linf_start_is_uniform_in_the_ball() -> None:

@@ -551,6 +551,14 @@ def test_validation_takes_fewer_images_at_once_where_memory_runs_out(
     assert numbers(trainer) == numbers(undisturbed)
 
 
+def test_a_method_with_second_derivatives_is_trained_uncompiled(tmp_path: Path, register) -> None:
+    spec, said = make_spec(register(), epochs=1), []
+    METHODS.registered["changed"].second_derivatives = True
+    trainer = make_trainer(spec, tmp_path, said.append, Execution(compile=True, channels_last=True))
+    assert trainer.trained.execution == Execution(channels_last=True)
+    assert said == ["training is not compiled: torch's compiler cannot derive what it has derived"]
+
+
 def test_compilation_is_done_with_before_the_clock_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
