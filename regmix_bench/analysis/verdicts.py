@@ -155,7 +155,7 @@ def _judge(
     block: Block, blocks: Sequence[Block], rights: Mapping[str, Flags], asked: str | None
 ) -> Judgement:
     pairs = _pairs_note(rights)
-    label, reason = _reference(block, blocks, asked)
+    label, reason = reference_row(block, blocks, asked)
     if label is not None and label not in rights:
         label, reason = None, f"{label} has no outcomes per image"
     if label is None:
@@ -238,8 +238,10 @@ def _explained(attack: str, label: str, comparisons: Mapping[str, Comparison]) -
     return [f"{explained}."]
 
 
-def _reference(block: Block, blocks: Sequence[Block], asked: str | None) -> tuple[str | None, str]:
-    """The label of the reference row, or None and the reason."""
+def reference_row(
+    block: Block, blocks: Sequence[Block], asked: str | None
+) -> tuple[str | None, str]:
+    """Return the label of the reference row, ``asked`` for or named by runs, or None and why."""
     runs = [run for row in block.rows for run, _ in row.scores]
     if not runs:
         return None, ""

@@ -42,6 +42,10 @@ def report(
     suite: Annotated[
         Names | None, Option("Show the runs of this suite alone, or of several.")
     ] = None,
+    target_accuracy: Annotated[
+        float | None,
+        Option("PGD-10 accuracy, 0 to 1, to compare costs at; the reference's less an error."),
+    ] = None,
     standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
     columns: Annotated[
         int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
@@ -55,9 +59,9 @@ def report(
     """Write tables, figures and pages of everything that is recorded.
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
-    are removed. Raises :class:`UserError` for an unknown format, reference, axis or suite, a folder
-    without records, a record or published numbers that cannot be read, and a folder that cannot be
-    written.
+    are removed. Raises :class:`UserError` for an unknown format, reference, axis or suite, a target
+    that is no accuracy, a folder without records, a record or published numbers that cannot be
+    read, and a folder that cannot be written.
     """
     from regmix_bench.analysis.tricks import crossed
     from regmix_bench.reporting.formats.latex import Layout
@@ -65,6 +69,8 @@ def report(
 
     if check and format is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")
+    if target_accuracy is not None and not 0 < target_accuracy <= 1:
+        raise UserError(f"--target-accuracy {target_accuracy:g} is no share of images, as 0.45 is")
     source, folder = Path(results), Path(out)
     chosen = tuple(listed("--format", format) or FORMATS)
     layout = Layout(standalone, columns, caption, label)
@@ -73,6 +79,7 @@ def report(
         "reference": reference,
         "across": crossed(listed("--across", across)),
         "only": _runs_of(listed("--suite", suite)),
+        "target_accuracy": target_accuracy,
         "layout": layout,
     }
     if check:

@@ -18,6 +18,7 @@ from regmix_bench.analysis.cohorts import (
     sort_into_cohorts,
 )
 from regmix_bench.analysis.selection import Selections, selection_files, selections_of
+from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.errors import UserError
@@ -57,8 +58,9 @@ class Contents:
     """The records below ``results`` as tables and pictures, whatever the format.
 
     ``reference`` is the row that the others are compared with, that of their suite if None. The
-    rows of a table may differ in what ``across`` names. :meth:`of` takes the records whose run_id
-    is among ``only``, or all if None.
+    rows of a table may differ in what ``across`` names. ``target_accuracy`` is what costs are
+    compared at, by default the reference's. :meth:`of` takes the records whose run_id is among
+    ``only``, or all if None.
     """
 
     results: Path
@@ -66,6 +68,7 @@ class Contents:
     published: tuple[Published, ...]
     reference: str | None
     across: Collection[Axis] = ()
+    target_accuracy: float | None = None
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Contents:
         reference: str | None,
         across: Collection[Axis] = (),
         only: Collection[str] | None = None,
+        target_accuracy: float | None = None,
     ) -> Contents:
         entries = load_published(results) if with_published else ()
         records = require_records(results)
@@ -84,7 +88,7 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
-        return cls(results, records, entries, reference, across)
+        return cls(results, records, entries, reference, across, target_accuracy)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -123,11 +127,26 @@ class Contents:
         return tuple(found[c.stem] for c in self.cohorts if c.stem in found)
 
     @cached_property
+    def targets(self) -> dict[str, Target]:
+        """The accuracy that each cohort's methods are raced to, by its stem."""
+        labels: dict[str, str | None] = {}
+        for block in self.blocks:
+            label, _ = verdicts.reference_row(block, self.blocks, self.reference)
+            labels[block.cohort.stem] = labels.get(block.cohort.stem) or label
+        found = {
+            cohort.stem: Target.of(cohort, labels.get(cohort.stem), self.target_accuracy)
+            for cohort in self.cohorts
+        }
+        return {stem: target for stem, target in found.items() if target is not None}
+
+    @cached_property
     def comparisons(self) -> dict[str, Table]:
         """The table of each block, by its stem."""
         found = {}
         for block in self.blocks:
-            table = comparison_table(block, self.judged[block.stem])
+            table = comparison_table(
+                block, self.judged[block.stem], self.targets.get(block.cohort.stem)
+            )
             found[block.stem] = _pointing(table, self.quoted_beside(block))
         return found
 

@@ -60,6 +60,7 @@ def write_report(
     reference: str | None = None,
     across: Collection[Axis] = (),
     only: Collection[str] | None = None,
+    target_accuracy: float | None = None,
     layout: Layout | None = None,
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
@@ -67,10 +68,10 @@ def write_report(
     ``with_published`` puts the numbers of ``published.yaml`` beside ours, marked as not measured
     here: that of ``results``, or else that of this package. ``reference`` is the row that the
     others are compared with, that of each suite if left out, and ``across`` what the rows of a
-    table may differ in. ``only`` are the run_ids of the trainings to show, all records if left
-    out. ``layout`` is that of the LaTeX
-    tables. Each file is replaced whole. Files of these formats that an earlier report left in
-    ``out`` and that this one no longer makes are removed.
+    table may differ in. ``only`` are the run_ids of the trainings to show, all records if left out.
+    ``target_accuracy`` (0 to 1) is what costs are compared at, by default the reference's.
+    ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these formats that
+    an earlier report left in ``out`` and that this one no longer makes are removed.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
     Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
     without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
@@ -81,7 +82,8 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    with _loaded(results, with_published, reference, across, only) as contents, sole_writer(out):
+    loaded = _loaded(results, with_published, reference, across, only, target_accuracy)
+    with loaded as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
 
@@ -121,6 +123,7 @@ def stale(
     reference: str | None = None,
     across: Collection[Axis] = (),
     only: Collection[str] | None = None,
+    target_accuracy: float | None = None,
     layout: Layout | None = None,
 ) -> list[str]:
     """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
@@ -128,7 +131,8 @@ def stale(
     Numbers and input digests count; the bytes of a picture do not. The report must have been
     written with the same options.
     """
-    with _loaded(results, with_published, reference, across, only) as contents:
+    loaded = _loaded(results, with_published, reference, across, only, target_accuracy)
+    with loaded as contents:
         return _differences(contents, out, layout or Layout())
 
 
@@ -193,10 +197,11 @@ def _loaded(
     reference: str | None,
     across: Collection[Axis],
     only: Collection[str] | None,
+    target_accuracy: float | None,
 ) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector, as they stay to the end."""
     with uncollected():
-        contents = Contents.of(results, with_published, reference, across, only)
+        contents = Contents.of(results, with_published, reference, across, only, target_accuracy)
         gc.freeze()
     try:
         yield contents

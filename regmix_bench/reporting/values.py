@@ -30,8 +30,9 @@ _UNITS: dict[Scale, float] = {
 
 Mark = Literal["", "best", "second"]
 #: What is shown of the cells of a column: words; a number alone; with its spread; with its
-#: interval; its interval alone; a signed difference with interval and verdict; a whole number.
-Kind = Literal["words", "number", "mean", "estimate", "interval", "difference", "count"]
+#: interval; its interval alone; a signed difference with interval and verdict; a whole number; a
+#: median with the range over seeds.
+Kind = Literal["words", "number", "mean", "estimate", "interval", "difference", "count", "range"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Cell:
     """One value: a number, words, or nothing where it was not measured.
 
     ``spread`` is the standard deviation over ``count`` seeds, ``interval`` the ends of the 95 %
-    interval, ``word`` a verdict on the number. They are on the number's ``scale``, and shown with
+    interval, or in a column of ranges the least and the largest, ``word`` a verdict on the number,
+    or there how many seeds have one. They are on the number's ``scale``, and shown with
     so many ``decimals``. ``signs`` refer to footnotes.
     """
 

@@ -147,6 +147,10 @@ EVAL = ("eval", "models:build", "--dataset", "digits", "--eps", "8/255")
         ((*TRADES, "--datasets", "npz:gone.npz"), ["gone.npz"]),
         ((*TRADES, "--datasets", "npz:two\nlines"), ["there is no two lines"]),
         (("report", "--format", "pdf"), ["'pdf'", "latex"]),
+        *(
+            (("report", "--target-accuracy", text), [f"--target-accuracy {text} is no share"])
+            for text in ("45", "0", "-0.5", "nan")
+        ),
         (("report",), ["no records in results"]),
         (("check",), ["leaderboard.json", "--update"]),
         (("list", "method"), ["'method'", "'methods'"]),

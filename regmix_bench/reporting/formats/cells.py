@@ -20,6 +20,7 @@ _SHOWN: dict[Kind, tuple[str, ...]] = {
     "interval": ("low", "high"),
     "difference": ("value", "low", "high", "word"),
     "count": ("value",),
+    "range": ("value", "low", "high", "word"),
 }
 
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.analysis.words import checkpoint_words, recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
@@ -17,6 +18,7 @@ from regmix_bench.reporting.tables.overfitting import (
     overfitting_note,
     overfitting_remarks,
 )
+from regmix_bench.reporting.tables.race import race_columns, race_note
 from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
 
@@ -29,8 +31,11 @@ TRICKS = "tricks"
 Filled = tuple[Column, list[Cell]]
 
 
-def comparison_table(block: Block, judgement: Judgement) -> Table:
-    """Return the table of a block, with its verdicts, caption, footnotes and failed runs."""
+def comparison_table(block: Block, judgement: Judgement, target: Target | None = None) -> Table:
+    """Return the table of a block, with its verdicts, caption, footnotes and failed runs.
+
+    With a ``target`` it says what each row spent on the way there.
+    """
     signs, signed = footnotes(_remarks(block), {row.label: row.seeds for row in block.rows})
     names = [Cell(row.label, signs=signs.get(row.label, "")) for row in block.rows]
     filled: list[Filled] = [
@@ -42,12 +47,14 @@ def comparison_table(block: Block, judgement: Judgement) -> Table:
             (Column(metric, header, "number", "lower"), _cells(block, metric, scale))
             for metric, header, scale in _COSTS
         ),
+        *race_columns(block, target),
         *throughput_columns(block),
         *_tricks(block),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
-    notes = (*_notes(block), *searched, *judgement.notes, *signed, *_failures(block))
+    said = (*_notes(block), *race_note(block, target), *searched)
+    notes = (*said, *judgement.notes, *signed, *_failures(block))
     return Table.of(_caption(block), filled, notes)
 
 
