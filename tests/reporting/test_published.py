@@ -143,6 +143,28 @@ def test_the_sheet_of_fastat_has_the_same_numbers_and_breaks_the_same_rules(tmp_
                     assert shown.deviation in (claim.deviation, None)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "epsilon", "seeds"),
+    [
+        ("cifar10", "8/255", (50.08, 49.89, 50.06)),
+        ("cifar100", "8/255", (27.05, 27.16, 26.93)),
+        ("tiny-imagenet", "8/255", (19.75, 19.77, 19.85)),
+        ("cifar10", "16/255", (25.48, 24.65, 25.54)),
+        ("cifar100", "16/255", (11.91, 11.76, 12.45)),
+        ("tiny-imagenet", "12/255", (11.08, 11.44, 11.35)),
+    ],
+)
+def test_rows_of_liet_are_the_means_and_deviations_of_their_logs(tmp_path, dataset, epsilon, seeds):
+    threat = ThreatModel("Linf", epsilon)
+    (row,) = [
+        row for row in ours(tmp_path)
+        if (row.source.name, row.dataset, row.threat) == ("LIET", dataset, threat)
+    ]  # fmt: skip
+    shown = row.robust["AutoAttack"]
+    assert shown.mean == pytest.approx(statistics.fmean(seeds), abs=0.0051)
+    assert shown.deviation == pytest.approx(statistics.stdev(seeds), abs=0.0051)
+
+
 def test_which_weights_of_fastat_were_scored_is_told(tmp_path):
     rows = fastat(ours(tmp_path))
     pgd = rows["cifar10", "pgd-at"]
