@@ -35,9 +35,9 @@ class FGSMUAP(Method):
     to ε where it is used: so no ratio r/ε above 1 differs from another.
 
     The authors' labels have the smoothing 0.4 of torch: the true class has 0.64 of 10 classes and
-    0.604 of 100. They score an average of weights of decay 0.9995. What they call FGSM-UAP without
-    more words has patterns by clusters of features (FGSM-FUAP), which is not here; these are their
-    FGSM-OUAP (``one``) and FGSM-CUAP (``class``).
+    0.604 of 100. They score an average of weights of decay 0.9995. What the paper calls FGSM-UAP
+    chooses among patterns by a second network on the features of an image, which is not here; that
+    of the FastAT Benchmark has one pattern.
     """
 
     name = "fgsm-uap"

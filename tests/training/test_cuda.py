@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.specs import Recipe
@@ -29,7 +30,7 @@ def weights(name: str, recipe: Recipe, graphs: bool, device: torch.device) -> tu
         model = build_model("resnet8", SHAPE, 10).to(device).train()
     trained = ModelRunner(model, execution, recipe.precision)
     method = load_method(name)
-    method.compact_state = recipe.precision == "bf16"
+    tell_recipe(method, recipe, 10)
     method.setup(N, SHAPE, device)
     optimizer = make_optimizer(model.parameters(), recipe, device, graphs)
     threat, said = ThreatModel("Linf", "8/255"), list[str]()
@@ -42,7 +43,8 @@ def weights(name: str, recipe: Recipe, graphs: bool, device: torch.device) -> tu
     for epoch in EPOCHS:
         method.on_epoch_start(epoch)
         steps.start_epoch(epoch)
-        for _ in range(STEPS):
+        for number in range(STEPS):
+            method.on_batch_start(number)
             index = torch.randperm(N, generator=generator)[:SIZE].to(device)
             steps(Batch(x[index], y[index], index, SIZE))
     assert said == [] and bool(steps.described().get("recordings")) == graphs
@@ -58,7 +60,7 @@ def flat(model: torch.nn.Module) -> Tensor:
 @pytest.mark.parametrize("name", METHODS.names())
 def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) -> None:
     """As near as two eager trainings: sums are in no order, and a sign near zero moves a pixel."""
-    recipe = Recipe(batch_size=SIZE, lr=0.01, precision=precision)
+    recipe = Recipe(epochs=len(EPOCHS), batch_size=SIZE, lr=0.01, precision=precision)
     device = torch.device("cuda")
     with arithmetic("fp32"):
         before, expected = weights(name, recipe, False, device)
