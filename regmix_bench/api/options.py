@@ -154,7 +154,9 @@ Reference = Annotated[
 Across = Annotated[
     Names | None, Option("Let the rows of a table differ in this, and show it: tricks.")
 ]
-WithPublished = Annotated[bool, Option("Put the numbers of published.yaml beside ours, marked.")]
+WithPublished = Annotated[
+    bool, Option("Add the numbers of published.yaml, in tables of their own.")
+]
 
 
 def listed(option: str, value: Names | None) -> list[str] | None:

@@ -65,8 +65,8 @@ def write_report(
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
-    ``with_published`` puts the numbers of ``published.yaml`` beside ours, marked as not measured
-    here: that of ``results``, or else that of this package. ``reference`` is the row that the
+    ``with_published`` adds tables of the numbers in ``published.yaml``, not measured here: that of
+    ``results``, or else that of this package. ``reference`` is the row that the
     others are compared with, that of each suite if left out, and ``across`` what the rows of a
     table may differ in. ``only`` are the run_ids of the trainings to show, all records if left out.
     ``target_accuracy`` (0 to 1) is what costs are compared at, by default the reference's.
