@@ -126,7 +126,7 @@ def ours(name: str, where: Setting) -> Callable[[], object]:
         training.model, executed, training.method, THREAT, training.optimizer, recipe, None
     )
     steps = make_steps(update, where.device, where.execution, lambda line: print(line, flush=True))
-    steps.start_epoch(0)
+    steps.start_epoch(1, seed=0)
     for _ in range(2 * REHEARSALS):  # of which the last are replayed, where any are
         steps(training.batch)
     return lambda: steps(training.batch)

@@ -54,8 +54,8 @@ def recipe_words(recipe: Recipe) -> str:
     schedule = {
         "multistep": f"×{recipe.gamma:g} at {drops} of the epochs" if drops else "constant",
         "cosine": "cosine schedule",
-        "onecycle": "one-cycle schedule",
-    }[recipe.schedule]
+        "onecycle": "one-cycle schedule" + ", momentum too" * recipe.cycle_momentum,
+    }[recipe.schedule] + ", moved by epochs" * (recipe.schedule_step == "epoch")
     augmentation = {
         "none": "no augmentation",
         "crop": "random crop",
@@ -80,7 +80,12 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.ema_decay == "none":
         words.append("no average of weights")
     elif recipe.ema_decay != "method":
-        words.append(f"weights averaged with decay {recipe.ema_decay:g}")
+        start = f" from epoch {recipe.ema_start}" if recipe.ema_start > 1 else ""
+        live = ", not running statistics" if recipe.ema_buffers == "live" else ""
+        words.append(f"weights averaged with decay {recipe.ema_decay:g}{start}{live}")
+    if recipe.awp_gamma is not None:
+        start = f" after {recipe.awp_warmup} epochs" if recipe.awp_warmup else ""
+        words.append(f"weights perturbed by {recipe.awp_gamma:g}{start}")
     if recipe.selection == "last":
         words.append("last epoch selected")
     words.append(recipe.precision)

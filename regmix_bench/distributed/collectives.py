@@ -65,6 +65,15 @@ def all_sum(value: Tensor) -> Tensor:
     return total
 
 
+def all_max(value: Tensor) -> Tensor:
+    """Return the largest of ``value``, of the same shape in each process, in each place."""
+    if size() == 1:
+        return value
+    largest = value.detach().clone(memory_format=torch.contiguous_format)
+    torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+    return largest
+
+
 def average(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over the processes, in one exchange; all of one dtype."""
     if size() == 1 or not tensors:

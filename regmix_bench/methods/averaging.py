@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -14,18 +15,20 @@ if TYPE_CHECKING:
 class WeightAverage:
     """Averages of every parameter and buffer; integer buffers are copied.
 
-    The first update takes the model as it is; those after it fill the same tensors, so that a
-    recorded step can be replayed.
+    Where ``buffers`` are "live", those of the model at hand take the place of averages. The first
+    update takes the model as it is; those after it fill the same tensors, so that a recorded step
+    can be replayed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffers: Literal["averaged", "live"] = "averaged") -> None:
+        self.buffers = buffers
         self.average: dict[str, Tensor] = {}
 
     def update(self, model: nn.Module, decay: float | Tensor) -> None:
         """Set ``average ← decay·average + (1 − decay)·model``; ``decay`` is a scalar in [0, 1]."""
         weight = 1 - decay
         with torch.no_grad():
-            for name, value in model.state_dict().items():
+            for name, value in self._averaged(model):
                 average = self.average.get(name)
                 if average is None:
                     self.average[name] = value.clone()
@@ -42,8 +45,13 @@ class WeightAverage:
         if not self.average:
             return model
         averaged = copy.deepcopy(model)
-        averaged.load_state_dict(self.average)
+        averaged.load_state_dict({**model.state_dict(), **self.average})
         return averaged
+
+    def _averaged(self, model: nn.Module) -> Iterable[tuple[str, Tensor]]:
+        if self.buffers == "averaged":
+            return model.state_dict().items()
+        return model.named_parameters(remove_duplicate=False)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the averages by the model's own names."""

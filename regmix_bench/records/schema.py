@@ -93,12 +93,19 @@ class Work(Frozen):
     energy: Joules | None = None
 
 
+class PerturbationLength(Frozen):
+    """The lengths |δ|/ε of the perturbations of an epoch's images, in the norm of their threat."""
+
+    mean: Annotated[float, Field(ge=0, le=LARGEST)]
+    max: Annotated[float, Field(ge=0, le=LARGEST)]
+
+
 class EpochLog(Frozen):
     """One epoch: learning rate at its start, means over its batches, accuracies (0 to 1).
 
     ``val_…`` are of the averaged weights where there is an average; ``raw_val_…`` are of the raw
     ones then, and None otherwise. ``seconds`` are those of the training steps, without compilation,
-    capture and validation.
+    capture and validation. ``perturbation`` is None in records that are older than it.
     """
 
     epoch: Epoch
@@ -113,6 +120,7 @@ class EpochLog(Frozen):
     raw_val_pgd_acc: Share | None = None
     seconds: Seconds
     work: Work | None = None
+    perturbation: PerturbationLength | None = None
 
     @model_validator(mode="after")
     def _raw_or_not(self) -> Self:

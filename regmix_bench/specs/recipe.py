@@ -55,7 +55,13 @@ class Recipe(Frozen):
 
     Tricks that any method may be trained with are fields too. ``true_class_mass`` smooths labels,
     "method" as the method's authors do, and ``ema_decay`` averages weights, "method" as a part of
-    a method that has its own average and else not at all.
+    a method that has its own average and else not at all: from ``ema_start`` on, an epoch counted
+    from 1, in which the average begins as a copy. Running statistics of batch norm are "averaged"
+    like weights, or the "live" ones of the model that is trained. ``awp_gamma`` perturbs weights
+    (Wu et al., NeurIPS 2020), after ``awp_warmup`` epochs without.
+
+    Of one cycle ``cycle_momentum`` has the momentum too, 0.95 → 0.85 → 0.95 in the place of
+    ``momentum``. A schedule takes its steps after each batch or after each epoch.
     """
 
     epochs: int = Field(110, ge=1, lt=2**31)
@@ -69,10 +75,16 @@ class Recipe(Frozen):
     schedule: Literal["multistep", "cosine", "onecycle"] = "multistep"
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (100 / 110, 105 / 110)
     gamma: float = Field(0.1, gt=0, le=1)
+    schedule_step: Annotated[Literal["batch", "epoch"], Later("batch")] = "batch"
+    cycle_momentum: Annotated[bool, Later(False)] = False
     augmentation: Augmentation = "crop-flip"
     gradient_clip: float | None = Field(None, gt=0, le=LARGEST)
     true_class_mass: Annotated[TrueClassMass, Later("method")] = "method"
     ema_decay: Decay = "method"
+    ema_start: Annotated[int, Later(1)] = Field(1, ge=1, lt=2**31)
+    ema_buffers: Annotated[Literal["averaged", "live"], Later("averaged")] = "averaged"
+    awp_gamma: Annotated[float | None, Later(None)] = Field(None, gt=0, le=LARGEST)
+    awp_warmup: Annotated[int, Later(0)] = Field(0, ge=0, lt=2**31)
     precision: Literal["fp32", "bf16"] = "fp32"
     validation_precision: Annotated[Literal["fp32", "tf32", "bf16"], Later("fp32")] = "fp32"
     selection: Annotated[SelectionRule, Later("val-pgd10")] = "val-pgd10"
@@ -81,6 +93,26 @@ class Recipe(Frozen):
     def _nesterov_needs_sgd(self) -> Self:
         if self.nesterov and self.optimizer != "sgd":
             raise ValueError(f"nesterov is a form of sgd, not of {self.optimizer}")
+        return self
+
+    @model_validator(mode="after")
+    def _tricks_take_effect(self) -> Self:
+        averaged = isinstance(self.ema_decay, float)
+        needs = {
+            "ema_start": (averaged, "a number as ema_decay"),
+            "ema_buffers": (averaged, "a number as ema_decay"),
+            "awp_warmup": (self.awp_gamma is not None, "awp_gamma"),
+            "cycle_momentum": (self.schedule == "onecycle", "the schedule onecycle"),
+            "schedule_step": (self.schedule != "multistep", "another schedule than multistep"),
+        }
+        for name, (there, needed) in needs.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default and not there:
+                raise ValueError(f"{name} {value} needs {needed}")
+        if self.ema_start > self.epochs:
+            raise ValueError(f"ema_start {self.ema_start} is after the last epoch, {self.epochs}")
+        if self.awp_warmup >= self.epochs:
+            raise ValueError(f"awp_warmup {self.awp_warmup} leaves no epoch of {self.epochs}")
         return self
 
     def images_per_epoch(self, size: int) -> int:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from regmix_bench.data.run_data import prepare
 from regmix_bench.grid.plan import plan
+from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
-from regmix_bench.specs import RunSpec
+from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.system.machine import Execution
 from regmix_bench.testing.contract import (
     Rule,
@@ -34,6 +37,8 @@ from regmix_bench.types import Batch, Epsilon, StepOutput, ThreatModel
 SHAPE = (1, 8, 8)
 SIZE = 24
 CPU = torch.device("cpu")
+#: What may see smoothed labels.
+TERMS = frozenset({"attack", "loss", "regulariser"})
 #: A tenth is chance; a few hundred digits and six epochs bring a method far above these.
 CLEAN_FLOOR, PGD_FLOOR = 0.5, 0.35
 
@@ -88,6 +93,73 @@ def it_leaves_the_batch_and_the_model_as_they_were(subject: Subject) -> None:
         for name, value in output.metrics.items():
             scalar = isinstance(value, Tensor) and value.shape == () and not value.requires_grad
             require(scalar, f"metric {name!r} is no detached scalar")
+
+
+def its_tricks_are_known(subject: Subject) -> None:
+    """Look at what the class says of smoothed labels and of the recipe."""
+    cls: type[Method] = subject.cls
+    require(cls.smoothed <= TERMS, f"smoothed is {sorted(cls.smoothed)}, of {sorted(TERMS)}")
+    mass = cls.default_true_class_mass
+    require(0 < mass <= 1, f"default_true_class_mass is {mass}")
+    require(
+        mass == 1 or bool(cls.smoothed), f"its authors smooth labels, and it takes none: {mass}"
+    )
+    for field, why in cls.refuses.items():
+        require(field in Recipe.model_fields, f"it refuses {field!r}, no field of the recipe")
+        require(len(why.split()) > 1 and "\n" not in why, f"it refuses {field} for {why!r}")
+
+
+def it_sees_smoothed_labels_where_it_says(subject: Subject) -> None:
+    """Take steps with several shares of the true class, and look at what they change.
+
+    What a cross-entropy of one of the model's outputs would change is "loss", and all else that
+    changes at the same images is "regulariser".
+    """
+    said: frozenset[str] = subject.cls.smoothed
+    hard, near, smooth = (_smoothed(subject, mass) for mass in (1.0, 1 - 1e-6, 0.3))
+    _as_said("the attack", "attack" in said, _move(hard, smooth))
+    if _move(hard, near):
+        return  # by chance, or under a norm in which any change moves images
+    changes = [(b.output.loss - a.output.loss).item() for a, b in zip(hard, near, strict=True)]
+    _as_said("the loss", bool(said - {"attack"}), any(changes))
+    if said - {"attack"}:
+        shares = [a.share(change) for a, change in zip(hard, changes, strict=True)]
+        entropies = zip(*shares, strict=True)
+        alone = any(max(of) - min(of) < 1e-3 * abs(max(of)) for of in entropies)
+        _as_said("more of the loss than a cross-entropy", "regulariser" in said, not alone)
+
+
+def it_gives_its_loss_again(subject: Subject) -> None:
+    """Ask for the loss of a step again, at the same weights and at others."""
+    for norm in norms_of(subject):
+        model, method = _network(torch.float64), _ready(subject)
+        method.on_epoch_start(1)
+        method.on_batch_start(0)
+        (batch, _), generator = _batches(torch.float64), torch.Generator().manual_seed(0)
+        output = method.step(model, batch, _threat(norm), generator)
+        if output.again is None:
+            refused = "awp_gamma" in method.refuses
+            require(refused, "its steps have no `again`: say in `refuses` why of awp_gamma")
+            return
+        before, drawn = copy.deepcopy(method.state_dict()), generator.get_state()
+        everywhere, weights = torch.get_rng_state(), state_of(model, buffers=False)
+        again = output.again()
+        near = torch.allclose(again, output.loss, rtol=1e-9, atol=1e-12)
+        require(near, f"it is {again.item():.9g} again, after {output.loss.item():.9g}")
+        reached = torch.autograd.grad(again, list(model.parameters()), allow_unused=True)
+        require(all(g is not None for g in reached), "no gradient reaches a weight again")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.5)
+            other = output.again()
+            for parameter, weight in zip(model.parameters(), weights.values(), strict=True):
+                parameter.copy_(weight)
+        require(bool(other != again), "at other weights it is the same: what it is of was kept")
+        require(bool(output.again() == again), "back at the weights it is another")
+        require(torch.equal(generator.get_state(), drawn), "again it draws numbers")
+        require(torch.equal(torch.get_rng_state(), everywhere), "again it draws numbers")
+        require(_equal(method.state_dict(), before), "again it changes what is kept of images")
+        require(all(module.training for module in model.modules()), "a layer is left in eval mode")
 
 
 def a_seed_fixes_the_result(subject: Subject) -> None:
@@ -170,9 +242,12 @@ RULES: tuple[Rule, ...] = (
     it_says_what_it_is,
     parameters_are_named_validated_and_written_down,
     its_norms_are_known,
+    its_tricks_are_known,
     the_loss_is_a_finite_scalar_that_reaches_every_weight,
     adversarial_images_stay_inside_the_threat_model,
     it_leaves_the_batch_and_the_model_as_they_were,
+    it_sees_smoothed_labels_where_it_says,
+    it_gives_its_loss_again,
     a_seed_fixes_the_result,
     the_global_generator_plays_no_part,
     a_saved_state_continues_as_if_never_stopped,
@@ -180,6 +255,56 @@ RULES: tuple[Rule, ...] = (
     replayed_steps_are_those_of_training,
     digits_are_learnt,
 )
+
+
+class _Step(NamedTuple):
+    """What a step returned, with the labels (B,) and all logits (B, K) that the model gave."""
+
+    output: StepOutput
+    y: Tensor
+    logits: list[Tensor]
+
+    def share(self, change: float) -> list[float]:
+        """Return ``change`` as a multiple of what a little smoothing adds to each cross-entropy."""
+        return [
+            change / (cross_entropy(f, self.y, 1 - 1e-6) - cross_entropy(f, self.y)).item()
+            for f in self.logits
+        ]
+
+
+def _smoothed(subject: Subject, mass: float) -> list[_Step]:
+    """Take a step on each batch, from the same weights, with ``mass`` for the true class."""
+    model, method = _network(torch.float64), _ready(subject, mass)
+    method.on_epoch_start(1)
+    steps = []
+    for number, batch in enumerate(_batches(torch.float64)):
+        method.on_batch_start(number)
+        logits: list[Tensor] = []
+        hook = model.register_forward_hook(
+            lambda module, images, found, seen=logits: seen.append(found.detach())
+        )
+        output = _step(method, model, batch, norms_of(subject)[0])
+        hook.remove()
+        steps.append(_Step(output, batch.y, [f for f in logits if len(f) == len(batch.y)]))
+    return steps
+
+
+def _move(ones: list[_Step], others: list[_Step]) -> bool:
+    pairs = zip(ones, others, strict=True)
+    return not all(torch.equal(a.output.x_adv, b.output.x_adv) for a, b in pairs)
+
+
+def _as_said(what: str, said: bool, seen: bool) -> None:
+    words = "sees" if seen else "does not see"
+    require(said == seen, f"{what} {words} smoothed labels, and `smoothed` says otherwise")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    return bool(one == other)
 
 
 def _cases(subject: Subject) -> Iterator[tuple[str, torch.dtype]]:
@@ -203,8 +328,9 @@ def _batches(dtype: torch.dtype = torch.float32) -> list[Batch]:
     return [Batch(x[index], y[index], index) for index in order.split([16, 8])]
 
 
-def _ready(subject: Subject) -> Method:
+def _ready(subject: Subject, mass: float | None = None) -> Method:
     method: Method = subject.create()
+    method.true_class_mass = method.true_class_mass if mass is None else mass
     method.setup(SIZE, SHAPE, CPU)
     return method
 

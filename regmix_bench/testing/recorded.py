@@ -72,7 +72,7 @@ class _Training:
     def epoch(self, number: int) -> Iterator[dict[str, Tensor]]:
         """Yield what each step of an epoch returns."""
         self.method.on_epoch_start(number)
-        self.steps.start_epoch(number)
+        self.steps.start_epoch(number, seed=number)
         x, y = images(COUNT, SHAPE), labels(COUNT, 10)
         order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(number))
         for batch_number, index in enumerate(order.split(SIZES * VISITS)):

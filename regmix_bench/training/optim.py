@@ -45,12 +45,17 @@ def make_optimizer(
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """Return the learning rate's schedule, moved after each of the ``steps`` of an epoch."""
+    """Return the schedule of the learning rate, moved after each of the ``steps`` of an epoch.
+
+    Where ``recipe.schedule_step`` is "epoch", it is moved after each epoch.
+    """
+    if recipe.schedule_step == "epoch":
+        steps = 1
     total = recipe.epochs * steps
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, total)
     if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=False)
+        return OneCycleLR(optimizer, recipe.lr, total, cycle_momentum=recipe.cycle_momentum)
     # Rounded to whole epochs: a milestone that is no integer would never be reached.
     milestones = [round(fraction * recipe.epochs) * steps for fraction in recipe.milestones]
     return MultiStepLR(optimizer, milestones, recipe.gamma)

@@ -49,8 +49,9 @@ class Steps:
         self.generator = torch.Generator(device)
         self.forward_images = self.backward_images = 0
 
-    def start_epoch(self, seed: int) -> None:
-        """Begin an epoch, for which the method is prepared, with random numbers from ``seed``."""
+    def start_epoch(self, epoch: int, seed: int) -> None:
+        """Begin ``epoch``, for which the method is prepared, with random numbers from ``seed``."""
+        self.update.start_epoch(epoch)
         self.generator.manual_seed(seed)
         self.forward_images = self.backward_images = 0
 
@@ -103,9 +104,9 @@ class ReplayedSteps(Steps):
         # torch's SGD on a CPU takes a rate to the host, unless it could be differentiated.
         update.rate = torch.zeros((), device=device, requires_grad=device.type == "cpu")
 
-    def start_epoch(self, seed: int) -> None:
-        super().start_epoch(seed)
-        self._epoch += 1
+    def start_epoch(self, epoch: int, seed: int) -> None:
+        super().start_epoch(epoch, seed)
+        self._epoch = epoch
 
     def __call__(self, batch: Batch) -> Values:
         (group,) = self.update.optimizer.param_groups
@@ -137,7 +138,7 @@ class ReplayedSteps(Steps):
     def _kind_of(self, batch: Batch) -> _Kind:
         """Return the kind of step for ``batch``, with its images filled in."""
         x, y, index = batch.x, batch.y, batch.index
-        key = x.shape, x.dtype, y.shape, y.dtype, batch.total, self.update.method.branch
+        key = x.shape, x.dtype, y.shape, y.dtype, batch.total, self.update.branch
         kind = self._kinds.get(key)
         if kind is None:
             held = Batch(x.clone(), y.clone(), index.clone(), batch.total)

@@ -31,7 +31,7 @@ from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.weights import Description
-from regmix_bench.records.schema import Alarm, Cost, EpochLog
+from regmix_bench.records.schema import Alarm, Cost, EpochLog, PerturbationLength
 from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import RunSpec
@@ -44,7 +44,8 @@ from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.states import States
 from regmix_bench.training.steps import make_steps
-from regmix_bench.training.update import Update
+from regmix_bench.training.totals import EpochTotals
+from regmix_bench.training.update import LENGTH, LONGEST, Update
 from regmix_bench.training.validation import Validation
 from regmix_bench.types import Batch, TrainedCheckpoint
 
@@ -83,7 +84,8 @@ class Trainer:
         )
         self.optimizer = make_optimizer(model.parameters(), recipe, device, execution.graphs)
         self.scheduler = make_schedule(self.optimizer, recipe, len(data.train))
-        self.average = WeightAverage() if isinstance(recipe.ema_decay, float) else None
+        averaged = isinstance(recipe.ema_decay, float)
+        self.average = WeightAverage(recipe.ema_buffers) if averaged else None
         update = Update(
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
@@ -215,31 +217,33 @@ class Trainer:
         batch = Batch(x, labels.to(self.device), index.to(self.device), total)
         attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
         with whole_batch(total):
-            return method.step(runner, batch, self.spec.train_threat, attack).loss
+            output = method.step(runner, batch, self.spec.train_threat, attack)
+            if self.spec.recipe.awp_gamma is None or output.again is None:
+                return output.loss
+            return output.loss + output.again()
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost, int]:
         """One pass over the training set; the host waits for the device only at its end.
 
-        Returns the means over the images, their cost, and how many there were.
+        Returns the means over the images, as :class:`EpochTotals` has them, their cost, and how
+        many there were.
         """
         order = epoch_generator(self.device, self.spec.seed, epoch, "data")
         batches = self.data.train.epoch(order, self.method.repeats)
         self.method.on_epoch_start(epoch)
         self.model.train()
         steps, captured = self.steps, self.steps.capture_seconds
-        steps.start_epoch(epoch_seed(self.spec.seed, epoch, "attack"))
-        totals: dict[str, Tensor] = {}
-        images = 0
+        steps.start_epoch(epoch, epoch_seed(self.spec.seed, epoch, "attack"))
+        totals, by_batch = EpochTotals(), self.spec.recipe.schedule_step == "batch"
         started = time.perf_counter()
         for number, batch in enumerate(batches):
             self.method.on_batch_start(number)
-            values = steps(batch)
+            totals.add(steps(batch), batch)
+            if by_batch:
+                self.scheduler.step()
+        if not by_batch:
             self.scheduler.step()
-            for name, value in values.items():
-                part = value * len(batch.y)
-                totals[name] = totals[name] + part if name in totals else part
-            images += batch.total or len(batch.y)
-        sums = all_sum(torch.stack([value.double() for value in totals.values()])) / images
+        means = totals.finish()
         counted = torch.tensor([steps.forward_images, steps.backward_images], device=self.device)
         forward, backward = all_sum(counted).tolist()
         captured = steps.capture_seconds - captured
@@ -249,7 +253,7 @@ class Trainer:
             backward_images=backward,
             capture_seconds=captured,
         )
-        return dict(zip(totals, sums.tolist(), strict=True)), cost, images
+        return means, cost, totals.images
 
     def evaluated_model(self) -> nn.Module:
         """Return what the method and weight averaging make of the trained model: the one scored."""
@@ -264,8 +268,8 @@ class Trainer:
     def validate(self, epoch: int, lr: float, means: dict[str, float], seconds: float) -> EpochLog:
         """Measure clean, FGSM and PGD-10 accuracy, held out, from the same start each epoch.
 
-        Where weights are averaged, that of the raw ones too. ``means`` holds the loss and the
-        method's metrics, averaged over the epoch of ``seconds``.
+        Where weights are averaged, that of the raw ones too. ``means`` holds the loss, the method's
+        metrics and the lengths of perturbations, of the epoch of ``seconds``.
         """
         captured = self.validation.capture_seconds
         main, raw = self.evaluated_model(), self.raw_model()
@@ -273,7 +277,7 @@ class Trainer:
         beside = self.validation.measure(raw) if main is not raw else None
         captured = self.validation.capture_seconds - captured
         self.progress.cost += Cost(capture_seconds=captured)
-        loss = means.pop("loss")
+        loss, mean, longest = (means.pop(name) for name in ("loss", LENGTH, LONGEST))
         return EpochLog(
             epoch=epoch,
             lr=lr,
@@ -286,6 +290,7 @@ class Trainer:
             raw_val_fgsm_acc=beside and beside.fgsm,
             raw_val_pgd_acc=beside and beside.pgd,
             seconds=seconds,
+            perturbation=PerturbationLength(mean=mean, max=longest),
         )
 
     def _save_log(self) -> None:

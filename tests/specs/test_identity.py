@@ -58,9 +58,23 @@ OTHER_RECIPE: dict[str, Any] = {
     "gradient_clip": 1.0,
     "true_class_mass": 0.7,
     "ema_decay": 0.9,
+    "ema_start": 2,
+    "ema_buffers": "live",
+    "awp_gamma": 0.01,
+    "awp_warmup": 2,
+    "schedule_step": "epoch",
+    "cycle_momentum": True,
     "precision": "bf16",
     "validation_precision": "tf32",
     "selection": "last",
+}
+#: What some of these need.
+NEEDED: dict[str, dict[str, Any]] = {
+    "ema_start": {"ema_decay": 0.9},
+    "ema_buffers": {"ema_decay": 0.9},
+    "awp_warmup": {"awp_gamma": 0.01},
+    "schedule_step": {"schedule": "onecycle"},
+    "cycle_momentum": {"schedule": "onecycle"},
 }
 OTHER_SCORING: dict[str, Any] = {
     "autoattack_seed": 1,
@@ -82,7 +96,7 @@ def test_every_field_has_another_value_below() -> None:
 @pytest.mark.parametrize(
     "change",
     [{name.partition(".")[0]: value} for name, value in OTHER.items()]
-    + [{"recipe": {"epochs": 50} | {name: value}} for name, value in OTHER_RECIPE.items()]
+    + [{"recipe": {name: value}} for name, value in OTHER_RECIPE.items()]
     + [{"scoring": {name: value}} for name, value in OTHER_SCORING.items()]
     + [{"scoring": {"autoattack_version": "plus"}}]
     + [{"scoring": {"screen": True}}]
@@ -91,7 +105,9 @@ def test_every_field_has_another_value_below() -> None:
     ids=str,
 )
 def test_the_run_id_sees_every_field(change: dict[str, Any]) -> None:
-    base, other = make_spec(), make_spec(**change)
+    said = change.get("recipe", {})
+    shared = {"epochs": 50} | {k: v for name in said for k, v in NEEDED.get(name, {}).items()}
+    base, other = make_spec(recipe=shared), make_spec(**change | {"recipe": shared | said})
     assert other.run_id != base.run_id
     assert (other.group_id == base.group_id) == (set(change) == {"seed"})
 

@@ -58,6 +58,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "priors without a momentum": ("fgsm-pco", {}),
     "patterns that images of a class share": ("fgsm-uap[patterns=class]", {}),
     "means over the images of a class": ("ikl-at[steps=2]", {}),
+    "weights perturbed, and an average that starts late": (
+        "fgsm-pgi",
+        {"awp_gamma": 0.01, "awp_warmup": 1, "ema_decay": 0.5, "ema_start": 3},
+    ),
 }
 
 

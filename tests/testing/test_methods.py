@@ -38,7 +38,11 @@ class Noise(Method):
 
     def step(self, model, batch, threat, generator) -> StepOutput:
         x = self.images(batch.x, uniform_start(batch.x, threat, generator))
-        return StepOutput(self.config.weight * self.loss(model, x, batch.y), x)
+
+        def loss() -> Tensor:
+            return self.config.weight * self.loss(model, x, batch.y)
+
+        return StepOutput(loss(), x, again=loss)
 
 
 class Outside(Noise):

@@ -42,7 +42,7 @@ def weights(name: str, recipe: Recipe, graphs: bool, device: torch.device) -> tu
     before = flat(model)
     for epoch in EPOCHS:
         method.on_epoch_start(epoch)
-        steps.start_epoch(epoch)
+        steps.start_epoch(epoch, seed=epoch)
         for number in range(STEPS):
             method.on_batch_start(number)
             index = torch.randperm(N, generator=generator)[:SIZE].to(device)

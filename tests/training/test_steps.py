@@ -132,6 +132,8 @@ def test_replayed_training_is_ordinary_training_bit_for_bit(tmp_path: Path, meth
         {"ema_decay": 0.9, "schedule": "onecycle", "augmentation": "crop"},
         {"schedule": "multistep", "milestones": [0.5], "precision": "bf16"},
         {"optimizer": "adamw", "lr": 0.001, "schedule": "cosine"},
+        {"awp_gamma": 0.05, "gradient_clip": 0.5, "ema_decay": 0.9},
+        {"awp_gamma": 0.05, "precision": "bf16", "schedule": "onecycle", "schedule_step": "epoch"},
     ],
 )
 def test_no_part_of_a_recipe_is_frozen_in(tmp_path: Path, recipe: dict[str, Any]) -> None:
