@@ -6,7 +6,7 @@ import copy
 import io
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from regmix_bench.data.run_data import prepare
 from regmix_bench.grid.plan import plan
-from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.specs import Recipe, RunSpec
@@ -37,6 +36,8 @@ from regmix_bench.types import Batch, Epsilon, StepOutput, ThreatModel
 SHAPE = (1, 8, 8)
 SIZE = 24
 CPU = torch.device("cpu")
+#: A share of the true class that moves no sign of a gradient.
+NEAR = 1 - 1e-6
 #: What may see smoothed labels.
 TERMS = frozenset({"attack", "loss", "regulariser"})
 #: A tenth is chance; a few hundred digits and six epochs bring a method far above these.
@@ -112,20 +113,19 @@ def its_tricks_are_known(subject: Subject) -> None:
 def it_sees_smoothed_labels_where_it_says(subject: Subject) -> None:
     """Take steps with several shares of the true class, and look at what they change.
 
-    What a cross-entropy of one of the model's outputs would change is "loss", and all else that
-    changes at the same images is "regulariser".
+    What a cross-entropy of one of the model's outputs would change by smoothed labels, whichever
+    classes have the rest, is "loss", and all else that changes at the same images "regulariser".
     """
     said: frozenset[str] = subject.cls.smoothed
-    hard, near, smooth = (_smoothed(subject, mass) for mass in (1.0, 1 - 1e-6, 0.3))
+    hard, near, smooth = (_smoothed(subject, mass) for mass in (1.0, NEAR, 0.3))
     _as_said("the attack", "attack" in said, _move(hard, smooth))
     if _move(hard, near):
         return  # by chance, or under a norm in which any change moves images
     changes = [(b.output.loss - a.output.loss).item() for a, b in zip(hard, near, strict=True)]
     _as_said("the loss", bool(said - {"attack"}), any(changes))
     if said - {"attack"}:
-        shares = [a.share(change) for a, change in zip(hard, changes, strict=True)]
-        entropies = zip(*shares, strict=True)
-        alone = any(max(of) - min(of) < 1e-3 * abs(max(of)) for of in entropies)
+        entropies = zip(*(a.shares(by) for a, by in zip(hard, changes, strict=True)), strict=True)
+        alone = any(map(_of_an_entropy, entropies))
         _as_said("more of the loss than a cross-entropy", "regulariser" in said, not alone)
 
 
@@ -264,12 +264,37 @@ class _Step(NamedTuple):
     y: Tensor
     logits: list[Tensor]
 
-    def share(self, change: float) -> list[float]:
-        """Return ``change`` as a multiple of what a little smoothing adds to each cross-entropy."""
-        return [
-            change / (cross_entropy(f, self.y, 1 - 1e-6) - cross_entropy(f, self.y)).item()
-            for f in self.logits
-        ]
+    def shares(self, change: float) -> list[_Share]:
+        """Return ``change`` for each output as a share of what a little smoothing changes there."""
+        found = []
+        for logits in self.logits:
+            rises = -logits.log_softmax(1)
+            own = rises.gather(1, self.y[:, None])
+            others = (rises - own).scatter(1, self.y[:, None], float("nan"))
+            per_image = change / (1 - NEAR)
+            even = per_image / others.nanmean(1).mean().item()
+            least, most = (
+                others.nan_to_num(nan=fill).aminmax(dim=1) for fill in (torch.inf, -torch.inf)
+            )
+            low, high = least.min.mean().item(), most.max.mean().item()
+            found.append(_Share(even, low <= per_image <= high))
+        return found
+
+
+class _Share(NamedTuple):
+    """A change of a loss beside that of a cross-entropy with smoothed labels."""
+
+    #: As a multiple of it, where the other classes share the rest evenly.
+    even: float
+    #: Whether it is that of one where they share it in some way.
+    possible: bool
+
+
+def _of_an_entropy(shares: Sequence[_Share]) -> bool:
+    """Return whether changes on several batches are those of one cross-entropy, or its multiple."""
+    even = [share.even for share in shares]
+    alike = max(even) - min(even) < 1e-3 * abs(max(even))
+    return alike or all(share.possible for share in shares)
 
 
 def _smoothed(subject: Subject, mass: float) -> list[_Step]:

@@ -45,6 +45,76 @@ class Noise(Method):
         return StepOutput(loss(), x, again=loss)
 
 
+class Smoothed(Noise):
+    """CE that sees smoothed labels, and a term that may."""
+
+    smoothed = frozenset({"loss"})
+    seen = 0.0  # by how much
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        logits = model(x)
+        term = logits.square().mean() * (0.01 + self.seen * (1 - self.true_class_mass))
+        return cross_entropy(logits, y, self.true_class_mass) + term
+
+
+class SmoothedUnsaid(Smoothed):
+    smoothed: frozenset[str] = frozenset()
+
+
+class UnsmoothedSaid(Noise):
+    smoothed = frozenset({"loss"})
+
+
+class AttackSaid(Smoothed):
+    smoothed = frozenset({"attack", "loss"})
+
+
+class TermUnsaid(Smoothed):
+    seen = 1000.0
+
+
+class TermSaid(Smoothed):
+    smoothed = frozenset({"loss", "regulariser"})
+
+
+class UnknownTrick(Noise):
+    refuses = {"gradient_clp": "for no good reason"}
+
+
+class AuthorsSmooth(Noise):
+    default_true_class_mass = 0.6
+
+
+class NoLossAgain(Noise):
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        output = super().step(model, batch, threat, generator)
+        return StepOutput(output.loss, output.x_adv)
+
+
+class AnotherLossAgain(Noise):
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        output = super().step(model, batch, threat, generator)
+        return StepOutput(output.loss, output.x_adv, again=lambda: 2 * output.again())
+
+
+class KeptLossAgain(Noise):
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        output = super().step(model, batch, threat, generator)
+        first = output.again()
+        return StepOutput(output.loss, output.x_adv, again=lambda: first * 1)
+
+
+class DrawnAgain(Noise):
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        output = super().step(model, batch, threat, generator)
+
+        def again() -> Tensor:
+            torch.rand(1, generator=generator)
+            return output.again()
+
+        return StepOutput(output.loss, output.x_adv, again=again)
+
+
 class Outside(Noise):
     def images(self, x: Tensor, delta: Tensor) -> Tensor:
         return (x + 2 * delta).clamp(0, 1)
@@ -296,10 +366,34 @@ INSIDE = "adversarial images stay inside the threat model"
 LEAVES = "it leaves the batch and the model as they were"
 GLOBAL = "the global generator plays no part"
 PARAMETERS = "parameters are named validated and written down"
+SEES = "it sees smoothed labels where it says"
+AGAIN = "it gives its loss again"
+TRICKS = "its tricks are known"
 
 
 def test_a_method_that_keeps_the_contract_breaks_no_rule() -> None:
     assert broken_rules(Noise, "[weight=2]") == {}
+
+
+class Reaching(Noise):
+    """Trains on images twice as far away, and beyond pixels, as it says."""
+
+    largest_perturbation = 2.0
+    clips_pixels = False
+
+    def images(self, x: Tensor, delta: Tensor) -> Tensor:
+        return x + 2 * delta
+
+
+class Refusing(NoLossAgain):
+    """Refuses what it cannot take."""
+
+    refuses = {"awp_gamma": "as it steps by itself"}
+
+
+@pytest.mark.parametrize("method", [Smoothed, Reaching, Refusing])
+def test_what_a_method_says_of_its_tricks_is_taken_as_said(method: Any) -> None:
+    assert broken_rules(method) == {}
 
 
 @pytest.mark.parametrize(
@@ -325,6 +419,17 @@ def test_a_method_that_keeps_the_contract_breaks_no_rule() -> None:
         (Averaging, "the model to score has the same weights by name", "averages_weights is False"),
         (Renaming, "the model to score has the same weights by name", "have other names"),
         (WrongLabels, "digits are learnt", "clean after 6 epochs, not above 50%"),
+        (SmoothedUnsaid, SEES, "the loss sees smoothed labels, and `smoothed` says otherwise"),
+        (UnsmoothedSaid, SEES, "the loss does not see smoothed labels"),
+        (AttackSaid, SEES, "the attack does not see smoothed labels"),
+        (TermUnsaid, SEES, "more of the loss than a cross-entropy sees smoothed labels"),
+        (TermSaid, SEES, "more of the loss than a cross-entropy does not see smoothed labels"),
+        (UnknownTrick, TRICKS, "it refuses 'gradient_clp', no field of the recipe"),
+        (AuthorsSmooth, TRICKS, "its authors smooth labels, and it takes none: 0.6"),
+        (NoLossAgain, AGAIN, "its steps have no `again`: say in `refuses` why of awp_gamma"),
+        (AnotherLossAgain, AGAIN, "again, after"),
+        (KeptLossAgain, AGAIN, "at other weights it is the same"),
+        (DrawnAgain, AGAIN, "again it draws numbers"),
         (UnknownNorm, "its norms are known", "there is no norm ['L0']"),
         (Versionless, "it says what it is", "its version is '2'"),
         (Loose, PARAMETERS, "does not derive from regmix_bench.types.Frozen"),

@@ -31,7 +31,11 @@ class Nudge(Method):
 
     def step(self, model, batch, threat, generator):
         x = batch.x + self.config.scale * uniform_start(batch.x, threat, generator)
-        return StepOutput(cross_entropy(model(x), batch.y), x)
+
+        def loss():
+            return cross_entropy(model(x), batch.y)
+
+        return StepOutput(loss(), x, again=loss)
 
 
 class Stripes(DataSource):
