@@ -20,7 +20,17 @@ Facts = dict[str, str | float | None]
 @verb
 def list_entries(
     what: Annotated[
-        Literal["methods", "attacks", "datasets", "archs", "figures", "loggers", "suites", "runs"],
+        Literal[
+            "methods",
+            "attacks",
+            "datasets",
+            "archs",
+            "figures",
+            "loggers",
+            "suites",
+            "rules",
+            "runs",
+        ],
         Option("What to list.", argument=True),
     ],
     *,
@@ -105,6 +115,13 @@ def _suites() -> Iterable[Facts]:
     return ({"suite": name} for name in packaged_suites())
 
 
+def _rules() -> Iterable[Facts]:
+    from regmix_bench.sheets.rules import RULES
+
+    for rule in RULES.values():
+        yield {"rule": rule.name, "what breaks it": rule.title, "why it matters": rule.why}
+
+
 _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "methods": _methods,
     "attacks": _attacks,
@@ -113,6 +130,7 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "figures": _figures,
     "loggers": _loggers,
     "suites": _suites,
+    "rules": _rules,
 }
 
 

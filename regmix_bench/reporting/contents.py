@@ -38,7 +38,7 @@ from regmix_bench.reporting.published import (
 from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
-from regmix_bench.sheets import own
+from regmix_bench.sheets import notes, own
 from regmix_bench.system.files import file_digest
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Contents:
     ``reference`` is the row that the others are compared with, that of their suite if None. The
     rows of a table may differ in what ``across`` names. ``target_accuracy`` is what costs are
     compared at, by default the reference's. :meth:`of` takes the records whose run_id is among
-    ``only``, or all if None.
+    ``only``, or all if None, which makes it ``whole``.
     """
 
     results: Path
@@ -69,6 +69,7 @@ class Contents:
     reference: str | None
     across: Collection[Axis] = ()
     target_accuracy: float | None = None
+    whole: bool = True
 
     @classmethod
     def of(
@@ -88,7 +89,9 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
-        return cls(results, records, entries, reference, across, target_accuracy)
+        return cls(
+            results, records, entries, reference, across, target_accuracy, whole=only is None
+        )
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -220,7 +223,7 @@ class Contents:
     @cached_property
     def study(self) -> dict[str, Any] | None:
         """The study sheet of the runs, as its file holds it; None where none is scored."""
-        return own.study_content(self.results, self.runs)
+        return own.study_content(self.results, self.runs, whole=self.whole)
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -242,8 +245,8 @@ class Contents:
         files += verdicts.outcome_files(self.blocks)
         files += selection_files(self.selections)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
-        if (notes := own.notes_file(self.results)) is not None:
-            named[own.NOTES] = notes
+        if (noted := notes.notes_file(self.results)) is not None:
+            named[notes.NOTES] = noted
         if self.published:
             named[FILE] = published_file(self.results)
         return {name: file_digest(path) for name, path in named.items() if path.is_file()}

@@ -34,7 +34,7 @@ def _validated_on_training(row: SheetRow) -> str | None:
 
 
 def _better_of_two(row: SheetRow) -> str | None:
-    if row.weights.kind == "better":
+    if row.weights.kind == "mixed":
         return "scored with raw or averaged weights, whichever were better in validation"
     return None
 

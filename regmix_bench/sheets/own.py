@@ -1,13 +1,7 @@
-"""The sheet of recorded runs: what their records say, and what only their author can add.
-
-``notes.yaml`` in a results folder has the form of a sheet and holds what no record knows: where
-hyper-parameters come from, how large the whole test set is, and ``allow``. Its rows are those of
-the records, by method.
-"""
+"""The sheet of recorded runs, from what their records say."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +10,7 @@ from regmix_bench.analysis.blocks import Block, Row, blocks_of
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
 from regmix_bench.analysis.tricks import AXES, trained_with
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError
 from regmix_bench.methods import declared
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import robust_metric
@@ -24,28 +18,27 @@ from regmix_bench.records.checkpoints import weights_of
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
-from regmix_bench.sheets.reader import SHARED, joined, make_sheet, read_content
+from regmix_bench.sheets.notes import with_notes
+from regmix_bench.sheets.reader import SHARED, make_sheet
 from regmix_bench.sheets.sheet import NO_EXTRA_DATA, Sheet
 from regmix_bench.specs import MethodSpec, RunSpec
 
-NOTES = "notes.yaml"
 PGD = "pgd-20"
 _NONE = "none"
 
-
-def notes_file(results: Path) -> Path | None:
-    """Return ``<results>/notes.yaml`` if there is one."""
-    path = results / NOTES
-    return path if os.path.lexists(path) else None
+#: What is written with a row, though all rows may have the same.
+_OF_A_ROW = ("method", "numbers", "runs")
 
 
-def study_content(results: Path, runs: Sequence[Run]) -> dict[str, Any] | None:
+def study_content(
+    results: Path, runs: Sequence[Run], *, whole: bool = True
+) -> dict[str, Any] | None:
     """Return the sheet of runs recorded in ``results``, as a file would hold it, notes included.
 
     There is a table for each cohort whose rows may differ in tricks, which rules then tell, of the
     checkpoint and the threat that stand for it; None where no run is scored. Raises
     :class:`UserError` where there are notes that cannot be read, or of a table or a row that there
-    is not.
+    is not; where the runs are not the ``whole`` of the folder such notes are left out.
     """
     tables = {}
     for cohort in sort_into_cohorts(runs, AXES):
@@ -54,13 +47,7 @@ def study_content(results: Path, runs: Sequence[Run]) -> dict[str, Any] | None:
     if not tables:
         return None
     content = {"title": f"Runs recorded in {results.name or results}", "tables": tables}
-    path = notes_file(results)
-    if path is None:
-        return content
-    try:
-        return _noted(content, read_content(path))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    return with_notes(content, results, whole=whole)
 
 
 def study_sheet(results: Path, runs: Sequence[Run]) -> Sheet:
@@ -246,7 +233,7 @@ def _percent(share: float) -> float:
 
 def _folded(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return rows with what all of them share written once; :func:`make_sheet` unfolds it."""
-    shared = _common(rows)
+    shared = _common([{k: v for k, v in row.items() if k not in _OF_A_ROW} for row in rows])
     return {SHARED: shared, "rows": [_without(row, shared) for row in rows]}
 
 
@@ -270,45 +257,3 @@ def _without(part: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, An
         elif isinstance(value, dict) and (inner := _without(value, shared[key])):
             found[key] = inner
     return found
-
-
-def _noted(content: dict[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a content with what notes of the same form add to it."""
-    tables: dict[str, Any] = dict(content["tables"])
-    everywhere = _mapping(notes, SHARED)
-    for name in _mapping(notes, "tables").keys() - tables.keys():
-        raise unknown("table", name, tables)
-    for name, table in tables.items():
-        added = _mapping(_mapping(notes, "tables"), name)
-        here = joined(everywhere, _mapping(added, SHARED))
-        own = {row.get("method"): row for row in added.get("rows") or ()}
-        methods = [row["method"] for row in table["rows"]]
-        for method in own.keys() - {*methods}:
-            raise unknown(f"method of {name}", method, methods)
-        rows = []
-        for row in table["rows"]:
-            more = {
-                key: each for key, each in own.get(row["method"], {}).items() if key != "method"
-            }
-            _require_new(joined(here, more), joined(table[SHARED], row), f"{name}.{row['method']}")
-            rows.append(joined(row, more))
-        _require_new({k: v for k, v in added.items() if k not in (SHARED, "rows")}, table, name)
-        tables[name] = {**table, **added, SHARED: joined(table[SHARED], here), "rows": rows}
-    rest = {key: value for key, value in notes.items() if key not in (SHARED, "tables")}
-    return {**content, **rest, "tables": tables}
-
-
-def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = content.get(key, {})
-    if not isinstance(found, dict):
-        raise UserError(f"{key} is no mapping")
-    return found
-
-
-def _require_new(added: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    """Raise :class:`UserError` where notes say what records say already."""
-    for key, value in added.items():
-        if isinstance(value, dict) and isinstance(known.get(key), dict):
-            _require_new(value, known[key], f"{where}.{key}")
-        elif known.get(key) is not None:
-            raise UserError(f"{where}.{key} is said by the records, and not by notes")

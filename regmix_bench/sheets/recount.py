@@ -96,7 +96,7 @@ def _of_run(row: SheetRow, claimed: SeedRun, run: Run) -> Iterator[tuple[str, st
         return
     kind, epoch = row.weights.kind, row.weights.epoch or "selected"
     checkpoint: TrainedCheckpoint = epoch
-    if kind is not None and kind != "better":
+    if kind is not None and kind != "mixed":
         checkpoint = checkpoint_of(run.record, kind, epoch)
     score = run.record.evaluation(checkpoint, row.threat)
     if score is None:

@@ -62,11 +62,11 @@ class RowTricks(_Facts):
 class ScoredWeights(_Facts):
     """The weights that were scored.
 
-    They are ``raw`` or ``averaged``, or of the two the ``better`` ones; and those of the epoch that
+    They are ``raw`` or ``averaged``, or ``mixed``: whichever were better; and of the epoch that
     was ``selected``, or of the ``last``.
     """
 
-    kind: Literal["raw", "averaged", "better"] | None = None
+    kind: Literal["raw", "averaged", "mixed"] | None = None
     epoch: Literal["selected", "last"] | None = None
 
 

@@ -23,6 +23,8 @@ from regmix_bench.reporting.figures.looks import looks
 from regmix_bench.reporting.figures.robustness import robustness_frame
 from regmix_bench.reporting.report import FORMATS, stale, write_report
 from regmix_bench.reporting.site import site_files
+from regmix_bench.sheets.own import study_sheet
+from regmix_bench.sheets.reader import read_sheet
 from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.types import ThreatModel
 
@@ -359,3 +361,31 @@ def test_making_a_report_loads_no_torch(results, tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_sheet_of_the_runs_is_written_and_read_by_verify(results, tmp_path):
+    out = tmp_path / "reports"
+    write_report(results, out, ("yaml",))
+    content = (out / "study.yaml").read_bytes()
+    sheet = read_sheet(out / "study.yaml")
+    assert sheet == study_sheet(results, load_runs(results))
+    (table,) = sheet.tables.values()
+    assert [row.method for row in table.rows] == ["trades", "fgsm-rs"]
+    write_report(results, out, ("yaml",))
+    assert (out / "study.yaml").read_bytes() == content
+    assert stale(results, out) == []
+    (results / "notes.yaml").write_text("shared: {tuned_on: authors}")
+    lines = stale(results, out)
+    assert any("notes.yaml: new" in line for line in lines)
+    assert any("study.yaml" in line for line in lines)
+
+
+def test_the_sheet_of_some_runs_takes_the_notes_of_these(results, tmp_path):
+    whole = study_sheet(results, load_runs(results))
+    (name,) = whole.tables
+    rows = "[{method: trades, tuned_on: authors}, {method: fgsm-rs, tuned_on: test}]"
+    (results / "notes.yaml").write_text(f"tables: {{{name}: {{rows: {rows}}}}}")
+    only = {run.record.run_id for run in load_runs(results) if run.spec.label == "trades"}
+    write_report(results, tmp_path, ("yaml",), only=only)
+    (table,) = read_sheet(tmp_path / "study.yaml").tables.values()
+    assert [(row.method, row.tuned_on) for row in table.rows] == [("trades", "authors")]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from support.sheets import method_spec, record_runs
 from support.synthetic import make_record, make_spec, write_run
 
@@ -124,56 +123,3 @@ def test_runs_that_are_not_scored_make_no_sheet(tmp_path: Path) -> None:
     assert study_content(tmp_path, load_runs(tmp_path)) is None
     with pytest.raises(UserError, match="is scored"):
         sheet(tmp_path)
-
-
-def note(results: Path, content: Any) -> None:
-    (results / "notes.yaml").write_text(yaml.safe_dump(content))
-
-
-def test_notes_add_what_no_record_knows(results: Path) -> None:
-    (name,) = sheet(results).tables
-    own = {"method": "trades", "tuned_on": "test"}
-    note(
-        results,
-        {
-            "title": "Ours",
-            "shared": {"tuned_on": "authors"},
-            "tables": {name: {"shared": {"files": ["x"]}, "rows": [own]}},
-            "allow": {"hyperparameters-chosen-on-test": {name: "as the paper says"}},
-        },
-    )
-    found = sheet(results)
-    assert (found.title, list(found.allow)) == ("Ours", ["hyperparameters-chosen-on-test"])
-    trades, other = (rows(results)[key] for key in ("trades", "fgsm-pgi"))
-    assert (trades.tuned_on, other.tuned_on) == ("test", "authors")
-    assert trades.files == other.files == ("x",)
-    assert trades.recipe.epochs == 50
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ({"tables": {"cifar10": {}}}, "notes.yaml: unknown table 'cifar10'"),
-        ({"tables": {"NAME": {"rows": [{"method": "trade"}]}}}, "did you mean 'trades'"),
-        ({"shared": {"recipe": {"epochs": 100}}}, "recipe.epochs is said by the records"),
-        ({"shared": {"tricks": {"ema_decay": 0.9}}}, "tricks.ema_decay is said by the records"),
-        (
-            {"tables": {"NAME": {"rows": [{"method": "trades", "train_images": 5}]}}},
-            "trades.train_images is said by the records",
-        ),
-        ({"tables": {"NAME": {"ranked_by": "pgd-20"}}}, "ranked_by is said by the records"),
-        ({"tables": []}, "tables is no mapping"),
-        ({"shared": {"tuned": "test"}}, "unknown key"),
-        ([1], "is a mapping"),
-    ],
-)
-def test_notes_that_say_otherwise_or_nothing_known_are_refused(
-    content: Any, said: str, results: Path
-) -> None:
-    (name,) = sheet(results).tables
-    if isinstance(content, dict) and "NAME" in content.get("tables", {}):
-        content["tables"] = {name: content["tables"]["NAME"]}
-    note(results, content)
-    with pytest.raises(UserError, match=said) as error:
-        sheet(results)
-    assert "\n" not in str(error.value)

@@ -96,7 +96,7 @@ def test_an_unknown_key_is_refused_where_it_stands(
         (("recipe", "epochs"), True, "recipe.epochs: input should be a valid integer"),
         (("recipe", "lr"), float("nan"), "recipe.lr: input should be a finite number"),
         (("tricks", "awp_gamma"), "no", "tricks.awp_gamma"),
-        (("weights", "kind"), "ema", "input should be 'raw', 'averaged' or 'better'"),
+        (("weights", "kind"), "ema", "input should be 'raw', 'averaged' or 'mixed'"),
         (("numbers", "clean", "mean"), 101, "less than or equal to 100"),
         (("threat", "norm"), "Linff", "unknown norm 'Linff': did you mean 'Linf'"),
         (("threat", "epsilon"), "8/0", "epsilon '8/0' is not a number"),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from support.rules_page import HEADING, PAGE, rules_text
 from support.sheets import clean_content, planted, table_of
 
+from regmix_bench.notation import read_yaml
+from regmix_bench.sheets.reader import make_sheet
 from regmix_bench.sheets.rules import RULES
 from regmix_bench.sheets.sheet import SheetRow, SheetTable
+from regmix_bench.sheets.verification import hold_to_rules
 
 #: Rule → what is planted in the last of three rows, and words that are said of it.
 PLANTED: dict[str, list[tuple[str, object, str]]] = {
@@ -24,10 +29,10 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
     ],
     "hyperparameters-chosen-on-test": [("tuned_on", "test", "chosen on test images")],
     "validation-images-trained-on": [("selection.trained_on", True, "trained on its validation")],
-    "better-of-raw-and-averaged": [("weights.kind", "better", "whichever were better")],
+    "better-of-raw-and-averaged": [("weights.kind", "mixed", "whichever were better")],
     "unlike-scored-weights": [
         ("weights.kind", "averaged", "averaged, where 2 of 3 rows have raw"),
-        ("weights.kind", "better", "better, where 2 of 3"),
+        ("weights.kind", "mixed", "mixed, where 2 of 3"),
     ],
     "unlike-scored-epoch": [("weights.epoch", "last", "last, where 2 of 3 rows have selected")],
     "unlike-selection": [
@@ -220,3 +225,14 @@ def test_every_rule_looks_at_facts_that_a_sheet_has() -> None:
             for key in path.removeprefix("table.").split("."):
                 assert isinstance(model, type) and issubclass(model, BaseModel), path
                 model = model.model_fields[key].annotation
+
+
+def test_the_page_lists_the_rules_as_they_are() -> None:
+    _, heading, listed = PAGE.read_text("utf-8").partition(HEADING)
+    assert heading and listed.strip() == rules_text().strip()
+
+
+def test_the_sheet_of_the_page_is_one() -> None:
+    text = PAGE.read_text("utf-8").partition("## A sheet\n")[2].partition("\nPercentages")[0]
+    sheet = make_sheet(read_yaml(textwrap.dedent(text)))
+    assert list(hold_to_rules(sheet).sheet.tables) == ["cifar10"]
