@@ -21,7 +21,10 @@ Axis = Literal["tricks"]
 AXES: tuple[Axis, ...] = ("tricks",)
 
 #: The fields of a recipe that are tricks.
-FIELDS = ("gradient_clip", "true_class_mass", "ema_decay")
+FIELDS = (
+    *("true_class_mass", "ema_decay", "ema_start", "ema_buffers"),
+    *("awp_gamma", "awp_warmup", "gradient_clip"),
+)
 
 
 def tricks_of(spec: RunSpec) -> Tricks:
@@ -38,6 +41,10 @@ def tricks_of(spec: RunSpec) -> Tricks:
     return Tricks(
         true_class_mass=true_class_mass(spec),
         average=average,
+        average_start=recipe.ema_start,
+        average_buffers=recipe.ema_buffers,
+        awp_gamma=recipe.awp_gamma,
+        awp_warmup=recipe.awp_warmup,
         gradient_clip=recipe.gradient_clip,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from regmix_bench.types import Frozen
 
 
@@ -9,11 +11,15 @@ class Tricks(Frozen):
     """The tricks that a model was trained with, as they took effect.
 
     ``average`` is the decay of an average of weights, or the name of the method that has a rule of
-    its own for one. Where there is none, nothing is said of how it would have been taken.
+    its own for one; it begins with the epoch ``average_start``. The others are as in the recipe.
     """
 
     true_class_mass: float = 1.0
     average: float | str | None = None
+    average_start: int = 1
+    average_buffers: Literal["averaged", "live"] = "averaged"
+    awp_gamma: float | None = None
+    awp_warmup: int = 0
     gradient_clip: float | None = None
 
     def __str__(self) -> str:
@@ -32,7 +38,12 @@ class Tricks(Frozen):
         if isinstance(self.average, str):
             words.append("own EMA")
         elif self.average is not None:
-            words.append(f"EMA {_number(self.average)}")
+            start = f" from epoch {self.average_start}" if self.average_start > 1 else ""
+            live = " of weights alone" if self.average_buffers == "live" else ""
+            words.append(f"EMA {_number(self.average)}{start}{live}")
+        if self.awp_gamma is not None:
+            start = f" after {self.awp_warmup}" if self.awp_warmup else ""
+            words.append(f"AWP {_number(self.awp_gamma)}{start}")
         if self.gradient_clip is not None:
             words.append(f"clip {_number(self.gradient_clip)}")
         return words

@@ -25,6 +25,11 @@ TRICKS = [
     ({"ema_decay": 0.98}, "EMA 0.98"),
     ({"gradient_clip": 10.0}, "clip 10"),
     ({"ema_decay": 0.9995, "gradient_clip": 0.5}, "EMA 0.9995, clip 0.5"),
+    ({"awp_gamma": 0.005}, "AWP 0.005"),
+    ({"awp_gamma": 0.005, "awp_warmup": 10}, "AWP 0.005 after 10"),
+    ({"ema_decay": 0.98, "ema_start": 20}, "EMA 0.98 from epoch 20"),
+    ({"ema_decay": 0.98, "ema_buffers": "live"}, "EMA 0.98 of weights alone"),
+    ({"true_class_mass": 0.6}, "mass 0.6"),
 ]
 
 
@@ -104,9 +109,7 @@ def test_rows_of_one_method_are_told_apart_by_their_tricks(plain):
     (cohort,) = sort_into_cohorts(load_runs(plain), across=("tricks",))
     assert [group.label for group in cohort.groups] == [
         "pgd-at",
-        "pgd-at + EMA 0.98",
-        "pgd-at + EMA 0.9995 + clip 0.5",
-        "pgd-at + clip 10",
+        *sorted("pgd-at + " + words.replace(", ", " + ") for _, words in TRICKS),
     ]
 
 

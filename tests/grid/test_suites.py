@@ -43,6 +43,23 @@ def test_matched_digits_has_six_seeds_and_three_and_more_of_the_reference() -> N
         assert seeds == (3 if epsilon == "48/255" else 12 if label == "pgd-at" else 6)
 
 
+def test_the_ablation_has_four_methods_with_none_each_and_all_tricks() -> None:
+    mass, average, awp = 0.6, 0.98, 0.005
+    given = [
+        Tricks(),
+        Tricks(true_class_mass=mass),
+        Tricks(average=average),
+        Tricks(awp_gamma=awp),
+        Tricks(true_class_mass=mass, average=average, awp_gamma=awp),
+    ]
+    found = Counter((spec.method.name, tricks_of(spec)) for spec in planned("ablation-tricks"))
+    methods = ("pgd-at", "trades", "fgsm-pgi", "regmix")
+    assert found == {(method, tricks): 3 for method in methods for tricks in given}
+    digits = {spec.run_id for spec in planned("digits")}
+    again = {spec.run_id for spec in planned("ablation-tricks")} & digits
+    assert len(again) == 12  # what is recorded already as the authors have it
+
+
 def test_matched_digits_differs_from_digits_in_its_tricks_alone() -> None:
     recipes = {
         suite: {
@@ -52,3 +69,17 @@ def test_matched_digits_differs_from_digits_in_its_tricks_alone() -> None:
         for suite in ("digits", "matched-digits")
     }
     assert recipes["digits"] == recipes["matched-digits"]
+
+
+def test_the_benchmark_of_others_is_planned_as_its_code_runs_it() -> None:
+    specs = planned("fastat-cifar10")
+    assert {spec.seed for spec in specs} == {0, 1, 2}
+    assert {spec.eval_examples for spec in specs} == {None}  # all of them
+    said = {(s.recipe.epochs, s.recipe.schedule, s.recipe.schedule_step) for s in specs}
+    assert said == {(100, "onecycle", "epoch")} and all(s.recipe.cycle_momentum for s in specs)
+    masses = {(s.method.name, tricks_of(s).true_class_mass) for s in specs}
+    assert {name for name, mass in masses if mass == 0.4} == {"fgsm-pco", "liet"}
+    assert {name for name, mass in masses if mass == 1} == {"rs-aaer", "n-aaer"}
+    assert {mass for _, mass in masses} == {0.4, 0.64, 1}
+    raw = {(s.method.name, s.recipe.selection) for s in specs if tricks_of(s).average is None}
+    assert raw == {("pgd-at", "last")}
