@@ -479,6 +479,28 @@ def test_a_trick_that_a_method_or_its_data_cannot_take_is_refused(
     specs(**{**grid, "methods": ["stubborn"], "recipe": {"true_class_mass": 1}})
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"awp_gamma": 0}, ".awp_gamma = 0: input should be greater than 0"),
+        ({"awp_gamma": -0.01}, ".awp_gamma = -0.01: input should be greater than 0"),
+        ({"awp_warmup": 2}, ": awp_warmup 2 needs awp_gamma"),
+        ({"awp_gamma": 0.01, "awp_warmup": 30}, ": awp_warmup 30 leaves no epoch of 30"),
+        ({"ema_decay": 0.9, "ema_start": 31}, ": ema_start 31 is after the last epoch, 30"),
+        ({"ema_start": 2}, ": ema_start 2 needs a number as ema_decay"),
+        ({"ema_buffers": "live"}, ": ema_buffers live needs a number as ema_decay"),
+        ({"ema_decay": "none", "ema_start": 2}, ": ema_start 2 needs a number as ema_decay"),
+        ({"cycle_momentum": True}, ": cycle_momentum True needs the schedule onecycle"),
+        (
+            {"schedule": "multistep", "schedule_step": "epoch"},
+            ": schedule_step epoch needs another schedule than multistep",
+        ),
+    ],
+)
+def test_a_trick_without_effect_is_refused(recipe: dict[str, Any], message: str) -> None:
+    assert refusal(methods=["fgsm-pgk"], recipe=recipe) == f"recipe{message}"
+
+
 def test_a_share_of_the_labels_has_left_the_parameters() -> None:
     message = refusal("pgd-at.true_class_mass=0.7", methods=["pgd-at"])
     assert message == "pgd-at.true_class_mass is recipe.true_class_mass now, of all methods"

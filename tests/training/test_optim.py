@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
 
 from regmix_bench.analysis.words import recipe_words
+from regmix_bench.data import prepare
 from regmix_bench.errors import UserError, validated
 from regmix_bench.grid.plan import plan
+from regmix_bench.methods import load_method
+from regmix_bench.models import build_model
 from regmix_bench.records.paths import record_path
 from regmix_bench.records.store import load_record
 from regmix_bench.runs.runner import run_spec
 from regmix_bench.specs import Recipe
+from regmix_bench.system.machine import Execution
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
+from regmix_bench.training.trainer import Trainer
 
 
 def test_adamw_is_trained_with_and_is_another_run(tmp_path: Path) -> None:
@@ -36,6 +44,74 @@ def test_adamw_is_trained_with_and_is_another_run(tmp_path: Path) -> None:
     assert load_record(record_path(tmp_path, spec)).spec.recipe.optimizer == "adamw"
     assert "AdamW with β₁ 0.9" in recipe_words(record.spec.recipe)
     assert "SGD with momentum 0.9" in recipe_words(sgd.recipe)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("step", "calls"), [("batch", 4), ("epoch", 1)])
+@pytest.mark.parametrize("cycles", [False, True])
+def test_one_cycle_is_that_of_torch(cycles: bool, step: Any, calls: int, optimizer: Any) -> None:
+    recipe = Recipe(
+        **{"epochs": 5, "lr": 0.2, "momentum": 0.7, "schedule": "onecycle", "optimizer": optimizer},
+        **{"schedule_step": step, "cycle_momentum": cycles},
+    )
+    ours = make_optimizer([nn.Parameter(torch.zeros(1))], recipe, torch.device("cpu"))
+    scheduler = make_schedule(ours, recipe, 4)
+    theirs = SGD([nn.Parameter(torch.zeros(1))], 0.1, momentum=0.7)
+    torchs = OneCycleLR(theirs, 0.2, 5 * calls, cycle_momentum=cycles)
+    seen = []
+    for _ in range(5 * calls):
+        (group,), (expected,) = ours.param_groups, theirs.param_groups
+        momentum = group["betas"][0] if optimizer == "adamw" else group["momentum"]
+        assert (group["lr"], momentum) == (expected["lr"], expected["momentum"])
+        seen.append((group["lr"], momentum))
+        for moved in (ours, theirs, scheduler, torchs):
+            moved.step()
+    (first, momentum), (last, _) = seen[0], seen[-1]
+    assert first == pytest.approx(0.2 / 25) and last == pytest.approx(0.2 / 25 / 1e4)
+    assert momentum == (0.95 if cycles else 0.7)
+    assert min(m for _, m in seen) == pytest.approx(0.85 if cycles else 0.7, abs=0.005)
+
+
+def test_fastat_s_cycle_by_epochs() -> None:
+    # As their code was seen to run: 100 epochs, 0.1.
+    recipe = Recipe(epochs=100, schedule="onecycle", schedule_step="epoch", cycle_momentum=True)
+    rates = [round(rate, 10) for rate in learning_rates(recipe, steps=1)]
+    assert [rates[epoch] for epoch in (0, 29, 99)] == pytest.approx([0.004, 0.1, 4e-7])
+    assert rates[10] == pytest.approx(0.0295, abs=5e-5)
+    assert rates[49] == pytest.approx(0.0812, abs=5e-5)
+    assert rates[98] == pytest.approx(5e-5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "last"),
+    [
+        ({"schedule": "multistep", "milestones": (0.5, 0.75)}, 0.001),
+        ({"schedule": "cosine"}, 0.05 * (1 + math.cos(math.pi * 23 / 24))),
+        ({"schedule": "cosine", "schedule_step": "epoch"}, 0.05 * (1 + math.cos(math.pi * 5 / 6))),
+        ({"schedule": "onecycle"}, 4e-7),
+        ({"schedule": "onecycle", "schedule_step": "epoch"}, 4e-7),
+    ],
+)
+def test_the_last_step_has_the_last_rate(tmp_path: Path, recipe: Any, last: float) -> None:
+    data = {"train_examples": 120}
+    shared = {"epochs": 6, "batch_size": 27, "augmentation": "none", "precision": "fp32"}
+    grid = {"methods": ["standard"], "eps": ["8/255"], "data": data, "recipe": shared | recipe}
+    (spec,) = plan([grid], device="cpu")
+    ready = prepare(spec, torch.device("cpu"))
+    model = build_model(spec.arch, ready.test.image_shape, 10)
+    trainer = Trainer(
+        spec, ready, model, load_method("standard"), tmp_path, torch.device("cpu"), Execution()
+    )
+    rates: list[float] = []
+    group = trainer.optimizer.param_groups[0]
+    trainer.optimizer.register_step_pre_hook(lambda *_: rates.append(group["lr"]))
+    trainer.run()
+    assert len(rates) == 24 and rates[-1] == pytest.approx(last)
+    each = {tuple(rates[start : start + 4]) for start in range(0, 24, 4)}
+    assert all(len(set(epoch)) == 1 for epoch in each) == (
+        recipe.get("schedule_step") == "epoch" or recipe["schedule"] == "multistep"
+    )
+    assert [log.lr for log in trainer.progress.history] == rates[::4]
 
 
 def test_nesterov_is_refused_with_adamw() -> None:
