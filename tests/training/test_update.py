@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from regmix_bench.errors import UserError
+from regmix_bench.methods import load_method
 from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import ModelRunner
@@ -277,3 +279,42 @@ def test_the_average_begins_in_its_epoch() -> None:
         branches.add(update.branch)
     assert len(branches) == 2
     assert all(torch.equal(average.average[n], t) for n, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize("decay", ["method", "none", 0.5])
+def test_the_average_of_fgsm_pgk_is_kept_unless_the_recipe_has_another(decay: Any) -> None:
+    model, recipe = network(), Recipe(ema_decay=decay, lr=0.3)
+    method = load_method("fgsm-pgk")
+    tell_recipe(method, recipe, num_classes=4)
+    method.setup(6, (1, 4, 4), CPU)
+    method.on_epoch_start(1)
+    average = WeightAverage() if decay == 0.5 else None
+    optimizer, runner = (
+        make_optimizer(model.parameters(), recipe, CPU),
+        ModelRunner(model, Execution()),
+    )
+    update = Update(model, runner, method, THREAT, optimizer, recipe, average)
+    weights = []
+    for batch in batches():
+        update(batch, torch.Generator().manual_seed(1))
+        weights.append(model[0].weight.detach().clone())
+    own = method.evaluated_model(model)
+    assert (own is not model) == (decay == "method")
+    if average is not None:
+        expected = weights[0]
+        for weight in weights[1:]:
+            expected = (expected + weight) / 2
+        scored = average.apply_to(own).state_dict()["0.weight"]
+        torch.testing.assert_close(scored, expected, **EXACT)
+
+
+@pytest.mark.parametrize("name", ["standard", "fgsm-pgi", "mart"])
+@pytest.mark.parametrize(("mass", "classes"), [(0.09, 10), (0.24, 4)])
+def test_a_mass_below_that_of_the_other_classes_is_refused(
+    name: str, mass: float, classes: int
+) -> None:
+    with pytest.raises(UserError, match=rf"true_class_mass = {mass}: among {classes} classes"):
+        tell_recipe(load_method(name), Recipe(true_class_mass=mass), classes)
+    method = load_method(name)
+    tell_recipe(method, Recipe(true_class_mass=1 / classes), classes)
+    assert method.true_class_mass == 1 / classes

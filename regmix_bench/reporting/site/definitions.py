@@ -15,7 +15,7 @@ from regmix_bench.reporting.site.text import Passage, passages
 from regmix_bench.system.deferred import deferred
 
 if TYPE_CHECKING:
-    from regmix_bench.methods.protocol import Citation
+    from regmix_bench.methods.protocol import Citation, Method
 
 
 class Parameter(NamedTuple):
@@ -43,6 +43,7 @@ class Definition:
     source: tuple[Passage, ...] = ()
     config: tuple[Passage, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    tricks: tuple[str, ...] = ()
 
 
 def define(name: str) -> Definition:
@@ -74,12 +75,30 @@ def define(name: str) -> Definition:
             )
             for key, field in schema.get("properties", {}).items()
         ),
+        tricks=tuple(_tricks(method)),
     )
 
 
 def value_words(value: object) -> str:
     """Return a hyper-parameter's value as a suite file would hold it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tricks(method: type[Method]) -> Iterator[str]:
+    """Say what the method makes of the tricks that a recipe may ask for."""
+    if method.smoothed:
+        seen = ", ".join(f"the {term}" for term in sorted(method.smoothed))
+        share = method.default_true_class_mass
+        authors = "are hard" if share == 1 else f"give the true class {share:g}"
+        yield f"Smoothed labels are seen by {seen}; its authors' labels {authors}."
+    else:
+        yield "It takes no smoothed labels."
+    if method.averages_weights:
+        yield "It averages its weights by a rule of its own, unless the recipe has another average."
+    if not method.clips_pixels:
+        yield "The images that it trains on may leave the range of pixels."
+    for field, why in method.refuses.items():
+        yield f"It cannot be trained with recipe.{field}, {why}."
 
 
 def _allowed(field: Mapping[str, Any]) -> Iterator[str]:
