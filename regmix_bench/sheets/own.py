@@ -21,7 +21,7 @@ from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
 from regmix_bench.sheets.notes import with_notes
 from regmix_bench.sheets.reader import SHARED, make_sheet
 from regmix_bench.sheets.sheet import NO_EXTRA_DATA, Sheet
-from regmix_bench.specs import MethodSpec, RunSpec
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 
 PGD = "pgd-20"
 _NONE = "none"
@@ -126,9 +126,9 @@ def _recipe(run: Run) -> dict[str, Any]:
         "optimizer": recipe.optimizer + (", nesterov" if recipe.nesterov else ""),
         "lr": recipe.lr,
         "last_lr": history[-1].lr if history else None,
-        "momentum": recipe.momentum,
+        "momentum": "one cycle" if recipe.cycle_momentum else recipe.momentum,
         "weight_decay": recipe.weight_decay,
-        "schedule": recipe.schedule,
+        "schedule": recipe.schedule + (" by epoch" if recipe.schedule_step == "epoch" else ""),
         "augmentation": recipe.augmentation,
         "precision": recipe.precision,
     }
@@ -138,14 +138,32 @@ def _tricks(run: Run) -> dict[str, Any]:
     tricks, method = trained_with(run.record), declared(run.spec.method.name)
     mass = tricks.true_class_mass
     attack = method is not None and "attack" in method.smoothed
-    average = tricks.average
     return {
         "true_class_mass": mass,
         "attack_mass": mass if attack else 1.0,
-        "ema_decay": f"that of {average}" if isinstance(average, str) else average or _NONE,
-        "awp_gamma": _NONE,
+        "ema_decay": _average(run, tricks.average),
+        "awp_gamma": _awp(run.spec.recipe),
         "gradient_clip": tricks.gradient_clip or _NONE,
     }
+
+
+def _average(run: Run, average: float | str | None) -> float | str:
+    recipe = run.spec.recipe
+    if average is None:
+        return _NONE
+    if isinstance(average, str):
+        return f"that of {average}"
+    start = f" from epoch {recipe.ema_start}" if recipe.ema_start > 1 else ""
+    buffers = ", with the statistics of the live model" if recipe.ema_buffers == "live" else ""
+    return f"{average:g}{start}{buffers}" if start or buffers else average
+
+
+def _awp(recipe: Recipe) -> float | str:
+    if recipe.awp_gamma is None:
+        return _NONE
+    if recipe.awp_warmup:
+        return f"{recipe.awp_gamma:g} after {recipe.awp_warmup} epochs"
+    return recipe.awp_gamma
 
 
 def _measurement(spec: RunSpec, row: Row, score: RobustEval) -> dict[str, Any]:

@@ -49,13 +49,14 @@ class RowTricks(_Facts):
     ``true_class_mass`` is the share of the label that the true class keeps in the training loss,
     ``attack_mass`` that in the loss of the attack that trains; 1 is a hard label. ``ema_decay`` is
     that of an average of weights, ``awp_gamma`` the size of an adversarial weight perturbation,
-    ``gradient_clip`` the largest length of a gradient of the weights.
+    either with words where there is more to say (``0.9995 from epoch 75``); ``gradient_clip`` the
+    largest length of a gradient of the weights.
     """
 
     true_class_mass: float | None = Field(None, gt=0, le=1)
     attack_mass: float | None = Field(None, gt=0, le=1)
     ema_decay: float | Text | None = None
-    awp_gamma: float | Literal["none"] | None = None
+    awp_gamma: float | Text | None = None
     gradient_clip: float | Literal["none"] | None = None
 
 

@@ -49,20 +49,23 @@ KINDS = pytest.mark.parametrize("kind", ["a FIFO", "a link to a device", "a fold
 
 @KINDS
 @pytest.mark.parametrize(
-    "name", ["digits/smallcnn/x.json", "published.yaml", "report/manifest.csv", "suite.yaml"]
+    "name",
+    [
+        *("digits/smallcnn/x.json", "published.yaml", "report/manifest.csv", "suite.yaml"),
+        *("notes.yaml", "sheet.yaml"),
+    ],
 )
 def test_in_place_of_a_file(results: Path, tell: Tell, name: str, kind: str) -> None:
     path = results / name
     replace(path, kind)
-    out = results / "report"
-    found = (
-        cli("run", path, "--results", results, "--dry-run")
-        if name == "suite.yaml"
-        else cli("report", "--results", results, "--out", out, "--format", "csv",
-                 "--with-published")
-        if name == "published.yaml"
-        else cli("report", "--results", results, "--out", out, "--format", "csv")
-    )  # fmt: skip
+    report = ("report", "--results", results, "--out", results / "report", "--format", "csv")
+    asked = {
+        "suite.yaml": ("run", path, "--results", results, "--dry-run"),
+        "published.yaml": (*report, "--with-published"),
+        "sheet.yaml": ("verify", path),
+        "notes.yaml": ("verify", results),
+    }
+    found = cli(*asked.get(name, report))
     one_line(found, path)
     tell(found, "all records; nothing was waited for")
 

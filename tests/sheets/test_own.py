@@ -85,6 +85,34 @@ def test_a_trick_of_the_recipe_and_one_of_the_method_are_told_alike(
     assert (tricks.true_class_mass, tricks.attack_mass) == expected[2:]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "key", "expected"),
+    [
+        ({"awp_gamma": 0.01}, "awp_gamma", 0.01),
+        ({"awp_gamma": 0.005, "awp_warmup": 2}, "awp_gamma", "0.005 after 2 epochs"),
+        ({"ema_decay": 0.99, "ema_start": 3}, "ema_decay", "0.99 from epoch 3"),
+        (
+            {"ema_decay": 0.99, "ema_buffers": "live"},
+            *("ema_decay", "0.99, with the statistics of the live model"),
+        ),
+        ({"gradient_clip": 10.0}, "gradient_clip", 10),
+    ],
+)
+def test_tricks_that_are_tuned_otherwise_are_told_apart(
+    recipe: dict[str, Any], key: str, expected: object, tmp_path: Path
+) -> None:
+    spec = make_spec("pgd-at", method=method_spec("pgd-at"), recipe=Recipe(epochs=5, **recipe))
+    write_run(tmp_path, spec)
+    assert getattr(rows(tmp_path)["pgd-at"].tricks, key) == expected
+
+
+def test_a_cycle_by_epoch_is_told_from_one_by_batch(tmp_path: Path) -> None:
+    cycle = {"schedule": "onecycle", "cycle_momentum": True, "schedule_step": "epoch"}
+    write_run(tmp_path, make_spec(recipe=Recipe(epochs=5, **cycle)))
+    recipe = rows(tmp_path)["trades"].recipe
+    assert (recipe.schedule, recipe.momentum) == ("onecycle by epoch", "one cycle")
+
+
 def test_runs_that_overfitted_are_counted_whatever_was_selected(results: Path) -> None:
     found = rows(results)
     assert found["trades"].overfitting is None

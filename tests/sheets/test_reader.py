@@ -95,7 +95,7 @@ def test_an_unknown_key_is_refused_where_it_stands(
         (("recipe", "epochs"), "30", "recipe.epochs: input should be a valid integer"),
         (("recipe", "epochs"), True, "recipe.epochs: input should be a valid integer"),
         (("recipe", "lr"), float("nan"), "recipe.lr: input should be a finite number"),
-        (("tricks", "awp_gamma"), "no", "tricks.awp_gamma"),
+        (("tricks", "gradient_clip"), "no", "tricks.gradient_clip"),
         (("weights", "kind"), "ema", "input should be 'raw', 'averaged' or 'mixed'"),
         (("numbers", "clean", "mean"), 101, "less than or equal to 100"),
         (("threat", "norm"), "Linff", "unknown norm 'Linff': did you mean 'Linf'"),
