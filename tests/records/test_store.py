@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.histories import planted_history
 from support.synthetic import make_record, make_spec, write_run
 
 from regmix_bench.errors import UserError
@@ -388,7 +389,9 @@ def test_a_path_that_is_no_file_is_no_run(tmp_path: Path) -> None:
 def test_results_are_one_row_per_run_and_evaluation(tmp_path: Path) -> None:
     threats = (ThreatModel("Linf", "16/255"), ThreatModel("Linf", "32/255"))
     spec = make_spec("fgsm-pgi[lambda_=1]", eval_threats=threats)
-    path = write_run(tmp_path, spec, scored={"checks": ("a", "b")}, selected_epoch=7)
+    history = planted_history((0.2, 0.4, 0.1), (0.3, 0.5, 0.7))
+    extra = {"history": history, "n_validation": 200, "selected_epoch": 2}
+    path = write_run(tmp_path, spec, scored={"checks": ("a", "b")}, **extra)
     failed = make_spec("mart")
     store.save_record(tmp_path, make_record(failed, status="error", error="x"))
     frame = load_results(tmp_path)
@@ -403,7 +406,9 @@ def test_results_are_one_row_per_run_and_evaluation(tmp_path: Path) -> None:
     assert row["autoattack_acc"] == 300 / 360
     assert (row["method"], row["label"]) == ("fgsm-pgi", "fgsm-pgi[lambda_=1]")
     assert (row["norm"], row["train_epsilon"], row["epochs"]) == ("Linf", "32/255", 50)
-    assert (row["checks"], row["selected_epoch"], row["n_examples"]) == ("a, b", 7, 360)
+    assert (row["checks"], row["selected_epoch"], row["n_examples"]) == ("a, b", 2, 360)
+    assert (row["alarms"], row["onset_epoch"]) == ("catastrophic-overfitting", 3)
+    assert row["val_pgd_drop"] == pytest.approx(0.3)
     assert tmp_path / row["record"] == path
     (lost,) = frame[frame["status"] == "error"].itertuples()
     assert lost.run_id == failed.run_id and pd.isna(lost.autoattack_acc)

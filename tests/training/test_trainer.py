@@ -614,6 +614,15 @@ def test_an_epoch_records_the_work_of_its_steps(
     assert passes == pytest.approx(forward + backward + 2 * weights, abs=0.2)
 
 
+def test_each_epoch_records_the_passes_that_it_took_itself(tmp_path: Path) -> None:
+    """Adversarial weight perturbation adds a pass each way to a step, once it is warm."""
+    spec = make_spec("fgsm-rs", epochs=3, awp_gamma=0.01, awp_warmup=1)
+    trainer = trained(spec, tmp_path)
+    works = [log.work for log in trainer.progress.history]
+    size = trainer.data.train.size
+    assert [work.passes / size for work in works if work is not None] == [4, 6, 6]
+
+
 def forward_flop(model: nn.Module, shape: tuple[int, ...]) -> int:
     """Those of one image's forward pass, by the shapes of weights and outputs."""
     found = []
