@@ -154,6 +154,7 @@ Reference = Annotated[
 Across = Annotated[
     Names | None, Option("Let the rows of a table differ in this, and show it: tricks.")
 ]
+Suites = Annotated[Names | None, Option("Take the runs of this suite alone, or of several.")]
 WithPublished = Annotated[
     bool, Option("Add the numbers of published.yaml, in tables of their own.")
 ]
@@ -180,3 +181,21 @@ def scoring_keys(attacks: Names | None, screen: bool) -> dict[str, object]:
     names = listed("--attacks", attacks)
     chosen = {} if names is None else {"autoattack_version": "custom", "attacks": names}
     return chosen | ({"screen": True} if screen else {})
+
+
+def planned_runs(suites: Names | None) -> set[str] | None:
+    """Return the run_ids that suites plan, by name or path; None for all that there are.
+
+    Raises :class:`UserError` for a suite that is unknown or cannot be planned.
+    """
+    names = listed("--suite", suites)
+    if names is None:
+        return None
+    from regmix_bench.data import canonical_name
+    from regmix_bench.grid.plan import load_suite, plan
+
+    return {
+        spec.run_id
+        for name in names
+        for spec in plan(load_suite(name), canonical_name=canonical_name)
+    }

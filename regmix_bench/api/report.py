@@ -10,8 +10,10 @@ from regmix_bench.api.options import (
     Option,
     Reference,
     Results,
+    Suites,
     WithPublished,
     listed,
+    planned_runs,
     verb,
 )
 from regmix_bench.errors import UserError
@@ -39,9 +41,7 @@ def report(
     with_published: WithPublished = False,
     reference: Reference = None,
     across: Across = None,
-    suite: Annotated[
-        Names | None, Option("Show the runs of this suite alone, or of several.")
-    ] = None,
+    suite: Suites = None,
     target_accuracy: Annotated[
         float | None,
         Option("PGD-10 accuracy, 0 to 1, to compare costs at; the reference's less an error."),
@@ -78,24 +78,10 @@ def report(
         "with_published": with_published,
         "reference": reference,
         "across": crossed(listed("--across", across)),
-        "only": _runs_of(listed("--suite", suite)),
+        "only": planned_runs(suite),
         "target_accuracy": target_accuracy,
         "layout": layout,
     }
     if check:
         return Report(folder, stale=tuple(stale(source, folder, **options)))
     return Report(folder, tuple(write_report(source, folder, chosen, **options)))
-
-
-def _runs_of(suites: list[str] | None) -> set[str] | None:
-    """Return the run_ids that the suites plan, or None for all there are."""
-    if suites is None:
-        return None
-    from regmix_bench.data import canonical_name
-    from regmix_bench.grid.plan import load_suite, plan
-
-    return {
-        spec.run_id
-        for suite in suites
-        for spec in plan(load_suite(suite), canonical_name=canonical_name)
-    }

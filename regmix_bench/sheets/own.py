@@ -50,9 +50,9 @@ def study_content(
     return with_notes(content, results, whole=whole)
 
 
-def study_sheet(results: Path, runs: Sequence[Run]) -> Sheet:
+def study_sheet(results: Path, runs: Sequence[Run], *, whole: bool = True) -> Sheet:
     """Return the sheet of :func:`study_content`; raises as that does, and where there is none."""
-    content = study_content(results, runs)
+    content = study_content(results, runs, whole=whole)
     if content is None:
         raise UserError(f"no run in {results} is scored, which a sheet could speak of")
     return make_sheet(content)

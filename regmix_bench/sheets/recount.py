@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from regmix_bench.analysis.cohorts import Run, load_runs
@@ -30,14 +30,19 @@ _ROUNDING = 0.0051
 _WRONG, _LEFT_OUT, _NO_FILE = "number-not-borne-out", "run-left-out", "numbers-without-file"
 
 
-def hold_to_files(results: Path, sheet: Sheet | None = None) -> Verification:
+def hold_to_files(
+    results: Path, sheet: Sheet | None = None, only: Collection[str] | None = None
+) -> Verification:
     """Hold a sheet to every rule, and its numbers to the files of the records in ``results``.
 
-    Without a sheet it is that of the records. Raises :class:`UserError` where there are none, or
-    they cannot be read, and as :func:`~regmix_bench.sheets.verification.hold_to_rules` does.
+    Without a sheet it is that of the records, of which those whose run_id is among ``only`` are
+    taken. Raises :class:`UserError` where there are none, or they cannot be read, and as
+    :func:`~regmix_bench.sheets.verification.hold_to_rules` does.
     """
     runs = load_runs(results)
-    own = study_sheet(results, runs)
+    if only is not None:
+        runs = tuple(run for run in runs if run.record.run_id in only)
+    own = study_sheet(results, runs, whole=only is None)
     return hold_to_rules(sheet or own, recount(sheet or own, own, runs))
 
 

@@ -188,6 +188,24 @@ def test_a_folder_needs_no_other_folder_and_has_to_have_records(tmp_path: Path) 
     assert (empty.status, empty.errors.count("\n")) == (2, 1) and "no records" in empty.errors
 
 
+def test_one_suite_of_a_folder_is_verified_alone(tmp_path: Path) -> None:
+    results = ROOT / "results/shipped"
+    found = verify(results, suite="cifar10-cpu", json=tmp_path / "x.json")
+    assert [table.partition("-")[0] for table in found.sheet.tables] == ["cifar10"]
+    assert not found.broken and not found.needless
+    unknown = cli("verify", results, "--suite", "cifar10-cpus")
+    assert (unknown.status, unknown.errors.count("\n")) == (2, 1)
+    none = cli("verify", results, "--suite", "smoke")
+    assert (none.status, none.errors.count("\n")) == (2, 1) and "is scored" in none.errors
+    sheet = cli("verify", FASTAT, "--suite", "smoke")
+    assert (sheet.status, sheet.errors.count("\n")) == (2, 1) and "--suite is for" in sheet.errors
+
+
+def test_the_readme_counts_the_rules() -> None:
+    assert f"`verify` asks a study {len(RULES)} of them" in (ROOT / "README.md").read_text()
+    assert f"to {len(RULES)} rules" in (ROOT / "CHANGELOG.md").read_text()
+
+
 def test_the_rules_can_be_listed() -> None:
     listed = cli("list", "rules").out
     assert all(name in listed for name in RULES)
