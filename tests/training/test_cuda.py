@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.methods import METHODS, load_method
+from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import ModelRunner
@@ -34,7 +35,8 @@ def weights(name: str, recipe: Recipe, graphs: bool, device: torch.device) -> tu
     method.setup(N, SHAPE, device)
     optimizer = make_optimizer(model.parameters(), recipe, device, graphs)
     threat, said = ThreatModel("Linf", "8/255"), list[str]()
-    update = Update(model, trained, method, threat, optimizer, recipe, None)
+    average = WeightAverage() if isinstance(recipe.ema_decay, float) else None
+    update = Update(model, trained, method, threat, optimizer, recipe, average)
     steps = make_steps(update, device, execution, said.append)
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(N, *SHAPE, generator=generator).to(device)
@@ -55,12 +57,8 @@ def flat(model: torch.nn.Module) -> Tensor:
     return torch.cat([value.detach().double().flatten() for value in model.parameters()])
 
 
-@pytest.mark.cuda
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", METHODS.names())
-def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) -> None:
+def compare(name: str, recipe: Recipe) -> None:
     """As near as two eager trainings: sums are in no order, and a sign near zero moves a pixel."""
-    recipe = Recipe(epochs=len(EPOCHS), batch_size=SIZE, lr=0.01, precision=precision)
     device = torch.device("cuda")
     with arithmetic("fp32"):
         before, expected = weights(name, recipe, False, device)
@@ -69,3 +67,21 @@ def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) 
     moved, apart = (expected - before).norm(), (expected - again).norm()
     assert (found - expected).norm() < 0.1 * moved + 2 * apart
     assert apart < 0.5 * moved  # or nothing would be shown
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", METHODS.names())
+def test_twenty_replayed_steps_are_twenty_eager_ones(name: str, precision: str) -> None:
+    compare(name, Recipe(epochs=len(EPOCHS), batch_size=SIZE, lr=0.01, precision=precision))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["pgd-at", "regmix", "n-fgsm", "fgsm-uap"])
+def test_steps_with_tricks_are_replayed_as_others_are(name: str, precision: str) -> None:
+    """Also where they set in at an epoch of their own."""
+    tricks = {"true_class_mass": 0.8, "gradient_clip": 1.0, "awp_gamma": 0.01, "awp_warmup": 1}
+    average = {"ema_decay": 0.9, "ema_start": 2}
+    recipe = {"epochs": len(EPOCHS), "batch_size": SIZE, "lr": 0.01, "precision": precision}
+    compare(name, Recipe.model_validate({**recipe, **tricks, **average}))
