@@ -12,6 +12,7 @@ from regmix_bench.analysis.tricks import Axis, trained_with
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs.tricks import Tricks
@@ -48,7 +49,8 @@ def compare_records(
     """Compare the models of the records in two files, image by image.
 
     They are compared under each threat that AutoAttack saw on both, or under ``epsilon`` alone.
-    ``checkpoint`` is the one of both trainings, else the selected one. Raises :class:`UserError`
+    ``checkpoint`` is the one of both trainings, else the selected one; a raw one is that of the
+    same name without "raw" where a training averaged nothing. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
     on other images, where outcomes are missing, and for two trainings whose tricks differ, unless
     ``across`` has these.
@@ -94,6 +96,9 @@ class _Model:
         checkpoint: Checkpoint = asked or "selected"
         if isinstance(record, EvalRecord):
             checkpoint = "given"
+        elif checkpoint.startswith("raw-"):  # which are the only ones where nothing is averaged
+            choice: Choice = "last" if checkpoint == "raw-last" else "selected"
+            checkpoint = checkpoint_of(record, "raw", choice)
         scores = {
             found.threat: found
             for found in record.evaluations
@@ -115,8 +120,12 @@ class _Model:
 
     @property
     def tricks(self) -> Tricks | None:
-        """Those of its training, which is not known of a model that was scored as given."""
-        return trained_with(self.record) if isinstance(self.record, RunRecord) else None
+        """Those that its weights had, which is not known of a model that was scored as given."""
+        if not isinstance(self.record, RunRecord):
+            return None
+        tricks = trained_with(self.record)
+        raw = weights_of(self.record, self.checkpoint) == "raw"
+        return tricks.model_copy(update={"average": None}) if raw else tricks
 
     @property
     def threats(self) -> str:

@@ -43,7 +43,9 @@ from regmix_bench.records.outcomes import (
     LABEL,
     PGD,
     Measure,
+    read_images,
     read_measured,
+    recorded_outcomes,
     stage_column,
 )
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
@@ -176,6 +178,7 @@ def _audit_checkpoint(
     for score in scores:
         if score not in saved:
             yield from score_findings(score, model, test, right)
+            yield from _outcomes_findings(path, score)
     if not saved:
         return
     checkpoint = saved[0].checkpoint
@@ -193,6 +196,16 @@ def _audit_checkpoint(
     for score in saved:
         threat = score.threat
         yield from _audit_evaluation(score, test, right.cpu(), shown[threat], tables[threat])
+
+
+def _outcomes_findings(path: Path, score: RobustEval) -> Iterator[Finding]:
+    """Yield what is wrong with the outcomes of a score that no saved image bears out."""
+    try:
+        file = recorded_outcomes(path, score)
+        if file is not None:
+            read_images(file, score)
+    except UserError as error:
+        yield Finding(str(error), score.checkpoint, score.threat)
 
 
 def _digest(file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from support.checkpoints import write_checkpoints
 from support.harness import cli
 from support.synthetic import make_eval_spec, make_spec, write_run
 
@@ -47,6 +48,32 @@ def test_a_training_and_a_given_model_are_a_pair_too(tmp_path):
     two = write_run(tmp_path, make_eval_spec(), autoattack=280, checkpoint="given")
     (pair,) = pairs.compare_records([one, two], checkpoint="selected")
     assert (pair.lost, pair.gained) == (20, 0)
+
+
+@pytest.mark.parametrize("choice", ["selected", "last"])
+def test_raw_weights_are_compared_whether_or_not_there_is_an_average_too(tmp_path, choice):
+    names = ("selected", "last", "raw-selected", "raw-last")
+    right = dict(zip(names, (range(20), range(19), range(8), range(2, 9)), strict=True))
+    val = (0.5, 0.4)
+    # Its raw weights have the tricks of the other training, which are none.
+    one = write_checkpoints(tmp_path, right, val, val, robust=names, ema_decay=0.9)
+    other = {"selected": range(6), "last": range(4)}
+    two = write_checkpoints(tmp_path, other, val, label="trades", robust=tuple(other))
+    (pair,) = pairs.compare_records([one, two], checkpoint=f"raw-{choice}")
+    found = {"selected": ((8, 6), 2, 0), "last": ((7, 4), 5, 2)}[choice]
+    assert (pair.right, pair.lost, pair.gained) == found
+    with pytest.raises(UserError, match="were trained with other tricks"):
+        pairs.compare_records([one, two], checkpoint=choice)
+
+
+def test_a_checkpoint_without_a_score_is_refused_with_those_that_have_one(tmp_path):
+    right = {"selected": range(6), "last": range(4)}
+    runs = [
+        write_checkpoints(tmp_path, right, (0.5, 0.4), seed=seed, robust=("last",))
+        for seed in (0, 1)
+    ]
+    with pytest.raises(UserError, match=r"of the selected checkpoint: there is one of last$"):
+        pairs.compare_records(runs)
 
 
 def test_epsilon_chooses_among_the_common_threats(tmp_path):

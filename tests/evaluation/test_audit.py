@@ -290,6 +290,32 @@ def _disturb(weights: Path) -> None:
     safetensors.torch.save_file(tensors, weights, about)
 
 
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (None, "is missing, the outcomes that"),
+        (0, "does not hold the outcomes that its record counts"),
+    ],
+)
+def test_outcomes_of_a_checkpoint_without_saved_images_are_read_too(
+    copy: Copy, right: int | None, said: str
+) -> None:
+    digest = "0" * 64
+    if right is not None:
+        frame = pd.read_parquet(copy.outcomes)
+        frame["pgd_correct"] = frame.index < right
+        digest = store.write_parquet(paths.outcomes_path(copy.record, "last"), frame)
+
+    def claim(content: dict[str, Any]) -> None:
+        for evaluation in content["evaluations"]:
+            if evaluation["checkpoint"] == "last":
+                evaluation["outcomes_digest"] = digest
+
+    copy.rewrite_record(claim)
+    found = [finding for finding in copy.audit().findings if finding.checkpoint == "last"]
+    assert found and all(said in finding.reason for finding in found)
+
+
 @pytest.mark.parametrize("fix", [False, True], ids=["digest as recorded", "digest rewritten"])
 def test_other_weights_are_noticed(copy: Copy, fix: bool) -> None:
     _disturb(copy.weights)
