@@ -14,8 +14,9 @@ from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS, TRICKS
+from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
+from regmix_bench.reporting.tables.tricks import TRICKS
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Epsilon
 

@@ -20,13 +20,13 @@ from regmix_bench.reporting.tables.overfitting import (
 )
 from regmix_bench.reporting.tables.race import race_columns, race_note
 from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
+from regmix_bench.reporting.tables.tricks import tricks_column, tricks_said
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
 
 #: Columns that the site treats in its own way, as their ids say.
 INTERVAL = "robust_interval"
 DIFFERENCE = "robust_difference"
 SEEDS = "seeds"
-TRICKS = "tricks"
 
 Filled = tuple[Column, list[Cell]]
 
@@ -49,7 +49,7 @@ def comparison_table(block: Block, judgement: Judgement, target: Target | None =
         ),
         *race_columns(block, target),
         *throughput_columns(block),
-        *_tricks(block),
+        *tricks_column(block.cohort.setting, (row.group for row in block.rows)),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
@@ -63,12 +63,6 @@ _COSTS: tuple[tuple[str, str, Scale], ...] = (
     ("passes", "Passes", "plain"),
     ("scoring_seconds", "Score min", "seconds"),
 )
-
-
-def _tricks(block: Block) -> Iterator[Filled]:
-    """What each row was given besides its method, where rows may differ in it."""
-    if block.cohort.setting.tricks is None:
-        yield Column(TRICKS, "Tricks"), [Cell(str(row.group.tricks)) for row in block.rows]
 
 
 def _accuracies(block: Block, judgement: Judgement) -> Iterator[Filled]:
@@ -123,12 +117,11 @@ def _remarks(block: Block) -> Iterator[Remark]:
 def _caption(block: Block) -> str:
     setting = block.cohort.setting
     checkpoint = checkpoint_words(block.checkpoint, setting.recipe)
-    tricks = "each row's own" if setting.tricks is None else setting.tricks
     return (
         f"{setting.words}: trained under"
         f" {threat_words(block.cohort.train_threat)}, attacked under"
         f" {threat_words(block.eval_threat)}, {checkpoint}. Recipe: {recipe_words(setting.recipe)}."
-        f" Tricks: {tricks}."
+        f" {tricks_said(setting)}"
     )
 
 

@@ -33,6 +33,13 @@ def table_of_results(results: Path, across: tuple[Axis, ...] = ()) -> Table:
     return checkpoints_table(found)
 
 
+def test_the_tricks_of_its_rows_are_said_and_across_tricks_in_a_column(tmp_path: Path) -> None:
+    write_checkpoints(tmp_path, FOUR, (0.3, 0.6, 0.5), (0.6, 0.5, 0.2), ema_decay=0.9)
+    table = table_of_results(tmp_path)
+    assert table.caption.endswith(" Tricks: EMA 0.9.") and "Tricks" not in headers(table)
+    assert column(table_of_results(tmp_path, ("tricks",)), "Tricks") == {"pgd-at": "EMA 0.9"}
+
+
 def test_an_averaged_run_has_columns_of_four_checkpoints(tmp_path: Path) -> None:
     write_checkpoints(tmp_path, FOUR, (0.3, 0.6, 0.5), (0.6, 0.5, 0.2), ema_decay=0.9)
     table = table_of_results(tmp_path)
