@@ -21,7 +21,8 @@ from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
 from regmix_bench.sheets.notes import with_notes
 from regmix_bench.sheets.reader import SHARED, make_sheet
 from regmix_bench.sheets.sheet import NO_EXTRA_DATA, Sheet
-from regmix_bench.specs import MethodSpec, Recipe, RunSpec
+from regmix_bench.specs import MethodSpec, RunSpec
+from regmix_bench.specs.tricks import Tricks
 
 PGD = "pgd-20"
 _NONE = "none"
@@ -137,33 +138,32 @@ def _recipe(run: Run) -> dict[str, Any]:
 def _tricks(run: Run) -> dict[str, Any]:
     tricks, method = trained_with(run.record), declared(run.spec.method.name)
     mass = tricks.true_class_mass
-    attack = method is not None and "attack" in method.smoothed
+    attacked = mass if method is not None and "attack" in method.smoothed else 1.0
     return {
         "true_class_mass": mass,
-        "attack_mass": mass if attack else 1.0,
-        "ema_decay": _average(run, tricks.average),
-        "awp_gamma": _awp(run.spec.recipe),
+        "attack_mass": None if method is None else attacked,  # only its class could say
+        "ema_decay": _average(tricks),
+        "awp_gamma": _awp(tricks),
         "gradient_clip": tricks.gradient_clip or _NONE,
     }
 
 
-def _average(run: Run, average: float | str | None) -> float | str:
-    recipe = run.spec.recipe
-    if average is None:
+def _average(tricks: Tricks) -> float | str:
+    if tricks.average is None:
         return _NONE
-    if isinstance(average, str):
-        return f"that of {average}"
-    start = f" from epoch {recipe.ema_start}" if recipe.ema_start > 1 else ""
-    buffers = ", with the statistics of the live model" if recipe.ema_buffers == "live" else ""
-    return f"{average:g}{start}{buffers}" if start or buffers else average
+    if isinstance(tricks.average, str):
+        return f"that of {tricks.average}"
+    start = f" from epoch {tricks.average_start}" if tricks.average_start > 1 else ""
+    live = " of weights alone" if tricks.average_buffers == "live" else ""
+    return f"{tricks.average:g}{start}{live}" if start or live else tricks.average
 
 
-def _awp(recipe: Recipe) -> float | str:
-    if recipe.awp_gamma is None:
+def _awp(tricks: Tricks) -> float | str:
+    if tricks.awp_gamma is None:
         return _NONE
-    if recipe.awp_warmup:
-        return f"{recipe.awp_gamma:g} after {recipe.awp_warmup} epochs"
-    return recipe.awp_gamma
+    if tricks.awp_warmup:
+        return f"{tricks.awp_gamma:g} after {tricks.awp_warmup} epochs"
+    return tricks.awp_gamma
 
 
 def _measurement(spec: RunSpec, row: Row, score: RobustEval) -> dict[str, Any]:

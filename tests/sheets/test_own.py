@@ -93,7 +93,7 @@ def test_a_trick_of_the_recipe_and_one_of_the_method_are_told_alike(
         ({"ema_decay": 0.99, "ema_start": 3}, "ema_decay", "0.99 from epoch 3"),
         (
             {"ema_decay": 0.99, "ema_buffers": "live"},
-            *("ema_decay", "0.99, with the statistics of the live model"),
+            *("ema_decay", "0.99 of weights alone"),
         ),
         ({"gradient_clip": 10.0}, "gradient_clip", 10),
     ],
@@ -104,6 +104,13 @@ def test_tricks_that_are_tuned_otherwise_are_told_apart(
     spec = make_spec("pgd-at", method=method_spec("pgd-at"), recipe=Recipe(epochs=5, **recipe))
     write_run(tmp_path, spec)
     assert getattr(rows(tmp_path)["pgd-at"].tricks, key) == expected
+
+
+def test_of_a_method_that_is_not_installed_the_attack_is_not_known(tmp_path: Path) -> None:
+    write_run(tmp_path, make_spec("elsewhere", method=method_spec("elsewhere", gamma=3.0)))
+    row = rows(tmp_path)["elsewhere"]
+    assert (row.tricks.true_class_mass, row.tricks.attack_mass) == (1.0, None)
+    assert row.hyperparameters == {}
 
 
 def test_a_cycle_by_epoch_is_told_from_one_by_batch(tmp_path: Path) -> None:
