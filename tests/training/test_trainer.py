@@ -296,6 +296,23 @@ def test_weights_are_no_average_before_the_first_epoch_of_one() -> None:
     assert chosen_epochs(logs[:1], "val-pgd10") == dict.fromkeys(TRAINED, 1)
 
 
+def test_a_training_whose_average_starts_late_is_resumed_before_it(tmp_path: Path) -> None:
+    spec = make_spec("fgsm-rs", epochs=4, ema_decay=0.9, ema_start=3)
+    undisturbed = trained(spec, tmp_path / "whole")
+    averaged = [log.raw_val_pgd_acc is not None for log in undisturbed.progress.history]
+    assert averaged == [False, False, True, True]
+    files = undisturbed.progress.checkpoints
+    assert files.keys() == set(TRAINED) and files["selected"].epoch >= 3
+    for epoch in (1, 2, 3):
+        trainer = make_trainer(spec, tmp_path / "parts")
+        with pytest.raises(Killed):
+            trainer.run(writing_all(trainer, stop_after(epoch)))
+        assert set(trainer.keeper.flush()) == {"selected", "raw-selected"}
+    resumed = make_trainer(spec, tmp_path / "parts")
+    resumed.run()
+    assert numbers(resumed) == numbers(undisturbed)
+
+
 @pytest.mark.parametrize(("method", "recipe"), [("fgsm-pgk", {}), ("fgsm-rs", {"ema_decay": 0.9})])
 def test_a_state_of_averages_alone_is_not_resumed(tmp_path, method, recipe) -> None:
     spec = make_spec(method, epochs=2, **recipe)
