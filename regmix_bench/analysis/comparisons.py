@@ -125,7 +125,7 @@ class _Model:
             return None
         tricks = trained_with(self.record)
         raw = weights_of(self.record, self.checkpoint) == "raw"
-        return tricks.model_copy(update={"average": None}) if raw else tricks
+        return tricks.of_raw_weights if raw else tricks
 
     @property
     def threats(self) -> str:

@@ -31,6 +31,12 @@ class Tricks(Frozen):
         """What tells a row from another of its method: `` + mass 0.6 + EMA 0.98``, or nothing."""
         return "".join(f" + {words}" for words in self._words())
 
+    @property
+    def of_raw_weights(self) -> Tricks:
+        """Those of the raw weights beside an average, which does not move them."""
+        names = ("average", "average_start", "average_buffers")
+        return self.model_copy(update={name: getattr(NONE, name) for name in names})
+
     def _words(self) -> list[str]:
         words = []
         if self.true_class_mass != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import yaml
+from support.checkpoints import write_checkpoints
 from support.harness import cli
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 from support.tables import column, headers, marks
@@ -151,6 +152,24 @@ def test_a_report_of_one_suite_shows_its_runs_alone(tmp_path):
     refused = cli("report", *given, "--suite", "smoke")
     assert refused.status == 2 and "none of the 2 runs asked for is recorded" in refused.errors
     assert cli("report", *given, "--suite", "smoke2").status == 2
+
+
+def test_an_average_is_no_trick_of_the_raw_weights_beside_it(tmp_path):
+    found = Tricks(true_class_mass=0.6, average=0.98, average_start=5, average_buffers="live")
+    assert found.of_raw_weights == Tricks(true_class_mass=0.6)
+    right = {"selected": range(12), "raw-selected": range(10)}
+    seen = {"robust": ("selected", "raw-selected"), "true_class_mass": 0.6, "ema_decay": 0.9}
+    write_checkpoints(tmp_path, right, (0.3, 0.6), (0.6, 0.5), **seen)
+    captions = [table.caption for table in Contents.of(tmp_path, False, None).comparisons.values()]
+    assert [caption.rpartition("Tricks: ")[2] for caption in captions] == [
+        "mass 0.6, EMA 0.9.",
+        "mass 0.6.",
+    ]
+    columns = Contents.of(tmp_path, False, None, ("tricks",)).comparisons.values()
+    assert [column(table, "Tricks")["pgd-at"] for table in columns] == [
+        "mass 0.6, EMA 0.9",
+        "mass 0.6",
+    ]
 
 
 def test_the_tricks_of_a_given_model_are_not_known(plain):

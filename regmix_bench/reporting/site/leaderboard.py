@@ -16,7 +16,7 @@ from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
-from regmix_bench.reporting.tables.tricks import TRICKS
+from regmix_bench.reporting.tables.tricks import TRICKS, seen_tricks
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Epsilon
 
@@ -211,7 +211,7 @@ def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
             "method": row.group.method,
             "dataset": setting.dataset,
             "arch": setting.arch,
-            "tricks": str(row.group.tricks),
+            "tricks": str(seen_tricks(row.group.tricks, block.checkpoint)),
             "norm": norm_words(attacked.norm),
             # Its norm goes without saying, unless it is another one.
             "trained": str(trained.epsilon)

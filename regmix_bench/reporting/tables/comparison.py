@@ -38,6 +38,7 @@ def comparison_table(block: Block, judgement: Judgement, target: Target | None =
     """
     signs, signed = footnotes(_remarks(block), {row.label: row.seeds for row in block.rows})
     names = [Cell(row.label, signs=signs.get(row.label, "")) for row in block.rows]
+    groups = [row.group for row in block.rows]
     filled: list[Filled] = [
         (Column("method", "Method"), names),
         *_accuracies(block, judgement),
@@ -49,7 +50,7 @@ def comparison_table(block: Block, judgement: Judgement, target: Target | None =
         ),
         *race_columns(block, target),
         *throughput_columns(block),
-        *tricks_column(block.cohort.setting, (row.group for row in block.rows)),
+        *tricks_column(block.cohort.setting, groups, block.checkpoint),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
@@ -121,7 +122,7 @@ def _caption(block: Block) -> str:
         f"{setting.words}: trained under"
         f" {threat_words(block.cohort.train_threat)}, attacked under"
         f" {threat_words(block.eval_threat)}, {checkpoint}. Recipe: {recipe_words(setting.recipe)}."
-        f" {tricks_said(setting)}"
+        f" {tricks_said(setting, block.checkpoint)}"
     )
 
 

@@ -6,18 +6,29 @@ from collections.abc import Iterable, Iterator
 
 from regmix_bench.analysis.cohorts import Group, Setting
 from regmix_bench.reporting.values import Cell, Column
+from regmix_bench.specs.tricks import Tricks
+from regmix_bench.types import Checkpoint
 
 #: The id of the column, which the site treats in its own way.
 TRICKS = "tricks"
 
 
-def tricks_column(setting: Setting, groups: Iterable[Group]) -> Iterator[tuple[Column, list[Cell]]]:
+def tricks_column(
+    setting: Setting, groups: Iterable[Group], checkpoint: Checkpoint = "selected"
+) -> Iterator[tuple[Column, list[Cell]]]:
     """Yield the column of what each row was given besides its method, if rows may differ in it."""
     if setting.tricks is None:
-        yield Column(TRICKS, "Tricks"), [Cell(str(group.tricks)) for group in groups]
+        found = (seen_tricks(group.tricks, checkpoint) for group in groups)
+        yield Column(TRICKS, "Tricks"), [Cell(str(tricks)) for tricks in found]
 
 
-def tricks_said(setting: Setting) -> str:
+def tricks_said(setting: Setting, checkpoint: Checkpoint = "selected") -> str:
     """Return the sentence of a caption that says the tricks of all rows."""
-    tricks = "each row's own" if setting.tricks is None else setting.tricks
-    return f"Tricks: {tricks}."
+    if setting.tricks is None:
+        return "Tricks: each row's own."
+    return f"Tricks: {seen_tricks(setting.tricks, checkpoint)}."
+
+
+def seen_tricks(tricks: Tricks, checkpoint: Checkpoint) -> Tricks:
+    """Return the tricks that the weights of a checkpoint had, of those of its training."""
+    return tricks.of_raw_weights if checkpoint.startswith("raw-") else tricks
