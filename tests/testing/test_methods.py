@@ -73,10 +73,6 @@ class TermUnsaid(Smoothed):
     seen = 1000.0
 
 
-class TermSaid(Smoothed):
-    smoothed = frozenset({"loss", "regulariser"})
-
-
 class UnknownTrick(Noise):
     refuses = {"gradient_clp": "for no good reason"}
 
@@ -423,7 +419,6 @@ def test_what_a_method_says_of_its_tricks_is_taken_as_said(method: Any) -> None:
         (UnsmoothedSaid, SEES, "the loss does not see smoothed labels"),
         (AttackSaid, SEES, "the attack does not see smoothed labels"),
         (TermUnsaid, SEES, "more of the loss than a cross-entropy sees smoothed labels"),
-        (TermSaid, SEES, "more of the loss than a cross-entropy does not see smoothed labels"),
         (UnknownTrick, TRICKS, "it refuses 'gradient_clp', no field of the recipe"),
         (AuthorsSmooth, TRICKS, "its authors smooth labels, and it takes none: 0.6"),
         (NoLossAgain, AGAIN, "its steps have no `again`: say in `refuses` why of awp_gamma"),
