@@ -1,4 +1,4 @@
-"""What no record knows of its run, and its author adds: ``notes.yaml`` in a results folder.
+"""Notes on recorded runs: ``notes.yaml`` in a results folder, which adds what no record knows.
 
 Notes have the form of a sheet and say where hyper-parameters come from, how large the whole test
 set is, and what is allowed. Their rows are those of the records, by method; what a record says they
