@@ -39,7 +39,8 @@ class CSVLogger(Logger):
             if log.work is not None
             else {}
         )
-        numbers = log.model_dump(exclude={"epoch", "metrics", "work"}) | work | log.metrics
+        numbers = log.model_dump(exclude={"epoch", "metrics", "work"}, exclude_none=True)
+        numbers |= work | log.metrics
         self._write(spec, *(("epoch", log.epoch, "", *number) for number in numbers.items()))
 
     def on_attack(

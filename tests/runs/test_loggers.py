@@ -136,6 +136,7 @@ def test_the_csv_has_a_row_for_each_number(tmp_path: Path) -> None:
     assert numbers.loss.tolist() == [0.5, 0.4]
     assert numbers.norm[2] == 3.0
     assert numbers.val_pgd_acc[1] == 0.7
+    assert table.value[table.event == "epoch"].notna().all()  # nothing of weights there are not
     (attack,) = table[table.event == "attack"].itertuples()
     assert (attack.threat, attack.name, attack.value) == ("Linf 32/255", "apgd-ce", 0.625)
     assert table.iloc[-1]["name"] == "success"
