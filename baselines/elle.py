@@ -91,7 +91,7 @@ class ELLEA(Method):
     clips_pixels = False
 
     class Config(Frozen):
-        """How λ leaps and decays, and the attack's noise and step as multiples of ε."""
+        """Leaps and decay of λ, and the attack's noise and step as multiples of ε."""
 
         lambda_: float = Field(4000.0, ge=0, description="What λ leaps to")
         decay: float = Field(0.99, ge=0, le=1, description="What is left of λ after other batches")

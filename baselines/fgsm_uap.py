@@ -52,7 +52,7 @@ class FGSMUAP(Method):
     smoothed = frozenset({"attack", "loss"})
 
     class Config(Frozen):
-        """Which patterns there are, how they move, and λ."""
+        """The patterns, how they move, and λ."""
 
         patterns: Literal["one", "class"] = Field(
             "one", description="One pattern for all images, or one for each class"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from support.formulas import ce, log_p, network
-from support.steps import EPSILON, batch, drawing, feasible, made, same_loss, stepped
+from support.steps import EPSILON, batch, drawing, feasible, made, passes, same_loss, stepped
 from torch import Tensor, nn
 
 from regmix_bench.types import Batch
@@ -76,3 +76,7 @@ def test_images_of_a_sure_model_leave_the_ball_and_the_range_of_pixels() -> None
     reach = (x_adv - data.x).abs().max().item() / EPSILON
     assert method.largest_perturbation == 1.5 and 1.49 < reach <= 1.5 + 1e-12
     assert x_adv.min() < 0 and x_adv.max() > 1 and not method.clips_pixels
+
+
+def test_a_step_costs_seven_passes() -> None:
+    assert passes("fgsm-pco") == (3, 4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from support.formulas import ce, network
-from support.steps import CLASSES, EPSILON, batch, feasible, made, same_loss, stepped
+from support.steps import CLASSES, EPSILON, batch, feasible, made, passes, same_loss, stepped
 from torch import Tensor
 
 from regmix_bench.types import Batch
@@ -70,3 +70,7 @@ def test_a_run_draws_its_own_patterns() -> None:
     other.run_seed = 1
     other.setup(9, (1, 4, 4), torch.device("cpu"))
     assert not torch.equal(one.patterns, other.patterns)
+
+
+def test_a_step_costs_five_passes() -> None:
+    assert passes("fgsm-uap") == (2, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.formulas import ce, log_p, network
-from support.steps import EPSILON, batch, drawing, feasible, made, modes, same_loss, stepped
+from support.steps import EPSILON, batch, drawing, feasible, made, modes, passes, same_loss, stepped
 from torch import Tensor, nn
 
 from regmix_bench.types import Batch
@@ -105,3 +105,8 @@ def test_the_weight_of_nuat_grows_from_0_and_stays() -> None:
     averaged = weights("nuat", 100, lambda_=4.0, ramp=1.0)  # NuAT-WA
     assert averaged == pytest.approx([4.0 * t / 100 for t in range(100)])
     assert weights("nuat", 10) == pytest.approx([t / 2 for t in range(9)] + [4.5])
+
+
+@pytest.mark.parametrize("name", ["gat", "nuat"])
+def test_a_step_costs_seven_passes(name: str) -> None:
+    assert passes(name) == (4, 3)

@@ -15,6 +15,7 @@ from support.steps import (
     feasible,
     made,
     modes,
+    passes,
     same_loss,
     stepped,
 )
@@ -100,3 +101,7 @@ def test_the_class_means_go_on_in_the_middle_of_what_was_saved() -> None:
     assert torch.equal(resumed.class_means, method.class_means)
     torch.testing.assert_close(method.class_means.sum(1), torch.ones(CLASSES))
     assert not torch.allclose(method.class_means, torch.full_like(method.class_means, 1 / CLASSES))
+
+
+def test_a_step_costs_fifteen_passes() -> None:
+    assert passes("ikl-at") == (8, 7)

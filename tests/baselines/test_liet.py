@@ -16,6 +16,7 @@ from support.steps import (
     feasible,
     made,
     modes,
+    passes,
     same_loss,
     stepped,
 )
@@ -137,3 +138,7 @@ def test_unprojected_images_go_three_times_as_far_at_most() -> None:
 def test_a_mask_from_much_to_little_is_refused() -> None:
     with pytest.raises(UserError, match="mask_low is above mask_high"):
         load_method("liet", mask_low=0.6)
+
+
+def test_a_step_that_takes_no_patterns_costs_five_passes() -> None:
+    assert passes("liet") == (2, 3)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regmix_bench.methods import load_method
 from regmix_bench.methods.protocol import Method
+from regmix_bench.models.predictions import PassCounter
 from regmix_bench.types import Batch, StepOutput, ThreatModel
 from support.formulas import EXACT, network
 
@@ -57,6 +58,18 @@ def modes(model: nn.Module) -> list[bool]:
     seen: list[bool] = []
     model.register_forward_hook(lambda module, *_: seen.append(module.training))
     return seen
+
+
+def passes(name: str) -> tuple[int, int]:
+    """How often each image of a batch goes through the network, forwards and backwards."""
+    model, data = network(), batch()
+    with PassCounter(model) as counter:
+        stepped(made(name), model, data, number=1).loss.backward()
+    (forward, no), (backward, none) = (
+        divmod(count, len(data.x)) for count in (counter.forward_images, counter.backward_images)
+    )
+    assert no == none == 0
+    return forward, backward
 
 
 def same_loss(output: StepOutput, model: nn.Module, expected: Tensor, other: nn.Module) -> None:
