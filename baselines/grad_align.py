@@ -98,9 +98,10 @@ class GradAlign(Method):
             ce = cross_entropy(model(x_adv), batch.y, self.true_class_mass)
             variable = near.clone().requires_grad_()
             # The other kernels of attention have no second derivative.
-            with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            plain = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
+            with torch.enable_grad(), plain:
                 objective = loss(variable)
-            (h,) = torch.autograd.grad(objective, variable, create_graph=True)
+                (h,) = torch.autograd.grad(objective, variable, create_graph=True)
             return {"ce": ce, "alignment": self.config.lambda_ * misalignment(g, h)}
 
         return StepOutput.of(terms(g), x_adv, again=lambda: terms(clean_gradient()))

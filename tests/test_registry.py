@@ -182,6 +182,7 @@ def test_every_method_of_the_two_packages_is_found() -> None:
             "fgsm-uap",
             "liet",
             "ikl-at",
+            "free-at",
             "fgsm-rs",
             "n-fgsm",
             "zero-grad",

@@ -310,6 +310,9 @@ def _smoothed(subject: Subject, mass: float) -> list[_Step]:
         )
         output = _step(method, model, batch, norms_of(subject)[0])
         hook.remove()
+        output.loss.backward()  # which moves what the next step attacks from, in some
+        model.zero_grad()
+        method.after_update(model)
         steps.append(_Step(output, batch.y, [f for f in logits if len(f) == len(batch.y)]))
     return steps
 

@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "several passes, on a folded copy": ("trades[steps=3]", {"ema_decay": 0.5}),
     "sets of images over the batch": ("rs-aaer", {"lr": 0.3}),
     "a weight by the batch's error": ("elle-a[deviations=0.1,lambda_=10]", {}),
+    "a perturbation by the place in the batch": ("free-at[steps=3]", {}),
     "second derivatives": ("grad-align[lambda_=5]", {}),
     "a random start and a clipped gradient": ("fgsm-rs", {"gradient_clip": 0.5}),
     "a norm of the whole batch": ("nuat", {}),
