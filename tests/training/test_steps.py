@@ -144,6 +144,16 @@ def test_no_part_of_a_recipe_is_frozen_in(tmp_path: Path, recipe: dict[str, Any]
     assert numbers(replayed) == numbers(ordinary)
 
 
+def test_tricks_that_begin_later_are_recorded_when_they_do(tmp_path: Path) -> None:
+    late = {"awp_gamma": 0.05, "awp_warmup": 2, "ema_decay": 0.9, "ema_start": 3}
+    recipe = {"epochs": 4, "schedule": "cosine", "ema_buffers": "live", **late}
+    ordinary, _ = trained(tmp_path / "a", "fgsm-rs", recorder=BROKEN, **recipe)
+    replayed, said = trained(tmp_path / "b", "fgsm-rs", **recipe)
+    assert said == []
+    assert replayed.steps.described()["recordings"] == 4  # two sizes of batches, before and since
+    assert numbers(replayed) == numbers(ordinary)
+
+
 def interrupt() -> Iterator[Batch]:
     raise KeyboardInterrupt
     yield
