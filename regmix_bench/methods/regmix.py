@@ -11,7 +11,9 @@ The paper weighs one direction of AMR as the main and the other as the auxiliary
 Where it is silent this is our reading. Every output carries gradient, as in FGSM-PGI, whose
 squared-error term AMR replaces, and L_AGR has the direction above. As to normalisation, a
 divergence is summed over the K classes and averaged over the batch; other code of the first author
-averages over the classes too, where our weights would be K times as large. As to the start, δ_init
+averages over the classes too, where our weights would be K times as large. These are parameters:
+``detach_clean``, ``agr`` and ``reduction``; ``form`` is the one switch by which AMR becomes a
+squared error, and ``reset=1`` starts from signs drawn anew at each visit. As to the start, δ_init
 is the stored prior of FGSM-PGI and not a random start drawn anew (``regmix-pgd`` has one). As to
 the base, the model that is trained is scored: the average of weights that FGSM-PGK scores is taken
 as a part of FGSM-PGK and not of what RegMix builds on. The weights 2, 1, 1 come from a small tuning
@@ -20,17 +22,22 @@ run on CIFAR-10, by PGD-20 on 1,000 test images.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from regmix_bench.attacks.noise import uniform_start
-from regmix_bench.losses import cross_entropy, kl_divergence
+from regmix_bench.losses import (
+    cross_entropy,
+    kl_divergence,
+    soft_cross_entropy,
+    weighted_squared_error,
+)
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Later, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,11 +48,41 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 
 
 class Weights(Frozen):
-    """Weights of the three divergences."""
+    """Weights of the three divergences, and what the paper leaves open of them."""
 
     alpha: float = Field(2.0, ge=0, description="Weight of KL(p(x+δ_final) ‖ p(x+δ_init))")
     beta: float = Field(1.0, ge=0, description="Weight of KL(p(x+δ_init) ‖ p(x+δ_final))")
     gamma: float = Field(1.0, ge=0, description="Weight of KL(p(x) ‖ p(x+δ_final))")
+    reduction: Annotated[
+        Literal["batchmean", "mean"],
+        Later("batchmean"),
+        Field(description="Our reading: sum over the classes, or as mean their mean too"),
+    ] = "batchmean"
+    detach_clean: Annotated[
+        bool, Later(False), Field(description="Our reading: hold p(x) of AGR constant, or not")
+    ] = False
+    agr: Annotated[
+        Literal["forward", "reverse"],
+        Later("forward"),
+        Field(description="Our reading: KL(p(x) ‖ p(x+δ_final)), or with both sides changed"),
+    ] = "forward"
+    form: Annotated[
+        Literal["kl", "ikl", "mse"],
+        Later("kl"),
+        Field(description="AMR as divergences, as those of IKL, or as squared errors of logits"),
+    ] = "kl"
+
+
+def mutual(p: Tensor, q: Tensor, form: Literal["kl", "ikl", "mse"]) -> Tensor:
+    """Return one side of AMR for logits (B, K), summed over classes and averaged over B.
+
+    KL(p‖q) has the gradients of a weighted squared error with q detached plus a soft cross-entropy
+    with p detached (Cui et al., NeurIPS 2024). "ikl" leaves q attached in the former, and "mse" is
+    the squared error of logits by which FGSM-PGI holds outputs together, alike on both sides.
+    """
+    if form == "ikl":
+        return weighted_squared_error(p, q) + soft_cross_entropy(p, q)
+    return (p - q).square().sum(1).mean() if form == "mse" else kl_divergence(p, q)
 
 
 def regmix_terms(
@@ -61,12 +98,17 @@ def regmix_terms(
     ``initial_logits`` is needed where α or β is not 0; the clean images pass where γ is not 0.
     """
     logits = model(x_adv)
+    share = 1 / logits.shape[1] if weights.reduction == "mean" else 1.0
     terms = {"ce": cross_entropy(logits, batch.y, true_class_mass)}
     if initial_logits is not None:
-        amr = weights.alpha * kl_divergence(logits, initial_logits)
-        terms["amr"] = amr + weights.beta * kl_divergence(initial_logits, logits)
+        amr = weights.alpha * mutual(logits, initial_logits, weights.form)
+        amr = amr + weights.beta * mutual(initial_logits, logits, weights.form)
+        terms["amr"] = share * amr
     if weights.gamma:
-        terms["agr"] = weights.gamma * kl_divergence(model(batch.x), logits)
+        clean = model(batch.x)
+        sides = clean.detach() if weights.detach_clean else clean, logits
+        agr = kl_divergence(*(sides if weights.agr == "forward" else reversed(sides)))
+        terms["agr"] = share * weights.gamma * agr
     return terms
 
 
@@ -124,9 +166,11 @@ class RegMixAMR(RegMix):
     colour = 7
 
     class Config(RegMix.Config):
-        """As RegMix, with γ held at 0."""
+        """As RegMix, with γ held at 0, and no choice of AGR."""
 
         gamma: float = Field(0.0, ge=0, le=0, description="Held at 0")
+        detach_clean: Annotated[Literal[False], Later(False)] = False
+        agr: Annotated[Literal["forward"], Later("forward")] = "forward"
 
 
 class RegMixAGR(RegMix):
@@ -140,10 +184,11 @@ class RegMixAGR(RegMix):
     colour = 8
 
     class Config(RegMix.Config):
-        """As RegMix, with α and β held at 0."""
+        """As RegMix, with α and β held at 0, and no form of AMR."""
 
         alpha: float = Field(0.0, ge=0, le=0, description="Held at 0")
         beta: float = Field(0.0, ge=0, le=0, description="Held at 0")
+        form: Annotated[Literal["kl"], Later("kl")] = "kl"
 
 
 class RegMixPGD(MultiStepMethod):

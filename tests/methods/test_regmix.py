@@ -4,11 +4,68 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.formulas import EXACT, LABELS, ce, kl, logits
+from support.formulas import EXACT, LABELS, ce, kl, log_p, logits, sce, wmse
 from torch import Tensor, nn
 
-from regmix_bench.methods.regmix import Weights, regmix_terms
+from regmix_bench.losses import soft_cross_entropy, weighted_squared_error
+from regmix_bench.methods.regmix import Weights, mutual, regmix_terms
 from regmix_bench.types import Batch
+
+
+def written(logits: tuple[Tensor, Tensor, Tensor], **choices: object) -> Tensor:
+    """AMR and AGR of the clean, the initial and the final logits, as the choices have them."""
+    clean, initial, adv = logits
+
+    def side(p: Tensor, q: Tensor) -> Tensor:
+        if choices.get("form") == "mse":
+            return (p - q).square().sum(1)
+        if choices.get("form") == "ikl":
+            w = log_p(p).exp().detach()
+            return wmse(p, q, w) + sce(p, q)
+        return kl(p, q)
+
+    target = clean.detach() if choices.get("detach_clean") else clean
+    agr = kl(adv, target) if choices.get("agr") == "reverse" else kl(target, adv)
+    total = (3 * side(adv, initial) + 0.5 * side(initial, adv) + 1.5 * agr).mean()
+    return total / 4 if choices.get("reduction") == "mean" else total
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"reduction": "mean"},
+        {"detach_clean": True},
+        {"agr": "reverse"},
+        {"agr": "reverse", "detach_clean": True, "reduction": "mean"},
+        {"form": "ikl"},
+        {"form": "mse"},
+        {"form": "mse", "reduction": "mean"},  # FGSM-PGI's own, which is a mean over classes
+    ],
+)
+def test_what_the_paper_leaves_open_is_a_choice(choices: dict[str, object]) -> None:
+    outputs = logits(4), logits(5), logits(6)
+    clean, initial, adv = outputs
+    data = Batch(clean, LABELS, torch.arange(5))
+    used = Weights(alpha=3, beta=0.5, gamma=1.5, **choices)
+    terms = regmix_terms(nn.Identity(), data, initial, adv, used, 0.6)
+    found, expected = terms["amr"] + terms["agr"], written(outputs, **choices)
+    torch.testing.assert_close(found, expected, **EXACT)
+    mine, theirs = (
+        torch.autograd.grad(of, outputs, allow_unused=True, materialize_grads=True)
+        for of in (found, expected)
+    )
+    torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+    assert bool(mine[0].any()) == (not choices.get("detach_clean"))
+
+
+def test_a_divergence_has_the_gradients_of_a_squared_error_and_a_soft_cross_entropy() -> None:
+    p, q = logits(4), logits(5)
+    halves = weighted_squared_error(p, q.detach()) + soft_cross_entropy(p, q)
+    mine, theirs = (torch.autograd.grad(of, (p, q)) for of in (mutual(p, q, "kl"), halves))
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-10)
+    improved = torch.autograd.grad(mutual(p, q, "ikl"), (p, q))
+    torch.testing.assert_close(improved[0], mine[0], rtol=0, atol=1e-10)
+    assert not torch.allclose(improved[1], mine[1]), "the squared error moves q too"
 
 
 @pytest.mark.parametrize("weights", [(3, 0.5, 1.5), (3, 0.5, 0), (0, 0, 1.5), (0, 0, 0)])
