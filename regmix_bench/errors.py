@@ -6,7 +6,8 @@ import difflib
 import re
 import reprlib
 import signal
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,8 +19,8 @@ _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 80, 80
 
 
-#: Of valid choices, those that a message names.
-_NAMED = 30
+#: Characters at most of a message that name valid choices.
+_NAMED = 220
 
 
 # As torch says it of CUDA, and of the CPU.
@@ -38,15 +39,19 @@ def abridged(value: object) -> str:
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UserError:
     """Make an error that names an unknown value and the nearest valid choice, or some of them."""
     valid = sorted(choices)
-    shown = ", ".join(valid[:_NAMED]) + (f" … ({len(valid)} in all)" if valid[_NAMED:] else "")
     near = difflib.get_close_matches(str(name)[:200], valid, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif valid:
-        hint = f"choose from {shown}"
+        hint = f"choose from {_named(valid)}"
     else:
         hint = "there is none"
     return UserError(f"unknown {kind} {abridged(str(name))}: {hint}")
+
+
+def _named(choices: Sequence[str]) -> str:
+    more = f" … ({len(choices)} in all)"
+    return textwrap.shorten(", ".join(choices), _NAMED, break_on_hyphens=False, placeholder=more)
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:

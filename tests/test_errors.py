@@ -33,6 +33,13 @@ def refusal(values: dict[Any, Any]) -> str:
         ("zzz", [], "unknown method 'zzz': there is none"),
         (7, ["trades"], "unknown method '7': choose from trades"),
         ("a\nb", ["trades"], "unknown method 'a\\nb': choose from trades"),
+        (
+            "zzz",
+            [f"fgsm-{number:03}-{'x' * 41}" for number in range(300)],
+            "unknown method 'zzz': choose from "
+            + "".join(f"fgsm-{number:03}-{'x' * 41}, " for number in range(3))
+            + "… (300 in all)",
+        ),
     ],
 )
 def test_an_unknown_name_is_answered_by_the_nearest(name, choices, message) -> None:
