@@ -28,12 +28,12 @@ class Tricks(Frozen):
 
     @property
     def suffix(self) -> str:
-        """What tells a row from another of its method: `` + mass 0.6 + EMA 0.98``, or nothing."""
+        """Words after a method's label, such as `` + mass 0.6 + EMA 0.98``, or nothing."""
         return "".join(f" + {words}" for words in self._words())
 
     @property
     def of_raw_weights(self) -> Tricks:
-        """Those of the raw weights beside an average, which does not move them."""
+        """The tricks of the raw weights beside an average, which does not move them."""
         names = ("average", "average_start", "average_buffers")
         return self.model_copy(update={name: getattr(NONE, name) for name in names})
 

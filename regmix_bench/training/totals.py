@@ -1,4 +1,4 @@
-"""What the steps of an epoch return, added up on the device."""
+"""Sums of the values that the steps of an epoch return, added up on the device."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ def test_archives_hold_the_records_without_weights_and_the_study_goes_on_from_th
         path.relative_to(finished / "results").as_posix(): path.read_bytes()
         for path in (finished / "results" / "digits").rglob("*.*")
     }
-    assert len(kept) == 3 * 4 and held(archives) == kept
+    # The record, the outcomes of both checkpoints, the outputs and the views.
+    assert len(kept) == 3 * 5 and held(archives) == kept
     more = ("--suite", suite(tmp_path, methods=["mart", *QUICK["methods"]]))
     again = start(tmp_path, *more, "--from", *archives)
     assert again.status == 0 and "4 of 4 runs are whole" in again.out, again

@@ -1,4 +1,4 @@
-"""What a table of methods says of the tricks of its rows."""
+"""The tricks of the rows of a table of methods: a column, or a sentence of its caption."""
 
 from __future__ import annotations
 
