@@ -14,7 +14,10 @@ from torch.nn import functional
 from regmix_bench.kernels import batch_norm_kernels as kernels
 
 # Channels and rows of a tile, and the programs of a reduction, which fill a large GPU twice.
-_COLS, _ROWS, _PARTS, _PROGRAMS = 64, 32, 16, 512
+_COLS, _ROWS, _PROGRAMS = 64, 32, 512
+# Channels and partial results that one program merges: few channels, for many programs, and most of
+# the partial results at once, as each time it waits for memory.
+_MERGED_COLS, _MERGED_PARTS = 16, 256
 
 
 def fits(norm: nn.BatchNorm2d, x: Tensor, added: Tensor | None = None) -> bool:
@@ -120,7 +123,8 @@ def _forward(
     columns = -(-c // _COLS)
     kernels.moments[(parts, columns)](x, means, squares, n, c, span, _ROWS, _COLS)
     merged = means, squares, mean, scale, running_mean, running_var, batches
-    kernels.statistics[(columns,)](*merged, n, c, span, parts, eps, momentum, _PARTS, _COLS)
+    settings = n, c, span, parts, eps, momentum, _MERGED_PARTS, _MERGED_COLS
+    kernels.statistics[(-(-c // _MERGED_COLS),)](*merged, *settings)
     y, adds = torch.empty_like(x), added is not None
     kernels.normalise[(-(-n // _ROWS), columns)](
         x, added if adds else x, y, mean, scale, weight, bias, n, c, adds, relu, _ROWS, _COLS
@@ -150,7 +154,9 @@ def _backward(
         grad, x, y, *statistics, sums, products, n, c, span, relu, _ROWS, _COLS
     )
     merged = bias_grad, weight_grad
-    kernels.merged_sums[(columns,)](sums, products, *merged, c, parts, _PARTS, _COLS)
+    kernels.merged_sums[(-(-c // _MERGED_COLS),)](
+        sums, products, *merged, c, parts, _MERGED_PARTS, _MERGED_COLS
+    )
     x_grad = torch.empty_like(x)
     added_grad = torch.empty_like(x) if adds else x.new_empty(0)
     written = x_grad, added_grad if adds else x_grad

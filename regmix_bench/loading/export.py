@@ -16,7 +16,7 @@ from regmix_bench.loading.folders import CARD, CONFIG, GRAPH, WEIGHTS, ExportCon
 from regmix_bench.loading.model_card import attack_remarks, model_card
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
-from regmix_bench.records.overfitting import alarms_of
+from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.store import write_json
 from regmix_bench.system.files import copy_file, file_digest

@@ -9,7 +9,7 @@ from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.loading.folders import GRAPH, WEIGHTS, ExportConfig
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import accuracies
-from regmix_bench.records.overfitting import alarms_of
+from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.reporting.formats.cells import markdown, markdown_text
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured

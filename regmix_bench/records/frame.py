@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
-from regmix_bench.records.overfitting import Overfitting, alarms_of
+from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput

@@ -11,18 +11,18 @@ from before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
-from regmix_bench.records.schema import Alarm, EpochLog, RunRecord
+from regmix_bench.records.schema import EpochLog
 
 #: Overfitting is catastrophic where accuracy under FGSM is this far above that under PGD-10.
 CATASTROPHIC_GAP = 0.20
 #: Level of the one-sided test of a fall.
 FALL_LEVEL = 0.01
-_CRITICAL = NormalDist().inv_cdf(1 - FALL_LEVEL)
+CRITICAL = NormalDist().inv_cdf(1 - FALL_LEVEL)
 #: What rounding may add to a difference of two accuracies.
 _ROUNDING = 1e-9
 
@@ -45,6 +45,14 @@ class RawAccuracy(NamedTuple):
     def gap(self) -> float:
         """FGSM's less PGD-10's."""
         return self.fgsm - self.pgd
+
+
+def difference_error(one: float, other: float, n: int) -> float:
+    """Return the standard error of a difference of two accuracies (0 to 1), each of ``n`` images.
+
+    As if each had its own images: of the same ones it is smaller.
+    """
+    return math.sqrt((one * (1 - one) + other * (1 - other)) / n)
 
 
 @dataclass(frozen=True)
@@ -73,16 +81,16 @@ class Overfitting:
         epochs = [RawAccuracy.of(log) for log in history]
         caught = [one.epoch for one in epochs if one.gap > CATASTROPHIC_GAP + _ROUNDING]
         best, last = max(epochs, key=lambda one: (one.pgd, -one.epoch)), epochs[-1]
-        # As if each epoch had its own images. They are the same, so that the error is smaller; that
-        # pays for having chosen the best of many epochs.
-        variance = sum(one.pgd * (1 - one.pgd) for one in (best, last))
+        # The images are the same, so that the error is smaller; that pays for having chosen the
+        # best of many epochs.
+        error = difference_error(best.pgd, last.pgd, n_validation) if n_validation else None
         return cls(
             onset=min(caught, default=None),
             latest=max(caught, default=None),
             largest_gap=max(one.gap for one in epochs),
             best=best,
             last=last,
-            standard_error=math.sqrt(variance / n_validation) if n_validation else None,
+            standard_error=error,
         )
 
     @property
@@ -100,7 +108,7 @@ class Overfitting:
         """True where the drop is significant and what happened is not catastrophic overfitting."""
         if self.standard_error is None or self.latest == self.last.epoch:
             return False
-        return self.drop > max(_CRITICAL * self.standard_error, _ROUNDING)
+        return self.drop > max(CRITICAL * self.standard_error, _ROUNDING)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -110,42 +118,3 @@ class Overfitting:
             end = f"recovered after {self.latest}" if self.recovered else "to the last"
             found.append(f"catastrophic from epoch {self.onset}, {end}")
         return (*found, "robust") if self.robust else tuple(found)
-
-
-def alarms_of(record: RunRecord) -> tuple[Alarm, ...]:
-    """Return the alarms of a training, those of overfitting by the rules of this module.
-
-    An older program raised them by another; without a history they are as they were recorded.
-    """
-    if not record.history:
-        return record.alarms
-    return with_overfitting(record.alarms, record.history, record.n_validation)
-
-
-def with_overfitting(
-    alarms: Iterable[Alarm], history: Sequence[EpochLog], n_validation: int | None
-) -> tuple[Alarm, ...]:
-    """Return the alarms of other kinds, and those of the overfitting that a history shows."""
-    others = (alarm for alarm in alarms if alarm.kind == "non-finite-loss")
-    found = Overfitting.of(history, n_validation)
-    return (*(_alarms(found, history) if found else ()), *others)
-
-
-def _alarms(found: Overfitting, history: Sequence[EpochLog]) -> Iterator[Alarm]:
-    if found.onset is not None:
-        onset = RawAccuracy.of(history[found.onset - 1])
-        end = f", which epoch {found.latest} was the last to show" if found.recovered else ""
-        message = (
-            f"validation accuracy was {onset.fgsm:.1%} under FGSM and"
-            f" {onset.pgd:.1%} under PGD-10{end}; after the last epoch it is"
-            f" {found.last.fgsm:.1%} and {found.last.pgd:.1%}"
-        )
-        yield Alarm(kind="catastrophic-overfitting", epoch=found.onset, message=message)
-    if found.robust:
-        message = (
-            f"validation accuracy under PGD-10 fell from {found.best.pgd:.1%} at epoch"
-            f" {found.best.epoch} to {found.last.pgd:.1%} at the last, by"
-            f" {100 * found.drop:.1f} points with a standard error of"
-            f" {100 * (found.standard_error or 0):.1f}"
-        )
-        yield Alarm(kind="robust-overfitting", epoch=found.last.epoch, message=message)

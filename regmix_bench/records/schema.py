@@ -133,11 +133,13 @@ class EpochLog(Frozen):
 class Alarm(Frozen):
     """Something a reader of the number should know about the training.
 
-    What the kinds of overfitting mean, and which a history shows, says
-    :mod:`regmix_bench.records.overfitting`; older programs had another rule.
+    What the kinds mean, and which a history shows, says :mod:`regmix_bench.records.alarms`; older
+    programs had another rule.
     """
 
-    kind: Literal["catastrophic-overfitting", "robust-overfitting", "non-finite-loss"]
+    kind: Literal[
+        "catastrophic-overfitting", "robust-overfitting", "average-behind", "non-finite-loss"
+    ]
     epoch: Epoch
     message: str
 

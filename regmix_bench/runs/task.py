@@ -28,9 +28,9 @@ from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
-from regmix_bench.records.overfitting import with_overfitting
+from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
-from regmix_bench.records.schema import Cost, RobustEval, RunRecord
+from regmix_bench.records.schema import Alarm, Cost, RobustEval, RunRecord
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.views import write_views
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
@@ -98,10 +98,17 @@ class ActiveRun:
             if self.progress.failure:
                 return self.record(status="error", error=self.progress.failure)
             self.trained = True
+            for alarm in self._alarms():
+                words = f"{alarm.kind.replace('-', ' ')}: {alarm.message}"
+                self.observer.on_note(self.task.spec, words)
             for checkpoint in TRAINED:
                 if checkpoint in self.progress.checkpoints:
                     self._score(checkpoint)
             return self.record(status="success")
+
+    def _alarms(self) -> tuple[Alarm, ...]:
+        progress = self.progress
+        return with_derived(progress.alarms, progress.history, len(self.data.validation[1]))
 
     def _train(self) -> None:
         task, spec, data = self.task, self.task.spec, self.data
@@ -167,20 +174,19 @@ class ActiveRun:
     def record(self, status: Literal["success", "error"], error: str | None = None) -> RunRecord:
         task, progress, data = self.task, self.progress, self.data
         selected = progress.checkpoints.get("selected")
-        n_validation = len(data.validation[1])
         return RunRecord(
             run_id=task.spec.run_id,
             status=status,
             spec=task.spec,
             data_digest=data.test.digest,
             n_train=data.train.size,
-            n_validation=n_validation,
+            n_validation=len(data.validation[1]),
             n_test=len(data.test.y),
             num_classes=data.test.num_classes,
             n_parameters=self.n_parameters,
             selected_epoch=selected.epoch if selected else None,
             history=tuple(progress.history),
-            alarms=with_overfitting(progress.alarms, progress.history, n_validation),
+            alarms=self._alarms(),
             evaluations=tuple(self.evaluations),
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,

@@ -2,13 +2,8 @@ from __future__ import annotations
 
 import pytest
 from support.histories import planted_history as planted
-from support.synthetic import make_record, make_spec
 
-from regmix_bench.records.overfitting import Overfitting, alarms_of, with_overfitting
-from regmix_bench.records.schema import Alarm
-
-OLD = Alarm(kind="catastrophic-overfitting", epoch=2, message="by an older rule")
-NO_NUMBER = Alarm(kind="non-finite-loss", epoch=5, message="the loss is not finite in epoch 5")
+from regmix_bench.records.overfitting import Overfitting
 
 
 @pytest.mark.parametrize(
@@ -89,25 +84,3 @@ def test_an_average_of_weights_hides_nothing_as_the_raw_ones_are_read() -> None:
 
 def test_no_epoch_says_nothing() -> None:
     assert Overfitting.of((), 1000) is None
-    record = make_record(make_spec(), alarms=(OLD, NO_NUMBER))
-    assert alarms_of(record) == (OLD, NO_NUMBER)  # as they were recorded
-
-
-def test_alarms_follow_from_the_history_and_not_from_an_older_rule() -> None:
-    history = planted([0.5, 0.5, 0.1, 0.4], [0.6, 0.7, 0.9, 0.5])
-    record = make_record(
-        make_spec(), alarms=(OLD, NO_NUMBER), history=history, n_validation=1000, selected_epoch=1
-    )
-    caught, fell, other = alarms_of(record)
-    assert (caught.kind, caught.epoch) == ("catastrophic-overfitting", 3)
-    assert caught.message == (
-        "validation accuracy was 90.0% under FGSM and 10.0% under PGD-10, which epoch 3 was the"
-        " last to show; after the last epoch it is 50.0% and 40.0%"
-    )
-    assert (fell.kind, fell.epoch) == ("robust-overfitting", 4)
-    assert fell.message == (
-        "validation accuracy under PGD-10 fell from 50.0% at epoch 1 to 40.0% at the last, by 10.0"
-        " points with a standard error of 2.2"
-    )
-    assert other == NO_NUMBER
-    assert with_overfitting((OLD,), planted([0.3, 0.4]), 1000) == ()

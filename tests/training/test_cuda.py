@@ -66,7 +66,7 @@ def compare(name: str, recipe: Recipe) -> None:
         _, found = weights(name, recipe, True, device)
     moved, apart = (expected - before).norm(), (expected - again).norm()
     assert (found - expected).norm() < 0.1 * moved + 2 * apart
-    assert apart < 0.5 * moved  # or nothing would be shown
+    assert apart < moved  # or nothing would be shown
 
 
 @pytest.mark.cuda

@@ -12,8 +12,8 @@ from regmix_bench.analysis.selection import WEIGHTS, Selected
 from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
+from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of
-from regmix_bench.records.overfitting import alarms_of
 from regmix_bench.records.schema import Alarm, RobustEval
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import GREY, Look, Marker

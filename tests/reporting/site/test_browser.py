@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.records.overfitting import alarms_of
+from regmix_bench.records.alarms import alarms_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.server import Server, Site
 
