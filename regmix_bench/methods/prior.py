@@ -215,13 +215,15 @@ class StoredStartMethod(Method):
         threat: ThreatModel,
         generator: torch.Generator,
         keep_graph: bool = True,
+        initial: Tensor | None = None,
     ) -> PriorStep:
-        """Take one step from the prior of ``batch``.
+        """Take one step from the prior of ``batch``, or from ``initial`` (B, C, H, W) in its place.
 
         One forward pass serves the attack and, with ``keep_graph``, whatever the loss makes of the
-        logits at the prior.
+        logits at the start.
         """
-        initial = self.prior.initial(batch, threat, generator)
+        if initial is None:
+            initial = self.prior.initial(batch, threat, generator)
         x_prior = (batch.x + initial).requires_grad_()
         logits = model(x_prior)
         attack_loss = cross_entropy(logits, batch.y, self.true_class_mass, "sum")

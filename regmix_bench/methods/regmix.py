@@ -11,11 +11,10 @@ The paper weighs one direction of AMR as the main and the other as the auxiliary
 Where it is silent this is our reading. Every output carries gradient, as in FGSM-PGI, whose
 squared-error term AMR replaces, and L_AGR has the direction above. As to normalisation, a
 divergence is summed over the K classes and averaged over the batch; other code of the first author
-averages over the classes too, where our weights would be K times as large. These are parameters:
-``detach_clean``, ``agr`` and ``reduction``; ``form`` is the one switch by which AMR becomes a
-squared error, and ``reset=1`` starts from signs drawn anew at each visit. As to the start, δ_init
-is the stored prior of FGSM-PGI and not a random start drawn anew (``regmix-pgd`` has one). As to
-the base, the model that is trained is scored: the average of weights that FGSM-PGK scores is taken
+averages over the classes too, where our weights would be K times as large. As to the start, δ_init
+is the stored prior of FGSM-PGI and not a random start drawn anew (``regmix-pgd`` has one). These
+are parameters: ``detach_clean``, ``agr``, ``reduction`` and ``start``; ``form`` is the one switch
+by which AMR becomes a squared error. As to the base, the model that is trained is scored: the average of weights that FGSM-PGK scores is taken
 as a part of FGSM-PGK and not of what RegMix builds on. The weights 2, 1, 1 come from a small tuning
 run on CIFAR-10, by PGD-20 on 1,000 test images.
 """
@@ -116,7 +115,8 @@ class RegMix(PriorGuidedMethod):
     """RegMix on prior-guided single-step perturbations, the paper's setting.
 
     δ_init is the stored prior of each image, δ_final one FGSM step of size ε from it; the prior
-    itself is that of FGSM-PGI.
+    itself is that of FGSM-PGI. With ``start=random`` δ_init is uniform in the ball and clipped to
+    valid pixels, as that of FGSM-RS, and nothing is stored.
     """
 
     name = "regmix"
@@ -135,14 +135,28 @@ class RegMix(PriorGuidedMethod):
         reset: Reset = 40
         clip_start: ClipStart = False
         momentum_decay: MomentumDecay = 0.3
+        start: Annotated[
+            Literal["stored", "random"],
+            Later("stored"),
+            Field(description="Our reading: the image's prior, or a start drawn at each visit"),
+        ] = "stored"
+
+    def setup(
+        self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        stored = self.config.start == "stored"
+        super().setup(dataset_size if stored else 0, image_shape, device)
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
         config = self.config
         mutual = bool(config.alpha or config.beta)
-        start = self.attack(model, batch, threat, generator, keep_graph=mutual)
-        self.prior.update(batch, start.initial, start.gradient, threat)
+        stored = config.start == "stored"
+        initial = None if stored else uniform_start(batch.x, threat, generator)
+        start = self.attack(model, batch, threat, generator, mutual, initial)
+        if stored:
+            self.prior.update(batch, start.initial, start.gradient, threat)
 
         def terms(initial_logits: Tensor | None) -> dict[str, Tensor]:
             mass = self.true_class_mass

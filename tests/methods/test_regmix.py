@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.formulas import EXACT, LABELS, ce, kl, log_p, logits, sce, wmse
+from support.formulas import EXACT, LABELS, ce, kl, log_p, logits, network, sce, wmse
+from support.steps import EPSILON, batch, drawing, made, same_loss, stepped
 from torch import Tensor, nn
 
 from regmix_bench.losses import soft_cross_entropy, weighted_squared_error
@@ -94,3 +95,25 @@ def test_regmix_loss_and_its_gradient_in_every_output(weights: tuple[float, ...]
         assert all(
             g.any() for g in torch.autograd.grad(loss(clean, initial, adv), (clean, initial))
         )
+
+
+@pytest.mark.parametrize("name", ["regmix", "regmix-amr", "regmix-agr"])
+def test_a_random_start_is_drawn_at_each_visit_and_nothing_is_stored(name: str) -> None:
+    data, model, reference = batch(), network(), network()
+    method = made(name, start="random")
+    method.true_class_mass = 0.7
+    drawn = torch.rand(data.x.shape, generator=drawing(), dtype=data.x.dtype)
+    for epoch in (1, 2):  # a stored start would have moved on
+        output = stepped(method, model, data, epoch)
+        start = (data.x + (2 * drawn - 1) * EPSILON).clamp(0, 1).requires_grad_()
+        initial = reference(start)
+        (g,) = torch.autograd.grad(ce(initial, data.y, 0.7).sum(), start, retain_graph=True)
+        delta = (start - data.x + EPSILON * g.sign()).clamp(-EPSILON, EPSILON)
+        x_adv = (data.x + delta).clamp(0, 1).detach()
+        torch.testing.assert_close(output.x_adv, x_adv, rtol=0, atol=1e-12)
+        clean, adv = reference(data.x), reference(output.x_adv)
+        config = method.config
+        expected = ce(adv, data.y, 0.7) + config.gamma * kl(clean, adv)
+        expected += config.alpha * kl(adv, initial) + config.beta * kl(initial, adv)
+        same_loss(output, model, expected.mean(), reference)
+    assert not any(state.numel() for state in method.state_dict().values())
