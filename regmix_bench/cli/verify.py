@@ -27,7 +27,9 @@ def print_verification(call: partial[Verification]) -> None:
     for rule, violations in groupby(found.broken, lambda each: each.rule):
         say(f"{rule.name}: {rule.title}", f"  why it matters: {rule.why}")
         for (table, said), rows in _together(violations).items():
-            say(f"  {' · '.join([table, *filter(None, [', '.join(rows)])])}: {said}")
+            whole = 1 < len(rows) == len(found.sheet.tables[table].rows)
+            words = "every row" if whole else ", ".join(rows)
+            say(f"  {' · '.join([table, *filter(None, [words])])}: {said}")
     for (name, table, reason), count in Counter(
         (each.rule.name, each.table, each.allowed) for each in found.allowed
     ).items():
