@@ -13,10 +13,14 @@ squared-error term AMR replaces, and L_AGR has the direction above. As to normal
 divergence is summed over the K classes and averaged over the batch; other code of the first author
 averages over the classes too, where our weights would be K times as large. As to the start, δ_init
 is the stored prior of FGSM-PGI and not a random start drawn anew (``regmix-pgd`` has one). These
-are parameters: ``detach_clean``, ``agr``, ``reduction`` and ``start``; ``form`` is the one switch
-by which AMR becomes a squared error. As to the base, the model that is trained is scored: the average of weights that FGSM-PGK scores is taken
-as a part of FGSM-PGK and not of what RegMix builds on. The weights 2, 1, 1 come from a small tuning
-run on CIFAR-10, by PGD-20 on 1,000 test images.
+are parameters: ``detach_clean``, ``agr``, ``reduction`` and ``start``. As to the base, the model
+that is trained is scored: the average of weights that FGSM-PGK scores is taken as a part of
+FGSM-PGK and not of what RegMix builds on. The weights 2, 1, 1 come from a small tuning run on
+CIFAR-10, by PGD-20 on 1,000 test images.
+
+KL(p‖q) has the gradients of a weighted squared error of logits, with q held constant, plus a soft
+cross-entropy, with p held constant (Cui et al., NeurIPS 2024, arXiv:2305.13948). So RegMix against
+squared error is one switch, ``form``: ``mse`` is that of FGSM-PGI, ``ikl`` leaves q free.
 """
 
 from __future__ import annotations
@@ -112,7 +116,7 @@ def regmix_terms(
 
 
 class RegMix(PriorGuidedMethod):
-    """RegMix on prior-guided single-step perturbations, the paper's setting.
+    """RegMix on prior-guided single-step perturbations; our reading where its paper is silent.
 
     δ_init is the stored prior of each image, δ_final one FGSM step of size ε from it; the prior
     itself is that of FGSM-PGI. With ``start=random`` δ_init is uniform in the ball and clipped to
@@ -206,7 +210,7 @@ class RegMixAGR(RegMix):
 
 
 class RegMixPGD(MultiStepMethod):
-    """RegMix on multi-step perturbations: the row to read beside PGD-AT, TRADES and MART.
+    """RegMix on multi-step perturbations, our reading: the row to read beside PGD-AT and TRADES.
 
     δ_init is a uniform random start, δ_final the end point of PGD from it.
     """

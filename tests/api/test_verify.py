@@ -177,7 +177,7 @@ def test_a_folder_is_held_to_its_own_files(tmp_path: Path) -> None:
     record_runs(results)
     found = cli("verify", results)
     assert found.status == 1
-    assert "trades, fgsm-pgi: not said: tuned_on" in found.out
+    assert "every row: not said: tuned_on" in found.out
     assert "number-not-borne-out" not in found.out
     outcomes = next((results / "digits/smallcnn").glob("trades-*.outcomes.parquet"))
     outcomes.write_bytes(b"")
