@@ -87,7 +87,7 @@ def value_words(value: object) -> str:
 def _tricks(method: type[Method]) -> Iterator[str]:
     """Say what the method makes of the tricks that a recipe may ask for."""
     if method.smoothed:
-        seen = ", ".join(f"the {term}" for term in sorted(method.smoothed))
+        seen = " and ".join(f"the {term}" for term in sorted(method.smoothed))
         share = method.default_true_class_mass
         authors = "are hard" if share == 1 else f"give the true class {share:g}"
         yield f"Smoothed labels are seen by {seen}; its authors' labels {authors}."

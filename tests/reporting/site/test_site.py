@@ -196,7 +196,7 @@ def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None
     for reading in ("As to normalisation", "stored prior of FGSM-PGI", "average of weights"):
         assert reading in text
     assert "<td>Epochs between two resets of the prior</td>" in text
-    assert "Smoothed labels are seen by the attack, the loss; its authors&#39; labels" in text
+    assert "Smoothed labels are seen by the attack and the loss; its authors&#39; labels" in text
     assert "<code>momentum_decay</code></th><td>0.3</td><td>number, ≥ 0, &lt; 1</td>" in text
 
 
