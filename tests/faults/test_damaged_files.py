@@ -36,6 +36,7 @@ def test_a_file_of_a_training(begun: Grid, finished: Grid, tell: Tell, kind: str
     [
         "fgsm-rs-*[0-9a-f].json",
         "*.selected.outcomes.parquet",
+        "*.last.outcomes.parquet",
         "*.outputs.parquet",
         "*.views.safetensors",
     ],

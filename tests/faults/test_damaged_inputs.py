@@ -204,7 +204,8 @@ def test_every_kind_is_here(scored: Grid) -> None:
         if path.is_file() and not os.path.basename(path).startswith("state-")
     }
     assert kinds == {
-        *("json", "selected.outcomes.parquet", "outputs.parquet", "views.safetensors"),
+        *("json", "selected.outcomes.parquet", "last.outcomes.parquet", "outputs.parquet"),
+        "views.safetensors",
         *("given.outcomes.parquet", "outcomes.parquet"),
         *("safetensors", "parquet", "jsonl", "lock"),
     }

@@ -121,7 +121,9 @@ def numbers(trainer: Trainer) -> tuple[Any, ...]:
 def test_replayed_training_is_ordinary_training_bit_for_bit(tmp_path: Path, method: str) -> None:
     ordinary, _ = trained(tmp_path / "a", method, graphs=False)
     replayed, said = trained(tmp_path / "b", method)
-    assert said == [] and replayed.steps.described()["recordings"] >= 2
+    # Of each size of batch; one that is repeated is the only one of so small an epoch.
+    sizes = 1 if replayed.method.repeats > 1 else 2
+    assert said == [] and replayed.steps.described()["recordings"] >= sizes
     assert numbers(replayed) == numbers(ordinary)
 
 

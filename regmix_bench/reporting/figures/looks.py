@@ -36,11 +36,13 @@ _CHOSEN: tuple[tuple[str, Marker], ...] = (
 _OTHER_COLOURS = ("#888888", "#117733", "#AA4499", "#6699CC", "#661100")
 # As small as they are, more hexagons and an octagon would look like this one.
 _OTHER_MARKERS: tuple[Marker, ...] = ("h", "d", (4, 1, 0), (6, 1, 0))
-#: Colours and markers in the order in which methods declare them; the latter ones are for the rest.
+#: Colours and markers in the order in which methods declare them.
 PALETTE: tuple[tuple[str, Marker], ...] = (
     *_CHOSEN,
     *((colour, marker) for marker in _OTHER_MARKERS for colour in _OTHER_COLOURS),
 )
+#: Those of methods that declare none, by their names.
+_UNDECLARED = tuple((colour, marker) for _, marker in _CHOSEN for colour in _OTHER_COLOURS)
 _STARS = ("*", *_OTHER_MARKERS[2:])
 Line = Literal["-", "--", ":", "-."]
 Fill = Literal["full", "none", "left", "bottom"]
@@ -97,15 +99,14 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
 
 
 def _colours(method: str) -> tuple[str, Marker]:
-    """Return a method's place in the palette: declared, or of its name alone.
+    """Return a method's place in the palette, or what follows from its name alone.
 
     So it is the same in every report.
     """
     found = declared(method)
     if found and found.colour is not None:
         return PALETTE[found.colour % len(PALETTE)]
-    others = PALETTE[len(_CHOSEN) :]
-    return others[zlib.crc32(method.encode()) % len(others)]
+    return _UNDECLARED[zlib.crc32(method.encode()) % len(_UNDECLARED)]
 
 
 def _names(groups: Sequence[Group]) -> dict[str, str]:

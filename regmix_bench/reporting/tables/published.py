@@ -18,6 +18,7 @@ from regmix_bench.reporting.published import (
 )
 from regmix_bench.reporting.tables.comparison import Filled
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, counted, ranked
+from regmix_bench.types import NORMS
 
 TITLE = "Published, not measured here"
 
@@ -171,7 +172,8 @@ def _scored_words(scored: Scored) -> str:
 def _budgets(terms: PublishedTerms, every: Sequence[PublishedTerms]) -> Iterator[str]:
     """What is to be said of budgets that are nearly alike."""
     epsilon = terms.threat.epsilon
-    if terms.threat.norm == "Linf" and 0 < abs(255 * epsilon - round(255 * epsilon)) < 0.2:
+    in_pixels = NORMS[terms.threat.norm].largest is not None
+    if in_pixels and 0 < abs(255 * epsilon - round(255 * epsilon)) < 0.2:
         yield (
             f"ε is {epsilon}, which is {float(255 * epsilon):.4g}/255 and not"
             f" {round(255 * epsilon)}/255."

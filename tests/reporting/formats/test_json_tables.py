@@ -36,13 +36,13 @@ def test_the_report_holds_the_numbers_of_its_records(record, save, tmp_path) -> 
     results = save(record("pgd-at", clean=1 / 3), record("trades", clean=0.25, autoattack=None))
     out = tmp_path / "reports"
     (path, _) = write_report(results, out, ("json",))
-    (table,) = json.loads(path.read_text())["tables"].values()
+    table, of_checkpoints = json.loads(path.read_text())["tables"].values()
     first, second = table["rows"]
     assert first["method"]["value"] == "pgd-at"
     assert first["clean_acc"]["value"] == pytest.approx(1 / 3, abs=0)
     assert first["clean_acc"]["mark"] == "best" and second["clean_acc"]["mark"] == "second"
     assert first["training_seconds"] == {"value": 90.0, "scale": "seconds", "count": 1}
-    assert second["autoattack_acc"] == {}
+    assert second["autoattack_acc"] == {} and len(of_checkpoints["rows"]) == 2
     better = {column["id"]: column["better"] for column in table["columns"]}
     assert (better["clean_acc"], better["passes"], better["seeds"]) == ("higher", "lower", None)
     assert stale(results, out) == []
