@@ -293,7 +293,7 @@ def _planned(
 
 
 def _check_fit(specs: "Iterable[RunSpec]", data_dir: Path | None, download: bool) -> None:
-    """Find data, attacks and networks that do not fit before anything is written.
+    """Find data, attacks, labels and networks that do not fit before anything is written.
 
     It is done in main memory: what this process held on a GPU, the runs of others would lack.
     """
@@ -302,6 +302,8 @@ def _check_fit(specs: "Iterable[RunSpec]", data_dir: Path | None, download: bool
     from regmix_bench.attacks.autoattack import require_defined
     from regmix_bench.data import EvalData, prepare
     from regmix_bench.data.batches import check_batches
+    from regmix_bench.methods import METHODS
+    from regmix_bench.methods.configured import mass_of_labels
     from regmix_bench.models.weights import Description
 
     loaded: dict[object, tuple[int, EvalData]] = {}
@@ -313,6 +315,7 @@ def _check_fit(specs: "Iterable[RunSpec]", data_dir: Path | None, download: bool
             loaded[key] = data.train.size, data.test
         size, test = loaded[key]
         check_batches(size, spec.recipe)
+        mass_of_labels(METHODS[spec.method.name], spec.recipe, test.num_classes)
         require_defined(spec.scoring, spec.eval_threats, test.attacked_data)
         description = Description(
             arch=spec.arch,

@@ -26,7 +26,7 @@ from regmix_bench.data.sources import (
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import method_spec, require_mass
+from regmix_bench.methods.configured import mass_of_labels, method_spec
 from regmix_bench.models import ARCHS
 from regmix_bench.notation import format_value, read_yaml
 from regmix_bench.registry import parse_name
@@ -268,8 +268,8 @@ def _fitting(
             words = f"recipe.{field} = {format_value(value)}"
             raise UserError(f"{words}: {method.name} cannot be trained so, {why}")
     classes = source.num_classes or len(source.classes)
-    if fitting.true_class_mass != "method" and classes:
-        require_mass(fitting.true_class_mass, classes)
+    if classes:
+        mass_of_labels(cls, fitting, classes)
     return fitting
 
 

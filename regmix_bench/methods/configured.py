@@ -66,22 +66,27 @@ def tell_recipe(method: Method, recipe: Recipe, num_classes: int, seed: int = 0)
 
     Raises :class:`UserError` where the true class would get less of a label than the others.
     """
-    mass = recipe.true_class_mass
-    method.true_class_mass = method.default_true_class_mass if mass == "method" else mass
-    require_mass(method.true_class_mass, num_classes)
+    method.true_class_mass = mass_of_labels(type(method), recipe, num_classes)
     method.keeps_average = recipe.ema_decay == "method"
     method.compact_state = recipe.precision == "bf16"
     method.run_seed, method.num_classes = seed, num_classes
     method.epochs, method.batch_size = recipe.epochs, recipe.batch_size
 
 
-def require_mass(true_class_mass: float, num_classes: int) -> None:
-    """Raise :class:`UserError` where the true class would get less of a label than the others."""
-    if true_class_mass * num_classes < 1:
+def mass_of_labels(method: type[Method], recipe: Recipe, num_classes: int) -> float:
+    """Return the share that labels give the true class, the authors' unless the recipe has one.
+
+    Raises :class:`UserError` where that is less than what each of the others would get.
+    """
+    share, said = recipe.true_class_mass, ""
+    if share == "method":
+        share, said = method.default_true_class_mass, f"method, for {method.name} "
+    if share < 1 / num_classes:
         raise UserError(
-            f"recipe.true_class_mass = {format_value(true_class_mass)}: among {num_classes} classes"
-            f" the true one would get less than the others; {1 / num_classes:.3g} is the least"
+            f"recipe.true_class_mass = {said}{format_value(share)}: among {num_classes} classes the"
+            f" true one would get less than the others; 1/{num_classes} is the least"
         )
+    return share
 
 
 def relabelled(spec: S) -> S:

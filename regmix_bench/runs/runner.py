@@ -13,6 +13,8 @@ from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
+from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import mass_of_labels
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import (
     LOCK,
@@ -73,8 +75,9 @@ def run_spec(
     failed one is tried again, and so are the attacks that failed in one. What goes wrong after the
     data is loaded is recorded with ``status`` "error" and the traceback kept beside the
     checkpoints. Raises :class:`UserError` for data, a device or a compiler that is not there, for
-    graphs without CUDA, for an attack that is not defined on the data, and for a results folder
-    that cannot be written, :class:`PermissionError` for one that may not be read, and
+    graphs without CUDA, for an attack that is not defined on the data, for smoothed labels in
+    which the true class has less than the others, and for a results folder that cannot be written,
+    :class:`PermissionError` for one that may not be read, and
     :class:`~regmix_bench.records.locks.Busy` for a run that another process works on. Raises
     :class:`~regmix_bench.distributed.group.LostProcess` where one of several processes died;
     the run resumes.
@@ -90,6 +93,7 @@ def run_spec(
     # In a group every process puts it on its own device.
     data = prepare(spec, target if devices == 1 else torch.device("cpu"), folder, download)
     require_defined(spec.scoring, spec.eval_threats, data.test.attacked_data)
+    mass_of_labels(METHODS[spec.method.name], spec.recipe, data.test.num_classes)
     if (smallest := min(data.train.batch_sizes)) < devices:
         raise UserError(
             f"devices {devices}: a batch of {smallest} images does not go round;"

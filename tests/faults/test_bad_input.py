@@ -250,6 +250,37 @@ def test_an_array_file_that_cannot_be_used_is_refused(
     assert said in line and "data.npz" in line
 
 
+@pytest.mark.parametrize(
+    ("classes", "method", "mass", "said"),
+    [
+        (3, "trades", 0.33, "recipe.true_class_mass = 0.33: among 3 classes"),
+        (2, "fgsm-pgi", 0.4, "recipe.true_class_mass = 0.4: among 2 classes"),
+        (2, "liet", None, "recipe.true_class_mass = method, for liet 0.4: among 2 classes"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["npz", "folder"])
+def test_labels_that_favour_a_wrong_class_of_a_user_s_data_are_refused(
+    refused: Run, tmp_path: Path, kind: str, classes: int, method: str, mass: float | None, said
+) -> None:
+    """How many classes there are, the data alone say."""
+    images = np.random.default_rng(0).integers(0, 256, (6 * classes, 8, 8, 3), np.uint8)
+    labels = np.arange(len(images)) % classes
+    data = tmp_path / "tree"
+    if kind == "npz":
+        data = tmp_path / "data.npz"
+        arrays = {"train_images": images, "train_labels": labels}
+        np.savez(data, test_images=images[::-1], test_labels=labels[::-1], **arrays)
+    else:
+        for number, label in enumerate(labels):
+            split = "train" if number < 4 * classes else "test"
+            save_image(data / split / f"class {label}" / f"{number}.png", size=8)
+    settings = () if mass is None else ("--set", f"recipe.true_class_mass={mass}")
+    place = ("--datasets", f"{kind}:{data}", "--archs", "smallcnn", "--device", "cpu")
+    # What is read of the data is kept, and refused no more.
+    assert cli("run", "--methods", "standard", *place, "--dry-run").status == 0
+    assert said in refused("run", "--methods", method, *place, *settings)
+
+
 @pytest.mark.parametrize("command", ["report", "check", "list runs", "show", "run"])
 def test_a_record_of_a_newer_schema_is_refused(refused: Run, tmp_path, command: str) -> None:
     # `run` meets only records of its own cells, so this is one that it plans.

@@ -449,12 +449,12 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"recipe": {"true_class_mass": 0.05}},
             "recipe.true_class_mass = 0.05: among 10 classes the true one would get less than the"
-            " others; 0.1 is the least",
+            " others; 1/10 is the least",
         ),
         (
             {"datasets": ["tiny-imagenet"], "recipe": {"true_class_mass": 0.004}},
             "recipe.true_class_mass = 0.004: among 200 classes the true one would get less than the"
-            " others; 0.005 is the least",
+            " others; 1/200 is the least",
         ),
         (
             {"recipe": {"true_class_mass": 0}},
