@@ -93,16 +93,26 @@ class Problem(NamedTuple):
     said: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(self.path)}: {self.said}" if self.path else self.said
+        where = ".".join(key or "''" for key in self.path)
+        return f"{where}: {self.said}" if where else self.said
+
+
+#: What pydantic says in words of JSON, or of Python.
+_SAID = {
+    **dict.fromkeys(("dict_type", "model_type", "dataclass_type"), "input should be a mapping"),
+    **dict.fromkeys(("list_type", "tuple_type"), "input should be a list"),
+    "string_too_short": "input should not be empty",
+    "too_short": "input has too few values",
+}
 
 
 def first_problem(error: ValidationError) -> Problem:
     """Return the first mistake that a validation by pydantic has found."""
     first = error.errors()[0]
-    path = tuple(str(key) for key in first["loc"])
+    path = tuple(str(key) for key in first["loc"] if key != "[key]")  # of which the key is refused
     said = first["msg"].removeprefix("Value error, ")
-    has_value = bool(path) and first["type"] != "missing"
-    return Problem(path, first["input"], has_value, f"{said[:1].lower()}{said[1:]}")
+    said = _SAID.get(first["type"], f"{said[:1].lower()}{said[1:]}")
+    return Problem(path, first["input"], bool(path) and first["type"] != "missing", said)
 
 
 def reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -152,5 +153,5 @@ _JSON = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse)
 
 
 def _twice(keys: Sequence[str]) -> str:
-    twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+    twice, _ = Counter(keys).most_common(1)[0]
     return f"key {twice!r} stands twice"

@@ -227,7 +227,9 @@ class Later:
     older: object
 
 
-@pydantic_dataclasses.dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
+@pydantic_dataclasses.dataclass(
+    frozen=True, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+)
 class ThreatModel:
     """An attacker's power: to move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.sheets.reader import SHARED, joined, read_content
+from regmix_bench.sheets.reader import SHARED, joined, mapping_at, read_content
 
 NOTES = "notes.yaml"
 
@@ -43,12 +43,12 @@ def with_notes(content: dict[str, Any], results: Path, *, whole: bool = True) ->
 
 def _noted(content: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
     tables: dict[str, Any] = dict(content["tables"])
-    everywhere = _mapping(notes, SHARED)
-    for name in _mapping(notes, "tables").keys() - tables.keys():
+    everywhere = mapping_at(notes, SHARED)
+    for name in mapping_at(notes, "tables").keys() - tables.keys():
         raise unknown("table", name, tables)
     for name, table in tables.items():
-        added = _mapping(_mapping(notes, "tables"), name)
-        here = joined(everywhere, _mapping(added, SHARED))
+        added = mapping_at(mapping_at(notes, "tables"), name)
+        here = joined(everywhere, mapping_at(added, SHARED))
         own = _rows(added)
         methods = [row["method"] for row in table["rows"]]
         for method in own.keys() - {*methods}:
@@ -70,8 +70,8 @@ def _about(content: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, An
     """Return the notes of the tables and rows that there are."""
     here = content["tables"]
     tables = {}
-    for name in here.keys() & _mapping(notes, "tables").keys():
-        table = _mapping(_mapping(notes, "tables"), name)
+    for name in here.keys() & mapping_at(notes, "tables").keys():
+        table = mapping_at(mapping_at(notes, "tables"), name)
         methods = {row["method"] for row in here[name]["rows"]}
         rows = [row for method, row in _rows(table).items() if method in methods]
         tables[name] = {**table, "rows": rows}
@@ -79,16 +79,9 @@ def _about(content: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, An
         rule: {name: why for name, why in reason.items() if name in here}
         if isinstance(reason, dict)
         else reason
-        for rule, reason in _mapping(notes, "allow").items()
+        for rule, reason in mapping_at(notes, "allow").items()
     }
     return {**notes, "tables": tables, "allow": {rule: why for rule, why in allow.items() if why}}
-
-
-def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = content.get(key, {})
-    if not isinstance(found, dict):
-        raise UserError(f"{key} is no mapping")
-    return found
 
 
 def _rows(table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,10 @@ def _home(cohort: Cohort) -> Block | None:
 
 def _table(block: Block) -> dict[str, Any]:
     setting = block.cohort.setting
-    failures = block.cohort.failures
-    rows = [
-        _row(row, block, [r for r in failures if r.spec.group_id == row.group.spec.group_id])
-        for row in block.rows
-    ]
+    failures = defaultdict(list)
+    for run in block.cohort.failures:
+        failures[run.spec.group_id].append(run)
+    rows = [_row(row, block, failures[row.group.spec.group_id]) for row in block.rows]
     return {
         "title": f"{setting.words}, {threat_words(block.eval_threat)}",
         "ranked_by": AUTOATTACK,

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from regmix_bench.errors import UserError, first_problem, unknown
 from regmix_bench.notation import read_yaml
@@ -22,6 +22,10 @@ from regmix_bench.system.reading import read_text
 SHARED = "shared"
 #: Characters that a sheet may have when all rows hold what they share.
 _LARGEST = 2**26
+#: What pydantic calls an unknown key, of a model and of a dataclass.
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+#: Where pydantic keeps the fields of both.
+_FIELDS = "__pydantic_fields__"
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -59,10 +63,11 @@ def make_sheet(content: dict[str, Any]) -> Sheet:
         # As JSON, where a list is a tuple and a text is not a number.
         return Sheet.model_validate_json(json.dumps(_unfolded(content)))
     except ValidationError as error:
-        if (first := error.errors()[0])["type"] == "extra_forbidden":
-            *place, key = first["loc"]
-            where = ".".join(map(str, place)) or "a sheet"
-            raise unknown(f"key of {where}", key, _keys_at(place)) from None
+        for problem in error.errors():  # of a key that is misspelt, rather than of one missing
+            if problem["type"] in _UNKNOWN_KEY:
+                *place, key = problem["loc"]
+                where = ".".join(map(str, place)) or "a sheet"
+                raise unknown(f"key of {where}", key, _keys_at(place)) from None
         raise UserError(str(first_problem(error))) from None
 
 
@@ -78,21 +83,31 @@ def joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def mapping_at(content: Mapping[str, Any], key: str, place: str = "") -> dict[str, Any]:
+    """Return the mapping at a key, an empty one where there is none.
+
+    Raises :class:`UserError` for anything else, with ``place`` before the key.
+    """
+    found = content.get(key, {})
+    if not isinstance(found, dict):
+        raise UserError(f"{place}{key} is no mapping")
+    return found
+
+
 def _unfolded(content: dict[str, Any]) -> dict[str, Any]:
     """Return the content with what rows share in each of them; other shapes stay for the models."""
+    everywhere = mapping_at(content, SHARED)
     tables = content.get("tables")
-    everywhere = content.get(SHARED, {})
-    if not isinstance(tables, dict) or not isinstance(everywhere, dict):
+    if not isinstance(tables, dict):
         return content
     left = _LARGEST
     unfolded = {}
     for name, table in tables.items():
-        here = table.get(SHARED, {}) if isinstance(table, dict) else None
-        if not isinstance(here, dict) or not isinstance(table.get("rows"), list):
+        if not isinstance(table, dict) or not isinstance(table.get("rows"), list):
             unfolded[name] = table
             continue
-        shared = joined(everywhere, here)
-        left -= len(json.dumps(shared)) * len(table["rows"])
+        shared = joined(everywhere, mapping_at(table, SHARED, f"tables.{name}."))
+        left -= len(json.dumps(shared)) * max(1, len(table["rows"]))
         if left < 0:
             raise UserError("its rows share too much to be held by each")
         rows = [joined(shared, row) if isinstance(row, dict) else row for row in table["rows"]]
@@ -104,14 +119,14 @@ def _keys_at(place: Sequence[int | str]) -> set[str]:
     """Return the keys that there are at a place such as ``tables``, ``cifar10``, ``rows``, 3."""
     found: Any = Sheet
     for step in place:
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            found = found.model_fields[str(step)].annotation
-            # Of a union, such as a model or None, the model alone has keys.
-            found = get_args(found)[0] if get_origin(found) in (Union, UnionType) else found
+        if hasattr(found, _FIELDS):
+            found = getattr(found, _FIELDS)[step].annotation
         else:
             found = get_args(found)[1 if get_origin(found) is dict else 0]
+        while get_origin(found) in (Annotated, Union, UnionType):
+            found = get_args(found)[0]  # of a model or None the model alone has keys
     shared = {SHARED} if found in (Sheet, SheetTable) else set()
-    return shared | set(found.model_fields)
+    return shared | set(getattr(found, _FIELDS))
 
 
 def _without_shared(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,15 +134,15 @@ def _unlike_facts(row: SheetRow, recorded: SheetRow) -> Iterator[str]:
 
 def _flat(row: SheetRow) -> dict[str, object]:
     """Return the facts of a row by their paths."""
-    found: dict[str, object] = {}
-    pending: list[tuple[str, object]] = [("", row.model_dump(mode="json", exclude=_NO_FACTS))]
-    while pending:
-        path, value = pending.pop(0)
-        if isinstance(value, dict):
-            pending = [(f"{path}.{key}".lstrip("."), each) for key, each in value.items()] + pending
-        else:
-            found[path] = value
-    return found
+    return dict(_leaves("", row.model_dump(mode="json", exclude=_NO_FACTS)))
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, each in value.items():
+        yield from _leaves(f"{path}.{key}".lstrip("."), each)
 
 
 def _is_same(one: object, other: object) -> bool:

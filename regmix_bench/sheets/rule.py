@@ -76,20 +76,23 @@ def shared_by_rows(name: str, title: str, why: str, *reads: str) -> Rule:
     """
 
     def breaches(table: SheetTable) -> Iterator[Breach]:
+        usual = {path: most for path in reads if (most := _most(table, path)) is not None}
         for row in table.rows:
-            differing = [words for path in reads if (words := _difference(table, row, path))]
+            differing = [
+                f"{path} {in_words(mine)}, where {how_many} have {in_words(value)}"
+                for path, (value, how_many) in usual.items()
+                if (mine := fact(row, path)) is not None and mine != value
+            ]
             if differing:
                 yield Breach(row.method, "; ".join(differing))
 
     return Rule(name, title, why, reads, breaches)
 
 
-def _difference(table: SheetTable, row: SheetRow, path: str) -> str | None:
-    given = [value for each in table.rows if (value := fact(each, path)) is not None]
-    mine = fact(row, path)
-    if mine is None or not given:
+def _most(table: SheetTable, path: str) -> tuple[object, str] | None:
+    """The value that most rows have, and how many they are in words; None where none says it."""
+    given = Counter(value for row in table.rows if (value := fact(row, path)) is not None)
+    if not given:
         return None
-    usual, count = Counter(given).most_common(1)[0]
-    if mine == usual:
-        return None
-    return f"{path} {in_words(mine)}, where {count} of {len(given)} rows have {in_words(usual)}"
+    value, count = given.most_common(1)[0]
+    return value, f"{count} of {given.total()} rows"

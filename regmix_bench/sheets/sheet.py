@@ -6,17 +6,47 @@ stand in tables. Nothing here imports torch, or reads a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
+from regmix_bench.errors import UserError
 from regmix_bench.types import Frozen, ThreatModel
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
 Size = Annotated[int, Field(ge=0)]
 NO_EXTRA_DATA = "none"
+
+
+def _either(words: str) -> WrapValidator:
+    """Refuse a value of several kinds in one line, where pydantic would have one for each."""
+
+    def validate(value: object, validated: Callable[[object], object]) -> object:
+        try:
+            return validated(value)
+        except ValidationError:
+            raise ValueError(f"input should be {words}") from None
+
+    return WrapValidator(validate)
+
+
+def _in_its_place(value: object, validated: Callable[[object], ThreatModel]) -> ThreatModel:
+    try:
+        return validated(value)
+    except UserError as error:  # to which pydantic would add no place
+        raise ValueError(str(error)) from error
+
+
+NumberOrText = Annotated[float | Text, _either("a number or a text")]
+NumberOrNone = Annotated[float | Literal["none"], _either("a number or 'none'")]
+#: Why a broken rule is allowed: everywhere, or in the tables that are named.
+Allowance = Annotated[
+    Text | Annotated[dict[Text, Text], Field(min_length=1)],
+    _either("a reason, or a reason for each table that is named"),
+]
+Threat = Annotated[ThreatModel, WrapValidator(_in_its_place)]
 
 
 class _Facts(Frozen):
@@ -36,7 +66,7 @@ class Training(_Facts):
     optimizer: Text | None = None
     lr: float | None = Field(None, gt=0)
     last_lr: float | None = Field(None, ge=0)
-    momentum: float | str | None = None
+    momentum: NumberOrText | None = None
     weight_decay: float | None = Field(None, ge=0)
     schedule: Text | None = None
     augmentation: Text | None = None
@@ -55,9 +85,9 @@ class RowTricks(_Facts):
 
     true_class_mass: float | None = Field(None, gt=0, le=1)
     attack_mass: float | None = Field(None, gt=0, le=1)
-    ema_decay: float | Text | None = None
-    awp_gamma: float | Text | None = None
-    gradient_clip: float | Literal["none"] | None = None
+    ema_decay: NumberOrText | None = None
+    awp_gamma: NumberOrText | None = None
+    gradient_clip: NumberOrNone | None = None
 
 
 class ScoredWeights(_Facts):
@@ -155,9 +185,9 @@ class SheetRow(_Facts):
     dataset: Text
     train_images: int | None = Field(None, ge=1)
     extra_data: Text | None = None
-    threat: ThreatModel
-    trained_under: ThreatModel | None = None
-    attacked_under: ThreatModel | None = None
+    threat: Threat
+    trained_under: Threat | None = None
+    attacked_under: Threat | None = None
     recipe: Training = Training()
     tricks: RowTricks = RowTricks()
     weights: ScoredWeights = ScoredWeights()
@@ -201,10 +231,6 @@ class SheetTable(_Facts):
         if len(set(names)) < len(names):
             raise ValueError("a method stands twice: give each row a name of its own")
         return self
-
-
-#: Why a broken rule is allowed: everywhere, or in the tables that are named.
-Allowance = Text | dict[Text, Text]
 
 
 class Sheet(_Facts):

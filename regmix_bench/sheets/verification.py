@@ -82,9 +82,10 @@ def _violations(
 
 def _needless(sheet: Sheet, found: Sequence[Violation]) -> Iterator[str]:
     used = {(violation.rule.name, violation.table) for violation in found}
+    broken = {rule for rule, _ in used}
     for name in sheet.allow:
         for table, _ in sheet.reasons(name):
-            if table is None and name not in {rule for rule, _ in used}:
+            if table is None and name not in broken:
                 yield name
             elif table is not None and (name, table) not in used:
                 yield f"{name} of {table}"

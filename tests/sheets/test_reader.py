@@ -76,6 +76,21 @@ def refused(content: dict[str, Any]) -> str:
             "sed",
             "runs.2 'sed': did you mean 'seed'",
         ),
+        (("tables", "cifar10", "rows", 2, "threat"), "eps", "did you mean 'epsilon'"),
+        (
+            ("tables", "cifar10", "rows", 0, "numbers", "clean"),
+            "std",
+            "of tables.cifar10.rows.0.numbers.clean 'std': choose from deviation",
+        ),
+        (
+            ("tables", "cifar10", "rows", 0, "hyperparameters", "steps"),
+            "author",
+            "did you mean 'authors'",
+        ),
+        *(
+            (("tables", "cifar10", "rows", 0, part), "xyz", f"rows.0.{part} 'xyz': choose from")
+            for part in ("tricks", "weights", "selection", "measurement")
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_where_it_stands(
@@ -89,16 +104,70 @@ def test_an_unknown_key_is_refused_where_it_stands(
     assert said in refused(content)
 
 
+@pytest.mark.parametrize("threat", ["threat", "trained_under", "attacked_under"])
+def test_every_threat_is_read_to_its_last_key(threat: str) -> None:
+    content = clean_content()
+    row = content["tables"]["cifar10"]["rows"][1]
+    row[threat] = {"norm": "Linf", "epsilon": "8/255", "bound": 1}
+    assert f"unknown key of tables.cifar10.rows.1.{threat} 'bound'" in refused(content)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("method", "methd"), ("dataset", "data"), ("threat", "treat")]
+)
+def test_a_key_that_is_misspelt_is_named_and_not_the_one_that_is_missing(
+    right: str, wrong: str
+) -> None:
+    content = clean_content()
+    row = content["tables"]["cifar10"]["rows"][1]
+    row[wrong] = row.pop(right)
+    assert f"unknown key of tables.cifar10.rows.1 '{wrong}': did you" in refused(content)
+
+
+@pytest.mark.parametrize("place", [("shared",), ("tables", "cifar10", "shared")])
+def test_what_rows_share_is_held_to_the_keys_of_a_row(place: tuple[str, ...]) -> None:
+    for shared, said in (
+        ({"recipe": {"epoch": 1}}, "rows.0.recipe 'epoch': did you mean 'epochs'"),
+        ({"threat": {"eps": 1}}, "rows.0.threat 'eps': did you mean 'epsilon'"),
+        *((wrong, f"{'.'.join(place)} is no mapping") for wrong in (None, 1, "x", [], [{}])),
+    ):
+        content = clean_content()
+        here: Any = content
+        for step in place[:-1]:
+            here = here[step]
+        here[place[-1]] = shared
+        assert said in refused(content)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        *(
+            (wrong, "allow.unlike-seeds: input should be a reason")
+            for wrong in (5, None, "", [], {})
+        ),
+        ({"cifar10": 5}, "allow.unlike-seeds: input should be a reason, or a reason for each"),
+    ],
+)
+def test_a_reason_that_is_none_is_refused_in_words(reason: object, said: str) -> None:
+    assert said in refused({**clean_content(), "allow": {"unlike-seeds": reason}})
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
         (("recipe", "epochs"), "30", "recipe.epochs: input should be a valid integer"),
         (("recipe", "epochs"), True, "recipe.epochs: input should be a valid integer"),
         (("recipe", "lr"), float("nan"), "recipe.lr: input should be a finite number"),
-        (("tricks", "gradient_clip"), "no", "tricks.gradient_clip"),
+        (("tricks", "gradient_clip"), "no", "gradient_clip: input should be a number or 'none'"),
+        (("tricks", "ema_decay"), [1], "tricks.ema_decay: input should be a number or a text"),
+        (("recipe", "momentum"), float("nan"), "recipe.momentum: input should be a number or"),
+        (("numbers", "clean"), 82.0, "rows.0.numbers.clean: input should be a mapping"),
+        (("numbers", ""), {"mean": 1}, "rows.0.numbers.'': input should not be empty"),
+        (("files",), "x", "rows.0.files: input should be a list"),
         (("weights", "kind"), "ema", "input should be 'raw', 'averaged' or 'mixed'"),
         (("numbers", "clean", "mean"), 101, "less than or equal to 100"),
-        (("threat", "norm"), "Linff", "unknown norm 'Linff': did you mean 'Linf'"),
+        (("threat", "norm"), "Linff", "rows.0.threat: unknown norm 'Linff': did you mean 'Linf'"),
         (("threat", "epsilon"), "8/0", "epsilon '8/0' is not a number"),
         (("runs", 2, "seed"), 1, "rows.0: a seed stands twice"),
         (("method",), "trades", "tables.cifar10: a method stands twice"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 import textwrap
 from typing import Any
 
@@ -13,6 +15,7 @@ from support.sheets import clean_content, planted, table_of
 
 from regmix_bench.notation import read_yaml
 from regmix_bench.sheets.reader import make_sheet
+from regmix_bench.sheets.rule import Rule
 from regmix_bench.sheets.rules import RULES
 from regmix_bench.sheets.sheet import SheetRow, SheetTable
 from regmix_bench.sheets.verification import hold_to_rules
@@ -206,6 +209,51 @@ def test_overfitting_that_the_table_shows_is_not_hidden() -> None:
     content = planted("overfitting", {"runs": 1, "by": 17})
     content["tables"]["cifar10"]["overfitting_shown"] = True
     assert broken(content, "overfitting-hidden-by-selection") == []
+
+
+def calls(rule: Rule, table: SheetTable) -> int:
+    """Count the functions that are called while a rule is asked of a table."""
+    count = 0
+
+    def counted(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(counted)
+    try:
+        list(rule.breaches(table))
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[SheetTable, SheetTable]:
+    """A table of 40 rows that share next to nothing, and one of four times as many."""
+
+    def unlike(number: int) -> dict[str, Any]:
+        row = clean_content()["tables"]["cifar10"]["rows"][0]
+        for part, key in [("recipe", "lr"), ("recipe", "batch_size"), ("selection", "images")]:
+            row[part][key] = number + 1
+        for key in ("dataset", "architecture", "extra_data", "method"):
+            row[key] = f"x{number}"
+        row["threat"] = {"norm": "Linf", "epsilon": f"{number + 1}/255"}
+        row["runs"] = [{"seed": number}]
+        row["numbers"] = {"clean": {"mean": 90 - number / 10}, "autoattack": {"mean": number / 5}}
+        return row
+
+    def table(size: int) -> SheetTable:
+        return SheetTable.model_validate_json(json.dumps({"rows": [*map(unlike, range(size))]}))
+
+    return table(40), table(160)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_takes_as_much_longer_as_a_table_is_longer(
+    name: str, tables: tuple[SheetTable, SheetTable]
+) -> None:
+    few, many = (calls(RULES[name], table) for table in tables)
+    assert many <= 4.5 * few + 100
 
 
 def test_names_are_kebab_case_and_every_rule_says_why() -> None:
