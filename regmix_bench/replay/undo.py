@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regmix_bench.replay.memory import MemoryOrigins
 from regmix_bench.replay.operations import tensors_of
 
 
@@ -23,7 +23,7 @@ class Undo(TorchDispatchMode):
     def __init__(self, generators: Sequence[torch.Generator]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._drawn = [(generator, generator.get_state()) for generator in generators]
-        self._made: dict[int, StorageWeakRef] = {}
+        self._origins = MemoryOrigins()
         self._before: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_dispatch__(
@@ -37,14 +37,11 @@ class Undo(TorchDispatchMode):
         # Of all that is read too: not every operation says what it writes, batch norm does not.
         for tensor in tensors_of((*args, *given.values())):
             storage = tensor.untyped_storage()
-            if storage._cdata not in self._made and storage._cdata not in self._before:
+            if self._origins.was_found(tensor) and storage._cdata not in self._before:
                 whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
                 self._before[storage._cdata] = whole, whole.clone()
         out = func(*args, **given)
-        for result in tensors_of((out,)):
-            storage = result.untyped_storage()
-            if storage._cdata not in self._before:
-                self._made[storage._cdata] = StorageWeakRef(storage)
+        self._origins.note_made(out)
         return out
 
     @torch.inference_mode()

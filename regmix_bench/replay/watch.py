@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regmix_bench.errors import abridged
-from regmix_bench.replay.operations import HostReads, identity, obstacle, tensors_of
+from regmix_bench.replay.memory import MemoryOrigins
+from regmix_bench.replay.operations import HostReads, identity, obstacle
 from regmix_bench.replay.places import Place, at, here
 
 _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.layout, torch.memory_format)
@@ -46,7 +46,7 @@ class Watch:
     ) -> None:
         self._eyes.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         self._reads.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._eyes.made.clear()
+        self._eyes.origins.end()
 
     @property
     def obstacle(self) -> str | None:
@@ -93,11 +93,8 @@ class _Eyes(TorchDispatchMode):
         self.device = device
         self.seen: list[_Seen] = []
         self.obstacle: str | None = None
-        #: Memory that the step made and found, by its address. While a reference is held, even a
-        #: weak one, nothing else has the address.
-        self.made: dict[int, StorageWeakRef] = {}
-        self._found: dict[int, StorageWeakRef] = {}
-        self._drawn: list[torch.Generator] = []  # held for the same reason
+        self.origins = MemoryOrigins()
+        self._drawn: list[torch.Generator] = []  # held, so that no other has its address
         self._thread = threading.get_ident()
 
     def note_read(self, what: str) -> None:
@@ -118,10 +115,7 @@ class _Eyes(TorchDispatchMode):
         if self.obstacle is None:
             self._note(name, obstacle(func, args, given, self.device), place)
         out = func(*args, **given)
-        for result in tensors_of((out,)):
-            storage = result.untyped_storage()
-            if storage._cdata not in self._found:
-                self.made[storage._cdata] = StorageWeakRef(storage)
+        self.origins.note_made(out)
         return out
 
     def _note(self, what: str, why: str | None, place: Place | None) -> None:
@@ -133,11 +127,8 @@ class _Eyes(TorchDispatchMode):
         if isinstance(value, Tensor):
             if value.dim() == 0 and value.device.type == "cpu" != self.device.type:
                 return self._kept(value.item())  # a number of the host
-            storage = value.untyped_storage()
-            made = storage._cdata in self.made
-            if not made and storage._cdata not in self._found:
-                self._found[storage._cdata] = StorageWeakRef(storage)
-            return _Memory(value.dtype, tuple(value.shape), 0 if made else storage._cdata)
+            address = value.untyped_storage()._cdata if self.origins.was_found(value) else 0
+            return _Memory(value.dtype, tuple(value.shape), address)
         if isinstance(value, (list, tuple)):
             return tuple(map(self._kept, value))
         if isinstance(value, torch.Generator):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
-import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regmix_bench.data.run_data import prepare
 from regmix_bench.grid.plan import plan
@@ -29,15 +28,21 @@ from regmix_bench.testing.contract import (
     require,
 )
 from regmix_bench.testing.recorded import compare_recorded
-from regmix_bench.testing.samples import images, inside, labels, same, state_of
+from regmix_bench.testing.samples import inside, same, state_of
+from regmix_bench.testing.smoothing import it_sees_smoothed_labels_where_it_says
+from regmix_bench.testing.steps import (
+    CPU,
+    batches_of,
+    cases,
+    network,
+    ready,
+    take_step,
+    threat_of,
+    train_epoch,
+)
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import Batch, Epsilon, StepOutput, ThreatModel
+from regmix_bench.types import StepOutput
 
-SHAPE = (1, 8, 8)
-SIZE = 24
-CPU = torch.device("cpu")
-#: A share of the true class that moves no sign of a gradient.
-NEAR = 1 - 1e-6
 #: What may see smoothed labels.
 TERMS = frozenset({"attack", "loss", "regulariser"})
 #: A tenth is chance; a few hundred digits and six epochs bring a method far above these.
@@ -46,11 +51,11 @@ CLEAN_FLOOR, PGD_FLOOR = 0.5, 0.35
 
 def the_loss_is_a_finite_scalar_that_reaches_every_weight(subject: Subject) -> None:
     """Differentiate one step's loss, in both floating-point types and under each norm."""
-    for norm, dtype in _cases(subject):
-        model, method = _network(dtype), _ready(subject)
+    for norm, dtype in cases(subject):
+        model, method = network(dtype), ready(subject)
         method.on_epoch_start(1)
-        for batch in _batches(dtype):
-            output = _step(method, model, batch, norm)
+        for batch in batches_of(dtype):
+            output = take_step(method, model, batch, norm)
             loss = output.loss
             require(loss.shape == (), f"it has the shape {tuple(loss.shape)}")
             require(loss.dtype == dtype, f"it is {loss.dtype} of images in {dtype}")
@@ -68,23 +73,23 @@ def adversarial_images_stay_inside_the_threat_model(subject: Subject) -> None:
 
     Inside is what ``largest_perturbation`` and ``clips_pixels`` say of them.
     """
-    for norm, dtype in _cases(subject):
-        model, method = _network(dtype), _ready(subject)
+    for norm, dtype in cases(subject):
+        model, method = network(dtype), ready(subject)
         for number in (1, 2):
-            outputs = _epoch(method, model, number, norm, dtype)
-            for output, batch in zip(outputs, _batches(dtype), strict=True):
+            outputs = train_epoch(method, model, number, norm, dtype)
+            for output, batch in zip(outputs, batches_of(dtype), strict=True):
                 reach, pixels = method.largest_perturbation, method.clips_pixels
-                inside(output.x_adv, batch.x, _threat(norm), reach, pixels)
+                inside(output.x_adv, batch.x, threat_of(norm), reach, pixels)
 
 
 def it_leaves_the_batch_and_the_model_as_they_were(subject: Subject) -> None:
     """Look at images, modes, gradients and weights after one step."""
     for norm in norms_of(subject):
-        model, method = _network(), _ready(subject)
+        model, method = network(), ready(subject)
         method.on_epoch_start(1)
-        (batch, _), weights = _batches(), state_of(model, buffers=False)
+        (batch, _), weights = batches_of(), state_of(model, buffers=False)
         x, y = batch.x.clone(), batch.y.clone()
-        output = _step(method, model, batch, norm)
+        output = take_step(method, model, batch, norm)
         require(torch.equal(batch.x, x), "the images were changed in place")
         require(torch.equal(batch.y, y), "the labels were changed in place")
         require(all(module.training for module in model.modules()), "a layer is left in eval mode")
@@ -110,32 +115,14 @@ def its_tricks_are_known(subject: Subject) -> None:
         require(len(why.split()) > 1 and "\n" not in why, f"it refuses {field} for {why!r}")
 
 
-def it_sees_smoothed_labels_where_it_says(subject: Subject) -> None:
-    """Take steps with several shares of the true class, and look at what they change.
-
-    What a cross-entropy of one of the model's outputs would change by smoothed labels, whichever
-    classes have the rest, is "loss", and all else that changes at the same images "regulariser".
-    """
-    said: frozenset[str] = subject.cls.smoothed
-    hard, near, smooth = (_smoothed(subject, mass) for mass in (1.0, NEAR, 0.3))
-    _as_said("the attack", "attack" in said, _move(hard, smooth))
-    if _move(hard, near):
-        return  # by chance, or under a norm in which any change moves images
-    changes = [(b.output.loss - a.output.loss).item() for a, b in zip(hard, near, strict=True)]
-    _as_said("the loss", bool(said - {"attack"}), any(changes))
-    if changes[0] and "regulariser" not in said:  # one may sleep in a first step
-        entropies = zip(*(a.shares(by) for a, by in zip(hard, changes, strict=True)), strict=True)
-        _as_said("more of the loss than a cross-entropy", False, not any(map(_entropy, entropies)))
-
-
 def it_gives_its_loss_again(subject: Subject) -> None:
     """Ask for the loss of a step again, at the same weights and at others."""
     for norm in norms_of(subject):
-        model, method = _network(torch.float64), _ready(subject)
+        model, method = network(torch.float64), ready(subject)
         method.on_epoch_start(1)
         method.on_batch_start(0)
-        (batch, _), generator = _batches(torch.float64), torch.Generator().manual_seed(0)
-        output = method.step(model, batch, _threat(norm), generator)
+        (batch, _), generator = batches_of(torch.float64), torch.Generator().manual_seed(0)
+        output = method.step(model, batch, threat_of(norm), generator)
         if output.again is None:
             refused = "awp_gamma" in method.refuses
             require(refused, "its steps have no `again`: say in `refuses` why of awp_gamma")
@@ -172,26 +159,26 @@ def the_global_generator_plays_no_part(subject: Subject) -> None:
     """Train twice from two states of torch's global generator, and look whether it was drawn on."""
     for norm in norms_of(subject):
         _same_training(subject, norm, global_seeds=(1, 2))
-    model, method = _network(), _ready(subject)
+    model, method = network(), ready(subject)
     before = torch.get_rng_state()
-    _epoch(method, model, 1, norms_of(subject)[0])
+    train_epoch(method, model, 1, norms_of(subject)[0])
     require(torch.equal(torch.get_rng_state(), before), "numbers were drawn from it")
 
 
 def a_saved_state_continues_as_if_never_stopped(subject: Subject) -> None:
     """Save after two epochs, and compare the third of the method that went on and of a new one."""
     norm = norms_of(subject)[0]
-    model, method = _network(), _ready(subject)
+    model, method = network(), ready(subject)
     for number in (1, 2):
-        _epoch(method, model, number, norm)
+        train_epoch(method, model, number, norm)
     buffer = io.BytesIO()
     torch.save({"method": method.state_dict(), "model": model.state_dict()}, buffer)
     saved = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
-    resumed_model, resumed = _network(), _ready(subject)
+    resumed_model, resumed = network(), ready(subject)
     resumed_model.load_state_dict(saved["model"])
     resumed.load_state_dict(saved["method"])
-    going_on = _epoch(method, model, 3, norm)
-    afresh = _epoch(resumed, resumed_model, 3, norm)
+    going_on = train_epoch(method, model, 3, norm)
+    afresh = train_epoch(resumed, resumed_model, 3, norm)
     _same_outputs(going_on, afresh, "resumed")
     same(state_of(model), state_of(resumed_model), "resumed, the model")
     mine, other = method.evaluated_model(model), resumed.evaluated_model(resumed_model)
@@ -200,8 +187,8 @@ def a_saved_state_continues_as_if_never_stopped(subject: Subject) -> None:
 
 def the_model_to_score_has_the_same_weights_by_name(subject: Subject) -> None:
     """Hold ``evaluated_model`` to what ``averages_weights`` says."""
-    model, method = _network(), _ready(subject)
-    _epoch(method, model, 1, norms_of(subject)[0])
+    model, method = network(), ready(subject)
+    train_epoch(method, model, 1, norms_of(subject)[0])
     before = state_of(model)
     scored = method.evaluated_model(model)
     require(scored.state_dict().keys() == before.keys(), "its weights have other names")
@@ -213,7 +200,7 @@ def the_model_to_score_has_the_same_weights_by_name(subject: Subject) -> None:
 def replayed_steps_are_those_of_training(subject: Subject) -> str | None:
     """Train by recorded steps and by ordinary ones, in batches of two sizes, under each norm."""
     for norm in norms_of(subject):
-        why = compare_recorded(subject.create, _network, _threat(norm))
+        why = compare_recorded(subject.create, network, threat_of(norm))
         if why is not None:
             return why
     return None
@@ -257,76 +244,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-class _Step(NamedTuple):
-    """What a step returned, with the labels (B,) and all logits (B, K) that the model gave."""
-
-    output: StepOutput
-    y: Tensor
-    logits: list[Tensor]
-
-    def shares(self, change: float) -> list[_Share]:
-        """Return ``change`` for each output as a share of what a little smoothing changes there."""
-        found = []
-        for logits in self.logits:
-            rises = -logits.log_softmax(1)
-            own = rises.gather(1, self.y[:, None])
-            others = (rises - own).scatter(1, self.y[:, None], float("nan"))
-            per_image = change / (1 - NEAR)
-            even = per_image / others.nanmean(1).mean().item()
-            least, most = (
-                others.nan_to_num(nan=fill).aminmax(dim=1) for fill in (torch.inf, -torch.inf)
-            )
-            low, high = least.min.mean().item(), most.max.mean().item()
-            found.append(_Share(even, low <= per_image <= high))
-        return found
-
-
-class _Share(NamedTuple):
-    """A change of a loss beside that of a cross-entropy with smoothed labels."""
-
-    #: As a multiple of it, where the other classes share the rest evenly.
-    even: float
-    #: Whether it is that of one where they share it in some way.
-    possible: bool
-
-
-def _entropy(shares: Sequence[_Share]) -> bool:
-    """Return whether changes on several batches may be of one cross-entropy, or a multiple."""
-    found = [share.even for share in shares]
-    even = max(found) - min(found) <= 1e-6 * max(map(abs, found))
-    return even or all(share.possible for share in shares)
-
-
-def _smoothed(subject: Subject, mass: float) -> list[_Step]:
-    """Take a step on each batch, from the same weights, with ``mass`` for the true class."""
-    model, method = _network(torch.float64), _ready(subject, mass)
-    method.on_epoch_start(1)
-    steps = []
-    for number, batch in enumerate(_batches(torch.float64)):
-        method.on_batch_start(number)
-        logits: list[Tensor] = []
-        hook = model.register_forward_hook(
-            lambda module, images, found, seen=logits: seen.append(found.detach())
-        )
-        output = _step(method, model, batch, norms_of(subject)[0])
-        hook.remove()
-        output.loss.backward()  # which moves what the next step attacks from, in some
-        model.zero_grad()
-        method.after_update(model)
-        steps.append(_Step(output, batch.y, [f for f in logits if len(f) == len(batch.y)]))
-    return steps
-
-
-def _move(ones: list[_Step], others: list[_Step]) -> bool:
-    pairs = zip(ones, others, strict=True)
-    return not all(torch.equal(a.output.x_adv, b.output.x_adv) for a, b in pairs)
-
-
-def _as_said(what: str, said: bool, seen: bool) -> None:
-    words = "sees" if seen else "does not see"
-    require(said == seen, f"{what} {words} smoothed labels, and `smoothed` says otherwise")
-
-
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
@@ -335,65 +252,12 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _cases(subject: Subject) -> Iterator[tuple[str, torch.dtype]]:
-    return itertools.product(norms_of(subject), (torch.float32, torch.float64))
-
-
-def _threat(norm: str) -> ThreatModel:
-    return ThreatModel(norm, Epsilon("8/255"))
-
-
-def _network(dtype: torch.dtype = torch.float32) -> nn.Module:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        return build_model("smallcnn", SHAPE, 10).to(dtype).train()
-
-
-def _batches(dtype: torch.dtype = torch.float32) -> list[Batch]:
-    """Return two batches of unequal size."""
-    x, y = images(SIZE, SHAPE, dtype), labels(SIZE, 10)
-    order = torch.randperm(SIZE, generator=torch.Generator().manual_seed(2))
-    return [Batch(x[index], y[index], index) for index in order.split([16, 8])]
-
-
-def _ready(subject: Subject, mass: float | None = None) -> Method:
-    method: Method = subject.create()
-    method.true_class_mass = method.true_class_mass if mass is None else mass
-    method.setup(SIZE, SHAPE, CPU)
-    return method
-
-
-def _step(method: Method, model: nn.Module, batch: Batch, norm: str, seed: int = 0) -> StepOutput:
-    return method.step(model, batch, _threat(norm), torch.Generator().manual_seed(seed))
-
-
-def _epoch(
-    method: Method, model: nn.Module, number: int, norm: str, dtype: torch.dtype = torch.float32
-) -> list[StepOutput]:
-    """Train one epoch by plain gradient descent, as the trainer calls a method."""
-    method.on_epoch_start(number)
-    generator = torch.Generator().manual_seed(number)
-    outputs = []
-    for batch_number, batch in enumerate(_batches(dtype)):
-        method.on_batch_start(batch_number)
-        output = method.step(model, batch, _threat(norm), generator)
-        model.zero_grad()
-        output.loss.backward()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    parameter.sub_(0.1 * parameter.grad)
-        method.after_update(model)
-        outputs.append(output)
-    return outputs
-
-
 def _same_training(subject: Subject, norm: str, global_seeds: tuple[int, int]) -> None:
     runs = []
     for seed in global_seeds:
         torch.manual_seed(seed)
-        model = _network()
-        runs.append((_epoch(_ready(subject), model, 1, norm), state_of(model)))
+        model = network()
+        runs.append((train_epoch(ready(subject), model, 1, norm), state_of(model)))
     (first, after_first), (second, after_second) = runs
     _same_outputs(first, second, f"a second time under {norm}")
     same(after_second, after_first, f"a second time under {norm}, the weights")

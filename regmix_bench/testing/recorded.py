@@ -16,18 +16,17 @@ from regmix_bench.specs import Recipe
 from regmix_bench.system.machine import Execution
 from regmix_bench.testing.contract import require
 from regmix_bench.testing.samples import images, labels
+from regmix_bench.testing.steps import CPU, SHAPE
 from regmix_bench.training.optim import make_optimizer
 from regmix_bench.training.steps import ReplayedSteps, Steps
 from regmix_bench.training.update import Update
 from regmix_bench.types import Batch, ThreatModel
 
-SHAPE = (1, 8, 8)
 #: Sizes of the batches, which come in turn, each so often in an epoch: rehearsed, then replayed.
 SIZES, VISITS = (16, 8), REHEARSALS + 3
 COUNT = sum(SIZES) * VISITS
 #: The second may be of another branch than the first, and the third goes on with what it recorded.
 EPOCHS = (1, 2, 3)
-CPU = torch.device("cpu")
 
 
 def compare_recorded(

@@ -1,0 +1,56 @@
+"""The schema of records: the history of a training, the scores of a model, and what binds them.
+
+It admits what the rest of the package can hold, and no more: numbers are bounded, lengths agree,
+and what is one of several is there once.
+
+Nothing here imports torch, so that listing and reporting start at once.
+"""
+
+from regmix_bench.records.schema.history import (
+    Alarm,
+    EpochLog,
+    MatrixProduct,
+    PerturbationLength,
+    Work,
+)
+from regmix_bench.records.schema.quantities import MOST_CLASSES, Epoch
+from regmix_bench.records.schema.records import (
+    AnyRecord,
+    CheckpointFile,
+    Cost,
+    EvalRecord,
+    RunRecord,
+    TransferRecord,
+    TransferSide,
+)
+from regmix_bench.records.schema.scores import (
+    CHECKS,
+    Check,
+    Diagnosis,
+    Question,
+    RobustEval,
+    ScoredCopy,
+)
+
+__all__ = [
+    "CHECKS",
+    "MOST_CLASSES",
+    "Alarm",
+    "AnyRecord",
+    "Check",
+    "CheckpointFile",
+    "Cost",
+    "Diagnosis",
+    "Epoch",
+    "EpochLog",
+    "EvalRecord",
+    "MatrixProduct",
+    "PerturbationLength",
+    "Question",
+    "RobustEval",
+    "RunRecord",
+    "ScoredCopy",
+    "TransferRecord",
+    "TransferSide",
+    "Work",
+]

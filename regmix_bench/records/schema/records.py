@@ -1,0 +1,190 @@
+"""The records: what binds history and scores to the specification that they are of."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from regmix_bench.records.migrations import RECORD
+from regmix_bench.records.schema.history import Alarm, EpochLog
+from regmix_bench.records.schema.quantities import (
+    MOST_CLASSES,
+    Count,
+    Epoch,
+    Images,
+    Seconds,
+    Share,
+)
+from regmix_bench.records.schema.scores import RobustEval
+from regmix_bench.registry import FILE_NAME
+from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs.tricks import Tricks
+from regmix_bench.types import Checkpoint, Frozen, JSONValues, ThreatModel, TrainedCheckpoint
+
+
+class Cost(Frozen):
+    """The cost of one stage: seconds, and images passed through the network each way.
+
+    What was spent once for all on compilation, and on the capture of CUDA graphs, stands apart and
+    is not in ``seconds``.
+    """
+
+    seconds: Seconds = 0.0
+    forward_images: Count = 0
+    backward_images: Count = 0
+    compile_seconds: Seconds = 0.0
+    capture_seconds: Seconds = 0.0
+
+    @property
+    def preparation_seconds(self) -> float:
+        """Seconds that compilation and capture took together."""
+        return self.compile_seconds + self.capture_seconds
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            seconds=self.seconds + other.seconds,
+            forward_images=self.forward_images + other.forward_images,
+            backward_images=self.backward_images + other.backward_images,
+            compile_seconds=self.compile_seconds + other.compile_seconds,
+            capture_seconds=self.capture_seconds + other.capture_seconds,
+        )
+
+
+class CheckpointFile(Frozen):
+    """A weights file under the run's artifacts: its epoch, name and SHA-256."""
+
+    epoch: Epoch
+    file: str = Field(pattern=FILE_NAME)
+    sha256: str
+
+
+class _Record(Frozen):
+    """What every record of a scored model holds, so that nothing else is needed to read it.
+
+    ``environment`` holds device, thread count, library versions and the source revision; it is
+    recorded and never part of the identity.
+    """
+
+    schema_version: int = RECORD.version
+    run_id: str
+    spec: RunSpec | EvalSpec
+    data_digest: str | None = None
+    n_test: Images | None = None
+    num_classes: int | None = Field(None, ge=1, le=MOST_CLASSES)
+    n_parameters: Count | None = None
+    evaluations: tuple[RobustEval, ...] = ()
+    scoring_cost: Cost = Cost()
+    environment: JSONValues = {}
+
+    @model_validator(mode="after")
+    def _scores_are_those_asked_for(self) -> Self:
+        screen, scores = self.spec.scoring.screen, self.evaluations
+        if len({(score.checkpoint, score.threat) for score in scores}) < len(scores):
+            raise ValueError("a checkpoint is scored twice under one threat")
+        if any((s.autoattack_acc if screen else s.screened_acc) is not None for s in scores):
+            raise ValueError(f"a robust accuracy is not one of a scoring with screen = {screen}")
+        if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
+            raise ValueError(f"a score is of more than the {self.n_test} test images")
+        return self
+
+    @property
+    def has_failed_attacks(self) -> bool:
+        """True where an attack of a score broke off, which is tried again with the record."""
+        return any(evaluation.failed_attacks for evaluation in self.evaluations)
+
+    def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
+        """The evaluation of ``checkpoint`` under ``threat``, if there is one."""
+        for found in self.evaluations:
+            if found.checkpoint == checkpoint and found.threat == threat:
+                return found
+        return None
+
+
+class RunRecord(_Record):
+    """One training with its scores, finished or failed.
+
+    ``reference`` is the label that the run's suite compares the others with; ``tricks`` are those
+    that took effect, which older records leave to their specification; ``selected_epoch`` is that
+    of the checkpoint ``selected``; ``views_digest`` the SHA-256 of the file of views, if there is
+    one.
+    """
+
+    kind: Literal["run"] = "run"
+    status: Literal["success", "error"]
+    spec: RunSpec
+    reference: str | None = None
+    tricks: Tricks | None = None
+    n_train: Count | None = None
+    n_validation: Count | None = None
+    selected_epoch: Epoch | None = None
+    history: tuple[EpochLog, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    training_cost: Cost = Cost()
+    checkpoints: dict[TrainedCheckpoint, CheckpointFile] = {}
+    views_digest: str | None = None
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _history_is_whole(self) -> Self:
+        if [log.epoch for log in self.history] != list(range(1, len(self.history) + 1)):
+            raise ValueError("the epochs of the history are not 1, 2, 3 and so on")
+        if self.history and (self.selected_epoch or 0) > len(self.history):
+            raise ValueError(f"epoch {self.selected_epoch} was selected of {len(self.history)}")
+        return self
+
+
+class EvalRecord(_Record):
+    """The scores of a model that was not trained for them; its checkpoint is ``given``."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    status: Literal["success"] = "success"
+    spec: EvalSpec
+
+
+class TransferSide(Frozen):
+    """A run that takes part in a transfer: its row's label, its seed, and its weights."""
+
+    run_id: str = Field(pattern=FILE_NAME)
+    label: str
+    arch: str
+    seed: Count
+    sha256: str
+
+
+class TransferRecord(Frozen):
+    """Robust accuracies (0 to 1) of targets under images crafted on sources, by one threat.
+
+    ``accuracy[i][j]`` is what the images crafted on ``runs[i]`` leave of ``runs[j]``; on the
+    diagonal the attack is white-box. ``clean_acc[j]`` is that without an attack.
+    """
+
+    schema_version: int = RECORD.version
+    kind: Literal["transfer"] = "transfer"
+    status: Literal["success"] = "success"
+    run_id: str = Field(pattern=FILE_NAME)
+    dataset: str = Field(pattern=FILE_NAME)
+    data_digest: str
+    eval_examples: Count | None
+    n_examples: Images
+    threat: ThreatModel
+    attack: str
+    seed: Count
+    runs: tuple[TransferSide, ...] = Field(min_length=2)
+    clean_acc: tuple[Share, ...]
+    accuracy: tuple[tuple[Share, ...], ...]
+    outcomes_digest: str | None = None
+    environment: JSONValues = {}
+
+    @model_validator(mode="after")
+    def _matrix_is_square(self) -> Self:
+        n = len(self.runs)
+        if len({side.run_id for side in self.runs}) < n:
+            raise ValueError("a run takes part twice")
+        if [n] * (n + 1) != [len(row) for row in (self.clean_acc, *self.accuracy)]:
+            raise ValueError(f"the accuracies are not those of {n} runs on {n} runs")
+        return self
+
+
+#: What a JSON file below ``results/`` may hold, told apart by its ``kind``.
+AnyRecord = RunRecord | EvalRecord | TransferRecord
