@@ -107,6 +107,12 @@ class Group:
     def method(self) -> str:
         return self.spec.method.name
 
+    @property
+    def names(self) -> set[str]:
+        """Its label, that of its method, and the one that it was recorded with."""
+        method = self.spec.method
+        return {self.label, method.label, method.recorded_label or method.label}
+
     @cached_property
     def tricks(self) -> Tricks:
         return trained_with(self.runs[0].record)

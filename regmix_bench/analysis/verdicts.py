@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.methods import (
     FEWEST_SEEDS,
     LEVEL,
@@ -73,7 +73,7 @@ def judge_blocks(
     :class:`UserError` where ``reference`` is a row of no block, or an outcomes file disagrees with
     its record.
     """
-    labels = {name for block in blocks for row in block.rows for name in _names(row)}
+    labels = {name for block in blocks for row in block.rows for name in row.group.names}
     if reference is not None and reference not in labels:
         raise unknown("reference", reference, labels)
     if outcomes is None:
@@ -251,7 +251,9 @@ def reference_row(
         return None, f"the runs name {what}; `regmix-bench report --reference LABEL` chooses one"
     name = asked if asked is not None else named[0]
     labels = [row.label for row in block.rows]
-    rows = [name] if name in labels else [row.label for row in block.rows if name in _names(row)]
+    rows = (
+        [name] if name in labels else [row.label for row in block.rows if name in row.group.names]
+    )
     if len(rows) == 1:
         return rows[0], ""
     if rows:
@@ -268,7 +270,7 @@ def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:
         if replace(other.cohort.setting, tricks=setting.tricks) == setting
         and (other.cohort.train_threat, other.eval_threat) == place
         and other.checkpoint == block.checkpoint
-        and any(name in _names(row) for row in other.rows)
+        and any(name in row.group.names for row in other.rows)
     ]
     if not found:
         return ""
@@ -276,12 +278,6 @@ def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:
         f", where tricks are {setting.tricks}: it had {' or '.join(found)}; `--across tricks` lets"
         " rows differ in them"
     )
-
-
-def _names(row: Row) -> set[str]:
-    """Return the row's label, that of its method, and the one that it was recorded with."""
-    method = row.group.spec.method
-    return {row.label, method.label, method.recorded_label or method.label}
 
 
 def _no_verdicts(reason: str) -> tuple[str, ...]:

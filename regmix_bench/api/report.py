@@ -17,8 +17,10 @@ from regmix_bench.api.options import (
     verb,
 )
 from regmix_bench.errors import UserError
+from regmix_bench.reporting.figures.venues import Venue, style_for
 
 _LATEX = "LaTeX tables"
+_FIGURES = "Figures"
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,28 @@ def report(
         str, Option("Caption of each, as text; {} stands for its own.", _LATEX)
     ] = "{}",
     label: Annotated[str, Option("What the label of each starts with.", _LATEX)] = "tab:",
+    style: Annotated[
+        Venue,
+        Option("Font and width of this venue's papers; plain is for screens.", _FIGURES),
+    ] = "plain",
+    width: Annotated[
+        str | None, Option("Width, such as 3.25in or 8cm; column or text of the style.", _FIGURES)
+    ] = None,
+    font: Annotated[
+        str | None, Option("Font, by its family, in place of the style's.", _FIGURES)
+    ] = (None),
+    methods: Annotated[
+        Names | None, Option("Show the rows of these alone, by method or label.", _FIGURES)
+    ] = None,
     check: Annotated[bool, Option("Write nothing; exit 1 where the report is stale.")] = False,
 ) -> Report:
     """Write tables, figures and pages of everything that is recorded.
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
-    are removed. Raises :class:`UserError` for an unknown format, reference, axis or suite, a target
-    that is no accuracy, a folder without records, a record or published numbers that cannot be
-    read, and a folder that cannot be written.
+    are removed. Raises :class:`UserError` for an unknown format, reference, axis, suite, style,
+    font or method, a width that is no length between 3 and 20 inches, a target that is no accuracy,
+    a folder without records, a record or published numbers that cannot be read, and a folder that
+    cannot be written.
     """
     from regmix_bench.analysis.tricks import crossed
     from regmix_bench.reporting.formats.latex import Layout
@@ -81,6 +97,8 @@ def report(
         "only": planned_runs(suite),
         "target_accuracy": target_accuracy,
         "layout": layout,
+        "style": style_for(style, width, font),
+        "methods": listed("--methods", methods),
     }
     if check:
         return Report(folder, stale=tuple(stale(source, folder, **options)))

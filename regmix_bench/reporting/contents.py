@@ -12,6 +12,7 @@ from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
 from regmix_bench.analysis.cohorts import (
     Cohort,
+    Group,
     Run,
     require_records,
     runs_among,
@@ -21,12 +22,13 @@ from regmix_bench.analysis.selection import Selections, selection_files, selecti
 from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.verdicts import Judgement
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting.figures.looks import Look, looks
+from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.published import (
     FILE,
     Published,
@@ -60,7 +62,8 @@ class Contents:
     ``reference`` is the row that the others are compared with, that of their suite if None. The
     rows of a table may differ in what ``across`` names. ``target_accuracy`` is what costs are
     compared at, by default the reference's. :meth:`of` takes the records whose run_id is among
-    ``only``, or all if None, which makes it ``whole``.
+    ``only``, or all if None, which makes it ``whole``. Figures are drawn for ``style`` and show the
+    rows of ``methods``, by label or by name, or all if None.
     """
 
     results: Path
@@ -70,6 +73,8 @@ class Contents:
     across: Collection[Axis] = ()
     target_accuracy: float | None = None
     whole: bool = True
+    style: Style = PLAIN
+    methods: Collection[str] | None = None
 
     @classmethod
     def of(
@@ -80,6 +85,8 @@ class Contents:
         across: Collection[Axis] = (),
         only: Collection[str] | None = None,
         target_accuracy: float | None = None,
+        style: Style = PLAIN,
+        methods: Collection[str] | None = None,
     ) -> Contents:
         entries = load_published(results) if with_published else ()
         records = require_records(results)
@@ -89,9 +96,10 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
-        return cls(
-            results, records, entries, reference, across, target_accuracy, whole=only is None
-        )
+        options = (reference, across, target_accuracy, only is None, style, methods)
+        contents = cls(results, records, entries, *options)
+        contents._require_methods()
+        return contents
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -235,7 +243,37 @@ class Contents:
         """The pictures of every figure."""
         from regmix_bench.reporting.figures.gallery import collect  # it loads plotting libraries
 
-        return collect(self)
+        return collect(self._of_methods())
+
+    def _of_methods(self) -> Contents:
+        """Return what figures show: the rows of ``methods`` alone, judged among all rows."""
+        if self.methods is None:
+            return self
+        cohorts = (
+            replace(cohort, groups=tuple(g for g in cohort.groups if self._shown(g)))
+            for cohort in self.cohorts
+        )
+        narrowed = replace(self)
+        # What is computed of all rows stays so: to leave some out changes no verdict and no look.
+        vars(narrowed).update(
+            cohorts=tuple(cohort for cohort in cohorts if cohort.groups),
+            judged=self.judged,
+            outcomes=self.outcomes,
+            targets=self.targets,
+            looks=self.looks,
+        )
+        return narrowed
+
+    def _shown(self, group: Group) -> bool:
+        return self.methods is None or bool({group.method, *group.names} & set(self.methods))
+
+    def _require_methods(self) -> None:
+        """Raise :class:`UserError` where one of ``methods`` is nowhere among the results."""
+        groups = [group for cohort in self.cohorts for group in cohort.groups]
+        names = {name for group in groups for name in (group.method, *group.names)}
+        for name in self.methods or ():
+            if name not in names:
+                raise unknown("method", name, names)
 
     @cached_property
     def inputs(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import figure_names
+from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
@@ -62,6 +63,8 @@ def write_report(
     only: Collection[str] | None = None,
     target_accuracy: float | None = None,
     layout: Layout | None = None,
+    style: Style = PLAIN,
+    methods: Collection[str] | None = None,
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
@@ -70,11 +73,13 @@ def write_report(
     others are compared with, that of each suite if left out, and ``across`` what the rows of a
     table may differ in. ``only`` are the run_ids of the trainings to show, all records if left out.
     ``target_accuracy`` (0 to 1) is what costs are compared at, by default the reference's.
-    ``layout`` is that of the LaTeX tables. Each file is replaced whole. Files of these formats that
-    an earlier report left in ``out`` and that this one no longer makes are removed.
+    ``layout`` is that of the LaTeX tables. Figures are drawn for ``style`` and show ``methods``, by
+    label or by name, or all rows. Each file is replaced whole. Files of these formats that an
+    earlier report left in ``out`` and that this one no longer makes are removed.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
-    Raises :class:`~regmix_bench.errors.UserError` for an unknown format or reference, a folder
-    without records, an unreadable record, unreadable published numbers, or an unwritable ``out``.
+    Raises :class:`~regmix_bench.errors.UserError` for an unknown format, reference or method, a
+    folder without records, an unreadable record, unreadable published numbers, or an unwritable
+    ``out``.
     """
     for name in formats:
         if name not in FORMATS:
@@ -82,7 +87,9 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    loaded = _loaded(results, with_published, reference, across, only, target_accuracy)
+    loaded = _loaded(
+        results, with_published, reference, across, only, target_accuracy, style, methods
+    )
     with loaded as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
@@ -125,13 +132,17 @@ def stale(
     only: Collection[str] | None = None,
     target_accuracy: float | None = None,
     layout: Layout | None = None,
+    style: Style = PLAIN,
+    methods: Collection[str] | None = None,
 ) -> list[str]:
     """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
 
     Numbers and input digests count; the bytes of a picture do not. The report must have been
     written with the same options.
     """
-    loaded = _loaded(results, with_published, reference, across, only, target_accuracy)
+    loaded = _loaded(
+        results, with_published, reference, across, only, target_accuracy, style, methods
+    )
     with loaded as contents:
         return _differences(contents, out, layout or Layout())
 
@@ -198,10 +209,14 @@ def _loaded(
     across: Collection[Axis],
     only: Collection[str] | None,
     target_accuracy: float | None,
+    style: Style,
+    methods: Collection[str] | None,
 ) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector, as they stay to the end."""
     with uncollected():
-        contents = Contents.of(results, with_published, reference, across, only, target_accuracy)
+        contents = Contents.of(
+            results, with_published, reference, across, only, target_accuracy, style, methods
+        )
         gc.freeze()
     try:
         yield contents

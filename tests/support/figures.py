@@ -11,6 +11,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import FIGURES
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import applied
+from regmix_bench.reporting.figures.venues import PLAIN, Style
 
 
 def pictures_of(name: str, results: Path) -> list[ReportFigure]:
@@ -18,7 +19,7 @@ def pictures_of(name: str, results: Path) -> list[ReportFigure]:
     return list(FIGURES[name].of(Contents.of(results, False, None, ("tricks",))))
 
 
-def drawn(picture: ReportFigure) -> Figure:
+def drawn(picture: ReportFigure, style: Style = PLAIN) -> Figure:
     """Draw a picture that has been sent to another process and back."""
-    with applied():
-        return pickle.loads(pickle.dumps(picture)).draw()
+    with applied(style):
+        return pickle.loads(pickle.dumps(picture)).draw(style)

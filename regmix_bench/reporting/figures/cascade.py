@@ -20,6 +20,7 @@ from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import brief, heat_map, widest
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class AttackCascade(ReportFigure):
             stem, looks = block.cohort.stem, contents.looks
             yield cls(subject=stem, frame=frame, caption=caption, looks=looks, attack=attack)
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a figure with one line per label.
 
         On a common scale, and beside it the points that each attack takes.

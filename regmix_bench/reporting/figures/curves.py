@@ -20,6 +20,7 @@ from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import panel_grid
+from regmix_bench.reporting.figures.venues import Style
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -52,7 +53,7 @@ class TrainingCurves(ReportFigure):
             )
             yield cls(subject=cohort.stem, frame=frame, caption=caption, looks=contents.looks)
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a figure with one small panel per label, all on the same axes."""
         labels = [str(label) for label in self.frame["label"].unique()]
         titles = [self.looks[label].name for label in labels]

@@ -22,6 +22,7 @@ from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
 from regmix_bench.reporting.figures.style import brief
+from regmix_bench.reporting.figures.venues import Style
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -80,7 +81,7 @@ class ExampleImages(ReportFigure):
                 dataset=cohort.setting.dataset,
             )
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a row per label: of each image the clean one, its perturbation, and their sum."""
         first = next(iter(self.shown.values()))
         count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,14 @@ from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting.figures import FIGURES, figure_names
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import applied
+from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.formats.cells import csv
 from regmix_bench.system.children import end_with_parent, shelter_children
 from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from regmix_bench.reporting.contents import Contents
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Gallery:
     """The pictures of a report in order, and the files of those that are drawn already, by stem."""
 
     pictures: tuple[ReportFigure, ...]
+    style: Style
     drawn: Mapping[str, Files]
 
     @contextmanager
@@ -49,7 +52,7 @@ class Gallery:
         when it is asked for.
         """
         waiting = [picture for picture in self.pictures if picture.stem not in self.drawn]
-        with closing(render_all(waiting)) as files:
+        with closing(render_all(waiting, self.style)) as files:
             yield (self.drawn.get(picture.stem) or next(files) for picture in self.pictures)
 
 
@@ -74,7 +77,7 @@ def collect(contents: Contents) -> Gallery:
         try:
             found = list(figure.of(contents))
             _check(name, found, {picture.stem for picture in pictures})
-            files = {picture.stem: rendered(picture) for picture in found}
+            files = {picture.stem: rendered(picture, contents.style) for picture in found}
             if any(files[picture.stem].keys() != set(picture.suffixes) for picture in found):
                 raise UserError("its suffixes are not those of the files that it draws")
         except Exception as error:  # a stranger's figure may raise anything
@@ -83,23 +86,16 @@ def collect(contents: Contents) -> Gallery:
             continue
         pictures += found
         drawn |= files
-    return Gallery(tuple(pictures), drawn)
+    return Gallery(tuple(pictures), contents.style, drawn)
 
 
-def rendered(picture: ReportFigure) -> Files:
+def rendered(picture: ReportFigure, style: Style = PLAIN) -> Files:
     """Draw a picture: ``.png`` (200 dpi) and ``.pdf``, without dates or versions in them."""
     files: Files = {}
-    with applied(), warnings.catch_warnings():
-        # A picture has a box there; the warning has the letter, which a terminal may obey.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure = picture.draw()
+    with applied(style):
+        figure = laid_out(picture, style)
         if (points := picture.points()) is not None:
             files[".points.csv"] = csv(points).encode()
-        # Laid out once for both: that takes longer than drawing.
-        if (engine := figure.get_layout_engine()) is not None:
-            engine.execute(figure)
-            engine.execute(figure)  # panels of a fixed shape have their size only now
-            figure.set_layout_engine(None)
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             stream = io.BytesIO()
             figure.savefig(stream, format=suffix[1:], dpi=200, metadata=metadata)
@@ -107,7 +103,19 @@ def rendered(picture: ReportFigure) -> Files:
     return files
 
 
-def render_all(pictures: Sequence[ReportFigure]) -> Generator[Files, None, None]:
+def laid_out(picture: ReportFigure, style: Style) -> Figure:
+    """Draw a picture and lay it out, once for all files that it is saved as."""
+    figure = picture.draw(style)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        engine.execute(figure)  # panels of a fixed shape have their size only now
+        figure.set_layout_engine(None)
+    return figure
+
+
+def render_all(
+    pictures: Sequence[ReportFigure], style: Style = PLAIN
+) -> Generator[Files, None, None]:
     """Draw pictures in their order, many of them in several processes."""
     # A process takes as long to start as a few pictures to draw.
     processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
@@ -115,7 +123,7 @@ def render_all(pictures: Sequence[ReportFigure]) -> Generator[Files, None, None]
     with joblib.parallel_config("loky", initializer=_begin, initargs=(os.getpid(),)):
         parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
     files: Generator[Files, None, None] = parallel(
-        joblib.delayed(rendered)(picture) for picture in pictures
+        joblib.delayed(rendered)(picture, style) for picture in pictures
     )
     return files
 

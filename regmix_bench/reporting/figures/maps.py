@@ -34,6 +34,7 @@ from regmix_bench.reporting.figures.embedding import (
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.map_panels import MapPanel, draw_maps
 from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 
@@ -175,7 +176,7 @@ class EmbeddingMap(ReportFigure):
     def points(self) -> pd.DataFrame:
         return pd.concat((panel.frame for panel in self.panels), ignore_index=True)
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return one map per label, with the measures of the seed drawn under it."""
         titles = [self.looks[panel.label].name for panel in self.panels]
         footnote = self.footnote if _smoothed(self.frame[self.frame["drawn"]]) else ""

@@ -27,6 +27,7 @@ from regmix_bench.reporting.figures.style import (
     legend_inches,
     widest,
 )
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class ClassAccuracy(ReportFigure):
                 dataset=block.cohort.setting.dataset,
             )
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a heat map, or curves where there are too many classes for one."""
         many = self.frame["class"].nunique() > MOST_COLUMNS
         return self._curves() if many else self._map()

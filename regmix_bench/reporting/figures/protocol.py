@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from regmix_bench.reporting.contents import Contents
+    from regmix_bench.reporting.figures.venues import Style
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,10 +48,12 @@ class ReportFigure(ABC):
         """Return the pictures that a report has numbers for."""
 
     @abstractmethod
-    def draw(self) -> Figure:
-        """Return the picture, drawn inside :func:`~regmix_bench.reporting.figures.style.applied`.
+    def draw(self, style: Style) -> Figure:
+        """Return the picture, ``style.width`` inches wide, its text 7 points high or more.
 
-        The same numbers give the same picture.
+        It is called inside :func:`~regmix_bench.reporting.figures.style.applied`, which sets the
+        font, its sizes, and the width of a ``Figure`` that names none. The same numbers give the
+        same picture.
         """
 
     def points(self) -> pd.DataFrame | None:

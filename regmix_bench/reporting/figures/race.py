@@ -21,6 +21,7 @@ from regmix_bench.records.effort import efforts, epoch_that_holds
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import brief, widest
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class AccuracyRace(ReportFigure):
                 races={g.label: Race.of(g.runs, target) for g in cohort.groups},
             )
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a figure with a column of two panels per kind of cost."""
         shown = _known(self.frame)
         labels = [str(label) for label in self.frame["label"].unique()]

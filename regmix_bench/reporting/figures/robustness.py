@@ -19,6 +19,7 @@ from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import legend_handles, legend_inches
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.types import NORMS, Epsilon
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class RobustnessVsEpsilon(ReportFigure):
             )
             yield cls(subject=stem, frame=frame, caption=caption, looks=contents.looks)
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a figure with one line per label in each panel."""
         panels = list(
             self.frame.groupby(["train_norm", "train_epsilon", "eval_norm", "attack"], sort=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
@@ -17,16 +18,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from regmix_bench.reporting.figures.looks import Look, ink
+from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.formats.cells import short
 
 #: Panels in a row.
 COLUMNS = 5
 _RC: dict[str, Any] = {
-    "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    "axes.titlesize": 8,
     "axes.titley": 1.0,  # else matplotlib asks every tick whether it is in the way
     "axes.grid": True,
     "grid.color": "#e4e4e4",
@@ -35,6 +35,7 @@ _RC: dict[str, Any] = {
     "lines.markersize": 5.5,
     "legend.frameon": False,
     "pdf.fonttype": 42,
+    "svg.fonttype": "none",
     "text.parse_math": False,  # a label may hold dollars
 }
 
@@ -42,9 +43,23 @@ _RC: dict[str, Any] = {
 HEAT = "cividis"
 
 
-def applied() -> AbstractContextManager[None]:
-    """Apply the common style to what is drawn or saved inside, whatever the user's own settings."""
-    return matplotlib.style.context(_RC, after_reset=True)
+@contextmanager
+def applied(style: Style = PLAIN) -> Iterator[None]:
+    """Draw and save what is made inside for ``style``, whatever the user's own settings."""
+    small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize")
+    own: dict[str, Any] = {
+        "figure.figsize": (style.width, 0.6 * style.width),
+        # What the font lacks, such as ε, comes from the other.
+        "font.family": list(dict.fromkeys((style.font, PLAIN.font))),
+        "font.size": style.size,
+        "axes.titlesize": style.size,
+        "axes.labelsize": style.size,
+        **dict.fromkeys(small, style.small),
+    }
+    with matplotlib.style.context(_RC | own, after_reset=True), warnings.catch_warnings():
+        # A picture has a box there; the warning has the letter, which a terminal may obey.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def brief(label: str, width: int = 28, lines: int = 2) -> str:

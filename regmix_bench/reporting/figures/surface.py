@@ -24,6 +24,7 @@ from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
 from regmix_bench.reporting.figures.style import HEAT, panel_grid
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import NORMS, ThreatModel
 
@@ -92,7 +93,7 @@ class LossSurface(ReportFigure):
                 threat=views.threat,
             )
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a panel per label, on one colour scale, which one far from the others overruns."""
         rises = self.rises
         numbers = self.frame.drop_duplicates("label").set_index("label")

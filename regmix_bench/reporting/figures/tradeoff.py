@@ -20,6 +20,7 @@ from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import brief, legend_handles, legend_inches
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Tradeoff(ReportFigure):
             looks = contents.looks
             yield cls(subject=stem, frame=frame, caption=caption, looks=looks, attack=attack)
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return a figure with one panel per block, one point per label."""
         shown = set(self.frame["label"])
         panels = list(self.frame.groupby(["train_norm", "train_epsilon"], sort=False))

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from regmix_bench.reporting.figures.looks import ink
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import HEAT, brief, heat_map, widest
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.transfer import (
     matrix,
@@ -51,7 +52,7 @@ class TransferMap(ReportFigure):
             frame = transfer_accuracies(record)
             yield cls(subject=subject, frame=frame, caption=caption, matrix=matrix(record))
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         """Return the heat map; white-box cells are framed."""
         shares = self.matrix.to_numpy(float)
         n_rows, n_columns = shares.shape

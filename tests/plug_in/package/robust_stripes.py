@@ -117,7 +117,7 @@ class Survivors(ReportFigure):
             caption = "The share of test images that no attack broke."
             yield cls(subject=cohort.stem, frame=pd.DataFrame(rows), caption=caption)
 
-    def draw(self):
+    def draw(self, style):
         figure = Figure(figsize=(2, 1))
         figure.subplots().bar(self.frame["label"], self.frame["robust"])
         return figure

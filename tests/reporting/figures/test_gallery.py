@@ -28,7 +28,7 @@ class SeedCounts(ReportFigure):
             frame = pd.DataFrame({"label": g.label, "seeds": len(g.runs)} for g in cohort.groups)
             yield cls(subject=cohort.stem, frame=frame, caption="How many seeds each row has.")
 
-    def draw(self):
+    def draw(self, style):
         figure = Figure(figsize=(2, 1))
         figure.subplots().bar(self.frame["label"], self.frame["seeds"])
         return figure
@@ -44,7 +44,7 @@ class Overall(SeedCounts):
         frame = pd.DataFrame({"runs": [len(contents.runs)]})
         yield cls(subject="all", frame=frame, caption="Runs in all.")
 
-    def draw(self):
+    def draw(self, style):
         return Figure(figsize=(1, 1))
 
 
@@ -94,7 +94,7 @@ def raises(*_):
 BROKEN = {
     "of": {"of": classmethod(raises)},
     "draw": {"draw": raises},
-    "no figure": {"draw": lambda self: None},
+    "no figure": {"draw": lambda self, style: None},
     "no frame": {"of": classmethod(lambda cls, c: [cls(subject="x", frame=None, caption="")])},
     "no caption": {
         "of": classmethod(lambda cls, c: [cls(subject="x", frame=pd.DataFrame(), caption=None)])
