@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from regmix_bench.analysis.tricks import Axis, trained_with, without_tricks
+from regmix_bench.analysis.tricks import Axis, without_tricks
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
 from regmix_bench.records.paths import SHIPPED
 from regmix_bench.records.schema import AnyRecord, RunRecord
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
 from regmix_bench.specs.tricks import NONE, Tricks

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar
-from regmix_bench.analysis.tricks import Axis, trained_with
+from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 

@@ -139,13 +139,16 @@ def _run(record: "AnyRecord") -> Facts:
     from regmix_bench.analysis.words import record_words
     from regmix_bench.records.accuracies import attack_words, by_title
     from regmix_bench.records.checkpoints import weights_of
+    from regmix_bench.records.tricks import trained_with
 
-    score, attack, weights = None, "", ""
+    score, attack, weights, tricks = None, "", "", ""
     if record.kind == "transfer":
         attack = record.attack
     else:
         score = next((e for e in record.evaluations if e.robust_acc is not None), None)
         attack = attack_words(record.spec.scoring) if score else ""
+    if record.kind == "run":
+        tricks = str(trained_with(record))
     if record.kind == "run" and score is not None:
         weights = f"{weights_of(record, score.checkpoint)}, {score.checkpoint}"
     return {
@@ -155,4 +158,5 @@ def _run(record: "AnyRecord") -> Facts:
         **by_title(score),
         "attacked by": attack,
         "weights": weights,
+        "tricks": tricks,
     }

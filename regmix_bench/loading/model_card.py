@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.loading.folders import GRAPH, WEIGHTS, ExportConfig
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.reporting.formats.cells import markdown, markdown_text
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
 from regmix_bench.types import Checkpoint

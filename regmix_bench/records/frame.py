@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,8 @@ from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
+from regmix_bench.records.tricks import seen_tricks, trained_with
+from regmix_bench.specs.tricks import Tricks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 #: Columns of :func:`load_results`; a folder without a scored model has them too.
 COLUMNS = (
     *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
-    *("train_epsilon", "epochs", "selected_epoch", "alarms"),
+    *("train_epsilon", "epochs"),
+    *("tricks", "true_class_mass", "ema_decay", "awp_gamma", "gradient_clip"),
+    *("selected_epoch", "alarms"),
     *("onset_epoch", "val_pgd_drop"),
     *("training_seconds", "preparation_seconds", "scoring_seconds"),
     *(field.name for field in fields(Throughput)),
@@ -37,7 +42,10 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     """Return all scored models below ``results``, one row for each record and evaluation.
 
     Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
-    here has no ``method`` and nothing of a training. ``weights`` says whether a checkpoint
+    here has no ``method`` and nothing of a training. ``tricks`` are all that took effect in these
+    weights, by recipe or method, in the words of tables, and ``true_class_mass`` to
+    ``gradient_clip`` the numbers of those that have one, NaN where there is none: an average by a
+    method's own rule has no decay. ``weights`` says whether a checkpoint
     is of raw weights or of an average. Accuracies are 0 to 1, ``epsilon`` is text as
     typed and ``epsilon_value`` its float. ``onset_epoch`` and ``val_pgd_drop`` are those of
     :class:`~regmix_bench.records.overfitting.Overfitting`. Rates, bytes and joules are those of
@@ -74,6 +82,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "norm": record.spec.train_threat.norm,
             "train_epsilon": str(record.spec.train_threat.epsilon),
             "epochs": record.spec.recipe.epochs,
+            **_tricks(trained_with(record)),
             "selected_epoch": record.selected_epoch,
             "alarms": ", ".join(alarm.kind for alarm in alarms_of(record)),
             **_overfitting(record),
@@ -85,6 +94,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
         yield model
     for evaluation in record.evaluations:
         if isinstance(record, RunRecord):
+            model |= _tricks(seen_tricks(trained_with(record), evaluation.checkpoint))
             model["weights"] = weights_of(record, evaluation.checkpoint)
             model["checkpoint_epoch"] = epoch_of(record, evaluation.checkpoint)
         yield model | {
@@ -97,6 +107,21 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
             "autoattack_version": evaluation.autoattack_version,
             "checks": ", ".join(evaluation.checks),
         }
+
+
+def _tricks(tricks: Tricks) -> dict[str, str | float]:
+    decay = tricks.average if isinstance(tricks.average, float) else None
+    return {
+        "tricks": str(tricks),
+        "true_class_mass": tricks.true_class_mass,
+        "ema_decay": _number(decay),
+        "awp_gamma": _number(tricks.awp_gamma),
+        "gradient_clip": _number(tricks.gradient_clip),
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _overfitting(record: RunRecord) -> dict[str, float | None]:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from regmix_bench.analysis.tricks import tricks_of
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
@@ -32,6 +31,7 @@ from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
 from regmix_bench.records.schema import Alarm, Cost, RobustEval, RunRecord
 from regmix_bench.records.store import write_parquet
+from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
 from regmix_bench.specs import RunSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from regmix_bench.analysis.blocks import Block, Row, blocks_of
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
-from regmix_bench.analysis.tricks import AXES, trained_with
+from regmix_bench.analysis.tricks import AXES
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError
 from regmix_bench.methods import declared
@@ -18,6 +18,7 @@ from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.checkpoints import weights_of
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import RobustEval
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
 from regmix_bench.sheets.notes import with_notes
 from regmix_bench.sheets.reader import SHARED, make_sheet

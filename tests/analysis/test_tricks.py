@@ -13,9 +13,9 @@ from support.tables import column, headers, marks
 from regmix_bench.analysis import comparisons, verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.analysis.tricks import trained_with, tricks_of
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import plan
+from regmix_bench.records.tricks import trained_with, tricks_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.specs import MethodSpec, Recipe

@@ -87,3 +87,29 @@ def test_the_frame_of_results_names_weights_and_epochs(tmp_path: Path) -> None:
         "raw-last": "raw",
     }
     assert frame["checkpoint_epoch"].tolist() == [2, 3, 1, 3]
+
+
+def test_the_frame_of_results_has_the_tricks_of_its_weights(tmp_path: Path) -> None:
+    averaged = {"true_class_mass": 0.6, "awp_gamma": 0.005, "gradient_clip": 10.0}
+    write_checkpoints(tmp_path, FOUR, (0.4, 0.5, 0.2), (0.6, 0.3, 0.1), ema_decay=0.9, **averaged)
+    frame = load_results(tmp_path).set_index("checkpoint")
+    assert frame["tricks"].to_dict() == {
+        **dict.fromkeys(("selected", "last"), "mass 0.6, EMA 0.9, AWP 0.005, clip 10"),
+        **dict.fromkeys(("raw-selected", "raw-last"), "mass 0.6, AWP 0.005, clip 10"),
+    }
+    numbers = frame[["true_class_mass", "ema_decay", "awp_gamma", "gradient_clip"]]
+    assert numbers.loc["last"].tolist() == [0.6, 0.9, 0.005, 10.0]
+    assert numbers.loc["raw-last"].isna().tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("label", "tricks"), [("pgd-at", "none"), ("fgsm-pgk", "mass 0.5, own EMA")]
+)
+def test_tricks_without_a_number_are_numbers_in_the_frame_too(
+    tmp_path: Path, label: str, tricks: str
+) -> None:
+    write_checkpoints(tmp_path, TWO, (0.4, 0.5), label=label)
+    frame = load_results(tmp_path)
+    assert set(frame["tricks"]) == {tricks}
+    numbers = frame[["ema_decay", "awp_gamma", "gradient_clip"]]
+    assert numbers.isna().all(axis=None) and set(numbers.dtypes.astype(str)) == {"float64"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from regmix_bench.analysis.cohorts import Run
-from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import (
     checkpoint_words,
     recipe_words,
@@ -16,6 +15,7 @@ from regmix_bench.analysis.words import (
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.throughput import Throughput
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.reporting.formats.cells import fixed
 
 Facts = tuple[tuple[str, str], ...]

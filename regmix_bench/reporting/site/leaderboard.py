@@ -11,12 +11,13 @@ from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.analysis.words import norm_words, threat_words
 from regmix_bench.methods.configured import all_params
 from regmix_bench.records.accuracies import ACCURACIES, attack_words
+from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
-from regmix_bench.reporting.tables.tricks import TRICKS, seen_tricks
+from regmix_bench.reporting.tables.tricks import TRICKS
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.types import Epsilon
 

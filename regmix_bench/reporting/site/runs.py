@@ -9,12 +9,12 @@ from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
 from regmix_bench.analysis.selection import WEIGHTS, Selected
-from regmix_bench.analysis.tricks import trained_with
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of
 from regmix_bench.records.schema import Alarm, RobustEval
+from regmix_bench.records.tricks import trained_with
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import GREY, Look, Marker
 from regmix_bench.reporting.formats.cells import fixed, line, short

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from regmix_bench.analysis.cohorts import Group, Setting
+from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.values import Cell, Column
-from regmix_bench.specs.tricks import Tricks
 from regmix_bench.types import Checkpoint
 
 #: The id of the column, which the site treats in its own way.
@@ -27,8 +27,3 @@ def tricks_said(setting: Setting, checkpoint: Checkpoint = "selected") -> str:
     if setting.tricks is None:
         return "Tricks: each row's own."
     return f"Tricks: {seen_tricks(setting.tricks, checkpoint)}."
-
-
-def seen_tricks(tricks: Tricks, checkpoint: Checkpoint) -> Tricks:
-    """Return the tricks that the weights of a checkpoint had, of those of its training."""
-    return tricks.of_raw_weights if checkpoint.startswith("raw-") else tricks
