@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from xml.etree import ElementTree
 
 from regmix_bench.analysis.regression import Verdict
-from regmix_bench.system.files import atomic_write
 
 
-def write_junit(verdicts: Iterable[Verdict], path: Path) -> None:
-    """Write one JUnit test case per comparison, atomically; the failing ones say why."""
+def as_junit(verdicts: Iterable[Verdict]) -> bytes:
+    """Return a file with one JUnit test case per comparison; the failing ones say why."""
     verdicts = list(verdicts)
     counts = {"tests": str(len(verdicts)), "failures": str(sum(v.failed for v in verdicts))}
     root = ElementTree.Element("testsuites", counts)
@@ -31,8 +29,8 @@ def write_junit(verdicts: Iterable[Verdict], path: Path) -> None:
         else:
             ElementTree.SubElement(case, "system-out").text = f"{verdict.verdict}: {text}"
     ElementTree.indent(root)
-    with atomic_write(path) as stream:
-        ElementTree.ElementTree(root).write(stream, encoding="utf-8", xml_declaration=True)
+    found: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return found
 
 
 def _xml_text(text: str) -> str:

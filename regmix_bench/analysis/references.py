@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from regmix_bench.records.schema import (
     TransferRecord,
 )
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.system.files import file_digest, held_below
+from regmix_bench.system.files import file_digest, held_below, write_together
 from regmix_bench.types import Checkpoint, Frozen
 
 #: What is accepted by name: all that a score may have raised, and overfitting that is new.
@@ -87,10 +88,16 @@ def load_leaderboard(path: Path) -> Leaderboard:
     return board.model_copy(update={"runs": runs})
 
 
-def renew_references(results: Path, reference: Path, allow: Collection[str] = ()) -> Leaderboard:
+def renew_references(
+    results: Path,
+    reference: Path,
+    allow: Collection[str] = (),
+    beside: Mapping[Path, bytes] = MappingProxyType({}),
+) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
-    They and ``allow`` replace all that ``reference`` held, atomically. Raises
+    They and ``allow`` replace all that ``reference`` held, atomically; files ``beside`` them are
+    written with them, all or none. Raises
     :class:`UserError`, with nothing written, where there is no such record or an outcomes file
     disagrees with its record.
     """
@@ -123,7 +130,7 @@ def renew_references(results: Path, reference: Path, allow: Collection[str] = ()
     if not runs:
         raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
     board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
-    store.write_json(reference, board.model_dump(mode="json"))
+    write_together({reference: store.json_bytes(board.model_dump(mode="json")), **beside})
     return board
 
 

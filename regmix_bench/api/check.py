@@ -47,13 +47,16 @@ def check(
 ) -> Check:
     """Compare records with the references; exit 1 on a regression.
 
-    Raises :class:`UserError` where ``only`` matches nothing, ``allow`` names no check, or the
-    references or outcomes cannot be read or are not those that were recorded.
+    Raises :class:`UserError` where ``only`` matches nothing, ``allow`` names no check, the
+    references or outcomes cannot be read or are not those that were recorded, or ``junit`` would be
+    written over what is read.
     """
-    from regmix_bench.analysis.junit import write_junit
+    from regmix_bench.analysis.junit import as_junit
     from regmix_bench.analysis.references import ALLOWABLE, renew_references
     from regmix_bench.analysis.regression import compare_with_references
     from regmix_bench.records import paths
+    from regmix_bench.records.store import require_beside
+    from regmix_bench.system.files import require_apart, write_together
     from regmix_bench.system.garbage import uncollected
 
     allowed = listed("--allow", allow) or []
@@ -64,13 +67,19 @@ def check(
         raise UserError("--update renews all references, also those that --only would not show")
     results = Path(results)
     board = Path(reference) if reference is not None else results / paths.LEADERBOARD
+    named = {} if junit is None else {"--junit": Path(junit)}
+    require_apart(named, [board])
+    require_beside(named, results)
     with uncollected():
         verdicts = (
             []
             if update and not board.exists()
             else compare_with_references(results, board, only, allowed)
         )
-        if junit is not None:
-            write_junit(verdicts, Path(junit))
-        renewed = len(renew_references(results, board, allowed).runs) if update else None
+        files = {path: as_junit(verdicts) for path in named.values()}
+        if update:
+            renewed = len(renew_references(results, board, allowed, beside=files).runs)
+        else:
+            renewed = None
+            write_together(files)
     return Check(tuple(verdicts), board, renewed)

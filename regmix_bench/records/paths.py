@@ -14,6 +14,8 @@ from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint
 
 LEADERBOARD = "leaderboard.json"
+#: What no record knows of a study, and what others have published.
+NOTES, PUBLISHED = "notes.yaml", "published.yaml"
 ARTIFACTS = "artifacts"
 #: The results folder, inside of one, that comes with the project.
 SHIPPED = "shipped"

@@ -6,6 +6,7 @@ Nothing here imports torch, and pandas only where a table is written.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +16,16 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.methods.configured import relabelled
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.records.paths import (
+    LEADERBOARD,
     NO_DATASETS,
+    NOTES,
+    PUBLISHED,
     record_path,
     transfer_outcomes_path,
     transfer_path,
 )
 from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
-from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.files import atomic_write, file_digest, require_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,8 +128,12 @@ def save_record(results: Path, record: AnyRecord) -> Path:
 def write_json(path: Path, content: object) -> None:
     """Write ``content`` as indented JSON, atomically."""
     with atomic_write(path) as stream:
-        stream.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
-        stream.write(b"\n")
+        stream.write(json_bytes(content))
+
+
+def json_bytes(content: object) -> bytes:
+    """Return ``content`` as indented JSON, as files hold it."""
+    return f"{json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> str:
@@ -133,6 +141,20 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> str:
     with atomic_write(path) as stream:
         frame.to_parquet(stream, engine="pyarrow", compression="zstd", index=False)
     return file_digest(path)
+
+
+def require_beside(outputs: Mapping[str, Path], results: Path) -> None:
+    """Raise :class:`UserError` where a file would be written over what ``results`` holds.
+
+    Among records it would replace one, or be taken for one. ``outputs`` are by the options that
+    name them.
+    """
+    require_apart(outputs, [results / name for name in (LEADERBOARD, NOTES, PUBLISHED)])
+    folder = Path(os.path.realpath(results))
+    for option, path in outputs.items():
+        place = Path(os.path.realpath(path))
+        if place.is_relative_to(folder) and len(place.relative_to(folder).parts) > 2:
+            raise UserError(f"{option} {path} would lie among the records of {results}")
 
 
 def check_writable(results: Path) -> None:

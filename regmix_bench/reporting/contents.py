@@ -30,7 +30,6 @@ from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
 from regmix_bench.reporting.figures.looks import Look, looks
 from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.published import (
-    FILE,
     Published,
     PublishedTerms,
     arch_class,
@@ -284,9 +283,9 @@ class Contents:
         files += selection_files(self.selections)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
         if (noted := notes.notes_file(self.results)) is not None:
-            named[notes.NOTES] = noted
+            named[paths.NOTES] = noted
         if self.published:
-            named[FILE] = published_file(self.results)
+            named[paths.PUBLISHED] = published_file(self.results)
         return {name: file_digest(path) for name, path in named.items() if path.is_file()}
 
 

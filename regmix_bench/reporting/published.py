@@ -21,13 +21,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from regmix_bench.errors import UserError, abridged, unknown, validated
 from regmix_bench.notation import read_yaml
+from regmix_bench.records.paths import PUBLISHED
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.sheets.reader import joined
 from regmix_bench.sheets.rules import RULES
 from regmix_bench.system.reading import read_text
 from regmix_bench.types import Frozen, ThreatModel
-
-FILE = "published.yaml"
 
 _PARTS = ("sources", "protocols", "rows")
 
@@ -170,8 +169,8 @@ def arch_class(name: str) -> str:
 
 def published_file(results: Path) -> Path:
     """Return ``<results>/published.yaml`` if there is one, or else the file of this package."""
-    own = results / FILE
-    return own if os.path.lexists(own) else Path(str(files("regmix_bench.reporting") / FILE))
+    own = results / PUBLISHED
+    return own if os.path.lexists(own) else Path(str(files("regmix_bench.reporting") / PUBLISHED))
 
 
 def load_published(results: Path) -> tuple[Published, ...]:

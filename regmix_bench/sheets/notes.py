@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.records.paths import NOTES
 from regmix_bench.sheets.reader import SHARED, joined, mapping_at, read_content
-
-NOTES = "notes.yaml"
 
 
 def notes_file(results: Path) -> Path | None:

@@ -57,7 +57,8 @@ def study_sheet(results: Path, runs: Sequence[Run], *, whole: bool = True) -> Sh
     """Return the sheet of :func:`study_content`; raises as that does, and where there is none."""
     content = study_content(results, runs, whole=whole)
     if content is None:
-        raise UserError(f"no run in {results} is scored, which a sheet could speak of")
+        which = "run" if whole else "run that --suite plans"
+        raise UserError(f"no {which} is scored in {results}, and a sheet speaks of those alone")
     return make_sheet(content)
 
 

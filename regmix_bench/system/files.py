@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -111,6 +111,32 @@ def atomic_write(path: Path, named: Callable[[], Path] | None = None) -> Iterato
         if isinstance(error, OSError):
             raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files, whole, and all of them or none.
+
+    Each is on the disk beside its place before the first of them takes its place. Raises as
+    :func:`atomic_write` does.
+    """
+    with contextlib.ExitStack() as written:
+        for path, data in files.items():
+            stream = written.enter_context(atomic_write(path))
+            stream.write(data)
+            stream.flush()  # here, where a disk that is full stops all
+
+
+def require_apart(outputs: Mapping[str, Path], inputs: Iterable[Path]) -> None:
+    """Raise :class:`UserError` where a file would be written over another one, or over an input.
+
+    ``outputs`` are by the options that name them.
+    """
+    taken = {os.path.realpath(path): f"{path}, which is read" for path in inputs}
+    for option, path in outputs.items():
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UserError(f"{option} would write over {taken[place]}: name another file")
+        taken[place] = f"{path} of {option}"
 
 
 def copy_file(path: Path, new: Path) -> None:

@@ -3,12 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.analysis.junit import write_junit
+from regmix_bench.analysis.junit import as_junit
 from regmix_bench.analysis.references import renew_references
 from regmix_bench.analysis.regression import Verdict
 from regmix_bench.analysis.regression import compare_with_references as check
@@ -20,8 +19,7 @@ def test_junit_is_well_formed_and_says_why(tmp_path: Path) -> None:
     write_run(tmp_path / "held", make_spec())
     renew_references(tmp_path / "held", held)
     write_run(tmp_path / "now", make_spec(), autoattack=200)
-    write_junit(check(tmp_path / "now", held), tmp_path / "out" / "check.xml")
-    root = ElementTree.parse(tmp_path / "out" / "check.xml").getroot()
+    root = ElementTree.fromstring(as_junit(check(tmp_path / "now", held)))
     (suite,) = root
     assert (root.tag, suite.tag) == ("testsuites", "testsuite")
     assert suite.get("tests") == root.get("tests") == "3"
@@ -41,12 +39,10 @@ def test_junit_is_well_formed_and_says_why(tmp_path: Path) -> None:
 
 @given(st.text())
 @settings(max_examples=25, deadline=None)
-def test_junit_survives_any_error_message(tmp_path_factory: pytest.TempPathFactory, x: str) -> None:
+def test_junit_survives_any_error_message(x: str) -> None:
     verdict = Verdict(
         *(f"{x}.json", x, "digits", "smallcnn", 0, "selected", ThreatModel("Linf", "8/255")),
         *("pgd_acc", 360, 0.5, None, None, None, "missing", f"\x1b[31m\x00{x}"),
     )
-    path = tmp_path_factory.getbasetemp() / "any.xml"
-    write_junit([verdict], path)
-    (case,) = ElementTree.parse(path).getroot().iter("testcase")
+    (case,) = ElementTree.fromstring(as_junit([verdict])).iter("testcase")
     assert case.find("failure") is not None

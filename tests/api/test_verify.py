@@ -95,6 +95,50 @@ def test_json_and_sarif_are_written_whether_or_not_a_rule_is_broken(tmp_path: Pa
         assert (len(broken), len(run["results"])) == (count, count)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ({"--json": "sheet.yaml"}, "--json would write over sheet.yaml, which is read"),
+        ({"--sarif": "./sheet.yaml"}, "--sarif would write over sheet.yaml, which is read"),
+        ({"--json": "x", "--sarif": "./x"}, "--sarif would write over x of --json"),
+        ({"--json": "x", "--sarif": "sheet.yaml/y"}, "cannot write sheet.yaml/y"),
+        ({"--json": "sheet.yaml/y", "--sarif": "x"}, "cannot write sheet.yaml/y"),
+        ({"--json": "x", "--sarif": "results"}, "cannot write results: it is no regular file"),
+        ({"--json": "x", "--sarif": ""}, "cannot write"),
+    ],
+)
+def test_what_is_found_is_written_in_whole_or_not_at_all(
+    outputs: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = written(tmp_path, clean_content()).read_text()
+    (tmp_path / "results").mkdir()
+    found = cli("verify", "sheet.yaml", *(part for pair in outputs.items() for part in pair))
+    assert (found.status, found.out, found.errors.count("\n")) == (2, "", 1)
+    assert said in found.errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "sheet.yaml"]
+    assert (tmp_path / "sheet.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "place", ["notes.yaml", "leaderboard.json", "digits/smallcnn/found.json", "artifacts/x/y"]
+)
+@pytest.mark.parametrize("command", ["verify", "verify-sheet", "check"])
+def test_nothing_is_written_among_records(place: str, command: str, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    sheet = written(tmp_path, clean_content())
+    words = {
+        "verify": ("verify", results, "--json"),
+        "verify-sheet": ("verify", sheet, "--results", results, "--sarif"),
+        "check": ("check", "--results", results, "--junit"),
+    }
+    found = cli(*words[command], results / place)
+    assert (found.status, found.errors.count("\n")) == (2, 1)
+    assert "would write over" in found.errors or "among the records of" in found.errors
+    assert not list(results.iterdir())
+
+
 def test_a_sheet_that_is_a_file_is_read_without_torch_and_pandas(tmp_path: Path) -> None:
     path = written(tmp_path, clean_content())
     code = (
@@ -200,7 +244,8 @@ def test_one_suite_of_a_folder_is_verified_alone(tmp_path: Path) -> None:
     unknown = cli("verify", results, "--suite", "cifar10-cpus")
     assert (unknown.status, unknown.errors.count("\n")) == (2, 1)
     none = cli("verify", results, "--suite", "smoke")
-    assert (none.status, none.errors.count("\n")) == (2, 1) and "is scored" in none.errors
+    assert (none.status, none.errors.count("\n")) == (2, 1)
+    assert "no run that --suite plans is scored in" in none.errors
     sheet = cli("verify", FASTAT, "--suite", "smoke")
     assert (sheet.status, sheet.errors.count("\n")) == (2, 1) and "--suite is for" in sheet.errors
 

@@ -194,6 +194,23 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
     assert list(ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure"))
 
 
+def test_check_renews_references_and_writes_verdicts_or_neither(command: Command, tmp_path) -> None:
+    write_run(tmp_path / "results", make_spec())
+    assert command("check", "--update")[0] == 0
+    before = (tmp_path / "results/leaderboard.json").read_bytes()
+    write_run(tmp_path / "results", make_spec(seed=1))
+    (tmp_path / "file").touch()
+    for junit in ("results/leaderboard.json", "file/j.xml", "results"):
+        status, _, errors = command("check", "--update", "--junit", junit)
+        assert (status, errors.count("\n")) == (2, 1)
+        assert (tmp_path / "results/leaderboard.json").read_bytes() == before
+    status, _, errors = command("check", "--results", "empty", "--update", "--junit", "j.xml")
+    assert status == 2 and "no record" in errors and not (tmp_path / "j.xml").exists()
+    assert command("check", "--update", "--junit", "j.xml")[0] == 0
+    assert (tmp_path / "j.xml").exists()
+    assert (tmp_path / "results/leaderboard.json").read_bytes() != before
+
+
 def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, tmp_path) -> None:
     raised = {"checks": ("softmax-output", "zero-gradients")}
     write_run(tmp_path / "results", make_spec(), scored=raised)

@@ -7,8 +7,8 @@ import pytest
 from support.published import ROW, SOURCE, put, without
 
 from regmix_bench.errors import UserError
+from regmix_bench.records.paths import PUBLISHED
 from regmix_bench.reporting.published import (
-    FILE,
     Percentage,
     Published,
     PublishedTerms,
@@ -278,7 +278,7 @@ def test_unknown_is_an_answer_where_it_is_said(tmp_path):
     ],
 )
 def test_what_is_refused_is_said_in_one_line(tmp_path, text, message):
-    path = tmp_path / FILE
+    path = tmp_path / PUBLISHED
     if isinstance(text, dict):
         put(tmp_path, ROW | text)
     else:
@@ -306,8 +306,8 @@ def test_a_file_of_the_user_replaces_that_of_the_package(tmp_path):
     put(tmp_path, ROW)
     (theirs,) = load_published(tmp_path)
     assert theirs.label == ROW["label"] not in {row.label for row in before}
-    (tmp_path / FILE).unlink()
-    (tmp_path / FILE).mkdir()
+    (tmp_path / PUBLISHED).unlink()
+    (tmp_path / PUBLISHED).mkdir()
     with pytest.raises(UserError, match="cannot read published numbers"):
         load_published(tmp_path)
 

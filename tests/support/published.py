@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from regmix_bench.reporting.published import FILE
+from regmix_bench.records.paths import PUBLISHED
 
 SOURCE = {
     "name": "Somebody",
@@ -45,7 +45,7 @@ def put(
 ) -> Path:
     """Write rows, and what they refer to, as the published numbers of a results folder."""
     results.mkdir(exist_ok=True)
-    path = results / FILE
+    path = results / PUBLISHED
     content = {
         "sources": {"somebody": SOURCE} | (sources or {}),
         "protocols": protocols or {},

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from regmix_bench.errors import UserError
-from regmix_bench.system.files import CannotWrite, atomic_write, below, held_below, require_sole
+from regmix_bench.system.files import (
+    CannotWrite,
+    atomic_write,
+    below,
+    held_below,
+    require_apart,
+    require_sole,
+    write_together,
+)
 
 NO_NAMES = {
     "nothing": "",
@@ -90,3 +98,39 @@ def test_only_a_file_is_replaced(tmp_path: Path, make: Callable[[Path], None]) -
         pass
     assert path.lstat().st_ino == before.st_ino
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", ["a folder", "below a file"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_files_that_belong_together_are_all_written_or_none(
+    tmp_path: Path, fault: str, place: int
+) -> None:
+    files = {tmp_path / name: name.encode() for name in ("a", "b", "new/c")}
+    (tmp_path / "a").write_text("before")
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    paths = list(files)
+    paths[place] = tmp_path / "file/x" if fault == "below a file" else tmp_path
+    with pytest.raises(CannotWrite, match="cannot write"):
+        write_together(dict(zip(paths, files.values(), strict=True)))
+    assert (tmp_path / "a").read_text() == "before"
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [
+        path for path in before if path.is_file()
+    ]
+    write_together(files)
+    assert {path: path.read_bytes() for path in files} == files
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_nothing_is_written_over_what_is_read_or_over_one_another(tmp_path: Path) -> None:
+    read, other = tmp_path / "read", tmp_path / "other"
+    read.touch()
+    (tmp_path / "link").symlink_to(read)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for path in (read, tmp_path / "link", tmp_path / "folder/read", tmp_path / "x/../read"):
+        with pytest.raises(UserError, match=r"^--json would write over .*read, which is read"):
+            require_apart({"--json": path}, [read])
+    for path in (other, tmp_path / "folder/other"):
+        with pytest.raises(UserError, match=r"^--sarif would write over .*other of --json: name"):
+            require_apart({"--json": other, "--sarif": path}, [read])
+    require_apart({"--json": other, "--sarif": tmp_path / "third"}, [read])

@@ -14,10 +14,11 @@ from regmix_bench.errors import UserError
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.weights import read_weights
 from regmix_bench.records.adversarial import read_adversarial
+from regmix_bench.records.paths import PUBLISHED
 from regmix_bench.records.store import load_record
 from regmix_bench.records.views import read_views
 from regmix_bench.reporting.figures.embedding import Points
-from regmix_bench.reporting.published import FILE, load_published
+from regmix_bench.reporting.published import load_published
 from regmix_bench.system import reading
 from regmix_bench.system.files import copy_file
 from regmix_bench.system.reading import open_regular, open_tensors, read_bytes, read_text
@@ -86,7 +87,7 @@ def model(path: Path) -> object:
     ("name", "read"),
     [
         ("x.json", load_record),
-        (FILE, published),
+        (PUBLISHED, published),
         ("x.safetensors", read_weights),
         ("x.pt", read_weights),
         ("x.pt2", model),

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records import store
-from regmix_bench.reporting.published import FILE
+from regmix_bench.records.paths import PUBLISHED
 
 ADDRESS = "127.0.0.1"
 SECONDS = 1.0
@@ -120,7 +120,7 @@ class Site:
 
     def _look(self) -> frozenset[tuple[Path, int, int]]:
         found = set()
-        for path in (*store.record_files(self._results), self._results / FILE):
+        for path in (*store.record_files(self._results), self._results / PUBLISHED):
             with suppress(FileNotFoundError):  # gone meanwhile, or no published numbers
                 status = path.stat()
                 found.add((path, status.st_mtime_ns, status.st_size))

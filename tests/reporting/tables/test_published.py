@@ -10,7 +10,8 @@ from support.published import ROW, SOURCE, put
 from support.tables import column, headers, marks, texts
 
 from regmix_bench.errors import UserError
-from regmix_bench.reporting.published import FILE, PublishedTerms, load_published
+from regmix_bench.records.paths import PUBLISHED
+from regmix_bench.reporting.published import PublishedTerms, load_published
 from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.tables import published
 from regmix_bench.reporting.values import Table
@@ -220,7 +221,7 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(results, tmp_path):
             write_report(results, tmp_path / "out", with_published=True)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
         assert not (tmp_path / "out").exists()
-    assert path.name == FILE
+    assert path.name == PUBLISHED
 
 
 def test_the_rows_of_this_package_stand_apart_by_class_budget_and_source(tmp_path):
