@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Relation = Literal["better", "worse", "equivalent", "not distinguishable", "too few seeds"]
 
-#: The chance that a table of equal methods calls any of them better or worse.
+#: The chance that a table makes any false claim: of better or worse, or of what is not the best.
 LEVEL = 0.05
 #: Half the width, as a share, of what counts as no difference.
 MARGIN = 0.01
@@ -39,27 +39,28 @@ _FAR = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """Mean accuracies of methods less that of one reference, −1 to 1, and how sure they are.
+    """Differences of mean accuracies, −1 to 1, and how sure they are; arrays of any shape.
 
-    The comparisons (…, K) of a table are one family; leading axes are other tables of its kind.
     ``images`` is the variance of each difference by the choice of images, and ``seeds`` has those
-    by the choice of seeds, each with its degrees of freedom.
+    by the choice of seeds, each with its degrees of freedom. A claim is one of ``family`` pairs of
+    methods that are to be right together.
     """
 
     values: Floats
     images: Floats
     seeds: tuple[tuple[Floats, Floats], ...]
+    family: int = 1
 
     def half_widths(self, level: float = LEVEL) -> Floats:
-        """Return half of each interval's width, where all of a table fail with ``level`` at most.
+        """Return half of each interval's width, where a family fails with ``level`` at most.
 
-        By Bonferroni's inequality over the comparisons, and within each by Banerjee's (1960,
+        By Bonferroni's inequality over the family, and within each pair by Banerjee's (1960,
         Sankhyā 22): its square is the sum of the variances, each times the square of its own
         quantile of Student's t, and holds the true difference as often as it says whatever the true
         variances are. The interval of Welch and Satterthwaite does not where degrees of freedom
-        are few and the level is small, as it is for one of many comparisons.
+        are few and the level is small, as it is for one of many pairs.
         """
-        return self._half_widths(np.full_like(self.values, level / (2 * self.values.shape[-1])))
+        return self._half_widths(np.array(level / (2 * self.family)))
 
     def intervals(self, level: float = LEVEL) -> tuple[Floats, Floats]:
         """Return the low and the high ends of the simultaneous intervals, within −1 and 1."""
@@ -77,11 +78,11 @@ class Differences:
             middle = (low + high) / 2
             found = np.abs(self.values) > self._half_widths(np.exp(middle))
             low, high = np.where(found, low, middle), np.where(found, middle, high)
-        p_values: Floats = np.minimum(2 * self.values.shape[-1] * np.exp(high), 1.0)
+        p_values: Floats = np.minimum(2 * self.family * np.exp(high), 1.0)
         return p_values
 
     def verdicts(self) -> list[Relation]:
-        """Judge the methods of one table by their intervals alone.
+        """Judge a row of differences by their intervals alone.
 
         One that leaves out 0 is ``better`` or ``worse``. One within ±:data:`MARGIN` is
         ``equivalent``, which is two one-sided tests (Schuirmann 1987, J. Pharmacokinetics and
@@ -89,11 +90,24 @@ class Differences:
         """
         return [_relation(*ends) for ends in zip(*self.intervals(), strict=True)]
 
+    def against(self, place: int) -> Differences:
+        """Return those of every other method to the one at ``place``, of all pairs (…, G, G)."""
+        others = np.delete(np.arange(self.values.shape[-1]), place)
+
+        def column(pairs: Floats, *leading: int) -> Floats:
+            whole = np.broadcast_to(pairs, (*leading, *self.values.shape[-2:]))
+            return whole[..., others, place]
+
+        tables = self.values.shape[:-2]
+        seeds = tuple((column(variances, *tables), column(df)) for variances, df in self.seeds)
+        return Differences(
+            column(self.values, *tables), column(self.images, *tables), seeds, self.family
+        )
+
     def _half_widths(self, tail: Floats) -> Floats:
-        squares: Floats = special.ndtri(tail) ** 2 * self.images
-        for variance, df in self.seeds:
-            squares = squares + special.stdtrit(df, tail) ** 2 * variance
-        half: Floats = np.sqrt(squares)
+        # Seeds first, as a sum of two: a pair has the same interval whichever stands first.
+        by_seeds = sum(special.stdtrit(df, tail) ** 2 * variance for variance, df in self.seeds)
+        half: Floats = np.sqrt(special.ndtri(tail) ** 2 * self.images + by_seeds)
         return half
 
 
@@ -103,58 +117,76 @@ def _relation(low: float, high: float) -> Relation:
     return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
 
 
-def compare_methods(methods: Sequence[Flags], reference: Flags) -> Differences:
-    """Measure the differences of methods to a reference, over seeds and images together.
+def compare_methods(methods: Sequence[Flags], *, with_reference: bool = True) -> Differences:
+    """Measure the difference of each of G methods to each, (G, G), over seeds and images together.
 
     Each has two seeds or more (seeds, images) on the same images; :data:`FEWEST_SEEDS` make a
     verdict. The variances are those of Obuchowski and Rockette for readers nested in tests (Hillis
     2014, Statistics in Medicine 33). That over seeds is moderated by those of the other methods
-    (:func:`moderated`). ``benchmarks/verdicts.py`` simulates how often a table of equal methods
-    has a verdict. Raises ``ValueError`` for other shapes.
+    (:func:`moderated`). The family is that of :func:`pairs_judged`. ``benchmarks/verdicts.py``
+    simulates how often a table makes a false claim. Raises ``ValueError`` for other shapes.
     """
-    groups = [*methods, reference]
-    shapes = [flags.shape for flags in groups]
+    shapes = [flags.shape for flags in methods]
     if any(
-        flags.ndim != 2 or len(flags) < 2 or flags.shape[1] != shapes[-1][1] for flags in groups
+        flags.ndim != 2 or len(flags) < 2 or flags.shape[1] != shapes[-1][1] for flags in methods
     ):
         raise ValueError(f"flags of shapes {shapes} cannot be compared")
-    means = np.stack([flags.mean(axis=0) for flags in groups])
-    parts = [_Parts.of(flags) for flags in groups]
+    n_images = shapes[0][1]
+    parts = [_Parts.of(flags) for flags in methods]
     return SplitPlot(
-        values=means[:-1].mean(axis=1) - means[-1].mean(),
-        images=(means[:-1] - means[-1]).var(axis=1, ddof=1) / means.shape[1],
+        means=np.array([flags.mean() for flags in methods]),
+        covariances=np.cov([flags.mean(axis=0) for flags in methods]) / n_images,
         seed_means=np.array([part.seed_means for part in parts]),
-        residuals=np.array([part.residual for part in parts]) / means.shape[1],
-        seeds=np.array([len(flags) for flags in groups]),
-        n_images=means.shape[1],
-    ).differences()
+        residuals=np.array([part.residual for part in parts]) / n_images,
+        seeds=np.array([len(flags) for flags in methods]),
+        n_images=n_images,
+    ).differences(with_reference)
+
+
+def pairs_judged(methods: int, with_reference: bool) -> int:
+    """Count the pairs of a table's methods that its claims are about.
+
+    They are those of the one truly best method with every other, whichever it is, and those of the
+    reference with every other; one pair is both.
+    """
+    return 2 * methods - 3 if with_reference else methods - 1
 
 
 @dataclass(frozen=True, eq=False)
 class SplitPlot:
-    """Statistics of the flags of K methods and, last, of their reference.
+    """Statistics of the flags of G methods.
 
-    ``values`` (…, K) are differences and ``images`` their variances by the choice of ``n_images``
-    images, paired; ``seed_means`` (…, K + 1) the variances of accuracy over ``seeds`` (K + 1), and
+    ``means`` (…, G) are accuracies, ``covariances`` (…, G, G) theirs by the choice of ``n_images``
+    images; ``seed_means`` (…, G) are the variances of accuracy over ``seeds`` (G,), and
     ``residuals`` what these have of single seeds on single images. Leading axes are other tables of
     this kind.
     """
 
-    values: Floats
-    images: Floats
+    means: Floats
+    covariances: Floats
     seed_means: Floats
     residuals: Floats
     seeds: NDArray[np.int64]
     n_images: int
 
-    def differences(self) -> Differences:
-        """Measure how sure the differences are; no variance is below what one image makes."""
+    def differences(self, with_reference: bool = True) -> Differences:
+        """Measure each less each, (…, G, G); no variance is below what one image makes."""
         variances, df = moderated(self.seed_means, self.residuals, self.seeds - 1)
         by_seeds, residuals = variances / self.seeds, self.residuals / self.seeds
-        images = np.maximum(self.images, self.n_images**-2.0)
-        images = np.maximum(images - residuals[..., :-1] - residuals[..., -1:], 0.0)
-        own, reference = (by_seeds[..., :-1], df[:-1]), (by_seeds[..., -1:], df[-1:])
-        return Differences(self.values, images, (own, reference))
+        own = np.diagonal(self.covariances, axis1=-2, axis2=-1)
+        images = own[..., :, None] + own[..., None, :] - 2 * self.covariances
+        images = np.maximum(images, self.n_images**-2.0)
+        single = residuals[..., :, None] + residuals[..., None, :]
+        images = np.maximum(images - single, 0.0)
+        return Differences(
+            self.means[..., :, None] - self.means[..., None, :],
+            images,
+            (
+                (by_seeds[..., :, None], df[:, None]),
+                (by_seeds[..., None, :], df[None, :]),
+            ),
+            pairs_judged(len(self.seeds), with_reference),
+        )
 
 
 def moderated(variances: Floats, floors: Floats, df: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -267,25 +299,27 @@ class Spread:
         return cls(max(seen - residual / n, 0.0), max(images, 0.0), residual)
 
     def power(self, difference: float, images: int, seeds: int, comparisons: int) -> float:
-        """Return the chance that :func:`compare_methods` finds ``difference`` in a table.
+        """Return the chance that :func:`compare_methods` finds ``difference`` to the reference.
 
         There are ``seeds`` of each of its methods, which are ``comparisons`` and the reference. By
         the noncentral t distribution, with Satterthwaite's degrees of freedom.
         """
-        residuals = np.full(comparisons + 1, self.residual / images)
-        table = SplitPlot(
-            values=np.full(comparisons, difference),
-            images=np.full(comparisons, (self.images + 2 * self.residual / seeds) / images),
+        methods = comparisons + 1
+        residuals = np.full(methods, self.residual / images)
+        found = SplitPlot(
+            means=np.zeros(methods),
+            covariances=np.eye(methods) * (self.images / 2 + self.residual / seeds) / images,
             seed_means=self.seeds + residuals,
             residuals=residuals,
-            seeds=np.full(comparisons + 1, seeds),
+            seeds=np.full(methods, seeds),
             n_images=images,
         ).differences()
-        by_seeds = [(variance[0], df[0]) for variance, df in table.seeds]
-        variance = table.images[0] + sum(part for part, _ in by_seeds)
+        one = found.against(methods - 1)
+        by_seeds = [(variances[0], df[0]) for variances, df in one.seeds]
+        variance = one.images[0] + sum(part for part, _ in by_seeds)
         df = variance**2 / max(sum(part**2 / df for part, df in by_seeds), 1e-300)
         error = np.sqrt(variance)
-        ratio, critical = abs(difference) / error, table.half_widths()[0] / error
+        ratio, critical = abs(difference) / error, one.half_widths()[0] / error
         return float(1 - special.nctdtr(min(df, 1e6), ratio, critical))
 
     def seeds_needed(self, difference: float, images: int, comparisons: int) -> int | None:

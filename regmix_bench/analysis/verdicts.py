@@ -1,8 +1,8 @@
-"""Verdicts on the rows of a table: each method against the reference, image by image."""
+"""Verdicts on the rows of tables, image by image: what the files say, and what to note of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,45 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.methods import (
-    FEWEST_SEEDS,
-    LEVEL,
-    MARGIN,
-    Flags,
-    Relation,
-    Spread,
-    compare_methods,
-    seed_pairs,
-)
+from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL, MARGIN, Flags, Spread, seed_pairs
+from regmix_bench.analysis.standings import Standings, standings
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.outcomes import read_images, recorded_outcomes
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One row against the reference: the difference of mean accuracies, −1 to 1.
-
-    ``interval`` is simultaneous over the rows of its table, and ``p_value`` corrected for them; the
-    verdict follows from either. None where there are too few seeds.
-    """
-
-    seeds: int
-    reference_seeds: int
-    difference: float
-    interval: tuple[float, float] | None
-    p_value: float | None
-    verdict: Relation
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The verdicts of one table by row, if there is a reference row, and what to note of them."""
-
-    reference: str | None
-    comparisons: Mapping[str, Comparison]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,8 +32,8 @@ class Outcomes:
 
 def judge_blocks(
     blocks: Sequence[Block], reference: str | None, outcomes: Mapping[str, Outcomes] | None = None
-) -> dict[str, Judgement]:
-    """Judge each block; returns the judgements by the blocks' stems.
+) -> dict[str, Standings]:
+    """Judge each block; returns the standings by the blocks' stems.
 
     Rows are compared with ``reference``, or with the one label that the runs of the block name.
     ``outcomes`` are those of each block, by its stem, read here if None. Raises
@@ -128,114 +95,107 @@ def spread(block: Block) -> Spread | None:
     return Spread.of(several) if len(several) > 1 else None
 
 
-def frame(judged: Mapping[str, Judgement]) -> pd.DataFrame:
-    """Tabulate all verdicts, one row per table and compared row; accuracies are differences."""
+def frame(judged: Mapping[str, Standings]) -> pd.DataFrame:
+    """Tabulate all standings, one row per table and scored row; accuracies are differences.
+
+    ``low``, ``high`` and ``p_value`` belong to the difference to the reference, ``best_low`` and
+    ``best_high`` to ``to_best``, that to the best of the other rows.
+    """
     return pd.DataFrame(
         [
             {
                 "table": stem,
-                "label": label,
-                "reference": judgement.reference,
-                "seeds": found.seeds,
-                "reference_seeds": found.reference_seeds,
-                "difference": found.difference,
-                "low": found.interval[0] if found.interval else None,
-                "high": found.interval[1] if found.interval else None,
-                "p_value": found.p_value,
+                "label": row.label,
+                "rank": row.rank,
+                "reference": found.reference,
+                "seeds": row.seeds,
+                "reference_seeds": row.verdict.reference_seeds if row.verdict else None,
+                "difference": row.verdict.difference if row.verdict else None,
+                "low": row.verdict.interval[0] if row.verdict and row.verdict.interval else None,
+                "high": row.verdict.interval[1] if row.verdict and row.verdict.interval else None,
+                "p_value": row.verdict.p_value if row.verdict else None,
                 "margin": MARGIN,
-                "verdict": found.verdict,
+                "verdict": row.verdict.relation if row.verdict else None,
+                "to_best": row.lead.difference if row.lead else None,
+                "best_low": row.lead.interval[0] if row.lead else None,
+                "best_high": row.lead.interval[1] if row.lead else None,
+                "best_group": row.best if row.lead else None,
             }
-            for stem, judgement in judged.items()
-            for label, found in judgement.comparisons.items()
+            for stem, found in judged.items()
+            for row in found.rows
+            if row.verdict or row.lead
         ]
     )
 
 
 def _judge(
     block: Block, blocks: Sequence[Block], rights: Mapping[str, Flags], asked: str | None
-) -> Judgement:
-    pairs = _pairs_note(rights)
+) -> Standings:
     label, reason = reference_row(block, blocks, asked)
     if label is not None and label not in rights:
         label, reason = None, f"{label} has no outcomes per image"
-    if label is None:
-        return Judgement(None, {}, (*_no_verdicts(reason), *pairs))
-    comparisons = _compare(rights, label)
-    if not comparisons:
-        alone = f"no row beside {label} has outcomes per image" if len(block.rows) > 1 else ""
-        return Judgement(label, {}, (*_no_verdicts(alone), *pairs))
-    notes = _explained(attack_words(block.cohort.setting.scoring), label, comparisons)
-    if left := [r.label for r in block.rows if r.label not in rights]:
-        notes.append(f"No verdict: {', '.join(left)}: no outcomes per image.")
-    partly = [
-        f"{row.label} on {len(rights[row.label])} of {len(row.scores)}"
-        for row in block.rows
-        if row.label in rights and len(rights[row.label]) < len(row.scores)
-    ]
-    if partly:
-        notes.append(f"Verdicts on the seeds with outcomes per image alone: {', '.join(partly)}.")
-    return Judgement(label, comparisons, (*notes, *pairs))
+    robust = robust_metric(block.cohort.setting.scoring)
+    means = {row.label: row.metrics.get(robust) for row in block.rows}
+    found = standings(means, rights, label)
+    return replace(found, notes=tuple(_notes(block, rights, found, reason)))
 
 
-def _compare(rights: Mapping[str, Flags], label: str) -> dict[str, Comparison]:
-    """Compare each row with the reference ``label``; those with enough seeds are one family."""
-    reference = rights[label]
-    enough = {
-        name: right
-        for name, right in rights.items()
-        if name != label and min(len(right), len(reference)) >= FEWEST_SEEDS
-    }
-    found = {}
-    if enough:
-        differences = compare_methods(list(enough.values()), reference)
-        low, high = differences.intervals()
-        found = {
-            name: Comparison(
-                len(enough[name]),
-                len(reference),
-                float(differences.values[i]),
-                (float(low[i]), float(high[i])),
-                float(p_value),
-                relation,
-            )
-            for i, (name, p_value, relation) in enumerate(
-                zip(enough, differences.p_values(), differences.verdicts(), strict=True)
-            )
-        }
-    few = {
-        name: Comparison(
-            len(right),
-            len(reference),
-            float(right.mean() - reference.mean()),
-            None,
-            None,
-            "too few seeds",
-        )
-        for name, right in rights.items()
-        if name != label and name not in enough
-    }
-    return {name: (found | few)[name] for name in rights if name != label}
+def _notes(
+    block: Block, rights: Mapping[str, Flags], found: Standings, reason: str
+) -> Iterator[str]:
+    """Say what the claims rest on, or why there are none."""
+    label = found.reference
+    if label is not None and not found.verdicts and len(block.rows) > 1:
+        reason = f"no row beside {label} has outcomes per image"
+    if reason:
+        yield f"No verdicts: {reason}."
+    if found.verdicts:
+        yield _explained(attack_words(block.cohort.setting.scoring), found)
+    yield from _best_note(found)
+    if found.verdicts or found.best:
+        if left := [r.label for r in block.rows if r.label not in rights]:
+            yield f"No verdict: {', '.join(left)}: no outcomes per image."
+        partly = [
+            f"{row.label} on {len(rights[row.label])} of {len(row.scores)}"
+            for row in block.rows
+            if row.label in rights and len(rights[row.label]) < len(row.scores)
+        ]
+        if partly:
+            yield f"Verdicts on the seeds with outcomes per image alone: {', '.join(partly)}."
+    yield from _pairs_note(rights)
 
 
-def _explained(attack: str, label: str, comparisons: Mapping[str, Comparison]) -> list[str]:
+def _explained(attack: str, found: Standings) -> str:
     """Say what the column of differences shows."""
-    words = [found.verdict for found in comparisons.values()]
-    family = len(words) - words.count("too few seeds")
-    explained = f"{attack} − {label}: points"
+    family = [verdict for verdict in found.verdicts.values() if verdict.interval]
+    explained = f"{attack} − {found.reference}: points"
     if family:
-        rows = f"the {family} rows together" if family > 1 else "the row"
+        rows = f"the {len(family)} rows" if len(family) > 1 else "the row"
         explained += (
-            f", with {100 * (1 - LEVEL):.0f} % intervals over seeds and images that hold for"
-            f" {rows}: in one such table of twenty, at most, does any miss its true difference."
-            " Better and worse: the interval leaves out 0. Equivalent: it lies within"
-            f" ±{100 * MARGIN:g} point. n.d.: not distinguishable"
+            f", with {100 * (1 - LEVEL):.0f} % intervals over seeds and images that hold together"
+            f" for {rows} and for the best group: in one such table of twenty, at most, does any"
+            " miss its true difference. Better and worse: the interval leaves out 0. Equivalent: it"
+            f" lies within ±{100 * MARGIN:g} point. n.d.: not distinguishable"
         )
-    if family < len(words):
+    if len(family) < len(found.verdicts):
         explained += (
             f". Too few seeds: fewer than {FEWEST_SEEDS} with outcomes per image, of the row or of"
-            f" {label}, say too little of their variance for an interval"
+            f" {found.reference}, say too little of their variance for an interval"
         )
-    return [f"{explained}."]
+    return f"{explained}."
+
+
+def _best_note(found: Standings) -> Iterator[str]:
+    """Say what bold means."""
+    if not found.best:
+        return
+    few = [row.label for row in found.rows if row.mean and row.lead is None]
+    yield (
+        "Bold: the best group, in which no row is significantly worse than any other row;"
+        f" it holds the truly best with {100 * (1 - LEVEL):.0f} % confidence (Hsu's multiple"
+        " comparisons with the best)"
+        + (f". Not in it, for too few seeds: {', '.join(few)}." if few else ".")
+    )
 
 
 def reference_row(
@@ -280,15 +240,10 @@ def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:
     )
 
 
-def _no_verdicts(reason: str) -> tuple[str, ...]:
-    return (f"No verdicts: {reason}.",) if reason else ()
-
-
-def _pairs_note(rights: Mapping[str, Flags]) -> tuple[str, ...]:
+def _pairs_note(rights: Mapping[str, Flags]) -> Iterator[str]:
     different, of = seed_pairs(rights.values())
-    if not of:
-        return ()
-    return (
-        f"What one seed is worth: McNemar's exact test at {100 * LEVEL:.0f} % calls {different} of"
-        f" {of} seed pairs of one method different.",
-    )
+    if of:
+        yield (
+            f"What one seed is worth: McNemar's exact test at {100 * LEVEL:.0f} % calls {different}"
+            f" of {of} seed pairs of one method different."
+        )

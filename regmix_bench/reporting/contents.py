@@ -19,9 +19,9 @@ from regmix_bench.analysis.cohorts import (
     sort_into_cohorts,
 )
 from regmix_bench.analysis.selection import Selections, selection_files, selections_of
+from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.tricks import Axis
-from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
@@ -113,8 +113,8 @@ class Contents:
         return tuple(block for cohort in self.cohorts for block in blocks_of(cohort))
 
     @cached_property
-    def judged(self) -> dict[str, Judgement]:
-        """The verdicts of each block, by its stem."""
+    def standings(self) -> dict[str, Standings]:
+        """The standings of each block, by its stem."""
         return verdicts.judge_blocks(self.blocks, self.reference, self.outcomes)
 
     @cached_property
@@ -155,7 +155,7 @@ class Contents:
         found = {}
         for block in self.blocks:
             table = comparison_table(
-                block, self.judged[block.stem], self.targets.get(block.cohort.stem)
+                block, self.standings[block.stem], self.targets.get(block.cohort.stem)
             )
             found[block.stem] = _pointing(table, self.quoted_beside(block))
         return found
@@ -256,7 +256,7 @@ class Contents:
         # What is computed of all rows stays so: to leave some out changes no verdict and no look.
         vars(narrowed).update(
             cohorts=tuple(cohort for cohort in cohorts if cohort.groups),
-            judged=self.judged,
+            standings=self.standings,
             outcomes=self.outcomes,
             targets=self.targets,
             looks=self.looks,

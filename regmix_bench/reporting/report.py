@@ -229,7 +229,7 @@ def _texts(
 ) -> Iterator[tuple[str, str, str]]:
     """Format, file name and content of each text file; ``shown`` are the formats to link to."""
     # Whatever the formats: a reference that is no row must be refused.
-    compared = verdicts.frame(contents.judged)
+    compared = verdicts.frame(contents.standings)
     if "latex" in formats:
         for stem, table in contents.tables.items():
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)

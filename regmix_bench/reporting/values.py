@@ -28,7 +28,6 @@ _UNITS: dict[Scale, float] = {
     "plain": 1.0,
 }
 
-Mark = Literal["", "best", "second"]
 #: What is shown of the cells of a column: words; a number alone; with its spread; with its
 #: interval; its interval alone; a signed difference with interval and verdict; a whole number; a
 #: median with the range over seeds.
@@ -42,7 +41,8 @@ class Cell:
     ``spread`` is the standard deviation over ``count`` seeds, ``interval`` the ends of the 95 %
     interval, or in a column of ranges the least and the largest, ``word`` a verdict on the number,
     or there how many seeds have one. They are on the number's ``scale``, and shown with
-    so many ``decimals``. ``signs`` refer to footnotes.
+    so many ``decimals``. ``best`` says that it is of the best group of its table, by
+    :class:`~regmix_bench.analysis.standings.Standings` alone. ``signs`` refer to footnotes.
     """
 
     value: float | str | None = None
@@ -52,7 +52,7 @@ class Cell:
     interval: tuple[float, float] | None = None
     count: int | None = None
     word: str = ""
-    mark: Mark = ""
+    best: bool = False
     signs: str = ""
 
     @property
@@ -127,20 +127,3 @@ def alike(cells: Sequence[Cell], digits: int = 3) -> list[Cell]:
     largest = max((abs(cell.shown) for cell in cells if cell.shown is not None), default=0.0)
     magnitude = math.floor(math.log10(largest)) if largest and math.isfinite(largest) else 0
     return [replace(cell, decimals=max(0, digits - 1 - magnitude)) for cell in cells]
-
-
-def ranked(cells: Sequence[Cell]) -> list[Cell]:
-    """Mark the highest and the second of a column of numbers, if there are two or more.
-
-    What counts is what is printed, so that numbers that look equal are marked alike.
-    """
-    shown = [None if c.shown is None else float(f"{c.shown:.{c.decimals}f}") for c in cells]
-    present = [number for number in shown if number is not None]
-    if len(present) < 2:
-        return list(cells)
-    places: tuple[Mark, Mark] = ("best", "second")
-    marks = dict(zip(sorted(set(present), reverse=True), places, strict=False))
-    return [
-        cell if number is None else replace(cell, mark=marks.get(number, ""))
-        for cell, number in zip(cells, shown, strict=True)
-    ]

@@ -13,6 +13,7 @@ from regmix_bench.analysis.methods import (
     compare_methods,
     compare_treatments,
     moderated,
+    pairs_judged,
     seed_pairs,
 )
 
@@ -47,9 +48,9 @@ def table(rng, methods=5, seeds=6, reference_seeds=6, deviations=(0.3,), n=IMAGE
     )
 
 
-def pair(*args, **kind):
-    a, b = two_methods(*args, **kind)
-    return compare_methods([a], b)
+def to_reference(methods, reference):
+    """The differences of methods to a reference, in the family of their table."""
+    return compare_methods([*methods, reference]).against(len(methods))
 
 
 # benchmarks/verdicts.py asks it of 10,000 tables of every kind; here three of each.
@@ -59,7 +60,7 @@ def test_few_tables_of_equal_methods_have_a_verdict(deviations, seeds, methods):
     rng = np.random.default_rng(1)
     wrong = 0
     for _ in range(200):
-        found = compare_methods(*table(rng, methods, seeds, 12, deviations))
+        found = to_reference(*table(rng, methods, seeds, 12, deviations))
         wrong += bool({"better", "worse"} & set(found.verdicts()))
     assert wrong / 200 <= 0.06
 
@@ -73,7 +74,7 @@ def test_intervals_of_a_table_hold_all_true_differences_together():
     for _ in range(200):
         methods, reference = table(rng, 2)
         methods.append(~reference | True)  # certainly better than any
-        low, high = compare_methods(methods, reference).intervals()
+        low, high = to_reference(methods, reference).intervals()
         inside += bool((low[:2] <= 0).all() and (high[:2] >= 0).all() and low[2] > truth)
     assert inside / 200 >= 0.94
 
@@ -84,7 +85,7 @@ def test_interval_verdict_and_p_value_never_contradict_one_another():
     for ease in np.linspace(-1.5, 1.5, 60):
         hardness = images(rng)
         methods = [method(rng, 6, hardness, ease=ease, seed_sd=0.1) for _ in range(3)]
-        found = compare_methods(methods, method(rng, 6, hardness, seed_sd=0.1))
+        found = to_reference(methods, method(rng, 6, hardness, seed_sd=0.1))
         ends = zip(*found.intervals(), strict=True)
         for (low, high), p, word in zip(ends, found.p_values(), found.verdicts(), strict=True):
             assert (word in ("better", "worse")) == (p < 0.05) == (low > 0 or high < 0)
@@ -98,7 +99,7 @@ def test_interval_verdict_and_p_value_never_contradict_one_another():
 
 def test_the_p_value_is_the_level_at_which_the_interval_touches_0():
     methods, reference = table(np.random.default_rng(12), 3)
-    found = compare_methods([~methods[0], *methods[1:]], reference)
+    found = to_reference([~methods[0], *methods[1:]], reference)
     for level in found.p_values()[found.p_values() < 1]:
         assert np.abs(np.abs(found.values) - found.half_widths(level)).min() < 1e-9
 
@@ -125,7 +126,7 @@ def test_the_variances_are_those_of_a_drawn_bootstrap_with_each_part_counted_onc
         seeds += flags.mean(axis=1).var() / n * n / (n - 1)
         effects = flags.mean(axis=1, keepdims=True) + flags.mean(axis=0) - flags.mean()
         residual += ((flags - effects) ** 2).sum() / ((n - 1) * (IMAGES - 1)) / (n * IMAGES)
-    found = compare_methods([a], b)
+    found = to_reference([a], b)
     variance = found.images[0] + sum(part[0] for part, _ in found.seeds)
     assert variance == pytest.approx(by_images + seeds - residual, rel=0.04)
     assert both > 1.1 * variance
@@ -142,12 +143,12 @@ def test_two_methods_whose_images_are_all_alike_have_the_interval_of_seeds():
             for f in (a, b)
         )
     )
-    assert compare_methods([a], b).half_widths() == pytest.approx(expected, rel=0.02)
+    assert to_reference([a], b).half_widths() == pytest.approx(expected, rel=0.02)
 
 
 def test_swapping_the_methods_swaps_the_sign():
     a, b = two_methods(np.random.default_rng(4), (3, 4))
-    there, back = compare_methods([a], b), compare_methods([b], a)
+    there, back = to_reference([a], b), to_reference([b], a)
     assert there.values == -back.values and there.p_values() == pytest.approx(back.p_values())
     assert there.intervals()[0] == pytest.approx(-back.intervals()[1])
 
@@ -156,27 +157,27 @@ def test_neither_the_order_of_methods_nor_of_seeds_nor_of_images_matters():
     rng = np.random.default_rng(5)
     (a, b), reference = table(rng, 2)
     order = rng.permutation(IMAGES)
-    found = compare_methods([a, b], reference).half_widths()
-    again = compare_methods([b[:, order], a[::-1, order]], reference[:, order])
+    found = to_reference([a, b], reference).half_widths()
+    again = to_reference([b[:, order], a[::-1, order]], reference[:, order])
     assert again.half_widths() == pytest.approx(found[::-1])
     # But the images must be the same in all: shuffled in one, they are no pairs any more.
-    apart = compare_methods([a[:, order], b], reference)
-    assert apart.images[0] > 1.3 * compare_methods([a, b], reference).images[0]
+    apart = to_reference([a[:, order], b], reference)
+    assert apart.images[0] > 1.3 * to_reference([a, b], reference).images[0]
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_variance_is_never_nothing():
     all_right, all_wrong = np.ones((3, 50), bool), np.zeros((3, 50), bool)
-    same = compare_methods([all_right], all_right)
+    same = to_reference([all_right], all_right)
     assert same.p_values() == 1.0 and (same.half_widths() > 1 / 50).all()
-    certain = compare_methods([all_right], all_wrong)
+    certain = to_reference([all_right], all_wrong)
     assert certain.values == 1.0 and 0 < certain.p_values()[0] < 1e-6
     assert certain.verdicts() == ["better"]
-    many = compare_methods([all_right] * 12, np.zeros((12, 50), bool))
+    many = to_reference([all_right] * 12, np.zeros((12, 50), bool))
     assert (many.p_values() < 1e-6).all() and set(many.verdicts()) == {"better"}
     # 55 and 55 of 60 images against 56 and 56: one image is no difference.
     fewer, more = (np.tile(np.arange(60) < right, (2, 1)) for right in (55, 56))
-    one = compare_methods([more], fewer)
+    one = to_reference([more], fewer)
     assert one.p_values()[0] > 0.3 and one.verdicts() == ["not distinguishable"]
 
 
@@ -184,7 +185,7 @@ def test_a_variance_is_never_nothing():
 def test_shapes_that_cannot_be_compared_are_refused(shapes):
     one, reference = (np.ones(shape, bool) for shape in shapes)
     with pytest.raises(ValueError, match="cannot be compared"):
-        compare_methods([one], reference)
+        to_reference([one], reference)
 
 
 def test_two_groups_keep_their_variances_and_many_are_drawn_together():
@@ -200,6 +201,19 @@ def test_two_groups_keep_their_variances_and_many_are_drawn_together():
     seen[-1] = 500.0
     variances, _ = moderated(seen, np.full(5, 1.9), np.full(5, 2))
     assert variances[:4] == pytest.approx(np.maximum(0.8 * seen[:4] + 0.2 * 5.18, 1.9))
+
+
+@pytest.mark.parametrize(
+    ("methods", "alone", "with_reference"), [(2, 1, 1), (3, 2, 3), (4, 3, 5), (26, 25, 49)]
+)
+def test_the_pairs_of_a_table_are_those_of_its_best_and_of_its_reference(
+    methods, alone, with_reference
+):
+    best, reference = 0, methods - 1
+    pairs = {frozenset(p) for p in itertools.combinations(range(methods), 2)}
+    assert len({p for p in pairs if best in p}) == pairs_judged(methods, False) == alone
+    both = {p for p in pairs if p & {best, reference}}
+    assert len(both) == pairs_judged(methods, True) == with_reference
 
 
 @pytest.mark.parametrize(
@@ -220,8 +234,8 @@ def test_verdicts(value, error, expected):
     assert found.half_widths()[0] == pytest.approx(special.ndtri(0.975) * error)
 
 
-def test_a_family_of_more_comparisons_has_wider_intervals():
-    one, ten = (Differences(np.zeros(k), np.ones(k), ()).half_widths()[0] for k in (1, 10))
+def test_a_family_of_more_pairs_has_wider_intervals():
+    one, ten = (Differences(np.zeros(1), np.ones(1), (), k).half_widths()[0] for k in (1, 10))
     assert one == pytest.approx(stats.norm.ppf(0.975)) and ten == pytest.approx(
         stats.norm.ppf(0.9975)
     )
@@ -254,7 +268,7 @@ def test_pairs_of_seeds_say_more_than_seeds_that_have_nothing_in_common():
     rng = np.random.default_rng(10)
     pairs = [two_treatments(rng) for _ in range(200)]
     paired = np.median([compare_treatments(*pair).half_widths() for pair in pairs])
-    apart = np.median([compare_methods([a], b).half_widths() for a, b in pairs])
+    apart = np.median([to_reference([a], b).half_widths() for a, b in pairs])
     assert paired < apart / 2
 
 
@@ -289,7 +303,7 @@ def test_the_promised_power_is_the_share_of_simulated_tables_that_find_the_diffe
             [method(rng, seeds, hardness, seed_sd=seed_sd) for _ in range(methods - 1)],
             method(rng, seeds, hardness, seed_sd=seed_sd),
         )
-        differences = compare_methods([first, *others], reference)
+        differences = to_reference([first, *others], reference)
         found.append(differences.verdicts()[0] == "better")
         values.append(differences.values[0])
     promised = spread.power(float(np.mean(values)), IMAGES, seeds, methods)

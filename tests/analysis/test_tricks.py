@@ -8,7 +8,7 @@ import yaml
 from support.checkpoints import write_checkpoints
 from support.harness import cli
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
-from support.tables import column, headers, marks
+from support.tables import bold, column, headers
 
 from regmix_bench.analysis import comparisons, verdicts
 from regmix_bench.analysis.blocks import blocks_of
@@ -89,7 +89,7 @@ def test_a_row_of_other_tricks_stands_in_a_table_of_its_own(plain, recipe, words
     for table, said in zip(contents.comparisons.values(), ("none", words), strict=True):
         assert table.caption.endswith(f" Tricks: {said}.")
         # A row that has nobody to compare with is not the best of anything.
-        assert list(marks(table, "AutoAttack").values()) == [""] and "Tricks" not in headers(table)
+        assert not bold(table) and "Tricks" not in headers(table)
 
 
 @pytest.mark.parametrize(("recipe", "words"), TRICKS)
@@ -99,7 +99,7 @@ def test_across_tricks_they_are_one_comparison_and_a_column_says_them(plain, rec
     (cohort,) = sort_into_cohorts(load_runs(plain), across=("tricks",))
     (block,) = blocks_of(cohort)
     judgement = verdicts.judge_blocks([block], "pgd-at")[block.stem]
-    assert judgement.comparisons["trades"].verdict == "worse"
+    assert judgement.verdicts["trades"].relation == "worse"
     table = comparison_table(block, judgement)
     assert column(table, "Tricks") == {"pgd-at": "none", "trades": words}
 
@@ -119,7 +119,7 @@ def test_a_reference_of_other_tricks_is_refused_and_it_is_said(plain, recipe, wo
     write_run(plain, with_tricks("trades", **recipe))
     blocks = [b for cohort in sort_into_cohorts(load_runs(plain)) for b in blocks_of(cohort)]
     (_, apart) = verdicts.judge_blocks(blocks, "pgd-at").values()
-    assert apart.reference is None and not apart.comparisons
+    assert apart.reference is None and not apart.verdicts
     assert apart.notes == (
         f"No verdicts: there is no row pgd-at here, where tricks are {words}: it had none;"
         " `--across tricks` lets rows differ in them.",

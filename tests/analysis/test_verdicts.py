@@ -55,29 +55,36 @@ def test_flags_are_those_of_the_outcomes_by_seed(results):
 def test_each_row_is_compared_with_the_reference(results):
     found = judged(results, "pgd-at")
     assert found.reference == "pgd-at"
-    words = {label: one.verdict for label, one in found.comparisons.items()}
+    words = {label: one.relation for label, one in found.verdicts.items()}
     assert words == {"standard": "worse", "trades": "not distinguishable"}
     (block,) = blocks_in(results)
     right = verdicts.read(block).rights
-    worse = found.comparisons["standard"]
-    both = compare_methods([right["standard"], right["trades"]], right["pgd-at"])
+    worse = found.verdicts["standard"]
+    labels = ("standard", "trades", "pgd-at")
+    both = compare_methods([right[label] for label in labels]).against(2)
     assert worse.difference == both.values[0] == pytest.approx((303 - 903) / 3 / 360)
     assert worse.interval == tuple(ends[0] for ends in both.intervals())
     assert worse.p_value == both.p_values()[0]
-    assert judged(results, "standard").comparisons["trades"].verdict == "better"
+    assert judged(results, "standard").verdicts["trades"].relation == "better"
 
 
 def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):
     # Seeds 104 and 99 of `standard` differ by 5 images: p = 1/16. None is called different.
     notes = " ".join(judged(results, "pgd-at").notes)
-    assert "within ±1 point" in notes and "hold for the 2 rows together" in notes
+    assert (
+        "within ±1 point" in notes
+        and "hold together for the 2 rows and for the best group" in notes
+    )
     assert "Too few" not in notes
     assert "calls 0 of 9 seed pairs" in notes
     seeds_of(results, "mart", (300, 294))
     notes = " ".join(judged(results, "pgd-at").notes)
     assert "calls 1 of 10 seed pairs" in notes
     # The row of two seeds is none of the family.
-    assert "hold for the 2 rows together" in notes and "Too few seeds: fewer than 3" in notes
+    assert (
+        "hold together for the 2 rows and for the best group" in notes
+        and "Too few seeds: fewer than 3" in notes
+    )
 
 
 def test_the_reference_that_the_runs_name_is_taken(tmp_path):
@@ -85,25 +92,27 @@ def test_the_reference_that_the_runs_name_is_taken(tmp_path):
     seeds_of(tmp_path, "trades", (310, 311), reference="pgd-at")
     seeds_of(tmp_path, "mart", (290, 292))  # recorded before runs named one
     found = judged(tmp_path)
-    assert (found.reference, set(found.comparisons)) == ("pgd-at", {"trades", "mart"})
+    assert (found.reference, set(found.verdicts)) == ("pgd-at", {"trades", "mart"})
     assert judged(tmp_path, "mart").reference == "mart"
 
 
 def test_without_one_reference_there_is_no_verdict_and_a_note_why(results):
     found = judged(results)
-    assert (found.reference, found.comparisons) == (None, {})
+    assert (found.reference, found.verdicts) == (None, {})
     assert found.notes[0] == (
         "No verdicts: the runs name no reference; `regmix-bench report --reference LABEL`"
         " chooses one."
     )
-    assert "seed pairs" in found.notes[1]
+    # Which is the best needs none.
+    assert set(found.best) == {"pgd-at", "trades"} and "Bold: the best group" in found.notes[1]
+    assert "seed pairs" in found.notes[2]
 
 
 def test_runs_that_name_different_references_have_none(tmp_path):
     seeds_of(tmp_path, "pgd-at", (300, 302), reference="pgd-at")
     seeds_of(tmp_path, "trades", (310, 311), reference="trades")
     found = judged(tmp_path)
-    assert found.comparisons == {}
+    assert found.verdicts == {}
     assert "the runs name several references (pgd-at, trades);" in found.notes[0]
 
 
@@ -127,28 +136,28 @@ def test_a_reference_of_another_table_is_a_note(results):
 
 @pytest.mark.parametrize("counts", [(250,), (250, 251)])
 def test_below_three_seeds_there_is_a_difference_without_interval_or_verdict(results, counts):
-    before = judged(results, "pgd-at").comparisons
+    before = judged(results, "pgd-at").verdicts
     seeds_of(results, "mart", counts)
     found = judged(results, "pgd-at")
-    few = found.comparisons["mart"]
-    assert (few.seeds, few.interval, few.p_value) == (len(counts), None, None)
-    assert few.verdict == "too few seeds"
+    few = found.verdicts["mart"]
+    assert (found.by_label["mart"].seeds, few.interval, few.p_value) == (len(counts), None, None)
+    assert few.relation == "too few seeds"
     assert few.difference == pytest.approx((sum(counts) / len(counts) - 301) / 360)
     # It takes nothing from the verdicts of the others.
-    assert {name: found.comparisons[name] for name in before} == before
+    assert {name: found.verdicts[name] for name in before} == before
     alone = judged(results, "mart")
     assert alone.reference == "mart"
-    assert {one.verdict for one in alone.comparisons.values()} == {"too few seeds"}
+    assert {one.relation for one in alone.verdicts.values()} == {"too few seeds"}
     assert "hold for" not in " ".join(alone.notes)
 
 
 def test_two_seeds_that_agree_are_no_verdict(tmp_path):
     seeds_of(tmp_path, "pgd-at", (55, 55), reference="pgd-at")
     seeds_of(tmp_path, "trades", (56, 56), reference="pgd-at")
-    assert judged(tmp_path).comparisons["trades"].verdict == "too few seeds"
+    assert judged(tmp_path).verdicts["trades"].relation == "too few seeds"
     for label, count in (("pgd-at", 55), ("trades", 56)):
         write_run(tmp_path, make_spec(label, "32/255", seed=2), autoattack=count)
-    found = judged(tmp_path, "pgd-at").comparisons["trades"]
+    found = judged(tmp_path, "pgd-at").verdicts["trades"]
     assert found.p_value is not None and found.p_value > 0.05
     assert found.interval is not None and found.interval[0] < 0 < found.interval[1]
 
@@ -156,7 +165,8 @@ def test_two_seeds_that_agree_are_no_verdict(tmp_path):
 def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results):
     forget_outcomes(next(results.glob("*/*/trades-*-s1-*.json")))
     found = judged(results, "pgd-at")
-    assert {label: one.seeds for label, one in found.comparisons.items()} == {
+    assert {row.label: row.seeds for row in found.rows} == {
+        "pgd-at": 3,
         "standard": 3,
         "trades": 2,
     }
@@ -166,10 +176,10 @@ def test_a_seed_that_lacks_its_outcomes_is_left_out_and_the_note_says_so(results
         if paths.outcomes_path(record, "selected").exists():
             forget_outcomes(record)
     found = judged(results, "pgd-at")
-    assert set(found.comparisons) == {"standard"}
+    assert set(found.verdicts) == {"standard"}
     assert "No verdict: trades: no outcomes per image." in found.notes
     alone = judged(results, "trades")
-    assert (alone.reference, alone.comparisons) == (None, {})
+    assert (alone.reference, alone.verdicts) == (None, {})
     assert alone.notes[0] == "No verdicts: trades has no outcomes per image."
 
 
@@ -212,11 +222,15 @@ def test_outcomes_of_other_images_are_refused(results):
 def test_the_frame_holds_every_verdict(results):
     seeds_of(results, "mart", (200, 201), epsilon="48/255")
     frame = verdicts.frame(verdicts.judge_blocks(blocks_in(results), "pgd-at"))
-    assert frame["label"].tolist() == ["standard", "trades"]
+    assert frame["label"].tolist() == ["pgd-at", "trades", "standard"]
+    assert frame["best_group"].tolist() == [True, True, False]
     for row in frame.itertuples():
+        assert row.best_low < row.to_best < row.best_high and row.seeds == 3
+    assert frame["verdict"].tolist()[1:] == ["not distinguishable", "worse"]
+    for row in frame[1:].itertuples():
         assert row.low < row.difference < row.high and 0 < row.p_value <= 1
-        assert (row.seeds, row.reference_seeds) == (3, 3)
-    assert frame["verdict"].tolist() == ["worse", "not distinguishable"]
+        assert row.reference_seeds == 3
+    assert frame["verdict"].isna()[0] and frame["p_value"].isna()[0]
     assert verdicts.frame({}).empty
 
 

@@ -26,10 +26,14 @@ def column(table: Table, header: str) -> dict[str, str]:
     return {row[0]: row[place] for row in texts(table)}
 
 
-def marks(table: Table, header: str) -> dict[str, str]:
-    """The marks of one column by the name of the row."""
-    place = headers(table).index(header)
-    return {str(row[0].value): row[place].mark for row in table.rows}
+def bold(table: Table) -> set[tuple[str, str]]:
+    """What is bold: the names of rows and the headers of columns."""
+    return {
+        (str(row[0].value), header)
+        for row in table.rows
+        for cell, header in zip(row, headers(table), strict=True)
+        if cell.best
+    }
 
 
 def table_of(

@@ -59,7 +59,7 @@ def parts(cell: Cell, kind: Kind) -> dict[str, str]:
 
 
 def text(cell: Cell, kind: Kind) -> tuple[str, str]:
-    """Return a cell as text: what a mark decorates, and what stands beside it."""
+    """Return a cell as text: what is bold of the best group, and what stands beside it."""
     if isinstance(cell.value, str):
         return cell.value, ""
     if kind == "count" and cell.shown is not None:
@@ -114,7 +114,7 @@ def _defused(text: str) -> str:
 
 
 def _markdown_cell(cell: Cell, kind: Kind) -> str:
-    wrap = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark]
     main, beside = text(cell, kind)
+    wrap = "**{}**" if cell.best else "{}"
     head = wrap.format(markdown_text(main)) + markdown_text(cell.signs)
     return f"{head} {markdown_text(beside)}".rstrip()

@@ -74,7 +74,6 @@ def latex(table: Table, stem: str, layout: Layout) -> str:
             r"  \sisetup{mode = text, detect-weight, retain-explicit-plus, group-digits = none,",
             r"    table-align-text-before = false, table-align-text-after = false}",
             r"  \renewcommand{\arraystretch}{1.1}",
-            r"  \newcommand{\runnerup}[1]{\llap{\underline{\phantom{#1}}}}",
             *([f"  {size}"] if size else []),
             *(line for block in page for line in block.lines),
             rf"\end{{table{star}}}",
@@ -259,17 +258,11 @@ def _part(name: str, texts: Sequence[str], cells: Sequence[Cell]) -> _Tabular:
 def _marked(number: str, cell: Cell) -> str:
     signs = f"{{{_signs(cell)}}}" if cell.signs else ""
     # A group would keep siunitx from seeing the number.
-    marks = {
-        "": number,
-        "best": rf"\bfseries {number}",
-        "second": rf"{number} \runnerup{{{number}}}",
-    }
-    return marks[cell.mark] + signs
+    return (rf"\bfseries {number}" if cell.best else number) + signs
 
 
 def _decorated(cell: Cell, text: str) -> str:
-    wrap = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}[cell.mark]
-    return wrap.format(text) + _signs(cell)
+    return (rf"\textbf{{{text}}}" if cell.best else text) + _signs(cell)
 
 
 def _signs(cell: Cell) -> str:

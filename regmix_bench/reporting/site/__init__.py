@@ -13,7 +13,7 @@ from importlib.resources import files as resources
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site import pages
 from regmix_bench.reporting.site.definitions import define
-from regmix_bench.reporting.site.leaderboard import Standings
+from regmix_bench.reporting.site.leaderboard import Board
 from regmix_bench.reporting.site.runs import RunPage, run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -33,7 +33,7 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
 
     Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
     """
-    board = Standings.of(contents)
+    board = Board.of(contents)
     found = run_pages(contents)
     yield "index.html", pages.index_page(contents, board, found)
     yield "runs.html", pages.runs_page(board, found)

@@ -31,7 +31,7 @@ class Facet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class BoardEntry:
     """One row: what it is about, by facet, and its cells, by the id of their column.
 
     ``runs`` holds seed and run_id of each training behind it.
@@ -72,24 +72,24 @@ class MethodPage(NamedTuple):
 
     name: str
     file: str
-    entries: tuple[Standing, ...]
-    board: Standings
+    entries: tuple[BoardEntry, ...]
+    board: Board
     runs: tuple[RunPage, ...]
     used: dict[str, tuple[object, ...]]
     versions: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Standings:
+class Board:
     """All rows, the columns that any of them has, and the notes of the tables they come from."""
 
-    entries: tuple[Standing, ...]
+    entries: tuple[BoardEntry, ...]
     columns: tuple[Column, ...]
     notes: tuple[Note, ...]
 
     @classmethod
-    def of(cls, contents: Contents) -> Standings:
-        entries: list[Standing] = []
+    def of(cls, contents: Contents) -> Board:
+        entries: list[BoardEntry] = []
         columns: list[Column] = []
         for block in contents.blocks:
             table = contents.comparisons[block.stem]
@@ -204,7 +204,7 @@ def _rank(column: Column) -> int:
     return 0 if column.id in first else 1 if column.id == SEEDS else 2
 
 
-def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
+def _entries(block: Block, table: Table, attack: str) -> Iterator[BoardEntry]:
     ids = [_shared(column).id for column in table.columns[1:]]
     setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
     for row, (name, *cells) in zip(block.rows, table.rows, strict=True):
@@ -221,7 +221,7 @@ def _entries(block: Block, table: Table, attack: str) -> Iterator[Standing]:
             "attacked": str(attacked.epsilon),
             "checkpoint": block.checkpoint,
         }
-        yield Standing(
+        yield BoardEntry(
             name,
             row.group.method,
             facets,

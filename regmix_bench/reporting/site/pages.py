@@ -14,8 +14,8 @@ from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import (
+    Board,
     MethodPage,
-    Standings,
     budget,
     capital,
     method_file,
@@ -29,7 +29,7 @@ from regmix_bench.system.text import visible
 _NO_NUMBER = -1e9
 
 
-def index_page(contents: Contents, board: Standings, runs: Sequence[RunPage]) -> bytes:
+def index_page(contents: Contents, board: Board, runs: Sequence[RunPage]) -> bytes:
     """Write the leaderboard, what its signs mean, failed runs, and the report's other tables."""
     looks = {page.id: page.look for page in runs}
     failed = [page for page in runs if page.failed]
@@ -45,7 +45,7 @@ def index_page(contents: Contents, board: Standings, runs: Sequence[RunPage]) ->
     )
 
 
-def runs_page(board: Standings, found: Sequence[RunPage]) -> bytes:
+def runs_page(board: Board, found: Sequence[RunPage]) -> bytes:
     """Write every run in one table."""
     return _render("runs.html", board=board, runs=found, titles=titles())
 

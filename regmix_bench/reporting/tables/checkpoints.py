@@ -12,7 +12,7 @@ from regmix_bench.analysis.words import checkpoint_words, threat_words
 from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.checkpoints import Choice
 from regmix_bench.reporting.tables.tricks import tricks_column, tricks_said
-from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted, ranked
+from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import Weights
 
 Filled = tuple[Column, list[Cell]]
@@ -151,7 +151,7 @@ def _accuracies(found: Selections, weights: Weights, word: str) -> Iterator[Fill
             if any(cell.value is not None for cell in cells):
                 header = f"{accuracy.header(scoring)} {word}{choice}"
                 column = Column(f"{weights}_{choice}_{accuracy.id}", header, "mean", "higher")
-                yield column, ranked(cells)
+                yield column, cells
 
 
 def _gains(rows: Sequence[tuple[Selected, ...]], weights: Weights, word: str) -> Iterator[Filled]:
@@ -178,7 +178,7 @@ def _notes(found: Selections) -> Iterator[str]:
     held_out = f"{validation:,} validation images" if validation else "the validation images"
     yield (
         f"Accuracy in percent on {runs[0].selected.n_examples:,} test images, mean ± sample"
-        " standard deviation over seeds; best bold, second underlined, within a column."
+        " standard deviation over seeds."
         f" Selected: {checkpoint_words('selected', recipe)}, of each kind of weights by its own."
     )
     yield (

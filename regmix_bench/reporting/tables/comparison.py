@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 
 from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target
-from regmix_bench.analysis.verdicts import Judgement
 from regmix_bench.analysis.words import checkpoint_words, recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
@@ -21,7 +22,7 @@ from regmix_bench.reporting.tables.overfitting import (
 from regmix_bench.reporting.tables.race import race_columns, race_note
 from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
 from regmix_bench.reporting.tables.tricks import tricks_column, tricks_said
-from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted, ranked
+from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted
 
 #: Columns that the site treats in its own way, as their ids say.
 INTERVAL = "robust_interval"
@@ -31,7 +32,7 @@ SEEDS = "seeds"
 Filled = tuple[Column, list[Cell]]
 
 
-def comparison_table(block: Block, judgement: Judgement, target: Target | None = None) -> Table:
+def comparison_table(block: Block, standings: Standings, target: Target | None = None) -> Table:
     """Return the table of a block, with its verdicts, caption, footnotes and failed runs.
 
     With a ``target`` it says what each row spent on the way there.
@@ -41,7 +42,7 @@ def comparison_table(block: Block, judgement: Judgement, target: Target | None =
     groups = [row.group for row in block.rows]
     filled: list[Filled] = [
         (Column("method", "Method"), names),
-        *_accuracies(block, judgement),
+        *_accuracies(block, standings),
         *_after_training(block),
         *overfitting_columns(block),
         *(
@@ -55,7 +56,7 @@ def comparison_table(block: Block, judgement: Judgement, target: Target | None =
     ]
     searched = search_note(block.cohort.setting.scoring)
     said = (*_notes(block), *race_note(block, target), *searched)
-    notes = (*said, *judgement.notes, *signed, *_failures(block))
+    notes = (*said, *standings.notes, *signed, *_failures(block))
     return Table.of(_caption(block), filled, notes)
 
 
@@ -66,20 +67,24 @@ _COSTS: tuple[tuple[str, str, Scale], ...] = (
 )
 
 
-def _accuracies(block: Block, judgement: Judgement) -> Iterator[Filled]:
+def _accuracies(block: Block, standings: Standings) -> Iterator[Filled]:
     """The accuracies, the robust one with its interval and the verdicts on it."""
     scoring = block.cohort.setting.scoring
     for accuracy in accuracies(scoring):
         cells = _cells(block, accuracy.id, "share")
         header = accuracy.header(scoring)
-        yield Column(accuracy.id, header, "mean", "higher"), ranked(cells)
-        if accuracy.title == ROBUST:
+        column = Column(accuracy.id, header, "mean", "higher")
+        if accuracy.title != ROBUST:
+            yield column, cells
+        else:
+            best = (row.label in standings.best for row in block.rows)
+            yield column, [replace(c, best=b) for c, b in zip(cells, best, strict=True)]
             yield Column(INTERVAL, "95 % interval", "interval"), cells
-            if judgement.comparisons:
+            if standings.verdicts:
                 column = Column(
-                    DIFFERENCE, f"{header} − {judgement.reference}", "difference", "higher"
+                    DIFFERENCE, f"{header} − {standings.reference}", "difference", "higher"
                 )
-                yield column, [_difference(row.label, judgement) for row in block.rows]
+                yield column, [_difference(row.label, standings) for row in block.rows]
 
 
 def _after_training(block: Block) -> Iterator[Filled]:
@@ -87,7 +92,7 @@ def _after_training(block: Block) -> Iterator[Filled]:
     if block.checkpoint == "selected":
         header = f"PGD-{block.cohort.setting.scoring.pgd_steps} last"
         last = _cells(block, "last_pgd_acc", "share")
-        yield Column("last_pgd_acc", header, "mean", "higher"), ranked(last)
+        yield Column("last_pgd_acc", header, "mean", "higher"), last
         yield Column("pgd_drop", "Drop", "number", "lower"), _cells(block, "pgd_drop", "points")
 
 
@@ -95,13 +100,13 @@ def _cells(block: Block, metric: str, scale: Scale) -> list[Cell]:
     return [averaged(row.metrics.get(metric), scale) for row in block.rows]
 
 
-def _difference(label: str, judgement: Judgement) -> Cell:
-    if label == judgement.reference:
+def _difference(label: str, standings: Standings) -> Cell:
+    if label == standings.reference:
         return Cell("reference")
-    found = judgement.comparisons.get(label)
+    found = standings.verdicts.get(label)
     if found is None:
         return Cell()
-    word = "n.d." if found.verdict == "not distinguishable" else found.verdict
+    word = "n.d." if found.relation == "not distinguishable" else found.relation
     # An end that looks like 0 would not tell on which side of it the interval lies.
     ends = found.interval or ()
     telling = (d for d in (1, 2, 3) if all(round(100 * abs(end), d) for end in ends))
@@ -137,8 +142,8 @@ def _notes(block: Block) -> Iterator[str]:
         f"Accuracy in percent, {trained}{n:,} test images (one standard error at most"
         f" {100 * math.sqrt(0.25 / n):.1f} points), mean ± sample standard deviation over seeds"
         " and 95 % interval of the mean over seeds (Student's t; of a single seed Wilson's, over"
-        " images);"
-        f" best bold, second underlined. {drop + ' ' if block.checkpoint == 'selected' else ''}"
+        " images)."
+        f" {drop + ' ' if block.checkpoint == 'selected' else ''}"
         "Passes: images through the network, forwards and backwards, per training image and epoch."
         " Scoring covers every threat and checkpoint of a run."
     )

@@ -17,7 +17,7 @@ from regmix_bench.reporting.published import (
     Scored,
 )
 from regmix_bench.reporting.tables.comparison import Filled
-from regmix_bench.reporting.values import Cell, Column, Scale, Table, counted, ranked
+from regmix_bench.reporting.values import Cell, Column, Scale, Table, counted
 from regmix_bench.types import NORMS
 
 TITLE = "Published, not measured here"
@@ -38,7 +38,7 @@ def pointer(stems: Sequence[str]) -> str:
     """Return the note of a table of ours that tables of published numbers stand beside."""
     return (
         "Published for the same data set, class of architectures and threat, and not measured"
-        f" here: {', '.join(stems)}. Marks of the best are given within each table alone."
+        f" here: {', '.join(stems)}."
     )
 
 
@@ -131,8 +131,7 @@ def _table(rows: Sequence[Published], every: Sequence[PublishedTerms]) -> Table:
 
 _NOTE = (
     f"{TITLE}. Accuracy in percent, mean ± sample standard deviation over seeds where the source"
-    " gives it; best bold, second underlined, of this table. Breaks: by number, the rules of"
-    " regmix-bench verify that a row is known to break."
+    " gives it. Breaks: by number, the rules of regmix-bench verify that a row is known to break."
 )
 
 
@@ -145,7 +144,7 @@ def _alike(facts: Sequence[tuple[str, Cell]]) -> Iterator[str]:
 
 def _accuracy(id: str, header: str, values: Sequence[Percentage | None]) -> Iterator[Filled]:
     if any(values):
-        yield Column(id, header, "mean", "higher"), ranked([_percent(value) for value in values])
+        yield Column(id, header, "mean", "higher"), [_percent(value) for value in values]
 
 
 def _percent(value: Percentage | None) -> Cell:

@@ -55,7 +55,7 @@ def test_outcomes_are_read_once_for_verdicts_and_classes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(verdicts, "read_images", counted)
     contents = contents_of(tmp_path)
-    assert contents.judged and contents.gallery.pictures
+    assert contents.standings and contents.gallery.pictures
     assert len(files) == len(set(files)) == 4
 
 

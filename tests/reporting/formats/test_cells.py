@@ -10,7 +10,7 @@ from support.tables import table_of as plain_table
 
 from regmix_bench.analysis.blocks import Stat
 from regmix_bench.reporting.formats import cells
-from regmix_bench.reporting.values import Cell, averaged, counted, measured, ranked, significant
+from regmix_bench.reporting.values import Cell, averaged, counted, measured, significant
 
 
 def test_markdown_escapes_pipes_and_brackets():
@@ -62,9 +62,3 @@ STAT = Stat(0.805, 0.0057, 2, 0.754, 0.856)
 )
 def test_a_column_shows_what_its_kind_says(cell, kind, text):
     assert cells.line(cell, kind) == text
-
-
-def test_marks_follow_what_is_printed_and_need_two_numbers():
-    shown = [Cell(share, "share") for share in (0.50001, 0.5, None, 0.4, 0.3)]
-    assert [cell.mark for cell in ranked(shown)] == ["best", "best", "", "second", ""]
-    assert [cell.mark for cell in ranked([Cell(0.5), Cell()])] == ["", ""]

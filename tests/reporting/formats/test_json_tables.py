@@ -13,13 +13,13 @@ from regmix_bench.reporting.values import Cell
 
 
 def test_cells_hold_values_and_lack_what_says_nothing() -> None:
-    best = Cell(0.5, "share", spread=0.1, interval=(0.4, 0.6), count=3, mark="best")
+    best = Cell(0.5, "share", spread=0.1, interval=(0.4, 0.6), count=3, best=True)
     table = table_of((Cell("trades", signs="†"), best), (Cell("mart"), Cell()), notes=("† n",))
     found = json.loads(tables_json({"t": table}))["tables"]["t"]
     assert [(c["id"], c["kind"]) for c in found["columns"]] == [("Method", "words"), ("A", "mean")]
     share = {"value": 0.5, "scale": "share", "spread": 0.1, "interval": [0.4, 0.6], "count": 3}
     assert found["rows"] == [
-        {"Method": {"value": "trades", "signs": "†"}, "A": {**share, "mark": "best"}},
+        {"Method": {"value": "trades", "signs": "†"}, "A": {**share, "best": True}},
         {"Method": {"value": "mart"}, "A": {}},
     ]
     assert found["notes"] == ["† n"]
@@ -40,7 +40,7 @@ def test_the_report_holds_the_numbers_of_its_records(record, save, tmp_path) -> 
     first, second = table["rows"]
     assert first["method"]["value"] == "pgd-at"
     assert first["clean_acc"]["value"] == pytest.approx(1 / 3, abs=0)
-    assert first["clean_acc"]["mark"] == "best" and second["clean_acc"]["mark"] == "second"
+    assert "best" not in first["clean_acc"]
     assert first["training_seconds"] == {"value": 90.0, "scale": "seconds", "count": 1}
     assert second["autoattack_acc"] == {} and len(of_checkpoints["rows"]) == 2
     better = {column["id"]: column["better"] for column in table["columns"]}

@@ -106,7 +106,7 @@ def test_the_recorded_table_compiles_and_shows_its_numbers(recorded, tmp_path, d
 @needs_engine
 def test_hostile_text_survives(tmp_path):
     table = table_of(
-        (Cell(HOSTILE, signs="†"), Cell(1.5, mark="second"), Cell(HOSTILE)),
+        (Cell(HOSTILE, signs="†"), Cell(1.5), Cell(HOSTILE)),
         header=(HOSTILE, "x_%", "y&#"),
         caption=f"Caption {HOSTILE} `--flag`.",
         notes=(f"Note {HOSTILE} 'quoted'", "z" * 10_000),
@@ -136,8 +136,8 @@ def test_no_letter_stops_the_compilation(tmp_path, text):
 @needs_engine
 def test_numbers_of_other_places_missing_ones_and_marks_stay_in_their_columns(tmp_path):
     cells = [
-        *(Cell(), Cell(98.7, spread=10.3, mark="best")),
-        *(Cell(8.75, decimals=2), Cell(100, decimals=0, mark="second")),
+        *(Cell(), Cell(98.7, spread=10.3, best=True)),
+        *(Cell(8.75, decimals=2), Cell(100, decimals=0)),
     ]
     rows = [(Cell(name), cell) for name, cell in zip("abcd", cells, strict=True)]
     text = compiled(tmp_path, table_of(*rows))

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from support.histories import planted_history
 from support.synthetic import make_spec, write_run
-from support.tables import column, headers, marks
+from support.tables import bold, column, headers
 from support.tables import table_of as plain_table
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.analysis.standings import AgainstBest, AgainstReference, Standing, Standings
 from regmix_bench.analysis.statistics import wilson_interval
-from regmix_bench.analysis.verdicts import Comparison, Judgement
 from regmix_bench.records.schema import Diagnosis, RunRecord
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.cells import MISSING
@@ -39,13 +39,27 @@ def table_of(results):
     return comparison_table(block, verdicts.judge_blocks([block], None)[block.stem])
 
 
-def judgement(**found):
-    """Verdicts against pgd-at: by row its difference, half its interval's width, verdict."""
-    comparisons = {
-        label: Comparison(3, 3, value, half and (value - half, value + half), half and 0.5, word)
+def placed(block, *best, **found):
+    """Verdicts against pgd-at: by row its difference, half its interval's width, verdict.
+
+    Rows of ``best`` are the best group.
+    """
+    verdicts = {
+        label: AgainstReference(3, value, half and (value - half, value + half), half and 0.5, word)
         for label, (value, half, word) in found.items()
     }
-    return Judgement("pgd-at", comparisons, ("AutoAttack − pgd-at: points.",))
+    rows = [
+        Standing(
+            row.label,
+            1,
+            row.metrics.get("autoattack_acc"),
+            3,
+            verdicts.get(row.label),
+            AgainstBest(0.0, (-0.1, 0.1 if row.label in best else -0.01)),
+        )
+        for row in block.rows
+    ]
+    return Standings("pgd-at", tuple(rows), ("AutoAttack − pgd-at: points.",))
 
 
 def suite(record):
@@ -62,14 +76,15 @@ def suite(record):
 
 
 def test_latex_is_the_golden_file(record, save):
-    trades = judgement(trades=(0.015, 0.0083, "better"))
-    table = comparison_table(only_block(save(*suite(record))), trades)
+    block = only_block(save(*suite(record)))
+    table = comparison_table(block, placed(block, "trades", trades=(0.015, 0.0083, "better")))
     text = latex(table, "digits", Layout())
     assert text == (GOLDEN / "comparison.tex").read_text()
 
 
 def test_both_syntaxes_show_the_same_numbers(record, save):
-    table = table_of(save(*suite(record)))
+    block = only_block(save(*suite(record)))
+    table = comparison_table(block, placed(block, "trades", "fgsm-rs"))
     text = latex(table, "t", Layout(columns=2))
     tex_rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     md_lines = cells.markdown(table).splitlines()
@@ -77,9 +92,9 @@ def test_both_syntaxes_show_the_same_numbers(record, save):
     numbers = re.compile(r"\d+\.\d")
     assert len(tex_rows) == len(table.rows) == 4
     for tex, md in zip(tex_rows, md_rows, strict=True):
-        assert numbers.findall(re.sub(r"\\runnerup{.*?}", "", tex)) == numbers.findall(md)
+        assert numbers.findall(tex) == numbers.findall(md)
         assert tex.count("bfseries") == md.count("**") / 2
-        assert tex.count("runnerup") == md.count("<u>")
+    assert sum("**" in row for row in md_rows) == 2
 
 
 def test_table_numbers_are_those_of_the_records(record, save):
@@ -121,24 +136,23 @@ def test_failed_runs_alone_have_no_empty_table(record, save):
     assert "tabular" not in latex(table, "t", Layout())
 
 
-def test_ties_share_best_and_second_follows(record, save):
-    results = save(
-        record("pgd-at", autoattack=0.60004),
-        record("trades", autoattack=0.6),
-        record("mart", autoattack=0.55),
-        record("regmix-pgd", autoattack=0.5),
-    )
-    assert marks(table_of(results), "AutoAttack") == {
-        "pgd-at": "best",
-        "trades": "best",
-        "mart": "second",
-        "regmix-pgd": "",
-    }
+def test_bold_is_the_best_group_under_autoattack_and_nothing_else(tmp_path):
+    counts = {"pgd-at": (300, 302, 301), "trades": (303, 301, 302), "standard": (310, 100, 99)}
+    for label, numbers in (counts | {"mart": (320,)}).items():
+        for seed, right in enumerate(numbers):
+            write_run(tmp_path, make_spec(label, seed=seed), autoattack=right)
+    table = table_of(tmp_path)
+    # The highest of all is of one seed, and the other is as good as anything by chance.
+    group = {"pgd-at", "trades", "standard"}
+    assert bold(table) == {(label, "AutoAttack") for label in group}
+    (note,) = (note for note in table.notes if note.startswith("Bold: the best group"))
+    assert note.endswith("Not in it, for too few seeds: mart.")
 
 
-def test_a_single_row_is_not_the_best_of_anything(record, save):
-    (row,) = table_of(save(record())).rows
-    assert {cell.mark for cell in row} == {""}
+def test_without_outcomes_of_two_rows_nothing_is_bold(record, save):
+    table = table_of(save(record("pgd-at", autoattack=0.9), record("trades", autoattack=0.1)))
+    assert not bold(table) and not any("Bold" in note for note in table.notes)
+    assert not bold(table_of(save(record("mart"))))
 
 
 def test_overfitting_checks_and_substitutions_are_footnotes(record, save):
@@ -234,7 +248,8 @@ def test_an_interval_of_accuracies_stays_between_0_and_100(record, save):
 def test_differences_and_verdicts_stand_beside_the_interval(record, save):
     labels = ("standard", "pgd-at", "trades", "mart", "fgsm-rs", "regmix-pgd")
     block = only_block(save(*(record(label) for label in labels)))
-    found = judgement(
+    found = placed(
+        block,
         trades=(0.05, 0.028, "better"),
         mart=(-0.0004, 0.0276, "not distinguishable"),
         standard=(0.0445, 0.0443, "better"),
@@ -283,8 +298,8 @@ def test_a_screened_accuracy_has_its_own_table_column_interval_and_verdict(tmp_p
     assert "| PGD → AutoAttack | 95 % interval | PGD → AutoAttack − pgd-at |" in screened
     assert "| AutoAttack | 95 % interval |" in plain
     judged = pd.read_csv(out / "verdicts.csv")
-    assert judged["label"].tolist() == ["trades", "trades"]
-    assert set(judged["verdict"]) == {"worse", "too few seeds"}
+    assert sorted(judged["label"]) == ["pgd-at", "trades", "trades"]
+    assert set(judged["verdict"].dropna()) == {"worse", "too few seeds"}
     found = pd.read_csv(out / "tables.csv").groupby("table")["metric"].agg(set)
     assert sorted(("screened_acc" in s, "autoattack_acc" in s) for s in found) == [
         (False, True),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.published import ROW, SOURCE, put
-from support.tables import column, headers, marks, texts
+from support.tables import bold, column, headers, texts
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import PUBLISHED
@@ -47,7 +47,7 @@ def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_p
     assert page.count("theirs") == page[theirs:].count("theirs")
     assert "\n## Published" not in page
     assert "| Method | Clean | AutoAttack | PGD-10 |\n" in page
-    assert r"| AT \[theirs\] | **87.14** ± 0.30 | 44.04 ± 0.15 | – |" in page
+    assert r"| AT \[theirs\] | 87.14 ± 0.30 | 44.04 ± 0.15 | – |" in page
     assert (out / f"table-{STEM}.tex").is_file()
     # A table of ours says where they stand, that under another threat does not.
     assert STEM in (out / f"{OURS}.tex").read_text().replace(r"\allowbreak{}", "")
@@ -63,7 +63,7 @@ def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_p
     assert set(frame["weights"]) == {"raw"} and set(frame["averaging"]) == {"none"}
 
 
-def test_best_marks_are_given_within_each_table(results, tmp_path):
+def test_nothing_published_is_bold_nor_changes_what_is(results, tmp_path):
     write_report(results, tmp_path / "without", TEXT)
     best = ROW | {"label": "best", "robust": {"AutoAttack": 99.0}}
     put(results, ROW, best)
@@ -72,10 +72,7 @@ def test_best_marks_are_given_within_each_table(results, tmp_path):
     for line in (tmp_path / "without" / "report.md").read_text().splitlines():
         assert line in page
     (table,) = tables(tmp_path, ROW, best, ROW | {"label": "last", "clean": 80}).values()
-    assert marks(table, "AutoAttack") == {"best": "best", "AT [theirs]": "second", "last": "second"}
-    assert marks(table, "Clean") == {"best": "best", "AT [theirs]": "best", "last": "second"}
-    (alone,) = tables(tmp_path, ROW).values()
-    assert set(marks(alone, "AutoAttack").values()) == {""}
+    assert not bold(table)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +135,12 @@ def test_broken_rules_are_footnotes_with_their_rows_and_why(tmp_path):
     assert "Breaks" not in headers(table)
 
 
-def test_each_source_has_a_table_and_marks_of_its_own(tmp_path):
+def test_each_source_has_a_table_of_its_own(tmp_path):
     other = ROW | {"source": "other", "robust": {"AutoAttack": 99}}
     sources = {"other": SOURCE | {"name": "Other & Co."}}
     pair = (ROW, ROW | {"label": "b", "robust": {"AutoAttack": 40}})
     found = tables(tmp_path, *pair, other, sources=sources)
     assert list(found) == [STEM, "published-digits-smallcnn-Linf-32-255-other-co"]
-    assert marks(found[STEM], "AutoAttack") == {"AT [theirs]": "best", "b": "second"}
     assert [table.caption.partition(":")[0] for table in found.values()] == [
         "Somebody", "Other & Co."
     ]  # fmt: skip
@@ -231,8 +227,7 @@ def test_the_rows_of_this_package_stand_apart_by_class_budget_and_source(tmp_pat
     small = dict(made[PublishedTerms("cifar10", "resnet18", linf)])
     fastat = small["published-cifar10-resnet18-Linf-8-255-fastat"]
     assert len(fastat.rows) == 22 and {"Train min", "Memory GB"} < {*headers(fastat)}
-    best = [name for name, mark in marks(fastat, "AutoAttack").items() if mark == "best"]
-    assert best == ["pgd-at-wa"]
+    assert not bold(fastat)
     mair = small["published-cifar10-resnet18-Linf-8-255-mair"]
     assert len(mair.rows) == 6 and "Train min" not in headers(mair)
     assert [terms.arch_class for terms in made if terms.threat.epsilon == Fraction(31, 1000)] == [

@@ -1,0 +1,172 @@
+"""The standings of one table: who is ahead, of whom it is sure, and who may be the best.
+
+All claims come from one procedure (:mod:`~regmix_bench.analysis.best`), so that none contradicts
+another: verdict, p value and interval against the reference say the same, nothing of the best group
+is worse than the reference, and where the reference is of the best group, nothing is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from regmix_bench.analysis.best import Best
+from regmix_bench.analysis.blocks import Stat
+from regmix_bench.analysis.methods import (
+    FEWEST_SEEDS,
+    Differences,
+    Flags,
+    Relation,
+    compare_methods,
+)
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AgainstReference:
+    """One row against the reference: the difference of mean accuracies, −1 to 1.
+
+    ``interval`` is simultaneous over all claims of its table, ``p_value`` corrected for them; the
+    ``relation`` follows from either. None where there are too few seeds.
+    """
+
+    reference_seeds: int
+    difference: float
+    interval: Interval | None
+    p_value: float | None
+    relation: Relation
+
+
+@dataclass(frozen=True)
+class AgainstBest:
+    """One row against the best of the others: its mean less the highest of theirs, −1 to 1.
+
+    So it is above 0 for the best row alone. ``interval`` is simultaneous over all claims of the
+    table; its upper end is above 0 for the members of the best group and for no other row.
+    """
+
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row of a table in its place.
+
+    ``rank`` is 1 for the highest ``mean`` accuracy under AutoAttack (0 to 1, over all scored seeds,
+    with the interval of the mean over these alone); rows of the same mean share one. Both are None
+    without AutoAttack. ``seeds`` are those with outcomes per image, which all claims rest on.
+    ``verdict`` is None for the reference and where there is none, ``lead`` where the row, or all
+    others, have too few seeds.
+    """
+
+    label: str
+    rank: int | None
+    mean: Stat | None
+    seeds: int
+    verdict: AgainstReference | None
+    lead: AgainstBest | None
+
+    @property
+    def best(self) -> bool:
+        """Say whether the row is of the best group: no other row is significantly better."""
+        return self.lead is not None and self.lead.interval[1] > 0
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The rows of one table, the highest mean first, and what to note of them.
+
+    ``reference`` is the row that verdicts are against, if there is one.
+    """
+
+    reference: str | None
+    rows: tuple[Standing, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def by_label(self) -> dict[str, Standing]:
+        return {row.label: row for row in self.rows}
+
+    @cached_property
+    def verdicts(self) -> dict[str, AgainstReference]:
+        """The verdicts by row, of those that have one."""
+        return {row.label: row.verdict for row in self.rows if row.verdict is not None}
+
+    @cached_property
+    def best(self) -> tuple[str, ...]:
+        """The labels of the best group; none where no two rows have seeds enough."""
+        return tuple(row.label for row in self.rows if row.best)
+
+
+def standings(
+    means: Mapping[str, Stat | None], rights: Mapping[str, Flags], reference: str | None
+) -> Standings:
+    """Put the rows of a table in order.
+
+    ``means``, by label, are accuracies under AutoAttack, and ``rights`` bool (seeds, images): what
+    each seed gets right, of the rows that have outcomes per image. Rows of fewer seeds than
+    :data:`FEWEST_SEEDS` there are in order too, but in no family and no group.
+    """
+    enough = [label for label in means if len(rights.get(label, ())) >= FEWEST_SEEDS]
+    verdicts = {} if reference is None else _too_few(rights, reference)
+    leads = {}
+    if len(enough) > 1:
+        judged = reference in enough
+        pairs = compare_methods([rights[label] for label in enough], with_reference=judged)
+        leads = dict(zip(enough, _leads(pairs), strict=True))
+        if reference is not None and judged:
+            found = _verdicts(pairs.against(enough.index(reference)), len(rights[reference]))
+            others = [label for label in enough if label != reference]
+            verdicts |= dict(zip(others, found, strict=True))
+    ranks = _ranks(means)
+    return Standings(
+        reference,
+        tuple(
+            Standing(
+                label,
+                ranks[label],
+                means[label],
+                len(rights.get(label, ())),
+                verdicts.get(label),
+                leads.get(label),
+            )
+            # Rows without AutoAttack last, and all that are alike in the order that they came in.
+            for label in sorted(means, key=lambda label: ranks[label] or len(means) + 1)
+        ),
+    )
+
+
+def _leads(pairs: Differences) -> Iterator[AgainstBest]:
+    best = Best.of(pairs)
+    for value, low, high in zip(best.values, best.low, best.high, strict=True):
+        yield AgainstBest(float(value), (float(low), float(high)))
+
+
+def _verdicts(found: Differences, reference_seeds: int) -> Iterator[AgainstReference]:
+    rows = zip(found.values, *found.intervals(), found.p_values(), found.verdicts(), strict=True)
+    for value, low, high, p_value, relation in rows:
+        interval = float(low), float(high)
+        yield AgainstReference(reference_seeds, float(value), interval, float(p_value), relation)
+
+
+def _too_few(rights: Mapping[str, Flags], reference: str) -> dict[str, AgainstReference]:
+    ours = rights[reference]
+    return {
+        label: AgainstReference(
+            len(ours), float(right.mean() - ours.mean()), None, None, "too few seeds"
+        )
+        for label, right in rights.items()
+        if label != reference
+    }
+
+
+def _ranks(means: Mapping[str, Stat | None]) -> dict[str, int | None]:
+    # What differs in the last digits of a float alone is the same number of images.
+    shown = {label: round(stat.mean, 12) for label, stat in means.items() if stat is not None}
+    return {
+        label: 1 + sum(other > shown[label] for other in shown.values()) if label in shown else None
+        for label in means
+    }
