@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 
-from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN
+from regmix_bench.sheets.measuring import AUTOATTACK, CLEAN, seen_numbers
 from regmix_bench.sheets.rule import Breach, Rule, each_row
 from regmix_bench.sheets.sheet import SheetRow, SheetTable
 
@@ -84,6 +84,24 @@ def _not_the_runs(row: SheetRow) -> str | None:
     return "; ".join(wrong) or None
 
 
+def _impossible(row: SheetRow) -> str | None:
+    """Say where an attack leaves more than there was, or a mean lies outside of its interval."""
+    wrong = [
+        f"{name} {claim.mean:.2f} lies outside of its interval, {low:.2f} to {high:.2f}"
+        for name, claim in row.numbers.items()
+        for low, high in [claim.interval or (0.0, 100.0)]
+        if not low - _ROUNDING <= claim.mean <= high + _ROUNDING
+    ]
+    for where, numbers in seen_numbers(row):
+        clean = numbers.get(CLEAN, 100.0)
+        wrong += [
+            f"{name} leaves {share:.2f} %, where {clean:.2f} % are right without it{where}"
+            for name, share in numbers.items()
+            if share > clean + _ROUNDING
+        ]
+    return "; ".join(wrong) or None
+
+
 RULES = (
     Rule(
         "unlike-seeds",
@@ -131,5 +149,13 @@ RULES = (
         "it was mistyped, edited, or is of other runs or other weights than the row says",
         ("numbers", "runs"),
         _not_the_runs,
+    ),
+    each_row(
+        "impossible-number",
+        "a number cannot be",
+        "no attack leaves more than is right without it, and a mean lies in its interval: one of"
+        " the two was mistyped, or is of other images or other weights",
+        ("numbers", "runs"),
+        _impossible,
     ),
 )

@@ -82,7 +82,7 @@ def _masked(table: SheetTable) -> Iterator[Breach]:
     usual = _usual_gaps(table)
     for row in table.rows:
         beyond = {}
-        for where, numbers in _seen(row):
+        for where, numbers in seen_numbers(row):
             for attack, gap in _gaps(numbers).items():
                 said = f"{attack} leaves {gap:.1f} points more than AutoAttack{where}"
                 if attack in usual:
@@ -101,8 +101,8 @@ def _deviation(gap: float, images: int | None) -> float:
     return 100 * (share * (1 - share) / images) ** 0.5 if images else 0.0
 
 
-def _seen(row: SheetRow) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """The numbers of a row, and of each of its runs, with words for where."""
+def seen_numbers(row: SheetRow) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Yield the numbers of a row, and of each of its runs, with words for where."""
     yield "", _means(row)
     for run in row.counted:
         yield f" at seed {run.seed}", run.numbers
@@ -138,7 +138,7 @@ def _square_stronger(row: SheetRow) -> str | None:
 
 
 def _single_step_stronger(row: SheetRow) -> str | None:
-    for where, numbers in _seen(row):
+    for where, numbers in seen_numbers(row):
         iterative = [share for name, share in numbers.items() if name.startswith("pgd")]
         if FGSM in numbers and iterative and numbers[FGSM] < min(iterative):
             return f"FGSM leaves {numbers[FGSM]:.1f} %, PGD {min(iterative):.1f} %{where}"

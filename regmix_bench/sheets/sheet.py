@@ -6,6 +6,7 @@ stand in tables. Nothing here imports torch, or reads a record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, Self
 
@@ -72,6 +73,12 @@ class Training(_Facts):
     augmentation: Text | None = None
     precision: Text | None = None
 
+    @model_validator(mode="after")
+    def _the_highest_rate_is(self) -> Self:
+        if self.lr is not None and self.last_lr is not None and self.last_lr > self.lr:
+            raise ValueError(f"last_lr {self.last_lr:g} is above lr {self.lr:g}, the highest rate")
+        return self
+
 
 class RowTricks(_Facts):
     """Helps for any method that are part of none; ``none`` where a row goes without one.
@@ -129,6 +136,12 @@ class Measurement(_Facts):
     batch_size: int | None = Field(None, ge=1)
     precision: Text | None = None
 
+    @model_validator(mode="after")
+    def _images_are_test_images(self) -> Self:
+        if self.images is not None and self.images > (self.test_images or self.images):
+            raise ValueError(f"images {self.images} are more than test_images {self.test_images}")
+        return self
+
 
 class HyperParameter(_Facts):
     """The weight of a term, or another number of a method, and that of the method's authors."""
@@ -147,6 +160,12 @@ class Claim(_Facts):
     deviation: float | None = Field(None, ge=0, le=100)
     interval: tuple[Percent, Percent] | None = None
 
+    @model_validator(mode="after")
+    def _an_interval_begins_below(self) -> Self:
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError("interval ends below where it begins")
+        return self
+
 
 class SeedRun(_Facts):
     """One training of a row, counted in its means or left out.
@@ -162,6 +181,12 @@ class SeedRun(_Facts):
     warnings: tuple[Text, ...] = ()
     record: Text | None = None
     why_left_out: Text | None = None
+
+    @model_validator(mode="after")
+    def _a_reason_is_for_leaving_out(self) -> Self:
+        if self.counted and self.why_left_out is not None:
+            raise ValueError("why_left_out is said of a run that is counted: write counted: false")
+        return self
 
 
 class OverfittedRuns(_Facts):
@@ -201,10 +226,25 @@ class SheetRow(_Facts):
     files: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
-    def _a_seed_stands_once(self) -> Self:
+    def _a_run_stands_once(self) -> Self:
         seeds = [run.seed for run in self.runs]
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands twice")
+        records = [run.record for run in self.runs if run.record is not None]
+        for name, named in (("seed", seeds), ("record", records)):
+            if len(set(named)) < len(named):
+                raise ValueError(f"a {name} stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_and_epochs_are_of_the_row(self) -> Self:
+        if self.overfitting is not None and self.overfitting.runs > (len(self.runs) or math.inf):
+            raise ValueError(f"overfitting.runs are more than the {len(self.runs)} runs")
+        epochs = self.recipe.epochs or math.inf
+        late = {f"selected_epoch of seed {run.seed}": run.selected_epoch for run in self.runs}
+        if self.overfitting is not None:
+            late["overfitting.by"] = self.overfitting.by
+        for name, epoch in late.items():
+            if epoch is not None and epoch > epochs:
+                raise ValueError(f"{name} is epoch {epoch} of {epochs}")
         return self
 
     @property

@@ -190,6 +190,7 @@ def test_the_fast_at_benchmark_is_blamed_for_nothing_else(
 ) -> None:
     kept = {
         *("number-not-borne-out", "no-deviation", "numbers-without-file", "unlike-seeds"),
+        "impossible-number",
         *("no-autoattack", "test-subset-scored", "checkpoint-chosen-on-test"),
         *("unlike-architecture", "unlike-recipe", "unlike-precision", "threat-not-as-said"),
         *("too-few-seeds", "ranked-by-weak-attack", "validation-images-trained-on"),

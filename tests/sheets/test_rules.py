@@ -143,6 +143,14 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
         ("numbers.clean.deviation", 0.5, "clean ± 0.50, and ± 1.00 by its runs"),
         ("runs.0.numbers.autoattack", 40.0, "autoattack 49.00, and 46.33"),
     ],
+    "impossible-number": [
+        ("numbers.pgd-20.mean", 82.1, "pgd-20 leaves 82.10 %, where 82.00 % are right without it"),
+        ("numbers.cr", {"mean": 90.0}, "cr leaves 90.00 %, where"),
+        ("runs.1.numbers.autoattack", 90.0, "autoattack leaves 90.00 %, where 82.00 % are right"),
+        ("runs.1.numbers.clean", 20.0, "where 20.00 % are right without it at seed 1"),
+        ("numbers.clean.interval", [60.0, 81.9], "clean 82.00 lies outside of its interval, 60.00"),
+        ("numbers.autoattack.interval", [49.1, 50], "lies outside of its interval, 49.10 to 50.00"),
+    ],
 }
 
 
@@ -197,6 +205,9 @@ def test_a_sheet_that_keeps_all_rules_passes(name: str) -> None:
         ("no-autoattack", "measurement.autoattack", None),
         ("no-deviation", "numbers.clean", {"mean": 82.0, "interval": [80.0, 84.0]}),
         ("no-deviation", "numbers.pgd-20.deviation", None),
+        ("impossible-number", "numbers.pgd-20.mean", 82.0),
+        ("impossible-number", "numbers.clean", {"mean": 100.0, "interval": [99.0, 100.0]}),
+        ("impossible-number", "numbers.clean.interval", [82.0, 82.0]),
     ],
 )
 def test_what_comes_near_is_no_violation(name: str, path: str, value: object) -> None:
