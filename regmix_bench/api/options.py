@@ -16,9 +16,22 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from regmix_bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Choices
 
 #: The panels of ``--help``, in the order they are shown.
 GRID = "Axes of the grid"
@@ -155,6 +168,10 @@ Across = Annotated[
     Names | None, Option("Let the rows of a table differ in this, and show it: tricks.")
 ]
 Suites = Annotated[Names | None, Option("Take the runs of this suite alone, or of several.")]
+TargetAccuracy = Annotated[
+    float | None,
+    Option("PGD-10 accuracy, 0 to 1, to compare costs at; the reference's less an error."),
+]
 WithPublished = Annotated[
     bool, Option("Add the numbers of published.yaml, in tables of their own.")
 ]
@@ -198,4 +215,29 @@ def planned_runs(suites: Names | None) -> set[str] | None:
         spec.run_id
         for name in names
         for spec in plan(load_suite(name), canonical_name=canonical_name)
+    }
+
+
+def report_choices(
+    with_published: bool,
+    reference: str | None,
+    across: Names | None,
+    suites: Names | None,
+    target_accuracy: float | None,
+) -> "Choices":
+    """Return what a report shows, on paper or served, as these options choose it.
+
+    Raises :class:`UserError` for an axis or a suite that there is not, and a target that is no
+    accuracy.
+    """
+    from regmix_bench.analysis.tricks import crossed
+
+    if target_accuracy is not None and not 0 < target_accuracy <= 1:
+        raise UserError(f"--target-accuracy {target_accuracy:g} is no share of images, as 0.45 is")
+    return {
+        "with_published": with_published,
+        "reference": reference,
+        "across": crossed(listed("--across", across)),
+        "only": planned_runs(suites),
+        "target_accuracy": target_accuracy,
     }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from regmix_bench.api.options import (
     Across,
@@ -11,9 +11,10 @@ from regmix_bench.api.options import (
     Reference,
     Results,
     Suites,
+    TargetAccuracy,
     WithPublished,
     listed,
-    planned_runs,
+    report_choices,
     verb,
 )
 from regmix_bench.errors import UserError
@@ -44,10 +45,7 @@ def report(
     reference: Reference = None,
     across: Across = None,
     suite: Suites = None,
-    target_accuracy: Annotated[
-        float | None,
-        Option("PGD-10 accuracy, 0 to 1, to compare costs at; the reference's less an error."),
-    ] = None,
+    target_accuracy: TargetAccuracy = None,
     standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
     columns: Annotated[
         int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
@@ -79,27 +77,17 @@ def report(
     a folder without records, a record or published numbers that cannot be read, and a folder that
     cannot be written.
     """
-    from regmix_bench.analysis.tricks import crossed
     from regmix_bench.reporting.formats.latex import Layout
     from regmix_bench.reporting.report import FORMATS, stale, write_report
 
     if check and format is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")
-    if target_accuracy is not None and not 0 < target_accuracy <= 1:
-        raise UserError(f"--target-accuracy {target_accuracy:g} is no share of images, as 0.45 is")
     source, folder = Path(results), Path(out)
     chosen = tuple(listed("--format", format) or FORMATS)
     layout = Layout(standalone, columns, caption, label)
-    options: dict[str, Any] = {
-        "with_published": with_published,
-        "reference": reference,
-        "across": crossed(listed("--across", across)),
-        "only": planned_runs(suite),
-        "target_accuracy": target_accuracy,
-        "layout": layout,
-        "style": style_for(style, width, font),
-        "methods": listed("--methods", methods),
-    }
+    choices = report_choices(with_published, reference, across, suite, target_accuracy)
+    choices["style"] = style_for(style, width, font)
+    choices["methods"] = listed("--methods", methods)
     if check:
-        return Report(folder, stale=tuple(stale(source, folder, **options)))
-    return Report(folder, tuple(write_report(source, folder, chosen, **options)))
+        return Report(folder, stale=tuple(stale(source, folder, layout=layout, **choices)))
+    return Report(folder, tuple(write_report(source, folder, chosen, layout=layout, **choices)))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import Block, blocks_of
@@ -46,6 +46,34 @@ if TYPE_CHECKING:
     from regmix_bench.reporting.figures.gallery import Gallery
 
 
+class Manner(TypedDict, total=False):
+    """Choices of how records are shown, each at its default where it is left out.
+
+    ``reference`` is the row that the others are compared with, by default that of each suite, and
+    ``across`` what the rows of a table may differ in. ``target_accuracy`` (0 to 1) is what costs
+    are compared at, by default the reference's. Figures are drawn for ``style`` and show
+    ``methods``, by label or by name, by default all rows.
+    """
+
+    reference: str | None
+    across: Collection[Axis]
+    target_accuracy: float | None
+    style: Style
+    methods: Collection[str] | None
+
+
+class Choices(Manner, total=False):
+    """Choices of what a report shows, and of how.
+
+    ``with_published`` adds tables of the numbers in ``published.yaml``, not measured here: that of
+    the results, or else that of this package. ``only`` are the run_ids of the trainings to show, by
+    default all records.
+    """
+
+    with_published: bool
+    only: Collection[str] | None
+
+
 class Section(NamedTuple):
     """One table of a chapter and its heading; the pictures of its stem follow it."""
 
@@ -58,20 +86,16 @@ class Section(NamedTuple):
 class Contents:
     """The records below ``results`` as tables and pictures, whatever the format.
 
-    ``reference`` is the row that the others are compared with, that of their suite if None. The
-    rows of a table may differ in what ``across`` names. ``target_accuracy`` is what costs are
-    compared at, by default the reference's. :meth:`of` takes the records whose run_id is among
-    ``only``, or all if None, which makes it ``whole``. Figures are drawn for ``style`` and show the
-    rows of ``methods``, by label or by name, or all if None.
+    It is ``whole`` where all records are shown; :class:`Manner` says the rest.
     """
 
     results: Path
     records: dict[Path, AnyRecord]
     published: tuple[Published, ...]
-    reference: str | None
+    whole: bool = True
+    reference: str | None = None
     across: Collection[Axis] = ()
     target_accuracy: float | None = None
-    whole: bool = True
     style: Style = PLAIN
     methods: Collection[str] | None = None
 
@@ -79,14 +103,16 @@ class Contents:
     def of(
         cls,
         results: Path,
-        with_published: bool,
-        reference: str | None,
-        across: Collection[Axis] = (),
+        *,
+        with_published: bool = False,
         only: Collection[str] | None = None,
-        target_accuracy: float | None = None,
-        style: Style = PLAIN,
-        methods: Collection[str] | None = None,
+        **manner: Unpack[Manner],
     ) -> Contents:
+        """Return the contents of a report on the records below ``results``.
+
+        Raises :class:`UserError` for a reference or a method that there is not, a folder without
+        records, and a record, a file of one or published numbers that cannot be read.
+        """
         entries = load_published(results) if with_published else ()
         records = require_records(results)
         if only is not None:
@@ -95,8 +121,7 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
-        options = (reference, across, target_accuracy, only is None, style, methods)
-        contents = cls(results, records, entries, *options)
+        contents = cls(results, records, entries, only is None, **manner)
         contents._require_methods()
         return contents
 

@@ -11,18 +11,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Unpack
 
 import pandas as pd
 
 from regmix_bench.analysis import verdicts
-from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records.store import record_files
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting import site
-from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.contents import Choices, Contents
 from regmix_bench.reporting.figures import figure_names
-from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import Layout, latex
@@ -57,25 +56,14 @@ def write_report(
     out: Path,
     formats: Sequence[str] = FORMATS,
     *,
-    with_published: bool = False,
-    reference: str | None = None,
-    across: Collection[Axis] = (),
-    only: Collection[str] | None = None,
-    target_accuracy: float | None = None,
     layout: Layout | None = None,
-    style: Style = PLAIN,
-    methods: Collection[str] | None = None,
+    **choices: Unpack[Choices],
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
-    ``with_published`` adds tables of the numbers in ``published.yaml``, not measured here: that of
-    ``results``, or else that of this package. ``reference`` is the row that the
-    others are compared with, that of each suite if left out, and ``across`` what the rows of a
-    table may differ in. ``only`` are the run_ids of the trainings to show, all records if left out.
-    ``target_accuracy`` (0 to 1) is what costs are compared at, by default the reference's.
-    ``layout`` is that of the LaTeX tables. Figures are drawn for ``style`` and show ``methods``, by
-    label or by name, or all rows. Each file is replaced whole. Files of these formats that an
-    earlier report left in ``out`` and that this one no longer makes are removed.
+    ``layout`` is that of the LaTeX tables, and ``choices`` say what is shown. Each file is replaced
+    whole. Files of these formats that an earlier report left in ``out`` and that this one no longer
+    makes are removed.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
     Raises :class:`~regmix_bench.errors.UserError` for an unknown format, reference or method, a
     folder without records, an unreadable record, unreadable published numbers, or an unwritable
@@ -87,10 +75,7 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    loaded = _loaded(
-        results, with_published, reference, across, only, target_accuracy, style, methods
-    )
-    with loaded as contents, sole_writer(out):
+    with _loaded(results, **choices) as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
 
@@ -126,24 +111,15 @@ def stale(
     results: Path,
     out: Path,
     *,
-    with_published: bool = False,
-    reference: str | None = None,
-    across: Collection[Axis] = (),
-    only: Collection[str] | None = None,
-    target_accuracy: float | None = None,
     layout: Layout | None = None,
-    style: Style = PLAIN,
-    methods: Collection[str] | None = None,
+    **choices: Unpack[Choices],
 ) -> list[str]:
     """List what in the report at ``out`` no longer matches ``results``; empty if fresh.
 
     Numbers and input digests count; the bytes of a picture do not. The report must have been
-    written with the same options.
+    written with the same ``layout`` and ``choices``.
     """
-    loaded = _loaded(
-        results, with_published, reference, across, only, target_accuracy, style, methods
-    )
-    with loaded as contents:
+    with _loaded(results, **choices) as contents:
         return _differences(contents, out, layout or Layout())
 
 
@@ -202,21 +178,10 @@ def _drawn(name: str) -> bool:
 
 
 @contextmanager
-def _loaded(
-    results: Path,
-    with_published: bool,
-    reference: str | None,
-    across: Collection[Axis],
-    only: Collection[str] | None,
-    target_accuracy: float | None,
-    style: Style,
-    methods: Collection[str] | None,
-) -> Iterator[Contents]:
+def _loaded(results: Path, **choices: Unpack[Choices]) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector, as they stay to the end."""
     with uncollected():
-        contents = Contents.of(
-            results, with_published, reference, across, only, target_accuracy, style, methods
-        )
+        contents = Contents.of(results, **choices)
         gc.freeze()
     try:
         yield contents

@@ -85,7 +85,7 @@ def test_a_row_of_other_tricks_stands_in_a_table_of_its_own(plain, recipe, words
     ]
     assert [str(cohort.setting.tricks) for cohort in cohorts] == ["none", words]
     assert len({cohort.stem for cohort in cohorts}) == 2
-    contents = Contents.of(plain, False, None)
+    contents = Contents.of(plain)
     for table, said in zip(contents.comparisons.values(), ("none", words), strict=True):
         assert table.caption.endswith(f" Tricks: {said}.")
         # A row that has nobody to compare with is not the best of anything.
@@ -160,12 +160,12 @@ def test_an_average_is_no_trick_of_the_raw_weights_beside_it(tmp_path):
     right = {"selected": range(12), "raw-selected": range(10)}
     seen = {"robust": ("selected", "raw-selected"), "true_class_mass": 0.6, "ema_decay": 0.9}
     write_checkpoints(tmp_path, right, (0.3, 0.6), (0.6, 0.5), **seen)
-    captions = [table.caption for table in Contents.of(tmp_path, False, None).comparisons.values()]
+    captions = [table.caption for table in Contents.of(tmp_path).comparisons.values()]
     assert [caption.rpartition("Tricks: ")[2] for caption in captions] == [
         "mass 0.6, EMA 0.9.",
         "mass 0.6.",
     ]
-    columns = Contents.of(tmp_path, False, None, ("tricks",)).comparisons.values()
+    columns = Contents.of(tmp_path, across=("tricks",)).comparisons.values()
     assert [column(table, "Tricks")["pgd-at"] for table in columns] == [
         "mass 0.6, EMA 0.9",
         "mass 0.6",

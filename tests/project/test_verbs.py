@@ -64,6 +64,20 @@ def test_function_and_command_have_the_same_parameters_and_defaults(name: str) -
             assert option.default == default or (default == () and not option.default), each
 
 
+def test_a_report_is_served_with_the_choices_it_is_written_with() -> None:
+    written, served = (inspect.signature(VERBS[name]).parameters for name in ("report", "serve"))
+    files = {"out", "format", "check"}
+    apart = {"LaTeX tables", "Figures"}  # of which the site has none
+    panels = {name: option.panel for name, (_, option) in options(VERBS["report"]).items()}
+    shared = {name for name in written if panels[name] not in apart} - files
+    assert {"reference", "across", "suite", "target_accuracy"} <= shared
+    assert served.keys() - {"port", "say"} == shared
+    for name in shared:
+        assert (served[name].annotation, served[name].default) == (
+            *(written[name].annotation, written[name].default),
+        )
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_every_parameter_is_explained_in_its_panel(name: str) -> None:
     found = cli(name, "--help")
@@ -94,6 +108,15 @@ def test_every_verb_says_what_it_does_and_refuses() -> None:
         (lambda: regmix_bench.export("3f2a", format="robustbnch"), "did you mean 'robustbench'"),
         (lambda: regmix_bench.compare("1", "2", checkpoint="best"), "checkpoint 'best'"),
         (lambda: regmix_bench.show("3f2a", results="/nowhere"), "unknown run '3f2a'"),
+        *(
+            (lambda call=call, given=given: call(**given), said)
+            for call in (regmix_bench.report, regmix_bench.serve)
+            for given, said in (
+                ({"target_accuracy": 45.0}, "--target-accuracy 45 is no share"),
+                ({"across": "trick"}, "unknown --across 'trick'"),
+                ({"suite": "digit"}, "unknown suite 'digit'"),
+            )
+        ),
     ],
 )
 def test_bad_input_from_python_is_a_user_error(call: Callable[[], object], said: str) -> None:

@@ -200,7 +200,7 @@ def test_a_table_whose_runs_are_gone_is_removed(results, tmp_path, record):
 
 def names_in(results):
     """Names of files without their endings, which are LaTeX's labels too, and of all addresses."""
-    contents = Contents.of(results, False, None)
+    contents = Contents.of(results)
     pages = dict(site_files(contents))
     places = re.findall(r'<[^>]+ id="([^"]+)"', pages["index.html"].decode())
     return {*contents.tables, *(p.stem for p in contents.gallery.pictures), *pages, *places}

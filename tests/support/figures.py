@@ -16,7 +16,7 @@ from regmix_bench.reporting.figures.venues import PLAIN, Style
 
 def pictures_of(name: str, results: Path) -> list[ReportFigure]:
     """Return the pictures that the figure called ``name`` has of all methods that are recorded."""
-    return list(FIGURES[name].of(Contents.of(results, False, None, ("tricks",))))
+    return list(FIGURES[name].of(Contents.of(results, across=("tricks",))))
 
 
 def drawn(picture: ReportFigure, style: Style = PLAIN) -> Figure:

@@ -291,7 +291,7 @@ def readers(results: Path, out: Path, changed: Path) -> Iterator[Callable[[], An
     yield lambda: audit_record(record, device="cpu")
     yield lambda: transfer_matrix([str(record), str(other)], results, device="cpu")
     yield lambda: stale(results, out)
-    yield lambda: Contents.of(results, False, None).gallery.pictures
+    yield lambda: Contents.of(results).gallery.pictures
 
 
 def refusals(calls: Iterable[Callable[[], Any]]) -> list[str]:

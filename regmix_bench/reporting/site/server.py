@@ -10,19 +10,21 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 from urllib.parse import unquote
 
-from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records import store
 from regmix_bench.records.paths import PUBLISHED
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Choices
 
 ADDRESS = "127.0.0.1"
 SECONDS = 1.0
@@ -88,16 +90,10 @@ class State:
 class Site:
     """The site of the records below ``results``; raises :class:`UserError` as a report."""
 
-    def __init__(
-        self,
-        results: Path,
-        with_published: bool,
-        reference: str | None,
-        across: Collection[Axis] = (),
-    ) -> None:
+    def __init__(self, results: Path, **choices: Unpack[Choices]) -> None:
         if not results.is_dir():
             raise UserError(f"no folder {results}: `regmix-bench run` makes it")
-        self._results, self._options = results, (with_published, reference, across)
+        self._results, self._choices = results, choices
         self._seen = self._look()
         self.state = self._built()
 
@@ -131,7 +127,7 @@ class Site:
         from regmix_bench.reporting.contents import Contents
 
         if store.record_files(self._results):
-            files = dict(site.site_files(Contents.of(self._results, *self._options)))
+            files = dict(site.site_files(Contents.of(self._results, **self._choices)))
         else:
             files = dict(site.empty_site())
         digest = hashlib.sha256()
@@ -217,12 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve_site(
-    results: Path,
-    port: int,
-    with_published: bool,
-    reference: str | None,
-    across: Collection[Axis],
-    say: Callable[[str], None],
+    results: Path, port: int, say: Callable[[str], None], **choices: Unpack[Choices]
 ) -> NoReturn:
     """Serve the site of ``results`` until interrupted; ``say`` gets a line for each change.
 
@@ -230,7 +221,7 @@ def serve_site(
     reference, or a port that cannot be had.
     """
     with Server(port) as server:
-        site = server.site = Site(results, with_published, reference, across)
+        site = server.site = Site(results, **choices)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             say(f"{results} at {server.url} (Ctrl-C ends)")

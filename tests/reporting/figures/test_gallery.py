@@ -145,7 +145,7 @@ def test_our_own_figures_refuse_what_is_damaged(results):
     path = store.record_files(results)[0]
     paths.outputs_path(path).write_bytes(b"not parquet")
     with pytest.raises(UserError, match="does not hold recorded outputs"):
-        _ = Contents.of(results, False, None).gallery
+        _ = Contents.of(results).gallery
 
 
 @pytest.mark.parametrize("pictures", [1, 8])

@@ -12,7 +12,7 @@ from regmix_bench.reporting.figures.perclass import ClassAccuracy
 
 
 def contents_of(results):
-    return Contents.of(results, False, None)
+    return Contents.of(results)
 
 
 def picture_of(results):

@@ -16,7 +16,7 @@ NEVER = planted([0.2, 0.3, 0.3, 0.2])
 
 
 def race_of(results, target: float | None = 0.5) -> AccuracyRace:
-    (picture,) = AccuracyRace.of(Contents.of(results, False, None, target_accuracy=target))
+    (picture,) = AccuracyRace.of(Contents.of(results, target_accuracy=target))
     return picture
 
 

@@ -51,7 +51,7 @@ DOCUMENTS = {
 @pytest.fixture(scope="module")
 def recorded():
     """The longest table with a name that LaTeX would read."""
-    tables = Contents.of(RECORDED, False, None).comparisons.values()
+    tables = Contents.of(RECORDED).comparisons.values()
     named = (t for t in tables if any("lambda_=3" in str(row[0].value) for row in t.rows))
     return max(named, key=lambda table: len(table.rows))
 

@@ -26,7 +26,7 @@ def write_site(folder: Path, contents: Contents) -> Path:
 def contents(tmp_path_factory: pytest.TempPathFactory) -> Contents:
     results = tmp_path_factory.mktemp("records") / "results"
     fill(results)
-    return Contents.of(results, False, None)
+    return Contents.of(results)
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ def test_a_page_is_shown_anew_when_a_record_arrives_as_it_was_left(
 @contextmanager
 def served(results: Path) -> Iterator[Server]:
     with Server(0) as server:
-        server.site = Site(results, False, None)
+        server.site = Site(results)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -43,7 +43,7 @@ def pages(monkeypatch):
 @pytest.fixture
 def server(results, pages):
     with Server(0) as running:
-        running.site = Site(results, False, None)
+        running.site = Site(results)
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -201,7 +201,7 @@ def test_an_unreadable_record_leaves_the_last_good_site(server, results):
 def test_the_first_record_replaces_the_page_that_waits_for_it(tmp_path, pages):
     results = tmp_path / "results"
     results.mkdir()
-    site = Site(results, False, None)
+    site = Site(results)
     assert site.state.files["index.html"] == PAGE % 0
     waiting = site.state.version
     path = write_run(results, make_spec("trades"))
@@ -213,13 +213,21 @@ def test_the_first_record_replaces_the_page_that_waits_for_it(tmp_path, pages):
 
 
 def test_the_real_site_is_served(results, monkeypatch):
-    site = Site(results, False, None)
+    site = Site(results)
     page = site.state.files["index.html"]
     assert b"trades" in page and b"</head>" in page
     (record,) = store.record_files(results)
     record.unlink()
     assert site.refresh()
     assert b"regmix-bench run" in site.state.files["index.html"]
+
+
+def test_the_runs_of_a_suite_alone_are_served(results):
+    other = write_run(results, make_spec("pgd-at"))
+    only = {store.load_run(other).run_id}
+    whole, part = Site(results).state.files, Site(results, only=only).state.files
+    assert b"trades" in whole["index.html"] and b"trades" not in part["index.html"]
+    assert b"pgd-at" in part["index.html"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +256,7 @@ def test_a_record_that_is_broken_from_the_start_is_refused(results, pages):
     (path,) = store.record_files(results)
     path.write_text("{")
     with pytest.raises(UserError, match=path.name):
-        Site(results, False, None)
+        Site(results)
 
 
 def test_ctrl_c_ends_it_cleanly(tmp_path):

@@ -144,7 +144,7 @@ def test_the_leaderboard_says_what_the_tables_say(
 
 
 def test_two_builds_are_identical(contents: Contents, pages: Path) -> None:
-    again = Contents.of(contents.results, False, None)
+    again = Contents.of(contents.results)
     built = dict(site.site_files(again))
     assert {path.relative_to(pages).as_posix() for path in pages.rglob("*") if path.is_file()} == (
         built.keys()
@@ -158,7 +158,7 @@ import sys
 from pathlib import Path
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
-for _ in site.site_files(Contents.of(Path({str(contents.results)!r}), False, None)): pass
+for _ in site.site_files(Contents.of(Path({str(contents.results)!r}))): pass
 sys.exit("torch._C" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
