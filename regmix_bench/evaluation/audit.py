@@ -51,7 +51,7 @@ from regmix_bench.records.outcomes import (
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
-from regmix_bench.system.files import file_digest
+from regmix_bench.system.files import NoSuchFile, file_digest
 from regmix_bench.system.machine import Device, arithmetic, choose_device
 from regmix_bench.types import Checkpoint, ThreatModel
 
@@ -211,7 +211,7 @@ def _outcomes_findings(path: Path, score: RobustEval) -> Iterator[Finding]:
 def _digest(file: Path) -> str:
     try:
         return file_digest(file)
-    except FileNotFoundError as error:
+    except NoSuchFile as error:
         raise UserError(f"no {file}: it stays on the machine that made it") from error
 
 

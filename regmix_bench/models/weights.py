@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from regmix_bench.errors import UserError, first_problem, reason
 from regmix_bench.models import build_model
 from regmix_bench.specs.components import Component
-from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.system.reading import open_regular, open_tensors
 from regmix_bench.types import Frozen
 
@@ -119,7 +119,7 @@ def check_digest(path: Path, sha256: str) -> None:
     """Raise :class:`UserError` unless the checkpoint at ``path`` is the one with this SHA-256."""
     try:
         found = file_digest(path)
-    except FileNotFoundError as error:
+    except NoSuchFile as error:
         raise UserError(
             f"no checkpoint at {path}: weights stay on the machine that trained them"
         ) from error

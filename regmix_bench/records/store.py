@@ -25,7 +25,7 @@ from regmix_bench.records.paths import (
     transfer_path,
 )
 from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
-from regmix_bench.system.files import atomic_write, file_digest, require_apart
+from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest, require_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ def check_transfer_outcomes(path: Path, record: TransferRecord) -> None:
     remade = f"remove {path} and `regmix-bench transfer` makes both anew"
     try:
         digest = file_digest(file)
-    except FileNotFoundError as error:
+    except NoSuchFile as error:
         raise UserError(f"{file} is missing, the outcomes of a transfer: {remade}") from error
     if digest != record.outcomes_digest:
         raise UserError(

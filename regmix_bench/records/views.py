@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.schema import MOST_CLASSES
-from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.system.reading import open_tensors
 from regmix_bench.types import ThreatModel
 
@@ -94,7 +94,7 @@ def read_views(path: Path, digest: str) -> Views:
     try:
         if file_digest(path) != digest:
             raise UserError(f"{path} is not the views file of its record: its SHA-256 differs")
-    except FileNotFoundError as error:
+    except NoSuchFile as error:
         raise UserError(f"{path} is missing: `regmix-bench inspect` makes it anew") from error
     try:
         # Opened, because ``safetensors.numpy.load`` gives no metadata.

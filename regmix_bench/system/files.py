@@ -18,6 +18,10 @@ from regmix_bench.errors import UserError
 from regmix_bench.system.reading import open_regular
 
 
+class NoSuchFile(UserError):
+    """There is no file at a path, or not any more; a caller may know what that means."""
+
+
 class CannotWrite(UserError):
     """The disk is full, or the folder refuses: nothing that a run has done wrong."""
 
@@ -164,13 +168,11 @@ def _umask() -> int:
 def file_digest(path: Path) -> str:
     """Hash a file: SHA-256 in hex.
 
-    Raises :class:`UserError` where it cannot be read, and :class:`FileNotFoundError` where there is
-    none, as only the caller knows what that means.
+    Raises :class:`UserError` where it cannot be read, and :class:`NoSuchFile` where there is none.
     """
     try:
         with open_regular(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        kind = NoSuchFile if isinstance(error, FileNotFoundError) else UserError
+        raise kind(f"cannot read {path}: {error.strerror or error}") from error

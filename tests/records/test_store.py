@@ -22,7 +22,7 @@ from regmix_bench.records import find, paths, store
 from regmix_bench.records.frame import COLUMNS, load_results
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.records.schema import Alarm, TransferRecord
-from regmix_bench.system.files import atomic_write, file_digest
+from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.types import ThreatModel
 
 
@@ -306,7 +306,7 @@ def test_a_name_longer_than_the_system_takes_is_one_line(tmp_path: Path) -> None
 
 def test_a_digest_needs_a_file_that_may_be_read(tmp_path: Path, refuse_reading) -> None:
     path = tmp_path / "secret"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NoSuchFile, match=f"^cannot read {path}: No such file or directory$"):
         file_digest(path)
     path.touch()
     refuse_reading(path)
