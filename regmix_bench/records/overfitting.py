@@ -5,7 +5,9 @@ a single step alone, robust overfitting (Rice et al., "Overfitting in adversaria
 learning", 2020) a robust accuracy that falls while training goes on. Either shows in the history of
 a run, whichever checkpoint was selected, so that it is derived of older records as of newer ones.
 It is read off the raw weights: an average of them lags behind, and selection then finds the average
-from before.
+from before. And it is read off validation images, after each epoch: a step knows what its own
+attack left of its batch, where PGD-10 would cost it ten passes more, and accuracies on different
+images have no difference to read. What comes and goes within one epoch is not seen.
 """
 
 from __future__ import annotations
@@ -45,6 +47,16 @@ class RawAccuracy(NamedTuple):
     def gap(self) -> float:
         """FGSM's less PGD-10's."""
         return self.fgsm - self.pgd
+
+
+def beside_average(history: Sequence[EpochLog]) -> tuple[RawAccuracy, ...]:
+    """Return the accuracies of the raw weights beside an average, by epoch; none without one.
+
+    Before the average begins they are those of the only weights there are.
+    """
+    if all(log.raw_val_pgd_acc is None for log in history):
+        return ()
+    return tuple(map(RawAccuracy.of, history))
 
 
 def difference_error(one: float, other: float, n: int) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from support.histories import planted_history as planted
 
-from regmix_bench.records.overfitting import Overfitting
+from regmix_bench.records.overfitting import Overfitting, beside_average
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,11 @@ def test_an_average_of_weights_hides_nothing_as_the_raw_ones_are_read() -> None:
 
 def test_no_epoch_says_nothing() -> None:
     assert Overfitting.of((), 1000) is None
+
+
+def test_raw_weights_are_told_beside_an_average_alone() -> None:
+    plain = planted([0.4, 0.5, 0.6])
+    assert beside_average(plain) == () == beside_average(())
+    raw = dict.fromkeys(("raw_val_clean_acc", "raw_val_fgsm_acc", "raw_val_pgd_acc"), 0.1)
+    later = (*plain[:1], *(log.model_copy(update=raw) for log in plain[1:]))  # from epoch 2
+    assert [one.pgd for one in beside_average(later)] == [0.4, 0.1, 0.1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting
+from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting, beside_average
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import panel_grid
@@ -25,6 +26,8 @@ from regmix_bench.reporting.figures.venues import Style
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
 
+_ACCURACIES = ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc")
+_RAW = ("raw_val_fgsm_acc", "raw_val_pgd_acc")
 #: Seeds beyond which a method has the band they lie in instead of a line each.
 MOST_LINES = 12
 
@@ -49,7 +52,7 @@ class TrainingCurves(ReportFigure):
             caption = (
                 f"Training under {threat_words(cohort.train_threat)}: validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
-                f"{_banded(frame)}.{_overfitted(frame)}"
+                f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
             )
             yield cls(subject=cohort.stem, frame=frame, caption=caption, looks=contents.looks)
 
@@ -71,6 +74,10 @@ class TrainingCurves(ReportFigure):
             Line2D([], [], color=GREY, label="PGD-10"),
             Line2D([], [], color=GREY, marker="o", linestyle="", label="selected epoch"),
         ]
+        if self.frame["raw_val_pgd_acc"].notna().any():
+            handles.insert(
+                2, Line2D([], [], color=GREY, linestyle="-.", label="PGD-10, raw weights")
+            )
         if self.frame["onset"].any():
             handles += [
                 Line2D([], [], color=GREY, linestyle=":", label="FGSM"),
@@ -83,7 +90,8 @@ class TrainingCurves(ReportFigure):
 def curves_frame(cohort: Cohort) -> pd.DataFrame:
     """Tabulate validation accuracies (0 to 1) by label, seed and epoch, and their means.
 
-    ``onset`` is true at the first epoch of catastrophic overfitting.
+    ``val_…`` are of averaged weights where a run has an average, and ``raw_val_…`` of its raw ones
+    then, NaN otherwise. ``onset`` is true at the first epoch of catastrophic overfitting.
     """
     rows = [
         {
@@ -92,21 +100,21 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
             "label": group.label,
             "seed": run.spec.seed,
             "epoch": log.epoch,
-            "val_clean_acc": log.val_clean_acc,
-            "val_fgsm_acc": log.val_fgsm_acc,
-            "val_pgd_acc": log.val_pgd_acc,
+            **{name: getattr(log, name) for name in _ACCURACIES},
+            "raw_val_fgsm_acc": raw.fgsm if raw else np.nan,
+            "raw_val_pgd_acc": raw.pgd if raw else np.nan,
             "selected": log.epoch == run.record.selected_epoch,
             "onset": found is not None and log.epoch == found.onset,
         }
         for group in cohort.groups
         for run in group.runs
         for found in (Overfitting.of(run.record.history, run.record.n_validation),)
-        for log in run.record.history
+        for log, raw in zip_longest(run.record.history, beside_average(run.record.history))
     ]
     frame = pd.DataFrame(rows)
     if not frame.empty:
         over_seeds = frame.groupby(["label", "epoch"])
-        for name in ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc"):
+        for name in (*_ACCURACIES, *_RAW):
             frame[f"{name}_mean"] = over_seeds[name].transform("mean")
     return frame
 
@@ -115,6 +123,12 @@ def _banded(frame: pd.DataFrame) -> str:
     if frame.groupby("label")["seed"].nunique().max() <= MOST_LINES:
         return ""
     return f", or the band they lie in where there are more than {MOST_LINES}"
+
+
+def _averaged(frame: pd.DataFrame) -> str:
+    if frame["raw_val_pgd_acc"].isna().all():
+        return ""
+    return " Where weights are averaged, the average's; dash-dotted: PGD-10 of the raw weights."
 
 
 def _overfitted(frame: pd.DataFrame) -> str:
@@ -128,7 +142,10 @@ def _overfitted(frame: pd.DataFrame) -> str:
 
 def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
     mean = panel.drop_duplicates("epoch").sort_values("epoch")
-    for name, line in (("val_clean_acc", "--"), ("val_pgd_acc", "-")):
+    averaged = bool(panel["raw_val_pgd_acc"].notna().any())
+    raw = "raw_" if averaged else ""
+    lines = {"val_clean_acc": "--", "val_pgd_acc": "-"}
+    for name, line in (lines | ({"raw_val_pgd_acc": "-."} if averaged else {})).items():
         seeds = 100 * panel.pivot(index="epoch", columns="seed", values=name)
         if seeds.shape[1] > MOST_LINES:
             low, high = seeds.min(axis=1), seeds.max(axis=1)
@@ -145,5 +162,5 @@ def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
     )
     onset = panel[panel["onset"]]
     if not onset.empty:
-        axis.plot(mean["epoch"], 100 * mean["val_fgsm_acc_mean"], ":", color=colour)
-        axis.plot(onset["epoch"], 100 * onset["val_pgd_acc"], "x", color="black", zorder=3)
+        axis.plot(mean["epoch"], 100 * mean[f"{raw}val_fgsm_acc_mean"], ":", color=colour)
+        axis.plot(onset["epoch"], 100 * onset[f"{raw}val_pgd_acc"], "x", color="black", zorder=3)

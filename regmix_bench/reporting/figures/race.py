@@ -91,7 +91,7 @@ class AccuracyRace(ReportFigure):
             ends.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             self._draw_way(way, name, labels)
             self._draw_ends(ends, name, labels)
-        grid[0, 0].set_ylabel("validation accuracy (%)")
+        grid[0, 0].set_ylabel("PGD-10 on validation images (%)")
         grid[0, 0].set_ylim(bottom=0)
         grid[1, 0].set_yticks(range(len(labels)), names)
         grid[1, 0].set_ylim(len(labels) - 0.4, -0.6)

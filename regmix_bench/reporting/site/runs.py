@@ -13,6 +13,7 @@ from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of
+from regmix_bench.records.overfitting import beside_average
 from regmix_bench.records.schema import Alarm, RobustEval
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.reporting.contents import Contents
@@ -235,6 +236,7 @@ class RunPage:
             "clean": _percent(log.val_clean_acc for log in history),
             "fgsm": _percent(log.val_fgsm_acc for log in history),
             "pgd": _percent(log.val_pgd_acc for log in history),
+            "raw": _percent(one.pgd for one in beside_average(history)),
             "loss": [float(f"{log.loss:.5g}") for log in history],
             "selected": record.selected_epoch,
             "alarms": [(alarm.epoch, alarm.kind.replace("-", " ")) for alarm in self.alarms],

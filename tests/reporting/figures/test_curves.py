@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
-from support.figures import drawn
+from support.checkpoints import write_checkpoints
+from support.figures import drawn, pictures_of
 
 from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.figures.curves import MOST_LINES, TrainingCurves
@@ -26,7 +27,8 @@ def curves(seeds):
     ]
     frame = pd.DataFrame(rows)
     means = {"val_clean_acc_mean": (seeds - 1) / 200, "val_fgsm_acc_mean": 0.5}
-    return frame.assign(**means, val_pgd_acc_mean=0.0)
+    raw = dict.fromkeys(("raw_val_fgsm_acc", "raw_val_pgd_acc"), np.nan)
+    return frame.assign(**means, val_pgd_acc_mean=0.0, **raw)
 
 
 def picture_of(frame):
@@ -59,6 +61,32 @@ def test_the_onset_is_marked_and_the_single_step_shown_where_there_is_one():
     assert not [line for line in never.lines if line.get_linestyle() == ":"]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["clean", "PGD-10", "selected epoch", "FGSM", "onset"]
+
+
+def test_raw_weights_have_a_line_beside_their_average(tmp_path):
+    one, average = {"selected": (0, 1)}, {"ema_decay": 0.9, "ema_start": 2}
+    write_checkpoints(tmp_path, one, (0.4, 0.5, 0.6), (None, 0.3, 0.1), label="trades", **average)
+    write_checkpoints(tmp_path, one, (0.4, 0.5, 0.6))
+    (picture,) = pictures_of("curves", tmp_path)
+    assert "dash-dotted: PGD-10 of the raw weights" in picture.caption
+    figure = drawn(picture)
+    plain, averaged = figure.axes
+    dashed = [line for line in averaged.lines if line.get_linestyle() == "-."]
+    assert [line.get_ydata().tolist() for line in dashed] == [[40, 30, 10]]
+    assert not [line for line in plain.lines if line.get_linestyle() == "-."]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["clean", "PGD-10", "PGD-10, raw weights", "selected epoch"]
+
+
+def test_overfitting_is_marked_on_the_raw_weights_that_overfitted():
+    caught = curves(1).assign(raw_val_fgsm_acc=0.9, raw_val_fgsm_acc_mean=0.9)
+    caught = caught.assign(raw_val_pgd_acc=0.1, raw_val_pgd_acc_mean=0.1)
+    caught["onset"] = caught["epoch"] == 2
+    (panel,) = drawn(picture_of(caught)).axes
+    (dotted,) = (line for line in panel.lines if line.get_linestyle() == ":")
+    (cross,) = (line for line in panel.lines if line.get_marker() == "x")
+    assert dotted.get_ydata().tolist() == pytest.approx([90, 90, 90])
+    assert cross.get_xydata().tolist() == [[2, 10]]
 
 
 @pytest.mark.parametrize("panels", [1, 2, 7])

@@ -220,6 +220,7 @@ def test_the_data_of_a_run_is_that_of_its_record(pages: Path, contents: Contents
     text = (pages / f"data/{run.record.run_id}.js").read_text("utf-8")
     data = json.loads(text[text.index(" = {") + 3 : text.rindex(";")])
     assert data["pgd"] == [round(100 * log.val_pgd_acc, 2) for log in run.record.history]
+    assert data["raw"] == []  # without an average, which would stand beside it
     (attacked,) = [a for a in data["attacks"] if a["where"] == "selected, L∞ 32/255"][:1]
     assert attacked["names"] == ["clean", "apgd-ce", "apgd-t", "square"]
 

@@ -108,6 +108,7 @@ function curves(run, alone) {
     { ...of("clean", 1.2, "dash"), y: run.clean },
     ...(alone ? [{ ...of("FGSM", 1.2, "dot"), y: run.fgsm }] : []),
     { ...of("PGD-10", 2.2, "solid"), y: run.pgd },
+    ...(alone && run.raw.length ? [{ ...of("PGD-10, raw weights", 1.6, "dashdot"), y: run.raw }] : []),
   ];
   if (run.selected) traces.push(marks([run.selected], "selected", "circle-open", colour(run)));
   const alarms = run.alarms.map(([epoch]) => epoch).filter((epoch) => run.epochs.includes(epoch));
