@@ -9,6 +9,7 @@ hold for other seeds and other images.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Differences:
         variances are. The interval of Welch and Satterthwaite does not where degrees of freedom
         are few and the level is small, as it is for one of many pairs.
         """
-        return self._half_widths(np.array(level / (2 * self.family)))
+        return self.half_widths_at(np.array(level / (2 * self.family)))
 
     def intervals(self, level: float = LEVEL) -> tuple[Floats, Floats]:
         """Return the low and the high ends of the simultaneous intervals, within −1 and 1."""
@@ -76,7 +77,7 @@ class Differences:
         )
         for _ in range(60):  # to the precision of a float
             middle = (low + high) / 2
-            found = np.abs(self.values) > self._half_widths(np.exp(middle))
+            found = np.abs(self.values) > self.half_widths_at(np.exp(middle))
             low, high = np.where(found, low, middle), np.where(found, middle, high)
         p_values: Floats = np.minimum(2 * self.family * np.exp(high), 1.0)
         return p_values
@@ -91,7 +92,11 @@ class Differences:
         return [_relation(*ends) for ends in zip(*self.intervals(), strict=True)]
 
     def against(self, place: int) -> Differences:
-        """Return those of every other method to the one at ``place``, of all pairs (…, G, G)."""
+        """Return those of every other method to the one at ``place``, of all pairs (…, G, G).
+
+        Their family is that of a table with this reference: its pairs, and those of the one truly
+        best method, whichever it is, with every other (:mod:`~regmix_bench.analysis.best`).
+        """
         others = np.delete(np.arange(self.values.shape[-1]), place)
 
         def column(pairs: Floats, *leading: int) -> Floats:
@@ -99,12 +104,15 @@ class Differences:
             return whole[..., others, place]
 
         tables = self.values.shape[:-2]
-        seeds = tuple((column(variances, *tables), column(df)) for variances, df in self.seeds)
         return Differences(
-            column(self.values, *tables), column(self.images, *tables), seeds, self.family
+            column(self.values, *tables),
+            column(self.images, *tables),
+            tuple((column(variances, *tables), column(df)) for variances, df in self.seeds),
+            2 * len(others) - 1,
         )
 
-    def _half_widths(self, tail: Floats) -> Floats:
+    def half_widths_at(self, tail: Floats) -> Floats:
+        """Return half of each interval's width, where each end fails with chance ``tail``."""
         # Seeds first, as a sum of two: a pair has the same interval whichever stands first.
         by_seeds = sum(special.stdtrit(df, tail) ** 2 * variance for variance, df in self.seeds)
         half: Floats = np.sqrt(special.ndtri(tail) ** 2 * self.images + by_seeds)
@@ -117,14 +125,14 @@ def _relation(low: float, high: float) -> Relation:
     return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
 
 
-def compare_methods(methods: Sequence[Flags], *, with_reference: bool = True) -> Differences:
+def compare_methods(methods: Sequence[Flags]) -> Differences:
     """Measure the difference of each of G methods to each, (G, G), over seeds and images together.
 
     Each has two seeds or more (seeds, images) on the same images; :data:`FEWEST_SEEDS` make a
     verdict. The variances are those of Obuchowski and Rockette for readers nested in tests (Hillis
     2014, Statistics in Medicine 33). That over seeds is moderated by those of the other methods
-    (:func:`moderated`). The family is that of :func:`pairs_judged`. ``benchmarks/verdicts.py``
-    simulates how often a table makes a false claim. Raises ``ValueError`` for other shapes.
+    (:func:`moderated`). The family are all pairs. ``benchmarks/verdicts.py`` simulates how often a
+    table makes a false claim. Raises ``ValueError`` for other shapes.
     """
     shapes = [flags.shape for flags in methods]
     if any(
@@ -140,16 +148,7 @@ def compare_methods(methods: Sequence[Flags], *, with_reference: bool = True) ->
         residuals=np.array([part.residual for part in parts]) / n_images,
         seeds=np.array([len(flags) for flags in methods]),
         n_images=n_images,
-    ).differences(with_reference)
-
-
-def pairs_judged(methods: int, with_reference: bool) -> int:
-    """Count the pairs of a table's methods that its claims are about.
-
-    They are those of the one truly best method with every other, whichever it is, and those of the
-    reference with every other; one pair is both.
-    """
-    return 2 * methods - 3 if with_reference else methods - 1
+    ).differences()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +168,7 @@ class SplitPlot:
     seeds: NDArray[np.int64]
     n_images: int
 
-    def differences(self, with_reference: bool = True) -> Differences:
+    def differences(self) -> Differences:
         """Measure each less each, (…, G, G); no variance is below what one image makes."""
         variances, df = moderated(self.seed_means, self.residuals, self.seeds - 1)
         by_seeds, residuals = variances / self.seeds, self.residuals / self.seeds
@@ -185,7 +184,7 @@ class SplitPlot:
                 (by_seeds[..., :, None], df[:, None]),
                 (by_seeds[..., None, :], df[None, :]),
             ),
-            pairs_judged(len(self.seeds), with_reference),
+            math.comb(len(self.seeds), 2),
         )
 
 

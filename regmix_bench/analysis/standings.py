@@ -114,13 +114,12 @@ def standings(
     verdicts = {} if reference is None else _too_few(rights, reference)
     leads = {}
     if len(enough) > 1:
-        judged = reference in enough
-        pairs = compare_methods([rights[label] for label in enough], with_reference=judged)
-        leads = dict(zip(enough, _leads(pairs), strict=True))
-        if reference is not None and judged:
-            found = _verdicts(pairs.against(enough.index(reference)), len(rights[reference]))
-            others = [label for label in enough if label != reference]
-            verdicts |= dict(zip(others, found, strict=True))
+        pairs = compare_methods([rights[label] for label in enough])
+        place = enough.index(reference) if reference in enough else None
+        leads = dict(zip(enough, _leads(pairs, place), strict=True))
+        if reference is not None and place is not None:
+            found = _verdicts(pairs.against(place), len(rights[reference]))
+            verdicts |= dict(zip((x for x in enough if x != reference), found, strict=True))
     ranks = _ranks(means)
     return Standings(
         reference,
@@ -139,8 +138,8 @@ def standings(
     )
 
 
-def _leads(pairs: Differences) -> Iterator[AgainstBest]:
-    best = Best.of(pairs)
+def _leads(pairs: Differences, reference: int | None) -> Iterator[AgainstBest]:
+    best = Best.of(pairs, reference)
     for value, low, high in zip(best.values, best.low, best.high, strict=True):
         yield AgainstBest(float(value), (float(low), float(high)))
 

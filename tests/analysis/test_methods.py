@@ -13,7 +13,6 @@ from regmix_bench.analysis.methods import (
     compare_methods,
     compare_treatments,
     moderated,
-    pairs_judged,
     seed_pairs,
 )
 
@@ -203,17 +202,16 @@ def test_two_groups_keep_their_variances_and_many_are_drawn_together():
     assert variances[:4] == pytest.approx(np.maximum(0.8 * seen[:4] + 0.2 * 5.18, 1.9))
 
 
-@pytest.mark.parametrize(
-    ("methods", "alone", "with_reference"), [(2, 1, 1), (3, 2, 3), (4, 3, 5), (26, 25, 49)]
-)
-def test_the_pairs_of_a_table_are_those_of_its_best_and_of_its_reference(
-    methods, alone, with_reference
-):
+@pytest.mark.parametrize("methods", [2, 3, 4, 12])
+def test_a_family_are_the_pairs_of_the_reference_and_of_the_best(methods):
+    pairs = list(itertools.combinations(range(methods), 2))
+    found = compare_methods([np.eye(3, 9, k, dtype=bool) for k in range(methods)])
+    assert found.family == len(pairs)
     best, reference = 0, methods - 1
-    pairs = {frozenset(p) for p in itertools.combinations(range(methods), 2)}
-    assert len({p for p in pairs if best in p}) == pairs_judged(methods, False) == alone
-    both = {p for p in pairs if p & {best, reference}}
-    assert len(both) == pairs_judged(methods, True) == with_reference
+    for place in range(methods):
+        expected = sum(bool({best, reference} & {*pair}) for pair in pairs)
+        assert found.against(place).family == expected
+        assert (found.against(place).values == np.delete(found.values[:, place], place)).all()
 
 
 @pytest.mark.parametrize(
