@@ -105,7 +105,7 @@ def view(page: Path) -> tuple[float, float]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         window = browser.new_page(viewport={"width": 1280, "height": 900})
         window.goto(page.as_uri())
-        window.wait_for_selector("table.dataTable")
+        window.wait_for_selector("th[data-sort] button")
         found = float(window.evaluate(PAINT)), float(window.evaluate(READY))
         browser.close()
     return found

@@ -50,12 +50,6 @@ def norm_words(norm: str) -> str:
 
 def recipe_words(recipe: Recipe) -> str:
     """Write a recipe as a reader would say it."""
-    drops = ", ".join(f"{100 * milestone:.0f} %" for milestone in recipe.milestones)
-    schedule = {
-        "multistep": f"×{recipe.gamma:g} at {drops} of the epochs" if drops else "constant",
-        "cosine": "cosine schedule",
-        "onecycle": "one-cycle schedule" + ", momentum too" * recipe.cycle_momentum,
-    }[recipe.schedule] + ", moved by epochs" * (recipe.schedule_step == "epoch")
     augmentation = {
         "none": "no augmentation",
         "crop": "random crop",
@@ -69,7 +63,7 @@ def recipe_words(recipe: Recipe) -> str:
         f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}",
         f"batch {recipe.batch_size}" + (", the remainder left out" * (recipe.batches == "equal")),
         optimizer,
-        f"learning rate {recipe.lr:g} ({schedule})",
+        f"learning rate {recipe.lr:g} ({schedule_words(recipe)})",
         f"weight decay {recipe.weight_decay:g}",
         augmentation,
     ]
@@ -92,6 +86,17 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.validation_precision != "fp32":
         words.append(f"validated in {recipe.validation_precision}")
     return ", ".join(words)
+
+
+def schedule_words(recipe: Recipe) -> str:
+    """Write how the learning rate moves, such as ``cosine schedule``."""
+    drops = ", ".join(f"{100 * milestone:.0f} %" for milestone in recipe.milestones)
+    words = {
+        "multistep": f"×{recipe.gamma:g} at {drops} of the epochs" if drops else "constant",
+        "cosine": "cosine schedule",
+        "onecycle": "one-cycle schedule" + ", momentum too" * recipe.cycle_momentum,
+    }[recipe.schedule]
+    return words + ", moved by epochs" * (recipe.schedule_step == "epoch")
 
 
 def checkpoint_words(checkpoint: Checkpoint, recipe: Recipe) -> str:

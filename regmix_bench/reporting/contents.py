@@ -198,9 +198,13 @@ class Contents:
 
     def quoted_beside(self, block: Block) -> list[Section]:
         """Return the tables of published numbers that stand beside that of a block."""
-        setting = block.cohort.setting
-        terms = PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
-        return self.quoted.get(terms, []) if _at_home(block) else []
+        terms = _terms(block)
+        return self.quoted.get(terms, []) if terms else []
+
+    def published_beside(self, block: Block) -> tuple[Published, ...]:
+        """Return the published rows that stand beside those of a block."""
+        terms = _terms(block)
+        return tuple(row for row in self.published if row.terms == terms)
 
     @cached_property
     def selections(self) -> tuple[Selections, ...]:
@@ -317,6 +321,14 @@ class Contents:
 def _at_home(block: Block) -> bool:
     """Whether a block attacks under the threat that it trains under, as published numbers do."""
     return block.eval_threat == block.cohort.train_threat and block.checkpoint == "selected"
+
+
+def _terms(block: Block) -> PublishedTerms | None:
+    """The terms of published numbers that stand beside a block, if any do."""
+    setting = block.cohort.setting
+    if not _at_home(block):
+        return None
+    return PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
 
 
 def _pointing(table: Table, quoted: Sequence[Section]) -> Table:

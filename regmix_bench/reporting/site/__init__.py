@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from importlib.resources import files as resources
 
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.headline import Headline, headline
 from regmix_bench.reporting.site import pages
 from regmix_bench.reporting.site.definitions import define
-from regmix_bench.reporting.site.leaderboard import Board
+from regmix_bench.reporting.site.leaderboard import Rankings
+from regmix_bench.reporting.site.method_pages import method_pages
 from regmix_bench.reporting.site.runs import RunPage, run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -23,8 +25,6 @@ ASSETS = (
     "tables.js",
     "charts.js",
     "compare.js",
-    "datatables.min.js",
-    "datatables.LICENSE.txt",
 )
 
 
@@ -33,17 +33,18 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
 
     Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
     """
-    board = Board.of(contents)
+    board = Rankings.of(contents)
     found = run_pages(contents)
-    yield "index.html", pages.index_page(contents, board, found)
-    yield "runs.html", pages.runs_page(board, found)
+    yield "index.html", pages.index_page(board, _headline(board, contents), found)
+    yield "tables.html", pages.tables_page(contents)
+    yield "runs.html", pages.runs_page(found)
     yield "compare.html", pages.comparison_page()
     for page in found:
         yield f"runs/{page.id}.html", pages.run_page(page)
         yield f"data/{page.id}.js", _data(page)
         for number, example in enumerate(page.examples.shown if page.examples else ()):
             yield f"images/{page.id}-{number}.png", example.png
-    for method in board.methods(found):
+    for method in method_pages(board, found):
         yield method.file, pages.method_page(define(method.name), method)
     yield from _assets()
     plotly = resources("plotly").joinpath("package_data", "plotly.min.js")
@@ -54,6 +55,13 @@ def empty_site() -> Iterator[tuple[str, bytes]]:
     """Write the site of a results folder without records: one page, which says what to run."""
     yield "index.html", pages.empty_page()
     yield from _assets()
+
+
+def _headline(board: Rankings, contents: Contents) -> Headline | None:
+    if not board.rankings:
+        return None
+    leading = board.rankings[0]
+    return headline(leading.block, leading.standings, contents.looks)
 
 
 def _data(page: RunPage) -> bytes:

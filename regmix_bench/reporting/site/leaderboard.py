@@ -1,232 +1,320 @@
-"""The comparison tables as one: every row with its setting, so that it can stand among others."""
+"""The leaderboard: one comparison at a time, each a ranking of rows that may be compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple
 
-from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.cohorts import row_order
-from regmix_bench.analysis.words import norm_words, threat_words
-from regmix_bench.methods.configured import all_params
-from regmix_bench.records.accuracies import ACCURACIES, attack_words
+from regmix_bench.analysis.blocks import Block, Row
+from regmix_bench.analysis.methods import Relation
+from regmix_bench.analysis.standings import Standing, Standings
+from regmix_bench.analysis.words import checkpoint_words, schedule_words, threat_words
+from regmix_bench.records.accuracies import ROBUST, accuracies, attack_words, robust_metric
 from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.site.runs import RunPage
-from regmix_bench.reporting.site.text import file_name
-from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
+from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.site.quotes import Quotes, quotes_of
+from regmix_bench.reporting.site.ruler import Ruler
+from regmix_bench.reporting.tables.comparison import DIFFERENCE
 from regmix_bench.reporting.tables.footnotes import MEANINGS
-from regmix_bench.reporting.tables.tricks import TRICKS
-from regmix_bench.reporting.values import Cell, Column, Table
-from regmix_bench.types import Epsilon
+from regmix_bench.reporting.values import Cell, Table, averaged
+
+#: What a row is to the reference; empty where nothing can be said.
+Chip = Relation | Literal["reference", ""]
+
+
+class Seed(NamedTuple):
+    """One training behind a row, and its robust accuracy (0 to 1), if it has one."""
+
+    number: int
+    run_id: str
+    robust: float | None
+
+
+@dataclass(frozen=True)
+class RankedRow:
+    """One row of a ranking.
+
+    ``place`` counts from 1 and is None where there is no robust accuracy; ``best`` are the rows
+    that none is shown to be ahead of. ``cells`` holds each accuracy by its id, and ``robust`` is
+    one of them. ``reach`` (0 to 1) is the bar beside it: where there are verdicts, the interval of
+    the difference to the reference, laid at the reference, and else that of the mean. ``passes``
+    are images through the network, forwards and backwards, per training image and epoch.
+    """
+
+    place: int | None
+    best: bool
+    method: str
+    label: str
+    look: Look
+    signs: str
+    tricks: str
+    cells: dict[str, Cell]
+    robust: Cell
+    reach: tuple[float, float] | None
+    difference: Cell
+    verdict: Chip
+    passes: Cell
+    seeds: tuple[Seed, ...]
+
+    @property
+    def name(self) -> str:
+        """The method and its hyper-parameters off their defaults, as a person would say them."""
+        return self.look.name
+
+    @property
+    def drawn(self) -> list[float]:
+        """The shares that its bar and its dots show, its mean first; none without a mean."""
+        if not isinstance(self.robust.value, int | float):
+            return []
+        found = [seed.robust for seed in self.seeds if seed.robust is not None]
+        return [float(self.robust.value), *(self.reach or ()), *found]
+
+    @property
+    def words(self) -> str:
+        """Say what its bar shows, for those who do not see it."""
+        mean = fixed(100 * self.drawn[0])
+        if self.reach is None:
+            return f"{mean} %"
+        low, high = (fixed(100 * end) for end in self.reach)
+        return f"{mean} %, interval from {low} to {high}"
+
+
+class AccuracyColumn(NamedTuple):
+    """An accuracy that a ranking shows: its id and its header."""
+
+    id: str
+    header: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One comparison: what its rows share, and the rows by falling robust accuracy.
+
+    ``data``, ``threat``, ``protocol`` and ``weights`` say what tells it from other comparisons,
+    ``table`` is the report's own table of it, with its notes.
+    """
+
+    block: Block
+    standings: Standings
+    table: Table
+    data: str
+    threat: str
+    protocol: str
+    weights: str
+    rows: tuple[RankedRow, ...]
+    quotes: Quotes | None
+
+    @classmethod
+    def of(cls, block: Block, contents: Contents) -> Ranking:
+        table, standings = contents.comparisons[block.stem], contents.standings[block.stem]
+        ids = [column.id for column in table.columns]
+        filled = {
+            row.label: (row, dict(zip(ids, cells, strict=True)))
+            for row, cells in zip(block.rows, table.rows, strict=True)
+        }
+        rows = []
+        for standing in standings.rows:
+            row, cells = filled[standing.label]
+            difference = cells.get(DIFFERENCE, Cell())
+            rows.append(_row(row, standing, cells["method"].signs, difference, block, contents))
+        return cls(
+            block=block,
+            standings=standings,
+            table=table,
+            data=block.cohort.setting.words,
+            threat=_threats(block),
+            protocol=", ".join(_protocol(block)),
+            weights=checkpoint_words(block.checkpoint, block.cohort.setting.recipe),
+            rows=tuple(rows),
+            quotes=quotes_of(contents.published_beside(block)),
+        )
+
+    @property
+    def stem(self) -> str:
+        return self.block.stem
+
+    @property
+    def title(self) -> str:
+        return f"{self.data}, {self.threat}"
+
+    @property
+    def attack(self) -> str:
+        return attack_words(self.block.cohort.setting.scoring)
+
+    @property
+    def columns(self) -> tuple[AccuracyColumn, ...]:
+        """The accuracies that stand before the robust one."""
+        scoring = self.block.cohort.setting.scoring
+        return tuple(
+            AccuracyColumn(accuracy.id, accuracy.header(scoring))
+            for accuracy in accuracies(scoring)
+            if accuracy.title != ROBUST
+        )
+
+    @cached_property
+    def ruler(self) -> Ruler:
+        return Ruler.of([row.drawn for row in self.rows if row.drawn])
+
+    @property
+    def reference(self) -> RankedRow | None:
+        return next((row for row in self.rows if row.verdict == "reference"), None)
+
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """Each sign that a row bears, and what it stands for."""
+        used = {sign for row in self.rows for sign in row.signs}
+        return tuple((sign, words) for sign, words in MEANINGS.items() if sign in used)
+
+    @property
+    def matched(self) -> bool:
+        """Return whether all rows were trained with the same tricks."""
+        return len({row.tricks for row in self.rows}) == 1
+
+    @property
+    def rehearsal(self) -> str:
+        """Say what of its data set a study is on, where that is not all of it; else empty."""
+        setting = self.block.cohort.setting
+        parts = (("trained on", setting.train_examples), ("scored on", setting.eval_examples))
+        words = [f"{verb} {images:,} images" for verb, images in parts if images is not None]
+        return f"{' and '.join(words)} of the data set" if words else ""
+
+    @property
+    def size(self) -> tuple[bool, bool, bool, bool, int, int]:
+        """The sort key by which comparisons lead, the largest first.
+
+        Those with a robust accuracy, on whole data sets, attacked as they were trained and with
+        equal tricks come before others; then rows count, and then trainings.
+        """
+        block = self.block
+        home = block.eval_threat == block.cohort.train_threat and block.checkpoint == "selected"
+        scored = [row for row in self.rows if row.place is not None]
+        runs = sum(len(row.seeds) for row in scored)
+        return bool(scored), not self.rehearsal, home, self.matched, len(scored), runs
 
 
 class Facet(NamedTuple):
-    """Something that rows are filtered by: its name in the page, its title, and its values."""
+    """Something that tells comparisons apart: its name in the page, its title, its values."""
 
     name: str
     title: str
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class BoardEntry:
-    """One row: what it is about, by facet, and its cells, by the id of their column.
-
-    ``runs`` holds seed and run_id of each training behind it.
-    """
-
-    name: Cell
-    method: str
-    facets: dict[str, str]
-    attack: str
-    cells: dict[str, Cell]
-    runs: tuple[tuple[int, str], ...]
-    stem: str
-
-    @property
-    def label(self) -> str:
-        return str(self.name.value)
-
-    @property
-    def setting(self) -> str:
-        """The facets as one line, for where there is no room for their columns."""
-        known = self.facets
-        return (
-            f"{known['dataset']}, {known['arch']}, {known['norm']}: trained {known['trained']},"
-            f" tricks {known['tricks']}, attacked {known['attacked']}, {known['checkpoint']}"
-        )
-
-
-class Note(NamedTuple):
-    """Caption and notes of the table that the rows of ``stem`` come from."""
-
-    stem: str
-    caption: str
-    notes: tuple[str, ...]
-
-
-class MethodPage(NamedTuple):
-    """A recorded method: its page, the rows it has, its runs, and the parameters they used."""
-
-    name: str
-    file: str
-    entries: tuple[BoardEntry, ...]
-    board: Board
-    runs: tuple[RunPage, ...]
-    used: dict[str, tuple[object, ...]]
-    versions: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Board:
-    """All rows, the columns that any of them has, and the notes of the tables they come from."""
-
-    entries: tuple[BoardEntry, ...]
-    columns: tuple[Column, ...]
-    notes: tuple[Note, ...]
-
-    @classmethod
-    def of(cls, contents: Contents) -> Board:
-        entries: list[BoardEntry] = []
-        columns: list[Column] = []
-        for block in contents.blocks:
-            table = contents.comparisons[block.stem]
-            attack = attack_words(block.cohort.setting.scoring)
-            # Every row's tricks stand among its facets.
-            shown = (column for column in table.columns[1:] if column.id != TRICKS)
-            _join(columns, map(_shared, shown))
-            entries += _entries(block, table, attack)
-        notes = tuple(
-            Note(block.stem, table.caption, table.notes)
-            for block in contents.blocks
-            for table in (contents.comparisons[block.stem],)
-        )
-        return cls(tuple(entries), tuple(sorted(columns, key=_rank)), notes)
-
-    @property
-    def facets(self) -> tuple[Facet, ...]:
-        """Names and values to filter the rows by."""
-        found = {
-            name: dict.fromkeys(entry.facets[name] for entry in self.entries) for name in _FACETS
-        }
-        # Rows come by dataset, and the next may begin with smaller budgets.
-        for name in ("trained", "attacked"):
-            found[name] = dict.fromkeys(sorted(found[name], key=budget))
-        return tuple(Facet(name, title, tuple(found[name])) for name, title in _FACETS.items())
-
-    @property
-    def attack(self) -> str:
-        """The attack behind every row's robust accuracy; empty where there are several."""
-        attacks = {entry.attack for entry in self.entries}
-        return next(iter(attacks)) if len(attacks) == 1 else ""
-
-    @property
-    def legend(self) -> tuple[tuple[str, str], ...]:
-        """Each sign that a row bears, and what it stands for."""
-        used = {sign for entry in self.entries for sign in entry.name.signs}
-        return tuple((sign, words) for sign, words in MEANINGS.items() if sign in used)
-
-    def methods(self, runs: Sequence[RunPage]) -> tuple[MethodPage, ...]:
-        """Return one page for each method that a run, finished or failed, names."""
-        names = sorted({page.method for page in runs}, key=lambda name: row_order(name, ""))
-        return tuple(self._method(name, runs) for name in names)
-
-    def _method(self, name: str, runs: Sequence[RunPage]) -> MethodPage:
-        own = tuple(page for page in runs if page.method == name)
-        used: dict[str, dict[str, object]] = {}
-        for page in own:
-            for key, value in all_params(page.run.spec.method).items():
-                used.setdefault(key, {})[repr(value)] = value
-        return MethodPage(
-            name,
-            method_file(name),
-            tuple(entry for entry in self.entries if entry.method == name),
-            self,
-            own,
-            {key: tuple(values.values()) for key, values in used.items()},
-            tuple(sorted({page.run.spec.method.version for page in own})),
-        )
-
-
 _FACETS = {
-    "method": "Method",
-    "dataset": "Dataset",
-    "arch": "Architecture",
-    "tricks": "Tricks",
-    "norm": "Norm",
-    "trained": "Training ε",
-    "attacked": "Attacked ε",
-    "checkpoint": "Checkpoint",
+    "data": "Data and architecture",
+    "threat": "Threat",
+    "protocol": "Recipe, tricks and scoring",
+    "weights": "Weights",
 }
 
 
-def method_file(name: str) -> str:
-    """Return the page of the method that records call ``name``, below the site."""
-    return f"methods/{file_name(name)}.html"
+@dataclass(frozen=True)
+class Rankings:
+    """Every comparison of a report, that which leads first."""
 
+    rankings: tuple[Ranking, ...]
 
-def budget(text: str) -> float:
-    """Return the number that a facet such as ``32/255``, or ``L2 0.5``, is sorted by."""
-    return float(Epsilon(text.rpartition(" ")[2]))
+    @classmethod
+    def of(cls, contents: Contents) -> Rankings:
+        found = [Ranking.of(block, contents) for block in contents.blocks]
+        shared = Counter(_address(ranking) for ranking in found)
+        # What words do not tell apart, the digits of the file names do.
+        told = [
+            replace(ranking, protocol=f"{ranking.protocol} ({ranking.stem})")
+            if shared[_address(ranking)] > 1
+            else ranking
+            for ranking in found
+        ]
+        return cls(tuple(sorted(told, key=lambda ranking: ranking.size, reverse=True)))
 
-
-def capital(title: str) -> str:
-    """Return a title as the header of a column."""
-    return title[:1].upper() + title[1:]
-
-
-def _shared(column: Column) -> Column:
-    """The column that tables attacked by something else, or with another reference, share."""
-    if column.id == DIFFERENCE:
-        return replace(column, header="vs. reference")
-    title = next((a.title for a in ACCURACIES if a.id == column.id), None)
-    return replace(column, id=title, header=capital(title)) if title else column
-
-
-def _join(columns: list[Column], others: Iterable[Column]) -> None:
-    """Add the columns of another table, each new one after that which it follows there."""
-    known = [column.id for column in columns]
-    place = 0
-    for column in others:
-        if column.id in known:
-            place = known.index(column.id) + 1
-        else:
-            columns.insert(place, column)
-            known.insert(place, column.id)
-            place += 1
-
-
-def _rank(column: Column) -> int:
-    """Where a column stands: the accuracies and verdicts, then the seeds, then all else."""
-    first = {INTERVAL, DIFFERENCE, *(accuracy.title for accuracy in ACCURACIES)}
-    return 0 if column.id in first else 1 if column.id == SEEDS else 2
-
-
-def _entries(block: Block, table: Table, attack: str) -> Iterator[BoardEntry]:
-    ids = [_shared(column).id for column in table.columns[1:]]
-    setting, trained, attacked = block.cohort.setting, block.cohort.train_threat, block.eval_threat
-    for row, (name, *cells) in zip(block.rows, table.rows, strict=True):
-        facets = {
-            "method": row.group.method,
-            "dataset": setting.dataset,
-            "arch": setting.arch,
-            "tricks": str(seen_tricks(row.group.tricks, block.checkpoint)),
-            "norm": norm_words(attacked.norm),
-            # Its norm goes without saying, unless it is another one.
-            "trained": str(trained.epsilon)
-            if trained.norm == attacked.norm
-            else threat_words(trained),
-            "attacked": str(attacked.epsilon),
-            "checkpoint": block.checkpoint,
-        }
-        yield BoardEntry(
-            name,
-            row.group.method,
-            facets,
-            attack,
-            dict(zip(ids, cells, strict=True)),
-            tuple((run.spec.seed, run.record.run_id) for run, _ in row.scores),
-            block.stem,
+    @property
+    def facets(self) -> tuple[Facet, ...]:
+        """Return what comparisons are chosen by: whatever has several values."""
+        found = (
+            Facet(name, title, tuple(dict.fromkeys(getattr(one, name) for one in self.rankings)))
+            for name, title in _FACETS.items()
         )
+        return tuple(facet for facet in found if len(facet.values) > 1)
+
+
+def _address(ranking: Ranking) -> tuple[str, ...]:
+    return tuple(getattr(ranking, name) for name in _FACETS)
+
+
+def _threats(block: Block) -> str:
+    trained, attacked = block.cohort.train_threat, block.eval_threat
+    if trained == attacked:
+        return threat_words(attacked)
+    return f"trained {threat_words(trained)}, attacked {threat_words(attacked)}"
+
+
+def _protocol(block: Block) -> Iterator[str]:
+    """How rows came about, in a line: all that a setting has is in the caption of its table."""
+    setting = block.cohort.setting
+    recipe, scoring = setting.recipe, setting.scoring
+    run, score = block.rows[0].scores[0] if block.rows else (None, None)
+    images = f" of {run.record.n_train:,} images" if run and run.record.n_train else ""
+    yield f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}{images}"
+    yield f"batch {recipe.batch_size}"
+    yield schedule_words(recipe)
+    if recipe.precision != "fp32":
+        yield recipe.precision
+    tricks = setting.tricks
+    if tricks is None:
+        yield "tricks of each row's own"
+    elif (seen := str(seen_tricks(tricks, block.checkpoint))) == "none":
+        yield "no tricks"
+    else:
+        yield seen
+    tested = f" on {score.n_examples:,} images" if score else ""
+    yield f"{attack_words(scoring)}{tested}"
+
+
+def _row(
+    row: Row,
+    standing: Standing,
+    signs: str,
+    difference: Cell,
+    block: Block,
+    contents: Contents,
+) -> RankedRow:
+    scoring, standings = block.cohort.setting.scoring, contents.standings[block.stem]
+    read = next(accuracy.read for accuracy in accuracies(scoring) if accuracy.title == ROBUST)
+    cells = {a.id: averaged(row.metrics.get(a.id), "share") for a in accuracies(scoring)}
+    robust = cells[robust_metric(scoring)]
+    verdict = standing.verdict
+    relation: Chip = verdict.relation if verdict else ""
+    if row.label == standings.reference:
+        relation = "reference"
+    return RankedRow(
+        place=standing.rank,
+        best=standing.best,
+        method=row.group.method,
+        label=row.label,
+        look=contents.looks[row.label],
+        signs=signs,
+        tricks=str(seen_tricks(row.group.tricks, block.checkpoint)),
+        cells=cells,
+        robust=robust,
+        reach=_reach(standing, standings) if standings.verdicts else robust.interval,
+        difference=replace(difference, word=""),  # which the chip says
+        verdict=relation,
+        passes=averaged(row.metrics.get("passes")),
+        seeds=tuple(
+            Seed(run.spec.seed, run.record.run_id, read(score)) for run, score in row.scores
+        ),
+    )
+
+
+def _reach(standing: Standing, standings: Standings) -> tuple[float, float] | None:
+    """Lay the interval of the difference to the reference at the reference's mean."""
+    verdict = standing.verdict
+    level = standings.by_label[standings.reference].mean if standings.reference else None
+    if verdict is None or verdict.interval is None or level is None:
+        return None
+    return level.mean + verdict.interval[0], level.mean + verdict.interval[1]

@@ -4,50 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import jinja2
 
+from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL
 from regmix_bench.analysis.words import norm_words, threat_words
-from regmix_bench.records.accuracies import ROBUST, titles
+from regmix_bench.methods import declared
+from regmix_bench.records.accuracies import ROBUST, attack_words, titles
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import short, text
+from regmix_bench.reporting.headline import Headline
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
-from regmix_bench.reporting.site.leaderboard import (
-    Board,
-    MethodPage,
-    budget,
-    capital,
-    method_file,
-)
+from regmix_bench.reporting.site.leaderboard import Rankings
+from regmix_bench.reporting.site.method_pages import MethodPage, method_file
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
-from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
-from regmix_bench.reporting.values import Cell, Kind
+from regmix_bench.reporting.values import Cell
 from regmix_bench.system.text import visible
+
+if TYPE_CHECKING:
+    from regmix_bench.methods.protocol import Citation
 
 _NO_NUMBER = -1e9
 
 
-def index_page(contents: Contents, board: Board, runs: Sequence[RunPage]) -> bytes:
-    """Write the leaderboard, what its signs mean, failed runs, and the report's other tables."""
-    looks = {page.id: page.look for page in runs}
+def index_page(board: Rankings, first: Headline | None, runs: Sequence[RunPage]) -> bytes:
+    """Write the front page: what leads, and the rankings."""
     failed = [page for page in runs if page.failed]
-    return _render(
-        "index.html",
-        board=board,
-        runs=runs,
-        failed=failed,
-        looks=looks,
-        chapters=contents.chapters,
-        across=contents.across,
-        others=len(contents.records) - len(contents.runs),
-    )
+    return _render("index.html", board=board, first=first, runs=runs, failed=failed)
 
 
-def runs_page(board: Board, found: Sequence[RunPage]) -> bytes:
+def tables_page(contents: Contents) -> bytes:
+    """Write the report's tables beside those of methods."""
+    return _render("tables.html", chapters=contents.chapters)
+
+
+def runs_page(found: Sequence[RunPage]) -> bytes:
     """Write every run in one table."""
-    return _render("runs.html", board=board, runs=found, titles=titles())
+    attacks = {attack_words(page.run.spec.scoring) for page in found}
+    attack = attacks.pop() if len(attacks) == 1 else ""
+    return _render("runs.html", runs=found, titles=titles(), attack=attack)
 
 
 def run_page(page: RunPage) -> bytes:
@@ -65,8 +63,7 @@ def run_page(page: RunPage) -> bytes:
 
 def method_page(definition: Definition, page: MethodPage) -> bytes:
     """Write the page of one method."""
-    looks = {run.id: run.look for run in page.runs}
-    return _render("method.html", page=page, definition=definition, looks=looks)
+    return _render("method.html", page=page, definition=definition)
 
 
 def comparison_page() -> bytes:
@@ -79,15 +76,20 @@ def empty_page() -> bytes:
     return _render("empty.html")
 
 
-def order(cell: Cell | None, kind: Kind) -> float:
+def order(cell: Cell) -> float:
     """Return what a cell is sorted by: its number, below all others where it holds none."""
-    if cell is None:
-        return _NO_NUMBER
-    if kind == "interval":
-        return cell.interval[0] if cell.interval else _NO_NUMBER
-    if kind == "difference" and isinstance(cell.value, str):
-        return 0.0  # the reference itself
     return cell.value if isinstance(cell.value, int | float) else _NO_NUMBER
+
+
+def paper(name: str) -> Citation | None:
+    """Return the paper of an installed method, if it declares one."""
+    method = declared(name)
+    return method.citation if method else None
+
+
+def capital(title: str) -> str:
+    """Return a title as the header of a column."""
+    return title[:1].upper() + title[1:]
 
 
 def _render(template: str, **context: object) -> bytes:
@@ -112,21 +114,16 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
-        "ROBUST": ROBUST,
-        "INTERVAL": INTERVAL,
-        "DIFFERENCE": DIFFERENCE,
-        "SEEDS": SEEDS,
-    }
+    environment.globals |= {"ROBUST": ROBUST, "LEVEL": LEVEL, "FEWEST_SEEDS": FEWEST_SEEDS}
     environment.filters |= {
         "short": short,
         "order": order,
         "text": text,
         "capital": capital,
+        "paper": paper,
         "on_dark": on_dark,
         "value_words": value_words,
         "method_file": method_file,
-        "budget": budget,
         "norm_words": norm_words,
         "threat_words": threat_words,
     }

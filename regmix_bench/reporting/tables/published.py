@@ -101,7 +101,7 @@ def _table(rows: Sequence[Published], every: Sequence[PublishedTerms]) -> Table:
     told: list[Filled] = [
         (Column("arch", "Arch"), [Cell(row.arch) for row in rows]),
         (Column("seeds", "Seeds", "count"), [_whole(row.seeds) for row in rows]),
-        (Column("weights", "Weights"), [Cell(_scored_words(row.scored)) for row in rows]),
+        (Column("weights", "Weights"), [Cell(scored_words(row.scored)) for row in rows]),
         (Column("selection", "Selected on"), [Cell(row.selection) for row in rows]),
         (Column("tricks", "Tricks"), [Cell(tricks_words(row.tricks)) for row in rows]),
     ]
@@ -164,7 +164,8 @@ def _whole(number: int | str) -> Cell:
     return counted(number) if isinstance(number, int) else Cell(number)
 
 
-def _scored_words(scored: Scored) -> str:
+def scored_words(scored: Scored) -> str:
+    """Write which weights a source scored, such as ``raw, last``."""
     return ", ".join(dict.fromkeys((scored.weights, scored.epoch)))
 
 

@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 from support.hostile import fill
+from support.sites import write_site
 
-from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
-
-
-def write_site(folder: Path, contents: Contents) -> Path:
-    for name, content in site.site_files(contents):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sites import write_site
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.records.alarms import alarms_of
@@ -70,29 +71,30 @@ def kinds(pages: Path, contents: Contents) -> dict[str, str]:
 
 def settle(page: Any) -> None:
     """Wait until charts and tables stand."""
-    for script, done in (("tables.js", "table.dataTable"), ("charts.js", ".chart .main-svg")):
-        if (
-            page.locator(f"script[src$='{script}']").count()
-            and page.locator("table[data-table]:visible, .chart[data-runs]:visible").count()
-        ):
+    for waits, done in (
+        ("th[data-sort]:visible", "th[data-sort] button:visible"),
+        (".chart[data-runs]:visible", ".chart .main-svg"),
+    ):
+        if page.locator(waits).count():
             page.wait_for_selector(done)
 
 
 def column(page: Any, title: str) -> list[str]:
-    """The visible texts of a column of the leaderboard."""
-    headers = [text.strip() for text in page.locator("table.board thead th").all_inner_texts()]
+    """The texts of a column of the table that is shown."""
+    table = page.locator("table.board:visible")
+    headers = [text.strip() for text in table.locator("thead th").all_text_contents()]
     place = headers.index(title) + 1
-    cells = page.locator(f"table.board tbody tr > :nth-child({place})").all_inner_texts()
+    cells = table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
     return [text.strip() for text in cells]
 
 
 def numbers(texts: list[str]) -> list[float]:
-    return [float(text.split()[0]) for text in texts]
+    return [float(re.split("[^0-9.]", text)[0]) for text in texts]
 
 
 def sorted_by(page: Any, title: str, order: str) -> list[float]:
-    """The numbers of a column once its table is sorted by it, which follows a click by a moment."""
-    page.locator(f"th[aria-sort={order}]", has_text=title).wait_for()
+    """The numbers of a column once its table is sorted by it."""
+    page.locator(f"th[aria-sort={order}]:visible", has_text=title).wait_for()
     return numbers(column(page, title))
 
 
@@ -146,8 +148,8 @@ def test_a_page_is_shown_anew_when_a_record_arrives_as_it_was_left(
         page.get_by_label("Search").fill("trades")
         write_run(tmp_path, make_spec("trades", seed=1))
         assert server.site.refresh()
-        page.get_by_text("of 3 recorded runs").wait_for()
-        assert column(page, "Method") == ["trades"] and column(page, "Seeds") == ["0 1"]
+        page.locator("a[aria-label^='TRADES, seed 1']").wait_for()
+        assert len(column(page, "Method")) == 1 and page.get_by_label("Search").input_value()
         page.close()
 
 
@@ -162,56 +164,71 @@ def served(results: Path) -> Iterator[Server]:
 
 def test_a_click_sorts_and_another_turns_it_round(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
-    header = page.get_by_role("columnheader", name="AutoAttack", exact=False).first
-    before = numbers(column(page, "AutoAttack"))
-    header.click()
-    down = sorted_by(page, "AutoAttack", "descending")
-    assert down == sorted(before, reverse=True) != before
-    header.click()
-    assert sorted_by(page, "AutoAttack", "ascending") == sorted(before)
+    before = numbers(column(page, "Clean"))
+    assert numbers(column(page, "AutoAttack")) == sorted(numbers(column(page, "AutoAttack")))[::-1]
+    page.get_by_role("button", name="PGD-20").click()
+    down = sorted_by(page, "PGD-20", "descending")
+    assert down == sorted(down, reverse=True)
+    page.get_by_role("button", name="PGD-20").click()
+    assert sorted_by(page, "PGD-20", "ascending") == sorted(down) != down
+    page.get_by_role("button", name="PGD-20").click()
+    page.wait_for_function("!document.querySelector('th[aria-sort]')")
+    assert numbers(column(page, "Clean")) == before
 
 
 def test_the_keyboard_sorts(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
-    page.get_by_role("button", name=re.compile("^Clean")).first.focus()
-    outlined = "getComputedStyle(document.activeElement.closest('th')).outlineWidth"
-    page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Tab")
-    assert page.evaluate(outlined) == "2px"
+    page.get_by_role("button", name="Clean").focus()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "2px"
     page.keyboard.press("Enter")
     found = sorted_by(page, "Clean", "descending")
     assert found == sorted(found, reverse=True)
-    assert page.locator("th[aria-sort]").count() == 1
+    assert page.locator("th[aria-sort]:visible").count() == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_filters_leave_what_fits(opened: Callable[..., Any], width: int) -> None:
+def test_one_comparison_is_shown_and_another_chosen(opened: Callable[..., Any], width: int) -> None:
     page = opened("index.html", width)
-    rows = page.locator("table.board tbody tr")
-    everything = rows.count()
-    page.get_by_role("combobox", name="Attacked ε").select_option("48/255")
-    page.get_by_role("combobox", name="Method").select_option("regmix")
-    assert rows.count() == 1 < everything
-    assert rows.first.get_attribute("data-attacked") == "48/255"
-    page.get_by_role("button", name="Reset").click()
-    page.wait_for_function(
-        "n => document.querySelectorAll('table.board tbody tr').length === n", arg=everything
+    shown = page.locator("[data-comparison]:visible")
+    assert shown.count() == 1 and len(column(page, "Method")) == 8
+    page.get_by_role("combobox", name="Data").select_option("digits, resnet8")
+    assert shown.count() == 1 and len(column(page, "Method")) == 4
+    threats = page.get_by_role("combobox", name="Threat")
+    threats.select_option("trained L∞ 32/255, attacked L∞ 48/255")
+    (chosen,) = shown.all()
+    assert f"c={chosen.get_attribute('id')}" in page.url
+    assert "48/255" in chosen.locator("h2").inner_text()
+    # What no comparison has together with the rest is found nevertheless.
+    page.get_by_role("combobox", name="Data").select_option("digits, smallcnn")
+    assert len(column(page, "Method")) == 8
+    assert threats.input_value() == "L∞ 32/255"
+
+
+def test_a_link_to_a_comparison_shows_it(opened: Callable[..., Any], contents: Contents) -> None:
+    stem = next(
+        block.stem for block in contents.blocks if block.eval_threat != block.cohort.train_threat
     )
+    for address in (f"index.html?c={stem}", f"index.html#{stem}"):
+        page = opened(address)
+        assert page.locator("[data-comparison]:visible").get_attribute("id") == stem
+        page.close()
+    page = opened("index.html?c=no-such")
+    assert page.locator("[data-comparison]:visible").count() == 1
 
 
 def test_the_search_finds_a_method(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
-    page.get_by_label("Search").fill("regmix")
-    names = column(page, "Method")
-    assert len(names) == 3 and all(name.startswith("regmix") for name in names)
+    page.get_by_label("Search").fill("trades")
+    (name,) = column(page, "Method")
+    assert name.startswith("TRADES")
     page.get_by_label("Search").fill("no such thing")
     assert page.get_by_text("No row fits").is_visible()
 
 
 def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
-    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
-    assert page.get_by_role("heading", level=1).inner_text() == "regmix, seed 1"
+    page.locator("a[aria-label^='TRADES, seed 1']:visible").first.click()
+    assert page.get_by_role("heading", level=1).inner_text() == "trades, seed 1"
     page.wait_for_selector(".chart .main-svg")
     assert page.locator(".chart .main-svg").count() > 0
 
@@ -221,26 +238,25 @@ def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -
     for run in contents.runs:
         runs.setdefault(run.spec.label, []).append(run.record.run_id)
     page = opened("index.html")
-    page.get_by_role("combobox", name="Architecture").select_option("smallcnn")
-    for name in ("pgd-at", "regmix"):
-        page.get_by_role("checkbox", name=f"Choose {name}, digits, smallcnn").check()
+    for name in ("pgd-at", "TRADES"):
+        page.get_by_role("checkbox", name=re.compile(f"Choose {name}.*, digits-smallcnn")).check()
     assert page.get_by_text("4 runs chosen").is_visible()
     page.get_by_role("link", name="Compare", exact=True).last.click()
     page.wait_for_selector("#accuracies tbody tr")
     heads = page.locator("#accuracies thead th").all_inner_texts()
-    assert heads == [f"{name}, seed {seed}" for name in ("pgd-at", "regmix") for seed in (0, 1)]
+    assert heads == [f"{name}, seed {seed}" for name in ("trades", "pgd-at") for seed in (0, 1)]
     row = page.locator("#accuracies tbody tr", has_text="AutoAttack").first
     shown = [text.split()[0] for text in row.locator("td").all_inner_texts()]
-    assert shown == [f"{100 * k / 360:.1f}" for k in (280, 281, 300, 301)]
+    assert shown == [f"{100 * k / 360:.1f}" for k in (290, 291, 280, 281)]
     differing = page.locator("#facts tr.differs th").all_inner_texts()
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
     entries = page.locator("[data-chart=curves] .legend .traces")
-    assert entries.all_text_contents() == ["pgd-at, 2 seeds", "regmix, 2 seeds"]
+    assert entries.all_text_contents() == ["trades, 2 seeds", "pgd-at, 2 seeds"]
     address, _, chosen = page.url.partition("#")
-    seeds = [run_id for run_id in chosen.split(",") if run_id in runs["regmix"]]
+    seeds = [run_id for run_id in chosen.split(",") if run_id in runs["trades"]]
     page.goto(f"{address}#{','.join(seeds)}")
     page.get_by_text("2 runs", exact=True).wait_for()
-    assert entries.all_text_contents() == ["regmix, seed 0", "regmix, seed 1"]
+    assert entries.all_text_contents() == ["trades, seed 0", "trades, seed 1"]
 
 
 def test_facts_of_unlike_methods_stand_where_each_has_them(
@@ -255,24 +271,40 @@ def test_facts_of_unlike_methods_stand_where_each_has_them(
 
 def test_a_page_loaded_anew_is_as_it_was_left(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
-    page.get_by_label("Search").fill("smallcnn")
-    page.get_by_role("combobox", name="Method").select_option("trades")
-    page.get_by_role("columnheader", name="Clean").first.click()
+    page.get_by_role("combobox", name="Data").select_option("digits, resnet8")
+    page.get_by_label("Search").fill("trades")
+    page.get_by_role("button", name="Clean").click()
     sorted_by(page, "Clean", "descending")
-    page.get_by_role("checkbox", name="Choose trades").first.check()
+    page.locator("[aria-label^='Choose TRADES']:visible").check()
     before = column(page, "Method")
     page.reload()
     assert column(page, "Method") == before and len(before) == 1
-    assert page.get_by_label("Search").input_value() == "smallcnn"
-    assert page.locator("th[aria-sort=descending]").inner_text() == "Clean"
+    assert page.get_by_role("combobox", name="Data").input_value() == "digits, resnet8"
+    assert page.get_by_label("Search").input_value() == "trades"
+    assert page.locator("th[aria-sort=descending]:visible").inner_text().startswith("Clean")
     assert page.get_by_text("2 runs chosen").is_visible()
-    page.get_by_role("button", name="Reset").click()
-    page.wait_for_function("document.querySelectorAll('table.board tbody tr').length > 15")
+    page.get_by_label("Search").fill("")
+    assert len(column(page, "Method")) == 4
+
+
+def test_a_long_table_has_pages(opened: Callable[..., Any], tmp_path: Path) -> None:
+    for seed in range(120):
+        write_run(tmp_path / "results", make_spec("trades", seed=seed), outcomes=False)
+    folder = write_site(tmp_path / "site", Contents.of(tmp_path / "results"))
+    page = opened("runs.html", root=folder.as_uri())
+    assert len(column(page, "Run")) == 50 and page.get_by_text("Page 1 of 3, 120 rows").is_visible()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Next").click()
+    assert column(page, "Seed") == [str(seed) for seed in range(100, 120)]
+    page.get_by_role("button", name="Seed").click()
+    assert column(page, "Seed")[0] == "119"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert len(column(page, "Run")) == 120
 
 
 def test_charts_fit_the_paper(opened: Callable[..., Any], pages: Path) -> None:
     page = opened("index.html")
-    page.get_by_role("link", name="regmix, seed 1", exact=True).first.click()
+    page.locator("a[aria-label^='TRADES, seed 1']:visible").first.click()
     settle(page)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.wait_for_function(
@@ -294,5 +326,6 @@ def test_rows_are_readable_without_scripts(browser: Any, pages: Path) -> None:
     page = context.new_page()
     page.goto(f"{pages.as_uri()}/index.html")
     assert page.locator("table.board tbody tr:visible").count() > 15
+    assert page.locator("nav.comparisons a:visible").count() == page.locator("h2 .recipe").count()
     assert not page.get_by_label("Search").is_visible()
     context.close()

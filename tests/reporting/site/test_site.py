@@ -11,13 +11,15 @@ from html.parser import HTMLParser
 from importlib.resources import files as resources
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from support.harness import cli
-from support.synthetic import make_spec
+from support.sites import rankings
+from support.synthetic import make_spec, write_run
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.records import paths
@@ -27,7 +29,6 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import looks, luminance
 from regmix_bench.reporting.formats.cells import text as cell_text
 from regmix_bench.reporting.site.command import command
-from regmix_bench.reporting.site.leaderboard import budget
 from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
@@ -83,6 +84,7 @@ def test_every_kind_of_page_is_there(pages: Path, contents: Contents) -> None:
         "index.html",
         "runs.html",
         "compare.html",
+        "tables.html",
     }
     ids = {run.record.run_id for run in contents.runs}
     assert {path.stem for path in (pages / "runs").iterdir()} == ids
@@ -98,7 +100,7 @@ def test_every_link_leads_to_a_file_and_every_fragment_to_an_element(
     for path, page in parsed.items():
         for link in page.links:
             url = urlsplit(link)
-            if url.scheme == "data":
+            if url.scheme == "data" or link.startswith("https://arxiv.org/abs/"):
                 continue
             assert not url.scheme and not url.netloc, (path, link)
             target = (path.parent / unquote(url.path)).resolve() if url.path else path
@@ -116,31 +118,62 @@ def test_pages_hold_no_script_of_their_own(parsed: dict[Path, Page]) -> None:
         assert b"</head>" in path.read_bytes()
 
 
-def test_the_leaderboard_says_what_the_tables_say(
-    parsed: dict[Path, Page], pages: Path, contents: Contents
-) -> None:
-    shown = {tuple(row) for row in parsed[pages / "index.html"].rows}
+def test_a_ranking_says_what_its_table_says(pages: Path, contents: Contents) -> None:
+    shown = rankings((pages / "index.html").read_text("utf-8"))
+    assert shown.keys() == {block.stem for block in contents.blocks}
     rows = 0
     for block in contents.blocks:
-        for row, cells in zip(block.rows, contents.comparisons[block.stem].rows, strict=True):
-            label = cells[0].value
-            if len(label) > 100:
+        table = contents.comparisons[block.stem]
+        ids = [column.id for column in table.columns]
+        for row, cells in zip(block.rows, table.rows, strict=True):
+            name = contents.looks[row.label].name
+            if len(name) > 100 or "<" in name:
                 continue
-            (match,) = (
-                found
-                for found in shown
-                if found[1].startswith(label + cells[0].signs)
-                and found[3] == block.cohort.setting.arch
-                and found[6].endswith(str(block.eval_threat.epsilon))
-                and found[7] == block.checkpoint
-            )
-            text = " ".join(match)
-            columns = contents.comparisons[block.stem].columns
-            for cell, column in list(zip(cells, columns, strict=True))[1:-1]:
-                assert all(part in text for part in cell_text(cell, column.kind)), (label, cell)
-            assert match[-1 - 9].split() == [str(seed) for seed in row.seeds]
+            found = shown[block.stem][name]
+            for id in ("clean_acc", "pgd_acc", "autoattack_acc"):
+                assert cell_text(cells[ids.index(id)], "mean")[0] in found
+            assert all(f"runs/{run.record.run_id}.html" in found for run, _ in row.scores)
             rows += 1
     assert rows > 15
+
+
+UNLIKE: list[dict[str, Any]] = [
+    {"recipe": Recipe(epochs=5)},
+    {"recipe": Recipe(epochs=50, batch_size=64)},
+    {"recipe": Recipe(epochs=50, precision="bf16")},
+    {"recipe": Recipe(epochs=50, true_class_mass=0.6)},
+    {"recipe": Recipe(epochs=50, ema_decay=0.99)},
+    {"recipe": Recipe(epochs=50, selection="last")},
+    {"train_examples": 500},
+    {"eval_examples": 100},
+    {"scoring": Scoring(autoattack_seed=1)},
+    {"scoring": Scoring(screen=True)},
+    {"scoring": Scoring(search_precision="bf16")},
+    {"arch": "resnet8"},
+    {"train_threat": ThreatModel("Linf", "8/255")},
+    {"eval_threats": (ThreatModel("Linf", "8/255"),)},
+    {"data_digest": "e" * 64},
+]
+
+
+def test_unlike_runs_share_no_ranking_nor_a_choice(tmp_path: Path) -> None:
+    labels = ["pgd-at", "trades", "mart", "fgsm-rs"]
+    for number, changes in enumerate(UNLIKE):
+        fields = dict(changes)
+        digest = {"data_digest": fields.pop("data_digest")} if "data_digest" in fields else {}
+        label = labels[number % len(labels)]
+        write_run(tmp_path, make_spec(label, seed=1, **fields), **digest)
+    for label in labels:
+        write_run(tmp_path, make_spec(label))
+    contents = Contents.of(tmp_path)
+    text = dict(site.site_files(contents))["index.html"].decode()
+    shown = rankings(text)
+    sizes = [len(rows) for rows in shown.values()]
+    assert sizes == [len(labels)] + [1] * len(UNLIKE)
+    chosen = re.findall(
+        r'data-data="(.*?)" data-threat="(.*?)" data-protocol="(.*?)" data-we', text
+    )
+    assert len(set(chosen)) == len(chosen) == len(UNLIKE) + 1
 
 
 def test_two_builds_are_identical(contents: Contents, pages: Path) -> None:
@@ -209,7 +242,7 @@ def test_a_method_that_is_not_installed_says_so(pages: Path) -> None:
 def test_failed_runs_are_mentioned_and_explained(pages: Path, contents: Contents) -> None:
     failed = [run for run in contents.runs if run.record.status == "error"]
     index = (pages / "index.html").read_text("utf-8")
-    assert f"{len(failed)} of them failed" in index
+    assert '<h2 id="failed">Failed runs</h2>' in index
     for run in failed:
         assert f"runs/{run.record.run_id}.html" in index
         assert "<h2>Failed</h2>" in (pages / f"runs/{run.record.run_id}.html").read_text("utf-8")
@@ -341,16 +374,8 @@ def test_every_installed_method_has_a_formula(pages: Path) -> None:
         assert re.search(r'<pre class="formula"[^>]*>L\w* += ', text), name
 
 
-def test_signs_are_explained_above_the_table_and_lead_to_their_note(
-    parsed: dict[Path, Page], pages: Path
-) -> None:
+def test_signs_are_explained_below_the_ranking_that_has_them(pages: Path) -> None:
     text = (pages / "index.html").read_text("utf-8")
-    assert "†&nbsp;scoring raised a warning" in text and "‡&nbsp;training overfitted" in text
-    assert "§" not in text.partition("<table")[0]
-
-
-def test_budgets_sort_by_value(pages: Path) -> None:
-    assert [budget(text) for text in ("8/255", "L2 0.5")] == [8 / 255, 0.5]
-    text = (pages / "index.html").read_text("utf-8")
-    for cell in re.findall(r'<td class="setting" data-order="([\d.]+)">L∞ (\d+)/255', text):
-        assert float(cell[0]) == pytest.approx(int(cell[1]) / 255)
+    first, *others = text.split('<section class="comparison"')[1:]
+    assert "†&nbsp;scoring raised a warning" in first and "‡&nbsp;training overfitted" in first
+    assert "§&nbsp;" not in text and others
