@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from regmix_bench.types import Frozen
+from pydantic import Field
+
+from regmix_bench.registry import FILE_NAME
+from regmix_bench.specs.recipe import Recipe
+from regmix_bench.types import LARGEST, Frozen
+
+_Decay = Annotated[float, Field(gt=0, lt=1)]
+_MethodName = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class Tricks(Frozen):
@@ -14,13 +21,13 @@ class Tricks(Frozen):
     its own for one; it begins with the epoch ``average_start``. The others are as in the recipe.
     """
 
-    true_class_mass: float = 1.0
-    average: float | str | None = None
-    average_start: int = 1
+    true_class_mass: float = Field(1.0, gt=0, le=1)
+    average: _Decay | _MethodName | None = None
+    average_start: int = Field(1, ge=1, lt=2**31)
     average_buffers: Literal["averaged", "live"] = "averaged"
-    awp_gamma: float | None = None
-    awp_warmup: int = 0
-    gradient_clip: float | None = None
+    awp_gamma: float | None = Field(None, gt=0, le=LARGEST)
+    awp_warmup: int = Field(0, ge=0, lt=2**31)
+    gradient_clip: float | None = Field(None, gt=0, le=LARGEST)
 
     def __str__(self) -> str:
         """Return ``mass 0.6, EMA 0.98``, or ``none``."""
@@ -36,6 +43,23 @@ class Tricks(Frozen):
         """The tricks of the raw weights beside an average, which does not move them."""
         names = ("average", "average_start", "average_buffers")
         return self.model_copy(update={name: getattr(NONE, name) for name in names})
+
+    def fits(self, recipe: Recipe) -> bool:
+        """Return whether ``recipe`` can have had this effect, "method" being any method's."""
+        mass, decay = recipe.true_class_mass, recipe.ema_decay
+        own = None if isinstance(self.average, float) else self.average
+        said = self.model_copy(
+            update={
+                "true_class_mass": self.true_class_mass if mass == "method" else mass,
+                "average": {"method": own, "none": None}.get(str(decay), decay),
+                "average_start": recipe.ema_start,
+                "average_buffers": recipe.ema_buffers,
+                "awp_gamma": recipe.awp_gamma,
+                "awp_warmup": recipe.awp_warmup,
+                "gradient_clip": recipe.gradient_clip,
+            }
+        )
+        return said == self
 
     def _words(self) -> list[str]:
         words = []

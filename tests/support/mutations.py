@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 
-from regmix_bench import compare, list_entries, load_results, show
+from regmix_bench import compare, list_entries, load_results, show, verify
 from regmix_bench.analysis.references import renew_references
 from regmix_bench.analysis.regression import compare_with_references
 from regmix_bench.errors import UserError
@@ -23,9 +23,23 @@ from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.transfer import transfer_matrix
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import RECORD
-from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord, TransferSide
+from regmix_bench.records.schema import (
+    Alarm,
+    CheckpointFile,
+    Cost,
+    EpochLog,
+    EvalRecord,
+    MatrixProduct,
+    PerturbationLength,
+    RunRecord,
+    TransferRecord,
+    TransferSide,
+    Work,
+)
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.report import stale
+from regmix_bench.specs import Recipe
+from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.files import file_digest
 from support.hostile import LINF_32, history
 from support.reports import write_outputs
@@ -48,12 +62,26 @@ STRANGE = (
 
 
 def fill_small(results: Path) -> None:
-    """Write the files of two runs of two seeds, of an evaluation and of a transfer."""
+    """Write the files of two runs of two seeds, of an evaluation and of a transfer.
+
+    The runs average weights, and have all that a record may have.
+    """
+    tricks: dict[str, Any] = {"true_class_mass": 0.6, "awp_gamma": 0.01, "gradient_clip": 2.0}
+    recipe = Recipe(epochs=3, milestones=(), ema_decay=0.9, ema_start=2, **tricks)
+    files = ("selected", "last", "raw-selected", "raw-last")
     common: dict[str, Any] = {
         "reference": "pgd-at",
-        "history": history(3),
+        "tricks": Tricks(average=0.9, average_start=2, **tricks),
+        "history": averaged_history(),
+        "alarms": (Alarm(kind="robust-overfitting", epoch=3, message="fell"),),
         "selected_epoch": 2,
+        "checkpoints": {
+            name: CheckpointFile(epoch=2 + (name[-4:] == "last"), file=f"{name}.x", sha256="0" * 64)
+            for name in files
+        },
+        "training_cost": Cost(seconds=3.0, forward_images=900, backward_images=600),
         "n_train": 100,
+        "n_validation": 50,
         "n_test": 20,
         "num_classes": 10,
         "n_parameters": 1000,
@@ -63,9 +91,10 @@ def fill_small(results: Path) -> None:
     runs = []
     for name in ("pgd-at", "regmix"):
         for seed in (0, 1):
-            spec = make_spec(name, seed=seed)
+            spec = make_spec(name, seed=seed, recipe=recipe)
             scored = {"after_attack": {"apgd-ce": 0.5}}
             path = write_run(results, spec, **right, autoattack=10 + seed, scored=scored, **common)
+            _score_others(results, path)
             write_outputs(paths.outputs_path(path), seed, images=20)
             runs.append(spec)
     save_views(path, make_views(LINF_32, shown=2))
@@ -97,6 +126,39 @@ def fill_small(results: Path) -> None:
     digest = store.write_parquet(file, frame)
     store.save_record(results, record.model_copy(update={"outcomes_digest": digest}))
     renew_references(results, results / paths.LEADERBOARD)
+
+
+def averaged_history() -> tuple[EpochLog, ...]:
+    """Three epochs that say all that an epoch may say; the average begins with the second."""
+    work = Work(
+        images=100,
+        passes=500,
+        flop=1e9,
+        product=MatrixProduct(precision="fp32", flop_per_second=1e12),
+        peak_memory=10**9,
+        energy=50.0,
+    )
+    length = PerturbationLength(mean=0.9, max=1.0)
+    raw = {"raw_val_clean_acc": 0.7, "raw_val_fgsm_acc": 0.9, "raw_val_pgd_acc": 0.3}
+    return tuple(
+        log.model_copy(update={"perturbation": length, **(raw if log.epoch > 1 else {})})
+        for log in history(3, work)
+    )
+
+
+def _score_others(results: Path, path: Path) -> None:
+    """Add to a record scores of its other checkpoints, by PGD alone."""
+    record = store.load_run(path)
+    (selected,) = record.evaluations
+    plain: dict[str, Any] = {"autoattack_acc": None, "after_attack": {}}
+    outcomes = pd.read_parquet(paths.outcomes_path(path, "selected"))
+    others = []
+    for name in ("last", "raw-selected", "raw-last"):
+        file = paths.outcomes_path(path, name)
+        digest = store.write_parquet(file, outcomes.assign(broken_by=""))
+        changes = {"checkpoint": name, "outcomes_digest": digest, **plain}
+        others.append(selected.model_copy(update=changes))
+    store.save_record(results, record.model_copy(update={"evaluations": (selected, *others)}))
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -290,7 +352,9 @@ def readers(results: Path, out: Path, changed: Path) -> Iterator[Callable[[], An
     yield lambda: compare(record, other)
     yield lambda: audit_record(record, device="cpu")
     yield lambda: transfer_matrix([str(record), str(other)], results, device="cpu")
+    yield lambda: verify(results)
     yield lambda: stale(results, out)
+    yield lambda: Contents.of(results, across=("tricks",)).judged
     yield lambda: Contents.of(results).gallery.pictures
 
 

@@ -129,8 +129,20 @@ class RunRecord(_Record):
     def _history_is_whole(self) -> Self:
         if [log.epoch for log in self.history] != list(range(1, len(self.history) + 1)):
             raise ValueError("the epochs of the history are not 1, 2, 3 and so on")
-        if self.history and (self.selected_epoch or 0) > len(self.history):
-            raise ValueError(f"epoch {self.selected_epoch} was selected of {len(self.history)}")
+        kept = {name: file.epoch for name, file in self.checkpoints.items()}
+        selected = kept.get("selected", self.selected_epoch)
+        if selected != self.selected_epoch:
+            raise ValueError(f"epoch {self.selected_epoch} was selected, and {selected} is kept")
+        last = len(self.history)
+        for name, epoch in {"selected": selected or 0, **kept}.items():
+            if self.history and epoch > last:
+                raise ValueError(f"the checkpoint {name} is of epoch {epoch} of {last}")
+        return self
+
+    @model_validator(mode="after")
+    def _tricks_are_of_the_recipe(self) -> Self:
+        if self.tricks is not None and not self.tricks.fits(self.spec.recipe):
+            raise ValueError(f"its tricks, {self.tricks}, are not those of its recipe")
         return self
 
 

@@ -47,7 +47,7 @@ def replaced(path: Path, place: str, text: str) -> None:
         ("history.0.loss", "NaN", "NaN is no number of JSON"),
         ("history.0.loss", "1e999", "finite"),
         ("history.1.epoch", "3", "are not 1, 2, 3 and so on"),
-        ("selected_epoch", "4", "epoch 4 was selected of 3"),
+        ("selected_epoch", "4", "the checkpoint selected is of epoch 4 of 3"),
         ("history.0.work.flop", "-1", "greater than or equal to 0"),
         ("history.0.work.flop", "1e31", "less than or equal to"),
         ("history.0.work.product.flop_per_second", "1e-9", "greater than or equal to 1000"),
@@ -82,6 +82,51 @@ def test_a_value_that_no_reader_can_hold_is_refused(
     replaced(path, place, text)
     if said is None:
         assert store.load_record(path)
+        return
+    with pytest.raises(UserError, match=r"is not a record") as caught:
+        store.load_record(path)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("tricks.true_class_mass", "1.5", "less than or equal to 1"),
+        ("tricks.true_class_mass", "NaN", "NaN is no number of JSON"),
+        ("tricks.true_class_mass", "0.7", "mass 0.7, EMA 0.9 from epoch 2, AWP 0.01, clip 2, are"),
+        ("tricks.average", '"../pgk"', "unable to parse string as a number"),
+        ("tricks.average", "1", "less than 1"),
+        ("tricks.average", "0.99", "are not those of its recipe"),
+        ("tricks.average", "null", "are not those of its recipe"),
+        ("tricks.average_start", "0", "greater than or equal to 1"),
+        ("tricks.average_start", "1", "are not those of its recipe"),
+        ("tricks.average_buffers", '"live"', "are not those of its recipe"),
+        ("tricks.awp_gamma", "0", "greater than 0"),
+        ("tricks.awp_gamma", "null", "are not those of its recipe"),
+        ("tricks.awp_warmup", "1", "are not those of its recipe"),
+        ("tricks.gradient_clip", "-2", "greater than 0"),
+        ("tricks.gradient_clip", "1", "are not those of its recipe"),
+        ("tricks.patience", "3", "extra inputs are not permitted"),
+        ("tricks", "null", None),
+        ("checkpoints.raw-last.epoch", "4", "the checkpoint raw-last is of epoch 4 of 3"),
+        ("checkpoints.selected.epoch", "1", "epoch 2 was selected, and 1 is kept"),
+        ("checkpoints.first", "{}", "input should be"),
+        ("history.0.perturbation.max", "-1", "greater than or equal to 0"),
+        ("history.0.perturbation.mean", "1e101", "less than or equal to"),
+        ("history.1.raw_val_pgd_acc", "null", "some accuracies of raw weights, and not all"),
+        ("history.0.work.passes", "-1", "greater than or equal to 0"),
+        ("alarms.0.kind", '"overfitting"', "input should be"),
+        ("alarms.0.epoch", "0", "greater than or equal to 1"),
+    ],
+)
+def test_tricks_and_checkpoints_are_those_of_the_training(
+    tmp_path: Path, place: str, text: str, said: str | None
+) -> None:
+    fill_small(tmp_path)
+    path = next(p for p in store.record_files(tmp_path) if p.name.startswith("regmix-"))
+    replaced(path, place, text)
+    if said is None:
+        assert store.load_run(path).tricks is None
         return
     with pytest.raises(UserError, match=r"is not a record") as caught:
         store.load_record(path)
