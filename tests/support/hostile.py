@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from regmix_bench.records.schema import EpochLog, Work
+from regmix_bench.records.schema import Alarm, Cost, EpochLog, PerturbationLength, Work
 from regmix_bench.specs import MethodSpec
 from regmix_bench.types import ThreatModel
 from support.saved_views import make_views, save_views
@@ -38,15 +38,25 @@ def method(name: str, label: str | None = None, **params: Any) -> MethodSpec:
 
 def fill(results: Path) -> None:
     """Write the records below a results folder."""
+    said = {
+        "metrics": dict.fromkeys(HOSTILE, 1.0),
+        "perturbation": PerturbationLength(mean=2.0, max=3.0),
+    }
+    logs = tuple(log.model_copy(update=said) for log in history())
     common: dict[str, Any] = {
         "reference": "pgd-at",
-        "history": history(),
+        "history": logs,
         "selected_epoch": 4,
         "n_train": 1000,
-        "environment": {"device": "cpu", "threads": 1, "cuda": None, "note": SCRIPT},
+        "alarms": (Alarm(kind="non-finite-loss", epoch=6, message=SCRIPT),),
+        "training_cost": Cost(seconds=6.0, forward_images=9000, backward_images=6000),
+        "environment": {
+            **{"device": "cpu", "threads": 1, "cuda": None, "note": SCRIPT},
+            "method_origin": SCRIPT,
+        },
     }
     collapsed = {"val_fgsm_acc": 0.9, "val_pgd_acc": 0.1}
-    whole, (fifth, last) = history()[:4], history()[4:]
+    whole, (fifth, last) = logs[:4], logs[4:]
     overfitted = (*whole, fifth.model_copy(update=collapsed), last)
     attacks = {"after_attack": {"apgd-ce": 0.85, "apgd-t": 0.84, "square": 0.83}}
     counts = {"standard": 40, "pgd-at": 280, "trades": 290, "regmix": 300, "elsewhere": 200}
