@@ -21,7 +21,7 @@ from regmix_bench.evaluation.scorer import (
     OnAttack,
     discard_journals,
     keep_traceback,
-    score_checkpoint,
+    score_weights,
     tidy,
     with_diagnoses,
 )
@@ -250,18 +250,17 @@ def _scored(
             with_diagnoses(e, model, test, other, spec.scoring) for e in recorded.evaluations
         )
         return recorded.model_copy(update={"evaluations": asked})
-    evaluations, cost = score_checkpoint(
+    scored, cost = score_weights(
         AttackedModel.of(model, test.x, spec.scoring, execution, say),
         spec.model.sha256,
         test,
         spec,
-        "given",
+        {"given": True},
         results,
-        with_autoattack=True,
         extras=extras,
         on_attack=on_attack,
     )
-    return _record(spec, test, model, evaluations, cost, device)
+    return _record(spec, test, model, scored["given"], cost, device)
 
 
 def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:

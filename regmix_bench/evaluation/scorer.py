@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import shutil
 import traceback
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from torch import nn
 
@@ -32,7 +33,7 @@ from regmix_bench.records.paths import (
     outcomes_path,
     record_path,
 )
-from regmix_bench.records.schema import Cost, EvalRecord, RobustEval, RunRecord
+from regmix_bench.records.schema import Cost, Diagnosis, EvalRecord, RobustEval, RunRecord
 from regmix_bench.specs import EvalSpec, RunSpec, Scoring
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
@@ -51,66 +52,73 @@ class Extras:
     diagnose: bool = False
 
 
-def score_checkpoint(
+def score_weights(
     attacked: AttackedModel,
     sha256: str,
     test: EvalData,
     spec: RunSpec | EvalSpec,
-    checkpoint: Checkpoint,
+    asked: Mapping[Checkpoint, bool],
     results: Path,
     *,
-    with_autoattack: bool,
     extras: Extras,
     on_attack: OnAttack,
-) -> tuple[list[RobustEval], Cost]:
+) -> tuple[dict[Checkpoint, list[RobustEval]], Cost]:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
 
-    Goes on where an earlier call was killed; :func:`discard_journals` ends that. In a group the
-    processes share the batches, and the first writes.
+    ``asked`` are the checkpoints that these weights are, each with whether AutoAttack scores it.
+    Each has scores and a file of its own, and nothing is measured or counted as cost twice. Goes on
+    where an earlier call was killed; :func:`discard_journals` ends that. In a group the processes
+    share the batches, and the first writes.
     """
     folder = artifacts_dir(results, spec.run_id)
+    first = next(iter(asked))
+    other = load_surrogate(results, spec, test) if extras.diagnose else None
+    costs: dict[ThreatModel, list[Cost]] = defaultdict(list)
 
     def journal(threat: ThreatModel) -> Journal:
-        name = f"scoring-{checkpoint}-{threat.norm}-{threat.epsilon.slug}"
+        name = f"scoring-{first}-{threat.norm}-{threat.epsilon.slug}"
         return Journal(folder / name, _binding(sha256, test, threat, spec))
 
-    def score(threat: ThreatModel, with_ensemble: bool) -> ThreatEvaluation:
+    def score(checkpoint: Checkpoint, threat: ThreatModel, with_ensemble: bool) -> ThreatEvaluation:
         heard = partial(on_attack, str(threat.epsilon))
-        return evaluate_threat(
+        found = evaluate_threat(
             attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble, heard
         )
+        costs[threat].append(found.cost)
+        return found
 
-    other = load_surrogate(results, spec, test) if extras.diagnose else None
-    scored = [score(threat, with_autoattack) for threat in spec.eval_threats]
-    without = [score(threat, False) for threat in spec.pgd_threats]
-    cost = sum((evaluation.cost for evaluation in [*scored, *without]), Cost())
-    found = [evaluation.result for evaluation in scored]
-    if extras.diagnose:
-        asked = found
-        found = on_first(
-            lambda: [
-                with_diagnoses(result, attacked.model, test, other, spec.scoring)
-                for result in asked
-            ]
-        )
-    path = outcomes_path(record_path(results, spec), checkpoint)
-    tables = [evaluation.outcomes for evaluation in scored]
-    if not with_autoattack:
-        tables = [table[list(REQUIRED)] for table in tables]
-    digests = {"outcomes_digest": on_first(lambda: write_outcomes(path, tables))}
-    if with_autoattack:
-        images = adversarial_path(results, spec.run_id, checkpoint)
-        if extras.save_adversarial:
+    @cache
+    def findings(threat: ThreatModel) -> _Findings:
+        return on_first(lambda: _diagnosed(attacked.model, test, threat, other, spec.scoring))
+
+    def score_as(checkpoint: Checkpoint, with_autoattack: bool) -> list[RobustEval]:
+        scored = [score(checkpoint, threat, with_autoattack) for threat in spec.eval_threats]
+        without = [score(checkpoint, threat, False) for threat in spec.pgd_threats]
+        found = [evaluation.result for evaluation in scored]
+        if extras.diagnose:
+            found = [_with(result, findings(result.threat)) for result in found]
+        path = outcomes_path(record_path(results, spec), checkpoint)
+        tables = [evaluation.outcomes for evaluation in scored]
+        if not with_autoattack:
+            tables = [table[list(REQUIRED)] for table in tables]
+        digests = {"outcomes_digest": on_first(lambda: write_outcomes(path, tables))}
+        if with_autoattack and extras.save_adversarial:
+            images = adversarial_path(results, spec.run_id, checkpoint)
             parts = chain.from_iterable(
                 adversarial_images(test, e.threat, journal(e.threat), e.after_attack) for e in found
             )
             digests["adversarial_digest"] = on_first(lambda: write_adversarial(images, parts))
-    found = [result.model_copy(update=digests) for result in found]
-    return [*found, *(evaluation.result for evaluation in without)], cost
+        found = [result.model_copy(update=digests) for result in found]
+        return [*found, *(evaluation.result for evaluation in without)]
+
+    found = {checkpoint: score_as(checkpoint, attack) for checkpoint, attack in asked.items()}
+    # Whoever asks for more under a threat has measured, or read, all that the others ask for.
+    largest = (max(of_one, key=lambda cost: cost.forward_images) for of_one in costs.values())
+    return found, sum(largest, Cost())
 
 
 def discard_journals(results: Path, run_id: str) -> None:
-    """Remove what :func:`score_checkpoint` keeps to go on after a kill."""
+    """Remove what :func:`score_weights` keeps to go on after a kill."""
     for folder in artifacts_dir(results, run_id).glob("scoring-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -153,14 +161,31 @@ def with_diagnoses(
 
     It has the check ``batch-dependent-model`` too, where the model is one.
     """
+    return _with(result, _diagnosed(model, test, result.threat, other, scoring))
+
+
+class _Findings(NamedTuple):
+    diagnoses: tuple[Diagnosis, ...]
+    depends_on_batch: bool
+
+
+def _diagnosed(
+    model: nn.Module,
+    test: EvalData,
+    threat: ThreatModel,
+    other: Surrogate | None,
+    scoring: Scoring,
+) -> _Findings:
     plain = AttackedModel(model, forward_batch_size=scoring.forward_batch_size).plain
-    diagnoses = plain.chunks.fit(
-        lambda: diagnose(plain, test.x, test.y, result.threat, other=other)
-    )
+    diagnoses = plain.chunks.fit(lambda: diagnose(plain, test.x, test.y, threat, other=other))
+    return _Findings(diagnoses, plain.chunks.fit(lambda: depend_on_batch(plain, test.x)))
+
+
+def _with(result: RobustEval, findings: _Findings) -> RobustEval:
     checks = dict.fromkeys(result.checks)
-    if plain.chunks.fit(lambda: depend_on_batch(plain, test.x)):
+    if findings.depends_on_batch:
         checks["batch-dependent-model"] = None
-    return result.model_copy(update={"diagnoses": diagnoses, "checks": tuple(checks)})
+    return result.model_copy(update={"diagnoses": findings.diagnoses, "checks": tuple(checks)})
 
 
 def _binding(

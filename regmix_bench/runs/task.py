@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from regmix_bench.errors import UserError, is_out_of_memory
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.outputs import outputs_for_plots
-from regmix_bench.evaluation.scorer import Extras, score_checkpoint
+from regmix_bench.evaluation.scorer import Extras, score_weights
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model
@@ -40,7 +40,7 @@ from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.states import States
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import TRAINED, TrainedCheckpoint
+from regmix_bench.types import TRAINED, Checkpoint, TrainedCheckpoint
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ActiveRun:
 
     def __post_init__(self) -> None:
         self.progress = TrainingProgress([], [], {}, Cost())
-        self.evaluations: list[RobustEval] = []
+        self.evaluations: dict[Checkpoint, list[RobustEval]] = {}
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
@@ -101,9 +101,8 @@ class ActiveRun:
             for alarm in self._alarms():
                 words = f"{alarm.kind.replace('-', ' ')}: {alarm.message}"
                 self.observer.on_note(self.task.spec, words)
-            for checkpoint in TRAINED:
-                if checkpoint in self.progress.checkpoints:
-                    self._score(checkpoint)
+            for checkpoints in self._same_weights():
+                self._score(checkpoints)
             return self.record(status="success")
 
     def _alarms(self) -> tuple[Alarm, ...]:
@@ -133,23 +132,30 @@ class ActiveRun:
         execution = dataclasses.asdict(trainer.trained.execution)
         self.steps = {**execution, **trainer.steps.described(), **norms}
 
-    def _score(self, checkpoint: TrainedCheckpoint) -> None:
-        task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoint]
+    def _same_weights(self) -> list[list[TrainedCheckpoint]]:
+        """Return the checkpoints, those together that are the very same weights."""
+        found: dict[str, list[TrainedCheckpoint]] = {}
+        for checkpoint in TRAINED:
+            if (file := self.progress.checkpoints.get(checkpoint)) is not None:
+                found.setdefault(file.sha256, []).append(checkpoint)
+        return list(found.values())
+
+    def _score(self, checkpoints: Sequence[TrainedCheckpoint]) -> None:
+        task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoints[0]]
         model = load_checkpoint(task.directory / file.file, file.sha256).to(self.device)
-        evaluations, cost = score_checkpoint(
+        evaluations, cost = score_weights(
             self._attacked(model),
             file.sha256,
             self.data.test,
             spec,
-            checkpoint,
+            {checkpoint: spec.attacks(checkpoint) for checkpoint in checkpoints},
             task.results,
-            with_autoattack=spec.attacks(checkpoint),
             extras=task.extras,
             on_attack=partial(self.observer.on_attack, spec),
         )
-        self.evaluations += evaluations
+        self.evaluations |= evaluations
         self.scoring_cost += cost
-        if checkpoint == "selected":
+        if "selected" in checkpoints:
             self.views_digest = on_first(partial(self._look, model))
 
     def _attacked(self, model: ImageClassifier) -> AttackedModel:
@@ -187,7 +193,7 @@ class ActiveRun:
             selected_epoch=selected.epoch if selected else None,
             history=tuple(progress.history),
             alarms=self._alarms(),
-            evaluations=tuple(self.evaluations),
+            evaluations=tuple(e for name in TRAINED for e in self.evaluations.get(name, ())),
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,
             checkpoints=progress.checkpoints,

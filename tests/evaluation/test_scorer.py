@@ -15,14 +15,15 @@ from support.quick_attacks import shorten
 from regmix_bench import evaluate
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.audit import audit_record
-from regmix_bench.evaluation.scorer import Extras, discard_journals
+from regmix_bench.evaluation.scorer import Extras, discard_journals, score_weights
 from regmix_bench.grid.plan import plan
 from regmix_bench.loading.runs import load_model
 from regmix_bench.records import paths, store
 from regmix_bench.records.frame import load_results
-from regmix_bench.records.schema import EvalRecord, RunRecord
+from regmix_bench.records.schema import Cost, EvalRecord, RunRecord
 from regmix_bench.runs import runner
 from regmix_bench.system.files import file_digest
+from regmix_bench.types import Checkpoint
 
 GRID: dict[str, Any] = {
     "methods": ["fgsm-rs"],
@@ -170,7 +171,7 @@ def test_questions_asked_later_attack_nothing_again(trained_run, evaluated, monk
     def attacked(*_: object) -> None:
         raise AssertionError("attacked again")
 
-    monkeypatch.setattr("regmix_bench.evaluation.scorer.score_checkpoint", attacked)
+    monkeypatch.setattr("regmix_bench.evaluation.given.score_weights", attacked)
     _, printed = evaluated(run.run_id, "--attacks", "apgd-ce", "--diagnose")
     again = store.load_record(path)
     assert isinstance(again, EvalRecord)
@@ -355,8 +356,6 @@ def test_a_record_of_other_images_is_refused(trained_run, evaluated) -> None:
 
 def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkeypatch) -> None:
     """A scorer that was stopped, and weights that are others when it goes on."""
-    from regmix_bench.evaluation.scorer import score_checkpoint
-
     results, run = trained_run
     file = weights_of(trained_run)
     test = runner.prepare(run.spec, torch.device("cpu")).test
@@ -365,12 +364,60 @@ def test_state_from_another_checkpoint_is_refused(trained_run, evaluated, monkey
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    arguments = {"with_autoattack": True, "extras": Extras(), "on_attack": stopped}
+    arguments = {"extras": Extras(), "on_attack": stopped}
     with pytest.raises(KeyboardInterrupt):
-        score_checkpoint(model, "a" * 64, test, run.spec, "selected", results, **arguments)
+        score_weights(model, "a" * 64, test, run.spec, {"selected": True}, results, **arguments)
     folder = paths.artifacts_dir(results, run.run_id)
     assert list(folder.glob("scoring-*/apgd-ce-*"))
     with pytest.raises(runner.UserError, match="weights' SHA-256 is aaa"):
-        score_checkpoint(model, "b" * 64, test, run.spec, "selected", results, **arguments)
+        score_weights(model, "b" * 64, test, run.spec, {"selected": True}, results, **arguments)
     discard_journals(results, run.run_id)
     assert not list(folder.glob("scoring-*")) and file.is_file()
+
+
+ORDERS: list[dict[Checkpoint, bool]] = [
+    {"selected": True, "last": False},
+    {"selected": False, "last": True},
+    {"selected": True, "last": True},
+]
+
+
+@pytest.mark.parametrize("asked", ORDERS, ids=str)
+def test_weights_that_are_two_checkpoints_are_attacked_once(
+    asked: dict[Checkpoint, bool], trained_run
+) -> None:
+    results, run = trained_run
+    test = runner.prepare(run.spec, torch.device("cpu")).test
+    model = AttackedModel.of(load_model(run, results), test.x)
+    record = paths.record_path(results, run.spec)
+    files = {name: paths.outcomes_path(record, name) for name in asked}
+    kept = {file: file.read_bytes() for file in files.values() if file.exists()}
+    short = {"autoattack_version": "custom", "attacks": ("apgd-ce",)}
+    scoring = run.spec.scoring.model_copy(update=short)
+    spec = run.spec.model_copy(update={"scoring": scoring})
+
+    def scored(these: dict[Checkpoint, bool]) -> tuple[dict[Checkpoint, Any], Cost]:
+        found = score_weights(
+            *(model, "a" * 64, test, spec, these, results),
+            extras=Extras(),
+            on_attack=lambda *_: None,
+        )
+        discard_journals(results, run.run_id)
+        return found
+
+    try:
+        together, cost = scored(asked)
+        written = {name: file.read_bytes() for name, file in files.items()}
+        costs = []
+        for name, attack in asked.items():
+            alone, of_one = scored({name: attack})
+            assert together[name] == alone[name]
+            assert together[name][0].checkpoint == name
+            assert written[name] == files[name].read_bytes()
+            costs.append(of_one.forward_images)
+        assert cost.forward_images == max(costs)
+    finally:
+        for file in files.values():
+            file.unlink()
+        for file, content in kept.items():
+            file.write_bytes(content)

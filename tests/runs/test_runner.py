@@ -324,12 +324,29 @@ def test_out_of_memory_names_the_batch_and_a_smaller_one(
         raise error
 
     if where == "score":
-        monkeypatch.setattr(task, "score_checkpoint", fail)
+        monkeypatch.setattr(task, "score_weights", fail)
     else:
         monkeypatch.setattr(Trainer, where, fail)
     record = runner.run_spec(quick_spec(), tmp_path, device="cpu")
     assert record.status == "error"
     assert re.fullmatch(rf"out of memory {said}.* about half", record.error)
+
+
+def test_weights_that_are_selected_and_last_are_scored_once_and_recorded_twice(tmp_path) -> None:
+    forward = {}
+    for evaluate in ("selected", "both"):
+        recipe = QUICK["recipe"] | {"selection": "last"}
+        spec = quick_spec(recipe=recipe, evaluate=evaluate)
+        record = runner.run_spec(spec, tmp_path, device="cpu")
+        forward[evaluate] = record.scoring_cost.forward_images
+    assert forward["both"] == forward["selected"] > 0
+    weights = {name: file.sha256 for name, file in record.checkpoints.items()}
+    assert weights["selected"] == weights["last"]
+    selected, last = record.evaluations
+    assert (selected.checkpoint, last.checkpoint) == ("selected", "last")
+    assert selected.autoattack_acc is not None
+    assert last.model_copy(update={"checkpoint": "selected"}) == selected
+    require_files(paths.record_path(tmp_path, spec), record)
 
 
 def test_a_run_is_one_process_s_at_a_time(tmp_path) -> None:
