@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from importlib.resources import files as resources
 
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.headline import Headline, headline
 from regmix_bench.reporting.site import pages
 from regmix_bench.reporting.site.definitions import define
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import method_pages
+from regmix_bench.reporting.site.pictures import leading_pictures
 from regmix_bench.reporting.site.runs import RunPage, run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -35,7 +35,11 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     """
     board = Rankings.of(contents)
     found = run_pages(contents)
-    yield "index.html", pages.index_page(board, _headline(board, contents), found)
+    leading = board.rankings[0].block if board.rankings else None
+    pictures = list(leading_pictures(contents, leading)) if leading else []
+    yield "index.html", pages.index_page(board, pictures, found)
+    if pictures:
+        yield pages.PREVIEW, pictures[0].png
     yield "tables.html", pages.tables_page(contents)
     yield "runs.html", pages.runs_page(found)
     yield "compare.html", pages.comparison_page()
@@ -55,13 +59,6 @@ def empty_site() -> Iterator[tuple[str, bytes]]:
     """Write the site of a results folder without records: one page, which says what to run."""
     yield "index.html", pages.empty_page()
     yield from _assets()
-
-
-def _headline(board: Rankings, contents: Contents) -> Headline | None:
-    if not board.rankings:
-        return None
-    leading = board.rankings[0]
-    return headline(leading.block, leading.standings, contents.looks)
 
 
 def _data(page: RunPage) -> bytes:

@@ -17,6 +17,7 @@ from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.headline import Headline, headline
 from regmix_bench.reporting.site.quotes import Quotes, quotes_of
 from regmix_bench.reporting.site.ruler import Ruler
 from regmix_bench.reporting.tables.comparison import DIFFERENCE
@@ -108,6 +109,7 @@ class Ranking:
     weights: str
     rows: tuple[RankedRow, ...]
     quotes: Quotes | None
+    headline: Headline
 
     @classmethod
     def of(cls, block: Block, contents: Contents) -> Ranking:
@@ -132,6 +134,7 @@ class Ranking:
             weights=checkpoint_words(block.checkpoint, block.cohort.setting.recipe),
             rows=tuple(rows),
             quotes=quotes_of(contents.published_beside(block)),
+            headline=headline(block, standings, contents.looks),
         )
 
     @property

@@ -14,11 +14,11 @@ from regmix_bench.methods import declared
 from regmix_bench.records.accuracies import ROBUST, attack_words, titles
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import short, text
-from regmix_bench.reporting.headline import Headline
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
+from regmix_bench.reporting.site.pictures import PagePicture
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.values import Cell
@@ -27,13 +27,18 @@ from regmix_bench.system.text import visible
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Citation
 
+#: What others show of the front page where it is linked to.
+PREVIEW = "images/preview.png"
+
 _NO_NUMBER = -1e9
 
 
-def index_page(board: Rankings, first: Headline | None, runs: Sequence[RunPage]) -> bytes:
-    """Write the front page: what leads, and the rankings."""
+def index_page(board: Rankings, pictures: Sequence[PagePicture], runs: Sequence[RunPage]) -> bytes:
+    """Write the front page: the rankings, and ``pictures`` of the first."""
     failed = [page for page in runs if page.failed]
-    return _render("index.html", board=board, first=first, runs=runs, failed=failed)
+    return _render(
+        "index.html", board=board, pictures=pictures, preview=PREVIEW, runs=runs, failed=failed
+    )
 
 
 def tables_page(contents: Contents) -> bytes:

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from importlib.resources import files as resources
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import matplotlib.pyplot as plt
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 from support.harness import cli
 from support.sites import rankings
-from support.synthetic import make_spec, write_run
+from support.synthetic import make_spec
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.records import paths
@@ -135,45 +134,6 @@ def test_a_ranking_says_what_its_table_says(pages: Path, contents: Contents) -> 
             assert all(f"runs/{run.record.run_id}.html" in found for run, _ in row.scores)
             rows += 1
     assert rows > 15
-
-
-UNLIKE: list[dict[str, Any]] = [
-    {"recipe": Recipe(epochs=5)},
-    {"recipe": Recipe(epochs=50, batch_size=64)},
-    {"recipe": Recipe(epochs=50, precision="bf16")},
-    {"recipe": Recipe(epochs=50, true_class_mass=0.6)},
-    {"recipe": Recipe(epochs=50, ema_decay=0.99)},
-    {"recipe": Recipe(epochs=50, selection="last")},
-    {"train_examples": 500},
-    {"eval_examples": 100},
-    {"scoring": Scoring(autoattack_seed=1)},
-    {"scoring": Scoring(screen=True)},
-    {"scoring": Scoring(search_precision="bf16")},
-    {"arch": "resnet8"},
-    {"train_threat": ThreatModel("Linf", "8/255")},
-    {"eval_threats": (ThreatModel("Linf", "8/255"),)},
-    {"data_digest": "e" * 64},
-]
-
-
-def test_unlike_runs_share_no_ranking_nor_a_choice(tmp_path: Path) -> None:
-    labels = ["pgd-at", "trades", "mart", "fgsm-rs"]
-    for number, changes in enumerate(UNLIKE):
-        fields = dict(changes)
-        digest = {"data_digest": fields.pop("data_digest")} if "data_digest" in fields else {}
-        label = labels[number % len(labels)]
-        write_run(tmp_path, make_spec(label, seed=1, **fields), **digest)
-    for label in labels:
-        write_run(tmp_path, make_spec(label))
-    contents = Contents.of(tmp_path)
-    text = dict(site.site_files(contents))["index.html"].decode()
-    shown = rankings(text)
-    sizes = [len(rows) for rows in shown.values()]
-    assert sizes == [len(labels)] + [1] * len(UNLIKE)
-    chosen = re.findall(
-        r'data-data="(.*?)" data-threat="(.*?)" data-protocol="(.*?)" data-we', text
-    )
-    assert len(set(chosen)) == len(chosen) == len(UNLIKE) + 1
 
 
 def test_two_builds_are_identical(contents: Contents, pages: Path) -> None:
