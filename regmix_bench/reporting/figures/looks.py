@@ -66,9 +66,14 @@ class Look:
     line: Line
 
     @property
+    def fill(self) -> Fill:
+        """Return what of the marker is filled: all, nothing, its left or its lower half."""
+        return _FILLS[self.line]
+
+    @property
     def marks(self) -> dict[str, Any]:
         """Arguments by which matplotlib draws its markers, with or without a line."""
-        fill = _FILLS[self.line]
+        fill = self.fill
         return {
             "color": self.colour,
             "marker": self.marker,

@@ -19,10 +19,11 @@ from regmix_bench.reporting.site.pictures import leading_pictures
 from regmix_bench.reporting.site.runs import RunPage, run_pages
 from regmix_bench.reporting.site.text import script
 
-#: What every site holds; plotly.min.js comes from the package of that name.
+#: What every site holds.
 ASSETS = (
     "site.css",
     "tables.js",
+    "plot.js",
     "charts.js",
     "compare.js",
 )
@@ -51,8 +52,6 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for method in method_pages(board, found):
         yield method.file, pages.method_page(define(method.name), method)
     yield from _assets()
-    plotly = resources("plotly").joinpath("package_data", "plotly.min.js")
-    yield "assets/plotly.min.js", plotly.read_bytes()
 
 
 def empty_site() -> Iterator[tuple[str, bytes]]:

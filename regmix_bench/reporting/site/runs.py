@@ -17,25 +17,17 @@ from regmix_bench.records.overfitting import beside_average
 from regmix_bench.records.schema import Alarm, RobustEval
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures.looks import GREY, Look, Marker
+from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.formats.cells import fixed, line, short
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.facts import cost_facts, specification_facts
 from regmix_bench.reporting.site.images import Examples, examples
+from regmix_bench.reporting.site.markers import marker_paths
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables.checkpoints import run_checkpoints_table
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured, significant
 
-#: matplotlib's names of lines and markers, and Plotly's.
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-_SYMBOLS: dict[Marker, str] = {
-    **{"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "P": "cross"},
-    **{"D": "diamond", "X": "x", "<": "triangle-left", ">": "triangle-right", "*": "star"},
-    **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall", (4, 1, 0): "star-diamond"},
-    (6, 1, 0): "hexagram",
-}
-#: What of a marker is filled, by the line that goes with it.
-_FILLS = {"-": "", "--": "-open", ":": "-dot", "-.": "-open-dot"}
 #: The validation accuracies of an epoch, and their headers.
 _VALIDATION = {"val_clean_acc": "Clean", "val_fgsm_acc": "FGSM", "val_pgd_acc": "PGD-10"}
 _FAILED = Look("", GREY, "o", "-")
@@ -207,7 +199,7 @@ class RunPage:
             "error": short(self.reason, 300) if self.failed else "",
             "colours": [self.look.colour, on_dark(self.look.colour)],
             "dash": _DASHES[self.look.line],
-            "symbol": _SYMBOLS[self.look.marker] + _FILLS[self.look.line],
+            "marker": marker_paths(self.look),
             "facts": [
                 (short(name), short(text, 300))
                 for name, text in specification_facts(self.run) + cost_facts(record)

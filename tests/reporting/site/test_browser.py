@@ -73,7 +73,7 @@ def settle(page: Any) -> None:
     """Wait until charts and tables stand."""
     for waits, done in (
         ("th[data-sort]:visible", "th[data-sort] button:visible"),
-        (".chart[data-runs]:visible", ".chart .main-svg"),
+        (".chart[data-runs]:visible", ".chart svg[role]"),
     ):
         if page.locator(waits).count():
             page.wait_for_selector(done)
@@ -229,8 +229,8 @@ def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
     page.locator("a[aria-label^='TRADES, seed 1']:visible").first.click()
     assert page.get_by_role("heading", level=1).inner_text() == "trades, seed 1"
-    page.wait_for_selector(".chart .main-svg")
-    assert page.locator(".chart .main-svg").count() > 0
+    page.wait_for_selector(".chart svg[role]")
+    assert page.locator(".chart svg[role]").count() > 0
 
 
 def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
@@ -250,7 +250,7 @@ def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -
     assert shown == [f"{100 * k / 360:.1f}" for k in (290, 291, 280, 281)]
     differing = page.locator("#facts tr.differs th").all_inner_texts()
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
-    entries = page.locator("[data-chart=curves] .legend .traces")
+    entries = page.locator("[data-chart=curves] .legend li")
     assert entries.all_text_contents() == ["trades, 2 seeds", "pgd-at, 2 seeds"]
     address, _, chosen = page.url.partition("#")
     seeds = [run_id for run_id in chosen.split(",") if run_id in runs["trades"]]
@@ -302,16 +302,61 @@ def test_a_long_table_has_pages(opened: Callable[..., Any], tmp_path: Path) -> N
     assert len(column(page, "Run")) == 120
 
 
-def test_charts_fit_the_paper(opened: Callable[..., Any], pages: Path) -> None:
-    page = opened("index.html")
-    page.locator("a[aria-label^='TRADES, seed 1']:visible").first.click()
+def test_charts_fit_the_paper(opened: Callable[..., Any], contents: Contents) -> None:
+    page = opened(f"runs/{some_run(contents, 'regmix')}.html", width=1400)
     settle(page)
+    texts = "document.querySelector('.chart svg[role]').viewBox.baseVal.width"
+    assert page.evaluate(texts) > 480
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.main-svg')].every((s) => s.clientWidth <= 480)"
-    )
+    assert page.evaluate(texts) == 480
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    page.wait_for_function("document.querySelector('.main-svg').clientWidth > 480")
+    assert page.evaluate(texts) > 480
+
+
+def some_run(contents: Contents, label: str) -> str:
+    return next(run.record.run_id for run in contents.runs if run.spec.label == label)
+
+
+def test_a_chart_tells_values_to_pointer_and_keyboard(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    page = opened(f"runs/{some_run(contents, 'regmix')}.html")
+    settle(page)
+    chart = page.locator("[data-chart=curves]")
+    picture, tip = chart.locator("svg[role]"), chart.get_by_role("status")
+    assert tip.inner_text() == ""
+    picture.scroll_into_view_if_needed()
+    place = picture.locator(".mark").first.bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2 + 1)
+    assert set(tip.inner_text().splitlines()) == {
+        "epoch 4",
+        *("clean: 87.5 %", "FGSM: 70.0 %", "PGD-10: 60.0 %", "selected: 60.0 %"),
+    }
+    page.mouse.move(0, 0)
+    assert tip.inner_text() == ""
+    picture.focus()
+    page.keyboard.press("ArrowRight")
+    assert tip.inner_text().splitlines()[:2] == ["epoch 1", "clean: 50.0 %"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert tip.inner_text().splitlines()[:2] == ["epoch 2", "FGSM: 60.0 %"]
+
+
+def test_an_entry_of_a_legend_hides_what_it_names(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    ids = [some_run(contents, label) for label in ("regmix", "pgd-at")]
+    page = opened(f"compare.html#{','.join(ids)}")
+    settle(page)
+    chart = page.locator("[data-chart=attacks]")
+    assert chart.locator(".line").count() == 2
+    button = chart.get_by_role("button", name="regmix")
+    button.press("Enter")
+    assert chart.locator(".line").count() == 1
+    assert button.get_attribute("aria-pressed") == "false"
+    assert page.evaluate("document.activeElement.textContent") == button.inner_text()
+    button.press("Enter")
+    assert chart.locator(".line").count() == 2
 
 
 def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:

@@ -1,42 +1,28 @@
-// Charts of runs, drawn from what data/<run_id>.js put into `regmixRuns`.
+// What the charts of runs show, from what data/<run_id>.js put into `regmixRuns`.
 "use strict";
 
-const darkness = matchMedia("(prefers-color-scheme: dark)");
-let printing = false;
-const PAPER = 480; // two charts beside each other on a page
+const SHARE = { least: 2, within: [0, 100], show: (value) => `${value.toFixed(1)} %` };
+const RING = ["", "M-.5 0A.5 .5 0 1 0 .5 0A.5 .5 0 1 0-.5 0"];
+const CROSS = ["M-.4-.4L.4 .4M-.4 .4L.4-.4", ""];
+const ALERT = ["#9b1c1c", "#ff9c94"];
 
 const CHARTS = {
   curves: (runs) => ({
-    traces: runs.flatMap((run) => curves(run, runs.length === 1)),
-    x: "epoch",
-    y: "validation accuracy (%)",
-    range: [0, 103],
+    series: runs.flatMap((run) => curves(run, runs.length === 1)),
+    x: { title: "epoch" },
+    y: { title: "validation accuracy (%)", ...SHARE },
   }),
   loss: (runs) => ({
-    traces: runs.map((run) => ({ ...line(run), x: run.epochs, y: run.loss })),
-    x: "epoch",
-    y: "training loss",
+    series: runs.map((run) => ({ ...line(run), x: run.epochs, y: run.loss })),
+    x: { title: "epoch" },
+    y: { title: "training loss", least: 0, show: (value) => value.toPrecision(4) },
   }),
-  attacks: (runs) => ({
-    traces: runs.flatMap((run) => cascades(run, runs.length === 1)),
-    x: "",
-    y: "accuracy (%)",
-    range: [0, 103],
-  }),
+  attacks: (runs) => cascades(runs.length > 1 ? runs.map((run) => [run, run.attacks[0]])
+    : runs[0].attacks.map((attacked) => [runs[0], attacked])),
 };
 
-function css(property) {
-  return getComputedStyle(document.documentElement).getPropertyValue(property).trim();
-}
-
-function colour(run) {
-  return run.colours[darkness.matches && !printing ? 1 : 0];
-}
-
-// Plotly reads tags and entities in what it shows.
-function plain(text) {
-  const cut = text.length > 72 ? `${text.slice(0, 71)}…` : text;
-  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+function cut(text) {
+  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
 }
 
 const DASHES = ["solid", "dash", "dot", "dashdot"];
@@ -68,112 +54,65 @@ function together(runs) {
 
 function line(run) {
   return {
-    name: plain(run.title),
-    mode: "lines",
-    line: { color: colour(run), dash: run.dash, width: 2 * (run.thin ?? 1) },
-    // A click on an entry hides all that is drawn of it.
-    ...(run.group ? { legendgroup: run.group, showlegend: false } : {}),
+    name: cut(run.title),
+    group: run.group,
+    colours: run.colours,
+    dash: run.dash,
+    width: 2 * (run.thin ?? 1),
   };
 }
 
-// What stands in the legend of a comparison; the lines themselves name their runs when pointed at.
-function entries(runs) {
-  return runs.filter((run) => run.named).map((run) => ({
-    ...line(run),
-    name: plain(run.entry),
-    x: [null],
-    y: [null],
-    showlegend: true,
-  }));
-}
-
 function curves(run, alone) {
-  const base = { ...line(run), x: run.epochs };
-  const of = (name, width, dash) => ({
-    ...base,
-    name: alone ? name : `${plain(run.title)}, ${name}`,
-    line: { ...base.line, width: width * (run.thin ?? 1), dash: alone ? dash : run.dash },
-    ...(alone ? { showlegend: true } : {}),
-  });
-  const marks = (epochs, name, symbol, color) => ({
-    ...base,
-    x: epochs,
-    y: epochs.map((epoch) => run.pgd[run.epochs.indexOf(epoch)]),
-    mode: "markers",
-    name: alone ? name : `${plain(run.title)}, ${name}`,
-    ...(alone ? { showlegend: true } : {}),
-    marker: { color, symbol, size: 10, line: { color, width: 2 } },
-  });
-  const traces = [
-    { ...of("clean", 1.2, "dash"), y: run.clean },
-    ...(alone ? [{ ...of("FGSM", 1.2, "dot"), y: run.fgsm }] : []),
-    { ...of("PGD-10", 2.2, "solid"), y: run.pgd },
-    ...(alone && run.raw.length ? [{ ...of("PGD-10, raw weights", 1.6, "dashdot"), y: run.raw }] : []),
-  ];
-  if (run.selected) traces.push(marks([run.selected], "selected", "circle-open", colour(run)));
-  const alarms = run.alarms.map(([epoch]) => epoch).filter((epoch) => run.epochs.includes(epoch));
-  if (alarms.length) traces.push(marks(alarms, "alarm", "x-thin", css("--alert")));
-  return traces;
-}
-
-function cascades(run, alone) {
-  return (alone ? run.attacks : run.attacks.slice(0, 1)).map((attacked, number) => ({
+  const of = (name, y, width, dash) => ({
     ...line(run),
-    name: alone ? attacked.where : `${plain(run.title)}: ${attacked.where}`,
-    mode: "lines+markers",
-    x: attacked.names,
-    y: attacked.accuracies,
-    line: {
-      color: colour(run),
-      width: 1.5 * (run.thin ?? 1),
-      dash: alone ? DASHES[number % DASHES.length] : run.dash,
-    },
-    marker: { color: colour(run), symbol: run.symbol, size: 8 * (run.thin ?? 1) },
-    ...(alone ? { showlegend: true } : {}),
-  }));
+    x: run.epochs,
+    y,
+    width: width * (run.thin ?? 1),
+    ...(alone ? { name, group: name, dash } : { name: `${cut(run.title)}, ${name}` }),
+  });
+  const marks = (epochs, name, marker, colours) => {
+    const y = epochs.map((epoch) => run.pgd[run.epochs.indexOf(epoch)]);
+    return { ...of(name, y, 2, "solid"), x: epochs, marker, colours, bare: true, size: 11 };
+  };
+  const series = [of("clean", run.clean, 1.2, "dash"), of("PGD-10", run.pgd, 2.2, "solid")];
+  if (alone) series.splice(1, 0, of("FGSM", run.fgsm, 1.2, "dot"));
+  if (alone && run.raw.length) {
+    series.push(of("PGD-10, raw weights", run.raw, 1.6, "dashdot"));
+  }
+  if (run.selected) series.push(marks([run.selected], "selected", RING, run.colours));
+  const alarms = run.alarms.map(([epoch]) => epoch).filter((epoch) => run.epochs.includes(epoch));
+  if (alarms.length) series.push(marks(alarms, "alarm", CROSS, ALERT));
+  return series;
 }
 
-function draw(element, runs) {
-  const { traces, x, y, range } = CHARTS[element.dataset.chart](runs);
-  traces.push(...(runs.length > 1 ? entries(runs) : []));
-  const width = printing ? PAPER : element.clientWidth;
-  const many = traces.filter((trace) => trace.showlegend !== false).length;
-  const rule = css("--rule");
-  const axis = { gridcolor: rule, linecolor: rule, zeroline: false, automargin: true };
-  Plotly.react(
-    element,
-    traces,
-    {
-      font: { family: css("--sans"), size: 12, color: css("--ink") },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 48, r: 8, t: 8, b: 40 },
-      height: 300 + (many > 1 ? 20 * Math.ceil((many * 200) / width) : 0),
-      ...(printing ? { width } : {}),
-      xaxis: { ...axis, title: { text: x }, fixedrange: width < 500 },
-      yaxis: { ...axis, title: { text: y }, range, fixedrange: width < 500 },
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
-      showlegend: many > 1,
-      hovermode: "closest",
-      hoverlabel: { namelength: -1 },
-    },
-    { responsive: true, displayModeBar: false, displaylogo: false },
-  );
+// `pairs` are of a run and one of its scores, each a line over the attacks in their order.
+function cascades(pairs) {
+  const there = pairs.filter(([, attacked]) => attacked);
+  const names = [...new Set(there.flatMap(([, attacked]) => attacked.names))];
+  const alone = new Set(there.map(([run]) => run.id)).size < 2;
+  const series = there.map(([run, attacked], number) => ({
+    ...line(run),
+    width: 1.5 * (run.thin ?? 1),
+    x: attacked.names.map((name) => names.indexOf(name)),
+    y: attacked.accuracies,
+    marker: run.marker,
+    size: 8 * (run.thin ?? 1),
+    ...(alone
+      ? { name: attacked.where, group: attacked.where, dash: DASHES[number % DASHES.length] }
+      : { name: `${cut(run.title)}: ${attacked.where}` }),
+  }));
+  return { series, x: { title: "", names }, y: { title: "accuracy (%)", ...SHARE } };
 }
 
 function drawAll() {
   for (const element of document.querySelectorAll("[data-chart][data-runs]")) {
-    const runs = element.dataset.runs.split(",").map((id) => window.regmixRuns[id]);
-    draw(element, runs.length > 1 ? together(runs) : runs);
+    const found = element.dataset.runs.split(",").map((id) => window.regmixRuns[id]);
+    const runs = found.length > 1 ? together(found) : found;
+    const chart = CHARTS[element.dataset.chart](runs);
+    const named = runs.filter((run) => run.named);
+    const entries = named.map((run) => ({ ...line(run), name: cut(run.entry) }));
+    plot(element, { ...chart, legend: runs.length > 1 ? entries : chart.series });
   }
 }
 
-darkness.addEventListener("change", drawAll);
-for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
-  addEventListener(name, () => {
-    printing = value;
-    document.querySelectorAll(".js-plotly-plot").forEach(Plotly.purge); // else it keeps its width
-    drawAll();
-  });
-}
 drawAll();

@@ -1,0 +1,229 @@
+// One chart in SVG: axes that fit what is drawn, values where a reader points or moves by arrow
+// keys, and a legend whose entries hide what they name. Text enters the page as text alone.
+"use strict";
+
+const plot = (() => {
+  const HEIGHT = 300;
+  const DASHES = { solid: "none", dash: "6 4", dot: "1.5 3", dashdot: "7 3 1.5 3" };
+  const LISTED = 8; // values that a tip has
+  const NEAR = 40; // pixels from a point to a pointer that means it
+  const PAPER = 480; // pixels, for two charts beside each other on a page
+  const drawn = new Map();
+  let printing = false;
+
+  const across = (element) => (printing ? PAPER : element.clientWidth || PAPER);
+
+  function make(tag, attributes = {}, ...children) {
+    const svg = ["svg", "g", "path", "line", "text", "circle"].includes(tag);
+    const made = svg
+      ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+      : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value !== undefined) made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function coloured(made, colours) {
+    made.style.setProperty("--light", colours[0]);
+    made.style.setProperty("--dark", colours[1]);
+    return made;
+  }
+
+  function ticks([low, high], count, least) {
+    const rough = Math.max((high - low) / count, least);
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((times) => times * power >= rough * 0.999);
+    const found = [];
+    for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at++) {
+      found.push(Number((at * step).toPrecision(12)));
+    }
+    return found;
+  }
+
+  // The values with some room; no narrower than `least`, and inside `within` where it is given.
+  function fitted(values, least, within) {
+    let low = values.reduce((a, b) => Math.min(a, b), Infinity);
+    let high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    const room = Math.max(0.06 * (high - low), (least - (high - low)) / 2, 1e-9);
+    [low, high] = [low - room, high + room];
+    return within ? [Math.max(low, within[0]), Math.min(high, within[1])] : [low, high];
+  }
+
+  // A marker is the path of what is filled of it and that of what is not, in a unit square.
+  function mark([full, hollow], size, x, y) {
+    const sign = make("g", { class: "mark", transform: `translate(${x} ${y}) scale(${size})` });
+    if (hollow) sign.append(make("path", { class: "hollow", d: hollow }));
+    if (full) sign.append(make("path", { d: full }));
+    return sign;
+  }
+
+  function key(series) {
+    const line = make("line", { x1: 0, x2: 26, y1: 6, y2: 6, "stroke-dasharray": DASHES[series.dash] });
+    const sign = make("svg", { viewBox: "0 0 26 12", width: 26, height: 12, "aria-hidden": true });
+    if (!series.bare) sign.append(line);
+    if (series.marker) sign.append(mark(series.marker, 7, 13, 6));
+    return coloured(sign, series.colours);
+  }
+
+  // A chart: `series` of {name, group, colours, dash, width, x, y, marker, size, bare}, `legend` of alike
+  // without points, `x` and `y` of {title, show, least, within}, and `x.names` where places on the
+  // axis are words.
+  function plot(element, chart) {
+    const known = drawn.get(element);
+    drawn.set(element, { chart, hidden: known ? known.hidden : new Set() });
+    draw(element);
+    if (!known) widths.observe(element);
+  }
+
+  function draw(element) {
+    const { chart, hidden } = drawn.get(element);
+    const width = across(element);
+    const shown = chart.series.filter((series) => !hidden.has(series.group));
+    const points = shown.flatMap((series) =>
+      series.x.map((x, at) => ({ series, x, y: series.y[at] })).filter((p) => Number.isFinite(p.y)),
+    );
+    const yRange = fitted(points.map((p) => p.y), chart.y.least, chart.y.within);
+    const xs = chart.series.flatMap((series) => series.x);
+    const xRange = chart.x.names ? [-0.4, chart.x.names.length - 0.6] : fitted(xs, 1);
+    const yTicks = points.length ? ticks(yRange, 5, 0) : [];
+    const places = chart.x.names ? chart.x.names.map((_, at) => at) : [];
+    const xTicks = chart.x.names ? places : ticks(xRange, Math.min(8, width / 60), 1);
+    const left = 30 + 7 * yTicks.reduce((most, tick) => Math.max(most, `${tick}`.length), 1);
+    const [right, top, bottom] = [width - 10, 8, HEIGHT - (chart.x.title ? 40 : 24)];
+    const px = (x) => left + ((x - xRange[0]) / (xRange[1] - xRange[0])) * (right - left);
+    const py = (y) => bottom - ((y - yRange[0]) / (yRange[1] - yRange[0])) * (bottom - top);
+    for (const point of points) [point.px, point.py] = [px(point.x), py(point.y)];
+
+    const picture = make("svg", {
+      viewBox: `0 0 ${width} ${HEIGHT}`,
+      tabindex: 0,
+      role: "application",
+      "aria-roledescription": "chart",
+      "aria-label": `${element.dataset.label} The arrow keys read the values.`,
+    });
+    for (const tick of yTicks) {
+      picture.append(
+        make("line", { class: "grid", x1: left, x2: right, y1: py(tick), y2: py(tick) }),
+        make("text", { x: left - 6, y: py(tick) + 4, "text-anchor": "end" }, `${tick}`),
+      );
+    }
+    const wide = (right - left) / Math.max(xTicks.length, 1) / 6.5;
+    for (const tick of xTicks) {
+      const name = chart.x.names ? cut(chart.x.names[tick], Math.max(3, wide)) : `${tick}`;
+      picture.append(make("text", { x: px(tick), y: bottom + 17, "text-anchor": "middle" }, name));
+    }
+    const middle = `translate(13 ${(top + bottom) / 2}) rotate(-90)`;
+    picture.append(
+      make("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
+      make("text", { transform: middle, "text-anchor": "middle" }, chart.y.title),
+      make("text", { x: (left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, chart.x.title),
+    );
+    for (const series of shown) {
+      const own = points.filter((point) => point.series === series);
+      const group = coloured(make("g", { class: "series" }), series.colours);
+      const along = own.map((p, at) => `${at ? "L" : "M"}${p.px.toFixed(1)} ${p.py.toFixed(1)}`);
+      if (!series.bare) {
+        const look = { "stroke-width": series.width, "stroke-dasharray": DASHES[series.dash] };
+        group.append(make("path", { class: "line", d: along.join(""), ...look }));
+      }
+      for (const point of series.marker ? own : []) {
+        group.append(mark(series.marker, series.size, point.px.toFixed(1), point.py.toFixed(1)));
+      }
+      picture.append(group);
+    }
+    const tip = make("p", { class: "tip", role: "status" });
+    element.replaceChildren(legend(element, chart, hidden), picture, tip);
+    answer(picture, tip, points, chart, width);
+  }
+
+  function legend(element, chart, hidden) {
+    const list = make("ul", { class: "legend" });
+    for (const series of chart.legend.length > 1 ? chart.legend : []) {
+      const button = make("button", { type: "button", "aria-pressed": !hidden.has(series.group) });
+      button.append(key(series), series.name);
+      button.addEventListener("click", () => {
+        if (!hidden.delete(series.group)) hidden.add(series.group);
+        const place = [...list.children].indexOf(button.parentElement);
+        draw(element);
+        element.querySelectorAll(".legend button")[place].focus();
+      });
+      list.append(make("li", {}, button));
+    }
+    return list;
+  }
+
+  // Tell the values at the place of a point, its own first.
+  function answer(picture, tip, points, chart, width) {
+    const ring = make("circle", { class: "here", r: 6, cx: -99 });
+    picture.append(ring);
+    let here = null;
+    const tell = (point) => {
+      here = point;
+      ring.setAttribute("cx", point ? point.px : -99);
+      ring.setAttribute("cy", point ? point.py : -99);
+      tip.replaceChildren();
+      if (!point) return;
+      const at = points.filter((other) => other !== point && other.x === point.x);
+      at.sort((a, b) => Math.abs(a.py - point.py) - Math.abs(b.py - point.py));
+      const rows = [point, ...at.slice(0, LISTED - 1)].map(({ series, y }) => {
+        const swatch = coloured(make("span", { class: "swatch" }), series.colours);
+        return make("span", {}, swatch, `${series.name}: ${chart.y.show(y)}`);
+      });
+      if (at.length >= LISTED) rows.push(make("span", {}, `and ${at.length - LISTED + 1} more`));
+      const place = chart.x.names ? chart.x.names[point.x] : `${chart.x.title} ${point.x}`;
+      tip.append(make("strong", {}, place), ...rows);
+      const box = picture.getBoundingClientRect();
+      const beside = (point.px * box.width) / width;
+      const before = beside > box.width / 2; // the tip stands where there is more room
+      tip.style.left = before ? "auto" : `${beside + 12}px`;
+      tip.style.right = before ? `${box.width - beside + 12}px` : "auto";
+      tip.style.top = `${box.top - picture.parentElement.getBoundingClientRect().top}px`;
+    };
+    const nearest = (x, y) => {
+      const far = (point) => Math.hypot(point.px - x, point.py - y);
+      const found = points.reduce((a, b) => (a && far(a) <= far(b) ? a : b), null);
+      return found && far(found) < NEAR ? found : null;
+    };
+    picture.addEventListener("pointermove", (event) => {
+      const box = picture.getBoundingClientRect();
+      const scale = width / box.width;
+      const found = nearest((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+      if (found !== here) tell(found);
+    });
+    picture.addEventListener("pointerleave", () => tell(null));
+    picture.addEventListener("blur", () => tell(null));
+    picture.addEventListener("keydown", (event) => {
+      const moved = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      const [along, down] = moved[event.key] ?? [0, 0];
+      if (event.key === "Escape") tell(null);
+      if (!points.length || (!along && !down)) return;
+      event.preventDefault();
+      const line = here && points.filter((point) => point.series === here.series);
+      const column = here && points.filter((point) => point.x === here.x);
+      if (column) column.sort((a, b) => a.py - b.py);
+      if (!here) tell(points[0]);
+      else if (along) tell(line[line.indexOf(here) + along] ?? here);
+      else tell(column[column.indexOf(here) + down] ?? here);
+    });
+  }
+
+  function cut(text, length) {
+    return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+  }
+
+  const widths = new ResizeObserver((changes) => {
+    for (const { target } of changes) {
+      const picture = target.querySelector("svg[role]");
+      if (picture && picture.viewBox.baseVal.width !== across(target)) draw(target);
+    }
+  });
+  for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(name, () => {
+      printing = value;
+      [...drawn.keys()].forEach(draw);
+    });
+  }
+  return plot;
+})();
