@@ -7,7 +7,7 @@ NeurIPS 2023.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from pydantic import Field
 from regmix_bench.attacks.ball import ascend, clip_pixels
 from regmix_bench.attacks.noise import batch_sum, chosen_mean, uniform_start
 from regmix_bench.losses import cross_entropy
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
@@ -27,13 +28,25 @@ if TYPE_CHECKING:
 PAPER = Citation("lin2023eliminating", "Lin et al.", 2023, "2404.08154")
 
 
+NO_REGULARISER = Idle("lambda1 is 0", lambda config, *_: config.lambda1 == 0)
+NO_TERMS = Idle(
+    "lambda2 and lambda3 are 0", lambda config, *_: config.lambda2 == config.lambda3 == 0
+)
+
+
 class AAERConfig(Frozen):
     """Weights of the regulariser, and the epochs over which it is brought in."""
 
-    lambda1: float = Field(1.0, ge=0, description="Weight of the regulariser, beside |A|/B")
-    lambda2: float = Field(ge=0, description="Weight of the fall of the loss, a constant")
-    lambda3: float = Field(ge=0, description="Weight of the change of the logits")
-    warmup: int = Field(
+    lambda1: Annotated[float, NO_TERMS] = Field(
+        1.0, ge=0, description="Weight of the regulariser, beside |A|/B"
+    )
+    lambda2: Annotated[float, NO_REGULARISER] = Field(
+        ge=0, description="Weight of the fall of the loss, a constant"
+    )
+    lambda3: Annotated[float, NO_REGULARISER] = Field(
+        ge=0, description="Weight of the change of the logits"
+    )
+    warmup: Annotated[int, NO_TERMS, NO_REGULARISER] = Field(
         0, ge=0, lt=2**31, description="Epochs over which λ1 grows from 0; the authors have 20"
     )
 
@@ -146,8 +159,12 @@ class RSAAER(AAER):
     class Config(AAERConfig):
         """Weights of the regulariser, its first epochs, and the step as a multiple of ε."""
 
-        lambda2: float = Field(2.5, ge=0, description="Weight of the fall of the loss, a constant")
-        lambda3: float = Field(1.5, ge=0, description="Weight of the change of the logits")
+        lambda2: Annotated[float, NO_REGULARISER] = Field(
+            2.5, ge=0, description="Weight of the fall of the loss, a constant"
+        )
+        lambda3: Annotated[float, NO_REGULARISER] = Field(
+            1.5, ge=0, description="Weight of the change of the logits"
+        )
         step_ratio: float = Field(1.25, gt=0, description="Size of the step as a multiple of ε")
 
     def start(self, x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
@@ -177,8 +194,12 @@ class NAAER(AAER):
     class Config(AAERConfig):
         """Weights of the regulariser, its first epochs, noise and step as multiples of ε."""
 
-        lambda2: float = Field(1.5, ge=0, description="Weight of the fall of the loss, a constant")
-        lambda3: float = Field(0.15, ge=0, description="Weight of the change of the logits")
+        lambda2: Annotated[float, NO_REGULARISER] = Field(
+            1.5, ge=0, description="Weight of the fall of the loss, a constant"
+        )
+        lambda3: Annotated[float, NO_REGULARISER] = Field(
+            0.15, ge=0, description="Weight of the change of the logits"
+        )
         noise_ratio: float = Field(2.0, ge=0, description="Largest noise as a multiple of ε")
         step_ratio: float = Field(1.0, gt=0, description="Size of the step as a multiple of ε")
 

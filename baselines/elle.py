@@ -6,7 +6,7 @@ overfitting", ICLR 2024.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -14,12 +14,15 @@ from pydantic import Field
 from regmix_bench.attacks.noise import batch_sum, noise
 from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.losses import cross_entropy
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import NORMS, Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+NO_PENALTY = Idle("lambda_ is 0", lambda config, *_: config.lambda_ == 0)
 
 
 class LinearityWeight:
@@ -94,8 +97,10 @@ class ELLEA(Method):
         """Leaps and decay of λ, and the attack's noise and step as multiples of ε."""
 
         lambda_: float = Field(4000.0, ge=0, description="What λ leaps to")
-        decay: float = Field(0.99, ge=0, le=1, description="What is left of λ after other batches")
-        deviations: float = Field(
+        decay: Annotated[float, NO_PENALTY] = Field(
+            0.99, ge=0, le=1, description="What is left of λ after other batches"
+        )
+        deviations: Annotated[float, NO_PENALTY] = Field(
             2.0, ge=0, description="Standard deviations above the mean from which it leaps"
         )
         noise_ratio: float = Field(0.0, ge=0, description="Largest noise as a multiple of ε")

@@ -5,7 +5,7 @@ Jia et al., "Improving Fast Adversarial Training with Prior-Guided Knowledge", I
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from pydantic import Field
 from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.losses import true_class
 from regmix_bench.methods.averaging import WeightAverage
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.prior import Reset
 from regmix_bench.methods.protocol import Citation
 
@@ -20,6 +21,10 @@ from .fgsm_pgi import FGSMPGI
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+NO_AVERAGE = Idle(
+    "recipe.ema_decay is not method", lambda config, recipe, norm: recipe.ema_decay != "method"
+)
 
 
 class FGSMPGK(FGSMPGI):
@@ -61,25 +66,27 @@ class FGSMPGK(FGSMPGI):
         gradient_weight: float = Field(
             2.0, ge=1, description="The gradient enters the momentum with this less r"
         )
-        ratio_threshold: float = Field(
+        ratio_threshold: Annotated[float, NO_AVERAGE] = Field(
             0.82, gt=0, description="The r from which the attack counts as weak"
         )
-        ema_decay: float = Field(
-            0.999, gt=0, lt=1, description="Decay of the average below the threshold"
-        )
-        weak_ema_decay: float = Field(
+        ema_decay: Annotated[
+            float,
+            NO_AVERAGE,
+            Idle("ema_below_threshold is false", lambda config, *_: not config.ema_below_threshold),
+        ] = Field(0.999, gt=0, lt=1, description="Decay of the average below the threshold")
+        weak_ema_decay: Annotated[float, NO_AVERAGE] = Field(
             0.99999,
             gt=0,
             le=1,
             description="Decay at the threshold; above, it grows with r up to 1",
         )
-        ema_warmup: int = Field(
+        ema_warmup: Annotated[int, NO_AVERAGE] = Field(
             10,
             ge=1,
             le=1_000_000,
             description="No decay is above (t + 1)/(t + this) at the average's update t",
         )
-        ema_below_threshold: bool = Field(
+        ema_below_threshold: Annotated[bool, NO_AVERAGE] = Field(
             True, description="Update the average below the threshold too"
         )
 

@@ -7,7 +7,7 @@ Adversarial Defenses", NeurIPS 2020.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -15,12 +15,16 @@ from pydantic import Field
 from regmix_bench.attacks.noise import sign_start
 from regmix_bench.attacks.pgd import pgd
 from regmix_bench.losses import cross_entropy
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+UNGUIDED = Idle("lambda_ is 0", lambda config, *_: config.lambda_ == 0)
 
 
 class GuidedMethod(Method):
@@ -100,8 +104,12 @@ class GAT(GuidedMethod):
         """λ, and how much of it there is in the last epochs."""
 
         lambda_: float = Field(10.0, ge=0, description="Weight of the distance")
-        late_factor: float = Field(4.0, ge=0, description="λ is multiplied by this in the end")
-        late_start: float = Field(
+        late_factor: Annotated[
+            float, UNGUIDED, Idle("late_start is 1", lambda config, *_: config.late_start == 1)
+        ] = Field(4.0, ge=0, description="λ is multiplied by this in the end")
+        late_start: Annotated[
+            float, UNGUIDED, Idle("late_factor is 1", lambda config, *_: config.late_factor == 1)
+        ] = Field(
             0.85,
             ge=0,
             le=1,

@@ -5,7 +5,7 @@ Cui, Tian, Zhong, Qi, Yu and Zhang, "Decoupled Kullback-Leibler Divergence Loss"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -19,12 +19,18 @@ from regmix_bench.losses import (
     true_class,
     weighted_squared_error,
 )
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+NO_ATTACK = Idle(
+    "attack_alpha and attack_beta are 0",
+    lambda config, *_: config.attack_alpha == config.attack_beta == 0,
+)
 
 
 class IKLAT(Method):
@@ -66,9 +72,17 @@ class IKLAT(Method):
 
         alpha: float = Field(4.0, ge=0, description="Weight of the soft cross-entropy")
         beta: float = Field(20.0, ge=0, description="Weight of the squared error")
-        temperature: float = Field(4.0, gt=0, description="Divides the logits that make W")
-        steps: int = Field(5, ge=1, description="Steps of the attack")
-        step_ratio: float = Field(0.5, gt=0, description="Size of a step as a multiple of ε_t")
+        temperature: Annotated[
+            float,
+            Idle(
+                "beta and attack_beta are 0",
+                lambda config, *_: config.beta == config.attack_beta == 0,
+            ),
+        ] = Field(4.0, gt=0, description="Divides the logits that make W")
+        steps: Annotated[int, NO_ATTACK] = Field(5, ge=1, description="Steps of the attack")
+        step_ratio: Annotated[float, NO_ATTACK] = Field(
+            0.5, gt=0, description="Size of a step as a multiple of ε_t"
+        )
         attack_alpha: float = Field(1.0, ge=0, description="α of the attack")
         attack_beta: float = Field(1.0, ge=0, description="β of the attack")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from regmix_bench.attacks.ball import project
 from regmix_bench.attacks.noise import noise
 from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.losses import cross_entropy, true_class
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
 from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
@@ -62,7 +63,9 @@ class LIET(Method):
         refresh: int = Field(20, ge=1, description="Batches between two takings of the patterns")
         mask_low: float = Field(0.1, ge=0, le=1, description="Least share of noise in a pattern")
         mask_high: float = Field(0.5, ge=0, le=1, description="Largest share of noise in it")
-        noise_ratio: float = Field(1.0, ge=0, description="Bound of the noise, as a multiple of ε")
+        noise_ratio: Annotated[
+            float, Idle("mask_high is 0", lambda config, *_: config.mask_high == 0)
+        ] = Field(1.0, ge=0, description="Bound of the noise, as a multiple of ε")
         project: bool = Field(True, description="Project x' on the ball of ε")
 
         @model_validator(mode="after")

@@ -6,7 +6,7 @@ NeurIPS 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Frozen
 
-from .gat import GuidedMethod
+from .gat import UNGUIDED, GuidedMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,9 @@ class NuAT(GuidedMethod):
         """λ, and for how long it grows."""
 
         lambda_: float = Field(4.5, ge=0, description="Weight of the nuclear norm, at its largest")
-        ramp: float = Field(0.9, gt=0, le=1, description="The share of epochs over which λ grows")
+        ramp: Annotated[float, UNGUIDED] = Field(
+            0.9, gt=0, le=1, description="The share of epochs over which λ grows"
+        )
 
     def weight_at(self, epoch: int) -> float:
         grown = (epoch - 1) / (self.config.ramp * self.epochs)

@@ -5,7 +5,7 @@ Zhang et al., "Theoretically Principled Trade-off between Robustness and Accurac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from pydantic import Field
 from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import cross_entropy, kl_divergence
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import AttackBN, MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
 from regmix_bench.types import Batch, StepOutput, ThreatModel
@@ -47,7 +48,9 @@ class TRADES(MultiStepMethod):
 
         beta: float = Field(6.0, ge=0, description="Weight of the divergence")
         attack_bn: AttackBN = "eval"
-        pixels_first: bool = Field(
+        pixels_first: Annotated[
+            bool, Idle("the norm is Linf", lambda config, recipe, norm: norm == "Linf")
+        ] = Field(
             False,
             description="Clip to valid pixels before projecting on the ball; L2 alone differs",
         )

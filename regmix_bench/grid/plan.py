@@ -26,7 +26,8 @@ from regmix_bench.data.sources import (
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import mass_of_labels, method_spec
+from regmix_bench.methods.configured import configured, mass_of_labels, method_spec
+from regmix_bench.methods.effects import require_effects
 from regmix_bench.models import ARCHS
 from regmix_bench.notation import format_value, read_yaml
 from regmix_bench.registry import parse_name
@@ -267,6 +268,7 @@ def _fitting(
         if value != Recipe.model_fields[field].default:
             words = f"recipe.{field} = {format_value(value)}"
             raise UserError(f"{words}: {method.name} cannot be trained so, {why}")
+    require_effects(method.name, configured(method), fitting, threat.norm)
     classes = source.num_classes or len(source.classes)
     if classes:
         mass_of_labels(cls, fitting, classes)

@@ -39,6 +39,15 @@ def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
     return MethodSpec(name=name, version=method.version, params=written(config), label=label)
 
 
+def configured(method: MethodSpec) -> BaseModel:
+    """Return the configuration of a specification, of the class that is installed here.
+
+    Raises :class:`UserError` for a name, a key or a value that is not of the method.
+    """
+    config: BaseModel = validated(METHODS[method.name].Config, all_params(method), method.name)
+    return config
+
+
 def all_params(method: MethodSpec) -> dict[str, Any]:
     """Return every parameter, by name: those written down, and the later ones of older runs.
 
@@ -57,8 +66,7 @@ def make_method(spec: MethodSpec) -> Method:
 
     Raises :class:`UserError` for a name, a key or a value that is not of the method installed here.
     """
-    method = METHODS[spec.name]
-    return method(validated(method.Config, all_params(spec), spec.name))
+    return METHODS[spec.name](configured(spec))
 
 
 def tell_recipe(method: Method, recipe: Recipe, num_classes: int, seed: int = 0) -> None:

@@ -37,6 +37,7 @@ from regmix_bench.losses import (
     soft_cross_entropy,
     weighted_squared_error,
 )
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 
 
 PAPER = Citation("liu2025regmix", "Liu and Ojha", 2025, "2510.05317")
+NO_AGR = Idle("gamma is 0", lambda config, *_: config.gamma == 0)
+NO_AMR = Idle("alpha and beta are 0", lambda config, *_: config.alpha == config.beta == 0)
+NEITHER = Idle(
+    "alpha, beta and gamma are 0",
+    lambda config, *_: config.alpha == config.beta == config.gamma == 0,
+)
+NOTHING_STORED = Idle("start is random", lambda config, *_: config.start == "random")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 
 
@@ -59,19 +67,25 @@ class Weights(Frozen):
     reduction: Annotated[
         Literal["batchmean", "mean"],
         Later("batchmean"),
+        NEITHER,
         Field(description="Our reading: sum over the classes, or as mean their mean too"),
     ] = "batchmean"
     detach_clean: Annotated[
-        bool, Later(False), Field(description="Our reading: hold p(x) of AGR constant, or not")
+        bool,
+        Later(False),
+        NO_AGR,
+        Field(description="Our reading: hold p(x) of AGR constant, or not"),
     ] = False
     agr: Annotated[
         Literal["forward", "reverse"],
         Later("forward"),
+        NO_AGR,
         Field(description="Our reading: KL(p(x) ‖ p(x+δ_final)), or with both sides changed"),
     ] = "forward"
     form: Annotated[
         Literal["kl", "ikl", "mse"],
         Later("kl"),
+        NO_AMR,
         Field(description="AMR as divergences, as those of IKL, or as squared errors of logits"),
     ] = "kl"
 
@@ -136,9 +150,9 @@ class RegMix(PriorGuidedMethod):
     class Config(Weights):
         """Weights, and the prior's resets, start and momentum."""
 
-        reset: Reset = 40
-        clip_start: ClipStart = False
-        momentum_decay: MomentumDecay = 0.3
+        reset: Annotated[Reset, NOTHING_STORED] = 40
+        clip_start: Annotated[ClipStart, NOTHING_STORED] = False
+        momentum_decay: Annotated[MomentumDecay, NOTHING_STORED] = 0.3
         start: Annotated[
             Literal["stored", "random"],
             Later("stored"),
@@ -184,11 +198,9 @@ class RegMixAMR(RegMix):
     colour = 7
 
     class Config(RegMix.Config):
-        """As RegMix, with γ held at 0, and no choice of AGR."""
+        """As RegMix, with γ held at 0."""
 
         gamma: float = Field(0.0, ge=0, le=0, description="Held at 0")
-        detach_clean: Annotated[Literal[False], Later(False)] = False
-        agr: Annotated[Literal["forward"], Later("forward")] = "forward"
 
 
 class RegMixAGR(RegMix):
@@ -202,11 +214,10 @@ class RegMixAGR(RegMix):
     colour = 8
 
     class Config(RegMix.Config):
-        """As RegMix, with α and β held at 0, and no form of AMR."""
+        """As RegMix, with α and β held at 0."""
 
         alpha: float = Field(0.0, ge=0, le=0, description="Held at 0")
         beta: float = Field(0.0, ge=0, le=0, description="Held at 0")
-        form: Annotated[Literal["kl"], Later("kl")] = "kl"
 
 
 class RegMixPGD(MultiStepMethod):

@@ -27,6 +27,7 @@ from regmix_bench.testing.contract import (
     parameters_are_named_validated_and_written_down,
     require,
 )
+from regmix_bench.testing.effects import parameters_without_effect_say_so
 from regmix_bench.testing.recorded import compare_recorded
 from regmix_bench.testing.samples import inside, same, state_of
 from regmix_bench.testing.smoothing import it_sees_smoothed_labels_where_it_says
@@ -230,6 +231,7 @@ RULES: tuple[Rule, ...] = (
     parameters_are_named_validated_and_written_down,
     its_norms_are_known,
     its_tricks_are_known,
+    parameters_without_effect_say_so,
     the_loss_is_a_finite_scalar_that_reaches_every_weight,
     adversarial_images_stay_inside_the_threat_model,
     it_leaves_the_batch_and_the_model_as_they_were,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -15,9 +15,11 @@ from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.errors import UserError
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods import METHODS, register_method
+from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.protocol import Method
 from regmix_bench.testing import Failure, Subject, check_method
-from regmix_bench.testing.contract import findings
+from regmix_bench.testing.contract import Rule, findings
+from regmix_bench.testing.effects import parameters_without_effect_say_so
 from regmix_bench.testing.methods import replayed_steps_are_those_of_training
 from regmix_bench.types import Frozen, StepOutput
 
@@ -449,6 +451,60 @@ def test_what_cannot_be_asked_for_is_no_broken_rule() -> None:
         broken_rules(Noise, "[wait=1]")
     with pytest.raises(UserError, match=r"noise\.weight: field required"):
         broken_rules(Required)
+
+
+class Scaled(Noise):
+    """CE with a term that a weight of 0 leaves out, and a scale inside the term."""
+
+    class Config(Frozen):
+        weight: float = 1.0
+        scale: float = 2.0
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        logits, config = model(x), self.config
+        return (
+            cross_entropy(logits, y) + config.weight * ((config.scale + 1) * logits).square().mean()
+        )
+
+    def step(self, model, batch, threat, generator) -> StepOutput:
+        x = self.images(batch.x, uniform_start(batch.x, threat, generator))
+        return StepOutput(self.loss(model, x, batch.y), x)
+
+
+def idle(why: str, where: Any) -> Any:
+    """Parameters of :class:`Scaled`, of which ``scale`` is marked."""
+
+    class Config(Frozen):
+        weight: float = 1.0
+        scale: Annotated[float, Idle(why, where)] = 2.0
+
+    return type("Marked", (Scaled,), {"Config": Config, "__doc__": "Marked."})
+
+
+WEIGHTLESS = idle("weight is 0", lambda config, *_: config.weight == 0)
+ALWAYS = idle("it rains", lambda config, *_: True)
+WEIGHTED = idle("weight is not 1", lambda config, *_: config.weight == 0 or config.scale == 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "found"),
+    [
+        (WEIGHTLESS, None),
+        (Scaled, "no effect is seen of scale where weight is 0.0"),
+        (ALWAYS, "scale changes the training, and is marked as idle by default"),
+        (WEIGHTED, "scale changes the training, and is marked as idle by default"),
+    ],
+)
+def test_what_has_no_effect_is_noted_and_a_mark_that_is_wrong_told(
+    method: type[Noise], found: str | None
+) -> None:
+    assert ruled(method, parameters_without_effect_say_so) == found
+
+
+def ruled(method: type[Noise], rule: Rule) -> str | None:
+    METHODS.register("noise", method)
+    said = next(findings(Subject("noise", METHODS), [rule]))
+    return said.reason if isinstance(said, Failure) else said
 
 
 def replayed(method: type[Noise]) -> Failure | str | None:
