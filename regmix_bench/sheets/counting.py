@@ -66,8 +66,8 @@ def _no_file(row: SheetRow) -> str | None:
     return "no file or record is named that bears its numbers out"
 
 
-def _not_the_runs(row: SheetRow) -> str | None:
-    """Say where a mean or a deviation is not that of the runs which it counts."""
+def unlike_its_runs(row: SheetRow) -> str | None:
+    """Say where a mean or a deviation is not that of the runs which it counts; None nowhere."""
     wrong = []
     for name, claim in row.numbers.items():
         values = [run.numbers[name] for run in row.counted if name in run.numbers]
@@ -148,7 +148,7 @@ RULES = (
         "a number is not what its runs or its files give",
         "it was mistyped, edited, or is of other runs or other weights than the row says",
         ("numbers", "runs"),
-        _not_the_runs,
+        unlike_its_runs,
     ),
     each_row(
         "impossible-number",

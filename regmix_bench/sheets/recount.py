@@ -16,6 +16,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records.checkpoints import checkpoint_of
 from regmix_bench.records.outcomes import read_outcomes, recorded_outcomes
 from regmix_bench.records.selection import chosen_epochs
+from regmix_bench.sheets.counting import unlike_its_runs
 from regmix_bench.sheets.own import metrics, study_sheet
 from regmix_bench.sheets.rule import Breach, in_words
 from regmix_bench.sheets.sheet import SeedRun, Sheet, SheetRow
@@ -36,9 +37,13 @@ def hold_to_files(
     """Hold a sheet to every rule, and its numbers to the files of the records in ``results``.
 
     Without a sheet it is that of the records, of which those whose run_id is among ``only`` are
-    taken. Raises :class:`UserError` where there are none, or they cannot be read, and as
-    :func:`~regmix_bench.sheets.verification.hold_to_rules` does.
+    taken. Raises :class:`UserError` where there are none, or they cannot be read, where the sheet
+    names none of them, and as :func:`~regmix_bench.sheets.verification.hold_to_rules` does.
     """
+    if sheet is not None and not any(
+        run.record for table in sheet.tables.values() for row in table.rows for run in row.runs
+    ):
+        raise UserError(f"no run of the sheet names a record, of which {results} could tell more")
     runs = load_runs(results)
     if only is not None:
         runs = tuple(run for run in runs if run.record.run_id in only)
@@ -74,54 +79,89 @@ def _contradictions(
     row: SheetRow, known: Mapping[str, Run], rows: Mapping[str, SheetRow]
 ) -> Iterator[tuple[str, str]]:
     named = {run.record: run for run in row.runs if run.record is not None}
+    measured: dict[int, dict[str, float]] = {}
     for record, claimed in named.items():
         if record not in known:
             yield _NO_FILE, f"seed {claimed.seed}: there is no record {record}"
             continue
-        for rule, said in _of_run(row, claimed, known[record]):
+        found = list(_unlike_record(claimed, known[record]))
+        try:
+            measured[claimed.seed] = _measured(row, claimed, known[record])
+            found += _unlike_outcomes(claimed, measured[claimed.seed])
+        except _NotThere as error:
+            found.append((_NO_FILE, str(error)))
+        except UserError as error:
+            found.append((_WRONG, str(error)))
+        for rule, said in found:
             yield rule, f"seed {claimed.seed}: {said}"
-    recorded = next((rows[record] for record in named if record in rows), None)
-    if recorded is not None:
-        for said in _unlike_facts(row, recorded):
+    if (said_of_means := _unlike_means(row, measured)) is not None:
+        yield _WRONG, said_of_means
+    recorded = {id(rows[record]): rows[record] for record in named if record in rows}
+    if len(recorded) > 1:
+        names = ", ".join(each.method for each in recorded.values())
+        yield _WRONG, f"its runs are recorded as those of several rows: {names}"
+    for own in recorded.values():
+        for said in _unlike_facts(row, own):
             yield _WRONG, said
-        for run in recorded.runs:
+        for run in own.runs:
             if run.record not in named:
                 yield _LEFT_OUT, f"seed {run.seed} is recorded as {run.record}, and not in its row"
 
 
-def _of_run(row: SheetRow, claimed: SeedRun, run: Run) -> Iterator[tuple[str, str]]:
-    """Yield what the record and the outcomes of one run say otherwise."""
+def _unlike_record(claimed: SeedRun, run: Run) -> Iterator[tuple[str, str]]:
     if claimed.seed != run.spec.seed:
         yield _WRONG, f"its record is of seed {run.spec.seed}"
     if claimed.selected_epoch is not None and (history := run.record.history):
         chosen = chosen_epochs(history, run.spec.recipe.selection)["selected"]
         if chosen != claimed.selected_epoch:
             yield _WRONG, f"selected epoch {claimed.selected_epoch}, and {chosen} by its history"
-    if not claimed.numbers:
-        return
+
+
+class _NotThere(UserError):
+    """A record lacks what a row speaks of."""
+
+
+def _measured(row: SheetRow, claimed: SeedRun, run: Run) -> dict[str, float]:
+    """Return the accuracies of a run in percent, counted anew from the outcomes of its images.
+
+    They are none of a run that is left out without numbers. Raises :class:`_NotThere` where there
+    are no outcomes, and :class:`UserError` where they are damaged or others.
+    """
+    if not claimed.numbers and not claimed.counted:
+        return {}
     kind, epoch = row.weights.kind, row.weights.epoch or "selected"
     checkpoint: TrainedCheckpoint = epoch
     if kind is not None and kind != "mixed":
         checkpoint = checkpoint_of(run.record, kind, epoch)
     score = run.record.evaluation(checkpoint, row.threat)
     if score is None:
-        yield _NO_FILE, f"its record has no score of the checkpoint {checkpoint}"
-        return
-    try:
-        file = recorded_outcomes(run.path, score)
-        if file is None:
-            yield _NO_FILE, "there are no outcomes of its images"
-            return
-        right = read_outcomes(file, score).mean()
-    except UserError as error:
-        yield _WRONG, str(error)
-        return
-    for name, metric in metrics(run.spec).items():
-        share = right.get(metric)
-        said = claimed.numbers.get(name)
-        if said is not None and (share is None or abs(100 * share - said) > _ROUNDING):
-            by_file = "not" if share is None else f"{100 * share:.2f}"
-            yield _WRONG, f"{name} {said:.2f}, and {by_file} by the outcomes of its images"
+        raise _NotThere(f"its record has no score of the checkpoint {checkpoint}")
+    file = recorded_outcomes(run.path, score)
+    if file is None:
+        raise _NotThere("there are no outcomes of its images")
+    right = read_outcomes(file, score).mean()
+    named = metrics(run.spec).items()
+    return {name: 100 * float(right[metric]) for name, metric in named if metric in right}
+
+
+def _unlike_outcomes(claimed: SeedRun, measured: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    for name, said in claimed.numbers.items():
+        share = measured.get(name)
+        if share is None:
+            yield _NO_FILE, f"the outcomes of its images say nothing of {name}"
+        elif abs(share - said) > _ROUNDING:
+            yield _WRONG, f"{name} {said:.2f}, and {share:.2f} by the outcomes of its images"
+
+
+def _unlike_means(row: SheetRow, measured: Mapping[int, Mapping[str, float]]) -> str | None:
+    """Say where means are not those of runs that give no numbers of their own, but records."""
+    if all(run.numbers for run in row.counted):
+        return None
+    runs = tuple(
+        run.model_copy(update={"numbers": {**measured.get(run.seed, {}), **run.numbers}})
+        for run in row.runs
+    )
+    return unlike_its_runs(row.model_copy(update={"runs": runs}))
 
 
 def _unlike_facts(row: SheetRow, recorded: SheetRow) -> Iterator[str]:

@@ -237,6 +237,14 @@ def test_a_folder_needs_no_other_folder_and_has_to_have_records(tmp_path: Path) 
     assert (empty.status, empty.errors.count("\n")) == (2, 1) and "no records" in empty.errors
 
 
+def test_records_that_a_sheet_does_not_name_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    record_runs(tmp_path / "results")
+    for sheet in (written(tmp_path, clean_content()), FASTAT):
+        found = cli("verify", sheet, "--results", tmp_path / "results")
+        assert (found.status, found.out, found.errors.count("\n")) == (2, "", 1)
+        assert "no run of the sheet names a record" in found.errors
+
+
 def test_one_suite_of_a_folder_is_verified_alone(tmp_path: Path) -> None:
     results = ROOT / "results/shipped"
     found = verify(results, suite="cifar10-cpu", json=tmp_path / "x.json")

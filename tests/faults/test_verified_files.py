@@ -199,7 +199,9 @@ def test_a_folder_to_verify(tmp_path: Path, results: Path, tell: Tell, what: str
         said in found.errors for said in ("no records", "cannot read", "a sheet is", "scored")
     )
     sheet = tmp_path / "sheet.yaml"
-    sheet.write_text(yaml.safe_dump(clean_content()))
+    content = clean_content()
+    content["tables"]["cifar10"]["rows"][0]["runs"][0]["record"] = "0123456789ab"
+    sheet.write_text(yaml.safe_dump(content))
     also = refused(sheet, "--results", folder)
     assert any(said in also.errors for said in ("no records", "is not a folder", "is scored"))
     tell(found, "nothing was there")

@@ -135,6 +135,49 @@ def test_a_claim_that_the_records_do_not_bear_out_is_named(
     assert any(row == "trades" and said in words for _, row, words in found), found
 
 
+def without_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    for run in row["runs"]:
+        run.pop("numbers", None)
+    return row
+
+
+def test_means_are_made_anew_where_runs_name_their_records_alone(results: Path) -> None:
+    assert about(claimed(results, lambda shared, row: without_numbers(row))) == []
+    change = {"mean": 99.0}
+    found = claimed(
+        results, lambda shared, row: without_numbers(row)["numbers"]["autoattack"].update(change)
+    )
+    ((rule, row, said),) = about(found)
+    assert (rule, row) == ("number-not-borne-out", "trades")
+    assert said == "autoattack 99.00, and 83.61 by its runs"
+
+
+@pytest.mark.parametrize("name", ["cr", "fgsm"])
+def test_an_attack_of_which_no_file_speaks_is_named(name: str, results: Path) -> None:
+    found = claimed(results, lambda shared, row: row["runs"][1]["numbers"].update({name: 70.0}))
+    assert (
+        "numbers-without-file",
+        "trades",
+        f"seed 1: the outcomes of its images say nothing of {name}",
+    ) in about(found)
+
+
+def test_a_row_whose_runs_are_those_of_several_is_named(results: Path) -> None:
+    """One seed each of two variants of a method are no row of two seeds."""
+    for name in ("trades", "fgsm-pgi"):
+        for path in store.record_files(results):
+            record = store.load_run(path)
+            if record.spec.method.name == name and record.spec.seed != (name == "trades"):
+                path.unlink()
+    content = study_content(results, load_runs(results))
+    assert content is not None
+    (table,) = content["tables"].values()
+    trades, other = table["rows"]
+    trades["runs"] += other["runs"]
+    found = about(hold_to_files(results, make_sheet({**content})), "number-not-borne-out")
+    assert any("recorded as those of several rows: " in said for _, _, said in found), found
+
+
 def test_a_seed_that_is_recorded_and_not_in_the_sheet_is_named(results: Path) -> None:
     found = claimed(results, lambda shared, row: row["runs"].pop(1))
     left_out = about(found, "run-left-out")
