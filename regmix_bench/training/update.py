@@ -89,6 +89,11 @@ class Update:
         """Take the method's step and its gradients at the present weights."""
         with self.trained.step():
             output = self.method.step(self.trained, batch, self.threat, generator)
+            if self.perturbation is not None and output.again is None:  # in a warm-up already
+                raise UserError(
+                    f"recipe.awp_gamma = {self.recipe.awp_gamma:g}: {self.method.name} cannot be"
+                    " trained so, its steps do not give their loss again"
+                )
             self.optimizer.zero_grad(set_to_none=True)
             self._backward(output.loss, batch)
         return output
@@ -99,11 +104,7 @@ class Update:
         """Take the method's step at w, and that of the optimiser at w + v."""
         statistics = perturbation.statistics()
         output = self._differentiated(batch, generator)
-        if output.again is None:
-            raise UserError(
-                f"recipe.awp_gamma = {self.recipe.awp_gamma:g}: {self.method.name} cannot be"
-                " trained so, its steps do not give their loss again"
-            )
+        assert output.again is not None
         with perturbation.applied():
             self.optimizer.zero_grad(set_to_none=True)
             statistics.put_back()

@@ -231,8 +231,9 @@ class Silent(Method):
         return StepOutput(ce(model(batch.x), batch.y).mean(), batch.x)
 
 
-def test_a_loss_that_is_not_given_again_is_one_line() -> None:
-    model, recipe = network(), Recipe(awp_gamma=0.01)
+@pytest.mark.parametrize("warmup", [0, 9])
+def test_a_loss_that_is_not_given_again_is_one_line_at_the_first_step(warmup: int) -> None:
+    model, recipe = network(), Recipe(awp_gamma=0.01, awp_warmup=warmup)
     optimizer = make_optimizer(model.parameters(), recipe, CPU)
     runner = ModelRunner(model, Execution())
     update = Update(model, runner, Silent(None), THREAT, optimizer, recipe, None)
