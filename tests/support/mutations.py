@@ -354,7 +354,7 @@ def readers(results: Path, out: Path, changed: Path) -> Iterator[Callable[[], An
     yield lambda: transfer_matrix([str(record), str(other)], results, device="cpu")
     yield lambda: verify(results)
     yield lambda: stale(results, out)
-    yield lambda: Contents.of(results, across=("tricks",)).judged
+    yield lambda: Contents.of(results, across=("tricks",)).standings
     yield lambda: Contents.of(results).gallery.pictures
 
 

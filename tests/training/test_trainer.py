@@ -365,6 +365,13 @@ def stop_after(epoch: int):
     return stop
 
 
+#: Weights perturbed after two epochs without, and a momentum that follows the epoch.
+PERTURBED: dict[str, Any] = {
+    **{"awp_gamma": 0.01, "awp_warmup": 2, "gradient_clip": 2.0, "true_class_mass": 0.7},
+    **{"schedule": "onecycle", "schedule_step": "epoch", "cycle_momentum": True},
+}
+
+
 @pytest.mark.parametrize(
     ("method", "recipe"),
     [
@@ -372,6 +379,8 @@ def stop_after(epoch: int):
         ("fgsm-pgk", {"schedule": "multistep", "augmentation": "crop"}),
         ("fgsm-pgi[reset=2]", {"batches": "equal", "batch_size": 40}),
         ("fgsm-rs", {"optimizer": "adamw", "lr": 0.01, "schedule": "onecycle"}),
+        ("liet", PERTURBED | {"ema_decay": 0.9, "ema_start": 3}),
+        ("ikl-at", PERTURBED | {"ema_decay": 0.5, "ema_buffers": "live"}),
     ],
 )
 def test_a_resumed_training_repeats_the_undisturbed_one(tmp_path, method, recipe) -> None:
@@ -404,6 +413,7 @@ def ended_at(trainer: Trainer, step: int) -> None:
 RECIPES: list[tuple[str, dict[str, Any]]] = [
     ("regmix", {"ema_decay": 0.9, "nesterov": True, "schedule": "onecycle"}),
     ("fgsm-pgk", {"augmentation": "crop", "gradient_clip": 0.5}),
+    ("trades", PERTURBED | {"ema_decay": 0.9, "ema_start": 3}),
     ("fgsm-pgi", {"precision": "bf16", "gradient_clip": 0.5}),
     ("fgsm-rs", {"optimizer": "adamw", "lr": 0.01, "ema_decay": 0.5}),
 ]
@@ -429,7 +439,7 @@ def test_sigterm_costs_the_epoch_that_is_being_trained(
     assert numbers(resumed) == numbers(undisturbed)
 
 
-@pytest.mark.parametrize(("method", "recipe"), RECIPES[:2])
+@pytest.mark.parametrize(("method", "recipe"), RECIPES[:3])
 def test_sigkill_costs_the_epochs_since_the_last_state(
     tmp_path: Path, method: str, recipe: dict[str, Any]
 ) -> None:
