@@ -53,6 +53,11 @@ class WeightAverage:
             return model.state_dict().items()
         return model.named_parameters(remove_duplicate=False)
 
+    def is_of(self, model: nn.Module) -> bool:
+        """Return whether there is an average of all that is averaged of ``model``, and no other."""
+        shapes = {name: value.shape for name, value in self._averaged(model)}
+        return {name: value.shape for name, value in self.average.items()} == shapes
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return the averages by the model's own names."""
         return self.average

@@ -321,9 +321,12 @@ class Trainer:
             load_optimizer(self.optimizer, state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
             self.method.load_state_dict(state["method"])
+            self.progress = TrainingProgress.restored(state, checkpoints)
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-            self.progress = TrainingProgress.restored(state, checkpoints)
+                begun = self.progress.epoch >= self.spec.recipe.ema_start
+                if self.average.is_of(self.model) != begun:
+                    raise ValueError("its averages are not those of this training")
             if self.averages and checkpoints and "raw-selected" not in checkpoints:
                 raise ValueError("it has averaged weights alone")
         except torch.OutOfMemoryError:

@@ -328,6 +328,31 @@ def test_a_state_of_averages_alone_is_not_resumed(tmp_path, method, recipe) -> N
         make_trainer(spec, tmp_path)
 
 
+@pytest.mark.parametrize("fault", ["none", "one missing", "one more", "another shape"])
+@pytest.mark.parametrize("buffers", ["averaged", "live"])
+def test_averages_of_other_weights_are_not_resumed(tmp_path, buffers: str, fault: str) -> None:
+    """What they lack would begin anew, as a copy, beside what goes on."""
+    spec = make_spec("fgsm-rs", epochs=2, ema_decay=0.9, ema_buffers=buffers)
+    trained(spec, tmp_path)
+    path = max(tmp_path.glob("state-*.pt"))
+    average = torch.load(path, weights_only=True)["average"]
+    name = next(iter(average))
+    if fault == "none":
+        average = {}
+    elif fault == "one missing":
+        del average[name]
+    elif fault == "one more":
+        average["module." + name] = average[name]
+    else:
+        average[name] = average[name][None]
+    for other in tmp_path.glob("state-*.pt"):
+        if other != path:
+            other.unlink()
+    rewritten(path, average=average)
+    with pytest.raises(UserError, match=r"averages are not those of this training\); --force"):
+        make_trainer(spec, tmp_path)
+
+
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path, register) -> None:
     (tmp_path / ".tmp-abc.pt").write_bytes(b"half")
     (tmp_path / "selected-0009.safetensors").write_bytes(b"of an epoch that will be repeated")
