@@ -1,10 +1,12 @@
 """The report as a site on loopback, made anew and shown anew when a record arrives.
 
-Pages are answered from memory by exact path, so that no request reaches the file system.
+Pages are answered from memory by exact path, so that no request reaches the file system: compressed
+for who takes that, and not again to who has them.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sys
@@ -12,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -40,7 +43,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
+    "Cache-Control": "no-cache",  # kept, and asked for anew each time by its tag
+    "Vary": "Accept-Encoding",
 }
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -55,6 +59,8 @@ _KINDS = {
     ".pdf": "application/pdf",
     ".woff2": "font/woff2",
 }
+#: Compressed by their own formats.
+_DENSE = {".png", ".pdf", ".woff2"}
 _SCRIPT_PATH, _STATE_PATH = "_reload.js", "_state.json"
 _SCRIPT = """\
 const shown = new URL(document.currentScript.src).searchParams.get("v");
@@ -79,12 +85,41 @@ setInterval(async () => {
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What is sent for a path: ``kind`` is the ending of its name."""
+
+    kind: str
+    content: bytes
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """Compress the content by gzip, unless it is so already."""
+        return None if self.kind in _DENSE else gzip.compress(self.content, 6, mtime=0)
+
+    @cached_property
+    def tag(self) -> str:
+        """Return the entity tag; it is a weak one, as compressed content has it too."""
+        return f'W/"{hashlib.sha256(self.content).hexdigest()[:20]}"'
+
+
+@dataclass(frozen=True)
 class State:
     """A site by path, the digest that tells it from others, and why there is no newer one."""
 
     files: Mapping[str, bytes]
     version: str
     trouble: str = ""
+    _answers: dict[str, Answer] = field(default_factory=dict, compare=False)
+
+    def answer(self, name: str) -> Answer:
+        """Return what is sent for a path; raises :class:`KeyError` where there is none."""
+        if name not in self._answers:
+            kind, content = PurePosixPath(name).suffix, self.files[name]
+            if kind == ".html":
+                script = f'<script src="/{_SCRIPT_PATH}?v={self.version}" defer></script></head>'
+                content = content.replace(b"</head>", script.encode(), 1)
+            self._answers[name] = Answer(kind, content)
+        return self._answers[name]
 
 
 class Site:
@@ -166,6 +201,7 @@ class Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     server_version, sys_version = "regmix-bench", ""
+    protocol_version = "HTTP/1.1"  # a page and what it loads take one connection
     timeout = 30  # of a connection that says nothing
 
     def do_GET(self) -> None:
@@ -179,25 +215,33 @@ class _Handler(BaseHTTPRequestHandler):
         if name == "" or name.endswith("/"):
             name += "index.html"
         if name == _STATE_PATH:
-            answer = {"version": state.version, "trouble": state.trouble}
-            self._answer(".json", json.dumps(answer).encode())
+            told = {"version": state.version, "trouble": state.trouble}
+            self._answer(Answer(".json", json.dumps(told).encode()))
         elif name == _SCRIPT_PATH:
-            self._answer(".js", _SCRIPT.encode())
+            self._answer(Answer(".js", _SCRIPT.encode()))
         elif name not in state.files:
             self.send_error(HTTPStatus.NOT_FOUND)
         else:
-            kind, content = PurePosixPath(name).suffix, state.files[name]
-            if kind == ".html":
-                script = f'<script src="/{_SCRIPT_PATH}?v={state.version}" defer></script></head>'
-                content = content.replace(b"</head>", script.encode(), 1)
-            self._answer(kind, content)
+            self._answer(state.answer(name))
 
     do_HEAD = do_GET
 
-    def _answer(self, kind: str, content: bytes) -> None:
+    def _answer(self, answer: Answer) -> None:
+        known = {tag.strip() for tag in self.headers.get("If-None-Match", "").split(",")}
+        if answer.tag in known:
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.send_header("ETag", answer.tag)
+            self.end_headers()
+            return
+        takes = self.headers.get("Accept-Encoding", "").replace(" ", "").split(",")
+        packed = answer.packed if "gzip" in takes else None
+        content = answer.content if packed is None else packed
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", _KINDS.get(kind, "application/octet-stream"))
+        self.send_header("ETag", answer.tag)
+        self.send_header("Content-Type", _KINDS.get(answer.kind, "application/octet-stream"))
         self.send_header("Content-Length", str(len(content)))
+        if packed is not None:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if self.command == "GET":
             with suppress(ConnectionError):  # the reader has gone on

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import re
@@ -54,7 +55,7 @@ def server(results, pages):
 def ask(server, path="/", method="GET", **headers):
     connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=10)
     try:
-        connection.putrequest(method, path, skip_host=True)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": f"localhost:{server.server_port}", **headers}.items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -135,6 +136,38 @@ def test_another_host_is_refused(server, host):
     status, _, body = ask(server, Host=host.format(port=server.server_port))
     assert status == 403
     assert b"<title>1" not in body
+
+
+def test_text_is_compressed_for_who_takes_that(server):
+    for path in ("/", "/assets/site.css", "/_state.json"):
+        _, plain, body = ask(server, path)
+        _, headers, packed = ask(server, path, **{"Accept-Encoding": "br, gzip"})
+        assert gzip.decompress(packed) == body
+        assert headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain
+        assert headers["Vary"] == plain["Vary"] == "Accept-Encoding"
+        assert int(headers["Content-Length"]) == len(packed)
+
+
+def test_what_a_reader_has_is_not_sent_again(server, results):
+    for encoding in ("gzip", "identity"):
+        tag = ask(server, **{"Accept-Encoding": encoding})[1]["ETag"]
+        for known in (tag, f'"other", {tag}'):
+            status, headers, body = ask(server, **{"If-None-Match": known})
+            assert (status, body, headers["ETag"]) == (304, b"", tag)
+    write_run(results, make_spec("mart"))
+    assert server.site.refresh()
+    status, headers, body = ask(server, **{"If-None-Match": tag})
+    assert status == 200 and headers["ETag"] != tag and b"<title>2</title>" in body
+
+
+def test_a_connection_carries_several_requests(server):
+    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=10)
+    for path in ("/", "/assets/site.css", "/"):
+        connection.request("GET", path)
+        answered = connection.getresponse()
+        assert answered.status == 200 and answered.read()
+        assert connection.sock is not None
+    connection.close()
 
 
 def test_head_has_no_body_and_other_methods_are_refused(server):
