@@ -44,7 +44,8 @@ def as_sarif(found: Verification, path: Path) -> dict[str, Any]:
         ],
     }
     places = {name: index for index, name in enumerate(RULES)}
-    results = [_result(violation, places, _uri(path)) for violation in found.violations]
+    uri = path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    results = [_result(violation, places, uri) for violation in found.violations]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -77,7 +78,3 @@ def _result(violation: Violation, places: dict[str, int], uri: str) -> dict[str,
     if violation.allowed is not None:
         result["suppressions"] = [{"kind": "inSource", "justification": violation.allowed}]
     return result
-
-
-def _uri(path: Path) -> str:
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())

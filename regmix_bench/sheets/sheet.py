@@ -17,7 +17,9 @@ from regmix_bench.types import Frozen, ThreatModel
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
-Size = Annotated[int, Field(ge=0)]
+#: Counts and sizes are numbers that floats, and files of other programs, can hold as well.
+Size = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
 NO_EXTRA_DATA = "none"
 
 
@@ -62,8 +64,8 @@ class Training(_Facts):
     ``epochs`` are those that the program counts. ``precision`` is that of training, such as fp32.
     """
 
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
+    epochs: Count | None = None
+    batch_size: Count | None = None
     optimizer: Text | None = None
     lr: float | None = Field(None, gt=0)
     last_lr: float | None = Field(None, ge=0)
@@ -128,12 +130,12 @@ class Measurement(_Facts):
     did not run, or the attacks that took its place. ``package`` is the program and its version.
     """
 
-    images: int | None = Field(None, ge=1)
-    test_images: int | None = Field(None, ge=1)
+    images: Count | None = None
+    test_images: Count | None = None
     autoattack: Text | None = None
     package: Text | None = None
-    seed: int | None = Field(None, ge=0)
-    batch_size: int | None = Field(None, ge=1)
+    seed: Size | None = None
+    batch_size: Count | None = None
     precision: Text | None = None
 
     @model_validator(mode="after")
@@ -174,10 +176,10 @@ class SeedRun(_Facts):
     as records name them, and ``record`` is the run_id of the record that bears the numbers out.
     """
 
-    seed: int = Field(ge=0)
+    seed: Size
     counted: bool = True
     numbers: dict[Text, Percent] = {}
-    selected_epoch: int | None = Field(None, ge=1)
+    selected_epoch: Count | None = None
     warnings: tuple[Text, ...] = ()
     record: Text | None = None
     why_left_out: Text | None = None
@@ -192,8 +194,8 @@ class SeedRun(_Facts):
 class OverfittedRuns(_Facts):
     """Runs of a row that overfitted catastrophically by an epoch, whichever epoch is scored."""
 
-    runs: int = Field(ge=1)
-    by: int = Field(ge=1)
+    runs: Count
+    by: Count
 
 
 class SheetRow(_Facts):
@@ -208,7 +210,7 @@ class SheetRow(_Facts):
     method: Text
     architecture: Text
     dataset: Text
-    train_images: int | None = Field(None, ge=1)
+    train_images: Count | None = None
     extra_data: Text | None = None
     threat: Threat
     trained_under: Threat | None = None

@@ -171,6 +171,8 @@ def test_a_reason_that_is_none_is_refused_in_words(reason: object, said: str) ->
         (("threat", "epsilon"), "8/0", "epsilon '8/0' is not a number"),
         (("runs", 2, "seed"), 1, "rows.0: a seed stands twice"),
         (("method",), "trades", "tables.cifar10: a method stands twice"),
+        (("runs", 2, "seed"), 2**63, "runs.2.seed: input should be less than"),
+        (("measurement", "images"), 10**400, "measurement.images: input should be less than"),
         (("runs", 2, "seed"), -1, "runs.2.seed: input should be greater than or equal to 0"),
         (("selection", "images"), -5, "selection.images: input should be greater than or equal"),
         (("measurement", "images"), 0, "measurement.images: input should be greater than"),

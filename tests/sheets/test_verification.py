@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.sheets import clean_content, planted, sheet_of
 
 from regmix_bench.errors import UserError
+from regmix_bench.records.store import json_bytes
+from regmix_bench.sheets.reader import make_sheet
 from regmix_bench.sheets.rule import Breach
+from regmix_bench.sheets.sarif import as_json, as_sarif
 from regmix_bench.sheets.verification import Verification, hold_to_rules
 
 
@@ -78,3 +87,40 @@ def test_what_was_measured_elsewhere_counts_as_a_violation() -> None:
     measured = {"number-not-borne-out": {"cifar10": [Breach("trades", "49.0, and 48.0 by file")]}}
     (violation,) = hold_to_rules(sheet_of(clean_content()), measured).broken
     assert (violation.rule.name, violation.row) == ("number-not-borne-out", "trades")
+
+
+def leaves(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in items:
+        if isinstance(each, dict | list):
+            yield from leaves(each, *path, key)
+        else:
+            yield (*path, key)
+
+
+ODD: list[Any] = [
+    *(None, True, "", "x", "none", "test", "mixed", "last", "\ud800", "\x1b[31m", -1, 0, 1, 2**62),
+    *(10**400, 0.0, -0.0, 1e-300, 1e308, 100.0, float("nan"), float("inf")),
+    *([], {}, [[]], {"": 1}, {"mean": 1}, [1, 2], [2, 1], {"norm": "L2", "epsilon": "1e-9"}),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_a_sheet_holds_is_refused_in_a_line_or_written_whole(data: st.DataObject) -> None:
+    content = clean_content()
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from(list(leaves(content))))
+        here: Any = content
+        for step in path:
+            here = here[step]
+        here[last] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
+    try:
+        found = hold_to_rules(make_sheet(content))
+    except UserError as error:
+        assert "\n" not in str(error) and "pydantic" not in str(error)
+    else:
+        for written in (as_json(found), as_sarif(found, Path("x.yaml"))):
+            assert json.loads(json_bytes(written)) == json.loads(json.dumps(written))
