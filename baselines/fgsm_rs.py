@@ -39,7 +39,7 @@ class FGSMRS(Method):
     class Config(Frozen):
         """Step size as a multiple of ε."""
 
-        step_ratio: float = Field(1.25, gt=0)
+        step_ratio: float = Field(1.25, gt=0, description="Size of the step as a multiple of ε")
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator

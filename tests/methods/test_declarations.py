@@ -109,6 +109,24 @@ def test_each_place_in_the_palette_is_taken_once() -> None:
     assert None not in colours and len(set(colours)) == len(colours)
 
 
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_method_of_ours_says_its_formula_its_source_and_its_parameters(name: str) -> None:
+    method = METHODS[name]
+    assert method.title and method.formula
+    cited = method.citation is not None
+    assert cited == (name != "standard"), "nobody is to be cited for training without an attack"
+    if cited:
+        assert str(method.citation.year) in (sys.modules[method.__module__].__doc__ or "")
+    fields = method.Config.model_json_schema().get("properties", {})
+    assert all(field.get("description") for field in fields.values())
+
+
+def test_papers_of_the_same_authors_are_told_apart() -> None:
+    cited = {METHODS[name].citation for name in METHODS.names()} - {None}
+    assert len({paper.key for paper in cited}) == len(cited)
+    assert len({(paper.authors, paper.year) for paper in cited}) == len(cited)
+
+
 def test_declarations_are_read_without_torch() -> None:
     code = (
         "import sys; from regmix_bench.methods.declarations import row_rank;"
