@@ -25,13 +25,20 @@ def print_grid(call: partial[Any]) -> None:
                 raise
             say("interrupted: the same command resumes at the last checkpoint", error=True)
             raise typer.Exit(130) from None
+    from regmix_bench.analysis.apart import tables_apart
+    from regmix_bench.records.tricks import tricks_of
+
+    specs = [one.spec for one in (found.cells if isinstance(found, Plan) else found)]
+    apart = tables_apart((spec, tricks_of(spec)) for spec in specs)
     if isinstance(found, Plan):
         from regmix_bench.analysis.words import spec_words
 
         for cell in found.cells:
             words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"
             say(f"  {found.states[cell.run_id]:9}  {words}  {cell.run_id}")
-    elif display.failed:
+    if apart:
+        say(apart)
+    if display.failed:
         total = len(display.states)
         say(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
         raise typer.Exit(1)

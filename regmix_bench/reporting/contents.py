@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from regmix_bench.analysis import verdicts
+from regmix_bench.analysis.apart import tables_apart
 from regmix_bench.analysis.blocks import Block, blocks_of
 from regmix_bench.analysis.cohorts import (
     Cohort,
@@ -132,6 +133,13 @@ class Contents:
     @cached_property
     def cohorts(self) -> tuple[Cohort, ...]:
         return sort_into_cohorts(self.runs, self.across)
+
+    @cached_property
+    def apart(self) -> str:
+        """Return a line on rows that stand in tables of their own for their tricks, or nothing."""
+        groups = [group for cohort in self.cohorts for group in cohort.groups]
+        found = None if self.across else tables_apart((one.spec, one.tricks) for one in groups)
+        return found or ""
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -221,6 +221,8 @@ class Rankings:
     """Every comparison of a report, that which leads first."""
 
     rankings: tuple[Ranking, ...]
+    #: A line on rows that are in no one comparison for their tricks, or nothing.
+    apart: str = ""
 
     @classmethod
     def of(cls, contents: Contents) -> Rankings:
@@ -233,7 +235,9 @@ class Rankings:
             else ranking
             for ranking in found
         ]
-        return cls(tuple(sorted(told, key=lambda ranking: ranking.size, reverse=True)))
+        return cls(
+            tuple(sorted(told, key=lambda ranking: ranking.size, reverse=True)), contents.apart
+        )
 
     @property
     def facets(self) -> tuple[Facet, ...]:
