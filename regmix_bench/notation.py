@@ -29,9 +29,12 @@ class _Texts(yaml.SafeLoader):
     """Reads every scalar as a text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    #: That are written out.
+    values = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        self.values += not isinstance(event, yaml.AliasEvent)
         if (tag := getattr(event, "tag", None)) is not None:
             raise yaml.MarkedYAMLError(f"tag {tag} is not read", event.start_mark)
         return super().compose_node(parent, index)
@@ -45,7 +48,7 @@ class _Texts(yaml.SafeLoader):
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        _weigh(node, {})
+        _weigh(node, {}, max(_MOST_VALUES, self.values))
         return node
 
 
@@ -74,7 +77,8 @@ def read_yaml(text: str, *, texts: bool = False) -> Any:
     """Read a document of YAML; with ``texts``, every scalar as the text that it is.
 
     Raises ``ValueError``, of one line, for what is none, for a tag, a key that stands twice in a
-    mapping, and aliases that stand for themselves or for more than 100,000 values.
+    mapping, and aliases that stand for themselves or for more than 100,000 values, or than are
+    written out.
     """
     try:
         return yaml.load(text, _Texts if texts else _Values)
@@ -126,14 +130,14 @@ def _is_plain(text: str) -> bool:
         return False
 
 
-def _weigh(node: Any, weights: dict[int, int]) -> int:
+def _weigh(node: Any, weights: dict[int, int], most: int) -> int:
     """Count the values below a node, those of an alias each time; ``weights`` are of nodes seen."""
     if id(node) not in weights:
-        weights[id(node)] = _MOST_VALUES  # as long as it is open: it would stand for itself
+        weights[id(node)] = most  # as long as it is open: it would stand for itself
         below = node.value if isinstance(node, yaml.CollectionNode) else ()
         inner = (part for item in below for part in (item if isinstance(item, tuple) else (item,)))
-        weights[id(node)] = 1 + sum(_weigh(part, weights) for part in inner)
-    if weights[id(node)] > _MOST_VALUES:
+        weights[id(node)] = 1 + sum(_weigh(part, weights, most) for part in inner)
+    if weights[id(node)] > most:
         raise yaml.MarkedYAMLError("its aliases stand for too many values", node.start_mark)
     return weights[id(node)]
 

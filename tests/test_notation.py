@@ -65,6 +65,11 @@ def test_what_is_not_read(text: str, reason: str, texts: bool) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_values_that_are_written_out_are_read_however_many() -> None:
+    """The sheet of five thousand rows has more than aliases may stand for."""
+    assert len(read_yaml(f"[{'0,' * 100_000} &x a, *x]", texts=True)) == 100_002
+
+
 @pytest.mark.parametrize(
     "value", [0, -3, 1.0, 0.1 + 0.2, 1e-30, True, None, "a", "1", "yes", "010", "1:30", "1e5", ""]
 )
