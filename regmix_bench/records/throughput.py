@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from regmix_bench.records.schema import EpochLog, Work
+from regmix_bench.records.schema import EpochLog, RunRecord, Work
 
 #: Of less time, or of less that could have been done in it, no rate follows.
 _LEAST = 1e-9
+
+
+#: The share of its time that a thread works at least where nothing else wants its processor.
+_UNDISTURBED = 0.95
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,23 @@ class Throughput:
             max(memory, default=None),
             _energy([work for _, work in epochs]),
         )
+
+
+def undisturbed(record: RunRecord) -> bool:
+    """Return whether a training is known to have had its machine to itself.
+
+    That is one on a CPU whose threads worked all the time of its steps, but for a twentieth: other
+    work on the machine would have kept them waiting. Nothing is known of a GPU, nor of records that
+    are older than what this is read from.
+    """
+    worked = [log.work.processor_seconds if log.work else None for log in record.history]
+    known = [seconds for seconds in worked if seconds is not None]
+    threads = record.environment.get("threads")
+    if not known or len(known) < len(worked) or not isinstance(threads, int):
+        return False
+    devices = record.environment.get("devices", 1)
+    took = math.fsum(log.seconds for log in record.history) * threads
+    return isinstance(devices, int) and math.fsum(known) >= _UNDISTURBED * took * devices
 
 
 def _rate(parts: Iterable[tuple[float, float]]) -> float | None:

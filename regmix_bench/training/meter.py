@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from regmix_bench.distributed.collectives import gathered
@@ -22,19 +24,22 @@ class WorkMeter:
         self.product = _sum(gathered(product_speed(device)))
         self._energy = device_energy(device)
         self._before: float | None = None
+        self._worked = 0.0
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
     def start(self) -> None:
         """Begin an epoch."""
         self._before = self._energy()
+        self._worked = time.process_time()
 
     def stop(self, images: int, passes: int) -> Work:
         """Return the work since :meth:`start`: ``images`` and ``passes`` are of the whole group."""
+        worked = time.process_time() - self._worked
         energy = _difference(self._before, self._energy())
         cuda = self.device.type == "cuda"
         memory = torch.cuda.max_memory_allocated(self.device) if cuda else None
-        memories, energies = zip(*gathered((memory, energy)), strict=True)
+        memories, energies, works = zip(*gathered((memory, energy, worked)), strict=True)
         return Work(
             images=images,
             passes=passes,
@@ -42,6 +47,7 @@ class WorkMeter:
             product=self.product,
             peak_memory=max((found for found in memories if found is not None), default=None),
             energy=None if None in energies else sum(energies),
+            processor_seconds=None if cuda else sum(works),
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from support.hostile import history
+from support.synthetic import make_record, make_spec
 
 from regmix_bench.records.schema import EpochLog, MatrixProduct, Work
-from regmix_bench.records.throughput import Throughput
+from regmix_bench.records.throughput import Throughput, undisturbed
 
 PRODUCT = MatrixProduct(precision="bf16", flop_per_second=50e12)
 WHOLE = Work(images=1000, flop=11e12, product=PRODUCT, peak_memory=5_000, energy=300.0)
@@ -63,3 +64,29 @@ def test_no_rate_follows_from_no_time(seconds: float) -> None:
     assert found is not None
     assert (found.images_per_second, found.flop_per_second) == (None, None)
     assert found.mfu is None or found.mfu < 1e40
+
+
+@pytest.mark.parametrize(
+    ("worked", "environment", "alone"),
+    [
+        ((3.9, 4.0), {"threads": 2}, True),
+        ((3.9, 3.0), {"threads": 2}, False),
+        ((1.0, 1.0), {"threads": 1, "devices": 2}, False),
+        ((2.0, 2.0), {"threads": 1, "devices": 1}, True),
+        ((4.0, None), {"threads": 1}, False),
+        ((), {"threads": 1}, False),
+        ((9.0, 9.0), {}, False),
+        ((9.0, 9.0), {"threads": "all"}, False),
+    ],
+)
+def test_a_machine_was_its_own_where_its_threads_never_waited(
+    worked: tuple[float | None, ...], environment: dict[str, object], alone: bool
+) -> None:
+    epochs = tuple(
+        epoch_of(2.0, WHOLE.model_copy(update={"processor_seconds": seconds})).model_copy(
+            update={"epoch": number}
+        )
+        for number, seconds in enumerate(worked, start=1)
+    )
+    record = make_record(make_spec(), history=epochs, environment=environment)
+    assert undisturbed(record) is alone

@@ -137,6 +137,7 @@ def averaged_history() -> tuple[EpochLog, ...]:
         product=MatrixProduct(precision="fp32", flop_per_second=1e12),
         peak_memory=10**9,
         energy=50.0,
+        processor_seconds=0.9,
     )
     length = PerturbationLength(mean=0.9, max=1.0)
     raw = {"raw_val_clean_acc": 0.7, "raw_val_fgsm_acc": 0.9, "raw_val_pgd_acc": 0.3}

@@ -659,6 +659,7 @@ def test_an_epoch_records_the_work_of_its_steps(
     assert log.work.passes == cost.forward_images + cost.backward_images
     assert cost.forward_images == forward * size
     assert (log.work.peak_memory, log.work.energy) == (None, None)  # of a CPU nobody tells them
+    assert log.work.processor_seconds is not None and log.work.processor_seconds > 0
     assert log.work.product is not None and log.work.product.precision == "fp32"
     passes = log.work.flop / size / forward_flop(trainer.model, trainer.data.test.image_shape)
     weights = cost.backward_images / size - backward

@@ -34,8 +34,10 @@ class Work(Frozen):
     passed through the network, forwards and backwards. ``flop`` are those of
     convolutions and matrix products, in attacks and backward passes too; ``product`` says what the
     devices could do. ``peak_memory`` is the most that tensors took of a device's memory since
-    training began, ``energy`` that of the whole devices, whatever else runs on them. None is what
-    was not measured: memory and energy on a CPU, energy where the driver does not count it.
+    training began, ``energy`` that of the whole devices, whatever else runs on them.
+    ``processor_seconds`` are those that processors worked for it, of all its threads. None is what
+    was not measured: memory and energy on a CPU, energy where the driver does not count it,
+    processors on a GPU, which are not what its steps wait for.
     """
 
     images: Count
@@ -44,6 +46,7 @@ class Work(Frozen):
     product: MatrixProduct | None = None
     peak_memory: Bytes | None = None
     energy: Joules | None = None
+    processor_seconds: Seconds | None = None
 
 
 class PerturbationLength(Frozen):

@@ -13,6 +13,7 @@ from regmix_bench.analysis.methods import Relation
 from regmix_bench.analysis.standings import Standing, Standings
 from regmix_bench.analysis.words import checkpoint_words, schedule_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies, attack_words, robust_metric
+from regmix_bench.records.throughput import undisturbed
 from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import Look
@@ -44,7 +45,8 @@ class RankedRow:
     that none is shown to be ahead of. ``cells`` holds each accuracy by its id, and ``robust`` is
     one of them. ``reach`` (0 to 1) is the bar beside it: where there are verdicts, the interval of
     the difference to the reference, laid at the reference, and else that of the mean. ``passes``
-    are images through the network, forwards and backwards, per training image and epoch.
+    are images through the network, forwards and backwards, per training image and epoch, and
+    ``minutes`` those of training, of runs that all had their machine to themselves.
     """
 
     place: int | None
@@ -60,6 +62,7 @@ class RankedRow:
     difference: Cell
     verdict: Chip
     passes: Cell
+    minutes: Cell
     seeds: tuple[Seed, ...]
 
     @property
@@ -162,6 +165,11 @@ class Ranking:
     @cached_property
     def ruler(self) -> Ruler:
         return Ruler.of([row.drawn for row in self.rows if row.drawn])
+
+    @property
+    def timed(self) -> bool:
+        """Return whether the minutes of any row are known to be its own."""
+        return any(row.minutes.value is not None for row in self.rows)
 
     @property
     def reference(self) -> RankedRow | None:
@@ -312,6 +320,9 @@ def _row(
         difference=replace(difference, word=""),  # which the chip says
         verdict=relation,
         passes=averaged(row.metrics.get("passes")),
+        minutes=averaged(row.metrics.get("training_seconds"), "seconds")
+        if all(undisturbed(run.record) for run, _ in row.scores)
+        else Cell(),
         seeds=tuple(
             Seed(run.spec.seed, run.record.run_id, read(score)) for run, score in row.scores
         ),

@@ -12,7 +12,7 @@ from support.published import ROW, put
 from support.sites import rankings
 from support.synthetic import make_spec, write_run
 
-from regmix_bench.records.schema import Cost
+from regmix_bench.records.schema import Cost, Work
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
@@ -163,3 +163,24 @@ def test_published_numbers_stand_below_and_in_no_ranking(tmp_path: Path) -> None
     assert 'href="https://example.org/1"' in panel
     assert "of another" not in panel and "AT [theirs]" not in before
     assert "<strong" not in text
+
+
+def test_minutes_are_those_of_rows_that_had_the_machine_to_themselves(tmp_path: Path) -> None:
+    def record(label: str, seed: int, worked: float) -> None:
+        work = Work(images=1000, processor_seconds=worked)
+        write_run(
+            tmp_path,
+            make_spec(label, seed=seed),
+            history=planted_history([0.5], seconds=[10.0], work=[work]),
+            environment={"threads": 1},
+            training_cost=Cost(seconds=12.0, forward_images=1, backward_images=1),
+        )
+
+    for seed in (0, 1):
+        record("pgd-at", seed, 9.9)
+        record("trades", seed, 5.0 if seed else 9.9)
+    (ranking,) = board(tmp_path)
+    minutes = {row.label: row.minutes.shown for row in ranking.rows}
+    assert ranking.timed and minutes == {"pgd-at": pytest.approx(0.2), "trades": None}
+    text = dict(site.site_files(Contents.of(tmp_path)))["index.html"].decode()
+    assert ">Minutes<" in text and "had the machine to themselves" in text
