@@ -9,8 +9,6 @@ hold for other seeds and other images.
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,10 +27,6 @@ LEVEL = 0.05
 MARGIN = 0.01
 #: Of a method, below which their variance says too little for a verdict.
 FEWEST_SEEDS = 3
-#: The chance of a find that a plan asks for.
-POWER = 0.8
-#: Beyond which more seeds are no answer.
-MOST_SEEDS = 1000
 
 #: Times the median variance, beyond which one method's no longer raises that of the others.
 _FAR = 5.0
@@ -40,31 +34,28 @@ _FAR = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """Differences of mean accuracies, −1 to 1, and how sure they are; arrays of any shape.
+    """Differences of mean accuracies, −1 to 1, and how sure each is; arrays of one shape.
 
     ``images`` is the variance of each difference by the choice of images, and ``seeds`` has those
-    by the choice of seeds, each with its degrees of freedom. A claim is one of ``family`` pairs of
-    methods that are to be right together.
+    by the choice of seeds, each with its degrees of freedom.
     """
 
     values: Floats
     images: Floats
     seeds: tuple[tuple[Floats, Floats], ...]
-    family: int = 1
 
     def half_widths(self, level: float = LEVEL) -> Floats:
-        """Return half of each interval's width, where a family fails with ``level`` at most.
+        """Return half of each interval's width, where each fails with ``level`` at most.
 
-        By Bonferroni's inequality over the family, and within each pair by Banerjee's (1960,
-        Sankhyā 22): its square is the sum of the variances, each times the square of its own
-        quantile of Student's t, and holds the true difference as often as it says whatever the true
-        variances are. The interval of Welch and Satterthwaite does not where degrees of freedom
-        are few and the level is small, as it is for one of many pairs.
+        By Banerjee's inequality (1960, Sankhyā 22): its square is the sum of the variances, each
+        times the square of its own quantile of Student's t, and it holds the true difference as
+        often as it says whatever the true variances are. The interval of Welch and Satterthwaite
+        does not where degrees of freedom are few and the level is small, as for one of many pairs.
         """
-        return self.half_widths_at(np.array(level / (2 * self.family)))
+        return self._half_widths(np.array(level / 2))
 
     def intervals(self, level: float = LEVEL) -> tuple[Floats, Floats]:
-        """Return the low and the high ends of the simultaneous intervals, within −1 and 1."""
+        """Return the low and the high ends of the intervals, within −1 and 1."""
         half = self.half_widths(level)
         return np.maximum(self.values - half, -1.0), np.minimum(self.values + half, 1.0)
 
@@ -77,78 +68,27 @@ class Differences:
         )
         for _ in range(60):  # to the precision of a float
             middle = (low + high) / 2
-            found = np.abs(self.values) > self.half_widths_at(np.exp(middle))
+            found = np.abs(self.values) > self._half_widths(np.exp(middle))
             low, high = np.where(found, low, middle), np.where(found, middle, high)
-        p_values: Floats = np.minimum(2 * self.family * np.exp(high), 1.0)
+        p_values: Floats = np.minimum(2 * np.exp(high), 1.0)
         return p_values
 
-    def verdicts(self) -> list[Relation]:
-        """Judge a row of differences by their intervals alone.
-
-        One that leaves out 0 is ``better`` or ``worse``. One within ±:data:`MARGIN` is
-        ``equivalent``, which is two one-sided tests (Schuirmann 1987, J. Pharmacokinetics and
-        Biopharmaceutics 15).
-        """
-        return [_relation(*ends) for ends in zip(*self.intervals(), strict=True)]
-
-    def against(self, place: int) -> Differences:
-        """Return those of every other method to the one at ``place``, of all pairs (…, G, G).
-
-        Their family is that of a table with this reference: its pairs, and those of the one truly
-        best method, whichever it is, with every other (:mod:`~regmix_bench.analysis.best`).
-        """
-        others = np.delete(np.arange(self.values.shape[-1]), place)
-
-        def column(pairs: Floats, *leading: int) -> Floats:
-            whole = np.broadcast_to(pairs, (*leading, *self.values.shape[-2:]))
-            return whole[..., others, place]
-
-        tables = self.values.shape[:-2]
-        return Differences(
-            column(self.values, *tables),
-            column(self.images, *tables),
-            tuple((column(variances, *tables), column(df)) for variances, df in self.seeds),
-            2 * len(others) - 1,
-        )
-
-    def half_widths_at(self, tail: Floats) -> Floats:
-        """Return half of each interval's width, where each end fails with chance ``tail``."""
+    def _half_widths(self, tail: Floats) -> Floats:
         # Seeds first, as a sum of two: a pair has the same interval whichever stands first.
         by_seeds = sum(special.stdtrit(df, tail) ** 2 * variance for variance, df in self.seeds)
         half: Floats = np.sqrt(special.ndtri(tail) ** 2 * self.images + by_seeds)
         return half
 
 
-def _relation(low: float, high: float) -> Relation:
+def relation(low: float, high: float) -> Relation:
+    """Judge a difference by the ends of its interval alone.
+
+    One that leaves out 0 is ``better`` or ``worse``. One within ±:data:`MARGIN` is ``equivalent``,
+    which is two one-sided tests (Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15).
+    """
     if low > 0 or high < 0:
         return "better" if low > 0 else "worse"
     return "equivalent" if low > -MARGIN and high < MARGIN else "not distinguishable"
-
-
-def compare_methods(methods: Sequence[Flags]) -> Differences:
-    """Measure the difference of each of G methods to each, (G, G), over seeds and images together.
-
-    Each has two seeds or more (seeds, images) on the same images; :data:`FEWEST_SEEDS` make a
-    verdict. The variances are those of Obuchowski and Rockette for readers nested in tests (Hillis
-    2014, Statistics in Medicine 33). That over seeds is moderated by those of the other methods
-    (:func:`moderated`). The family are all pairs. ``benchmarks/verdicts.py`` simulates how often a
-    table makes a false claim. Raises ``ValueError`` for other shapes.
-    """
-    shapes = [flags.shape for flags in methods]
-    if any(
-        flags.ndim != 2 or len(flags) < 2 or flags.shape[1] != shapes[-1][1] for flags in methods
-    ):
-        raise ValueError(f"flags of shapes {shapes} cannot be compared")
-    n_images = shapes[0][1]
-    parts = [_Parts.of(flags) for flags in methods]
-    return SplitPlot(
-        means=np.array([flags.mean() for flags in methods]),
-        covariances=np.cov([flags.mean(axis=0) for flags in methods]) / n_images,
-        seed_means=np.array([part.seed_means for part in parts]),
-        residuals=np.array([part.residual for part in parts]) / n_images,
-        seeds=np.array([len(flags) for flags in methods]),
-        n_images=n_images,
-    ).differences()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +98,7 @@ class SplitPlot:
     ``means`` (…, G) are accuracies, ``covariances`` (…, G, G) theirs by the choice of ``n_images``
     images; ``seed_means`` (…, G) are the variances of accuracy over ``seeds`` (G,), and
     ``residuals`` what these have of single seeds on single images. Leading axes are other tables of
-    this kind.
+    this kind. No variance is below what one image makes.
     """
 
     means: Floats
@@ -168,23 +108,38 @@ class SplitPlot:
     seeds: NDArray[np.int64]
     n_images: int
 
+    @classmethod
+    def of(cls, methods: Sequence[Flags]) -> SplitPlot:
+        """Take them from flags (seeds, images) of two methods or more, two seeds or more of each.
+
+        Raises ``ValueError`` for other shapes.
+        """
+        shapes = [flags.shape for flags in methods]
+        if any(len(shape) != 2 or shape[0] < 2 or shape[1] != shapes[0][1] for shape in shapes):
+            raise ValueError(f"flags of shapes {shapes} cannot be compared")
+        n_images = shapes[0][1]
+        parts = [MeanSquares.of(flags) for flags in methods]
+        return cls(
+            means=np.array([flags.mean() for flags in methods]),
+            covariances=np.cov([flags.mean(axis=0) for flags in methods]) / n_images,
+            seed_means=np.array([part.seed_means for part in parts]),
+            residuals=np.array([part.residual for part in parts]) / n_images,
+            seeds=np.array([len(flags) for flags in methods]),
+            n_images=n_images,
+        )
+
     def differences(self) -> Differences:
-        """Measure each less each, (…, G, G); no variance is below what one image makes."""
+        """Measure each method less each, (…, G, G), alone."""
         variances, df = moderated(self.seed_means, self.residuals, self.seeds - 1)
         by_seeds, residuals = variances / self.seeds, self.residuals / self.seeds
         own = np.diagonal(self.covariances, axis1=-2, axis2=-1)
         images = own[..., :, None] + own[..., None, :] - 2 * self.covariances
-        images = np.maximum(images, self.n_images**-2.0)
         single = residuals[..., :, None] + residuals[..., None, :]
-        images = np.maximum(images - single, 0.0)
+        images = np.maximum(np.maximum(images, self.n_images**-2.0) - single, 0.0)
         return Differences(
             self.means[..., :, None] - self.means[..., None, :],
             images,
-            (
-                (by_seeds[..., :, None], df[:, None]),
-                (by_seeds[..., None, :], df[None, :]),
-            ),
-            math.comb(len(self.seeds), 2),
+            ((by_seeds[..., :, None], df[:, None]), (by_seeds[..., None, :], df[None, :])),
         )
 
 
@@ -221,7 +176,7 @@ def compare_treatments(a: Flags, b: Flags) -> Differences:
     """
     if a.ndim != 2 or a.shape != b.shape or min(a.shape) < 2:
         raise ValueError(f"flags of shapes {a.shape} and {b.shape} are no pairs")
-    parts = _Parts.of(a.astype(np.float64) - b)
+    parts = MeanSquares.of(a.astype(np.float64) - b)
     n_seeds, n_images = a.shape
     images = max(parts.images / n_images, n_images**-2.0)
     seeds = max(parts.seed_means, parts.residual / n_images) / n_seeds
@@ -233,7 +188,7 @@ def compare_treatments(a: Flags, b: Flags) -> Differences:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class MeanSquares:
     """Mean squares of one method's flags, or of the differences of two.
 
     ``seed_means`` is the variance of accuracy over seeds, which holds σ²(seed) and a share of the
@@ -246,7 +201,7 @@ class _Parts:
     residual: float
 
     @classmethod
-    def of(cls, flags: Flags | Floats) -> _Parts:
+    def of(cls, flags: Flags | Floats) -> MeanSquares:
         n = len(flags)
         single = float(flags.var(axis=1, ddof=1).mean())
         mean = float(flags.mean(axis=0).var(ddof=1))
@@ -271,63 +226,3 @@ def seed_pairs(methods: Iterable[Flags]) -> tuple[int, int]:
         different += int((p_values < LEVEL / 2).sum())
         pairs += len(p_values)
     return different, pairs
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The variances of one flag that make two like methods differ by chance.
-
-    ``seeds``: of a method's expected accuracy from seed to seed. ``images``: of the difference that
-    two methods make on an image. ``residual``: of one seed on one image.
-    """
-
-    seeds: float
-    images: float
-    residual: float
-
-    @classmethod
-    def of(cls, methods: Sequence[Flags]) -> Spread:
-        """Estimate them from two or more methods on the same images, two seeds or more of each."""
-        parts = [_Parts.of(flags) for flags in methods]
-        covariance = np.cov([flags.mean(axis=0) for flags in methods])
-        shared = covariance[~np.eye(len(methods), dtype=bool)].mean()
-        residual = float(np.mean([part.residual for part in parts]))
-        seen = float(np.mean([part.seed_means for part in parts]))
-        images = 2 * float(np.mean([part.images for part in parts]) - shared)
-        n = methods[0].shape[1]
-        return cls(max(seen - residual / n, 0.0), max(images, 0.0), residual)
-
-    def power(self, difference: float, images: int, seeds: int, comparisons: int) -> float:
-        """Return the chance that :func:`compare_methods` finds ``difference`` to the reference.
-
-        There are ``seeds`` of each of its methods, which are ``comparisons`` and the reference. By
-        the noncentral t distribution, with Satterthwaite's degrees of freedom.
-        """
-        methods = comparisons + 1
-        residuals = np.full(methods, self.residual / images)
-        found = SplitPlot(
-            means=np.zeros(methods),
-            covariances=np.eye(methods) * (self.images / 2 + self.residual / seeds) / images,
-            seed_means=self.seeds + residuals,
-            residuals=residuals,
-            seeds=np.full(methods, seeds),
-            n_images=images,
-        ).differences()
-        one = found.against(methods - 1)
-        by_seeds = [(variances[0], df[0]) for variances, df in one.seeds]
-        variance = one.images[0] + sum(part for part, _ in by_seeds)
-        df = variance**2 / max(sum(part**2 / df for part, df in by_seeds), 1e-300)
-        error = np.sqrt(variance)
-        ratio, critical = abs(difference) / error, one.half_widths()[0] / error
-        return float(1 - special.nctdtr(min(df, 1e6), ratio, critical))
-
-    def seeds_needed(self, difference: float, images: int, comparisons: int) -> int | None:
-        """Return the fewest seeds a method that find ``difference`` with a chance of :data:`POWER`.
-
-        None where not even ``MOST_SEEDS`` do.
-        """
-        counts = range(FEWEST_SEEDS, MOST_SEEDS + 1)
-        found = bisect_left(
-            counts, POWER, key=lambda n: self.power(difference, images, n, comparisons)
-        )
-        return counts[found] if found < len(counts) else None

@@ -1,8 +1,8 @@
 """The standings of one table: who is ahead, of whom it is sure, and who may be the best.
 
-All claims come from one procedure (:mod:`~regmix_bench.analysis.best`), so that none contradicts
-another: verdict, p value and interval against the reference say the same, nothing of the best group
-is worse than the reference, and where the reference is of the best group, nothing is better.
+All claims come from one family of intervals (:mod:`~regmix_bench.analysis.pairs`), so that none
+contradicts another: verdict, p value and interval against the reference say the same, no row of the
+best group is worse than another, and where the reference is of it, nothing is better.
 """
 
 from __future__ import annotations
@@ -13,13 +13,8 @@ from functools import cached_property
 
 from regmix_bench.analysis.best import Best
 from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.methods import (
-    FEWEST_SEEDS,
-    Differences,
-    Flags,
-    Relation,
-    compare_methods,
-)
+from regmix_bench.analysis.methods import FEWEST_SEEDS, Flags, Relation, relation
+from regmix_bench.analysis.pairs import Pairs, compare_methods
 
 Interval = tuple[float, float]
 
@@ -115,11 +110,11 @@ def standings(
     leads = {}
     if len(enough) > 1:
         pairs = compare_methods([rights[label] for label in enough])
-        place = enough.index(reference) if reference in enough else None
-        leads = dict(zip(enough, _leads(pairs, place), strict=True))
-        if reference is not None and place is not None:
-            found = _verdicts(pairs.against(place), len(rights[reference]))
-            verdicts |= dict(zip((x for x in enough if x != reference), found, strict=True))
+        leads = dict(zip(enough, _leads(pairs), strict=True))
+        if reference is not None and reference in enough:
+            found = _verdicts(pairs, enough.index(reference), len(rights[reference]))
+            verdicts |= dict(zip(enough, found, strict=True))
+            del verdicts[reference]
     ranks = _ranks(means)
     return Standings(
         reference,
@@ -138,17 +133,18 @@ def standings(
     )
 
 
-def _leads(pairs: Differences, reference: int | None) -> Iterator[AgainstBest]:
-    best = Best.of(pairs, reference)
+def _leads(pairs: Pairs) -> Iterator[AgainstBest]:
+    best = Best.of(pairs)
     for value, low, high in zip(best.values, best.low, best.high, strict=True):
         yield AgainstBest(float(value), (float(low), float(high)))
 
 
-def _verdicts(found: Differences, reference_seeds: int) -> Iterator[AgainstReference]:
-    rows = zip(found.values, *found.intervals(), found.p_values(), found.verdicts(), strict=True)
-    for value, low, high, p_value, relation in rows:
-        interval = float(low), float(high)
-        yield AgainstReference(reference_seeds, float(value), interval, float(p_value), relation)
+def _verdicts(pairs: Pairs, reference: int, seeds: int) -> Iterator[AgainstReference]:
+    columns = (pairs.values, *pairs.intervals(), pairs.p_values())
+    for value, *interval, p_value in zip(*(each[:, reference] for each in columns), strict=True):
+        low, high = map(float, interval)
+        judged = relation(low, high)
+        yield AgainstReference(seeds, float(value), (low, high), float(p_value), judged)
 
 
 def _too_few(rights: Mapping[str, Flags], reference: str) -> dict[str, AgainstReference]:

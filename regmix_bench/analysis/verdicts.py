@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL, MARGIN, Flags, Spread, seed_pairs
+from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL, MARGIN, Flags, seed_pairs
+from regmix_bench.analysis.spread import Spread
 from regmix_bench.analysis.standings import Standings, standings
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
@@ -173,7 +174,7 @@ def _explained(attack: str, found: Standings) -> str:
         rows = f"the {len(family)} rows" if len(family) > 1 else "the row"
         explained += (
             f", with {100 * (1 - LEVEL):.0f} % intervals over seeds and images that hold together"
-            f" for {rows} and for the best group: in one such table of twenty, at most, does any"
+            f" for {rows} and all pairs: in one such table of twenty, at most, does any"
             " miss its true difference. Better and worse: the interval leaves out 0. Equivalent: it"
             f" lies within ±{100 * MARGIN:g} point. n.d.: not distinguishable"
         )
@@ -191,10 +192,9 @@ def _best_note(found: Standings) -> Iterator[str]:
         return
     few = [row.label for row in found.rows if row.mean and row.lead is None]
     yield (
-        "Bold: the best group, in which no row is significantly worse than any other row;"
-        f" it holds the truly best with {100 * (1 - LEVEL):.0f} % confidence (Hsu's multiple"
-        " comparisons with the best)"
-        + (f". Not in it, for too few seeds: {', '.join(few)}." if few else ".")
+        "Bold: the best group, to which no other row is significantly better by intervals that hold"
+        f" together for all pairs of rows; it has what is truly best with {100 * (1 - LEVEL):.0f} %"
+        " confidence." + (f" Not in it, for too few seeds: {', '.join(few)}." if few else "")
     )
 
 

@@ -51,7 +51,7 @@ def power(
     from regmix_bench.analysis import verdicts
     from regmix_bench.analysis.blocks import blocks_of
     from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-    from regmix_bench.analysis.methods import MOST_SEEDS
+    from regmix_bench.analysis.spread import MOST_SEEDS
     from regmix_bench.analysis.tricks import crossed
 
     if not 0 < points <= 100:

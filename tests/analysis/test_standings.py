@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.methods import compare_methods
+from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.analysis.standings import standings
 
 IMAGES = 300
@@ -43,11 +43,11 @@ def test_rows_stand_by_their_means_and_carry_all_claims():
 
 def test_verdict_interval_and_p_value_are_those_of_the_familys_pairs():
     found, rights = table()
-    pairs = compare_methods(list(rights.values())).against(2)
-    for place, label in enumerate("abd"):
+    pairs = compare_methods(list(rights.values()))
+    for place, label in ((0, "a"), (1, "b"), (3, "d")):
         verdict = found.verdicts[label]
-        assert verdict.interval == tuple(ends[place] for ends in pairs.intervals())
-        assert verdict.p_value == pairs.p_values()[place]
+        assert verdict.interval == tuple(ends[place, 2] for ends in pairs.intervals())
+        assert verdict.p_value == pairs.p_values()[place, 2]
 
 
 def test_without_a_reference_there_are_leads_alone():

@@ -7,7 +7,7 @@ from support.synthetic import forget_outcomes, make_spec, write_run
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.analysis.methods import compare_methods
+from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 
@@ -61,20 +61,17 @@ def test_each_row_is_compared_with_the_reference(results):
     right = verdicts.read(block).rights
     worse = found.verdicts["standard"]
     labels = ("standard", "trades", "pgd-at")
-    both = compare_methods([right[label] for label in labels]).against(2)
-    assert worse.difference == both.values[0] == pytest.approx((303 - 903) / 3 / 360)
-    assert worse.interval == tuple(ends[0] for ends in both.intervals())
-    assert worse.p_value == both.p_values()[0]
+    both = compare_methods([right[label] for label in labels])
+    assert worse.difference == both.values[0, 2] == pytest.approx((303 - 903) / 3 / 360)
+    assert worse.interval == tuple(ends[0, 2] for ends in both.intervals())
+    assert worse.p_value == both.p_values()[0, 2]
     assert judged(results, "standard").verdicts["trades"].relation == "better"
 
 
 def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):
     # Seeds 104 and 99 of `standard` differ by 5 images: p = 1/16. None is called different.
     notes = " ".join(judged(results, "pgd-at").notes)
-    assert (
-        "within ±1 point" in notes
-        and "hold together for the 2 rows and for the best group" in notes
-    )
+    assert "within ±1 point" in notes and "hold together for the 2 rows and all pairs" in notes
     assert "Too few" not in notes
     assert "calls 0 of 9 seed pairs" in notes
     seeds_of(results, "mart", (300, 294))
@@ -82,7 +79,7 @@ def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):
     assert "calls 1 of 10 seed pairs" in notes
     # The row of two seeds is none of the family.
     assert (
-        "hold together for the 2 rows and for the best group" in notes
+        "hold together for the 2 rows and all pairs" in notes
         and "Too few seeds: fewer than 3" in notes
     )
 

@@ -27,7 +27,7 @@ from support.group_work import (
 )
 from torch import Tensor
 
-from regmix_bench.analysis.methods import compare_methods
+from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.attacks.noise import gaussian_start, uniform_start
 from regmix_bench.data.batches import Batches
 from regmix_bench.distributed import collectives as distributed

@@ -12,7 +12,8 @@ from scipy import stats
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
-from regmix_bench.analysis.methods import LEVEL, compare_methods
+from regmix_bench.analysis.methods import LEVEL
+from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.reporting.tables.comparison import comparison_table
 
 RESULTS = Path(__file__).parents[2] / "results" / "shipped"
