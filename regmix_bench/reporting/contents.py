@@ -28,7 +28,7 @@ from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
-from regmix_bench.reporting.figures.looks import Look, looks
+from regmix_bench.reporting.figures.looks import Look, emphasised, looks
 from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.published import (
     Published,
@@ -273,6 +273,19 @@ class Contents:
     def looks(self) -> dict[str, Look]:
         """The look of each label in figures and on pages."""
         return looks([group for cohort in self.cohorts for group in cohort.groups])
+
+    def looks_in(self, cohort: Cohort) -> dict[str, Look]:
+        """Return the looks of a cohort's rows, quiet where there are many of which little is said.
+
+        What is said are the verdicts of its main block.
+        """
+        labels = [group.label for group in cohort.groups]
+        return emphasised(self.looks, labels, self.standings_in(cohort))
+
+    def standings_in(self, cohort: Cohort) -> Standings | None:
+        """Return the standings of the main block of a cohort, if it has one."""
+        stems = (block.stem for block in self.main_blocks if block.cohort.stem == cohort.stem)
+        return next((self.standings[stem] for stem in stems), None)
 
     @cached_property
     def gallery(self) -> Gallery:

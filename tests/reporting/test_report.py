@@ -57,7 +57,7 @@ def test_all_formats_are_written_drawn_and_fresh(results, tmp_path):
     written = write_report(results, out)
     assert sorted(written) == sorted(path for path in out.rglob("*") if path.is_file())
     stems = {
-        "robustness-vs-epsilon-digits-smallcnn-412ab596",
+        "tradeoff-digits-smallcnn-412ab596",
         "curves-digits-smallcnn-412ab596-Linf-32-255",
         "tsne-digits-smallcnn-412ab596-Linf-32-255",
     }

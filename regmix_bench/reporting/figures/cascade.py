@@ -13,13 +13,24 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import brief, heat_map, widest
+from regmix_bench.reporting.figures.style import (
+    column_of,
+    fitted_axis,
+    heat_map,
+    inches,
+    legend_below,
+    legend_inches,
+    names_of,
+    tip,
+)
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
@@ -27,7 +38,6 @@ if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
 
 CLEAN, PGD = "clean", "PGD-20"
-_ROW_INCHES, _CELL_INCHES = 0.27, 0.58
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +66,14 @@ class AttackCascade(ReportFigure):
                 f" under PGD-20 and that under {attack}. Right: the points that each attack takes"
                 f" from what those before it left ({order}); means over seeds."
             )
-            stem, looks = block.cohort.stem, contents.looks
-            yield cls(subject=stem, frame=frame, caption=caption, looks=looks, attack=attack)
+            yield cls(
+                subject=block.cohort.stem,
+                frame=frame,
+                caption=caption,
+                protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
+                looks=contents.looks_in(block.cohort),
+                attack=attack,
+            )
 
     def draw(self, style: Style) -> Figure:
         """Return a figure with one line per label.
@@ -65,45 +81,62 @@ class AttackCascade(ReportFigure):
         On a common scale, and beside it the points that each attack takes.
         """
         labels = list(dict.fromkeys(self.frame["label"]))
-        names = {label: brief(self.looks[label].name, 40, lines=1) for label in labels}
-        taken = self.frame.dropna(subset="lost").pivot(
-            index="label", columns="stage", values="lost"
+        names = names_of(self.looks, labels, style)
+        lost = self.frame.dropna(subset="lost")
+        taken = 100 * lost.pivot(index="label", columns="stage", values="lost")
+        taken = taken.loc[labels, list(dict.fromkeys(lost["stage"]))]
+        stages = [_broken(str(stage)) if style.narrow else str(stage) for stage in taken.columns]
+        handles = [
+            Line2D([], [], **_open(GREY), label=CLEAN),
+            Line2D([], [], color=GREY, marker="|", ms=8, mew=1.4, linestyle="", label=PGD),
+            Line2D([], [], color=GREY, marker="o", ms=4.5, linestyle="", label=self.attack),
+        ]
+        wide, high = column_of(names, style)
+        cells = max(0.34, *(inches(stage, style.small) + 0.08 for stage in stages)) * len(stages)
+        room = style.width - wide - 0.2
+        cells = min(cells, 0.6 * room)
+        lines = max(stage.count("\n") + 1 for stage in stages)
+        rim = Rim(
+            left=wide + 0.1,
+            right=0.08,
+            top=0.28 + 1.4 * lines * style.small / 72,
+            bottom=0.42 + legend_inches(handles, style),
         )
-        taken = (
-            100 * taken.loc[labels, list(dict.fromkeys(self.frame.dropna(subset="lost")["stage"]))]
+        figure, ((left, right),) = panels(
+            style,
+            (1, 2),
+            high * len(labels),
+            rim,
+            self.protocol,
+            between=(0.12, 0),
+            widths=(room - cells, cells),
+            share=(False, True),
         )
-        name = 0.075 * widest(names.values())
-        wide = _CELL_INCHES * taken.shape[1]
-        size = (name + 2.9 + wide, _ROW_INCHES * len(labels) + 1.25)
-        figure = Figure(figsize=size)
-        rim = {"bottom": 0.75 / size[1], "top": 1 - 0.5 / size[1], "wspace": 0}
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.5, wide + 0.15))
-        figure.subplots_adjust(left=(name + 0.1) / size[0], right=1 - 0.1 / size[0], **rim)
-        _draw_scale(left, self.frame, names, self.looks)
+        _draw_scale(left, self.frame, dict(zip(labels, names, strict=True)), self.looks)
         norm = PowerNorm(0.5, 0, max(1.0, float(np.nanmax(taken.to_numpy()))))
         texts = [["" if np.isnan(x) else fixed(x) for x in line] for line in taken.to_numpy()]
         heat_map(right, taken.to_numpy(float), texts, "Greys", norm)
         right.patch.set_visible(False)  # markers at 100 reach over to it
-        right.set(aspect="auto", xlim=(-0.65, taken.shape[1] - 0.5))
+        right.set(aspect="auto", xlim=(-0.5, len(stages) - 0.5))
         right.xaxis.tick_top()
-        right.set_xticks(range(taken.shape[1]), taken.columns)
-        right.tick_params(labelleft=False, labelsize=7)
-        middle = (taken.shape[1] - 1) / 2
+        right.set_xticks(range(len(stages)), stages)
+        right.tick_params(labelleft=False)
         right.annotate(
             "points lost to",
-            (middle, 1),
-            (0, 19),
+            ((len(stages) - 1) / 2, 1),
+            (0, 1.4 * lines * style.small + 5),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             ha="center",
         )
-        handles = [
-            Line2D([], [], **_open(GREY), label=CLEAN),
-            Line2D([], [], color=GREY, marker="|", ms=9, mew=1.4, linestyle="", label=PGD),
-            Line2D([], [], color=GREY, marker="o", linestyle="", label=self.attack),
-        ]
-        figure.legend(handles=handles, loc="lower center", ncols=3, borderaxespad=0.1)
+        legend_below(figure, handles, style)
         return figure
+
+
+def _broken(stage: str) -> str:
+    """Return the name of an attack on two lines, the second what stands after its hyphen."""
+    first, hyphen, rest = stage.partition("-")
+    return f"{first}{hyphen}\n{rest}" if hyphen else stage
 
 
 def cascade_frame(block: Block) -> pd.DataFrame:
@@ -154,19 +187,28 @@ def _draw_scale(
     axis: Axes, frame: pd.DataFrame, names: Mapping[str, str], looks: Mapping[str, Look]
 ) -> None:
     for place, label in enumerate(names):
-        colour = looks[label].colour
+        look = looks[label]
         mine = frame[frame["label"] == label].sort_values("step")
         accuracy = dict(zip(mine["stage"], 100 * mine["accuracy"], strict=True))
-        last = 100 * mine["accuracy"].iloc[-1]
+        last, order = 100 * mine["accuracy"].iloc[-1], 2 if look.quiet else 3
+        colour = look.colour
         axis.plot([last, accuracy[CLEAN]], [place, place], color=colour, linewidth=1.2)
-        axis.plot(accuracy[CLEAN], place, **_open(colour), clip_on=False, zorder=3)
-        axis.plot(accuracy[PGD], place, color=colour, marker="|", ms=9, mew=1.4, zorder=3)
-        axis.plot(last, place, color=colour, marker="o", clip_on=False, zorder=3)
-    axis.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="accuracy left (%)")
+        axis.plot(accuracy[CLEAN], place, **_open(colour), clip_on=False, zorder=order)
+        axis.plot(accuracy[PGD], place, color=colour, marker="|", ms=8, mew=1.4, zorder=order)
+        (mark,) = axis.plot(
+            last, place, color=colour, marker="o", ms=4.5, clip_on=False, zorder=order
+        )
+        tip(mark, f"{look.name}: {fixed(last)} % left of {fixed(accuracy[CLEAN])} %")
+    axis.set(ylim=(len(names) - 0.5, -0.5), xlabel="accuracy left (%)")
+    axis.set_xlim(fitted_axis(100 * frame["accuracy"], 20.0))
+    axis.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
     axis.set_yticks(range(len(names)), list(names.values()))
     axis.tick_params(axis="y", length=0)
+    for tick, label in zip(axis.get_yticklabels(), names, strict=True):
+        tick.set_color(looks[label].ink)
     axis.spines["left"].set_visible(False)
 
 
 def _open(colour: str) -> dict[str, Any]:
-    return {"color": colour, "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+    shape = {"marker": "o", "markersize": 4.5, "markerfacecolor": "white", "linestyle": ""}
+    return {"color": colour, **shape}

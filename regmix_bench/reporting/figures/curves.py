@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -18,9 +19,10 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting, beside_average
-from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
+from regmix_bench.reporting.figures.panels import Rim, foot_labels, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import panel_grid
+from regmix_bench.reporting.figures.style import fitted_axis, legend_below, legend_inches
 from regmix_bench.reporting.figures.venues import Style
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ _ACCURACIES = ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc")
 _RAW = ("raw_val_fgsm_acc", "raw_val_pgd_acc")
 #: Seeds beyond which a method has the band they lie in instead of a line each.
 MOST_LINES = 12
+#: Points that the axis of accuracies shows at least.
+LEAST_RANGE = 20.0
+#: The share of the epochs in which curves may rise from below the axes.
+BEGINNING = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,25 +60,21 @@ class TrainingCurves(ReportFigure):
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
                 f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
             )
-            yield cls(subject=cohort.stem, frame=frame, caption=caption, looks=contents.looks)
+            yield cls(
+                subject=cohort.stem,
+                frame=frame,
+                caption=caption,
+                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                looks=contents.looks_in(cohort),
+            )
 
     def draw(self, style: Style) -> Figure:
         """Return a figure with one small panel per label, all on the same axes."""
         labels = [str(label) for label in self.frame["label"].unique()]
-        titles = [self.looks[label].name for label in labels]
-        figure, axes = panel_grid(titles, height=1.45, shared=True)
-        end = max(2, int(self.frame["epoch"].max())) + 0.5
-        locator = MaxNLocator(5, integer=True, steps=(1, 2, 2.5, 5, 10))
-        ticks = [tick for tick in locator.tick_values(0, end) if tick <= end]
-        axes[0].set(xlim=(0, end), ylim=(0, 102), yticks=range(0, 101, 25))
-        axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
-        for axis, label in zip(axes, labels, strict=True):
-            _draw_curve(axis, self.frame[self.frame["label"] == label], self.looks[label].colour)
-        figure.supylabel("validation accuracy (%)", x=0.05 / figure.get_figwidth(), fontsize=8)
         handles = [
             Line2D([], [], color=GREY, linestyle="--", label="clean"),
             Line2D([], [], color=GREY, label="PGD-10"),
-            Line2D([], [], color=GREY, marker="o", linestyle="", label="selected epoch"),
+            Line2D([], [], color=GREY, marker="o", ms=4, linestyle="", label="selected epoch"),
         ]
         if self.frame["raw_val_pgd_acc"].notna().any():
             handles.insert(
@@ -83,8 +85,39 @@ class TrainingCurves(ReportFigure):
                 Line2D([], [], color=GREY, linestyle=":", label="FGSM"),
                 Line2D([], [], color="black", marker="x", linestyle="", label="onset"),
             ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        many = style.narrow and len(labels) > 2 * MOST_COLOURED
+        columns = 3 if many else max(2, int((style.width - 0.5) / 1.25))
+        figure, axes = titled_grid(
+            style,
+            [self.looks[label].name for label in labels],
+            columns,
+            0.75 if many else 1.0,
+            Rim(left=0.5, bottom=0.42 + legend_inches(handles, style)),
+            self.protocol,
+            share=True,
+        )
+        end = max(2, int(self.frame["epoch"].max())) + 0.5
+        locator = MaxNLocator(3, integer=True, steps=(1, 2, 2.5, 5, 10))
+        ticks = [tick for tick in locator.tick_values(0, end) if tick <= end]
+        axes[0].set(xlim=(0, end), ylim=fitted_axis(_settled(self.frame), LEAST_RANGE))
+        axes[0].yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
+        axes[0].set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        for axis, label in zip(axes, labels, strict=True):
+            _draw_curve(axis, self.frame[self.frame["label"] == label], self.looks[label].colour)
+        foot_labels(axes, "epoch")
+        figure.supylabel(
+            "validation accuracy (%)", x=0.05 / style.width, va="center", fontsize=style.size
+        )
+        legend_below(figure, handles, style)
         return figure
+
+
+def _settled(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return accuracies in percent after :data:`BEGINNING`, when curves have left chance."""
+    late = frame[frame["epoch"] > BEGINNING * frame["epoch"].max()]
+    names = ["val_clean_acc", "val_pgd_acc", "raw_val_pgd_acc"]
+    values: npt.NDArray[np.float64] = 100 * late[names].to_numpy(float).ravel()
+    return values
 
 
 def curves_frame(cohort: Cohort) -> pd.DataFrame:
@@ -157,9 +190,7 @@ def _draw_curve(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
             )
         axis.plot(mean["epoch"], 100 * mean[f"{name}_mean"], line, color=colour)
     chosen = panel[panel["selected"]]
-    axis.plot(
-        chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, ms=4.5, clip_on=False
-    )
+    axis.plot(chosen["epoch"], 100 * chosen["val_pgd_acc"], "o", color=colour, ms=3.5)
     onset = panel[panel["onset"]]
     if not onset.empty:
         axis.plot(mean["epoch"], 100 * mean[f"{raw}val_fgsm_acc_mean"], ":", color=colour)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.panels import HEAD, write_protocol
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
-from regmix_bench.reporting.figures.style import brief
+from regmix_bench.reporting.figures.style import fitted
 from regmix_bench.reporting.figures.venues import Style
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ Floats = npt.NDArray[np.float64]
 SHOWN = 4
 _WRONG = "#D55E00"  # and bold, for who does not see the colour
 
-# In inches: the width of an image, of the names left of the rows, the height of the words above.
-_SIDE, _NAMES, _HEADS = 0.53, 1.3, 0.34
+#: Inches that three images have side by side at least.
+_TRIPLE = 1.35
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,25 +57,29 @@ class ExampleImages(ReportFigure):
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
         for cohort in contents.cohorts:
-            drawn = {label: runs[0] for label, runs in views_by_label(cohort).items()}
-            if not drawn:
+            there = {label: runs[0] for label, runs in views_by_label(cohort).items()}
+            if not there:
                 continue
+            chosen = choice(contents, cohort, list(there))
+            drawn = {label: there[label] for label in chosen.labels}
             views = {label: run.views for label, run in drawn.items()}
             factor = magnification(list(views.values()))
             attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
             threat = next(iter(views.values())).threat
-            absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+            absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
             caption = (
                 f"Test images, the perturbation by {attack} under {threat_words(threat)} magnified"
                 f" {factor:.3g} times around grey, and their sum; trained under"
                 f" {threat_words(cohort.train_threat)}, lowest seed. Below are the predicted"
                 " classes, wrong ones bold and in brackets."
+                + f"{' ' * bool(chosen.words)}{chosen.words}"
                 + (f" Nothing is recorded of {absent}." if absent else "")
             )
             yield cls(
                 subject=cohort.stem,
                 frame=examples_frame(cohort, drawn, factor),
                 caption=caption,
+                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
                 looks=contents.looks,
                 shown=views,
                 factor=factor,
@@ -84,41 +90,67 @@ class ExampleImages(ReportFigure):
     def draw(self, style: Style) -> Figure:
         """Return a row per label: of each image the clean one, its perturbation, and their sum."""
         first = next(iter(self.shown.values()))
-        count, (height, width) = len(first.label[:SHOWN]), first.image.shape[2:]
+        # A column of a paper has no room for names beside the images: there they stand above.
+        names = 0.0 if style.narrow else 1.05
+        room = style.width - names - 0.1
+        count = min(len(first.label[:SHOWN]), max(1, int(room / _TRIPLE)))
+        height, width = first.image.shape[2:]
         # In pixels of the images, all on one canvas: to draw each by itself would take seconds.
-        step, row_step = width + max(1, width // 24), height + max(3, round(0.35 * height))
+        step = width + max(1, width // 24)
         triple = 2 * step + width + max(4, width // 2)
-        canvas = np.ones((row_step * len(self.shown), triple * count, 3))
+        across = triple * count - (triple - 2 * step - width)
+        inch = min(room / across, 0.6 / width)  # of a pixel
+        line = 1.3 * style.small / 72 / inch  # a line of text, in pixels
+        above = 0.0 if names else line
+        row_step = round(height + line + above + 0.08 / inch)
+        heads = round(2.2 * line)
+        canvas = np.ones((heads + row_step * len(self.shown), across, 3))
         frames: list[Rectangle] = []
-        inch = _SIDE / width
-        size = (_NAMES + canvas.shape[1] * inch, _HEADS + canvas.shape[0] * inch)
+        size = (style.width, HEAD + canvas.shape[0] * inch)
         figure = Figure(figsize=size)
-        axis = figure.add_axes((_NAMES / size[0], 0, 1 - _NAMES / size[0], 1 - _HEADS / size[1]))
-        for top, (label, views) in zip(
-            range(0, len(canvas), row_step), self.shown.items(), strict=True
-        ):
-            name = brief(self.looks[label].name, 20, lines=3)
-            axis.text(-0.15 * width, top + height / 2, name, ha="right", va="center", fontsize=7)
+        write_protocol(figure, self.protocol, style)
+        axis = figure.add_axes(
+            (
+                (names + 0.05) / size[0],
+                0,
+                across * inch / size[0],
+                canvas.shape[0] * inch / size[1],
+            )
+        )
+        text: dict[str, Any] = {"fontsize": style.small, "ha": "center"}
+        for place, (label, views) in enumerate(self.shown.items()):
+            top = heads + place * row_step + round(above)
+            look = self.looks[label]
+            if names:
+                name = fitted(look.name, names - 0.1, style.small, lines=3)
+                beside = (-0.1 / inch, top + height / 2)
+                axis.text(*beside, name, ha="right", va="center", fontsize=style.small)
+            else:
+                name = fitted(look.name, style.width - 0.1, style.small)
+                axis.text(0, top - 0.2 * line, name, ha="left", va="bottom", fontsize=style.small)
             for i in range(count):
                 left = i * triple
-                for place, pixels in enumerate(three(views, i, self.factor)):
-                    x = left + place * step
+                for part, pixels in enumerate(three(views, i, self.factor)):
+                    x = left + part * step
                     canvas[top : top + height, x : x + width] = pixels
                     frames.append(Rectangle((x, top), width, height))
                 for x, predicted in (
                     (left, views.clean_pred[i]),
                     (left + 2 * step, views.adv_pred[i]),
                 ):
-                    below = (x + width / 2, top + 1.04 * height)
-                    name = brief(class_name(self.dataset, predicted), 12, lines=1)
-                    _write_prediction(axis, below, name, predicted == views.label[i])
-        for i, true in enumerate(first.label[:SHOWN]):
+                    below = (x + width / 2, top + height + 0.1 * line)
+                    said = class_name(self.dataset, predicted)
+                    right = predicted == views.label[i]
+                    _write_prediction(axis, below, said, right, 1.2 * width * inch, style)
+        for i, true in enumerate(first.label[:count]):
             name = class_name(self.dataset, true)
-            said = f"class {name}" if name == str(true) else brief(name, 12, lines=1)
-            words = (f"clean\n({said})", f"added\n(×{self.factor:.3g})", self.attack)
-            for place, word in enumerate(words):
-                x = i * triple + place * step + width / 2
-                axis.text(x, -0.08 * height, word, ha="center", va="bottom", fontsize=7)
+            said = f"class {name}" if name == str(true) else name
+            middle = i * triple + (2 * step + width) / 2
+            head = fitted(f"{said} (×{self.factor:.3g})", triple * inch, style.small)
+            axis.text(middle, 0.9 * line, head, va="bottom", **text)
+            for part, word in enumerate(("clean", "added", self.attack)):
+                x = i * triple + part * step + width / 2
+                axis.text(x, 1.95 * line, word, va="bottom", **text)
         rows, columns = canvas.shape[:2]
         axis.imshow(canvas, interpolation="nearest", extent=(0, columns, rows, 0), aspect="auto")
         axis.add_collection(
@@ -171,13 +203,15 @@ def three(views: Views, i: int, factor: float) -> tuple[Floats, Floats, Floats]:
     return _rgb(image), _rgb(0.5 + factor * perturbation), _rgb(image + perturbation)
 
 
-def _write_prediction(axis: Axes, below: tuple[float, float], name: str, right: bool) -> None:
+def _write_prediction(
+    axis: Axes, below: tuple[float, float], name: str, right: bool, room: float, style: Style
+) -> None:
     axis.text(
         *below,
-        name if right else f"[{name}]",
+        fitted(name if right else f"[{name}]", room, style.small),
         ha="center",
         va="top",
-        fontsize=7,
+        fontsize=style.small,
         color="black" if right else _WRONG,
         weight="normal" if right else "bold",
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from regmix_bench.analysis.cohorts import Group, row_order
+from regmix_bench.analysis.standings import Standings
 from regmix_bench.methods import declared
 from regmix_bench.methods.declarations import display_name
 
@@ -46,10 +47,18 @@ _UNDECLARED = tuple((colour, marker) for _, marker in _CHOSEN for colour in _OTH
 _STARS = ("*", *_OTHER_MARKERS[2:])
 Line = Literal["-", "--", ":", "-."]
 Fill = Literal["full", "none", "left", "bottom"]
-_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
-_FILLS: dict[Line, Fill] = {"-": "full", "--": "none", ":": "left", "-.": "bottom"}
+#: Lines and fillings of rows off a method's defaults; those of neighbours differ in both.
+_VARIANTS: tuple[tuple[Line, Fill], ...] = tuple(
+    (("--", ":", "-.")[place % 3], ("none", "left", "bottom")[(place + place // 3) % 3])
+    for place in range(9)
+)
 
 GREY = "#777777"
+#: The colour of rows that stand behind others: its contrast to white is 3, as of any mark.
+QUIET = "#949494"
+QUIET_WORDS = "rows that are not distinguishable from the reference, or less so than the coloured"
+#: Rows up to which a figure shows all in their colours, and the most that it does of more.
+MOST_COLOURED = 6
 
 
 @dataclass(frozen=True)
@@ -57,50 +66,85 @@ class Look:
     """The look of one row: colour and marker shape are the method's.
 
     ``name`` is what a figure calls it. The line style, and what of the marker is filled, are the
-    variant's.
+    variant's. What is ``quiet`` is grey, as one of the many that stand behind the others.
     """
 
     name: str
     colour: str
     marker: Marker
     line: Line
+    fill: Fill = "full"
+    quiet: bool = False
 
     @property
-    def fill(self) -> Fill:
-        """Return what of the marker is filled: all, nothing, its left or its lower half."""
-        return _FILLS[self.line]
+    def ink(self) -> str:
+        """Its colour as that of words on white, dark enough to be read (a contrast of 4.5)."""
+        parts = np.array([int(self.colour[at : at + 2], 16) for at in (1, 3, 5)])
+        while luminance(parts / 255) > _DARKEST_TEXT:
+            parts = parts * 9 // 10
+        return "#" + "".join(f"{part:02x}" for part in parts)
 
     @property
     def marks(self) -> dict[str, Any]:
         """Arguments by which matplotlib draws its markers, with or without a line."""
-        fill = self.fill
         return {
             "color": self.colour,
             "marker": self.marker,
-            "markersize": 8 if self.marker in _STARS else 5.5,  # a star is mostly air
+            # A star is mostly air.
+            "markersize": (8 if self.marker in _STARS else 5.5) * (0.75 if self.quiet else 1),
             # A hollow marker hides the line under it, as a full one does.
-            "fillstyle": "full" if fill == "none" else fill,
-            "markerfacecolor": "white" if fill == "none" else self.colour,
+            "fillstyle": "full" if self.fill == "none" else self.fill,
+            "markerfacecolor": "white" if self.fill == "none" else self.colour,
             "markerfacecoloralt": "white",
-            "markeredgecolor": "white" if fill == "full" else self.colour,
-            "markeredgewidth": 0.4 if fill == "full" else 0.8,
+            "markeredgecolor": "white" if self.fill == "full" else self.colour,
+            "markeredgewidth": 0.4 if self.fill == "full" else 0.8,
         }
 
 
 def looks(groups: Sequence[Group]) -> dict[str, Look]:
-    """Return the look of every label.
-
-    Variants of a method take line styles in the order of their rows.
-    """
+    """Return the look of every label; it is the same whatever other labels there are."""
     names = _names(groups)
     found: dict[str, Look] = {}
-    variants: dict[str, int] = {}
     for method, label in sorted({(g.method, g.label) for g in groups}, key=lambda k: row_order(*k)):
         colour, marker = _colours(method)
-        variant = variants.get(method, 0)
-        variants[method] = variant + 1
-        found[label] = Look(names[label], colour, marker, _LINES[variant % len(_LINES)])
+        found[label] = Look(names[label], colour, marker, *_variant(label.removeprefix(method)))
     return found
+
+
+def emphasised(
+    looks: Mapping[str, Look], labels: Iterable[str], standings: Standings | None
+) -> dict[str, Look]:
+    """Return the looks of the rows of one picture, most of them quiet where there are many.
+
+    Of more than :data:`MOST_COLOURED`, the reference keeps its colour, and so do rows that are
+    significantly better, then those that are worse, by their difference, until there are as many.
+    Without verdicts all keep theirs.
+    """
+    shown = list(dict.fromkeys(labels))
+    if standings is None or not standings.verdicts or len(shown) <= MOST_COLOURED:
+        return {label: looks[label] for label in shown}
+    places = {"better": 0, "worse": 1}
+    significant = sorted(
+        (places[verdict.relation], -abs(verdict.difference), label)
+        for label, verdict in standings.verdicts.items()
+        if verdict.relation in places
+    )
+    found = [standings.reference, *(label for *_, label in significant)]
+    kept = [label for label in found if label in shown][:MOST_COLOURED]
+    return {
+        label: looks[label] if label in kept else replace(looks[label], colour=QUIET, quiet=True)
+        for label in shown
+    }
+
+
+def _variant(parameters: str) -> tuple[Line, Fill]:
+    """Return the line and the filling that follow from the parameters off their defaults.
+
+    The sum of the characters tells neighbouring values apart, whatever others there are.
+    """
+    if not parameters:
+        return "-", "full"
+    return _VARIANTS[sum(map(ord, parameters)) % len(_VARIANTS)]
 
 
 def _colours(method: str) -> tuple[str, Marker]:
@@ -127,6 +171,8 @@ def _names(groups: Sequence[Group]) -> dict[str, str]:
 
 # Where black and white text have the same contrast, by WCAG 2.1: √(1.05 · 0.05) − 0.05.
 _MIDDLE = 0.179
+# The most of a word that has a contrast of 4.5 to white: 1.05 / 4.5 − 0.05.
+_DARKEST_TEXT = 0.183
 
 
 def luminance(colour: npt.ArrayLike) -> float:

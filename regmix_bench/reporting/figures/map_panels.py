@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -14,13 +13,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from regmix_bench.data.sources import class_names
 from regmix_bench.reporting.figures.embedding import Floats, Labels
+from regmix_bench.reporting.figures.labels import number_spots
 from regmix_bench.reporting.figures.looks import GREY
-from regmix_bench.reporting.figures.style import panel_grid
+from regmix_bench.reporting.figures.panels import Rim, titled_grid
+from regmix_bench.reporting.figures.style import fitted, high, legend_below, legend_inches
+from regmix_bench.reporting.figures.venues import Style
 
 # Beyond this many classes neither colours nor names can be told apart.
 _NAMED_CLASSES = 10
@@ -71,85 +71,84 @@ def draw_maps(
     panels: Sequence[MapPanel],
     attack: str,
     dataset: str,
+    style: Style,
+    protocol: str = "",
     footnote: str = "",
 ) -> Figure:
     """Return maps in a grid; the points of ``attack`` have a marker of their own.
 
-    A class has its number on the map, or its name in a legend above the maps.
+    A class has its number on the map, or its name in a legend below the maps.
     """
     markers = {"o": "clean", "x": attack}
     names = class_names(dataset)
-    figure, axes = panel_grid(titles, height=2.35, shared=False)
-    for axis, panel in zip(axes, panels, strict=True):
-        _draw_map(axis, panel, numbered=not names)
-        if panel.vertices is not None:
-            markers["*"] = "one-hot truth"
-        axis.set_xlabel(panel.numbers, fontsize=7)
+    if any(panel.vertices is not None for panel in panels):
+        markers["*"] = "one-hot truth"
+    handles = [
+        Line2D([], [], linestyle="", marker=m, ms=4.5, color=GREY, label=name, mfc="none")
+        for m, name in markers.items()
+    ]
     if 0 < len(names) <= _NAMED_CLASSES:
-        figure.set_figheight(figure.get_figheight() + 0.5)
-        figure.legend(
-            handles=[
-                Patch(color=colour, label=name)
-                for name, colour in zip(names, _colours(len(names)), strict=True)
-            ],
-            fontsize=7,
-            handlelength=0.7,
-            handleheight=0.7,
-            loc="outside upper center",
-            ncols=5,
-        )
-    figure.legend(
-        handles=[
-            Line2D([], [], linestyle="", marker=m, color=GREY, label=name, markerfacecolor="none")
-            for m, name in markers.items()
-        ],
-        title="\n".join(wrap(footnote, int(15 * figure.get_figwidth()))) if footnote else None,
-        title_fontsize=7,
-        loc="outside lower center",
-        ncols=3,
+        handles += [
+            Line2D([], [], linestyle="", marker="s", color=colour, label=name)
+            for name, colour in zip(names, _colours(len(names)), strict=True)
+        ]
+    note = fitted(footnote, style.width - 0.1, style.small, lines=4) if footnote else ""
+    noted = high(note, style.small)
+    legend = legend_inches(handles, style)
+    said = max(high(panel.numbers, style.small) for panel in panels) + 0.06
+    rim = Rim(left=0.05, right=0.05, bottom=said + legend + noted + 0.04)
+    columns = max(2, int(style.width / 1.3))
+    columns = -(-len(panels) // -(-len(panels) // columns))
+    side = min((style.width - 0.1 - 0.1 * (columns - 1)) / columns, 2.6)
+    figure, axes = titled_grid(
+        style, titles, columns, side, rim, protocol, between=(0.1, said + 0.06)
     )
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw_map(axis, panel, style, numbered=not names)
+        axis.set_xlabel(panel.numbers, fontsize=style.small)
+    legend_below(figure, handles, style, bbox_to_anchor=(0.5, noted / figure.get_figheight()))
+    if note:
+        figure.text(
+            *(0.05 / style.width, 0.04 / figure.get_figheight()),
+            note,
+            fontsize=style.small,
+            va="bottom",
+        )
     return figure
 
 
-def _draw_map(axis: Axes, panel: MapPanel, numbered: bool) -> None:
+def _draw_map(axis: Axes, panel: MapPanel, style: Style, numbered: bool) -> None:
     truth = panel.vertices
     colours = _colours(int(panel.labels.max()) + 1 if truth is None else len(truth))
     own = [tuple(colour) for colour in colours[panel.labels]]
     layers: list[tuple[Floats, dict[str, Any]]] = [
-        (panel.clean, {"s": 7, "marker": "o", "facecolors": "none", "edgecolors": own}),
-        (panel.adversarial, {"s": 7, "marker": "x", "c": own}),
+        (panel.clean, {"s": 4, "marker": "o", "facecolors": "none", "edgecolors": own}),
+        (panel.adversarial, {"s": 4, "marker": "x", "c": own}),
     ]
     if truth is not None:
-        star = {"s": 90, "marker": "*", "c": colours, "edgecolors": "black", "zorder": 3}
+        star = {"s": 60, "marker": "*", "c": colours, "edgecolors": "black", "zorder": 3}
         layers.append((truth, star))
-    for points, style in layers:
-        axis.scatter(points[:, 0], points[:, 1], linewidths=0.5, **style)
+    for points, marks in layers:
+        axis.scatter(points[:, 0], points[:, 1], linewidths=0.4, **marks)
+    axis.set(xticks=[], yticks=[], xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), box_aspect=1)
+    axis.apply_aspect()
     if numbered and len(colours) <= _NAMED_CLASSES:
-        _number_classes(axis, panel)
-    axis.set(xticks=[], yticks=[], xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), box_aspect=1)
+        _number_classes(axis, panel, style)
     axis.grid(visible=False)
     axis.spines[:].set_visible(True)
     axis.spines[:].set_color("#bbbbbb")
 
 
-def _number_classes(axis: Axes, panel: MapPanel) -> None:
+def _number_classes(axis: Axes, panel: MapPanel, style: Style) -> None:
     """A class has its number at its vertex, or else in the middle of its clean images."""
-    halo = [withStroke(linewidth=2, foreground="white")]
     if panel.vertices is not None:
-        for label, position in enumerate(panel.vertices):
-            axis.annotate(
-                str(label),
-                position,
-                (4, 4),
-                textcoords="offset points",
-                fontsize=6,
-                zorder=4,
-                path_effects=halo,
-            )
-        return
-    for label in np.unique(panel.labels):
-        x, y = np.median(panel.clean[panel.labels == label], axis=0)
-        axis.text(x, y, str(label), ha="center", va="center", fontsize=8, path_effects=halo)
+        spots = {str(label): place for label, place in enumerate(panel.vertices)}
+    else:
+        spots = {
+            str(label): np.median(panel.clean[panel.labels == label], axis=0)
+            for label in np.unique(panel.labels)
+        }
+    number_spots(axis, {word: (float(x), float(y)) for word, (x, y) in spots.items()}, style)
 
 
 def _colours(classes: int) -> Floats:

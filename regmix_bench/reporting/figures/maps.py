@@ -6,7 +6,7 @@ the space itself and printed under each map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,7 @@ from regmix_bench.analysis.cohorts import Cohort, Group, Run
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records import paths
+from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.embedding import (
     NEIGHBOURS,
     Points,
@@ -76,13 +77,15 @@ class EmbeddingMap(ReportFigure):
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
         for cohort in contents.cohorts:
-            drawn = {g.label: runs[0] for g in cohort.groups if (runs := _with_outputs(g))}
-            if not drawn:
+            there = {g.label: runs[0] for g in cohort.groups if (runs := _with_outputs(g))}
+            if not there:
                 continue
-            frame = cls._frame(cohort)
+            chosen = choice(contents, cohort, list(there))
+            drawn = {label: there[label] for label in chosen.labels}
+            frame = cls._frame(cohort, drawn)
             attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
             beside = " together with the one-hot truth" if cls.with_truth else ""
-            absent = ", ".join(g.label for g in cohort.groups if g.label not in drawn)
+            absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
             recorded = cls.space.split()[-1]
             caption = (
                 f"t-SNE of {cls.space} on clean and {attack} test images{beside}, trained and"
@@ -94,6 +97,7 @@ class EmbeddingMap(ReportFigure):
                 frame=frame,
                 caption=caption,
                 table=cls._table(frame),
+                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
                 looks=contents.looks,
                 sources={label: paths.outputs_path(run.path) for label, run in drawn.items()},
                 attack=attack,
@@ -101,10 +105,10 @@ class EmbeddingMap(ReportFigure):
             )
 
     @classmethod
-    def _frame(cls, cohort: Cohort) -> pd.DataFrame:
+    def _frame(cls, cohort: Cohort, drawn: Collection[str]) -> pd.DataFrame:
         """Return one row per label and seed: the measures, their means, and which seed is drawn."""
         found = [
-            (group, run, place == 0)
+            (group, run, place == 0 and group.label in drawn)
             for group in cohort.groups
             for place, run in enumerate(_with_outputs(group))
         ]
@@ -116,10 +120,10 @@ class EmbeddingMap(ReportFigure):
                 "method": group.method,
                 "label": group.label,
                 "seed": run.spec.seed,
-                "drawn": drawn,
+                "drawn": is_drawn,
                 **measures,
             }
-            for (group, run, drawn), measures in zip(found, measured, strict=True)
+            for (group, run, is_drawn), measures in zip(found, measured, strict=True)
         )
         for name in (cls.measure, "purity", "silhouette"):
             frame[f"{name}_mean"] = frame.groupby("label")[name].transform("mean")
@@ -180,7 +184,9 @@ class EmbeddingMap(ReportFigure):
         """Return one map per label, with the measures of the seed drawn under it."""
         titles = [self.looks[panel.label].name for panel in self.panels]
         footnote = self.footnote if _smoothed(self.frame[self.frame["drawn"]]) else ""
-        return draw_maps(titles, self.panels, self.attack, self.dataset, footnote)
+        return draw_maps(
+            titles, self.panels, self.attack, self.dataset, style, self.protocol, footnote
+        )
 
 
 class OutputMap(EmbeddingMap):

@@ -17,15 +17,21 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.looks import Look, ink
+from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
+from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look, ink
+from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import (
     HEAT,
-    brief,
+    column_of,
+    fitted_axis,
     heat_map,
+    inches,
+    legend_below,
     legend_handles,
     legend_inches,
-    widest,
+    names_of,
+    tip,
 )
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
 
 #: Classes beyond which there is a curve per method instead of a number per class.
 MOST_COLUMNS = 12
-_CELL_INCHES = 0.42
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +74,8 @@ class ClassAccuracy(ReportFigure):
                 frame=frame,
                 caption=f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)},"
                 f" means over seeds; {how}. {many} test images a class.",
-                looks=contents.looks,
+                protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
+                looks=contents.looks_in(block.cohort),
                 attack=attack,
                 dataset=block.cohort.setting.dataset,
             )
@@ -77,81 +83,105 @@ class ClassAccuracy(ReportFigure):
     def draw(self, style: Style) -> Figure:
         """Return a heat map, or curves where there are too many classes for one."""
         many = self.frame["class"].nunique() > MOST_COLUMNS
-        return self._curves() if many else self._map()
+        return self._curves(style) if many else self._map(style)
 
-    def _map(self) -> Figure:
+    def _map(self, style: Style) -> Figure:
         """Return methods by classes, the numbers in the cells; apart from them mean and worst."""
         labels = list(dict.fromkeys(self.frame["label"]))
         table = self.frame.pivot(index="label", columns="class", values="accuracy").loc[labels]
         shares = 100 * table.to_numpy(float)
         images = self.frame.drop_duplicates("class").set_index("class").loc[table.columns, "images"]
         mean = np.average(shares, axis=1, weights=images.to_numpy())
-        gap = np.full(len(labels), np.nan)
-        cells = np.column_stack([shares, gap, mean, shares.min(axis=1)])
-        texts = [["" if np.isnan(x) else fixed(x) for x in line] for line in cells]
-        names = [brief(self.looks[label].name, 40, lines=1) for label in labels]
-        name = 0.075 * widest(names)
+        names = names_of(self.looks, labels, style)
+        wide, high = column_of(names, style)
+        left = wide + 0.1
+        # As many numbers as this column of a paper has room for.
+        cell = (style.width - left - 0.08) / (shares.shape[1] + 2.3)
+        decimals = 1 if cell > inches("100.0", style.small) + 0.02 else 0
         heads = [class_name(self.dataset, int(k)) for k in table.columns]
         named = heads != [str(k) for k in table.columns]
-        head = 0.3 + 0.05 * widest(heads) if named else 0.48
-        size = (
-            name + 0.3 + _CELL_INCHES * (cells.shape[1] - 0.6),
-            0.62 * _CELL_INCHES * len(labels) + head + 0.12,
+        ends = ["all", "worst"]
+        # What does not fit over its column stands aslant.
+        turned = [max(inches(head, style.small) for head in row) for row in (heads, ends)]
+        turned = [wide if wide + 0.04 > cell else 0.0 for wide in turned]
+        aslant = max(turned)
+        head = 0.16 + 0.75 * aslant
+        rim = Rim(
+            left=left, right=0.3 if aslant else 0.08, top=head + 0.18 * (not named), bottom=0.06
         )
-        figure = Figure(figsize=size)
-        axes = figure.subplots()
-        figure.subplots_adjust(
-            left=(name + 0.15) / size[0],
-            right=1 - 0.1 / size[0],
-            bottom=0.1 / size[1],
-            top=1 - head / size[1],
+        figure, ((axes, totals),) = panels(
+            style,
+            (1, 2),
+            max(high, 0.19) * len(labels),
+            rim,
+            self.protocol,
+            between=(0.08, 0),
+            widths=(shares.shape[1], 2),
         )
-        shades = heat_map(axes, cells, texts, HEAT, Normalize(0, 100))
-        axes.set_aspect("auto")
-        for row, column in np.argwhere(shares == shares.min(axis=1, keepdims=True)):
-            edge = ink(shades[row, column])
-            corner = (column - 0.44, row - 0.42)
-            axes.add_patch(Rectangle(corner, 0.88, 0.84, fill=False, edgecolor=edge, lw=0.9))
-        classes = len(table.columns)
-        axes.xaxis.tick_top()
-        places = [*range(classes), classes + 1, classes + 2]
-        axes.set_xticks(places, [*heads, "all", "worst"])
+        for axis, cells, words, turns in (
+            (axes, shares, heads, turned[0]),
+            (totals, np.column_stack([mean, shares.min(axis=1)]), ends, turned[1]),
+        ):
+            texts = [[fixed(x, decimals) for x in line] for line in cells]
+            shades = heat_map(axis, cells, texts, HEAT, Normalize(0, 100))
+            axis.set_aspect("auto")
+            axis.xaxis.tick_top()
+            axis.set_xticks(range(len(words)), words)
+            axis.set_yticks([])
+            if turns:
+                for text in axis.get_xticklabels():
+                    text.set(rotation=45, rotation_mode="anchor", ha="left")
+            if axis is axes:
+                for row, column in np.argwhere(shares == shares.min(axis=1, keepdims=True)):
+                    edge = ink(shades[row, column])
+                    corner = (column - 0.46, row - 0.44)
+                    frame = Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=edge, lw=0.8)
+                    axis.add_patch(frame)
         axes.set_yticks(range(len(labels)), names)
-        if named:
-            for text in axes.get_xticklabels():
-                text.set(rotation=40, rotation_mode="anchor", ha="left")
-        else:
-            axes.text((classes - 1) / 2, 1 + 0.26 / (size[1] - 0.58), "class", ha="center",
-                      transform=axes.get_xaxis_transform())  # fmt: skip
+        for tick, label in zip(axes.get_yticklabels(), labels, strict=True):
+            tick.set_color(self.looks[label].ink)
+        if not named:
+            axes.annotate("class", (0.5, 1), (0, 14), xycoords="axes fraction",
+                          textcoords="offset points", ha="center")  # fmt: skip
         return figure
 
-    def _curves(self) -> Figure:
+    def _curves(self, style: Style) -> Figure:
         """Return one line per label over its classes, the worst class first."""
-        shown = set(self.frame["label"])
-        figure = Figure(figsize=(3.9 + legend_inches(self.looks, shown), 3.3), layout="constrained")
-        axes = figure.subplots()
-        for number, (label, mine) in enumerate(self.frame.groupby("label", sort=False)):
-            shares = 100 * np.sort(mine["accuracy"].to_numpy(float))
-            look = self.looks[str(label)]
-            every = max(1, len(shares) // 6)
-            start = number * every // max(1, len(shown))
-            marks: dict[str, Any] = {
-                "markevery": (start, every),
-                "linewidth": 1.0,
-                "clip_on": False,
-            }
-            axes.plot(range(1, len(shares) + 1), shares, look.line, **marks, **look.marks)
+        labels = list(dict.fromkeys(self.frame["label"]))
+        looks = {label: self.looks[label] for label in labels}
+        loud = [look for look in looks.values() if not look.quiet]
+        named = len(loud) <= MOST_COLOURED
+        handles = [] if named else legend_handles(looks, lines=True)
+        right = ends_inches(loud, style) if named else 0.1
+        rim = Rim(right=right, top=0.08, bottom=0.42 + legend_inches(handles, style))
+        figure, ((axes,),) = panels(style, (1, 1), 2.2, rim, self.protocol)
+        classes = self.frame["class"].nunique()
         axes.set(
-            xlim=(1, self.frame["class"].nunique()),
-            ylim=(0, 100),
+            xlim=(1, classes),
+            ylim=fitted_axis(100 * self.frame["accuracy"], 20.0),
             xlabel="classes, each method's worst first",
             ylabel=f"{self.attack} accuracy (%)",
         )
-        figure.legend(
-            handles=legend_handles(self.looks, shown, lines=True),
-            loc="outside right center",
-            handlelength=3.2,
-        )
+        spots = []
+        for number, label in enumerate(labels):
+            mine = self.frame[self.frame["label"] == label]
+            shares = 100 * np.sort(mine["accuracy"].to_numpy(float))
+            look = looks[label]
+            every = max(1, len(shares) // 6)
+            marks: dict[str, Any] = {
+                "markevery": (number * every // max(1, len(labels)), every),
+                "linewidth": 0.6 if look.quiet else 1.0,
+                "clip_on": False,
+                "zorder": 2 if look.quiet else 3,
+            }
+            shape = {"color": look.colour} if look.quiet else look.marks
+            (line,) = axes.plot(range(1, len(shares) + 1), shares, look.line, **marks, **shape)
+            tip(line, look.name)
+            spots.append(Spot(classes, float(shares[-1]), look))
+        if named:
+            name_ends(axes, spots, style)
+        else:
+            legend_below(figure, handles, style, handlelength=3.2)
         return figure
 
 

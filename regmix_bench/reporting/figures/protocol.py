@@ -30,7 +30,8 @@ class ReportFigure(ABC):
     ``subject`` says what of the report is shown: the stem of a setting or of a cohort, beside whose
     tables the picture then stands, or else words of a file name. ``frame`` holds the numbers shown
     and is written beside the picture as CSV. ``caption`` stands under the picture, and ``table``
-    under the caption.
+    under the caption. ``protocol`` is what stands small in the picture: data set, architecture, and
+    norm and ε where all that it shows shares them.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class ReportFigure(ABC):
     frame: pd.DataFrame
     caption: str
     table: Table | None = None
+    protocol: str = ""
 
     @classmethod
     @abstractmethod

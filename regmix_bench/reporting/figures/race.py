@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,8 +19,9 @@ from regmix_bench.analysis.targets import Race, Target
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.effort import efforts, epoch_that_holds
 from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import brief, widest
+from regmix_bench.reporting.figures.style import column_of, fitted, names_of, tip
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
@@ -67,7 +68,8 @@ class AccuracyRace(ReportFigure):
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
-                looks=contents.looks,
+                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                looks=contents.looks_in(cohort),
                 target=target.accuracy,
                 races={g.label: Race.of(g.runs, target) for g in cohort.groups},
             )
@@ -76,25 +78,36 @@ class AccuracyRace(ReportFigure):
         """Return a figure with a column of two panels per kind of cost."""
         shown = _known(self.frame)
         labels = [str(label) for label in self.frame["label"].unique()]
-        names = [brief(self.looks[label].name, lines=1) for label in labels]
-        below = 0.16 * len(labels) + 0.1
-        figure = Figure(
-            figsize=(2.9 * len(shown) + 0.06 * widest(names) + 0.3, 2.2 + below + 0.5),
-            layout="constrained",
+        names = names_of(self.looks, labels, style)
+        wide, high = column_of(names, style)
+        way = 1.5 if style.narrow else 2.0
+        ends = high * len(labels) + 0.1
+        rim = Rim(left=max(wide + 0.1, 0.5), right=0.15, top=0.05, bottom=0.58)
+        room = (style.width - rim.left - rim.right - 0.25 * (len(shown) - 1)) / len(shown)
+        figure, (ways, rows) = panels(
+            style,
+            (2, len(shown)),
+            way + ends,
+            rim,
+            self.protocol,
+            between=(0.25, 0.08),
+            heights=(way, ends),
+            share=("col", "row"),
         )
-        grid = figure.subplots(
-            2, len(shown), sharex="col", sharey="row", squeeze=False, height_ratios=(2.2, below)
-        )
-        for (way, ends), name in zip(grid.T, shown, strict=True):
+        for above, below, name in zip(ways, rows, shown, strict=True):
             words, _ = _COSTS[name]
-            ends.set(xscale="log", xlabel=words)
-            ends.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            self._draw_way(way, name, labels)
-            self._draw_ends(ends, name, labels)
-        grid[0, 0].set_ylabel("PGD-10 on validation images (%)")
-        grid[0, 0].set_ylim(bottom=0)
-        grid[1, 0].set_yticks(range(len(labels)), names)
-        grid[1, 0].set_ylim(len(labels) - 0.4, -0.6)
+            below.set(xscale="log")
+            below.set_xlabel(fitted(words, room, style.size, lines=2))
+            below.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            self._draw_way(above, name, labels)
+            self._draw_ends(below, name, labels, style)
+        ways[0].set_ylabel("PGD-10 on validation (%)")
+        ways[0].set_ylim(bottom=0)
+        rows[0].set_yticks(range(len(labels)), names)
+        rows[0].set_ylim(len(labels) - 0.4, -0.6)
+        rows[0].tick_params(axis="y", length=0)
+        for tick, label in zip(rows[0].get_yticklabels(), labels, strict=True):
+            tick.set_color(self.looks[label].ink)
         return figure
 
     def _draw_way(self, axis: Axes, name: str, labels: list[str]) -> None:
@@ -102,14 +115,21 @@ class AccuracyRace(ReportFigure):
         for label in labels:
             rows, look = self.frame[self.frame["label"] == label], self.looks[label]
             mean = rows.groupby("epoch")[[name, "val_pgd_acc"]].mean().dropna()
-            accuracy = 100 * mean["val_pgd_acc"]
-            axis.plot(
-                mean[name] / _COSTS[name][1], accuracy, look.line, color=look.colour, linewidth=1.0
+            (line,) = axis.plot(
+                mean[name] / _COSTS[name][1],
+                100 * mean["val_pgd_acc"],
+                look.line,
+                color=look.colour,
+                linewidth=0.6 if look.quiet else 1.2,
+                zorder=2 if look.quiet else 2.5,
             )
+            tip(line, look.name)
 
-    def _draw_ends(self, axis: Axes, name: str, labels: list[str]) -> None:
+    def _draw_ends(self, axis: Axes, name: str, labels: list[str], style: Style) -> None:
         """A row for each label: median and range, or that it never holds the target."""
         unit = _COSTS[name][1]
+        words: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": GREY}
+        words["fontsize"] = style.small
         for place, label in enumerate(labels):
             costs, look = self.races[label].costs(attrgetter(name)), self.looks[label]
             reached = [cost / unit for cost in costs if cost < math.inf]
@@ -117,18 +137,23 @@ class AccuracyRace(ReportFigure):
             if reached:
                 axis.plot([reached[0], reached[-1]], [place, place], color=look.colour)
             if middle < math.inf:
-                axis.plot(middle, place, linestyle="", zorder=3, **look.marks)
-            elif costs:
-                words = f"{len(reached)} of {len(costs)}" if reached else "never"
-                axis.text(
-                    0.99,
-                    place,
-                    words,
-                    transform=axis.get_yaxis_transform(),
-                    va="center",
+                (mark,) = axis.plot(middle, place, linestyle="", zorder=3, **look.marks)
+                tip(mark, f"{look.name}: {middle:.3g} {_COSTS[name][0]}")
+            elif reached:
+                axis.annotate(
+                    f"{len(reached)} of {len(costs)}",
+                    (reached[0], place),
+                    (-3, 0),
                     ha="right",
-                    fontsize=7,
-                    color=GREY,
+                    **words,
+                )
+            elif costs:
+                axis.annotate(
+                    "never",
+                    (0.99, place),
+                    (0, 0),
+                    ha="right",
+                    **words | {"xycoords": axis.get_yaxis_transform()},
                 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
@@ -16,9 +16,17 @@ from matplotlib.figure import Figure
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.looks import GREY, Look
+from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
+from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
+from regmix_bench.reporting.figures.panels import Rim, grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import legend_handles, legend_inches
+from regmix_bench.reporting.figures.style import (
+    fitted_axis,
+    legend_below,
+    legend_handles,
+    legend_inches,
+    tip,
+)
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.types import NORMS, Epsilon
 
@@ -27,6 +35,12 @@ if TYPE_CHECKING:
 
 #: Evaluation ε beyond which an axis has round ticks instead of one each.
 MOST_TICKS = 8
+#: Budgets of an attack, beside 0, that make a curve: a line through fewer says what is in a table.
+FEWEST_BUDGETS = 4
+#: What the curves of a panel share.
+_PANEL = ("train_norm", "train_epsilon", "eval_norm", "attack")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,64 +52,92 @@ class RobustnessVsEpsilon(ReportFigure):
 
     name = "robustness-vs-epsilon"
 
-    looks: Mapping[str, Look]
+    looks: Mapping[tuple[str, str], Mapping[str, Look]]
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
         for stem, members in groupby(contents.blocks, lambda block: block.cohort.setting.stem):
-            frame = robustness_frame(list(members))
+            here = list(members)
+            frame = robustness_frame(here)
             if frame.empty:
                 continue
+            budgets = frame[frame["eval_epsilon"] != "0"].groupby(list(_PANEL))["eval_epsilon"]
+            enough = budgets.nunique() >= FEWEST_BUDGETS
+            if not enough.any():
+                _log.info(
+                    "%s-%s is not drawn: a curve needs %d budgets, and %d were asked",
+                    *(cls.name, stem, FEWEST_BUDGETS, budgets.nunique().max()),
+                )
+                continue
+            keys = pd.MultiIndex.from_frame(frame[list(_PANEL)])
+            frame = frame[enough.reindex(keys).to_numpy(bool)].reset_index(drop=True)
             attacks = " and ".join(frame["attack"].unique())
             caption = (
                 f"{attacks} accuracy of the selected checkpoint against the evaluation ε."
-                " ε = 0 is clean accuracy, bars are one standard deviation over seeds, the"
-                " dotted line is the training ε. Points of one ε are set side by side, so that"
-                " none hides another."
+                " ε = 0 is clean accuracy, bands are one standard deviation over seeds, the"
+                " dotted line is the training ε."
             )
-            yield cls(subject=stem, frame=frame, caption=caption, looks=contents.looks)
+            cohorts = {block.cohort.stem: block.cohort for block in here}.values()
+            yield cls(
+                subject=stem,
+                frame=frame,
+                caption=caption,
+                protocol=here[0].cohort.setting.words,
+                looks={
+                    (c.train_threat.norm, str(c.train_threat.epsilon)): contents.looks_in(c)
+                    for c in cohorts
+                },
+            )
 
     def draw(self, style: Style) -> Figure:
         """Return a figure with one line per label in each panel."""
-        panels = list(
-            self.frame.groupby(["train_norm", "train_epsilon", "eval_norm", "attack"], sort=False)
+        found = list(self.frame.groupby(list(_PANEL), sort=False))
+        attacks = self.frame["attack"].unique()
+        shown = [
+            {str(k): self.looks[_threat(panel)][k] for k in panel["label"]} for _, panel in found
+        ]
+        everyone = {label: look for looks in shown for label, look in looks.items()}
+        named = all(sum(not k.quiet for k in looks.values()) <= MOST_COLOURED for looks in shown)
+        handles = [] if named else legend_handles(everyone, lines=True)
+        right = ends_inches(list(everyone.values()), style) if named else 0.1
+        columns = max(1, min(len(found), int(style.width / (2.0 + right))))
+        titles = [_title(panel, len(attacks) > 1) for _, panel in found]
+        rim = Rim(
+            right=right,
+            bottom=0.42 + legend_inches(handles, style),
+            top=0.1 + 0.14 * max(title.count("\n") + 1 for title in titles),
         )
-        shown, attacks = set(self.frame["label"]), self.frame["attack"].unique()
-        columns = min(3, len(panels))
-        rows = math.ceil(len(panels) / columns)
-        figure = Figure(
-            figsize=(3.1 * columns + legend_inches(self.looks, shown), 3.4 * rows),
-            layout="constrained",
+        figure, axes = grid(
+            style,
+            len(found),
+            columns,
+            2.0,
+            rim,
+            self.protocol,
+            between=(right + 0.45, rim.top + 0.42),
         )
-        axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        for axis, (key, panel) in zip(axes, panels, strict=False):
+        for axis, title, looks, (key, panel) in zip(axes, titles, shown, found, strict=True):
             norm, epsilon, eval_norm, attack = map(str, key)
             unit = NORMS[eval_norm].unit
+            axis.set_ylim(fitted_axis(100 * panel["mean"], 20.0))
             ticks = sorted({_value(text) * unit for text in panel["eval_epsilon"]})
-            lines = list(panel.groupby("label", sort=False))
-            # Side by side: many methods differ by less than their markers are high.
-            room = 0.007 * len(lines) * np.diff(ticks).min() * (len(lines) > 1)
-            beside = np.linspace(-1, 1, len(lines)) * room
-            for shift, (label, line) in zip(beside, lines, strict=True):
-                _draw_line(axis, line, self.looks[str(label)], unit, shift)
+            axis.set_xlim(ticks[0] - 0.03 * np.ptp(ticks), ticks[-1] + 0.03 * np.ptp(ticks))
             if len(ticks) <= MOST_TICKS:
                 axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+            spots = [
+                _draw_line(axis, line, looks[str(label)], unit)
+                for label, line in panel.groupby("label", sort=False)
+            ]
             if norm == eval_norm:
                 axis.axvline(_value(epsilon) * unit, color=GREY, linestyle=":", linewidth=0.8)
-            by = f",\nattacked by {attack}" if len(attacks) > 1 else ""
-            axis.set_title(f"trained under {norm_words(norm)} {epsilon}{by}")
+            axis.set_title(title)
             counted = f", 1/{unit}" if unit > 1 else ""
             axis.set_xlabel(f"evaluation ε ({norm_words(eval_norm)}{counted})")
-        for axis in axes[: len(panels) : columns]:
-            axis.set_ylabel(f"{attacks[0]} accuracy (%)" if len(attacks) == 1 else "accuracy (%)")
-        axes[0].set_ylim(-2, 102)
-        figure.legend(
-            handles=legend_handles(self.looks, shown, lines=True),
-            loc="outside right center",
-            handlelength=3.2,
-        )
+            axis.set_ylabel(f"{attack} accuracy (%)")
+            if named:
+                name_ends(axis, spots, style)
+        if handles:
+            legend_below(figure, handles, style, handlelength=3.2)
         return figure
 
 
@@ -141,17 +183,30 @@ def _attacks(blocks: Sequence[Block]) -> dict[str, str]:
     return found
 
 
-def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int, shift: float) -> None:
+def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int) -> Spot:
+    """Draw the curve of a row; returns its end."""
     x = np.array([_value(text) for text in line["eval_epsilon"]]) * unit
     order = np.argsort(x)
-    axis.errorbar(
-        x[order] + shift,
-        100 * line["mean"].to_numpy(float)[order],
-        yerr=100 * line["std"].astype(float).fillna(0.0).to_numpy(float)[order],
-        linestyle=look.line,
-        elinewidth=0.8,
-        **look.marks,
-    )
+    y = 100 * line["mean"].to_numpy(float)[order]
+    if look.quiet:
+        (curve,) = axis.plot(x[order], y, look.line, color=look.colour, linewidth=0.6)
+    else:
+        spread = 100 * line["std"].astype(float).fillna(0.0).to_numpy(float)[order]
+        axis.fill_between(x[order], y - spread, y + spread, color=look.colour, alpha=0.15, lw=0)
+        (curve,) = axis.plot(x[order], y, look.line, clip_on=False, zorder=3, **look.marks)
+    tip(curve, look.name)
+    return Spot(float(x[order][-1]), float(y[-1]), look)
+
+
+def _title(panel: pd.DataFrame, several: bool) -> str:
+    norm, epsilon = _threat(panel)
+    by = f",\nattacked by {panel['attack'].iloc[0]}" if several else ""
+    return f"trained under {norm_words(norm)} {epsilon}{by}"
+
+
+def _threat(panel: pd.DataFrame) -> tuple[str, str]:
+    first = panel.iloc[0]
+    return str(first["train_norm"]), str(first["train_epsilon"])
 
 
 def _value(epsilon: str) -> float:

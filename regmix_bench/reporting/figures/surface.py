@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -14,16 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.panels import Rim, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
-from regmix_bench.reporting.figures.style import HEAT, panel_grid
+from regmix_bench.reporting.figures.style import HEAT, fitted, high
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import NORMS, ThreatModel
@@ -42,6 +44,8 @@ _FOOTNOTE = (
 _LEVELS = [sign * n * 10.0**k for k in (-1, 0, 1) for n in (1, 2, 5) for sign in (-1, 1)]
 #: Where the colour scale turns from linear to logarithmic: one model may rise tenfold higher.
 _LINEAR = 0.2
+#: Ticks that a bar of colours has at least, and how far apart they are as shares of it.
+FEWEST_TICKS, _APART = 3, 0.09
 #: Times the median panel's reach, beyond which one would take the colours of all others.
 _FAR = 3.0
 #: What of the colour bar has an arrow: whether panels reach below it, and above.
@@ -71,6 +75,7 @@ class LossSurface(ReportFigure):
             seeds = views_by_label(cohort)
             if not seeds:
                 continue
+            chosen = choice(contents, cohort, list(seeds))
             views = next(iter(seeds.values()))[0].views
             absent = ", ".join(g.label for g in cohort.groups if g.label not in seeds)
             caption = (
@@ -81,15 +86,17 @@ class LossSurface(ReportFigure):
                 " threat model. Below, the curvature along FGSM's step, median of"
                 f" {len(views.curvature)} images, mean over seeds with its 95 % interval (Student's"
                 " t); of one seed there is none."
+                + f"{' ' * bool(chosen.words)}{chosen.words}"
                 + (f" Nothing is recorded of {absent}." if absent else "")
             )
             yield cls(
                 subject=cohort.stem,
-                frame=surface_frame(cohort, seeds),
+                frame=surface_frame(cohort, {label: seeds[label] for label in chosen.labels}),
                 caption=caption,
                 table=_table(cohort, seeds),
+                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
                 looks=contents.looks,
-                rises={label: rise(runs[0].views) for label, runs in seeds.items()},
+                rises={label: rise(seeds[label][0].views) for label in chosen.labels},
                 threat=views.threat,
             )
 
@@ -103,34 +110,72 @@ class LossSurface(ReportFigure):
         beyond = (min(lows) < lowest, max(highs) > highest)
         scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
         smoothed = bool((numbers["true_class_mass"] < 1).any())
-        figure, axes = panel_grid(
-            [self.looks[label].name for label in rises], height=2.15, shared=False
+        note = fitted(_FOOTNOTE, style.width - 0.1, style.small, lines=4) if smoothed else ""
+        noted = high(note, style.small)
+        rim = Rim(left=0.42, right=0.7, bottom=0.78 + noted)
+        columns = max(2, int((style.width - 1) / 1.2))
+        columns = -(-len(rises) // -(-len(rises) // columns))
+        side = (style.width - rim.left - rim.right - 0.22 * (columns - 1)) / columns
+        side = min(side, 2.4)
+        figure, axes = titled_grid(
+            style,
+            [self.looks[label].name for label in rises],
+            columns,
+            side,
+            rim,
+            self.protocol,
+            between=(0.22, 0.58),
         )
         for axis, (label, values) in zip(axes, rises.items(), strict=True):
             _draw_panel(axis, values, self.threat, scale)
             row = numbers.loc[label]
             star = _SMOOTHED if row["true_class_mass"] < 1 else ""
             n = row["seeds"]
-            over = f"{n} seeds" if n != 1 else "one seed, no interval"
+            over = f"{n} seeds" if n != 1 else "one seed"
             if n > 1:
-                over = f"[{row['curvature_low']:.3f}, {row['curvature_high']:.3f}], {over}"
-            axis.set_xlabel(f"curvature {row['curvature']:.3f}{star}\n{over}", fontsize=7)
-        figure.supylabel("random direction (ε)", fontsize=8)
-        note = "\n".join(wrap(_FOOTNOTE, int(15 * figure.get_figwidth()))) if smoothed else ""
-        figure.supxlabel(f"adversarial direction (ε)\n{note}".rstrip(), fontsize=8)
+                over = f"[{row['curvature_low']:.2f}, {row['curvature_high']:.2f}]"
+            axis.set_xlabel(f"curvature {row['curvature']:.2f}{star}\n{over}", fontsize=style.small)
+        whole = figure.get_figheight()
+        figure.supylabel("random direction (ε)", x=0.04 / style.width, fontsize=style.size)
+        figure.supxlabel(
+            "adversarial direction (ε)", y=(0.06 + noted) / whole, va="bottom", fontsize=style.size
+        )
+        if note:
+            figure.text(0.05 / style.width, 0.04 / whole, note, va="bottom", fontsize=style.small)
+        last = axes[columns - 1].get_position()
         bar = figure.colorbar(
             ScalarMappable(scale, HEAT),
-            ax=axes,
+            cax=figure.add_axes(
+                (
+                    last.x1 + 0.1 / style.width,
+                    axes[-1].get_position().y0,
+                    0.1 / style.width,
+                    last.y1 - axes[-1].get_position().y0,
+                )
+            ),
             label="cross-entropy above the image's",
-            ticks=[level for level in (0.0, *_LEVELS) if lowest <= level <= highest],
+            ticks=_ticks(scale),
             format="{x:g}",
-            aspect=30,
             extend=_EXTENDED[beyond],
-            fraction=0.04,
-            pad=0.02,
         )
         bar.minorticks_off()
         return figure
+
+
+def _ticks(scale: Normalize) -> list[float]:
+    """Return values to write beside the colours: levels where three fit in, else round numbers."""
+    low, high = float(scale.vmin or 0), float(scale.vmax or 0)
+    found = [level for level in sorted((0.0, *_LEVELS)) if low <= level <= high]
+    if len(found) < FEWEST_TICKS:
+        steps = MaxNLocator(4, steps=(1, 2, 5, 10)).tick_values(low, high)
+        return [float(tick) for tick in steps if low <= tick <= high]
+    shown: list[float] = []
+    # On a bar of an inch none stands on the next.
+    for level in sorted(found, key=abs):
+        place = float(scale(level))
+        if all(abs(place - float(scale(other))) > _APART for other in shown):
+            shown.append(level)
+    return sorted(shown)
 
 
 def rise(views: Views) -> Floats:
@@ -197,7 +242,7 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
     axis.set(xlim=(-1, 1), ylim=(-1, 1), box_aspect=1)
     axis.set_xticks((-1, 0, 1), ["−1", "0", "1"])
     axis.set_yticks((-1, 0, 1), ["−1", "0", "1"])
-    axis.tick_params(labelsize=6, length=2)
+    axis.tick_params(length=2)
     axis.grid(visible=False)
 
 

@@ -10,22 +10,14 @@ from typing import TYPE_CHECKING
 import matplotlib
 
 from regmix_bench.reporting.figures.gallery import laid_out
-from regmix_bench.reporting.figures.style import applied
+from regmix_bench.reporting.figures.style import TIP, applied
 from regmix_bench.reporting.figures.venues import PLAIN, Style
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-
     from regmix_bench.reporting.figures.protocol import ReportFigure
 
-_TIP = "tip:"
 #: The style of all elements, as matplotlib writes it.
 _SHEET = r"<defs>\s*<style[^>]*>\*\{([^}]*)\}</style>\s*</defs>"
-
-
-def tip(artist: Artist, words: str) -> None:
-    """Have an SVG show ``words`` where a reader points at what ``artist`` draws."""
-    artist.set_gid(_TIP + words)
 
 
 def svg(picture: ReportFigure, style: Style = PLAIN) -> str:
@@ -45,7 +37,7 @@ def svg(picture: ReportFigure, style: Style = PLAIN) -> str:
     text = re.sub(_SHEET, "", text[text.index("<svg") :])
     if sheet is not None:
         text = text.replace("<svg", f'<svg style="{sheet[1]}"', 1)
-    text = re.sub(rf"""<g id=(["']){_TIP}(.*?)\1>""", r"<g><title>\2</title>", text)
+    text = re.sub(rf"""<g id=(["']){TIP}(.*?)\1>""", r"<g><title>\2</title>", text)
     used = set(re.findall(r"""(?:href="#|url\(#)([^")]+)""", text))
     return re.sub(r"<[a-z][^<>]*>", lambda tag: _plain(tag[0], used), text)
 

@@ -17,11 +17,13 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.labels import Spot, name_spots
+from regmix_bench.reporting.figures.looks import MOST_COLOURED, QUIET_WORDS, Look
+from regmix_bench.reporting.figures.panels import Rim, grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import brief, legend_handles, legend_inches
+from regmix_bench.reporting.figures.style import legend_below, legend_handles, legend_inches, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.formats.cells import fixed
+from regmix_bench.reporting.formats.cells import fixed, short
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -32,8 +34,11 @@ LEAST_RANGE = 4.0
 MOST_BEYOND = 10.0
 #: How much wider axes may become for a point that lies apart, rather than leave it out.
 MOST_WIDER = 1.5
-COLUMNS = 3
 _STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
+
+
+#: Norm and ε as a frame holds them.
+Threat = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +50,7 @@ class Tradeoff(ReportFigure):
 
     name = "tradeoff"
 
-    looks: Mapping[str, Look]
+    looks: Mapping[Threat, Mapping[str, Look]]
     attack: str
 
     @classmethod
@@ -55,39 +60,65 @@ class Tradeoff(ReportFigure):
             frame = tradeoff_frame(here)
             if frame.empty:
                 continue
-            attack = attack_words(here[0].cohort.setting.scoring)
+            setting = here[0].cohort.setting
+            attack = attack_words(setting.scoring)
+            looks = {_threat(block): contents.looks_in(block.cohort) for block in here}
+            quiet = any(look.quiet for one in looks.values() for look in one.values())
             caption = (
-                f"Clean against {attack} accuracy, a panel per training threat. {_bars(frame)}"
+                f"Clean against {attack} accuracy, a panel per training threat."
+                f" {_bars(frame)}{' Grey: ' + QUIET_WORDS + '.' if quiet else ''}"
                 " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
                 " own, which need not start at 0; a method named below a panel lies outside it, and"
                 " its marker stands at the rim."
             )
-            looks = contents.looks
-            yield cls(subject=stem, frame=frame, caption=caption, looks=looks, attack=attack)
+            yield cls(
+                subject=stem,
+                frame=frame,
+                caption=caption,
+                protocol=setting.words,
+                looks=looks,
+                attack=attack,
+            )
 
     def draw(self, style: Style) -> Figure:
         """Return a figure with one panel per block, one point per label."""
-        shown = set(self.frame["label"])
-        panels = list(self.frame.groupby(["train_norm", "train_epsilon"], sort=False))
-        columns = min(COLUMNS, len(panels))
-        lines = -(-len(panels) // columns)
-        figure = Figure(
-            figsize=(3.0 * columns + legend_inches(self.looks, shown), 3.2 * lines + 0.2),
-            layout="constrained",
+        found = list(self.frame.groupby(["train_norm", "train_epsilon"], sort=False))
+        shown = {
+            (str(norm), str(epsilon)): {
+                label: self.looks[str(norm), str(epsilon)][label] for label in panel["label"]
+            }
+            for (norm, epsilon), panel in found
+        }
+        everyone = {label: look for looks in shown.values() for label, look in looks.items()}
+        named = all(
+            sum(not look.quiet for look in looks.values()) <= MOST_COLOURED
+            for looks in shown.values()
         )
-        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        for axis, ((norm, epsilon), panel) in zip(axes, panels, strict=False):
-            far = _draw_panel(axis, panel, self.looks)
-            axis.set_title(_title(norm_words(str(norm)), str(epsilon), panel))
+        handles = legend_handles(everyone, lines=False)
+        handles = [] if named else handles
+        titles = [_title(panel) for _, panel in found]
+        columns = max(1, min(len(found), int(style.width / 2.6)))
+        below = 0.14 * max(int(_apart(panel).sum()) for _, panel in found)
+        rim = Rim(
+            bottom=0.42 + below + legend_inches(handles, style),
+            top=0.1 + 0.14 * max(title.count("\n") + 1 for title in titles),
+        )
+        figure, axes = grid(
+            style,
+            len(found),
+            columns,
+            2.1 if style.narrow else 2.4,
+            rim,
+            self.protocol,
+            between=(0.5, rim.top + 0.4 + below),
+        )
+        for axis, title, (key, panel) in zip(axes, titles, found, strict=True):
+            far = _draw_panel(axis, panel, shown[str(key[0]), str(key[1])], style, named)
+            axis.set_title(title)
             axis.set_xlabel("\n".join(["clean accuracy (%)", *far]))
-        for axis in axes[: len(panels) : columns]:
             axis.set_ylabel(f"{self.attack} accuracy (%)")
-        figure.legend(
-            handles=legend_handles(self.looks, shown, lines=False),
-            loc="outside right center",
-        )
+        if handles:
+            legend_below(figure, handles, style)
         return figure
 
 
@@ -108,8 +139,15 @@ def tradeoff_frame(blocks: Iterable[Block]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
-    """Draw the points; returns a line for each of those that lie outside of the axes."""
+def _apart(panel: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which points of a panel lie outside of its axes."""
+    return _window(panel)[1]
+
+
+def _window(
+    panel: pd.DataFrame,
+) -> tuple[dict[str, tuple[float, float]], npt.NDArray[np.bool_]]:
+    """Return the limits of both axes, and which points lie outside of them."""
     values = {name: 100 * panel[name].to_numpy(float) for name in ("clean", "robust")}
     everyone = np.zeros(len(panel), bool)
     far = _far(values["clean"], _far(values["robust"], everyone))
@@ -119,23 +157,38 @@ def _draw_panel(axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look]) -> l
         limits = wider
     # Intervals of the others may reach so far that even a far point has its place.
     inside = [(limits[name][0] <= x) & (x <= limits[name][1]) for name, x in values.items()]
+    return limits, ~np.logical_and(*inside)
+
+
+def _draw_panel(
+    axis: Axes, panel: pd.DataFrame, looks: Mapping[str, Look], style: Style, named: bool
+) -> list[str]:
+    """Draw the points; returns a line for each of those that lie outside of the axes."""
+    limits, apart = _window(panel)
     axis.set(xlim=limits["clean"], ylim=limits["robust"])
-    axis.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axis.xaxis.set_major_locator(MaxNLocator(4 if style.narrow else 5, steps=_STEPS))
     axis.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
-    notes = []
-    for row, outside in zip(panel.to_dict("records"), ~np.logical_and(*inside), strict=True):
+    notes, spots = [], []
+    for row, outside in zip(panel.to_dict("records"), apart, strict=True):
         look = looks[row["label"]]
         x, y = 100 * row["clean"], 100 * row["robust"]
+        words = f"{look.name}: clean {fixed(x)} %, {fixed(y)} % under attack"
         if outside:
-            notes.append(f"{brief(look.name, lines=1)} at {fixed(x)}, {fixed(y)}")
-            x, y = np.clip(x, *limits["clean"]), np.clip(y, *limits["robust"])
-        else:
-            cross: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "alpha": 0.45}
+            notes.append(f"{short(look.name, 40)} at {fixed(x)}, {fixed(y)}")
+            x = float(np.clip(x, *limits["clean"]))
+            y = float(np.clip(y, *limits["robust"]))
+        elif not look.quiet:
+            cross: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "alpha": 0.6}
             across = [100 * row["clean_low"], 100 * row["clean_high"]]
             along = [100 * row["robust_low"], 100 * row["robust_high"]]
-            axis.plot(across, [y, y], linewidth=0.9, **cross)
-            axis.plot([x, x], along, linewidth=0.9, **cross)
-        axis.plot(x, y, linestyle="", clip_on=False, zorder=3, **look.marks)
+            axis.plot(across, [y, y], linewidth=0.8, **cross)
+            axis.plot([x, x], along, linewidth=0.8, **cross)
+        order = 2.5 if look.quiet else 3
+        (mark,) = axis.plot(x, y, linestyle="", clip_on=False, zorder=order, **look.marks)
+        tip(mark, words)
+        spots.append(Spot(x, y, look))
+    if named:
+        name_spots(axis, spots, style)
     return notes
 
 
@@ -185,13 +238,19 @@ def _limits(
     return min(bottom, top - LEAST_RANGE), top
 
 
-def _title(norm: str, epsilon: str, panel: pd.DataFrame) -> str:
+def _title(panel: pd.DataFrame) -> str:
     first = panel.iloc[0]
-    title = f"trained under {norm} {epsilon}"
-    if (first["eval_norm"], first["eval_epsilon"]) != (first["train_norm"], epsilon):
+    norm, epsilon = first["train_norm"], first["train_epsilon"]
+    title = f"trained under {norm_words(norm)} {epsilon}"
+    if (first["eval_norm"], first["eval_epsilon"]) != (norm, epsilon):
         title += f",\nattacked under {norm_words(first['eval_norm'])} {first['eval_epsilon']}"
     which = first["checkpoint"]
     return title + ("" if which == "selected" else f",\n{which.replace('-', ', ')} checkpoint")
+
+
+def _threat(block: Block) -> Threat:
+    threat = block.cohort.train_threat
+    return threat.norm, str(threat.epsilon)
 
 
 def _bars(frame: pd.DataFrame) -> str:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from regmix_bench.reporting.figures.looks import ink
+from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import HEAT, brief, heat_map, widest
+from regmix_bench.reporting.figures.style import HEAT, column_of, fitted, heat_map, inches
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.transfer import (
@@ -25,8 +26,6 @@ from regmix_bench.reporting.tables.transfer import (
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
-
-_CELL_INCHES = 0.42
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,25 +53,30 @@ class TransferMap(ReportFigure):
 
     def draw(self, style: Style) -> Figure:
         """Return the heat map; white-box cells are framed."""
-        shares = self.matrix.to_numpy(float)
+        shares = 100 * self.matrix.to_numpy(float)
         n_rows, n_columns = shares.shape
         # The names stand left of the cells, and aslant below them.
+        room = style.width / 4
         sources, targets = (
-            [*map(brief, names)] for names in (self.matrix.index, self.matrix.columns)
+            [fitted(str(name), room, style.small, lines=2) for name in names]
+            for names in (self.matrix.index, self.matrix.columns)
         )
-        name = 0.075 * widest(sources)
-        width = n_columns * _CELL_INCHES + name + 0.4
-        height = n_rows * _CELL_INCHES + 0.72 * name + 0.5
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        texts = [[fixed(100 * share) for share in row] for row in shares]
-        shades = heat_map(axes, 100 * shares, texts, HEAT)
+        wide, high = column_of(sources, style)
+        aslant = 0.75 * max(inches(target, style.small) for target in targets)
+        rim = Rim(left=wide + 0.35, right=0.08, top=0.04, bottom=aslant + 0.45)
+        cell = (style.width - rim.left - rim.right) / n_columns
+        decimals = 1 if cell > inches("100.0", style.small) + 0.02 else 0
+        figure, ((axes,),) = panels(style, (1, 1), max(high, 0.2) * n_rows, rim, self.protocol)
+        texts = [[fixed(share, decimals) for share in row] for row in shares]
+        shades = heat_map(axes, shares, texts, HEAT)
+        axes.set_aspect("auto")
         for target in range(n_columns):  # its row as a source is one further down
-            corner = (target - 0.42, target + 0.58)
+            corner = (target - 0.44, target + 0.56)
             edge = ink(shades[target + 1, target])
-            axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=edge, lw=0.9))
+            axes.add_patch(Rectangle(corner, 0.88, 0.88, fill=False, edgecolor=edge, lw=0.9))
         axes.axhline(0.5, color="white", linewidth=3)
-        axes.set_xticks(range(n_columns), targets, rotation=45, ha="right")
+        axes.set_xticks(range(n_columns), targets, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(n_rows), sources)
-        axes.set(xlabel="target: the model attacked", ylabel="source: the model crafted on")
+        axes.set_xlabel("target: the model attacked")
+        axes.set_ylabel("source: crafted on")
         return figure

@@ -94,13 +94,6 @@ def test_nothing_reaches_over_the_rim(panels):
     names = [f"method {k}{' of a long name' * k * k}" for k in range(panels)]
     curve = pd.concat([curves(2).assign(label=name) for name in names])
     assert_inside(drawn(picture_of(curve)))
-    with style.applied():
-        maps, axes = style.panel_grid(names, height=2.35, shared=False)
-        for axis in axes:
-            axis.set(box_aspect=1, xlabel="one\ntwo\nthree", xticks=[], yticks=[])
-        axes[0].plot([], label="a mark")
-        maps.legend(title="a\nb", loc="outside lower center")
-    assert_inside(maps)
 
 
 def assert_inside(figure: Figure):

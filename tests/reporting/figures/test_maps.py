@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.figures import drawn, pictures_of
+from support.figures import drawn, overlaps, pictures_of
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.reporting.figures.gallery import rendered
 from regmix_bench.reporting.figures.map_panels import MapPanel, draw_maps
+from regmix_bench.reporting.figures.style import applied
+from regmix_bench.reporting.figures.venues import PLAIN
 
 
 def test_every_seed_of_outputs_is_measured_the_lowest_drawn_and_smoothing_said(record, save):
@@ -71,12 +73,14 @@ def test_what_comes_of_drawing_is_written_beside_the_picture(record, save):
     assert files[".points.csv"].decode().count("\n") == n + 1
 
 
-def test_named_classes_stand_above_the_maps_and_numbers_on_them():
+def test_named_classes_stand_below_the_maps_and_numbers_on_them_apart_from_each_other():
     panel = MapPanel("trades", "", np.arange(10), np.zeros((10, 2)), np.zeros((10, 2)))
-    named = draw_maps(["TRADES"], [panel], "PGD-20", "cifar10")
-    legends = [[entry.get_text() for entry in legend.get_texts()] for legend in named.legends]
-    assert legends[0][:2] == ["airplane", "automobile"] and legends[1] == ["clean", "PGD-20"]
-    numbered = draw_maps(["TRADES"], [panel], "PGD-20", "digits")
-    assert len(numbered.legends) == 1
+    with applied():
+        named = draw_maps(["TRADES"], [panel], "PGD-20", "cifar10", PLAIN)
+        numbered = draw_maps(["TRADES"], [panel], "PGD-20", "digits", PLAIN)
+    words = [entry.get_text() for entry in named.legends[0].get_texts()]
+    assert words[:4] == ["clean", "PGD-20", "airplane", "automobile"]
+    assert len(numbered.legends[0].get_texts()) == 2
+    assert overlaps(numbered) == []
     on_maps = [[text.get_text() for text in figure.axes[0].texts] for figure in (named, numbered)]
     assert on_maps == [[], [str(k) for k in range(10)]]

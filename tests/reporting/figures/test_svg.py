@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.svg import svg, tip
+from regmix_bench.reporting.figures.style import tip
+from regmix_bench.reporting.figures.svg import svg
 from regmix_bench.reporting.figures.venues import style_for
 
 TITLE = 'ε of <b style="color: red" id="b">'

@@ -30,8 +30,8 @@ def test_intervals_are_over_seeds_or_of_one_seed_over_images(tmp_path):
         wilson_interval(330, 360)
     )
     assert "over images (Wilson) where there is one seed" in picture.caption
-    figure = drawn(picture)
-    assert [text.get_text() for text in figure.legends[0].texts] == ["TRADES", "MART (β = 6)"]
+    (axis,) = drawn(picture).axes
+    assert [text.get_text() for text in axis.texts] == ["TRADES", "MART (β = 6)"]
 
 
 def test_a_method_far_from_the_others_stands_at_the_rim_with_its_numbers(tmp_path):
