@@ -48,7 +48,7 @@ class _Texts(yaml.SafeLoader):
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        _weigh(node, {}, max(_MOST_VALUES, self.values))
+        _weigh(node, {}, self.values + _MOST_VALUES)
         return node
 
 
@@ -77,7 +77,7 @@ def read_yaml(text: str, *, texts: bool = False) -> Any:
     """Read a document of YAML; with ``texts``, every scalar as the text that it is.
 
     Raises ``ValueError``, of one line, for what is none, for a tag, a key that stands twice in a
-    mapping, and aliases that stand for themselves or for more than 100,000 values, or than are
+    mapping, and aliases that stand for themselves or add more than 100,000 values to those that are
     written out.
     """
     try:
