@@ -1,4 +1,4 @@
-"""What figures are made for: a venue's width and font, or a width and a font of one's own.
+"""Styles that figures are made for: a venue's width and font, or a width and a font of one's own.
 
 Widths and fonts are those of the style files: ``neurips_2024.sty`` (one column of 5.5 in, Times),
 ``icml2024.sty`` (two columns of 3.25 in, 0.25 in apart, Times), and ``IEEEtran.cls`` 1.8b (two
@@ -28,7 +28,7 @@ _SANS, _TIMES = "DejaVu Sans", "STIXGeneral"
 
 @dataclass(frozen=True)
 class Style:
-    """What a figure is drawn for: its width in inches, a font by its family, a size in points.
+    """A style to draw for: its width in inches, a font by its family, a size in points.
 
     ``size`` is that of titles and labels; ``small`` is that of all other text.
     """
@@ -43,7 +43,7 @@ class Style:
 
     @property
     def narrow(self) -> bool:
-        """Whether it is about as wide as one of two columns of a paper."""
+        """True where it is about as wide as one of two columns of a paper."""
         return self.width < 4.5
 
 

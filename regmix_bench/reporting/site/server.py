@@ -86,7 +86,7 @@ setInterval(async () => {
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent for a path: ``kind`` is the ending of its name."""
+    """An answer to a path: ``kind`` is the ending of its name."""
 
     kind: str
     content: bytes
