@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import zlib
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -63,3 +65,15 @@ def overlaps(figure: Figure) -> list[str]:
             if upright and straight and across > 1 and along > 1.5:
                 found.append(f"{words!r} lies on {others!r}")
     return found
+
+
+def least_size(pdf: bytes) -> float:
+    """Return the points of the smallest text in a PDF."""
+    sizes = []
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        try:
+            content = zlib.decompress(stream)
+        except zlib.error:
+            continue
+        sizes += [float(size) for size in re.findall(rb"/\S+ ([\d.]+) Tf", content)]
+    return min(sizes)

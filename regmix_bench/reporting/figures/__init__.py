@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: The project's own figures, in the order in which a report shows them.
 BUILT_IN = {
+    "forest": "regmix_bench.reporting.figures.forest:DifferenceForest",
+    "pareto": "regmix_bench.reporting.figures.pareto:CostPareto",
     "tradeoff": "regmix_bench.reporting.figures.tradeoff:Tradeoff",
     "robustness-vs-epsilon": "regmix_bench.reporting.figures.robustness:RobustnessVsEpsilon",
     "curves": "regmix_bench.reporting.figures.curves:TrainingCurves",

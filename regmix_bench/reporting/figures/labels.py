@@ -47,29 +47,45 @@ class _Box:
         )
 
 
-def name_spots(axis: Axes, spots: Sequence[Spot], style: Style) -> list[Look]:
+def name_spots(
+    axis: Axes,
+    spots: Sequence[Spot],
+    style: Style,
+    *,
+    quiet: bool = False,
+    avoid: Sequence[tuple[float, float, float, float]] = (),
+) -> list[Look]:
     """Write the names of marks beside them, where axes have their limits and place already.
 
     A name stands as near as it can to its mark without lying on a mark or on another name; a thin
-    line leads to one that stands off. Marks that are quiet have none. Returns the looks of those
-    for which there was no room.
+    line leads to one that stands off. Marks that are quiet have none; or, where ``quiet`` is true,
+    one that has room beside its mark when all others stand. Where there is room nearby, no name
+    lies on the lines ``avoid``, each from x, y to x, y, level or upright. Returns the looks of
+    those that are not quiet for which there was no room.
     """
     inside, scale = _inside(axis)
     places = [axis.transData.transform((spot.x, spot.y)) * scale for spot in spots]
     marks = [_around(float(x), float(y), _MARK, _MARK) for x, y in places]
+    ends = axis.transData.transform(np.reshape(avoid, (-1, 2)).astype(float)) * scale
+    lines = [_Box(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in ends.reshape(-1, 4)]
     taken: list[_Box] = []
     left_out = []
-    for spot, (x, y), mark in zip(spots, places, marks, strict=True):
-        if spot.look.quiet:
+    for spot, (x, y), mark in sorted(
+        zip(spots, places, marks, strict=True), key=lambda one: one[0].look.quiet
+    ):
+        if spot.look.quiet and not quiet:
             continue
         name = fitted(spot.look.name, 1.5, style.small)
         half = (36 * inches(name, style.small) + 1, 0.6 * style.small)
         others = [*taken, *(box for box in marks if box is not mark)]
-        offset = _offset((float(x), float(y)), half, others, inside, _beside(*half))
+        place, near = (float(x), float(y)), _NEAR if spot.look.quiet else 3 * _NEAR
+        offset = _offset(place, half, [*others, *lines], inside, _beside(*half, near))
+        if offset is None and not spot.look.quiet:
+            offset = _offset(place, half, others, inside, _beside(*half))
         if offset is None:
-            left_out.append(spot.look)
+            left_out += [] if spot.look.quiet else [spot.look]
             continue
-        taken.append(_around(float(x) + offset[0], float(y) + offset[1], *half))
+        taken.append(_around(place[0] + offset[0], place[1] + offset[1], *half))
         _write(axis, spot, name, offset, style, led=_gap(*offset, *half) > 2 * _NEAR)
     return left_out
 
@@ -192,12 +208,14 @@ def _offset(
     return None
 
 
-def _beside(half_width: float, half_height: float) -> Iterator[tuple[float, float]]:
+def _beside(
+    half_width: float, half_height: float, farthest: float = _FAR
+) -> Iterator[tuple[float, float]]:
     """Yield where the middle of a name may stand from its mark: the nearest first.
 
     Aslant before beside, where the mark's intervals are.
     """
-    for gap in np.arange(_NEAR, _FAR, 4.0):
+    for gap in np.arange(_NEAR, farthest + 1, 4.0):
         for angle in (30, 330, 150, 210, 90, 270, 0, 180, 60, 300, 120, 240):
             across, along = np.cos(np.radians(angle)), np.sin(np.radians(angle))
             yield (

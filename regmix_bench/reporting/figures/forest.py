@@ -1,0 +1,266 @@
+"""Differences to the reference with their simultaneous intervals: who is better, and how sure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from regmix_bench.analysis.blocks import Block
+from regmix_bench.analysis.methods import LEVEL, MARGIN, Relation
+from regmix_bench.analysis.standings import Standings
+from regmix_bench.records.accuracies import attack_words
+from regmix_bench.reporting.figures.limits import fitted_limits
+from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.panels import Rim, panels
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.style import (
+    column_of,
+    fitted,
+    inches,
+    legend_below,
+    legend_inches,
+    names_of,
+    tip,
+)
+from regmix_bench.reporting.figures.venues import Style
+from regmix_bench.reporting.figures.wording import protocol_of, quantity, seeds_words, sentence_of
+from regmix_bench.reporting.formats.cells import fixed, short
+
+if TYPE_CHECKING:
+    from regmix_bench.reporting.contents import Contents
+
+#: The colour and the marker of each verdict, the colours those of pages.
+VERDICTS: dict[Relation, tuple[str, str]] = {
+    "better": ("#0a6b4b", ">"),
+    "equivalent": ("#0b57a4", "s"),
+    "not distinguishable": ("#6b6b6b", "o"),
+    "worse": ("#a8420b", "<"),
+    "too few seeds": ("#6b6b6b", "x"),
+}
+_SAID: dict[Relation, str] = {
+    "better": "better",
+    "equivalent": "equivalent to it",
+    "not distinguishable": "not distinguishable from it",
+    "worse": "worse",
+    "too few seeds": "of too few seeds for a verdict",
+}
+#: Words of a row that others are compared with.
+_REFERENCE = "reference"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DifferenceForest(ReportFigure):
+    """Differences to the reference under AutoAttack with simultaneous intervals, and verdicts.
+
+    A picture per cohort with a row per label, the highest difference first. There is none where no
+    row has an interval.
+    """
+
+    name = "forest"
+
+    looks: Mapping[str, Look]
+    attack: str
+
+    @classmethod
+    def of(cls, contents: Contents) -> Iterator[Self]:
+        for block in contents.main_blocks:
+            standings = contents.standings[block.stem]
+            frame = forest_frame(block, standings)
+            if frame.empty or frame["low"].isna().all():
+                continue
+            attack = attack_words(block.cohort.setting.scoring)
+            yield cls(
+                subject=block.cohort.stem,
+                frame=frame,
+                caption=_caption(frame, contents.looks, attack, block),
+                protocol=protocol_of(block, frame["seeds"]),
+                looks=contents.looks,
+                attack=attack,
+            )
+
+    def draw(self, style: Style) -> Figure:
+        """Return one panel: names at the left, differences in figures at the right."""
+        rows = self.frame.to_dict("records")
+        names = names_of(self.looks, self.frame["label"], style)
+        values = [_value(row) for row in rows]
+        left = column_of(names, style)[0] + 0.14
+        right = max(inches(value, style.small) for value in values) + 0.16
+        heights = [column_of([name], style)[1] for name in names]
+        handles = _legend(self.frame)
+        figure, ((axis,),) = panels(
+            style,
+            (1, 1),
+            sum(heights) + 0.08,
+            Rim(left=left, right=right, bottom=0.42 + legend_inches(handles, style), top=0.04),
+            self.protocol,
+        )
+        places = np.cumsum(heights) - np.divide(heights, 2)  # inches from the top
+        limits = _limits(self.frame)
+        axis.set(xlim=limits, ylim=(sum(heights) + 0.04, -0.04))
+        bins = max(3, int(2 * (style.width - left - right)))
+        axis.xaxis.set_major_locator(MaxNLocator(bins, steps=(1, 2, 2.5, 5, 10)))
+        axis.grid(visible=False, axis="y")
+        axis.tick_params(axis="y", length=0, pad=6)
+        axis.spines["left"].set_visible(False)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_yticks(places, names)
+        for row, place, value, tick in zip(
+            rows, places, values, axis.get_yticklabels(), strict=True
+        ):
+            tick.set_color(_ink(row))
+            axis.annotate(
+                value,
+                (1, float(place)),
+                (8, 0),
+                xycoords=axis.get_yaxis_transform(),
+                textcoords="offset points",
+                va="center_baseline",
+                fontsize=style.small,
+                color=_ink(row),
+                annotation_clip=False,
+            )
+            mark = _draw_row(axis, float(place), row, limits)
+            tip(mark, f"{self.looks[row['label']].name}: {value}, {row['verdict']}")
+        reference = short(self.looks[str(rows[0]["reference"])].name, 40)
+        room = style.width - abs(left - right) - 0.1
+        axis.set_xlabel(fitted(f"{self.attack} − {reference}, points", room, style.size))
+        if handles:
+            legend_below(figure, handles, style)
+        return figure
+
+
+def forest_frame(block: Block, standings: Standings) -> pd.DataFrame:
+    """Tabulate the reference of a block and all rows that have a verdict: differences, −1 to 1.
+
+    The highest difference stands first. ``mean`` is the accuracy (0 to 1) over all scored seeds,
+    ``seeds`` those that the difference rests on; ``low`` and ``high`` are None of too few.
+    """
+    methods = {row.label: row.group.method for row in block.rows}
+    rows = []
+    for row in standings.rows:
+        found = row.verdict
+        if row.label not in methods or (found is None and row.label != standings.reference):
+            continue
+        low, high = (found.interval if found else None) or (None, None)
+        rows.append(
+            {
+                **block.csv_columns,
+                "method": methods[row.label],
+                "label": row.label,
+                "reference": standings.reference,
+                "seeds": row.seeds,
+                "mean": row.mean.mean if row.mean else None,
+                "difference": found.difference if found else 0.0,
+                "low": low,
+                "high": high,
+                "p_value": found.p_value if found else None,
+                "verdict": found.relation if found else _REFERENCE,
+            }
+        )
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(("mean", "low", "high", "p_value"), float))
+    return frame.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+
+
+def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block: Block) -> str:
+    reference = short(looks[str(frame["reference"].iloc[0])].name)
+    own = frame.loc[frame["verdict"] == _REFERENCE, "mean"]
+    mean = f" ({fixed(100 * float(own.iloc[0]))} %)" if own.notna().any() else ""
+    others = frame[frame["verdict"] != _REFERENCE]
+    found = Counter(others["verdict"])
+    verdicts = [
+        f"{number} {'is' if number == 1 else 'are'} {words}"
+        for verdict, words in _SAID.items()
+        if (number := found[verdict])
+    ]
+    judged = others[others["low"].notna()].to_dict("records")
+    ends = [judged[0], judged[-1]][: len(judged)]
+    differences = [f"{short(looks[row['label']].name)}'s {_value(row)}" for row in ends]
+    words = (
+        f"{attack} accuracy less that of {reference}{mean} in points,"
+        f" {protocol_of(block, frame['seeds'])}: of {quantity(len(others), 'other row')},"
+        f" {sentence_of(verdicts)}; the {'differences go' if len(ends) > 1 else 'difference is'}"
+        f" {'from ' * (len(ends) > 1)}{' to '.join(differences)}."
+        f" The {100 * (1 - LEVEL):.0f} % intervals over seeds and images hold together for all"
+        " rows; better or worse is a row whose interval leaves out 0"
+    )
+    if found["equivalent"]:
+        words += f", equivalent one whose interval lies within ±{100 * MARGIN:g} point"
+    if outside := [short(looks[label].name) for label in _beyond(frame)]:
+        words += f". Beyond the axis, where an arrow points: {sentence_of(outside)}"
+    return f"{words}."
+
+
+def _value(row: Mapping[Any, Any]) -> str:
+    """Return a difference and its interval in points, as they stand beside its row."""
+    if row["verdict"] == _REFERENCE:
+        return f"0, {_REFERENCE}"
+    value = fixed(100 * row["difference"])
+    words = f"+{value}" if row["difference"] > 0 and value != fixed(0) else value
+    if pd.isna(row["low"]):
+        return f"{words}, {seeds_words([row['seeds']])}"
+    # An end that looks like 0 would not tell on which side of it the interval lies.
+    ends = (row["low"], row["high"])
+    digits = next((d for d in (1, 2) if all(round(100 * abs(end), d) for end in ends)), 3)
+    return f"{words} [{', '.join(fixed(100 * end, digits) for end in ends)}]"
+
+
+def _legend(frame: pd.DataFrame) -> list[Line2D]:
+    found = Counter(frame["verdict"])
+    return [
+        Line2D([], [], color=colour, marker=marker, markersize=4.5, label=f"{verdict} ({count})")
+        for verdict, (colour, marker) in VERDICTS.items()
+        if (count := found[verdict])
+    ]
+
+
+def _ink(row: Mapping[Any, Any]) -> str:
+    """The colour of a row's words: dark for the reference and for what is significant."""
+    if row["verdict"] in ("better", "worse", "equivalent", _REFERENCE):
+        return "black"
+    return "#5c5c5c"
+
+
+def _draw_row(
+    axis: Axes, place: float, row: Mapping[Any, Any], limits: tuple[float, float]
+) -> Line2D:
+    """Draw an interval and its middle; what lies beyond the axis is an arrow at the rim."""
+    value = 100 * row["difference"]
+    colour, marker = VERDICTS.get(row["verdict"], ("black", "D"))
+    style: dict[str, Any] = {"color": colour, "linewidth": 1.2, "markersize": 4.5, "zorder": 3}
+    if not limits[0] <= value <= limits[1]:
+        end, head, inwards = (limits[0], "<", 1) if value < 0 else (limits[1], ">", -1)
+        tip_at = end + inwards * 0.02 * (limits[1] - limits[0])
+        tail = end + inwards * 0.12 * (limits[1] - limits[0])
+        axis.plot([tip_at, tail], [place, place], **style)
+        (mark,) = axis.plot(tip_at, place, marker=head, linestyle="", clip_on=False, **style)
+        return mark
+    if pd.notna(row["low"]):
+        axis.plot([100 * row["low"], 100 * row["high"]], [place, place], **style)
+    (mark,) = axis.plot(value, place, marker=marker, linestyle="", clip_on=False, **style)
+    return mark
+
+
+def _beyond(frame: pd.DataFrame) -> list[str]:
+    """The labels of rows whose difference lies beyond the axis."""
+    low, high = _limits(frame)
+    outside = ~(100 * frame["difference"]).between(low, high)
+    return [str(label) for label in frame.loc[outside, "label"]]
+
+
+def _limits(frame: pd.DataFrame) -> tuple[float, float]:
+    """Limits in points that hold 0."""
+    low, high = (
+        100 * frame[end].fillna(frame["difference"]).to_numpy(float) for end in ("low", "high")
+    )
+    return fitted_limits(low, high, hold=0.0)
