@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "forest": "regmix_bench.reporting.figures.forest:DifferenceForest",
     "pareto": "regmix_bench.reporting.figures.pareto:CostPareto",
+    "strip": "regmix_bench.reporting.figures.strip:SeedStrip",
     "tradeoff": "regmix_bench.reporting.figures.tradeoff:Tradeoff",
     "robustness-vs-epsilon": "regmix_bench.reporting.figures.robustness:RobustnessVsEpsilon",
     "curves": "regmix_bench.reporting.figures.curves:TrainingCurves",

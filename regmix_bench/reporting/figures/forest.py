@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.methods import LEVEL, MARGIN, Relation
@@ -20,17 +18,9 @@ from regmix_bench.analysis.standings import Standings
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.reporting.figures.limits import fitted_limits
 from regmix_bench.reporting.figures.looks import Look
-from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import (
-    column_of,
-    fitted,
-    inches,
-    legend_below,
-    legend_inches,
-    names_of,
-    tip,
-)
+from regmix_bench.reporting.figures.row_panel import PanelRow, draw_beyond, row_panel
+from regmix_bench.reporting.figures.style import names_of, tip
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.figures.wording import protocol_of, quantity, seeds_words, sentence_of
 from regmix_bench.reporting.formats.cells import fixed, short
@@ -53,8 +43,10 @@ _SAID: dict[Relation, str] = {
     "worse": "worse",
     "too few seeds": "of too few seeds for a verdict",
 }
-#: Words of a row that others are compared with.
+#: What stands for the verdict of the row that others are compared with.
 _REFERENCE = "reference"
+#: What is said in black.
+_LOUD = ("better", "equivalent", "worse", _REFERENCE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,52 +81,22 @@ class DifferenceForest(ReportFigure):
 
     def draw(self, style: Style) -> Figure:
         """Return one panel: names at the left, differences in figures at the right."""
-        rows = self.frame.to_dict("records")
+        found = self.frame.to_dict("records")
         names = names_of(self.looks, self.frame["label"], style)
-        values = [_value(row) for row in rows]
-        left = column_of(names, style)[0] + 0.14
-        right = max(inches(value, style.small) for value in values) + 0.16
-        heights = [column_of([name], style)[1] for name in names]
-        handles = _legend(self.frame)
-        figure, ((axis,),) = panels(
-            style,
-            (1, 1),
-            sum(heights) + 0.08,
-            Rim(left=left, right=right, bottom=0.42 + legend_inches(handles, style), top=0.04),
-            self.protocol,
-        )
-        places = np.cumsum(heights) - np.divide(heights, 2)  # inches from the top
+        rows = [
+            PanelRow(name, _value(row), row["verdict"] in _LOUD)
+            for name, row in zip(names, found, strict=True)
+        ]
+        reference = short(self.looks[str(found[0]["reference"])].name, 40)
+        label = f"{self.attack} − {reference}, points"
         limits = _limits(self.frame)
-        axis.set(xlim=limits, ylim=(sum(heights) + 0.04, -0.04))
-        bins = max(3, int(2 * (style.width - left - right)))
-        axis.xaxis.set_major_locator(MaxNLocator(bins, steps=(1, 2, 2.5, 5, 10)))
-        axis.grid(visible=False, axis="y")
-        axis.tick_params(axis="y", length=0, pad=6)
-        axis.spines["left"].set_visible(False)
+        figure, axis, places = row_panel(
+            style, rows, limits, label, self.protocol, _legend(self.frame)
+        )
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set_yticks(places, names)
-        for row, place, value, tick in zip(
-            rows, places, values, axis.get_yticklabels(), strict=True
-        ):
-            tick.set_color(_ink(row))
-            axis.annotate(
-                value,
-                (1, float(place)),
-                (8, 0),
-                xycoords=axis.get_yaxis_transform(),
-                textcoords="offset points",
-                va="center_baseline",
-                fontsize=style.small,
-                color=_ink(row),
-                annotation_clip=False,
-            )
-            mark = _draw_row(axis, float(place), row, limits)
-            tip(mark, f"{self.looks[row['label']].name}: {value}, {row['verdict']}")
-        reference = short(self.looks[str(rows[0]["reference"])].name, 40)
-        room = style.width - abs(left - right) - 0.1
-        axis.set_xlabel(fitted(f"{self.attack} − {reference}, points", room, style.size))
-        if handles:
-            legend_below(figure, handles, style)
+        for row, words, place in zip(found, rows, places, strict=True):
+            mark = _draw_row(axis, place, row, limits)
+            tip(mark, f"{self.looks[row['label']].name}: {words.numbers}, {row['verdict']}")
         return figure
 
 
@@ -224,13 +186,6 @@ def _legend(frame: pd.DataFrame) -> list[Line2D]:
     ]
 
 
-def _ink(row: Mapping[Any, Any]) -> str:
-    """The colour of a row's words: dark for the reference and for what is significant."""
-    if row["verdict"] in ("better", "worse", "equivalent", _REFERENCE):
-        return "black"
-    return "#5c5c5c"
-
-
 def _draw_row(
     axis: Axes, place: float, row: Mapping[Any, Any], limits: tuple[float, float]
 ) -> Line2D:
@@ -239,12 +194,7 @@ def _draw_row(
     colour, marker = VERDICTS.get(row["verdict"], ("black", "D"))
     style: dict[str, Any] = {"color": colour, "linewidth": 1.2, "markersize": 4.5, "zorder": 3}
     if not limits[0] <= value <= limits[1]:
-        end, head, inwards = (limits[0], "<", 1) if value < 0 else (limits[1], ">", -1)
-        tip_at = end + inwards * 0.02 * (limits[1] - limits[0])
-        tail = end + inwards * 0.12 * (limits[1] - limits[0])
-        axis.plot([tip_at, tail], [place, place], **style)
-        (mark,) = axis.plot(tip_at, place, marker=head, linestyle="", clip_on=False, **style)
-        return mark
+        return draw_beyond(axis, place, value > 0, colour)
     if pd.notna(row["low"]):
         axis.plot([100 * row["low"], 100 * row["high"]], [place, place], **style)
     (mark,) = axis.plot(value, place, marker=marker, linestyle="", clip_on=False, **style)

@@ -143,7 +143,7 @@ def pareto_frame(block: Block, reference: str | None) -> pd.DataFrame:
         cost, mean = frame["passes"].to_numpy(), frame["mean"].to_numpy()
         beaten = (cost < cost[:, None]) & (mean >= mean[:, None])
         beaten |= (cost <= cost[:, None]) & (mean > mean[:, None])
-        frame["front"] = ~beaten.any(axis=1)
+        frame["front"] = [not any(row) for row in beaten]
     return frame
 
 
