@@ -25,7 +25,14 @@ from .n_fgsm import noisy_start
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PAPER = Citation("lin2023eliminating", "Lin et al.", 2023, "2404.08154")
+PAPER = Citation(
+    "lin2023eliminating",
+    "Lin et al.",
+    2023,
+    "2404.08154",
+    title="Eliminating Catastrophic Overfitting Via Abnormal Adversarial Examples Regularization",
+    venue="NeurIPS",
+)
 
 
 NO_REGULARISER = Idle("lambda1 is 0", lambda config, *_: config.lambda1 == 0)

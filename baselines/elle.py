@@ -86,7 +86,14 @@ class ELLEA(Method):
     title = "ELLE-A"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x'), ŷ) + λ_t·mean_i (ℓ(x_c) − (1 − t)·ℓ(x_a) − t·ℓ(x_b))²"
-    citation = Citation("abadrocamora2024efficient", "Abad Rocamora et al.", 2024, "2401.11618")
+    citation = Citation(
+        "abadrocamora2024efficient",
+        "Abad Rocamora et al.",
+        2024,
+        "2401.11618",
+        title="Efficient local linearity regularization to overcome catastrophic overfitting",
+        venue="ICLR",
+    )
     rank = 44
     colour = 20
     norms = ("Linf",)

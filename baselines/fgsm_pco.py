@@ -43,7 +43,17 @@ class FGSMPCO(StoredStartMethod):
         "L = CE(f(x'), ŷ) + λ·|mean((f(x+δ₁) − f(x+δ))²) − mean((f(x+δ₁) − f(x'))²)|,"
         " x' = c·(x+δ) + (1 − c)·(x + 1.5·δ₁), c = 1 − p_y(x+δ)"
     )
-    citation = Citation("wang2024preventing", "Wang et al.", 2024, "2407.12443")
+    citation = Citation(
+        "wang2024preventing",
+        "Wang et al.",
+        2024,
+        "2407.12443",
+        title=(
+            "Preventing Catastrophic Overfitting in Fast Adversarial Training: A "
+            "Bi-level Optimization Perspective"
+        ),
+        venue="ECCV",
+    )
     rank = 51
     colour = 15
     default_true_class_mass = 0.6

@@ -31,7 +31,14 @@ class FGSMPGI(PriorGuidedMethod):
     title = "FGSM-PGI"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x+δ_prior))²)"
-    citation = Citation("jia2022prior", "Jia et al.", 2022, "2207.08859")
+    citation = Citation(
+        "jia2022prior",
+        "Jia et al.",
+        2022,
+        "2207.08859",
+        title="Prior-Guided Adversarial Initialization for Fast Adversarial Training",
+        venue="ECCV",
+    )
     rank = 50
     colour = 5
     default_true_class_mass = 0.6

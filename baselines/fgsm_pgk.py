@@ -48,7 +48,14 @@ class FGSMPGK(FGSMPGI):
     name = "fgsm-pgk"
     title = "FGSM-PGK"
     formula = FGSMPGI.formula
-    citation = Citation("jia2024improving", "Jia et al.", 2024, "2304.00202")
+    citation = Citation(
+        "jia2024improving",
+        "Jia et al.",
+        2024,
+        "2304.00202",
+        title="Improving Fast Adversarial Training with Prior-Guided Knowledge",
+        venue="IEEE TPAMI",
+    )
     rank = 60
     colour = 6
     averages_weights = True

@@ -30,7 +30,14 @@ class FGSMRS(Method):
     name = "fgsm-rs"
     title = "FGSM-RS"
     formula = "L = CE(f(x'), ŷ)"
-    citation = Citation("wong2020fast", "Wong et al.", 2020, "2001.03994")
+    citation = Citation(
+        "wong2020fast",
+        "Wong et al.",
+        2020,
+        "2001.03994",
+        title="Fast is better than free: Revisiting adversarial training",
+        venue="ICLR",
+    )
     rank = 40
     colour = 4
     norms = ("Linf",)

@@ -44,7 +44,16 @@ class FGSMUAP(Method):
     title = "FGSM-UAP"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x'), ŷ) + λ·mean((f(x') − f(x₀))²), x₀ = Π(x + u_k)"
-    citation = Citation("pan2024adversarial", "Pan et al.", 2024)
+    citation = Citation(
+        "pan2024adversarial",
+        "Pan et al.",
+        2024,
+        title=(
+            "Adversarial Initialization with Universal Adversarial Perturbation: A "
+            "New Approach to Fast Adversarial Training"
+        ),
+        venue="AAAI",
+    )
     rank = 53
     colour = 17
     norms = ("Linf",)

@@ -41,7 +41,14 @@ class FreeAT(Method):
     title = "Free-AT"
     symbols = {"steps": "m"}
     formula = "L = CE(f(x'), ŷ)"
-    citation = Citation("shafahi2019adversarial", "Shafahi et al.", 2019, "1904.12843")
+    citation = Citation(
+        "shafahi2019adversarial",
+        "Shafahi et al.",
+        2019,
+        "1904.12843",
+        title="Adversarial Training for Free!",
+        venue="NeurIPS",
+    )
     rank = 38
     colour = 24
     norms = ("Linf",)

@@ -96,7 +96,14 @@ class GAT(GuidedMethod):
     title = "GAT"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x), ŷ) + λ_t·mean(Σ_k (p_k(x) − p_k(x'))²), on clean images"
-    citation = Citation("sriramanan2020guided", "Sriramanan et al.", 2020, "2011.14969")
+    citation = Citation(
+        "sriramanan2020guided",
+        "Sriramanan et al.",
+        2020,
+        "2011.14969",
+        title="Guided Adversarial Attack for Evaluating and Enhancing Adversarial Defenses",
+        venue="NeurIPS",
+    )
     rank = 45
     colour = 11
 

@@ -63,7 +63,12 @@ class GradAlign(Method):
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x'), ŷ) + λ·(1 − mean_i cos(sg(∇ℓ(x)), ∇ℓ(x+η)))"
     citation = Citation(
-        "andriushchenko2020understanding", "Andriushchenko and Flammarion", 2020, "2007.02617"
+        "andriushchenko2020understanding",
+        "Andriushchenko and Flammarion",
+        2020,
+        "2007.02617",
+        title="Understanding and Improving Fast Adversarial Training",
+        venue="NeurIPS",
     )
     rank = 44
     colour = 22

@@ -61,7 +61,14 @@ class IKLAT(Method):
         "L = CE(f(x), ŷ) + α·SCE(p(x), p(x')) + β·wMSE(f(x), f(x')), on clean images;"
         " SCE = mean(−sg(p(x))·log p(x')), wMSE = mean(¼·Σ_jk w_jk·(Δ_jk f(x) − Δ_jk f(x'))²)"
     )
-    citation = Citation("cui2024decoupled", "Cui et al.", 2024, "2305.13948")
+    citation = Citation(
+        "cui2024decoupled",
+        "Cui et al.",
+        2024,
+        "2305.13948",
+        title="Decoupled Kullback-Leibler Divergence Loss",
+        venue="NeurIPS",
+    )
     rank = 35
     colour = 21
     norms = ("Linf",)

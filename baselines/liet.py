@@ -49,7 +49,16 @@ class LIET(Method):
     title = "LIET"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x'), ŷ) + λ_t·JS(p(x₀), p(x'))"
-    citation = Citation("pan2025mitigating", "Pan et al.", 2025)
+    citation = Citation(
+        "pan2025mitigating",
+        "Pan et al.",
+        2025,
+        title=(
+            "Mitigating Catastrophic Overfitting in Fast Adversarial Training via "
+            "Label Information Elimination"
+        ),
+        venue="ICCV",
+    )
     rank = 55
     colour = 19
     norms = ("Linf",)

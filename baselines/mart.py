@@ -51,7 +51,13 @@ class MART(MultiStepMethod):
     title = "MART"
     symbols = {"beta": "β"}
     formula = "L = BCE(x') + β·mean_i[KL_i(p(x) ‖ p(x'))·(1 − p(x)_y)]"
-    citation = Citation("wang2020improving", "Wang et al.", 2020)
+    citation = Citation(
+        "wang2020improving",
+        "Wang et al.",
+        2020,
+        title="Improving Adversarial Robustness Requires Revisiting Misclassified Examples",
+        venue="ICLR",
+    )
     rank = 30
     colour = 3
     smoothed = frozenset({"loss"})

@@ -44,7 +44,14 @@ class NFGSM(Method):
     title = "N-FGSM"
     symbols = {"noise_ratio": "k", "step_ratio": "α"}
     formula = "L = CE(f(x'), ŷ)"
-    citation = Citation("dejorge2022make", "de Jorge et al.", 2022, "2202.01181")
+    citation = Citation(
+        "dejorge2022make",
+        "de Jorge et al.",
+        2022,
+        "2202.01181",
+        title="Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
+        venue="NeurIPS",
+    )
     rank = 42
     colour = 12
     norms = ("Linf",)

@@ -40,7 +40,13 @@ class NuAT(GuidedMethod):
     title = "NuAT"
     symbols = {"lambda_": "λ"}
     formula = "L = CE(f(x), ŷ) + λ_t·‖f(x) − f(x')‖_*/B, on clean images"
-    citation = Citation("sriramanan2021towards", "Sriramanan et al.", 2021)
+    citation = Citation(
+        "sriramanan2021towards",
+        "Sriramanan et al.",
+        2021,
+        title="Towards Efficient and Effective Adversarial Training",
+        venue="NeurIPS",
+    )
     rank = 47
     colour = 13
 

@@ -30,7 +30,14 @@ class PGDAT(MultiStepMethod):
     name = "pgd-at"
     title = "PGD-AT"
     formula = "L = CE(f(x'), ŷ)"
-    citation = Citation("madry2018towards", "Madry et al.", 2018, "1706.06083")
+    citation = Citation(
+        "madry2018towards",
+        "Madry et al.",
+        2018,
+        "1706.06083",
+        title="Towards Deep Learning Models Resistant to Adversarial Attacks",
+        venue="ICLR",
+    )
     rank = 10
     colour = 1
     smoothed = frozenset({"attack", "loss"})

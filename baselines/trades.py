@@ -38,7 +38,14 @@ class TRADES(MultiStepMethod):
     title = "TRADES"
     symbols = {"beta": "β"}
     formula = "L = CE(f(x), ŷ) + β·KL(p(x) ‖ p(x'))"
-    citation = Citation("zhang2019theoretically", "Zhang et al.", 2019, "1901.08573")
+    citation = Citation(
+        "zhang2019theoretically",
+        "Zhang et al.",
+        2019,
+        "1901.08573",
+        title="Theoretically Principled Trade-off between Robustness and Accuracy",
+        venue="ICML",
+    )
     rank = 20
     colour = 2
     smoothed = frozenset({"loss"})

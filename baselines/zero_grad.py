@@ -48,7 +48,16 @@ class ZeroGrad(Method):
     title = "ZeroGrad"
     symbols = {"quantile": "q"}
     formula = "L = CE(f(x'), ŷ)"
-    citation = Citation("golgooni2021zerograd", "Golgooni et al.", 2021, "2103.15476")
+    citation = Citation(
+        "golgooni2021zerograd",
+        "Golgooni et al.",
+        2021,
+        "2103.15476",
+        title=(
+            "ZeroGrad: Mitigating and Explaining Catastrophic Overfitting in FGSM "
+            "Adversarial Training"
+        ),
+    )
     rank = 42
     colour = 14
     norms = ("Linf",)

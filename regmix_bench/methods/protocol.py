@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 
 class Citation(NamedTuple):
-    """The paper to cite: a BibTeX key, its authors and year, its number on arXiv if it has one."""
+    """The paper to cite: a BibTeX key, its authors and year, its number on arXiv if it has one.
+
+    ``title`` and ``venue``, such as ``ICLR``, stand in its BibTeX entry.
+    """
 
     key: str
     authors: str
     year: int
     arxiv: str = ""
+    title: str = ""
+    venue: str = ""
 
 
 class Method(ABC):

@@ -47,7 +47,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-PAPER = Citation("liu2025regmix", "Liu and Ojha", 2025, "2510.05317")
+PAPER = Citation(
+    "liu2025regmix",
+    "Liu and Ojha",
+    2025,
+    "2510.05317",
+    title=(
+        "RegMix: Adversarial Mutual and Generalization Regularization for Enhancing DNN Robustness"
+    ),
+    venue="TrustCom",
+)
 NO_AGR = Idle("gamma is 0", lambda config, *_: config.gamma == 0)
 NO_AMR = Idle("alpha and beta are 0", lambda config, *_: config.alpha == config.beta == 0)
 NEITHER = Idle(

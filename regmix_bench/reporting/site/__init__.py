@@ -26,6 +26,7 @@ ASSETS = (
     "plot.js",
     "charts.js",
     "compare.js",
+    "copy.js",
 )
 
 
@@ -49,8 +50,10 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
         yield f"data/{page.id}.js", _data(page)
         for number, example in enumerate(page.examples.shown if page.examples else ()):
             yield f"images/{page.id}-{number}.png", example.png
-    for method in method_pages(board, found):
-        yield method.file, pages.method_page(define(method.name), method)
+    methods = [(define(method.name), method) for method in method_pages(board, found)]
+    yield "methods.html", pages.methods_page(methods)
+    for definition, method in methods:
+        yield method.file, pages.method_page(definition, method)
     yield from _assets()
 
 

@@ -35,6 +35,7 @@ class Definition:
     missing: str = ""
     version: int | None = None
     origin: str = ""
+    module: str = ""
     norms: tuple[str, ...] = ()
     title: str = ""
     formula: str = ""
@@ -59,6 +60,7 @@ def define(name: str) -> Definition:
         name,
         version=method.version,
         origin=METHODS.origin(name),
+        module=method.__module__,
         norms=method.norms or (),
         title=method.title or name,
         formula=method.formula,

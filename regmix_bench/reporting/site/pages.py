@@ -13,9 +13,12 @@ from regmix_bench.analysis.words import norm_words, threat_words
 from regmix_bench.methods import declared
 from regmix_bench.records.accuracies import ROBUST, attack_words, titles
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.formats.bibtex import bibtex, suite_entry
 from regmix_bench.reporting.formats.cells import short, text
+from regmix_bench.reporting.headline import SUBJECT
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
+from regmix_bench.reporting.site.formulas import is_formula, mathml
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
 from regmix_bench.reporting.site.pictures import PagePicture
@@ -69,6 +72,13 @@ def run_page(page: RunPage) -> bytes:
 def method_page(definition: Definition, page: MethodPage) -> bytes:
     """Write the page of one method."""
     return _render("method.html", page=page, definition=definition)
+
+
+def methods_page(methods: Sequence[tuple[Definition, MethodPage]]) -> bytes:
+    """Write the index of methods, and what to cite."""
+    own = paper(SUBJECT)
+    regmix = bibtex(own) if own else ""
+    return _render("methods.html", methods=methods, suite=suite_entry(), regmix=regmix)
 
 
 def comparison_page() -> bytes:
@@ -129,6 +139,9 @@ def _environment() -> jinja2.Environment:
         "on_dark": on_dark,
         "value_words": value_words,
         "method_file": method_file,
+        "mathml": mathml,
+        "is_formula": is_formula,
+        "bibtex": bibtex,
         "norm_words": norm_words,
         "threat_words": threat_words,
     }

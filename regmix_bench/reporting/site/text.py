@@ -20,10 +20,14 @@ _LEAST_CONTRAST = 3.0  # of what is no text, by WCAG 2.1
 
 
 class Passage(NamedTuple):
-    """A paragraph of prose, already escaped, or lines to be set as they stand."""
+    """A paragraph of prose, already escaped, or lines to be set as they stand.
+
+    ``source`` is the text as it was written.
+    """
 
     kind: Literal["prose", "formula"]
     text: Markup
+    source: str
 
 
 def file_name(text: str) -> str:
@@ -47,9 +51,10 @@ def passages(docstring: str) -> tuple[Passage, ...]:
     found: list[Passage] = []
     for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
         if found and part.startswith(" "):
-            found.append(Passage("formula", escape(inspect.cleandoc(f"\n{part}"))))
+            lines = inspect.cleandoc(f"\n{part}")
+            found.append(Passage("formula", escape(lines), lines))
         elif part.strip():
-            found.append(Passage("prose", _prose(part)))
+            found.append(Passage("prose", _prose(part), part))
     return tuple(found)
 
 

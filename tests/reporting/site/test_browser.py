@@ -63,6 +63,7 @@ def kinds(pages: Path, contents: Contents) -> dict[str, str]:
         "runs": "runs.html",
         "run": f"runs/{alarmed.run_id}.html",
         "failed run": f"runs/{failed.run_id}.html",
+        "methods": "methods.html",
         "method": "methods/regmix.html",
         "hostile method": f"methods/{method.name}",
         "compare": f"compare.html#{alarmed.run_id},{hostile.run_id}",
@@ -357,6 +358,16 @@ def test_an_entry_of_a_legend_hides_what_it_names(
     assert page.evaluate("document.activeElement.textContent") == button.inner_text()
     button.press("Enter")
     assert chart.locator(".line").count() == 2
+
+
+def test_a_button_copies_a_command(opened: Callable[..., Any], contents: Contents) -> None:
+    page = opened(f"runs/{some_run(contents, 'regmix')}.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy: Command").click()
+    page.get_by_text("Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator("pre.command").inner_text()
+    assert copied.startswith("regmix-bench run")
 
 
 def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:

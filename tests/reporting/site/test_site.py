@@ -83,6 +83,7 @@ def test_every_kind_of_page_is_there(pages: Path, contents: Contents) -> None:
         "index.html",
         "runs.html",
         "compare.html",
+        "methods.html",
         "tables.html",
     }
     ids = {run.record.run_id for run in contents.runs}
@@ -185,7 +186,8 @@ def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None
     text = (pages / "methods/regmix.html").read_text("utf-8")
     assert "L_AGR = γ·KL(p(x) ‖ p(x+δ_final))" in text
     assert re.search(r"<h1>.*RegMix <code>regmix</code></h1>", text)
-    assert "Cite Liu and Ojha (2025), arXiv:2510.05317, as <code>liu2025regmix</code>." in text
+    assert ">arXiv:2510.05317</a>, as <code>liu2025regmix</code>." in text
+    assert "@misc{liu2025regmix," in text
     for reading in ("As to normalisation", "stored prior of FGSM-PGI", "average of weights"):
         assert reading in text
     assert "<td>Epochs between two resets of the prior</td>" in text
@@ -331,7 +333,15 @@ def rgb(colour: str) -> np.ndarray:
 def test_every_installed_method_has_a_formula(pages: Path) -> None:
     for name in ("standard", "pgd-at", "trades", "regmix"):
         text = (pages / f"methods/{name}.html").read_text("utf-8")
-        assert re.search(r'<pre class="formula"[^>]*>L\w* += ', text), name
+        assert re.search(r'<math [^>]*alttext="L = CE', text), name
+
+
+def test_the_index_of_methods_has_formulas_papers_and_code(pages: Path) -> None:
+    text = (pages / "methods.html").read_text("utf-8")
+    (row,) = re.findall(r"<tr>(?:(?!</tr>).)*TRADES</a>.*?</tr>", text, re.DOTALL)
+    assert 'href="methods/trades.html"' in row and "<msub>" not in row and "<mi>KL</mi>" in row
+    assert 'href="https://arxiv.org/abs/1901.08573"' in row and "regmix_baselines.trades" in row
+    assert "@misc{liu2025regmix," in text and "@misc{regmix-bench," in text
 
 
 def test_signs_are_explained_below_the_ranking_that_has_them(pages: Path) -> None:
