@@ -9,7 +9,7 @@ from typing import Any
 
 from regmix_bench.analysis.blocks import Block, Row, blocks_of
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
-from regmix_bench.analysis.tricks import AXES
+from regmix_bench.analysis.tricks import AXES, without_tricks
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError
 from regmix_bench.methods import declared
@@ -27,6 +27,8 @@ from regmix_bench.specs import MethodSpec, RunSpec
 from regmix_bench.specs.tricks import Tricks
 
 PGD = "pgd-20"
+#: What the name of a table ends with whose rows have the tricks of their methods' authors.
+AS_AUTHORS = "-as-authors"
 _NONE = "none"
 
 #: What is written with a row, though all rows may have the same.
@@ -38,15 +40,19 @@ def study_content(
 ) -> dict[str, Any] | None:
     """Return the sheet of runs recorded in ``results``, as a file would hold it, notes included.
 
-    There is a table for each cohort whose rows may differ in tricks, which rules then tell, of the
-    checkpoint and the threat that stand for it; None where no run is scored. Raises
-    :class:`UserError` where there are notes that cannot be read, or of a table or a row that there
-    is not; where the runs are not the ``whole`` of the folder such notes are left out.
+    There is a table for each cohort, of the checkpoint and the threat that stand for it, and one
+    more (:data:`AS_AUTHORS`) for methods that were left their authors' tricks where these differ,
+    as rules then tell; None where no run is scored. Raises :class:`UserError` where there are notes
+    that cannot be read, or of a table or a row that there is not; where the runs are not the
+    ``whole`` of the folder such notes are left out.
     """
-    tables = {}
-    for cohort in sort_into_cohorts(runs, AXES):
-        if (block := _home(cohort)) is not None:
-            tables[cohort.stem] = _table(block)
+    cohorts = {cohort.stem: cohort for cohort in sort_into_cohorts(runs)}
+    left = [run for run in runs if run.spec.recipe == without_tricks(run.spec.recipe)]
+    for cohort in sort_into_cohorts(left, AXES):
+        if len({group.tricks for group in cohort.groups}) > 1:
+            cohorts[cohort.stem + AS_AUTHORS] = cohort
+    homes = {name: _home(cohort) for name, cohort in cohorts.items()}
+    tables = {name: _table(block) for name, block in homes.items() if block is not None}
     if not tables:
         return None
     content = {"title": f"Runs recorded in {results.name or results}", "tables": tables}

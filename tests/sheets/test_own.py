@@ -12,7 +12,7 @@ from support.synthetic import make_record, make_spec, write_run
 from regmix_bench.analysis.cohorts import load_runs
 from regmix_bench.errors import UserError
 from regmix_bench.records import store
-from regmix_bench.sheets.own import study_content, study_sheet
+from regmix_bench.sheets.own import AS_AUTHORS, study_content, study_sheet
 from regmix_bench.sheets.sheet import Sheet, SheetRow
 from regmix_bench.specs import Recipe, Scoring
 
@@ -22,7 +22,7 @@ def sheet(results: Path) -> Sheet:
 
 
 def rows(results: Path) -> dict[str, SheetRow]:
-    (table,) = sheet(results).tables.values()
+    *_, table = sheet(results).tables.values()  # that of all methods, where their tricks differ
     return {row.method.partition("[")[0]: row for row in table.rows}
 
 
@@ -104,6 +104,23 @@ def test_tricks_that_are_tuned_otherwise_are_told_apart(
     spec = make_spec("pgd-at", method=method_spec("pgd-at"), recipe=Recipe(epochs=5, **recipe))
     write_run(tmp_path, spec)
     assert getattr(rows(tmp_path)["pgd-at"].tricks, key) == expected
+
+
+def test_what_is_left_to_authors_stands_together_too_and_nothing_else_that_differs(
+    results: Path,
+) -> None:
+    for name in ("pgd-at", "fgsm-pgi"):  # with the same tricks, and one more that nobody else has
+        for asked in ({"true_class_mass": 0.7}, {"true_class_mass": 0.7, "ema_decay": 0.9}):
+            recipe = Recipe(epochs=50, **asked)
+            write_run(results, make_spec(name, method=method_spec(name), recipe=recipe))
+    tables = {
+        name: sorted(row.method.partition("[")[0] for row in table.rows)
+        for name, table in sheet(results).tables.items()
+    }
+    (together,) = (name for name in tables if name.endswith(AS_AUTHORS))
+    assert tables.pop(together) == ["fgsm-pgi", "trades"]
+    assert tables.pop(together.removesuffix(AS_AUTHORS)) == ["trades"]
+    assert sorted(tables.values()) == [["fgsm-pgi"], *[["fgsm-pgi", "pgd-at"]] * 2]
 
 
 def test_of_a_method_that_is_not_installed_the_attack_is_not_known(tmp_path: Path) -> None:
