@@ -1,4 +1,4 @@
-"""What the recorded digits suite must show, read from ``results/shipped/`` as it is."""
+"""What the recorded digits suites must show, read from ``results/shipped/`` as they are."""
 
 from __future__ import annotations
 
@@ -14,23 +14,55 @@ from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.methods import LEVEL
 from regmix_bench.analysis.pairs import compare_methods
+from regmix_bench.data import canonical_name
+from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.methods import METHODS
 from regmix_bench.reporting.tables.comparison import comparison_table
 
 RESULTS = Path(__file__).parents[2] / "results" / "shipped"
 EPSILONS = ("32/255", "48/255")
+#: Methods of the project, without those of plug-ins that happen to be installed.
+OURS = [name for name in METHODS.names() if METHODS.origin(name).startswith("regmix-bench")]
+
+
+def tables_of(*suites, across=()):
+    """The table of suites at each ε."""
+    specs = [s for name in suites for s in plan(load_suite(name), canonical_name=canonical_name)]
+    runs = {run.record.run_id: run for run in load_runs(RESULTS)}
+    found = {}
+    for cohort in sort_into_cohorts([runs[spec.run_id] for spec in specs], across):
+        for block in blocks_of(cohort):
+            if block.eval_threat == cohort.train_threat and block.checkpoint == "selected":
+                assert found.setdefault(str(block.eval_threat.epsilon), block) is block
+    return found
 
 
 @pytest.fixture(scope="module")
 def blocks():
     """The table of the digits suite at each ε."""
-    found = {}
-    for cohort in sort_into_cohorts(load_runs(RESULTS), across=("tricks",)):
-        if cohort.setting.dataset == "digits":
-            for block in blocks_of(cohort):
-                if block.eval_threat == cohort.train_threat and block.checkpoint == "selected":
-                    found[str(block.eval_threat.epsilon)] = block
+    found = tables_of("digits", "digits-reference", across=("tricks",))
     assert set(found) == set(EPSILONS)
     return found
+
+
+def test_with_equal_tricks_every_registered_method_stands_in_one_table():
+    found = tables_of("matched-digits")
+    assert set(found) == set(EPSILONS)
+    for epsilon, seeds in zip(EPSILONS, (6, 3), strict=True):
+        rows = {row.label: row for row in found[epsilon].rows}
+        assert {row.group.method for row in rows.values()} >= {*OURS}
+        assert all(len(row.scores) >= seeds for row in rows.values())
+        judged = verdicts.judge_blocks([found[epsilon]], None)[found[epsilon].stem]
+        assert judged.reference == "pgd-at" and judged.verdicts.keys() == rows.keys() - {"pgd-at"}
+
+
+def test_tricks_are_ablated_for_four_methods_without_with_each_and_with_all():
+    (block,) = tables_of("ablation-tricks", across=("tricks",)).values()
+    rows = [(row.group.method, str(row.group.tricks)) for row in block.rows]
+    methods = ("pgd-at", "trades", "fgsm-pgi", "regmix")
+    tricks = ("none", "mass 0.6", "EMA 0.98", "AWP 0.005", "mass 0.6, EMA 0.98, AWP 0.005")
+    assert sorted(rows) == sorted((method, each) for method in methods for each in tricks)
+    assert {len(row.scores) for row in block.rows} == {3}
 
 
 @pytest.mark.parametrize("epsilon", EPSILONS)

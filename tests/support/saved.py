@@ -43,4 +43,4 @@ def save_run(
         name = f"{checkpoint}-{epoch:04}.safetensors"
         digest = save_checkpoint(folder / name, model, spec.arch, shape, 10)
         files[checkpoint] = CheckpointFile(epoch=epoch, file=name, sha256=digest)
-    return write_run(results, spec, checkpoints=files, n_test=360, scored=scored)
+    return write_run(results, spec, checkpoints=files, selected_epoch=7, n_test=360, scored=scored)
