@@ -292,9 +292,9 @@ class Contents:
         """The pictures of every figure."""
         from regmix_bench.reporting.figures.gallery import collect  # it loads plotting libraries
 
-        return collect(self._of_methods())
+        return collect(self.for_figures())
 
-    def _of_methods(self) -> Contents:
+    def for_figures(self) -> Contents:
         """Return what figures show: the rows of ``methods`` alone, judged among all rows."""
         if self.methods is None:
             return self

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.targets import Race, Target
@@ -96,11 +96,10 @@ class AccuracyRace(ReportFigure):
         )
         for above, below, name in zip(ways, rows, shown, strict=True):
             words, _ = _COSTS[name]
-            below.set(xscale="log")
             below.set_xlabel(fitted(words, room, style.size, lines=2))
-            below.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             self._draw_way(above, name, labels)
             self._draw_ends(below, name, labels, style)
+            _log_axis(below)
         ways[0].set_ylabel("PGD-10 on validation (%)")
         ways[0].set_ylim(bottom=0)
         rows[0].set_yticks(range(len(labels)), names)
@@ -155,6 +154,22 @@ class AccuracyRace(ReportFigure):
                     ha="right",
                     **words | {"xycoords": axis.get_yaxis_transform()},
                 )
+
+
+def _log_axis(axis: Axes) -> None:
+    """Give an axis a logarithmic scale of half a decade or more, with a few ticks in digits."""
+    axis.set(xscale="log")
+    low, high = axis.get_xlim()
+    short = max(0.0, 0.5 - math.log10(high / low)) / 2
+    low, high = low / 10**short, high * 10**short
+    axis.set_xlim(low, high)
+    steps = (1, 2, 5) if high < 30 * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.xaxis.set_major_locator(FixedLocator(ticks[:: max(1, round(len(ticks) / 3))]))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _known(frame: pd.DataFrame) -> list[str]:

@@ -21,7 +21,13 @@ from regmix_bench.reporting.figures.labels import Spot, name_spots
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, QUIET_WORDS, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import legend_below, legend_handles, legend_inches, tip
+from regmix_bench.reporting.figures.style import (
+    high,
+    legend_below,
+    legend_handles,
+    legend_inches,
+    tip,
+)
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed, short
 
@@ -98,9 +104,9 @@ class Tradeoff(ReportFigure):
         handles = [] if named else handles
         titles = [_title(panel) for _, panel in found]
         columns = max(1, min(len(found), int(style.width / 2.6)))
-        below = 0.14 * max(int(_apart(panel).sum()) for _, panel in found)
+        below = max(high("%" + "\n" * int(_apart(panel).sum()), style.size) for _, panel in found)
         rim = Rim(
-            bottom=0.42 + below + legend_inches(handles, style),
+            bottom=0.22 + below + legend_inches(handles, style),
             top=0.1 + 0.14 * max(title.count("\n") + 1 for title in titles),
         )
         figure, axes = grid(
@@ -110,7 +116,7 @@ class Tradeoff(ReportFigure):
             2.1 if style.narrow else 2.4,
             rim,
             self.protocol,
-            between=(0.5, rim.top + 0.4 + below),
+            between=(0.5, rim.top + 0.22 + below),
         )
         for axis, title, (key, panel) in zip(axes, titles, found, strict=True):
             far = _draw_panel(axis, panel, shown[str(key[0]), str(key[1])], style, named)
