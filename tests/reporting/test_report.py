@@ -13,6 +13,7 @@ from support.synthetic import forget_outcomes, make_eval_spec, make_record, make
 
 from regmix_bench.analysis.blocks import blocks_of
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
+from regmix_bench.api.report import report
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.records import paths, store
@@ -389,3 +390,35 @@ def test_the_sheet_of_some_runs_takes_the_notes_of_these(results, tmp_path):
     write_report(results, tmp_path, ("yaml",), only=only)
     (table,) = read_sheet(tmp_path / "study.yaml").tables.values()
     assert [(row.method, row.tuned_on) for row in table.rows] == [("trades", "authors")]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"style": "nature"}, "unknown style 'nature'"),
+        ({"width": "0in"}, "--width '0in' is not between 3 and 20 inches"),
+        ({"width": "-3.25in"}, "--width '-3.25in' is not between"),
+        ({"width": "3.25"}, "--width '3.25' is no length"),
+        ({"width": "9000cm"}, "--width '9000cm' is not between"),
+        ({"font": "No Such Font"}, "unknown font 'No Such Font'"),
+        ({"methods": "trades,tradez"}, "unknown method 'tradez': did you mean 'trades'?"),
+        ({"methods": "trades,"}, "--methods 'trades,' has an empty place"),
+    ],
+)
+def test_what_figures_cannot_be_drawn_for_is_refused_before_anything_is_written(
+    results, tmp_path, option, said
+):
+    with pytest.raises(UserError, match=re.escape(said)):
+        report(results=results, out=tmp_path / "out", **option)
+    assert not (tmp_path / "out").exists()
+
+
+def test_figures_of_chosen_methods_are_drawn_as_wide_as_they_are_meant(results, tmp_path):
+    out = tmp_path / "out"
+    report(results=results, out=out, format="figures", methods="trades", style="icml")
+    (picture,) = out.glob("tradeoff-*.png")
+    assert matplotlib.image.imread(picture).shape[1] == 650  # 200 dots an inch
+    assert set(pd.read_csv(picture.with_suffix(".csv"))["label"]) == {"trades"}
+    lines = stale(results, out, methods=["trades"])
+    assert lines == []
+    assert any("tradeoff-" in line for line in stale(results, out))

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words
+from regmix_bench.reporting.figures.captions import ends, held
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -61,8 +62,10 @@ class AttackCascade(ReportFigure):
             attack = attack_words(block.cohort.setting.scoring)
             screened = block.cohort.setting.scoring.screen
             order = "PGD-20 first" if screened else "not PGD-20, which stands apart"
+            said = held(block, contents.looks, contents.standings[block.stem])
             caption = (
-                f"Attacked under {threat_words(block.eval_threat)}. Left: clean accuracy, that"
+                f"{said}; {ends(block.cohort)}. "
+                f"Left: clean accuracy, that"
                 f" under PGD-20 and that under {attack}. Right: the points that each attack takes"
                 f" from what those before it left ({order}); means over seeds."
             )

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort
-from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting, beside_average
+from regmix_bench.reporting.figures.captions import ends, extreme, percent, protocol
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, foot_labels, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -55,8 +55,18 @@ class TrainingCurves(ReportFigure):
             frame = curves_frame(cohort)
             if frame.empty:
                 continue
+            last = frame[frame["epoch"] == frame["epoch"].max()].drop_duplicates("label")
+            means = dict(zip(last["label"], last["val_pgd_acc_mean"].astype(float), strict=True))
+            said = extreme(
+                means,
+                contents.looks,
+                contents.standings_in(cohort),
+                "is highest under PGD-10 in the last epoch,",
+                percent,
+            )
             caption = (
-                f"Training under {threat_words(cohort.train_threat)}: validation accuracy,"
+                f"{said}; {ends(cohort)}. "
+                f"Validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
                 f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
             )
@@ -64,7 +74,7 @@ class TrainingCurves(ReportFigure):
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
-                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                protocol=protocol(cohort),
                 looks=contents.looks_in(cohort),
             )
 

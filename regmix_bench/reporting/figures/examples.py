@@ -18,6 +18,7 @@ from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.captions import protocol
 from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import HEAD, write_protocol
@@ -67,8 +68,12 @@ class ExampleImages(ReportFigure):
             attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
             threat = next(iter(views.values())).threat
             absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
+            frame = examples_frame(cohort, drawn, factor)
+            wrong = int((frame["adv_pred"] != frame["class"]).sum())
             caption = (
-                f"Test images, the perturbation by {attack} under {threat_words(threat)} magnified"
+                f"{attack} turns {wrong} of {len(frame)} predictions wrong; {protocol(cohort)},"
+                " lowest seed."
+                f" Test images, the perturbation by {attack} under {threat_words(threat)} magnified"
                 f" {factor:.3g} times around grey, and their sum; trained under"
                 f" {threat_words(cohort.train_threat)}, lowest seed. Below are the predicted"
                 " classes, wrong ones bold and in brackets."
@@ -77,9 +82,9 @@ class ExampleImages(ReportFigure):
             )
             yield cls(
                 subject=cohort.stem,
-                frame=examples_frame(cohort, drawn, factor),
+                frame=frame,
                 caption=caption,
-                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                protocol=protocol(cohort),
                 looks=contents.looks,
                 shown=views,
                 factor=factor,

@@ -90,15 +90,21 @@ def name_spots(
     return left_out
 
 
-def number_spots(axis: Axes, spots: Mapping[str, tuple[float, float]], style: Style) -> None:
-    """Write short words on places in data coordinates, moved aside where one is on another."""
+def number_spots(
+    axis: Axes, spots: Mapping[str, tuple[float, float]], style: Style, *, beside: bool = False
+) -> None:
+    """Write short words on places in data coordinates, or ``beside`` them, none on another."""
     inside, scale = _inside(axis)
     taken: list[_Box] = []
     for word, (x, y) in spots.items():
         half = (36 * inches(word, style.size) + 0.5, 0.5 * style.size)
         place = axis.transData.transform((x, y)) * scale
         offset = _offset(
-            (float(place[0]), float(place[1])), half, taken, inside, [(0.0, 0.0), *_beside(*half)]
+            (float(place[0]), float(place[1])),
+            half,
+            taken,
+            inside,
+            [(0.0, 0.0)] * (not beside) + [*_beside(*half)],
         ) or (0.0, 0.0)
         taken.append(_around(float(place[0]) + offset[0], float(place[1]) + offset[1], *half))
         axis.annotate(

@@ -148,7 +148,8 @@ def _number_classes(axis: Axes, panel: MapPanel, style: Style) -> None:
             str(label): np.median(panel.clean[panel.labels == label], axis=0)
             for label in np.unique(panel.labels)
         }
-    number_spots(axis, {word: (float(x), float(y)) for word, (x, y) in spots.items()}, style)
+    places = {word: (float(x), float(y)) for word, (x, y) in spots.items()}
+    number_spots(axis, places, style, beside=panel.vertices is not None)
 
 
 def _colours(classes: int) -> Floats:

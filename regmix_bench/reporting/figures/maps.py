@@ -23,6 +23,7 @@ from regmix_bench.analysis.cohorts import Cohort, Group, Run
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records import paths
+from regmix_bench.reporting.figures.captions import ends, extreme, plain, protocol
 from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.embedding import (
     NEIGHBOURS,
@@ -87,7 +88,19 @@ class EmbeddingMap(ReportFigure):
             beside = " together with the one-hot truth" if cls.with_truth else ""
             absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
             recorded = cls.space.split()[-1]
+            means = (
+                frame.drop_duplicates("label").set_index("label")[f"{cls.measure}_mean"].dropna()
+            )
+            said = extreme(
+                {str(label): float(mean) for label, mean in means.items()},
+                contents.looks,
+                contents.standings_in(cohort),
+                f"has the least {cls.measured.lower()},",
+                plain,
+                least=True,
+            )
             caption = (
+                f"{said or 'Nothing is measured'}; {ends(cohort)}. "
                 f"t-SNE of {cls.space} on clean and {attack} test images{beside}, trained and"
                 f" attacked under {threat_words(cohort.train_threat)}, lowest seed. {cls.reading}"
                 + (f" No {recorded} are recorded of {absent}." if absent else "")
@@ -97,7 +110,7 @@ class EmbeddingMap(ReportFigure):
                 frame=frame,
                 caption=caption,
                 table=cls._table(frame),
-                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                protocol=protocol(cohort),
                 looks=contents.looks,
                 sources={label: paths.outputs_path(run.path) for label, run in drawn.items()},
                 attack=attack,

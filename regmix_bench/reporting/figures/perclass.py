@@ -17,6 +17,7 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
+from regmix_bench.reporting.figures.captions import ends, percent
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look, ink
 from regmix_bench.reporting.figures.panels import Rim, panels
@@ -72,7 +73,8 @@ class ClassAccuracy(ReportFigure):
             yield cls(
                 subject=block.cohort.stem,
                 frame=frame,
-                caption=f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)},"
+                caption=f"{_worst(frame, contents.looks, block)}; {ends(block.cohort)}. "
+                f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)},"
                 f" means over seeds; {how}. {many} test images a class.",
                 protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
                 looks=contents.looks_in(block.cohort),
@@ -183,6 +185,18 @@ class ClassAccuracy(ReportFigure):
         else:
             legend_below(figure, handles, style, handlelength=3.2)
         return figure
+
+
+def _worst(frame: pd.DataFrame, looks: Mapping[str, Look], block: Block) -> str:
+    """Say of which row the worst class is the best, and of which it is the worst."""
+    worst = frame.groupby("label", sort=False)["accuracy"].min()
+    least, most = str(worst.idxmin()), str(worst.idxmax())
+    kind = frame.loc[frame["label"] == most].sort_values("accuracy")["class"].iloc[0]
+    name = class_name(block.cohort.setting.dataset, int(kind))
+    said = f"{looks[most].name} holds {percent(float(worst[most]))} of its worst class, {name}"
+    if least == most:
+        return said
+    return f"{said}, the most of all, and {looks[least].name} {percent(float(worst[least]))}"
 
 
 def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:

@@ -16,8 +16,8 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.targets import Race, Target
-from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.effort import efforts, epoch_that_holds
+from regmix_bench.reporting.figures.captions import ends, extreme, protocol
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -57,8 +57,25 @@ class AccuracyRace(ReportFigure):
             frame = race_frame(cohort, target) if target else pd.DataFrame()
             if target is None or not _known(frame):
                 continue
+            races = {g.label: Race.of(g.runs, target) for g in cohort.groups}
+            kind = _known(frame)[0]
+            costs = {label: race.costs(attrgetter(kind)) for label, race in races.items()}
+            medians = {
+                label: middle / _COSTS[kind][1]
+                for label, each in costs.items()
+                if each and (middle := statistics.median(each)) < math.inf
+            }
+            said = extreme(
+                medians,
+                contents.looks,
+                contents.standings_in(cohort),
+                f"is the cheapest to hold {fixed(100 * target.accuracy)} %, in {_COSTS[kind][0]}:",
+                "{:.3g}".format,
+                least=True,
+            )
             caption = (
-                f"Training under {threat_words(cohort.train_threat)}. Above, validation accuracy"
+                f"{said or 'None holds the target'}; {ends(cohort)}. "
+                f"Above, validation accuracy"
                 " under PGD-10 over what training has cost until then, mean over seeds. Below, the"
                 f" cost up to the first epoch that holds the target, {fixed(100 * target.accuracy)}"
                 f" % ({target.words}; dotted): median over seeds, and a line from the least to the"
@@ -68,10 +85,10 @@ class AccuracyRace(ReportFigure):
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
-                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                protocol=protocol(cohort),
                 looks=contents.looks_in(cohort),
                 target=target.accuracy,
-                races={g.label: Race.of(g.runs, target) for g in cohort.groups},
+                races=races,
             )
 
     def draw(self, style: Style) -> Figure:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.reporting.figures.captions import extreme, percent, seed_words
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
@@ -76,6 +77,10 @@ class RobustnessVsEpsilon(ReportFigure):
                 f"{attacks} accuracy of the selected checkpoint against the evaluation ε."
                 " ε = 0 is clean accuracy, bands are one standard deviation over seeds, the"
                 " dotted line is the training ε."
+            )
+            seeds = seed_words(frame["n"])
+            caption = (
+                f"{_highest(frame, contents)}; {here[0].cohort.setting.words}, {seeds}. {caption}"
             )
             cohorts = {block.cohort.stem: block.cohort for block in here}.values()
             yield cls(
@@ -196,6 +201,18 @@ def _draw_line(axis: Axes, line: pd.DataFrame, look: Look, unit: int) -> Spot:
         (curve,) = axis.plot(x[order], y, look.line, clip_on=False, zorder=3, **look.marks)
     tip(curve, look.name)
     return Spot(float(x[order][-1]), float(y[-1]), look)
+
+
+def _highest(frame: pd.DataFrame, contents: Contents) -> str:
+    """Say of each panel which row holds most at its largest ε."""
+    said = []
+    for (_, _, norm, attack), panel in frame.groupby(list(_PANEL), sort=False):
+        largest = max(panel["eval_epsilon"], key=_value)
+        there = panel[panel["eval_epsilon"] == largest].set_index("label")["mean"]
+        words = f"holds most under {attack} at {norm_words(str(norm))} {largest},"
+        means = {str(label): float(mean) for label, mean in there.items()}
+        said.append(extreme(means, contents.looks, None, words, percent))
+    return "; ".join(said)
 
 
 def _title(panel: pd.DataFrame, several: bool) -> str:

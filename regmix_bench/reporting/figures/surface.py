@@ -20,6 +20,7 @@ from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records.views import Views
+from regmix_bench.reporting.figures.captions import ends, extreme, plain, protocol
 from regmix_bench.reporting.figures.choice import choice
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.panels import Rim, titled_grid
@@ -78,7 +79,18 @@ class LossSurface(ReportFigure):
             chosen = choice(contents, cohort, list(seeds))
             views = next(iter(seeds.values()))[0].views
             absent = ", ".join(g.label for g in cohort.groups if g.label not in seeds)
+            frame = surface_frame(cohort, {label: seeds[label] for label in chosen.labels})
+            bends = frame.drop_duplicates("label").set_index("label")["curvature"].dropna()
+            said = extreme(
+                {str(label): float(bend) for label, bend in bends.items()},
+                contents.looks,
+                contents.standings_in(cohort),
+                "bends least, with a curvature of",
+                plain,
+                least=True,
+            )
             caption = (
+                f"{said or 'No curvature is recorded'}; {ends(cohort)}. "
                 f"Cross-entropy around {len(views.label)} test images above that of the images"
                 f" themselves, their mean, trained under {threat_words(cohort.train_threat)},"
                 " lowest seed: along the direction of FGSM and a random one, each of length ε"
@@ -91,10 +103,10 @@ class LossSurface(ReportFigure):
             )
             yield cls(
                 subject=cohort.stem,
-                frame=surface_frame(cohort, {label: seeds[label] for label in chosen.labels}),
+                frame=frame,
                 caption=caption,
                 table=_table(cohort, seeds),
-                protocol=f"{cohort.setting.words}, {threat_words(cohort.train_threat)}",
+                protocol=protocol(cohort),
                 looks=contents.looks,
                 rises={label: rise(seeds[label][0].views) for label in chosen.labels},
                 threat=views.threat,

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.reporting.figures.captions import held, seed_words
 from regmix_bench.reporting.figures.labels import Spot, name_spots
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, QUIET_WORDS, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
@@ -70,8 +71,13 @@ class Tradeoff(ReportFigure):
             attack = attack_words(setting.scoring)
             looks = {_threat(block): contents.looks_in(block.cohort) for block in here}
             quiet = any(look.quiet for one in looks.values() for look in one.values())
+            said = (
+                held(block, looks[_threat(block)], contents.standings[block.stem]) for block in here
+            )
+            seeds = seed_words(len(row.scores) for block in here for row in block.rows)
             caption = (
-                f"Clean against {attack} accuracy, a panel per training threat."
+                f"{'; '.join(said)}; {setting.words}, {seeds}."
+                f" Clean against {attack} accuracy, a panel per training threat."
                 f" {_bars(frame)}{' Grey: ' + QUIET_WORDS + '.' if quiet else ''}"
                 " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
                 " own, which need not start at 0; a method named below a panel lies outside it, and"

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from regmix_bench.reporting.figures.captions import percent
 from regmix_bench.reporting.figures.looks import ink
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -42,8 +43,21 @@ class TransferMap(ReportFigure):
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
         for record in contents.transfers:
+            shares = matrix(record)
+            others = {
+                str(name): float(shares.loc[name].drop(name).to_numpy(float).mean())
+                for name in shares.columns
+                if len(shares.columns) > 1
+            }
+            said = ""
+            if others:
+                least = min(others, key=lambda name: others[name])
+                said = (
+                    f"Images crafted on {least} leave the other models least,"
+                    f" {percent(others[least])} in the mean; {record.dataset}. "
+                )
             caption = (
-                f"Accuracy (%) of each target under images crafted on each source by"
+                f"{said}Accuracy (%) of each target under images crafted on each source by"
                 f" {transfer_words(record)}. {seed_words(record)}In the frames the attack is"
                 " white-box."
             )

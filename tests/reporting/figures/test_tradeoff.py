@@ -81,7 +81,7 @@ def test_screened_scores_are_named_and_no_score_is_no_picture(tmp_path):
     score = {"autoattack_acc": None, "screened_acc": 300 / 360}
     write_run(tmp_path / "some", make_spec(scoring=Scoring(screen=True)), scored=score)
     picture = picture_of(tmp_path / "some")
-    assert picture.caption.startswith("Clean against PGD → AutoAttack accuracy")
+    assert "Clean against PGD → AutoAttack accuracy" in picture.caption
     assert set(rendered(picture)) == {".png", ".pdf"}
 
 
