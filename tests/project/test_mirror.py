@@ -16,6 +16,7 @@ TOGETHER = {
     "evaluation/test_autoattack.py": "the stages of one AutoAttack, as the authors run them",
     "evaluation/test_flags.py": "the flags of whole evaluations, as one call of theirs gives them",
     "reporting/site/test_browser.py": "the pages in a browser",
+    "reporting/site/test_front_page.py": "the first window of the front page",
     "training/test_cuda.py": "steps of every method on a CUDA device, replayed and eager",
 }
 

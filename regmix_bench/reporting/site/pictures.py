@@ -36,7 +36,7 @@ def leading_pictures(contents: Contents, block: Block) -> Iterator[PagePicture]:
     from regmix_bench.reporting.figures.gallery import rendered
     from regmix_bench.reporting.figures.svg import svg
 
-    for name in filter(FIGURES.is_builtin, LEADING):
+    for name in LEADING:
         for picture in FIGURES[name].of(contents):
             if picture.subject == block.cohort.stem:
                 png = rendered(picture, STYLE)[".png"]
