@@ -17,6 +17,7 @@ BUILT_IN = {
     "tradeoff": "regmix_bench.reporting.figures.tradeoff:Tradeoff",
     "robustness-vs-epsilon": "regmix_bench.reporting.figures.robustness:RobustnessVsEpsilon",
     "curves": "regmix_bench.reporting.figures.curves:TrainingCurves",
+    "epochs": "regmix_bench.reporting.figures.epochs:RobustByEpoch",
     "race": "regmix_bench.reporting.figures.race:AccuracyRace",
     "cascade": "regmix_bench.reporting.figures.cascade:AttackCascade",
     "classes": "regmix_bench.reporting.figures.perclass:ClassAccuracy",
