@@ -97,6 +97,10 @@ def test_a_page_that_is_changed_lost_or_not_ours_is_stale(results, tmp_path):
     write_report(results, out, ["html"])
     (out / "site" / "runs" / "more.html").unlink()
     assert stale(results, out) == []
+    drawn = index.read_text()
+    assert 'cy="8"' in drawn
+    index.write_text(drawn.replace('cy="8"', 'cy="7"'))
+    assert stale(results, out) == []  # as of every picture
 
 
 def test_a_site_of_no_records_says_what_to_run(tmp_path):

@@ -192,7 +192,7 @@ class Ranking:
         setting = self.block.cohort.setting
         parts = (("trained on", setting.train_examples), ("scored on", setting.eval_examples))
         words = [f"{verb} {images:,} images" for verb, images in parts if images is not None]
-        return f"{' and '.join(words)} of the data set" if words else ""
+        return " and ".join(words)
 
     @property
     def size(self) -> tuple[bool, bool, bool, bool, int, int]:
