@@ -93,7 +93,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     with drawing as drawn:  # in other processes, meanwhile
         # All of it, so that nothing is written where something is refused.
         texts = list(_texts(contents, formats, shown, layout))
-        pages = _pages(contents, formats)
+        pages = _pages(contents, formats, layout)
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
         for picture, files in zip(pictures, drawn, strict=True):
             named = {f"{picture.stem}{end}": data for end, data in files.items()}
@@ -136,7 +136,7 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
     texts = list(_texts(contents, formats, formats, layout))
-    pages = _pages(contents, formats)
+    pages = _pages(contents, formats, layout)
     expected = _outputs(texts, pages, contents, formats)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)
@@ -233,11 +233,11 @@ def _texts(
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
 
 
-def _pages(contents: Contents, formats: Collection[str]) -> dict[str, bytes]:
+def _pages(contents: Contents, formats: Collection[str], layout: Layout) -> dict[str, bytes]:
     """The files of the site by name."""
     if "html" not in formats:
         return {}
-    return {SITE + name: data for name, data in site.site_files(contents)}
+    return {SITE + name: data for name, data in site.site_files(contents, layout)}
 
 
 def _outputs(

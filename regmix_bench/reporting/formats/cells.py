@@ -104,6 +104,29 @@ def csv(frame: pd.DataFrame) -> str:
     return frame.assign(**safe).to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
+def csv_table(table: Table) -> str:
+    """Write a table as CSV: numbers on their own scale, such as 0 to 1, and not rounded.
+
+    The columns are the ids of the table's, and behind that of a number those of what belongs to it
+    (``_spread``, ``_low``, ``_high``, ``_word``), where any row has it.
+    """
+    columns: dict[str, list[object]] = {}
+    for place, column in enumerate(table.columns):
+        cells = [row[place] for row in table.rows]
+        ends = [cell.interval or (None, None) for cell in cells]
+        columns[column.id] = [cell.value for cell in cells]
+        beside: dict[str, list[object]] = {
+            "spread": [cell.spread for cell in cells],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+            "word": [cell.word or None for cell in cells],
+        }
+        for part, values in beside.items():
+            if any(value is not None for value in values):
+                columns[f"{column.id}_{part}"] = values
+    return csv(pd.DataFrame(columns))
+
+
 def markdown_text(text: str) -> str:
     """Return plain text on one line, with whatever Markdown would read as syntax escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", visible(" ".join(text.split())))

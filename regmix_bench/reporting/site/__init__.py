@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib.resources import files as resources
 
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.site import pages
+from regmix_bench.reporting.formats.latex import Layout
+from regmix_bench.reporting.site import downloads, pages
 from regmix_bench.reporting.site.definitions import define
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import method_pages
@@ -30,9 +31,10 @@ ASSETS = (
 )
 
 
-def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
+def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tuple[str, bytes]]:
     """Write every file of the site, each when it is asked for.
 
+    ``layout`` is that of the LaTeX tables that may be taken away.
     Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
     """
     board = Rankings.of(contents)
@@ -41,7 +43,10 @@ def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     pictures = list(leading_pictures(contents, leading)) if leading else []
     yield "index.html", pages.index_page(board, pictures, found)
     if pictures:
-        yield pages.PREVIEW, pictures[0].png
+        yield pages.PREVIEW, pictures[0].files[".png"]
+    yield from downloads.picture_files(pictures)
+    yield from downloads.table_files(contents.tables, layout or Layout())
+    yield downloads.runs_file(contents.cohorts)
     yield "tables.html", pages.tables_page(contents)
     yield "runs.html", pages.runs_page(found)
     yield "compare.html", pages.comparison_page()

@@ -18,6 +18,7 @@ from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.headline import SUBJECT
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
+from regmix_bench.reporting.site.downloads import PICTURE_FORMATS, TABLE_FORMATS
 from regmix_bench.reporting.site.formulas import is_formula, mathml
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
@@ -129,7 +130,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"ROBUST": ROBUST, "LEVEL": LEVEL, "FEWEST_SEEDS": FEWEST_SEEDS}
+    environment.globals |= {
+        "ROBUST": ROBUST,
+        "LEVEL": LEVEL,
+        "FEWEST_SEEDS": FEWEST_SEEDS,
+        "TABLE_FORMATS": TABLE_FORMATS,
+        "PICTURE_FORMATS": PICTURE_FORMATS,
+    }
     environment.filters |= {
         "short": short,
         "order": order,

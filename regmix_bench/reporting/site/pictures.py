@@ -11,6 +11,7 @@ from regmix_bench.analysis.blocks import Block
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import FIGURES
 from regmix_bench.reporting.figures.venues import Style
+from regmix_bench.reporting.formats.cells import csv
 
 #: The figures in their order: the differences to the reference, and accuracy over cost.
 LEADING = ("forest", "pareto")
@@ -20,11 +21,14 @@ STYLE = Style(width=6.3)
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A picture as an ``<svg>`` element, with its caption; ``png`` is the same for previews."""
+    """A picture as an ``<svg>`` element, with its caption.
+
+    ``files`` are the same to take away, by their suffixes.
+    """
 
     stem: str
     svg: Markup
-    png: bytes
+    files: dict[str, bytes]
     caption: str
 
 
@@ -39,6 +43,6 @@ def leading_pictures(contents: Contents, block: Block) -> Iterator[PagePicture]:
     for name in LEADING:
         for picture in FIGURES[name].of(contents):
             if picture.subject == block.cohort.stem:
-                png = rendered(picture, STYLE)[".png"]
+                files = {".csv": csv(picture.frame).encode(), **rendered(picture, STYLE)}
                 # matplotlib escapes what it writes, and the style sheet is taken out.
-                yield PagePicture(picture.stem, Markup(svg(picture, STYLE)), png, picture.caption)
+                yield PagePicture(picture.stem, Markup(svg(picture, STYLE)), files, picture.caption)

@@ -54,6 +54,7 @@ _KINDS = {
     ".csv": "text/csv; charset=utf-8",
     ".md": "text/markdown; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
+    ".tex": "application/x-tex",
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".pdf": "application/pdf",

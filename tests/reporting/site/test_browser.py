@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from support.sites import write_site
 from support.synthetic import make_spec, write_run
@@ -360,6 +362,84 @@ def test_an_entry_of_a_legend_hides_what_it_names(
     assert page.evaluate("document.activeElement.textContent") == button.inner_text()
     button.press("Enter")
     assert chart.locator(".line").count() == 2
+
+
+def test_an_address_leads_to_the_very_view(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    page.get_by_role("combobox", name="Data").select_option("digits, resnet8")
+    page.get_by_label("Search").fill("a")
+    page.get_by_role("button", name="Clean").locator("visible=true").click()
+    page.locator("th[aria-sort=descending]:visible").wait_for()
+    shown = column(page, "Method")
+    assert len(shown) > 1
+    other = opened(page.url.rpartition("/")[2])
+    settle(other)
+    assert column(other, "Method") == shown
+    assert other.get_by_role("combobox", name="Data").input_value() == "digits, resnet8"
+    assert other.get_by_label("Search").input_value() == "a"
+    assert other.locator("th[aria-sort=descending]:visible").inner_text().startswith("Clean")
+
+
+def test_the_back_button_goes_back_a_choice(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    data = page.get_by_role("combobox", name="Data")
+    first, before = data.input_value(), column(page, "Method")
+    data.select_option("digits, resnet8")
+    page.get_by_label("Search").fill("trades")
+    assert len(column(page, "Method")) == 1
+    page.go_back()
+    assert data.input_value() == first != "digits, resnet8"
+    assert column(page, "Method") == before and page.get_by_label("Search").input_value() == ""
+    page.go_forward()
+    assert data.input_value() == "digits, resnet8" and len(column(page, "Method")) == 1
+
+
+def test_a_followed_link_does_not_hold_what_is_chosen_next(opened: Callable[..., Any]) -> None:
+    page = opened("index.html")
+    data = page.get_by_role("combobox", name="Data")
+    first = data.input_value()
+    opened_at = page.locator("[data-comparison]:visible").get_attribute("id")
+    page.goto(f"{page.url.partition('?')[0]}#{opened_at}")
+    page.reload()
+    data.select_option("digits, resnet8")
+    page.reload()
+    assert data.input_value() == "digits, resnet8" != first
+
+
+def test_each_format_of_table_and_figure_is_downloaded_and_read(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    for name, right in {"pgd-at": 280, "trades": 300}.items():
+        for seed in range(3):
+            spec = make_spec(name, seed=seed)
+            write_run(tmp_path, spec, autoattack=right + seed, reference="pgd-at")
+    contents = Contents.of(tmp_path)
+    with served(tmp_path) as server:
+        page = opened("index.html", root=server.url.rstrip("/"))
+
+        def fetched(name: str) -> bytes:
+            with page.expect_download() as waiting:
+                page.get_by_role("link", name=re.compile(name)).locator(
+                    "visible=true"
+                ).first.click()
+            return Path(waiting.value.path()).read_bytes()
+
+        stem = page.locator("[data-comparison]:visible").get_attribute("id")
+        table = contents.comparisons[stem]
+        means = [row[[c.id for c in table.columns].index("clean_acc")].value for row in table.rows]
+        frame = pd.read_csv(io.BytesIO(fetched("^Ranking: .* as CSV")))
+        assert list(frame["clean_acc"]) == pytest.approx(means)
+        read = json.loads(fetched("^Ranking: .* as JSON"))["tables"][stem]["rows"]
+        assert [row["clean_acc"]["value"] for row in read] == means
+        assert f"\\label{{tab:{stem}}}".encode() in fetched("^Ranking: .* as LaTeX")
+        assert fetched("^Figure forest.* as PDF").startswith(b"%PDF-")
+        assert fetched("^Figure forest.* as PNG").startswith(b"\x89PNG")
+        drawn = pd.read_csv(io.BytesIO(fetched("^Figure forest.* as CSV")))
+        assert len(drawn) > 1
+        page.goto(f"{server.url}runs.html")
+        runs = pd.read_csv(io.BytesIO(fetched("Accuracies of all runs as CSV")))
+        assert set(runs["seed"]) >= {0, 1}
+        page.close()
 
 
 def test_a_button_copies_a_command(opened: Callable[..., Any], contents: Contents) -> None:

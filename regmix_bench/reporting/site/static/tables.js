@@ -9,15 +9,24 @@ const sections = [...document.querySelectorAll("[data-comparison]")];
 const tables = [...document.querySelectorAll("table[data-table]")];
 const state = new URLSearchParams(location.search);
 
-// Change what the address says, and show it; an empty value takes a key away.
-function set(changes) {
+// Change what the address says, and show it; an empty value takes a key away. What is typed is no
+// step that the back button goes back, a choice is.
+function set(changes, { hash = "", step = true } = {}) {
   for (const [key, value] of Object.entries(changes)) {
     if (value) state.set(key, value);
     else state.delete(key);
   }
-  history.replaceState(null, "", `${location.pathname}${state.size ? `?${state}` : ""}${location.hash}`);
+  const address = `${location.pathname}${state.size ? `?${state}` : ""}${hash}`;
+  if (step) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
   show();
 }
+
+addEventListener("popstate", () => {
+  for (const key of [...state.keys()]) state.delete(key);
+  for (const [key, value] of new URLSearchParams(location.search)) state.set(key, value);
+  show();
+});
 
 function show() {
   const shown = sections.find((section) => section.id === state.get("c")) ?? sections[0];
@@ -47,7 +56,7 @@ if (form) {
   document.querySelector("[data-without-script]")?.setAttribute("hidden", "");
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", ({ target }) => {
-    if (target.name === "search") set({ q: target.value, page: "" });
+    if (target.name === "search") set({ q: target.value, page: "" }, { step: false });
     else set({ c: nearest(target.name, target.value).id, page: "" });
   });
 }
@@ -152,7 +161,7 @@ function follow() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
   const section = target.closest("[data-comparison]");
-  if (section) set({ c: section.id });
+  if (section) set({ c: section.id }, { hash: location.hash, step: false });
   const details = target.closest("details");
   if (details) details.open = true;
   target.scrollIntoView();

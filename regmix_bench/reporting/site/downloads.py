@@ -1,0 +1,44 @@
+"""Files to take away: each table and each picture of the site in every format it has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from regmix_bench.analysis.cohorts import Cohort
+from regmix_bench.reporting.formats.cells import csv, csv_table
+from regmix_bench.reporting.formats.json_tables import tables_json
+from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.site.pictures import PagePicture
+from regmix_bench.reporting.tables.numbers import run_accuracies
+from regmix_bench.reporting.values import Table
+
+FOLDER = "files/"
+#: What a table can be had as, by the name of the format.
+TABLE_FORMATS = {"CSV": "csv", "JSON": "json", "LaTeX": "tex"}
+PICTURE_FORMATS = {"PDF": "pdf", "PNG": "png", "CSV": "csv"}
+#: The accuracies of each run.
+RUNS = f"{FOLDER}runs.csv"
+
+
+def table_files(tables: Mapping[str, Table], layout: Layout) -> Iterator[tuple[str, bytes]]:
+    """Write each table, by the stem of its file, in every format."""
+    for stem, table in tables.items():
+        written = {
+            "csv": csv_table(table),
+            "json": tables_json({stem: table}),
+            "tex": latex(table, stem, layout),
+        }
+        for suffix, text in written.items():
+            yield f"{FOLDER}table-{stem}.{suffix}", text.encode()
+
+
+def picture_files(pictures: Collection[PagePicture]) -> Iterator[tuple[str, bytes]]:
+    """Write the pictures of pages as they are to be had."""
+    for picture in pictures:
+        for suffix, data in picture.files.items():
+            yield f"{FOLDER}{picture.stem}{suffix}", data
+
+
+def runs_file(cohorts: Sequence[Cohort]) -> tuple[str, bytes]:
+    """Write the accuracies of each run."""
+    return RUNS, csv(run_accuracies(cohorts)).encode()
