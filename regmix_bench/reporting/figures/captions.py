@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from regmix_bench.analysis.blocks import Block, Stat
 from regmix_bench.analysis.cohorts import Cohort
@@ -91,3 +91,23 @@ def _interval(stat: Stat) -> str:
     if stat.low is None or stat.high is None:
         return percent(stat.mean)
     return f"{percent(stat.mean)} [{fixed(100 * stat.low)}, {fixed(100 * stat.high)}]"
+
+
+def quantity(number: int, noun: str) -> str:
+    """Write a number and its noun: ``1 row``, ``6 rows``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence_of(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def protocol_of(block: Block, seeds: Iterable[int]) -> str:
+    """Name data set, architecture, threats, checkpoint and seeds of a block in a line."""
+    words = protocol(block.cohort)
+    if block.eval_threat != block.cohort.train_threat:
+        words += f", attacked under {threat_words(block.eval_threat)}"
+    if block.checkpoint != "selected":
+        words += f", {block.checkpoint.replace('-', ', ')} checkpoint"
+    return f"{words}, {seed_words(seeds)}"

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort, Group
-from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting
+from regmix_bench.reporting.figures.captions import ends, quantity, sentence_of
 from regmix_bench.reporting.figures.curves import BEGINNING
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.limits import fitted_limits
@@ -25,7 +25,6 @@ from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import fitted, legend_below, legend_inches, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.figures.wording import quantity, seeds_words, sentence_of
 from regmix_bench.reporting.formats.cells import fixed, short
 
 if TYPE_CHECKING:
@@ -58,13 +57,12 @@ class RobustByEpoch(ReportFigure):
             if frame.empty:
                 continue
             looks = contents.looks_in(cohort)
-            words = f"{cohort.setting.words}, {threat_words(cohort.train_threat)}"
-            protocol = f"{words}, {seeds_words(frame.groupby('label')['seeds'].max())}"
+            said = ends(cohort)
             yield cls(
                 subject=cohort.stem,
                 frame=frame,
-                caption=_caption(frame, looks, protocol),
-                protocol=protocol,
+                caption=_caption(frame, looks, said),
+                protocol=said,
                 looks=looks,
             )
 
@@ -142,19 +140,19 @@ def _epochs(group: Group) -> Iterator[dict[str, float]]:
 
 
 def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], protocol: str) -> str:
-    ends = frame.groupby("label")["mean"].last()
-    best, least = str(ends.idxmax()), str(ends.idxmin())
+    last = frame.groupby("label")["mean"].last()
+    best, least = str(last.idxmax()), str(last.idxmin())
     words = (
         f"Validation accuracy under PGD-10 by epoch, {protocol}: the mean over seeds, with the"
         f" band that they lie in. The last epoch leaves {short(looks[best].name)} the most,"
-        f" {fixed(100 * float(ends.max()))} %, and {short(looks[least].name)} the least,"
-        f" {fixed(100 * float(ends.min()))} %. A circle is at the selected epoch, a median over"
+        f" {fixed(100 * float(last.max()))} %, and {short(looks[least].name)} the least,"
+        f" {fixed(100 * float(last.min()))} %. A circle is at the selected epoch, a median over"
         f" seeds. {_overfitted(frame, looks)}"
     )
-    if any(looks[str(label)].quiet for label in ends.index):
+    if any(looks[str(label)].quiet for label in last.index):
         words += f" Grey, without bands: {QUIET_WORDS}."
     low, high = _limits(frame)
-    if outside := [str(label) for label in ends.index if not low <= 100 * ends[label] <= high]:
+    if outside := [str(label) for label in last.index if not low <= 100 * last[label] <= high]:
         names = sentence_of([short(looks[label].name) for label in outside])
         words += f" Beyond the axis at the end: {names}."
     return words

@@ -16,13 +16,13 @@ from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.methods import LEVEL, MARGIN, Relation
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.records.accuracies import attack_words
+from regmix_bench.reporting.figures.captions import protocol_of, quantity, seed_words, sentence_of
 from regmix_bench.reporting.figures.limits import fitted_limits
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.row_panel import PanelRow, draw_beyond, row_panel
 from regmix_bench.reporting.figures.style import names_of, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.figures.wording import protocol_of, quantity, seeds_words, sentence_of
 from regmix_bench.reporting.formats.cells import fixed, short
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _value(row: Mapping[Any, Any]) -> str:
     value = fixed(100 * row["difference"])
     words = f"+{value}" if row["difference"] > 0 and value != fixed(0) else value
     if pd.isna(row["low"]):
-        return f"{words}, {seeds_words([row['seeds']])}"
+        return f"{words}, {seed_words([row['seeds']])}"
     # An end that looks like 0 would not tell on which side of it the interval lies.
     ends = (row["low"], row["high"])
     digits = next((d for d in (1, 2) if all(round(100 * abs(end), d) for end in ends)), 3)

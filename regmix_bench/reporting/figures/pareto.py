@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.reporting.figures.captions import protocol_of, quantity, sentence_of
 from regmix_bench.reporting.figures.labels import Spot, name_spots
 from regmix_bench.reporting.figures.limits import Floats, fitted_limits
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, QUIET, Look
@@ -22,7 +23,6 @@ from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import fitted, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.figures.wording import protocol_of, quantity, sentence_of
 from regmix_bench.reporting.formats.cells import fixed, short
 
 if TYPE_CHECKING:

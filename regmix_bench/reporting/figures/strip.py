@@ -13,13 +13,13 @@ from matplotlib.lines import Line2D
 
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.records.accuracies import ACCURACIES, attack_words, robust_metric
+from regmix_bench.reporting.figures.captions import protocol_of, quantity, sentence_of
 from regmix_bench.reporting.figures.limits import fitted_limits
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.row_panel import PanelRow, draw_beyond, row_panel
 from regmix_bench.reporting.figures.style import names_of, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.figures.wording import protocol_of, quantity, sentence_of
 from regmix_bench.reporting.formats.cells import fixed, short
 
 if TYPE_CHECKING:

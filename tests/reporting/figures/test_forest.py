@@ -56,13 +56,13 @@ def test_the_caption_counts_the_verdicts_and_names_what_was_compared(tmp_path):
     (picture,) = pictures_of("forest", write_ranking(tmp_path, 5))
     for words in (
         "AutoAttack accuracy less that of PGD-AT (",
-        "digits, smallcnn, L∞ 32/255, 3 seeds",
+        "digits, smallcnn, L∞ 32/255, three seeds",
         "of 4 other rows, ",
         " 2 are worse; the differences go from ",
         "Standard's −7",
     ):
         assert words in picture.caption
-    assert picture.protocol == "digits, smallcnn, L∞ 32/255, 3 seeds"
+    assert picture.protocol == "digits, smallcnn, L∞ 32/255, three seeds"
 
 
 def test_a_row_that_lies_far_apart_is_an_arrow_and_named(tmp_path):

@@ -46,7 +46,7 @@ def test_each_seed_is_a_dot_at_its_accuracy_and_the_caption_has_their_spread(tmp
     assert dots["tip:pgd-at, seed 1: 55.0 %"] == pytest.approx(55)
     assert len(dots) == 5
     for words in (
-        "digits, smallcnn, L∞ 32/255, 1 to 2 seeds",
+        "digits, smallcnn, L∞ 32/255, one to two seeds",
         "lie 2.5 points in the median of 2 rows, and at most 5.0, of pgd-at (50.0 to 55.0 %).",
         "single seed is Wilson's",
     ):

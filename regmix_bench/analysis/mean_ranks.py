@@ -1,0 +1,106 @@
+"""Mean ranks of methods over several comparisons, and which of them differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from regmix_bench.analysis.methods import LEVEL
+
+#: Of the same methods, below which not even one that wins them all is significantly better by a
+#: test of signs: 2 · 0.5⁵ is above :data:`~regmix_bench.analysis.methods.LEVEL`.
+FEWEST_COMPARISONS = 6
+#: Methods, below which Friedman's test is none.
+FEWEST_METHODS = 3
+
+
+@dataclass(frozen=True)
+class MeanRanks:
+    """Methods and their mean ranks, the best first, where 1 is the highest accuracy.
+
+    ``p_value`` is that of Friedman's test of whether any differ, as Iman and Davenport correct it
+    (1980, Communications in Statistics 9). Two differ whose mean ranks are more than
+    ``critical_difference`` apart, by Nemenyi's test, which keeps the level over all pairs (Demšar
+    2006, JMLR 7, section 3.2.2).
+    """
+
+    labels: tuple[str, ...]
+    ranks: tuple[float, ...]
+    comparisons: int
+    p_value: float
+    critical_difference: float
+
+    @classmethod
+    def of(cls, accuracies: Mapping[str, Sequence[float]]) -> MeanRanks:
+        """Rank methods by their accuracies in the same comparisons; equal ones share their ranks.
+
+        There are :data:`FEWEST_METHODS` methods or more, each in two comparisons or more.
+        """
+        from scipy import stats
+
+        values = np.array(list(accuracies.values()), float).T
+        n, k = values.shape
+        means = stats.rankdata(-values, axis=1).mean(axis=0)
+        order = np.argsort(means, kind="stable")
+        labels = list(accuracies)
+        # The quantile of the range of infinitely many degrees of freedom, as variances are known.
+        quantile = float(stats.studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2)
+        return cls(
+            tuple(labels[place] for place in order),
+            tuple(float(means[place]) for place in order),
+            n,
+            _p_value(values),
+            quantile * math.sqrt(k * (k + 1) / (6 * n)),
+        )
+
+    def differ(self, one: str, other: str) -> bool:
+        """Say whether two methods differ: Friedman's test rejects, and Nemenyi's does of them."""
+        by_label = dict(zip(self.labels, self.ranks, strict=True))
+        apart = abs(by_label[one] - by_label[other])
+        return self.p_value < LEVEL and apart > self.critical_difference
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The largest groups of neighbours, two or more each, in which no two methods differ."""
+        found: list[tuple[str, ...]] = []
+        end = 0
+        for place, label in enumerate(self.labels):
+            alike = [other for other in self.labels[place:] if not self.differ(label, other)]
+            if len(alike) > 1 and place + len(alike) > end:
+                end = place + len(alike)
+                found.append(tuple(alike))
+        return tuple(found)
+
+
+def shared_methods(comparisons: Sequence[Mapping[str, float]]) -> tuple[list[str], list[int]]:
+    """Choose methods that comparisons share, and the places of these comparisons.
+
+    They are those with the most accuracies among at least :data:`FEWEST_COMPARISONS` comparisons
+    and :data:`FEWEST_METHODS` methods; none where there are fewer.
+    """
+    order = sorted(range(len(comparisons)), key=lambda place: -len(comparisons[place]))
+    best: tuple[list[str], list[int]] = ([], [])
+    for number in range(FEWEST_COMPARISONS, len(order) + 1):
+        places = sorted(order[:number])
+        first = comparisons[places[0]]
+        labels = [k for k in first if all(k in comparisons[place] for place in places)]
+        enough = len(labels) >= FEWEST_METHODS
+        if enough and len(labels) * number > len(best[0]) * len(best[1]):
+            best = labels, places
+    return best
+
+
+def _p_value(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    from scipy import stats
+
+    n, k = values.shape
+    if np.ptp(values, axis=1).max() == 0:
+        return 1.0  # nothing but ties, of which Friedman's statistic is 0/0
+    chi_squared = float(stats.friedmanchisquare(*values.T).statistic)
+    rest = n * (k - 1) - chi_squared
+    if rest <= 0:
+        return 0.0  # all comparisons rank alike
+    return float(stats.f.sf((n - 1) * chi_squared / rest, k - 1, (k - 1) * (n - 1)))
