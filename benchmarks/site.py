@@ -23,8 +23,10 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from playwright.sync_api import sync_playwright
 
@@ -32,6 +34,7 @@ from regmix_bench.methods import METHODS
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.server import Server, State
 from regmix_bench.specs import Recipe
 from regmix_bench.types import ThreatModel
 
@@ -42,13 +45,27 @@ from support.synthetic import make_spec, write_run
 EPOCHS = 110
 ATTACKS = {"apgd-ce": 0.84, "apgd-t": 0.82, "fab-t": 0.82, "square": 0.82}
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-READY = "performance.timing.loadEventEnd - performance.timing.navigationStart"
+#: 10 Mbit/s, and 40 ms there and back.
+NETWORK = {
+    "offline": False,
+    "latency": 40,
+    "downloadThroughput": 10e6 / 8,
+    "uploadThroughput": 10e6 / 8,
+}
+#: When what is waited for stands in the page.
+WATCH = """
+new MutationObserver((_, watcher) => {
+  if (!document.querySelector("SELECTOR")) return;
+  window.drawnAfter = performance.now();
+  watcher.disconnect();
+}).observe(document, { childList: true, subtree: true });
+"""
 
 
 def record(results: Path, runs: int) -> None:
     """Write so many records and their outcomes per image."""
     grid = itertools.product(
-        ("smallcnn", "resnet18"), (8, 16, 24, 32, 40), METHODS.names()[:10], range(5)
+        ("smallcnn", "resnet18"), (8, 16, 24, 32, 40), METHODS.names()[:10], range(runs // 100 or 1)
     )
     for number, (arch, epsilon, label, seed) in enumerate(itertools.islice(grid, runs)):
         own, larger = (ThreatModel("Linf", f"{budget}/255") for budget in (epsilon, epsilon + 8))
@@ -86,27 +103,26 @@ def record(results: Path, runs: int) -> None:
         save_views(path, make_views(own, seed=number, shape=(3, 32, 32)))
 
 
-def build(results: Path, out: Path) -> tuple[int, int]:
-    """Write the site; returns the number of its files and their bytes."""
-    count = size = 0
-    contents = Contents.of(results, False, None)
+def build(results: Path) -> dict[str, bytes]:
+    """Write the site into memory."""
+    contents = Contents.of(results)
     gc.freeze()  # as the report does
-    for name, content in site.site_files(contents):
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        count, size = count + 1, size + path.write_bytes(content)
-    return count, size
+    return dict(site.site_files(contents))
 
 
-def view(page: Path) -> tuple[float, float]:
-    """Milliseconds to the first paint and to the end of loading, in a fresh browser."""
+def view(url: str, drawn: str) -> tuple[float, float]:
+    """Milliseconds to the first paint, and to what ``drawn`` selects, in a fresh browser."""
     chromium = shutil.which("chromium") or shutil.which("chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         window = browser.new_page(viewport={"width": 1280, "height": 900})
-        window.goto(page.as_uri())
-        window.wait_for_selector("th[data-sort] button")
-        found = float(window.evaluate(PAINT)), float(window.evaluate(READY))
+        network = window.context.new_cdp_session(window)
+        network.send("Network.enable")
+        network.send("Network.emulateNetworkConditions", NETWORK)
+        window.add_init_script(WATCH.replace("SELECTOR", drawn))
+        window.goto(url)
+        window.wait_for_function("window.drawnAfter !== undefined")
+        found = float(window.evaluate(PAINT)), float(window.evaluate("window.drawnAfter"))
         browser.close()
     return found
 
@@ -117,21 +133,30 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--times", type=int, default=5)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results, out = Path(folder) / "results", Path(folder) / "site"
+    with tempfile.TemporaryDirectory() as folder, Server(0) as server:
+        results = Path(folder) / "results"
         record(results, arguments.runs)
         started, computed = time.perf_counter(), time.process_time()
-        count, size = build(results, out)
+        files = build(results)
         seconds, of_it = time.perf_counter() - started, time.process_time() - computed
-        print(
-            f"{arguments.runs} runs: built in {seconds:.1f} s (at most 20),"
-            f" {of_it:.1f} s of it on the processor"
-        )
-        print(f"{count} files, {size / 1e6:.1f} MB (at most 25)")
-        views = [view(out / "index.html") for _ in range(arguments.times)]
-        paint, ready = (statistics.median(column) for column in zip(*views, strict=True))
-        index = (out / "index.html").stat().st_size
-        print(f"first view {paint:.0f} ms (at most 1,000), ready {ready:.0f} ms; {index:,} bytes")
+        size = sum(map(len, files.values()))
+        print(f"{arguments.runs} runs: built in {seconds:.1f} s, {of_it:.1f} s on the processor")
+        print(f"{len(files)} files, {size / 1e6:.1f} MB")
+        server.site = SimpleNamespace(state=State(files, "0"))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run = next(name for name in files if name.startswith("runs/"))
+        for page, drawn in (
+            ("index.html", "th button"),
+            ("runs.html", "th button"),
+            (run, ".chart svg"),
+        ):
+            times = [view(server.url + page, drawn) for _ in range(arguments.times)]
+            paint, ready = (statistics.median(column) for column in zip(*times, strict=True))
+            print(
+                f"{page}: first view {paint:.0f} ms, {drawn} {ready:.0f} ms (at most 1,000);"
+                f" {len(files[page]):,} bytes"
+            )
+        server.shutdown()
 
 
 if __name__ == "__main__":
