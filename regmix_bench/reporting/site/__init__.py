@@ -13,11 +13,12 @@ from importlib.resources import files as resources
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.latex import Layout
 from regmix_bench.reporting.site import downloads, pages
+from regmix_bench.reporting.site.compared import comparison_data
 from regmix_bench.reporting.site.definitions import define
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import method_pages
 from regmix_bench.reporting.site.pictures import leading_pictures
-from regmix_bench.reporting.site.runs import RunPage, run_pages
+from regmix_bench.reporting.site.runs import run_pages
 from regmix_bench.reporting.site.text import script
 
 #: What every site holds.
@@ -50,9 +51,11 @@ def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tup
     yield "tables.html", pages.tables_page(contents)
     yield "runs.html", pages.runs_page(found)
     yield "compare.html", pages.comparison_page()
+    for ranking in board.rankings:
+        yield f"data/{ranking.stem}.js", _data(ranking.stem, comparison_data(ranking, contents))
     for page in found:
         yield f"runs/{page.id}.html", pages.run_page(page)
-        yield f"data/{page.id}.js", _data(page)
+        yield f"data/{page.id}.js", _data(page.id, page.data)
         for number, example in enumerate(page.examples.shown if page.examples else ()):
             yield f"images/{page.id}-{number}.png", example.png
     methods = [(define(method.name), method) for method in method_pages(board, found)]
@@ -68,9 +71,9 @@ def empty_site() -> Iterator[tuple[str, bytes]]:
     yield from _assets()
 
 
-def _data(page: RunPage) -> bytes:
+def _data(key: str, data: object) -> bytes:
     # A script and not JSON: pages opened from disk may load the one and not the other.
-    return f'(window.regmixRuns ??= {{}})["{page.id}"] = {script(page.data)};\n'.encode()
+    return f'(window.regmixRuns ??= {{}})["{key}"] = {script(data)};\n'.encode()
 
 
 def _assets() -> Iterator[tuple[str, bytes]]:

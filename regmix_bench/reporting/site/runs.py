@@ -27,7 +27,8 @@ from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.tables.checkpoints import run_checkpoints_table
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured, significant
 
-_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+#: The names of matplotlib's lines in scripts.
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 #: The validation accuracies of an epoch, and their headers.
 _VALIDATION = {"val_clean_acc": "Clean", "val_fgsm_acc": "FGSM", "val_pgd_acc": "PGD-10"}
 _FAILED = Look("", GREY, "o", "-")
@@ -198,7 +199,7 @@ class RunPage:
             "status": record.status,
             "error": short(self.reason, 300) if self.failed else "",
             "colours": [self.look.colour, on_dark(self.look.colour)],
-            "dash": _DASHES[self.look.line],
+            "dash": DASHES[self.look.line],
             "marker": marker_paths(self.look),
             "facts": [
                 (short(name), short(text, 300))

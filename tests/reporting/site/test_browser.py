@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from support.synthetic import make_spec, write_run
 
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.formats.cells import short
 from regmix_bench.reporting.site.server import Server, Site
 
 WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
@@ -69,7 +71,15 @@ def kinds(pages: Path, contents: Contents) -> dict[str, str]:
         "method": "methods/regmix.html",
         "hostile method": f"methods/{method.name}",
         "compare": f"compare.html#{alarmed.run_id},{hostile.run_id}",
+        "compared rows": _rows(contents),
     }
+
+
+def _rows(contents: Contents) -> str:
+    """The address of all rows of the largest comparison."""
+    block = max(contents.blocks, key=lambda block: len(block.rows))
+    rows = [("row", short(row.label, 200)) for row in block.rows]
+    return f"compare.html#{urlencode([('c', block.stem), *rows])}"
 
 
 def settle(page: Any) -> None:
@@ -236,15 +246,45 @@ def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
     assert page.locator(".chart svg[role]").count() > 0
 
 
-def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
-    runs: dict[str, list[str]] = {}
-    for run in contents.runs:
-        runs.setdefault(run.spec.label, []).append(run.record.run_id)
+def test_two_rows_side_by_side_and_their_seeds_below(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
     for name in ("pgd-at", "TRADES"):
         page.get_by_role("checkbox", name=re.compile(f"Choose {name}.*, digits-smallcnn")).check()
     assert page.get_by_text("4 runs chosen").is_visible()
     page.get_by_role("link", name="Compare", exact=True).last.click()
+    heads = page.locator("#accuracies thead th")
+    heads.first.wait_for()
+    names = heads.all_inner_texts()
+    assert len(names) == 2 and names[0].startswith("TRADES")
+    row = page.locator("#accuracies tbody tr", has_text="AutoAttack").first
+    shown = [text.split()[0] for text in row.locator("td").all_inner_texts()]
+    assert shown == [f"{100 * (k + 0.5) / 360:.1f}" for k in (290, 280)]
+    (line,) = page.locator("#pairs tbody tr").all_inner_texts()
+    share = [f"{100 * k / 360:.1f} %" for k in (280.5, 0, 10, 69.5)]
+    assert line.split("\t")[1:] == ["−2.8", "–", "–", "too few seeds", *share]
+    for chart, lines in {"curves": 4, "attacks": 2}.items():
+        assert page.locator(f"[data-chart={chart}] .line").count() == lines
+    assert page.locator("[data-chart=classes] .mark").count() > 20
+    assert not page.locator("#facts").is_visible()
+    again = opened(page.url.rpartition("/")[2])
+    assert again.locator("#accuracies thead th").all_inner_texts() == names
+    again.close()
+    heads.first.get_by_role("link").click()
+    page.get_by_text("2 runs", exact=True).wait_for()
+    assert heads.all_inner_texts() == ["trades, seed 0", "trades, seed 1"]
+    entries = page.locator("[data-chart=curves] .legend li")
+    assert entries.all_text_contents() == ["trades, seed 0", "trades, seed 1"]
+    assert page.locator("#facts").is_visible() and not page.locator("#pairs").is_visible()
+
+
+def test_runs_of_two_methods_side_by_side(opened: Callable[..., Any], contents: Contents) -> None:
+    ids = [
+        run.record.run_id
+        for name in ("trades", "pgd-at")
+        for run in contents.runs
+        if run.spec.label == name and run.spec.arch == "smallcnn"
+    ]
+    page = opened(f"compare.html#{','.join(ids)}")
     page.wait_for_selector("#accuracies tbody tr")
     heads = page.locator("#accuracies thead th").all_inner_texts()
     assert heads == [f"{name}, seed {seed}" for name in ("trades", "pgd-at") for seed in (0, 1)]
@@ -255,11 +295,6 @@ def test_two_rows_side_by_side(opened: Callable[..., Any], contents: Contents) -
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
     entries = page.locator("[data-chart=curves] .legend li")
     assert entries.all_text_contents() == ["trades, 2 seeds", "pgd-at, 2 seeds"]
-    address, _, chosen = page.url.partition("#")
-    seeds = [run_id for run_id in chosen.split(",") if run_id in runs["trades"]]
-    page.goto(f"{address}#{','.join(seeds)}")
-    page.get_by_text("2 runs", exact=True).wait_for()
-    assert entries.all_text_contents() == ["trades, seed 0", "trades, seed 1"]
 
 
 def test_facts_of_unlike_methods_stand_where_each_has_them(

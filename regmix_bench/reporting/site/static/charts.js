@@ -89,7 +89,7 @@ function curves(run, alone) {
 function cascades(pairs) {
   const there = pairs.filter(([, attacked]) => attacked);
   const names = [...new Set(there.flatMap(([, attacked]) => attacked.names))];
-  const alone = new Set(there.map(([run]) => run.id)).size < 2;
+  const alone = new Set(there.map(([run]) => run.id)).size < 2 && there[0]?.[1].where;
   const series = there.map(([run, attacked], number) => ({
     ...line(run),
     width: 1.5 * (run.thin ?? 1),
@@ -99,9 +99,48 @@ function cascades(pairs) {
     size: 8 * (run.thin ?? 1),
     ...(alone
       ? { name: attacked.where, group: attacked.where, dash: DASHES[number % DASHES.length] }
-      : { name: `${cut(run.title)}: ${attacked.where}` }),
+      : { name: attacked.where ? `${cut(run.title)}: ${attacked.where}` : cut(run.title) }),
   }));
   return { series, x: { title: "", names }, y: { title: "accuracy (%)", ...SHARE } };
+}
+
+// Rows of one comparison, means over their seeds.
+const ROW_CHARTS = {
+  curves: (rows) => ({
+    series: rows.filter((row) => row.curves).flatMap((row) => {
+      const { epochs: x, clean, pgd, low, high } = row.curves;
+      return [
+        { ...rowLine(row), name: `${row.title}, clean`, x, y: clean, width: 1 },
+        { ...rowLine(row), name: `${row.title}, PGD-10`, x, y: pgd, low, high, width: 2.2 },
+      ];
+    }),
+    x: { title: "epoch" },
+    y: { title: "validation accuracy (%)", ...SHARE },
+  }),
+  attacks: (rows) => cascades(rows.map((row) => [{ ...row, id: row.key, group: row.key }, row.cascade])),
+  classes: (rows, { classes, attack }) => ({
+    series: rows.filter((row) => row.classes.length).map((row) => {
+      const x = row.classes.map((_, at) => at);
+      return { ...rowLine(row), x, y: row.classes, marker: row.marker, size: 9, bare: true };
+    }),
+    x: { title: "class", names: classes },
+    y: { title: `${attack} accuracy (%)`, ...SHARE },
+  }),
+};
+
+function rowLine(row) {
+  return { name: row.title, group: row.key, colours: row.colours, dash: row.dash, width: 2 };
+}
+
+function drawRows(rows, comparison) {
+  for (const element of document.querySelectorAll("[data-chart]")) {
+    const chart = ROW_CHARTS[element.dataset.chart]?.(rows, comparison);
+    element.parentElement.hidden = !chart?.series.length;
+    if (!chart?.series.length) continue;
+    const marked = chart.series.some((series) => series.marker);
+    const entry = (row) => ({ ...rowLine(row), ...(marked ? { marker: row.marker } : {}) });
+    plot(element, { ...chart, legend: rows.map(entry) });
+  }
 }
 
 function drawAll() {

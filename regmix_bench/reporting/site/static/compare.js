@@ -1,4 +1,5 @@
-// The runs that the address names after `#`, side by side. Text enters the page as text alone.
+// What the address names after `#`, side by side: rows of a comparison (`c=…&row=…`), or runs, which are
+// their seeds. Text enters the page as text alone.
 "use strict";
 
 const status = document.getElementById("status");
@@ -30,7 +31,7 @@ function fill(table, runs, rows, marked) {
   cell(head, "td", "");
   for (const run of runs) {
     const link = document.createElement("a");
-    link.href = `runs/${run.id}.html`;
+    link.href = run.seeds ? `#${run.seeds.join(",")}` : `runs/${run.id}.html`;
     link.textContent = run.title;
     const swatch = document.createElement("span");
     swatch.className = "swatch";
@@ -88,25 +89,98 @@ function factRows(runs) {
 }
 
 async function show() {
-  const ids = [...new Set(decodeURIComponent(location.hash.slice(1)).split(","))].filter(Boolean);
+  const asked = decodeURIComponent(location.hash.slice(1));
+  const named = new URLSearchParams(location.hash.slice(1));
+  const byRow = named.has("c");
+  for (const part of document.querySelectorAll("[data-of]")) {
+    part.hidden = part.dataset.of !== (byRow ? "rows" : "runs");
+  }
+  if (byRow) await showRows(named.get("c"), named.getAll("row"));
+  else await showRuns([...new Set(asked.split(","))].filter(Boolean));
+}
+
+async function showRuns(ids) {
   if (!ids.length) {
     comparison.hidden = true;
     return;
   }
   const known = ids.filter((id) => /^[0-9a-f]{12}$/.test(id));
   const runs = together((await Promise.all(known.map(load))).filter(Boolean));
-  const missing = ids.length - runs.length;
-  status.textContent =
-    `${runs.length} run${runs.length === 1 ? "" : "s"}` +
-    (missing ? `; ${missing} that the address names ${missing === 1 ? "is" : "are"} not here` : "");
-  comparison.hidden = !runs.length;
+  tell(runs.length, "run", ids.length - runs.length);
   if (!runs.length) return;
   fill(document.getElementById("accuracies"), runs, accuracyRows(runs), false);
   fill(document.getElementById("facts"), runs, factRows(runs), true);
   for (const element of document.querySelectorAll("[data-chart]")) {
-    element.dataset.runs = runs.map((run) => run.id).join(",");
+    element.parentElement.hidden = element.dataset.chart === "classes";
+    if (element.dataset.chart !== "classes") element.dataset.runs = runs.map((run) => run.id).join(",");
   }
   drawAll();
+}
+
+async function showRows(stem, keys) {
+  const found = /^[a-z0-9._-]+$/i.test(stem) ? await load(stem) : null;
+  const rows = keys.map((key) => found?.rows.find((row) => row.key === key)).filter(Boolean);
+  tell(rows.length, "row", keys.length - rows.length);
+  if (!rows.length) return;
+  status.textContent += `. ${found.title}.`;
+  fill(document.getElementById("accuracies"), rows, rowFacts(rows), false);
+  fillPairs(rows, found);
+  drawRows(rows, found);
+}
+
+function tell(count, what, missing) {
+  status.textContent =
+    `${count} ${what}${count === 1 ? "" : "s"}` +
+    (missing ? `; ${missing} that the address names ${missing === 1 ? "is" : "are"} not here` : "");
+  comparison.hidden = !count;
+}
+
+function rowFacts(rows) {
+  return rows[0].facts.map(([name], at) => [name, rows.map((row) => row.facts[at][1])]);
+}
+
+// Each row against the first.
+function fillPairs(rows, { rows: all, pairs, attack }) {
+  const table = document.getElementById("pairs");
+  const [first, ...others] = rows;
+  const at = (places, row) => places.indexOf(all.indexOf(row));
+  const seen = others.filter((row) => at(pairs.places, row) >= 0 && at(pairs.places, first) >= 0);
+  table.closest("section").hidden = !seen.length;
+  const head = document.createElement("thead").insertRow();
+  for (const title of [
+    `Against ${first.title}`,
+    ...["Difference in points", "95 % interval", "p", "Verdict"],
+    ...["Both hold", "It alone", `${first.title} alone`, "None"],
+  ]) {
+    cell(head, "th", title, "col");
+  }
+  const body = document.createElement("tbody");
+  for (const row of seen) {
+    const [i, j] = [at(pairs.places, row), at(pairs.places, first)];
+    const [a, b] = [at(pairs.judged, row), at(pairs.judged, first)];
+    const judged = a >= 0 && b >= 0;
+    const both = pairs.both[i][j];
+    const [it, its] = [pairs.held[i], pairs.held[j]];
+    const line = body.insertRow();
+    cell(line, "th", row.title, "row");
+    cell(line, "td", signed(judged ? pairs.difference[a][b] : it - its));
+    cell(line, "td", judged ? `[${signed(pairs.low[a][b])}, ${signed(pairs.high[a][b])}]` : "–");
+    cell(line, "td", judged ? `${pairs.p[a][b]}` : "–");
+    const verdict = judged ? pairs.verdict[a][b] : "too few seeds";
+    const chip = document.createElement("span");
+    chip.className = `chip ${verdict.replaceAll(" ", "-")}`;
+    chip.textContent = verdict;
+    cell(line, "td", "").append(chip);
+    for (const share of [both, it - both, its - both, 100 - it - its + both]) {
+      cell(line, "td", `${share.toFixed(1)} %`);
+    }
+  }
+  table.replaceChildren(head.parentElement, body);
+  document.getElementById("attack").textContent = attack;
+}
+
+function signed(points) {
+  return `${points > 0 ? "+" : points < 0 ? "−" : ""}${Math.abs(points).toFixed(1)}`;
 }
 
 addEventListener("hashchange", show);

@@ -67,7 +67,8 @@ const plot = (() => {
     return coloured(sign, series.colours);
   }
 
-  // A chart: `series` of {name, group, colours, dash, width, x, y, marker, size, bare}, `legend` of alike
+  // A chart: `series` of {name, group, colours, dash, width, x, y, low, high, marker, size, bare} (the
+  // band between low and high is shaded, and `bare` ones have no line), `legend` of alike
   // without points, `x` and `y` of {title, show, least, within}, and `x.names` where places on the
   // axis are words.
   function plot(element, chart) {
@@ -84,7 +85,8 @@ const plot = (() => {
     const points = shown.flatMap((series) =>
       series.x.map((x, at) => ({ series, x, y: series.y[at] })).filter((p) => Number.isFinite(p.y)),
     );
-    const yRange = fitted(points.map((p) => p.y), chart.y.least, chart.y.within);
+    const edges = shown.flatMap((series) => [...(series.low ?? []), ...(series.high ?? [])]);
+    const yRange = fitted([...points.map((p) => p.y), ...edges], chart.y.least, chart.y.within);
     const xs = chart.series.flatMap((series) => series.x);
     const xRange = chart.x.names ? [-0.4, chart.x.names.length - 0.6] : fitted(xs, 1);
     const yTicks = points.length ? ticks(yRange, 5, 0) : [];
@@ -124,6 +126,11 @@ const plot = (() => {
       const own = points.filter((point) => point.series === series);
       const group = coloured(make("g", { class: "series" }), series.colours);
       const along = own.map((p, at) => `${at ? "L" : "M"}${p.px.toFixed(1)} ${p.py.toFixed(1)}`);
+      if (series.low && own.length) {
+        const there = (values) => series.x.map((x, at) => `${px(x).toFixed(1)} ${py(values[at]).toFixed(1)}`);
+        const edge = [...there(series.high), ...there(series.low).reverse()];
+        group.append(make("path", { class: "band", d: `M${edge.join("L")}Z` }));
+      }
       if (!series.bare) {
         const look = { "stroke-width": series.width, "stroke-dasharray": DASHES[series.dash] };
         group.append(make("path", { class: "line", d: along.join(""), ...look }));

@@ -131,13 +131,21 @@ function turnPages(table, page, pages, count) {
 const bar = document.querySelector("[data-chosen]");
 const boxes = tables.flatMap((table) => [...table.querySelectorAll("[data-runs]")]);
 
+// The address of rows of one comparison; rows of several have nothing but their runs to compare.
+function rowsChosen() {
+  const checked = boxes.filter((box) => box.checked);
+  const [stem, ...more] = new Set(checked.map((box) => box.closest("[data-comparison]")?.id));
+  if (!stem || more.length) return null;
+  return new URLSearchParams([["c", stem], ...checked.map((box) => ["row", box.dataset.row])]);
+}
+
 function choose() {
   const chosen = new Set(
     boxes.filter((box) => box.checked).flatMap((box) => box.dataset.runs.split(",")),
   );
   bar.hidden = chosen.size === 0;
   bar.querySelector("p").textContent = `${chosen.size} run${chosen.size === 1 ? "" : "s"} chosen`;
-  bar.querySelector("a").hash = [...chosen].join(",");
+  bar.querySelector("a").hash = rowsChosen() ?? [...chosen].join(",");
   // `regmix-bench serve` loads the page anew in the middle of reading it.
   const names = boxes.filter((box) => box.checked).map((box) => box.ariaLabel);
   sessionStorage.setItem(`chosen ${location.pathname}`, JSON.stringify(names));
