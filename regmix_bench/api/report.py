@@ -19,6 +19,7 @@ from regmix_bench.api.options import (
 )
 from regmix_bench.errors import UserError
 from regmix_bench.reporting.figures.venues import Venue, style_for
+from regmix_bench.reporting.formats.layout import Layout, Notes
 
 _LATEX = "LaTeX tables"
 _FIGURES = "Figures"
@@ -51,9 +52,17 @@ def report(
         int, Option("Columns of the paper: 1, or 2 for tables over both.", _LATEX)
     ] = 1,
     caption: Annotated[
-        str, Option("Caption of each, as text; {} stands for its own.", _LATEX)
+        str, Option("Caption, as text; {} stands for what each table shows.", _LATEX)
     ] = "{}",
     label: Annotated[str, Option("What the label of each starts with.", _LATEX)] = "tab:",
+    table_columns: Annotated[
+        Names | None,
+        Option("Columns of comparisons, by id or header; all is in as many panels as fit.", _LATEX),
+    ] = None,
+    rows: Annotated[
+        Names | None, Option("Rows of comparisons in this order, by label or method.", _LATEX)
+    ] = None,
+    notes: Annotated[Notes, Option("What stands below a table.", _LATEX)] = "short",
     style: Annotated[
         Venue,
         Option("Font and width of this venue's papers; plain is for screens.", _FIGURES),
@@ -73,21 +82,32 @@ def report(
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
     are removed. Raises :class:`UserError` for an unknown format, reference, axis, suite, style,
-    font or method, a width that is no length between 3 and 20 inches, a target that is no accuracy,
-    a folder without records, a record or published numbers that cannot be read, and a folder that
-    cannot be written.
+    font, method, row or table column, a caption that several tables would share, a width that is no
+    length between 3 and 20 inches, a target that is no accuracy, a folder without records, a record
+    or published numbers that cannot be read, and a folder that cannot be written.
     """
-    from regmix_bench.reporting.formats.latex import Layout
     from regmix_bench.reporting.report import FORMATS, stale, write_report
 
     if check and format is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")
     source, folder = Path(results), Path(out)
     chosen = tuple(listed("--format", format) or FORMATS)
-    layout = Layout(standalone, columns, caption, label)
+    layout = Layout(
+        standalone,
+        columns,
+        caption,
+        label,
+        _tuple(listed("--table-columns", table_columns)),
+        _tuple(listed("--rows", rows)),
+        notes,
+    )
     choices = report_choices(with_published, reference, across, suite, target_accuracy)
     choices["style"] = style_for(style, width, font)
     choices["methods"] = listed("--methods", methods)
     if check:
         return Report(folder, stale=tuple(stale(source, folder, layout=layout, **choices)))
     return Report(folder, tuple(write_report(source, folder, chosen, layout=layout, **choices)))
+
+
+def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)

@@ -24,8 +24,10 @@ from regmix_bench.reporting.contents import Choices, Contents
 from regmix_bench.reporting.figures import figure_names
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
-from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.latex import latex
+from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.formats.page import page
+from regmix_bench.reporting.paper import paper_tables
 from regmix_bench.reporting.site.pages import PREVIEW
 from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
 from regmix_bench.sheets.writer import sheet_text
@@ -204,7 +206,7 @@ def _texts(
     # Whatever the formats: a reference that is no row must be refused.
     compared = verdicts.frame(contents.standings)
     if "latex" in formats:
-        for stem, table in contents.tables.items():
+        for stem, table in paper_tables(contents, layout).items():
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
     if "csv" in formats:
         if any(block.rows for block in contents.blocks):

@@ -67,22 +67,36 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: ``id`` is the same in every table, ``header`` is for readers."""
+    """A column: ``id`` is the same in every table, ``header`` is for readers.
+
+    ``group`` stands over the columns beside each other that share it.
+    """
 
     id: str
     header: str
     kind: Kind = "words"
     better: Literal["higher", "lower"] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of as many cells as there are columns, the first of which names the row."""
+    """Rows of as many cells as there are columns, the first of which names the row.
+
+    ``subject`` is what the caption begins with and other tables of the report may share.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    subject: str = ""
+
+    @property
+    def own_caption(self) -> str:
+        """The caption behind its subject, from a capital letter on."""
+        own = self.caption.removeprefix(self.subject).lstrip(": ")
+        return own[:1].upper() + own[1:]
 
     @classmethod
     def of(
@@ -90,10 +104,13 @@ class Table:
         caption: str,
         filled: Sequence[tuple[Column, Sequence[Cell]]],
         notes: Sequence[str] = (),
+        subject: str = "",
     ) -> Table:
         """Make a table of columns, each with its cells from top to bottom."""
         rows = zip(*(cells for _, cells in filled), strict=True)
-        return cls(caption, tuple(column for column, _ in filled), tuple(rows), tuple(notes))
+        return cls(
+            caption, tuple(column for column, _ in filled), tuple(rows), tuple(notes), subject
+        )
 
 
 def averaged(stat: Stat | None, scale: Scale = "plain", decimals: int = 1) -> Cell:

@@ -32,7 +32,10 @@ def _table(table: Table) -> dict[str, Any]:
     ids = [column.id for column in table.columns]
     return {
         "caption": table.caption,
-        "columns": [asdict(column) for column in table.columns],
+        "columns": [
+            {key: value for key, value in asdict(column).items() if key != "group"}
+            for column in table.columns
+        ],
         "rows": [dict(zip(ids, map(_cell, row), strict=True)) for row in table.rows],
         "notes": table.notes,
     }

@@ -1,19 +1,21 @@
-"""A table in LaTeX: numbers aligned by siunitx, cut into panels where it is wider than the text."""
+"""A table in LaTeX: numbers aligned by siunitx; with all its columns, cut into panels that fit."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
-from regmix_bench.errors import UserError
 from regmix_bench.reporting.formats.cells import line, parts, text
 from regmix_bench.reporting.formats.latex_text import prose, shortened, tex
+from regmix_bench.reporting.formats.layout import ALL, Layout
 from regmix_bench.reporting.values import Cell, Column, Table
 
 PACKAGES = "booktabs, graphicx, siunitx"
+#: What a document of its own needs besides.
+STANDALONE_PACKAGES = "lmodern, preview"
 
 # Width that a table may have in points, by columns of the document. Class article leaves 345 in one
 # column, the least of all; over its two columns, 469, a table is scaled by a tenth at most, and not
@@ -27,39 +29,16 @@ _TALLEST = 495.0
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Options of LaTeX tables.
-
-    A ``standalone`` table is a document, cropped to the table; else it is to be read by
-    ``\\input``. ``columns`` are those of the document; in one of two the table spans both.
-    ``caption`` is plain text in which ``{}`` stands for the table's own. The label of a table is
-    ``label`` and the stem of its file. Raises :class:`UserError` for other columns than 1 or 2 and
-    for a ``label`` that LaTeX could not read.
-    """
-
-    standalone: bool = False
-    columns: int = 1
-    caption: str = "{}"
-    label: str = "tab:"
-
-    def __post_init__(self) -> None:
-        if self.columns not in _ROOM:
-            raise UserError(f"unknown number of columns {self.columns}: choose from 1, 2")
-        if not re.fullmatch(r"[A-Za-z0-9:./+-]*", self.label):
-            raise UserError(
-                f"label {self.label!r} would break LaTeX: use letters, digits and any of : . / + -"
-            )
-
-
 def latex(table: Table, stem: str, layout: Layout) -> str:
     """Write a table as a float, or as a document that holds it; needs :data:`PACKAGES`.
 
     What is taller than a page goes on in further floats under the same number.
     """
     star = "*" if layout.columns == 2 else ""
-    caption = layout.caption.replace("{}", table.caption)
-    size, panels = _tabulars(table, _ROOM[layout.columns]) if table.rows else ("", [])
+    own = table.caption if layout.caption == "{}" else table.own_caption
+    caption = layout.caption.replace("{}", own)
+    split = ALL in (layout.table_columns or ())
+    size, panels = _tabulars(table, _ROOM[layout.columns], split) if table.rows else ("", [])
     pages = _pages([*panels, *map(_note, table.notes)])
     lines = []
     for number, page in enumerate(pages):
@@ -84,6 +63,7 @@ def latex(table: Table, stem: str, layout: Layout) -> str:
     else:
         # The option `floats` crops the page to the float.
         lines = [
+            rf"% needs {PACKAGES}, {STANDALONE_PACKAGES}",
             rf"\documentclass{'[twocolumn]' if layout.columns == 2 else ''}{{article}}",
             r"\usepackage[T1]{fontenc}",
             rf"\usepackage{{lmodern, {PACKAGES}}}",
@@ -97,12 +77,14 @@ def latex(table: Table, stem: str, layout: Layout) -> str:
 
 
 class _Tabular(NamedTuple):
-    """A column as LaTeX reads it, of one or several parts; ``width`` counts digits."""
+    """A column as LaTeX reads it, of one or several ``parts``; ``width`` counts digits."""
 
     specification: str
     head: str
     cells: tuple[str, ...]
     width: float
+    parts: int = 1
+    group: str = ""
 
 
 class _Block(NamedTuple):
@@ -126,11 +108,11 @@ def _note(note: str) -> _Block:
     return _Block((text,), 3 + 9.5 * math.ceil(len(note) / 80))
 
 
-def _tabulars(table: Table, room: float) -> tuple[str, list[_Block]]:
-    """The columns side by side, or in as few panels as fit below each other, names repeated.
+def _tabulars(table: Table, room: float, split: bool) -> tuple[str, list[_Block]]:
+    """The columns side by side, or ``split`` in as few panels as fit below each other.
 
-    The type, which comes first, is the largest that needs no more panels. Scaling is for what was
-    misjudged: a wider font, or a column that alone is wider than the text.
+    The type, which comes first, is the largest that needs no more panels, or the smallest where
+    none would do. Scaling is for what is wider still, or was misjudged: a wider font.
     """
     names, *others = (
         _numbers(column, cells)
@@ -140,6 +122,8 @@ def _tabulars(table: Table, room: float) -> tuple[str, list[_Block]]:
     )
     fitted = {size: _panels(names, others, room, digit) for size, digit in _SIZES.items()}
     size, panels = min(fitted.items(), key=lambda item: len(item[1]))
+    if not split and len(panels) > 1:
+        size, panels = list(_SIZES)[-1], [[names, *others]]
     height = (len(table.rows) + 3) * 2.6 * _SIZES[size]
     return size, [
         _Block(tuple(_tabular(columns, number)), height) for number, columns in enumerate(panels)
@@ -150,15 +134,35 @@ def _tabular(columns: Sequence[_Tabular], number: int) -> Iterator[str]:
     yield from [r"  \par\medskip"] if number else []
     yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     yield r"  \begin{tabular}{@{}"
-    yield from (f"    {column.specification}" for column in columns)
+    group = columns[0].group
+    for column in columns:
+        # Columns that stand under different heads are further apart.
+        gap = r"@{\quad}" if column.group != group else ""
+        yield f"    {gap}{column.specification}"
+        group = column.group
     yield r"  @{}}"
     yield r"    \toprule"
+    yield from _groups(columns)
     yield f"    {' & '.join(column.head for column in columns)} \\\\"
     yield r"    \midrule"
     for row in zip(*(column.cells for column in columns), strict=True):
         yield f"    {' & '.join(row)} \\\\"
     yield r"    \bottomrule"
     yield r"  \end{tabular}}"
+
+
+def _groups(columns: Sequence[_Tabular]) -> Iterator[str]:
+    """The line above the headers, and the rules below what spans several of them."""
+    if not any(column.group for column in columns):
+        return
+    heads, rules, place = [], [], 1
+    for group, members in groupby(columns, key=lambda column: column.group):
+        wide = sum(column.parts for column in members)
+        heads.append(rf"\multicolumn{{{wide}}}{{c}}{{{tex(group)}}}" if group else "&" * (wide - 1))
+        rules += [rf"\cmidrule(lr){{{place}-{place + wide - 1}}}"] if group else []
+        place += wide
+    yield f"    {' & '.join(heads)} \\\\"
+    yield f"    {' '.join(rules)}"
 
 
 def _panels(
@@ -184,7 +188,7 @@ def _words(column: Column, cells: Sequence[Cell]) -> _Tabular:
         for cell in cells
     )
     width = max(_digits(column.header), *map(_digits, lines), 0)
-    return _Tabular("l", tex(column.header), shown, width)
+    return _Tabular("l", tex(column.header), shown, width, group=column.group)
 
 
 _PARTS = ("value", "spread", "low", "high", "word")
@@ -226,6 +230,8 @@ def _numbers(column: Column, cells: Sequence[Cell]) -> _Tabular:
         across(head if len(lines) == 1 else rf"\shortstack{{{head}}}"),
         set_cells,
         width,
+        len(names),
+        column.group,
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib.resources import files as resources
 
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.latex import Layout
+from regmix_bench.reporting.formats.layout import Layout
+from regmix_bench.reporting.paper import paper_tables
 from regmix_bench.reporting.site import downloads, pages
 from regmix_bench.reporting.site.compared import comparison_data
 from regmix_bench.reporting.site.definitions import define
@@ -46,7 +47,9 @@ def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tup
     if pictures:
         yield pages.PREVIEW, pictures[0].files[".png"]
     yield from downloads.picture_files(pictures)
-    yield from downloads.table_files(contents.tables, layout or Layout())
+    layout = layout or Layout()
+    papers = paper_tables(contents, layout)
+    yield from downloads.table_files(contents.tables, papers, layout)
     yield downloads.runs_file(contents.cohorts)
     yield "tables.html", pages.tables_page(contents)
     yield "runs.html", pages.runs_page(found)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.reporting.formats.cells import csv, csv_table
 from regmix_bench.reporting.formats.json_tables import tables_json
-from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.latex import latex
+from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.site.pictures import PagePicture
 from regmix_bench.reporting.tables.numbers import run_accuracies
 from regmix_bench.reporting.values import Table
@@ -20,13 +21,15 @@ PICTURE_FORMATS = {"PDF": "pdf", "PNG": "png", "CSV": "csv"}
 RUNS = f"{FOLDER}runs.csv"
 
 
-def table_files(tables: Mapping[str, Table], layout: Layout) -> Iterator[tuple[str, bytes]]:
-    """Write each table, by the stem of its file, in every format."""
+def table_files(
+    tables: Mapping[str, Table], papers: Mapping[str, Table], layout: Layout
+) -> Iterator[tuple[str, bytes]]:
+    """Write each table, by the stem of its file, in every format; LaTeX as ``papers`` show it."""
     for stem, table in tables.items():
         written = {
             "csv": csv_table(table),
             "json": tables_json({stem: table}),
-            "tex": latex(table, stem, layout),
+            "tex": latex(papers.get(stem, table), stem, layout),
         }
         for suffix, text in written.items():
             yield f"{FOLDER}table-{stem}.{suffix}", text.encode()

@@ -57,7 +57,7 @@ def comparison_table(block: Block, standings: Standings, target: Target | None =
     searched = search_note(block.cohort.setting.scoring)
     said = (*_notes(block), *race_note(block, target), *searched)
     notes = (*said, *standings.notes, *signed, *_failures(block))
-    return Table.of(_caption(block), filled, notes)
+    return Table.of(_caption(block), filled, notes, block.cohort.setting.words)
 
 
 _COSTS: tuple[tuple[str, str, Scale], ...] = (

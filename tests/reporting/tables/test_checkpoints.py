@@ -137,7 +137,7 @@ def test_the_report_has_them_in_every_format(tmp_path: Path) -> None:
     write_checkpoints(results, FOUR, (0.3, 0.6, 0.5), (0.6, 0.5, 0.2), ema_decay=0.9, robust=FOUR)
     formats = ("latex", "markdown", "csv", "json", "html")
     names = {path.name for path in write_report(results, out, formats)}
-    (tex,) = (name for name in names if name.startswith("table-checkpoints-"))
+    (tex,) = (n for n in names if n.startswith("table-checkpoints-") and n.endswith(".tex"))
     assert "Which weights are scored" in (out / "report.md").read_text()
     assert (
         tex.removeprefix("table-").removesuffix(".tex")

@@ -11,7 +11,8 @@ from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.records import store
 from regmix_bench.records.schema import Diagnosis, EvalRecord
 from regmix_bench.reporting.formats.cells import markdown
-from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.latex import latex
+from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.tables import evaluated
 from regmix_bench.specs import ModelSource, Scoring

@@ -11,6 +11,7 @@ from support.tables import bold, column, headers, texts
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import PUBLISHED
+from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.published import PublishedTerms, load_published
 from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.tables import published
@@ -39,7 +40,7 @@ def results(record, save):
 def test_published_rows_stand_in_a_table_of_their_own_beside_ours(results, tmp_path):
     put(results, ROW, ROW | {"label": "PGI", "robust": {"PGD-10": 55.26}, "clean": 81.71})
     out = tmp_path / "reports"
-    write_report(results, out, TEXT, with_published=True)
+    write_report(results, out, TEXT, with_published=True, layout=Layout(notes="full"))
     page = (out / "report.md").read_text()
     ours = page.index("### Trained under L∞ 32/255, attacked under L∞ 32/255\n")
     theirs = page.index("#### Published, not measured here: Somebody: digits, SmallCNN, attacked")

@@ -10,7 +10,8 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.targets import Target
 from regmix_bench.records.schema import Work
 from regmix_bench.reporting.formats import cells
-from regmix_bench.reporting.formats.latex import Layout, latex
+from regmix_bench.reporting.formats.latex import latex
+from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 
