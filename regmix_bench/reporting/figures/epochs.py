@@ -142,12 +142,13 @@ def _epochs(group: Group) -> Iterator[dict[str, float]]:
 def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], protocol: str) -> str:
     last = frame.groupby("label")["mean"].last()
     best, least = str(last.idxmax()), str(last.idxmin())
+    worst = f"{short(looks[least].name)} the least, {fixed(100 * float(last.min()))} %"
     words = (
-        f"Validation accuracy under PGD-10 by epoch, {protocol}: the mean over seeds, with the"
-        f" band that they lie in. The last epoch leaves {short(looks[best].name)} the most,"
-        f" {fixed(100 * float(last.max()))} %, and {short(looks[least].name)} the least,"
-        f" {fixed(100 * float(last.min()))} %. A circle is at the selected epoch, a median over"
-        f" seeds. {_overfitted(frame, looks)}"
+        f"{short(looks[best].name)} has the most after the last epoch,"
+        f" {fixed(100 * float(last.max()))} % of validation images right under PGD-10"
+        f"{f', and {worst}' if best != least else ''}; {protocol}."
+        f" {_overfitted(frame, looks)} Lines are means over seeds, with the band that these lie in;"
+        " a circle is at the selected epoch, a median over seeds."
     )
     if any(looks[str(label)].quiet for label in last.index):
         words += f" Grey, without bands: {QUIET_WORDS}."

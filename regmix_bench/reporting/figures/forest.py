@@ -38,8 +38,8 @@ VERDICTS: dict[Relation, tuple[str, str]] = {
 }
 _SAID: dict[Relation, str] = {
     "better": "better",
-    "equivalent": "equivalent to it",
-    "not distinguishable": "not distinguishable from it",
+    "equivalent": "equivalent",
+    "not distinguishable": "not distinguishable",
     "worse": "worse",
     "too few seeds": "of too few seeds for a verdict",
 }
@@ -147,12 +147,12 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block:
     ]
     judged = others[others["low"].notna()].to_dict("records")
     ends = [judged[0], judged[-1]][: len(judged)]
-    differences = [f"{short(looks[row['label']].name)}'s {_value(row)}" for row in ends]
+    differences = [f"{_value(row)} of {short(looks[row['label']].name)}" for row in ends]
     words = (
-        f"{attack} accuracy less that of {reference}{mean} in points,"
-        f" {protocol_of(block, frame['seeds'])}: of {quantity(len(others), 'other row')},"
-        f" {sentence_of(verdicts)}; the {'differences go' if len(ends) > 1 else 'difference is'}"
-        f" {'from ' * (len(ends) > 1)}{' to '.join(differences)}."
+        f"Against {reference}{mean}, of {quantity(len(others), 'row')} {sentence_of(verdicts)}:"
+        f" {attack} accuracy less that of the reference is"
+        f" {'from ' * (len(ends) > 1)}{' to '.join(differences)}, in points;"
+        f" {protocol_of(block, frame['seeds'])}."
         f" The {100 * (1 - LEVEL):.0f} % intervals over seeds and images hold together for all"
         " rows; better or worse is a row whose interval leaves out 0"
     )

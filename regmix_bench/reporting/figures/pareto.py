@@ -152,14 +152,13 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block:
     front = [_said(row, looks[row["label"]]) for row in rows if row["front"]]
     beside = [_said(row, looks[row["label"]]) for row in rows if row["reference"]]
     words = (
-        f"{attack} accuracy over the cost of training, passes forwards and backwards on a"
-        f" logarithmic scale, {protocol_of(block, frame['seeds'])}. On the line, above which"
-        f" nothing lies that costs as much or less, {'is' if len(front) == 1 else 'are'}"
-        f" {len(front)} of {quantity(len(frame), 'row')}: {sentence_of(front)}."
-        f"{f' The reference is {beside[0]}.' if beside else ''}"
-        " Vertical lines are 95 % intervals of the mean over seeds; the line joins means, and only"
-        " verdicts say whether a step of it is more than chance. Rows of one cost stand side by"
-        " side."
+        f"{len(front)} of {quantity(len(frame), 'row')} {'is' if len(front) == 1 else 'are'} on the"
+        f" line, above which nothing lies that costs as much or less: {sentence_of(front)}."
+        f"{f' The reference is {beside[0]}.' if beside else ''} {attack} accuracy over the passes"
+        " of a training, forwards and backwards, per image and epoch on a logarithmic scale;"
+        f" {protocol_of(block, frame['seeds'])}. Upright lines are 95 % intervals of the mean over"
+        " seeds; the line of steps joins means, and only verdicts say whether a step is more than"
+        " chance. Rows of one cost stand side by side."
     )
     low, high = _limits(frame)
     outside = [row for row in rows if not low <= 100 * row["mean"] <= high]

@@ -125,12 +125,12 @@ def _caption(rows: pd.DataFrame, looks: Mapping[str, Look], attack: str, block: 
     widths = 100 * (several["largest"] - several["least"])
     widest = max(several.to_dict("records"), key=lambda row: row["largest"] - row["least"])
     words = (
-        f"{attack} accuracy of each seed, {protocol_of(block, rows['seeds'])}: a dot for each,"
-        " an upright line at the mean and a level one for its 95 % interval over seeds. Between the"
-        f" least and the largest seed of a row lie {fixed(float(widths.median()))} points in"
-        f" the median of {quantity(len(several), 'row')}, and at most"
-        f" {fixed(float(widths.max()))}, of {short(looks[widest['label']].name)}"
-        f" ({fixed(100 * widest['least'])} to {fixed(100 * widest['largest'])} %)."
+        f"Between the least and the largest seed of a row lie {fixed(float(widths.median()))}"
+        f" points of {attack} accuracy in the median of {quantity(len(several), 'row')}, and at"
+        f" most {fixed(float(widths.max()))}, of {short(looks[widest['label']].name)}"
+        f" ({fixed(100 * widest['least'])} to {fixed(100 * widest['largest'])} %);"
+        f" {protocol_of(block, rows['seeds'])}. A dot is a seed, an upright line the mean of a row,"
+        " a level one its 95 % interval over seeds."
     )
     if len(several) < len(rows):
         words += " The interval of a single seed is Wilson's, over images."

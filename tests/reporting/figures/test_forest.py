@@ -55,11 +55,11 @@ def test_rows_are_in_the_order_of_differences_and_say_what_the_standings_do(tmp_
 def test_the_caption_counts_the_verdicts_and_names_what_was_compared(tmp_path):
     (picture,) = pictures_of("forest", write_ranking(tmp_path, 5))
     for words in (
-        "AutoAttack accuracy less that of PGD-AT (",
+        "Against PGD-AT (",
         "digits, smallcnn, L∞ 32/255, three seeds",
-        "of 4 other rows, ",
-        " 2 are worse; the differences go from ",
-        "Standard's −7",
+        " %), of 4 rows ",
+        " 2 are worse: AutoAttack accuracy less that of the reference is from ",
+        " of Standard, in points; digits",
     ):
         assert words in picture.caption
     assert picture.protocol == "digits, smallcnn, L∞ 32/255, three seeds"
@@ -89,7 +89,7 @@ def test_chosen_rows_are_judged_among_all(tmp_path):
     assert list(picture.frame["label"]) == ["regmix", "standard"]
     (standings,) = contents.standings.values()
     assert picture.frame["low"].iloc[0] == standings.verdicts["regmix"].interval[0]
-    assert "less that of PGD-AT in points" in picture.caption
+    assert "Against PGD-AT, of 2 rows " in picture.caption
     assert rendered(picture)
 
 

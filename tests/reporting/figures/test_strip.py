@@ -47,7 +47,8 @@ def test_each_seed_is_a_dot_at_its_accuracy_and_the_caption_has_their_spread(tmp
     assert len(dots) == 5
     for words in (
         "digits, smallcnn, L∞ 32/255, one to two seeds",
-        "lie 2.5 points in the median of 2 rows, and at most 5.0, of pgd-at (50.0 to 55.0 %).",
+        "lie 2.5 points of AutoAttack accuracy in the median of 2 rows, and at most 5.0, of pgd-at"
+        " (50.0 to 55.0 %);",
         "single seed is Wilson's",
     ):
         assert words in picture.caption
