@@ -56,7 +56,8 @@ def test_python_and_the_command_plan_the_same_runs(tmp_path: Path) -> None:
         *("run", "--methods", "trades,regmix", "--eps", "8/255", "--seeds", "7", "--dry-run"),
         *("--results", tmp_path / "r"),
     )
-    assert [line.split()[-1] for line in shown.out.splitlines()[1:]] == ids
+    listed = [line for line in shown.out.splitlines() if line.startswith("  to run")]
+    assert [line.split()[-1] for line in listed] == ids
     assert not (tmp_path / "r").exists()
 
 

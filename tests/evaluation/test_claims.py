@@ -79,13 +79,22 @@ def test_weights_that_are_gone_bear_nothing_out(edited: Callable[[Edit], Path]) 
     assert str(found.findings[0]).startswith("last: nothing bears out its scores: no ")
 
 
+def test_an_epoch_that_was_not_selected_is_noticed(edited: Callable[[Edit], Path]) -> None:
+    def change(content: Any) -> None:
+        content["selected_epoch"] = content["checkpoints"]["selected"]["epoch"] = 1
+
+    found = audit_record(edited(change), device="cpu")
+    said = [str(finding) for finding in found.findings]
+    assert any("selected_epoch is 1 in the record, 3 by the history" in each for each in said)
+    assert all("epoch is 1 in the record, 3 by" in each for each in said)
+
+
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
         ("evaluations.2.clean_acc", 0.95, "clean_acc is 0.95 in the record, 0."),
         ("evaluations.2.pgd_acc", 0.95, "pgd_acc is 0.95 in the record, 0."),
         ("evaluations.3.n_examples", 59, "n_examples is 59 in the record, 60 by the data"),
-        ("selected_epoch", 1, "selected_epoch is 1 in the record, 3 by the history"),
         ("checkpoints.last.epoch", 2, "last: its epoch is 2 in the record, 3 by the history"),
         ("n_parameters", 10, "n_parameters is 10 in the record, 38330 counted"),
         ("training_cost.seconds", 0.1, "training took 0.1 s in the record, 0.8"),

@@ -73,7 +73,7 @@ def numbers(results: Path) -> list[dict[str, Any]]:
     for path in store.record_files(results):
         content = store.load_record(path).model_dump(mode="json")
         for log in content["history"]:
-            del log["seconds"], log["work"]["product"]
+            del log["seconds"], log["work"]["product"], log["work"]["processor_seconds"]
         for cost in ("training_cost", "scoring_cost"):
             del content[cost]["seconds"]
         found.append(content)

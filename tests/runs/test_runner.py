@@ -58,7 +58,7 @@ def numbers(record: RunRecord) -> dict[str, Any]:
     """The record without what the clock or the machine decides."""
     content = record.model_dump(mode="json", exclude={"environment"})
     for log in content["history"]:
-        del log["seconds"], log["work"]["product"]
+        del log["seconds"], log["work"]["product"], log["work"]["processor_seconds"]
     for cost in ("training_cost", "scoring_cost"):
         del content[cost]["seconds"]
     return content

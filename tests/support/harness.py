@@ -123,7 +123,7 @@ def recorded(results: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
         del content["environment"]
         for log in content["history"]:
-            del log["seconds"], log["work"]["product"]
+            del log["seconds"], log["work"]["product"], log["work"]["processor_seconds"]
         for cost in ("training_cost", "scoring_cost"):
             del content[cost]["seconds"]
         found[path.relative_to(results).as_posix()] = content
