@@ -1,5 +1,6 @@
 """``report``: tables and figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -77,14 +78,17 @@ def report(
         Names | None, Option("Show the rows of these alone, by method or label.", _FIGURES)
     ] = None,
     check: Annotated[bool, Option("Write nothing; exit 1 where the report is stale.")] = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Write tables, figures and pages of everything that is recorded.
 
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
-    are removed. Raises :class:`UserError` for an unknown format, reference, axis, suite, style,
-    font, method, row or table column, a caption that several tables would share, a width that is no
-    length between 3 and 20 inches, a target that is no accuracy, a folder without records, a record
-    or published numbers that cannot be read, and a folder that cannot be written.
+    are removed. A picture that an earlier report drew of the same is not drawn again. ``say`` is
+    told what is done, a line at a time. Raises :class:`UserError` for an unknown format, reference,
+    axis, suite, style, font, method, row or table column, a caption that several tables would
+    share, a width that is no length between 3 and 20 inches, a target that is no accuracy, a folder
+    without records, a record or published numbers that cannot be read, and a folder that cannot be
+    written.
     """
     from regmix_bench.reporting.report import FORMATS, stale, write_report
 
@@ -106,7 +110,8 @@ def report(
     choices["methods"] = listed("--methods", methods)
     if check:
         return Report(folder, stale=tuple(stale(source, folder, layout=layout, **choices)))
-    return Report(folder, tuple(write_report(source, folder, chosen, layout=layout, **choices)))
+    written = write_report(source, folder, chosen, layout=layout, say=say, **choices)
+    return Report(folder, tuple(written))
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from regmix_bench.cli.printing import say
 @add_command(report, "regmix-bench report --format latex,figures --out reports")
 def print_report(call: partial[Report]) -> None:
     """Print how many files there are; exit 1 where ``--check`` finds the report stale."""
-    found = call()
+    found = call(say=say)
     if not call.keywords["check"]:
         say(f"{len(found.written)} files in {found.out}")
         return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
@@ -75,6 +75,10 @@ class Choices(Manner, total=False):
     only: Collection[str] | None
 
 
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
 class Section(NamedTuple):
     """One table of a chapter and its heading; the pictures of its stem follow it."""
 
@@ -99,6 +103,7 @@ class Contents:
     target_accuracy: float | None = None
     style: Style = PLAIN
     methods: Collection[str] | None = None
+    say: Callable[[str], None] = field(default=_silent, compare=False)
 
     @classmethod
     def of(
@@ -107,9 +112,12 @@ class Contents:
         *,
         with_published: bool = False,
         only: Collection[str] | None = None,
+        say: Callable[[str], None] = _silent,
         **manner: Unpack[Manner],
     ) -> Contents:
         """Return the contents of a report on the records below ``results``.
+
+        ``say`` is told what is done with them, a line at a time.
 
         Raises :class:`UserError` for a reference or a method that there is not, a folder without
         records, and a record, a file of one or published numbers that cannot be read.
@@ -122,7 +130,7 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
-        contents = cls(results, records, entries, only is None, **manner)
+        contents = cls(results, records, entries, only is None, say=say, **manner)
         contents._require_methods()
         return contents
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Choices, Contents
 from regmix_bench.reporting.figures import figure_names
+from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import latex
@@ -60,13 +62,15 @@ def write_report(
     formats: Sequence[str] = FORMATS,
     *,
     layout: Layout | None = None,
+    say: Callable[[str], None] = lambda line: None,
     **choices: Unpack[Choices],
 ) -> list[Path]:
     """Write the report of the records below ``results`` into ``out``; returns the paths written.
 
     ``layout`` is that of the LaTeX tables, and ``choices`` say what is shown. Each file is replaced
     whole. Files of these formats that an earlier report left in ``out`` and that this one no longer
-    makes are removed.
+    makes are removed, and a picture that was drawn of the same is kept. ``say`` is told what is
+    done, a line at a time.
     ``"html"`` is the folder ``site``; of a folder without records, one page that says what to run.
     Raises :class:`~regmix_bench.errors.UserError` for an unknown format, reference or method, a
     folder without records, an unreadable record, unreadable published numbers, or an unwritable
@@ -78,7 +82,8 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    with _loaded(results, **choices) as contents, sole_writer(out):
+    say(f"reading {results}")
+    with _loaded(results, say, **choices) as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
 
@@ -89,9 +94,10 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     shown = {*formats, *kept.values()}
 
     pictures = contents.gallery.pictures if "figures" in formats else ()
-    drawing: AbstractContextManager[Iterator[dict[str, bytes]]] = (
-        contents.gallery.drawing() if pictures else nullcontext(iter(()))
-    )
+    drawing: AbstractContextManager[Iterator[dict[str, bytes]]] = nullcontext(iter(()))
+    marks: dict[str, str] = {}
+    if pictures:
+        drawing = contents.gallery.drawing(_kept(contents, out, before), contents.say)
     with drawing as drawn:  # in other processes, meanwhile
         # All of it, so that nothing is written where something is refused.
         texts = list(_texts(contents, formats, shown, layout))
@@ -99,9 +105,11 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
         for picture, files in zip(pictures, drawn, strict=True):
             named = {f"{picture.stem}{end}": data for end, data in files.items()}
+            marks |= _marks(picture, contents.style, named)
             written += _write_many(out, named)
     outputs = kept | _outputs(texts, pages, contents, formats)
-    written.append(_write(out, MANIFEST, _manifest(contents, outputs).encode()))
+    manifest = _manifest(contents, outputs, before.marks | marks)
+    written.append(_write(out, MANIFEST, manifest.encode()))
     for name in before.outputs.keys() - outputs.keys():
         if name.startswith(_ours()) or (before.outputs[name] == "figures" and _drawn(name)):
             held_below(out, name).unlink(missing_ok=True)
@@ -122,7 +130,7 @@ def stale(
     Numbers and input digests count; the bytes of a picture do not. The report must have been
     written with the same ``layout`` and ``choices``.
     """
-    with _loaded(results, **choices) as contents:
+    with _loaded(results, lambda line: None, **choices) as contents:
         return _differences(contents, out, layout or Layout())
 
 
@@ -188,10 +196,12 @@ def _drawn(name: str) -> bool:
 
 
 @contextmanager
-def _loaded(results: Path, **choices: Unpack[Choices]) -> Iterator[Contents]:
+def _loaded(
+    results: Path, say: Callable[[str], None], **choices: Unpack[Choices]
+) -> Iterator[Contents]:
     """What is reported, its records kept from the garbage collector, as they stay to the end."""
     with uncollected():
-        contents = Contents.of(results, **choices)
+        contents = Contents.of(results, say=say, **choices)
         gc.freeze()
     try:
         yield contents
@@ -256,9 +266,32 @@ def _outputs(
     return names
 
 
-def _manifest(contents: Contents, outputs: dict[str, str]) -> str:
+def _kept(contents: Contents, out: Path, before: _Before) -> dict[str, dict[str, bytes]]:
+    """Return the files of the pictures that need not be drawn again, by stem and suffix."""
+    from regmix_bench.reporting.figures.kept import kept_files  # it loads plotting libraries
+
+    def read(name: str) -> bytes:
+        return read_bytes(held_below(out, name))
+
+    found = {
+        picture.stem: kept_files(picture, contents.style, before.marks, read)
+        for picture in contents.gallery.pictures
+    }
+    return {stem: files for stem, files in found.items() if files is not None}
+
+
+def _marks(picture: ReportFigure, style: Style, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the marks of a picture's files, by name, that the manifest has."""
+    from regmix_bench.reporting.figures.kept import fingerprint, mark
+
+    made_of = fingerprint(picture, style)
+    return {name: mark(made_of, data) for name, data in files.items()}
+
+
+def _manifest(contents: Contents, outputs: dict[str, str], marks: Mapping[str, str]) -> str:
+    """Write the manifest: the digest of each input, and of each picture with what it shows."""
     rows = [("input", path, "", digest) for path, digest in contents.inputs.items()]
-    rows += [("output", name, kind, "") for name, kind in sorted(outputs.items())]
+    rows += [("output", name, kind, marks.get(name, "")) for name, kind in sorted(outputs.items())]
     return cells.csv(pd.DataFrame(rows, columns=["kind", "path", "format", "sha256"]))
 
 
@@ -266,6 +299,7 @@ def _manifest(contents: Contents, outputs: dict[str, str]) -> str:
 class _Before:
     inputs: dict[str, str]
     outputs: dict[str, str]
+    marks: dict[str, str]
 
 
 def _read_manifest(out: Path) -> _Before:
@@ -279,7 +313,7 @@ def _read_manifest(out: Path) -> _Before:
             if kind == "output":
                 held_below(out, name)
     except (FileNotFoundError, NotADirectoryError):
-        return _Before({}, {})
+        return _Before({}, {}, {})
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, UserError) as error:
@@ -287,6 +321,7 @@ def _read_manifest(out: Path) -> _Before:
     return _Before(
         {path: digest for kind, path, _, digest in rows if kind == "input"},
         {path: form for kind, path, form, _ in rows if kind == "output" and form in FORMATS},
+        {path: mark for kind, path, _, mark in rows if kind == "output" and mark},
     )
 
 

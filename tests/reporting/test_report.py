@@ -22,6 +22,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.curves import curves_frame
 from regmix_bench.reporting.figures.looks import looks
 from regmix_bench.reporting.figures.robustness import robustness_frame
+from regmix_bench.reporting.figures.venues import style_for
 from regmix_bench.reporting.report import FORMATS, stale, write_report
 from regmix_bench.reporting.site import site_files
 from regmix_bench.sheets.own import study_sheet
@@ -426,3 +427,38 @@ def test_figures_of_chosen_methods_are_drawn_as_wide_as_they_are_meant(results, 
     lines = stale(results, out, methods=["trades"])
     assert lines == []
     assert any("tradeoff-" in line for line in stale(results, out))
+
+
+def drawn_again(results, out, **choices):
+    """Write the figures once more; returns the pictures that were drawn."""
+    lines = []
+    write_report(results, out, ["figures"], say=lines.append, **choices)
+    return {line.partition("] ")[2] for line in lines if line.startswith("[")}
+
+
+def test_a_second_report_draws_what_has_changed_alone_and_says_so(results, tmp_path, record):
+    out, lines = tmp_path / "out", []
+    write_report(results, out, ["figures"], say=lines.append)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    pictures = {name.removesuffix(".png") for name in first if name.endswith(".png")}
+    assert lines[0] == f"reading {results}"
+    assert f"drawing {len(pictures)} of {len(pictures)} pictures; 0 are as they were" in lines
+    assert drawn_again(results, out) == set()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+    # A file that is changed or lost is made anew, and so is what another record changes.
+    one, two = sorted(pictures)[:2]
+    (out / f"{one}.png").write_bytes(b"scribbled over")
+    (out / f"{two}.pdf").unlink()
+    assert drawn_again(results, out) == {one, two}
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    store.save_record(results, record("trades", eps="48/255"))
+    again = drawn_again(results, out)
+    assert any("Linf-48-255" in stem for stem in again)
+    assert not any("Linf-32-255" in stem for stem in again)
+
+
+def test_a_picture_for_another_style_is_drawn_anew(results, tmp_path):
+    write_report(results, tmp_path / "out", ["figures"])
+    pictures = {path.stem for path in (tmp_path / "out").glob("*.png")}
+    assert drawn_again(results, tmp_path / "out", style=style_for("icml")) == pictures

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,15 +45,32 @@ class Gallery:
     drawn: Mapping[str, Files]
 
     @contextmanager
-    def drawing(self) -> Iterator[Iterator[Files]]:
+    def drawing(
+        self, kept: Mapping[str, Files], say: Callable[[str], None]
+    ) -> Iterator[Iterator[Files]]:
         """Draw the pictures: gives the files of each, in their order.
 
-        Where there are many, several processes draw while the block runs; few are drawn here, each
-        when it is asked for.
+        Those that are ``kept``, by stem, are not drawn. Where there are many others, several
+        processes draw while the block runs; few are drawn here, each when it is asked for.
         """
-        waiting = [picture for picture in self.pictures if picture.stem not in self.drawn]
+        ready = {**kept, **self.drawn}
+        waiting = [picture for picture in self.pictures if picture.stem not in ready]
+        count, of = len(waiting), len(self.pictures)
+        say(f"drawing {count} of {of} pictures; {len(kept)} are as they were")
+
+        def each(files: Iterator[Files]) -> Iterator[Files]:
+            count = 0
+            for picture in self.pictures:
+                if picture.stem in ready:
+                    yield ready[picture.stem]
+                    continue
+                found = next(files)
+                count += 1
+                say(f"[{count}/{len(waiting)}] {picture.stem}")
+                yield found
+
         with closing(render_all(waiting, self.style)) as files:
-            yield (self.drawn.get(picture.stem) or next(files) for picture in self.pictures)
+            yield each(files)
 
 
 def collect(contents: Contents) -> Gallery:

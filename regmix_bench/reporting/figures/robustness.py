@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
@@ -41,8 +40,6 @@ FEWEST_BUDGETS = 4
 #: What the curves of a panel share.
 _PANEL = ("train_norm", "train_epsilon", "eval_norm", "attack")
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RobustnessVsEpsilon(ReportFigure):
@@ -65,9 +62,9 @@ class RobustnessVsEpsilon(ReportFigure):
             budgets = frame[frame["eval_epsilon"] != "0"].groupby(list(_PANEL))["eval_epsilon"]
             enough = budgets.nunique() >= FEWEST_BUDGETS
             if not enough.any():
-                _log.info(
-                    "%s-%s is not drawn: a curve needs %d budgets, and %d were asked",
-                    *(cls.name, stem, FEWEST_BUDGETS, budgets.nunique().max()),
+                contents.say(
+                    f"{cls.name}-{stem} is not drawn: a curve needs {FEWEST_BUDGETS} budgets, and"
+                    f" {budgets.nunique().max()} were asked"
                 )
                 continue
             keys = pd.MultiIndex.from_frame(frame[list(_PANEL)])

@@ -5,6 +5,8 @@ from support.figures import drawn, pictures_of
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.records import store
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.figures.robustness import RobustnessVsEpsilon
 from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
@@ -52,15 +54,11 @@ def test_budgets_that_pgd_alone_was_asked_at_are_drawn_as_pgd_and_no_line_throug
     assert regmix.get_xdata() == pytest.approx([0, 8, 16, 24, 32])
 
 
-def test_fewer_than_four_budgets_are_no_curve_and_it_is_said(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_fewer_than_four_budgets_are_no_curve_and_it_is_said(tmp_path):
     for count in (1, 3):
-        results = tmp_path / str(count)
+        results, lines = tmp_path / str(count), []
         threats = tuple(ThreatModel("Linf", text) for text in BUDGETS[:count])
         write_run(results, make_spec(eval_threats=threats))
-        assert pictures_of("robustness-vs-epsilon", results) == []
-        assert (
-            caplog.records[-1]
-            .getMessage()
-            .endswith(f"is not drawn: a curve needs 4 budgets, and {count} were asked")
-        )
+        contents = Contents.of(results, say=lines.append)
+        assert list(RobustnessVsEpsilon.of(contents)) == []
+        assert lines[-1].endswith(f"is not drawn: a curve needs 4 budgets, and {count} were asked")
