@@ -229,7 +229,9 @@ class Contents:
 
     @cached_property
     def panels(self) -> tuple[evaluated.Panel, ...]:
-        return evaluated.panels(r for r in self.records.values() if isinstance(r, EvalRecord))
+        return evaluated.evaluated_panels(
+            r for r in self.records.values() if isinstance(r, EvalRecord)
+        )
 
     @cached_property
     def transfers(self) -> tuple[TransferRecord, ...]:

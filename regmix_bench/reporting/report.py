@@ -82,7 +82,6 @@ def write_report(
     if "html" in formats and results.is_dir() and not record_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
-    say(f"reading {results}")
     with _loaded(results, say, **choices) as contents, sole_writer(out):
         return _write_all(contents, out, formats, layout or Layout())
 
@@ -282,9 +281,9 @@ def _kept(contents: Contents, out: Path, before: _Before) -> dict[str, dict[str,
 
 def _marks(picture: ReportFigure, style: Style, files: Mapping[str, bytes]) -> dict[str, str]:
     """Return the marks of a picture's files, by name, that the manifest has."""
-    from regmix_bench.reporting.figures.kept import fingerprint, mark
+    from regmix_bench.reporting.figures.kept import drawn_from, mark
 
-    made_of = fingerprint(picture, style)
+    made_of = drawn_from(picture, style)
     return {name: mark(made_of, data) for name, data in files.items()}
 
 

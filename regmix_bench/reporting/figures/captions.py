@@ -15,7 +15,7 @@ from regmix_bench.reporting.formats.cells import fixed
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def percent(share: float) -> str:
+def in_percent(share: float) -> str:
     """Write a share, 0 to 1, as ``80.4 %``."""
     return f"{fixed(100 * share)} %"
 
@@ -67,7 +67,7 @@ def extreme(
     return f"{said}, {looks[reference].name}, the reference, {write(values[reference])}"
 
 
-def held(block: Block, looks: Mapping[str, Look], standings: Standings | None) -> str:
+def most_robust(block: Block, looks: Mapping[str, Look], standings: Standings | None) -> str:
     """Say what the most robust row of a block holds under attack, and the reference.
 
     The verdict is said, too, where it is another than that the one is better.
@@ -89,8 +89,8 @@ def held(block: Block, looks: Mapping[str, Look], standings: Standings | None) -
 
 def _interval(stat: Stat) -> str:
     if stat.low is None or stat.high is None:
-        return percent(stat.mean)
-    return f"{percent(stat.mean)} [{fixed(100 * stat.low)}, {fixed(100 * stat.high)}]"
+        return in_percent(stat.mean)
+    return f"{in_percent(stat.mean)} [{fixed(100 * stat.low)}, {fixed(100 * stat.high)}]"
 
 
 def quantity(number: int, noun: str) -> str:

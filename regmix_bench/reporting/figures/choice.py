@@ -1,4 +1,4 @@
-"""Which models of a cohort a grid of maps, surfaces or images shows."""
+"""A choice of the models of a cohort that a grid of maps, surfaces or images shows."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting, beside_average
-from regmix_bench.reporting.figures.captions import ends, extreme, percent, protocol
+from regmix_bench.reporting.figures.captions import ends, extreme, in_percent, protocol
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, foot_labels, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -62,7 +62,7 @@ class TrainingCurves(ReportFigure):
                 contents.looks,
                 contents.standings_in(cohort),
                 "is highest under PGD-10 in the last epoch,",
-                percent,
+                in_percent,
             )
             caption = (
                 f"{said}; {ends(cohort)}. "

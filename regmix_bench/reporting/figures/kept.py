@@ -18,9 +18,10 @@ from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import csv
 from regmix_bench.system.files import file_digest
+from regmix_bench.system.reading import read_bytes
 
 
-def fingerprint(picture: ReportFigure, style: Style) -> str | None:
+def drawn_from(picture: ReportFigure, style: Style) -> str | None:
     """Return a digest of all that a picture is drawn from, and by.
 
     That is what its fields hold, files that they name included, the style, and the code of figures
@@ -50,7 +51,7 @@ def kept_files(
     ``marks`` are those of an earlier report by the files' names. None where it has to be drawn.
     """
     found = {}
-    made_of = fingerprint(picture, style)
+    made_of = drawn_from(picture, style)
     for suffix in picture.suffixes:
         name = f"{picture.stem}{suffix}"
         try:
@@ -66,7 +67,7 @@ def kept_files(
 @cache
 def _code() -> str:
     folder = Path(__file__).parent
-    sources = (path.read_bytes() for path in sorted(folder.glob("*.py")))
+    sources = (read_bytes(path) for path in sorted(folder.glob("*.py")))
     code = hashlib.sha256(b"\0".join(sources)).hexdigest()
     return f"{code} {matplotlib.__version__} {np.__version__} {pd.__version__}"
 

@@ -131,7 +131,7 @@ def name_ends(axis: Axes, spots: Sequence[Spot], style: Style) -> None:
     frame = axis.get_window_extent()
     step = 1.2 * style.small
     wanted = [float(axis.transData.transform((s.x, s.y))[1]) * scale for s in loud]
-    found = spread(wanted, step, frame.y0 * scale + step / 2, frame.y1 * scale - step / 2)
+    found = spaced(wanted, step, frame.y0 * scale + step / 2, frame.y1 * scale - step / 2)
     for spot, was, place in zip(loud, wanted, found, strict=True):
         edge = float(frame.x1) * scale
         here = float(axis.transData.transform((spot.x, spot.y))[0]) * scale
@@ -154,7 +154,7 @@ def ends_inches(looks: Sequence[Look], style: Style) -> float:
     return max((inches(k.name, style.small) for k in looks if not k.quiet), default=0.0) + 0.16
 
 
-def spread(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
+def spaced(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
     """Return places ``step`` apart at least, in the order of those ``wanted``, near to them.
 
     They lie from ``low`` to ``high``, where these are far enough apart.

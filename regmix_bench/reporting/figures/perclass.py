@@ -17,7 +17,7 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.captions import ends, percent
+from regmix_bench.reporting.figures.captions import ends, in_percent
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look, ink
 from regmix_bench.reporting.figures.panels import Rim, panels
@@ -193,10 +193,10 @@ def _worst(frame: pd.DataFrame, looks: Mapping[str, Look], block: Block) -> str:
     least, most = str(worst.idxmin()), str(worst.idxmax())
     kind = frame.loc[frame["label"] == most].sort_values("accuracy")["class"].iloc[0]
     name = class_name(block.cohort.setting.dataset, int(kind))
-    said = f"{looks[most].name} holds {percent(float(worst[most]))} of its worst class, {name}"
+    said = f"{looks[most].name} holds {in_percent(float(worst[most]))} of its worst class, {name}"
     if least == most:
         return said
-    return f"{said}, the most of all, and {looks[least].name} {percent(float(worst[least]))}"
+    return f"{said}, the most of all, and {looks[least].name} {in_percent(float(worst[least]))}"
 
 
 def class_frame(block: Block, outcomes: Outcomes) -> pd.DataFrame:

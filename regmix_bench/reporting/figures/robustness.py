@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.captions import extreme, percent, seed_words
+from regmix_bench.reporting.figures.captions import extreme, in_percent, seed_words
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
@@ -208,7 +208,7 @@ def _highest(frame: pd.DataFrame, contents: Contents) -> str:
         there = panel[panel["eval_epsilon"] == largest].set_index("label")["mean"]
         words = f"holds most under {attack} at {norm_words(str(norm))} {largest},"
         means = {str(label): float(mean) for label, mean in there.items()}
-        said.append(extreme(means, contents.looks, None, words, percent))
+        said.append(extreme(means, contents.looks, None, words, in_percent))
     return "; ".join(said)
 
 

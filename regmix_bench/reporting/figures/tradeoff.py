@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.captions import held, seed_words
+from regmix_bench.reporting.figures.captions import most_robust, seed_words
 from regmix_bench.reporting.figures.labels import Spot, name_spots
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, QUIET_WORDS, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
@@ -72,7 +72,8 @@ class Tradeoff(ReportFigure):
             looks = {_threat(block): contents.looks_in(block.cohort) for block in here}
             quiet = any(look.quiet for one in looks.values() for look in one.values())
             said = (
-                held(block, looks[_threat(block)], contents.standings[block.stem]) for block in here
+                most_robust(block, looks[_threat(block)], contents.standings[block.stem])
+                for block in here
             )
             seeds = seed_words(len(row.scores) for block in here for row in block.rows)
             caption = (

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from regmix_bench.reporting.figures.captions import percent
+from regmix_bench.reporting.figures.captions import in_percent
 from regmix_bench.reporting.figures.looks import ink
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -19,9 +19,9 @@ from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.transfer import (
     matrix,
-    seed_words,
     stem,
     transfer_accuracies,
+    transfer_seed_words,
     transfer_words,
 )
 
@@ -54,12 +54,12 @@ class TransferMap(ReportFigure):
                 least = min(others, key=lambda name: others[name])
                 said = (
                     f"Images crafted on {least} leave the other models least,"
-                    f" {percent(others[least])} in the mean; {record.dataset}. "
+                    f" {in_percent(others[least])} in the mean; {record.dataset}. "
                 )
             caption = (
                 f"{said}Accuracy (%) of each target under images crafted on each source by"
-                f" {transfer_words(record)}. {seed_words(record)}In the frames the attack is"
-                " white-box."
+                f" {transfer_words(record)}. {transfer_seed_words(record)}In the frames the"
+                " attack is white-box."
             )
             subject = stem(record).removeprefix(f"{cls.name}-")
             frame = transfer_accuracies(record)

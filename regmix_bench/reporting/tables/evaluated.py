@@ -59,7 +59,7 @@ class Panel:
         return self.terms.stem
 
 
-def panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
+def evaluated_panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
     """Sort records into tables, by dataset, threat and what else they must share."""
     found: dict[Terms, list[tuple[EvalRecord, RobustEval]]] = defaultdict(list)
     for record in records:

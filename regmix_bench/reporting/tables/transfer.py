@@ -72,8 +72,8 @@ def transfer_table(record: TransferRecord) -> Table:
         ),
         (
             f"Percent of {record.n_examples:,} test images that the target, a column, gets right"
-            f" with and without the attack. {seed_words(record)}Where source and target are the"
-            " same model the attack is white-box.",
+            f" with and without the attack. {transfer_seed_words(record)}Where source and target"
+            " are the same model the attack is white-box.",
         ),
     )
 
@@ -104,7 +104,7 @@ def transfer_accuracies(record: TransferRecord) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def seed_words(record: TransferRecord) -> str:
+def transfer_seed_words(record: TransferRecord) -> str:
     """Say which seed the models are of, where it is one; else their names say it."""
     seeds = {run.seed for run in record.runs}
     return f"Each model is that of seed {next(iter(seeds))}. " if len(seeds) == 1 else ""

@@ -3,7 +3,13 @@ from __future__ import annotations
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures.captions import ends, extreme, held, percent, seed_words
+from regmix_bench.reporting.figures.captions import (
+    ends,
+    extreme,
+    in_percent,
+    most_robust,
+    seed_words,
+)
 from regmix_bench.reporting.figures.looks import Look
 
 LOOKS = {name: Look(name.upper(), "#000000", "o", "-") for name in "abc"}
@@ -16,7 +22,7 @@ def test_a_caption_says_the_most_robust_row_the_reference_and_the_verdict(tmp_pa
             write_run(tmp_path, spec, autoattack=right, reference="trades")
     contents = Contents.of(tmp_path, across=("tricks",))
     (block,) = contents.main_blocks
-    said = held(block, contents.looks, contents.standings[block.stem])
+    said = most_robust(block, contents.looks, contents.standings[block.stem])
     start = " holds most under AutoAttack at L∞ 32/255, 82.5 % ["
     assert start in said and "TRADES, the reference, 81.1 % [" in said
     relation = contents.standings[block.stem].verdicts["regmix"].relation
@@ -26,9 +32,11 @@ def test_a_caption_says_the_most_robust_row_the_reference_and_the_verdict(tmp_pa
 
 def test_the_least_and_the_only_and_no_value():
     values = {"a": 0.2, "b": 0.1}
-    assert extreme(values, LOOKS, None, "has most,", percent) == "A has most, 20.0 %"
-    assert extreme(values, LOOKS, None, "has least,", percent, least=True) == "B has least, 10.0 %"
-    assert extreme({}, LOOKS, None, "has most,", percent) == ""
+    assert extreme(values, LOOKS, None, "has most,", in_percent) == "A has most, 20.0 %"
+    assert (
+        extreme(values, LOOKS, None, "has least,", in_percent, least=True) == "B has least, 10.0 %"
+    )
+    assert extreme({}, LOOKS, None, "has most,", in_percent) == ""
 
 
 def test_seeds_are_counted_in_words():

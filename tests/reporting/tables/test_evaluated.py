@@ -29,7 +29,7 @@ def results(tmp_path):
 
 def panels_of(results):
     records = [store.load_record(path) for path in store.record_files(results)]
-    return evaluated.panels(r for r in records if isinstance(r, EvalRecord))
+    return evaluated.evaluated_panels(r for r in records if isinstance(r, EvalRecord))
 
 
 def given(results, label="net", *, spec=None, **counts):
