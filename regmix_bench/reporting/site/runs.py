@@ -10,6 +10,7 @@ from typing import Any
 from regmix_bench.analysis.cohorts import Run, row_order
 from regmix_bench.analysis.selection import WEIGHTS, Selected
 from regmix_bench.analysis.words import threat_words
+from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of
@@ -38,9 +39,10 @@ _NEIGHBOURS = 12
 
 @dataclass(frozen=True)
 class RunPage:
-    """A run as its page shows it; ``label`` is that of its row, ``siblings`` are its next seeds.
+    """A run as its page shows it; ``label`` is what figures call its row.
 
-    There are ``unlisted`` others. ``file`` is the record's path below the results folder.
+    ``siblings`` are its next seeds, and there are ``unlisted`` others. ``file`` is the record's
+    path below the results folder.
     """
 
     run: Run
@@ -267,12 +269,13 @@ def run_pages(contents: Contents) -> tuple[RunPage, ...]:
     def page(run: Run) -> RunPage:
         file = run.path.relative_to(contents.results).as_posix()
         if run.record.run_id not in rows:
-            return RunPage(run, run.spec.label, file, _FAILED, (), 0)
+            return RunPage(run, display_name(run.spec.method), file, _FAILED, (), 0)
         group, place = rows[run.record.run_id]
         around = group.runs[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
         siblings = tuple((each.spec.seed, each.record.run_id) for each in around if each is not run)
         unlisted = len(group.runs) - len(around)
-        return RunPage(run, group.label, file, contents.looks[group.label], siblings, unlisted)
+        look = contents.looks[group.label]
+        return RunPage(run, look.name, file, look, siblings, unlisted)
 
     def place(run: Run) -> tuple[Any, ...]:
         spec = run.spec

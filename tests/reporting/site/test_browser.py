@@ -241,7 +241,7 @@ def test_the_search_finds_a_method(opened: Callable[..., Any]) -> None:
 def test_a_seed_leads_to_its_run(opened: Callable[..., Any]) -> None:
     page = opened("index.html")
     page.locator("a[aria-label^='TRADES, seed 1']:visible").first.click()
-    assert page.get_by_role("heading", level=1).inner_text() == "trades, seed 1"
+    assert page.get_by_role("heading", level=1).inner_text() == "TRADES, seed 1"
     page.wait_for_selector(".chart svg[role]")
     assert page.locator(".chart svg[role]").count() > 0
 
@@ -271,9 +271,9 @@ def test_two_rows_side_by_side_and_their_seeds_below(opened: Callable[..., Any])
     again.close()
     heads.first.get_by_role("link").click()
     page.get_by_text("2 runs", exact=True).wait_for()
-    assert heads.all_inner_texts() == ["trades, seed 0", "trades, seed 1"]
+    assert heads.all_inner_texts() == ["TRADES, seed 0", "TRADES, seed 1"]
     entries = page.locator("[data-chart=curves] .legend li")
-    assert entries.all_text_contents() == ["trades, seed 0", "trades, seed 1"]
+    assert entries.all_text_contents() == ["TRADES, seed 0", "TRADES, seed 1"]
     assert page.locator("#facts").is_visible() and not page.locator("#pairs").is_visible()
 
 
@@ -287,14 +287,14 @@ def test_runs_of_two_methods_side_by_side(opened: Callable[..., Any], contents: 
     page = opened(f"compare.html#{','.join(ids)}")
     page.wait_for_selector("#accuracies tbody tr")
     heads = page.locator("#accuracies thead th").all_inner_texts()
-    assert heads == [f"{name}, seed {seed}" for name in ("trades", "pgd-at") for seed in (0, 1)]
+    assert heads == [f"{name}, seed {seed}" for name in ("TRADES", "pgd-at") for seed in (0, 1)]
     row = page.locator("#accuracies tbody tr", has_text="AutoAttack").first
     shown = [text.split()[0] for text in row.locator("td").all_inner_texts()]
     assert shown == [f"{100 * k / 360:.1f}" for k in (290, 291, 280, 281)]
     differing = page.locator("#facts tr.differs th").all_inner_texts()
     assert differing[:1] == ["Row"] and "Seed" in differing and "Recipe" not in differing
     entries = page.locator("[data-chart=curves] .legend li")
-    assert entries.all_text_contents() == ["trades, 2 seeds", "pgd-at, 2 seeds"]
+    assert entries.all_text_contents() == ["TRADES, 2 seeds", "pgd-at, 2 seeds"]
 
 
 def test_facts_of_unlike_methods_stand_where_each_has_them(
