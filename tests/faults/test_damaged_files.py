@@ -41,7 +41,9 @@ def test_a_file_of_a_training(begun: Grid, finished: Grid, tell: Tell, kind: str
         "*.views.safetensors",
     ],
 )
-def test_a_file_of_a_record(grid: Grid, finished: Grid, tell: Tell, kind: str, how: str) -> None:
+def test_a_file_of_a_record(
+    grid: Grid, finished: Grid, tell: Tell, recwarn: pytest.WarningsRecorder, kind: str, how: str
+) -> None:
     path = next(p for p in sorted(grid.results.rglob(kind)) if "artifacts" not in p.parts)
     damage(path, how)
     found = cli(*grid.report)
@@ -49,6 +51,7 @@ def test_a_file_of_a_record(grid: Grid, finished: Grid, tell: Tell, kind: str, h
     whole = recorded(finished.results)
     assert all(whole[key] == value for key, value in others.items())
     assert found.status == 2 and path.name in found.errors, found
+    assert [str(each.message) for each in recwarn] == []  # which would stand before that line
     again = cli("report", "--check", "--results", grid.results, "--out", grid.reports)
     assert again.status in (1, 2), again
     tell(found, "the report of before, and every other record")

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def render_all(
     # A process takes as long to start as a few pictures to draw.
     processes = max(1, min(joblib.cpu_count(), len(pictures) // 4))
     shelter_children()
+    # Where a report ends in an error, pictures that nobody will see are no matter.
+    warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
     with joblib.parallel_config("loky", initializer=_begin, initargs=(os.getpid(),)):
         parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
     files: Generator[Files, None, None] = parallel(
