@@ -382,6 +382,24 @@ def test_a_chart_tells_values_to_pointer_and_keyboard(
     assert tip.inner_text().splitlines()[:2] == ["epoch 2", "FGSM: 60.0 %"]
 
 
+def test_a_chart_is_downloaded_as_what_it_draws(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    with served(contents.results) as server:
+        name = f"compare.html#{some_run(contents, 'regmix')},{some_run(contents, '=cmd()')}"
+        page = opened(name, root=server.url.rstrip("/"))
+        settle(page)
+        with page.expect_download() as waiting:
+            page.locator("[data-chart=loss]").get_by_role("link", name="CSV").click()
+        frame = pd.read_csv(waiting.value.path())
+        page.close()
+    one, other = frame["series"].unique()
+    assert one.startswith("regmix, seed 0") and other.startswith("'=cmd(), seed 7")
+    assert list(frame["x"]) == [1, 2, 3, 4, 5, 6] * 2
+    losses = [float(f"{2 / epoch:.5g}") for epoch in range(1, 7)]
+    assert list(frame["y"]) == pytest.approx(losses * 2)
+
+
 def test_an_entry_of_a_legend_hides_what_it_names(
     opened: Callable[..., Any], contents: Contents
 ) -> None:

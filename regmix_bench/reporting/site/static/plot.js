@@ -141,8 +141,26 @@ const plot = (() => {
       picture.append(group);
     }
     const tip = make("p", { class: "tip", role: "status" });
-    element.replaceChildren(legend(element, chart, hidden), picture, tip);
+    element.replaceChildren(legend(element, chart, hidden), picture, tip, download(element, chart));
     answer(picture, tip, points, chart, width);
+  }
+
+  // What is drawn as CSV; text that a spreadsheet would take for a formula is defused.
+  function download(element, chart) {
+    const text = (words) => `"${words.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+    const link = make("a", { href: "", download: `${element.dataset.chart}.csv` }, "CSV");
+    link.setAttribute("aria-label", `${element.dataset.label} As CSV`);
+    link.addEventListener("click", () => {
+      const lines = chart.series.flatMap(({ name, x, y, low, high }) =>
+        x.map((place, at) => {
+          const where = chart.x.names ? text(chart.x.names[place]) : place;
+          return [text(name), where, y[at], low?.[at] ?? "", high?.[at] ?? ""].join(",");
+        }),
+      );
+      const written = ["series,x,y,low,high", ...lines, ""].join("\n");
+      link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(written)}`;
+    });
+    return make("p", { class: "files" }, link);
   }
 
   function legend(element, chart, hidden) {
