@@ -24,7 +24,7 @@ def test_a_triangle_points_up_where_pages_measure_down():
 
 
 def test_a_variant_is_told_by_what_is_filled():
-    assert marker_paths(replace(FULL, line="--")) == ("", marker_paths(FULL)[0])
-    for line in (":", "-."):
-        full, hollow = marker_paths(replace(FULL, line=line))
+    assert marker_paths(replace(FULL, fill="none")) == ("", marker_paths(FULL)[0])
+    for fill in ("left", "bottom"):
+        full, hollow = marker_paths(replace(FULL, fill=fill))
         assert full and hollow and full != hollow
