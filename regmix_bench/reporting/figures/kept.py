@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield f"{len(value)} values".encode()
         for content in value:
             yield from _parts(content)
-    elif value is None or isinstance(value, str | int | float):
-        yield f"{type(value).__name__} {value!r}".encode()
+    elif value is None or isinstance(value, str | int | float | Fraction):
+        yield f"{type(value).__name__} {value}".encode()
     else:
         raise TypeError(type(value).__name__)
