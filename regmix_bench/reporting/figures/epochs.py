@@ -76,7 +76,7 @@ class RobustByEpoch(ReportFigure):
         }
         handles = _legend(self.frame, sum(look.quiet for look in looks.values()))
         height = 2.1 if style.narrow else 3.0
-        right = ends_inches(list(looks.values()), style)
+        right = ends_inches(list(looks.values()), style) + 0.06
         figure, ((axis,),) = panels(
             style,
             (1, 1),

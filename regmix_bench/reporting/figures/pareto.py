@@ -153,7 +153,7 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block:
     beside = [_said(row, looks[row["label"]]) for row in rows if row["reference"]]
     words = (
         f"{len(front)} of {quantity(len(frame), 'row')} {'is' if len(front) == 1 else 'are'} on the"
-        f" line, above which nothing lies that costs as much or less: {sentence_of(front)}."
+        f" line, above which none of them lies that costs as much or less: {sentence_of(front)}."
         f"{f' The reference is {beside[0]}.' if beside else ''} {attack} accuracy over the passes"
         " of a training, forwards and backwards, per image and epoch on a logarithmic scale;"
         f" {protocol_of(block, frame['seeds'])}. Upright lines are 95 % intervals of the mean over"

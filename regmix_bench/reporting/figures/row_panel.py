@@ -50,8 +50,9 @@ def row_panel(
 
     The axis across has ``limits`` and a ``label``, and the legend of ``handles`` below it.
     """
-    left = column_of([row.name for row in rows], style)[0] + 0.14
-    right = max(inches(row.numbers, style.small) for row in rows) + 0.16
+    # On a screen, where letters begin at whole pixels, words are a little wider than in print.
+    left = 1.06 * column_of([row.name for row in rows], style)[0] + 0.16
+    right = 1.06 * max(inches(row.numbers, style.small) for row in rows) + 0.18
     heights = [column_of([row.name], style)[1] for row in rows]
     figure, ((axis,),) = panels(
         style,

@@ -21,7 +21,9 @@ def forest(request, tmp_path_factory):
     return picture
 
 
-@pytest.mark.parametrize("style", [NARROW, PLAIN], ids=["narrow", "default"])
+@pytest.mark.parametrize(
+    "style", [NARROW, PLAIN, style_for("neurips")], ids=["narrow", "default", "neurips"]
+)
 def test_no_text_is_small_or_on_another(forest, style):
     assert overlaps(drawn(forest, style)) == []
     assert least_size(rendered(forest, style)[".pdf"]) >= 7
