@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,21 @@ def study_content(
 ) -> dict[str, Any] | None:
     """Return the sheet of runs recorded in ``results``, as a file would hold it, notes included.
 
-    There is a table for each cohort, of the checkpoint and the threat that stand for it, and one
-    more (:data:`AS_AUTHORS`) for methods that were left their authors' tricks where these differ,
-    as rules then tell; None where no run is scored. Raises :class:`UserError` where there are notes
-    that cannot be read, or of a table or a row that there is not; where the runs are not the
+    Methods that were left their authors' tricks stand in one table (:data:`AS_AUTHORS`) where these
+    differ, as rules then tell. Of the other runs each cohort has a table, of the checkpoint and the
+    threat that stand for it; None where no run is scored. Raises :class:`UserError` where there are
+    notes that cannot be read, or of a table or a row that there is not; where the runs are not the
     ``whole`` of the folder such notes are left out.
     """
-    cohorts = {cohort.stem: cohort for cohort in sort_into_cohorts(runs)}
     left = [run for run in runs if run.spec.recipe == without_tricks(run.spec.recipe)]
-    for cohort in sort_into_cohorts(left, AXES):
-        if len({group.tricks for group in cohort.groups}) > 1:
-            cohorts[cohort.stem + AS_AUTHORS] = cohort
+    together = {
+        cohort.stem + AS_AUTHORS: cohort
+        for cohort in sort_into_cohorts(left, AXES)
+        if len({group.tricks for group in cohort.groups}) > 1
+    }
+    taken = {run.path for cohort in together.values() for run in _runs(cohort)}
+    rest = [run for run in runs if run.path not in taken]
+    cohorts = {cohort.stem: cohort for cohort in sort_into_cohorts(rest)} | together
     homes = {name: _home(cohort) for name, cohort in cohorts.items()}
     tables = {name: _table(block) for name, block in homes.items() if block is not None}
     if not tables:
@@ -71,6 +75,12 @@ def study_sheet(results: Path, runs: Sequence[Run], *, whole: bool = True) -> Sh
 def metrics(spec: RunSpec) -> dict[str, str]:
     """Return the accuracies of a run as a sheet names them, and as its record does."""
     return {CLEAN: "clean_acc", PGD: "pgd_acc", AUTOATTACK: robust_metric(spec.scoring)}
+
+
+def _runs(cohort: Cohort) -> Iterator[Run]:
+    yield from cohort.failures
+    for group in cohort.groups:
+        yield from group.runs
 
 
 def _home(cohort: Cohort) -> Block | None:

@@ -327,7 +327,7 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"methods": ["trades[beta=1"]}, ["'trades[beta=1'", "write it like"]),
         ({"methods": ["trades[beta=2001-13-45]"]}, ["trades.beta = '2001-13-45'"]),
         ({"methods": [""]}, ["method ''"]),
-        ({"methods": []}, ["suite.methods", "at least 1"]),
+        ({"methods": []}, ["suite.methods", "too few values"]),
         ({"methods": "trades"}, ["suite.methods = 'trades'"]),
         ({"methods": [None]}, ["suite.methods.0"]),
         ({"methods": ["regmix-agr[alpha=1]"]}, ["regmix-agr.alpha = 1", "less than or equal to 0"]),

@@ -126,7 +126,7 @@ def train(trainer: Trainer, epochs: int = EPOCHS) -> Trainer:
 def left_by(trainer: Trainer) -> dict[str, Any]:
     """What a training leaves behind, without the clock."""
     model = trainer.evaluated_model().state_dict()
-    clocked: Any = {"seconds": True, "work": {"product"}}
+    clocked: Any = {"seconds": True, "work": {"product", "processor_seconds"}}
     history = [log.model_dump(exclude=clocked) for log in trainer.progress.history]
     cost = trainer.progress.cost.model_dump(exclude={"seconds"})
     return {"model": {k: v.numpy() for k, v in model.items()}, "history": history, "cost": cost}

@@ -13,6 +13,7 @@ from support.synthetic import make_spec, write_run
 
 from regmix_bench.reporting.figures import FIGURES
 from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.testing import check_figure
 
 NUMBERS = itertools.count(1)
@@ -29,7 +30,7 @@ class Counts(ReportFigure):
             frame = pd.DataFrame({"label": g.label, "seeds": len(g.runs)} for g in cohort.groups)
             yield cls(subject=cohort.stem, frame=frame, caption="How many seeds each row has.")
 
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         figure = Figure(figsize=(2, 1))
         figure.subplots().bar(self.frame["label"], self.frame["seeds"])
         return figure
@@ -66,7 +67,7 @@ class Twice(Counts):
 
 
 class Unsteady(Counts):
-    def draw(self) -> Figure:
+    def draw(self, style: Style) -> Figure:
         return Figure(figsize=(1, 1 + next(NUMBERS) / 10))
 
 

@@ -92,7 +92,7 @@ def trained(spec: RunSpec, directory: Path) -> Trainer:
 def numbers(trainer: Trainer) -> tuple[list[dict[str, Any]], Any, Any]:
     """All that a training leaves behind, without the clock."""
     progress = trainer.progress
-    clocked: Any = {"seconds": True, "work": {"product"}}
+    clocked: Any = {"seconds": True, "work": {"product", "processor_seconds"}}
     history = [log.model_dump(exclude=clocked) for log in progress.history]
     return history, progress.checkpoints, progress.alarms
 
