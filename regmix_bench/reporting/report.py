@@ -150,6 +150,7 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)
     present = {name for name in names if name.startswith(_ours()) or name in before.outputs}
+    lines += [f"{out / MANIFEST}: lacks {n}" for n in sorted(expected.keys() - before.outputs)]
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
     lines += [
         f"{out / name}: not part of this report" for name in sorted(present - expected.keys())

@@ -68,8 +68,6 @@ def _heading(block: Block) -> str:
 
 
 def _figure(picture: ReportFigure) -> str:
-    alt = cells.markdown_text(picture.stem)
-    text = (
-        f"![{alt}]({picture.stem}.png)\n\n{picture.caption} Numbers: [{alt}]({picture.stem}.csv).\n"
-    )
+    alt, caption = map(cells.markdown_text, (picture.stem, picture.caption))
+    text = f"![{alt}]({picture.stem}.png)\n\n{caption} Numbers: [{alt}]({picture.stem}.csv).\n"
     return text + (f"\n{cells.markdown(picture.table)}" if picture.table else "")
