@@ -30,10 +30,12 @@ def print_verification(call: partial[Verification]) -> None:
             whole = 1 < len(rows) == len(found.sheet.tables[table].rows)
             words = "every row" if whole else ", ".join(rows)
             say(f"  {' · '.join([table, *filter(None, [words])])}: {said}")
-    for (name, table, reason), count in Counter(
-        (each.rule.name, each.table, each.allowed) for each in found.allowed
-    ).items():
-        say(f"allowed: {name} in {table} ({count} time{'s' * (count > 1)}): {reason}")
+    reasons: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
+    for each in found.allowed:
+        reasons[each.rule.name, each.allowed][each.table] += 1
+    for (name, reason), tables in reasons.items():
+        times = tables.total()
+        say(f"allowed: {name} in {', '.join(tables)} ({times} time{'s' * (times > 1)}): {reason}")
     for name in found.needless:
         say(f"allow names {name}, which nothing breaks")
     broken = len({violation.rule.name for violation in found.broken})

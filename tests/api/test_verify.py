@@ -207,6 +207,19 @@ def test_the_fast_at_benchmark_is_cited_by_public_sources() -> None:
     assert not re.search(r"(?:^|\s)/\w|\.\./", text)
 
 
+def test_a_reason_of_several_tables_is_told_once() -> None:
+    told = [
+        line
+        for line in cli("verify", ROOT / "results/shipped").out.splitlines()
+        if line.startswith("allowed: ")
+    ]
+    reasons = [line.partition("): ")[2] for line in told]
+    assert any("-32-255, digits-" in line for line in told)
+    assert len(
+        {(line.split()[1], reason) for line, reason in zip(told, reasons, strict=True)}
+    ) == len(told)
+
+
 def test_what_is_shipped_breaks_no_rule_but_those_that_are_admitted() -> None:
     """What breaks a rule here is mended, or admitted in the README and in notes.yaml."""
     found = verify(ROOT / "results/shipped")
