@@ -8,7 +8,7 @@ best group is worse than another, and where the reference is of it, nothing is b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from regmix_bench.analysis.best import Best
@@ -74,12 +74,16 @@ class Standing:
 class Standings:
     """The rows of one table, the highest mean first, and what to note of them.
 
-    ``reference`` is the row that verdicts are against, if there is one.
+    ``reference`` is the row that verdicts are against, if there is one. ``pairs`` are the family
+    that all claims come from, of the rows called ``family``, in this order; None where no two rows
+    have seeds enough.
     """
 
     reference: str | None
     rows: tuple[Standing, ...]
     notes: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()
+    pairs: Pairs | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def by_label(self) -> dict[str, Standing]:
@@ -107,7 +111,7 @@ def standings(
     """
     enough = [label for label in means if len(rights.get(label, ())) >= FEWEST_SEEDS]
     verdicts = {} if reference is None else _too_few(rights, reference)
-    leads = {}
+    leads, pairs = {}, None
     if len(enough) > 1:
         pairs = compare_methods([rights[label] for label in enough])
         leads = dict(zip(enough, _leads(pairs), strict=True))
@@ -130,6 +134,8 @@ def standings(
             # Rows without AutoAttack last, and all that are alike in the order that they came in.
             for label in sorted(means, key=lambda label: ranks[label] or len(means) + 1)
         ),
+        family=tuple(enough) if pairs else (),
+        pairs=pairs,
     )
 
 

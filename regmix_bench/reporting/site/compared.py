@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from regmix_bench.analysis.blocks import Row
-from regmix_bench.analysis.methods import FEWEST_SEEDS, Flags, relation
-from regmix_bench.analysis.pairs import compare_methods
+from regmix_bench.analysis.methods import Flags, relation
+from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.data.sources import class_name
 from regmix_bench.reporting.contents import Contents
@@ -36,7 +36,9 @@ def comparison_data(ranking: Ranking, contents: Contents) -> dict[str, Any]:
         "attack": ranking.attack,
         "rows": [_row(ranked, rows[ranked.label], ranking, outcomes) for ranked in ranking.rows],
         "classes": [class_name(dataset, int(k)) for k in _classes(outcomes)],
-        "pairs": _pairs([row.label for row in ranking.rows], outcomes),
+        "pairs": _pairs(
+            [row.label for row in ranking.rows], outcomes, contents.standings[block.stem]
+        ),
     }
 
 
@@ -102,7 +104,7 @@ def _by_class(rights: Flags | None, outcomes: Outcomes) -> list[float]:
     return _percent([rights[:, outcomes.labels == k].mean() for k in _classes(outcomes)])
 
 
-def _pairs(labels: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
+def _pairs(labels: Sequence[str], outcomes: Outcomes, found: Standings) -> dict[str, Any]:
     """Return what holds of each two rows, by their places, as matrices of rows less columns.
 
     ``places`` are the rows that have outcomes per image, ``both`` the share of images that two of
@@ -114,27 +116,28 @@ def _pairs(labels: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
         return {"places": [], "judged": []}
     rights = [outcomes.rights[labels[place]] for place in places]
     held = np.stack([right.mean(axis=0) for right in rights])
-    judged = [place for place in places if len(outcomes.rights[labels[place]]) >= FEWEST_SEEDS]
-    found: dict[str, Any] = {
+    judged = [place for place in places if labels[place] in found.family]
+    told: dict[str, Any] = {
         "places": places,
         "held": _percent(held.mean(axis=1)),
         "both": [_percent(line) for line in held @ held.T / held.shape[1]],
-        "judged": judged if len(judged) > 1 else [],
+        "judged": judged,
     }
-    if len(judged) > 1:
-        pairs = compare_methods([outcomes.rights[labels[place]] for place in judged])
-        low, high = pairs.intervals()
-        found |= {
-            "difference": [_percent(line) for line in pairs.values],
+    if found.pairs is not None:
+        order = [found.family.index(labels[place]) for place in judged]
+        matrices = (found.pairs.values, *found.pairs.intervals(), found.pairs.p_values())
+        values, low, high, p_values = (each[np.ix_(order, order)] for each in matrices)
+        told |= {
+            "difference": [_percent(line) for line in values],
             "low": [_percent(line) for line in low],
             "high": [_percent(line) for line in high],
-            "p": [[float(f"{p:.2g}") for p in line] for line in pairs.p_values()],
+            "p": [[float(f"{p:.2g}") for p in line] for line in p_values],
             "verdict": [
                 [relation(float(a), float(b)) for a, b in zip(lows, highs, strict=True)]
                 for lows, highs in zip(low, high, strict=True)
             ],
         }
-    return found
+    return told
 
 
 def _percent(shares: Any) -> list[float]:
