@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ from regmix_bench.reporting.figures.looks import GREY
 from regmix_bench.reporting.figures.style import fitted
 from regmix_bench.reporting.figures.venues import Style
 
+#: Which panels have an axis in common.
+Shared = bool | Literal["none", "all", "row", "col"]
 #: Inches of the line that names the protocol, above everything.
 HEAD = 0.2
 
@@ -39,7 +42,7 @@ def panels(
     between: tuple[float, float] = (0.12, 0.3),
     heights: Sequence[float] | None = None,
     widths: Sequence[float] | None = None,
-    share: tuple[bool | str, bool | str] = (False, False),
+    share: tuple[Shared, Shared] = (False, False),
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure with rows and columns of panels.
 
@@ -57,8 +60,8 @@ def panels(
         rows,
         columns,
         squeeze=False,
-        sharex=share[0],  # type: ignore[arg-type]
-        sharey=share[1],  # type: ignore[arg-type]
+        sharex=share[0],
+        sharey=share[1],
         height_ratios=heights,
         width_ratios=widths,
     )
