@@ -14,18 +14,18 @@ beside the truth. It is to be in 5 % of tables at most.
 
 Then, of fewer tables of each kind: false claims, in no more than chance makes of 5 % (8 % of 500
 tables, 5.7 % of 10,000), or the exit status is 1, and beside them the tables of equal methods in
-which Welch's test with Holm's correction calls a row better or worse than the reference. The power is the chance that a row is
-found whose values are 2, 5 or 10 points above the reference's, mean over the rows. ``group`` is the
-mean share of the rows of the best group that are truly best where one is ahead of all others by 5
-or 10 points: 100 % where it is always found alone.
+which Welch's test with Holm's correction calls a row better or worse than the reference. The power
+is the chance that a row is found whose values are 2, 5 or 10 points above the reference's, mean
+over the rows. ``group`` is the mean share of the rows of the best group that are truly best where
+one is ahead of all others by 5 or 10 points: 100 % where it is always found alone.
 
-Measured on 10,000 mixed tables: none contradicts itself. A false claim make 2.4 % of those of equal
-methods, 0.8 % at 2 points apart and 1.0 % at 10. There, of 13 rows 11.5 and 3.8 are of the best
-group; of the rows at least 5 points from the reference, 24 % and 63 % are found. Of 300 tables of
-each of 135 kinds 6.3 % make a false claim at most, and with Welch's test 30 %. That was chance: of
-10,000 of the two kinds that had it, 3.7 % and 4.4 % do, and 4.6 % of the worst of 12 kinds of which
-as many were simulated, those where some vary by 5 points and others not at all. Where one of 26
-methods is 10 points ahead of all others, 6 seeds that vary by 1.5 points nearly always find it
+Measured on 10,000 mixed tables: none contradicts itself. A false claim is in 2.4 % of those of
+equal methods, 0.8 % at 2 points apart and 1.0 % at 10. There, of 13 rows 11.5 and 3.8 are of the
+best group; of the rows at least 5 points from the reference, 24 % and 63 % are found. Of 300 tables
+of each of 135 kinds 6.3 % make a false claim at most, and with Welch's test 30 %. That was chance:
+of 10,000 of the two kinds that had it, 3.7 % and 4.4 % do, and 4.6 % of the worst of 12 kinds of
+which as many were simulated, those where some vary by 5 points and others not at all. Where one of
+26 methods is 10 points ahead of all others, 6 seeds that vary by 1.5 points nearly always find it
 alone, and 3 seeds seldom.
 
     python benchmarks/verdicts.py [--tables 10000] [--each 500] [--json verdicts.json]
