@@ -66,6 +66,13 @@ def test_the_weights_of_seed_0_and_the_images_of_three_runs_are_shipped() -> Non
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("name", ["README.md", "tox.ini"])
+def test_a_command_that_trains_one_cell_anew_is_checked_against_one_reference(name: str) -> None:
+    """Else a suite that is recorded later with the same cell leaves the check a line to fail by."""
+    (only,) = re.findall(r"--only '?([^\s']+)", (ROOT / name).read_text("utf-8"))
+    assert len(list(SHIPPED.glob(only))) == 1
+
+
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
 def test_the_readme_links_to_what_is_there(link: str) -> None:
     path, _, heading = link.partition("#")
