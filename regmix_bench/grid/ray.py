@@ -133,12 +133,14 @@ def launch(
                     shown.end(cell)
                     yield _ended(ray, ref, cell.spec, placement.results)
         finally:
-            # As interrupted first, since a run may write the state that it has.
+            # As interrupted first, since a run may write the state that it has; by force only what
+            # goes on: Ray aborts this process where a task is cancelled while it ends.
             for ref in running:
                 ray.cancel(ref)
-            if running:
-                ray.wait(list(running), num_returns=len(running), timeout=GRACE)
-            for ref in running:
+            left = list(running)
+            if left:
+                _, left = ray.wait(left, num_returns=len(left), timeout=GRACE)
+            for ref in left:
                 ray.cancel(ref, force=True)
 
 
