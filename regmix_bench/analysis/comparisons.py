@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from regmix_bench.analysis.methods import LEVEL
 from regmix_bench.analysis.references import scoring_differences
-from regmix_bench.analysis.statistics import mcnemar
+from regmix_bench.analysis.statistics import mcnemar, wilson_interval
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.methods.declarations import display_name
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.tricks import trained_with
+from regmix_bench.specs import RunSpec
 from regmix_bench.specs.tricks import Tricks
+from regmix_bench.system.shown import Shown, ShownTuple, Summary
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 
-@dataclass(frozen=True)
-class Pair:
+@dataclass(frozen=True, repr=False)
+class Pair(Shown):
     """Two models under one threat: how many images each gets right, and one of them alone.
 
     The second loses ``lost`` images that the first gets right, and gains ``gained``.
@@ -40,13 +44,33 @@ class Pair:
         """Result of McNemar's exact two-sided test."""
         return mcnemar(self.lost, self.gained)
 
+    @property
+    def relation(self) -> str:
+        """The verdict on the second: better or worse than the first, or not distinguishable."""
+        if self.p_value >= LEVEL:
+            return "not distinguishable from"
+        return "better than" if self.gained > self.lost else "worse than"
+
+    def summary(self) -> Summary:
+        one, two = self.names
+        rows = []
+        for name, right in zip(self.names, self.right, strict=True):
+            low, high = wilson_interval(right, self.n_examples)
+            rows.append((name, f"{right / self.n_examples:.1%}", f"{low:.1%} to {high:.1%}"))
+        line = (
+            f"{two} is {self.relation} {one} under {self.attack} at {self.threat}"
+            f" (p = {self.p_value:.2g}, {self.n_examples:,} images: {self.lost} lost,"
+            f" {self.gained} gained)"
+        )
+        return Summary(line, ("model", self.attack, "95 % interval"), rows)
+
 
 def compare_records(
     files: Sequence[Path],
     checkpoint: Checkpoint | None = None,
     epsilon: str | None = None,
     across: Collection[Axis] = (),
-) -> tuple[Pair, ...]:
+) -> ShownTuple[Pair]:
     """Compare the models of the records in two files, image by image.
 
     They are compared under each threat that AutoAttack saw on both, or under ``epsilon`` alone.
@@ -57,6 +81,10 @@ def compare_records(
     ``across`` has these.
     """
     one, two = (_Model.of(file, checkpoint) for file in files)
+    if one.path.resolve() == two.path.resolve():
+        raise UserError(f"both runs are the one in {one.path}: there is nothing to compare")
+    if one.name == two.name:  # one specification, recorded in two folders
+        one, two = (replace(model, name=f"{model.name} in {model.path}") for model in (one, two))
     if "tricks" not in across and one.tricks and two.tricks and one.tricks != two.tricks:
         raise UserError(
             f"{one.name} and {two.name} were trained with other tricks ({one.tricks}; {two.tricks})"
@@ -79,12 +107,13 @@ def compare_records(
             f"no threat in common: {one.name} was attacked under {one.threats},"
             f" {two.name} under {two.threats}"
         )
-    return tuple(_pair(one, two, threat) for threat in shared)
+    return ShownTuple(_pair(one, two, threat) for threat in shared)
 
 
 @dataclass(frozen=True)
 class _Model:
     path: Path
+    name: str
     record: RunRecord | EvalRecord
     checkpoint: Checkpoint
     scores: dict[ThreatModel, RobustEval]
@@ -109,11 +138,9 @@ class _Model:
             others = {e.checkpoint: None for e in record.evaluations if e.robust_acc is not None}
             there = f": there is one of {' and '.join(others)}" if others else ""
             raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint{there}")
-        return cls(path, record, checkpoint, scores)
-
-    @property
-    def name(self) -> str:
-        return f"{self.record.spec.label} {self.record.run_id}"
+        spec = record.spec
+        name = display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
+        return cls(path, f"{name} {record.run_id}", record, checkpoint, scores)
 
     @property
     def attack(self) -> str:

@@ -1,28 +1,11 @@
-"""Runs, threats, recipes and scorings as a reader would say them."""
+"""Rates, threats, recipes and scorings as a reader would say them."""
 
 from __future__ import annotations
 
 from regmix_bench.records.accuracies import ensemble_words
-from regmix_bench.records.schema import AnyRecord
 from regmix_bench.records.throughput import Throughput
-from regmix_bench.specs import EvalSpec, Recipe, RunSpec, Scoring
+from regmix_bench.specs import Recipe, Scoring
 from regmix_bench.types import NORMS, Checkpoint, ThreatModel
-
-
-def spec_words(spec: RunSpec | EvalSpec) -> str:
-    """Name a run or an evaluation in a few words, as a person would."""
-    if isinstance(spec, RunSpec):
-        last = (str(spec.train_threat), f"seed {spec.seed}")
-    else:
-        last = (", ".join(map(str, spec.eval_threats)), "evaluated")
-    return " · ".join((spec.label, spec.dataset_words, spec.arch_words, *last))
-
-
-def record_words(record: AnyRecord) -> str:
-    """Name a record of any kind in a few words."""
-    if record.kind == "transfer":
-        return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
-    return spec_words(record.spec)
 
 
 def throughput_words(found: Throughput) -> str:

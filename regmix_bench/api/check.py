@@ -1,5 +1,6 @@
 """``check``: have the numbers got worse?"""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from regmix_bench.api.options import Option, Results, listed, verb
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.system.shown import Shown, Summary
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.regression import Verdict
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Shown):
     """The result of a check; ``renewed`` counts the references that it wrote, None without."""
 
     verdicts: "tuple[Verdict, ...]"
@@ -24,6 +26,18 @@ class Check:
     def failed(self) -> bool:
         """True where a verdict fails and the references stay as they are."""
         return self.renewed is None and any(verdict.failed for verdict in self.verdicts)
+
+    def summary(self) -> Summary:
+        counts = Counter(verdict.verdict for verdict in self.verdicts)
+        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        rows = [
+            (found.verdict, found.record, found.metric, found.note)
+            for found in self.verdicts
+            if found.verdict != "ok"
+        ]
+        word = "failed" if self.failed else "passed"
+        line = f"{word} against {self.reference}: {said or 'nothing'}"
+        return Summary(line, ("verdict", "record", "metric", "note"), rows)
 
 
 @verb

@@ -7,6 +7,7 @@ from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
+    from regmix_bench.system.shown import ShownTuple
 
 
 @verb
@@ -22,7 +23,7 @@ def compare(
     ] = None,
     across: Across = None,
     results: Results = "results",
-) -> "tuple[Pair, ...]":
+) -> "ShownTuple[Pair]":
     """Compare two models on the same images. For two methods, over seeds, see report.
 
     One pair for each threat that both were attacked under, with its McNemar test. Raises

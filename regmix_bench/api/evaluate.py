@@ -29,6 +29,7 @@ from regmix_bench.api.options import (
     verb,
 )
 from regmix_bench.errors import UserError, validated
+from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from regmix_bench.types import ThreatModel
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """A scored model: its record, and what became of every image.
 
     ``outcomes`` has a row for each image and threat, with the columns of
@@ -54,6 +55,9 @@ class Evaluation:
 
     record: "EvalRecord"
     outcomes: "pd.DataFrame | None"
+
+    def summary(self) -> Summary:
+        return self.record.summary()
 
 
 @verb

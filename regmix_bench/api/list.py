@@ -136,10 +136,10 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
 
 def _run(record: "AnyRecord") -> Facts:
     """Return the scores under the first threat, as far as there are any."""
-    from regmix_bench.analysis.words import record_words
     from regmix_bench.records.accuracies import attack_words, by_title
     from regmix_bench.records.checkpoints import weights_of
     from regmix_bench.records.tricks import trained_with
+    from regmix_bench.records.words import record_words
 
     score, attack, weights, tricks = None, "", "", ""
     if record.kind == "transfer":

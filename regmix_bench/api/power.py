@@ -7,14 +7,15 @@ from typing import Annotated
 
 from regmix_bench.api.options import Across, Option, Results, listed, verb
 from regmix_bench.errors import UserError
+from regmix_bench.system.shown import Shown, ShownTuple, Summary
 
 SEEDS = (3, 4, 6, 10, 20)
 IMAGES = (1_000, 10_000)
 
 
-@dataclass(frozen=True)
-class Power:
-    """The chance that a table finds a difference, among one set of comparable runs.
+@dataclass(frozen=True, repr=False)
+class Power(Shown):
+    """The chance that a table finds a difference of ``points``, among one set of comparable runs.
 
     Of a table like theirs, with so many ``comparisons`` with its reference, which has a false find
     in 5 % of cases at most. ``chances[images][seeds]`` are probabilities in [0, 1],
@@ -26,6 +27,7 @@ class Power:
     """
 
     stem: str
+    points: float
     comparisons: int
     recorded: int
     seed_deviation: float
@@ -34,6 +36,31 @@ class Power:
     needed: Mapping[int, int | None]
     most_seeds: int
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headers of :attr:`table`."""
+        return ("images", *(f"{seeds} seeds" for seeds in SEEDS), "seeds for 80%")
+
+    @property
+    def table(self) -> list[tuple[str, ...]]:
+        """The chances in words, a row for each number of images."""
+        return [
+            (
+                f"{images:,}",
+                *(f"{chances[seeds]:.0%}" for seeds in SEEDS),
+                str(self.needed[images] or f"over {self.most_seeds:,}"),
+            )
+            for images, chances in self.chances.items()
+        ]
+
+    def summary(self) -> Summary:
+        some = f"{self.comparisons} {'comparisons' if self.comparisons > 1 else 'comparison'}"
+        line = (
+            f"{self.stem}: chance to find {self.points:g} points in a table of {some} with at most"
+            " 5% false finds"
+        )
+        return Summary(line, self.columns, self.table)
+
 
 @verb
 def power(
@@ -41,7 +68,7 @@ def power(
     *,
     results: Results = "results",
     across: Across = None,
-) -> tuple[Power, ...]:
+) -> ShownTuple[Power]:
     """Say how many seeds of each method, and images, find a difference of so many points.
 
     The recorded methods tell how much accuracy varies from seed to seed and from image to image.
@@ -69,6 +96,7 @@ def power(
         found.append(
             Power(
                 stem=block.stem,
+                points=points,
                 comparisons=comparisons,
                 recorded=recorded,
                 seed_deviation=spread.seeds**0.5,
@@ -83,4 +111,4 @@ def power(
         )
     if not found:
         raise UserError(f"no two methods below {results} have two seeds with outcomes per image")
-    return tuple(found)
+    return ShownTuple(found)

@@ -21,18 +21,25 @@ from regmix_bench.api.options import (
 from regmix_bench.errors import UserError
 from regmix_bench.reporting.figures.venues import Venue, style_for
 from regmix_bench.reporting.formats.layout import Layout, Notes
+from regmix_bench.system.shown import Shown, Summary
 
 _LATEX = "LaTeX tables"
 _FIGURES = "Figures"
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Shown):
     """A report at ``out``: the files written, or what was found stale, one line each."""
 
     out: Path
     written: tuple[Path, ...] = ()
     stale: tuple[str, ...] = ()
+
+    def summary(self) -> Summary:
+        files = [(str(path.relative_to(self.out)),) for path in self.written]
+        if self.stale:
+            return Summary(f"{self.out}: stale", ("what",), [(line,) for line in self.stale])
+        return Summary(f"{self.out}: {len(files)} files written", ("file",), files)
 
 
 @verb

@@ -1,5 +1,6 @@
 """``run``: train and score a grid."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from regmix_bench.api.options import (
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import LauncherName
 from regmix_bench.system.deferred import defer
+from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.system.signals import no_signal_lost
 from regmix_bench.types import Evaluated
 
@@ -47,8 +49,8 @@ if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """The runs of a grid, each once, and what of each there is already, by run_id."""
 
     cells: "tuple[PlannedRun, ...]"
@@ -58,6 +60,16 @@ class Plan:
     def specs(self) -> "tuple[RunSpec, ...]":
         """The specifications, in the order of the axes."""
         return tuple(cell.spec for cell in self.cells)
+
+    def summary(self) -> Summary:
+        from regmix_bench.records.words import spec_words
+
+        rows = [
+            (self.states[cell.run_id], spec_words(cell.spec), cell.run_id) for cell in self.cells
+        ]
+        counts = Counter(state for state, *_ in rows)
+        said = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return Summary(f"of {len(rows)} runs: {said}", ("state", "run", "run_id"), rows)
 
 
 @verb

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from regmix_bench.api.options import DataDir, Download, Option, Results, verb
 from regmix_bench.errors import UserError, unknown
+from regmix_bench.system.shown import Shown, Summary
 
 
-@dataclass(frozen=True)
-class ContractReport:
+@dataclass(frozen=True, repr=False)
+class ContractReport(Shown):
     """The rules of a contract, in words, each with what breaks it; None where it is kept."""
 
     kind: str
@@ -23,6 +24,13 @@ class ContractReport:
     def kept(self) -> int:
         """The number of rules that are kept."""
         return sum(reason is None for reason in self.rules.values())
+
+    def summary(self) -> Summary:
+        line = (
+            f"{self.kind} {self.name} of {self.origin}: {self.kept} of {len(self.rules)} rules kept"
+        )
+        broken = [(rule, why) for rule, why in self.rules.items() if why is not None]
+        return Summary(line, ("rule", "what breaks it"), broken)
 
 
 @verb

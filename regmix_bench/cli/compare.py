@@ -6,20 +6,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from regmix_bench.api.compare import compare
-from regmix_bench.api.power import SEEDS, Power, power
+from regmix_bench.api.power import Power, power
 from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
+    from regmix_bench.system.shown import ShownTuple
 
 
 @add_command(compare, "regmix-bench compare 3f2a 81c0")
-def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
+def print_pairs(call: partial[ShownTuple[Pair]]) -> None:
     """Print both accuracies with their intervals, and McNemar's verdict."""
     pairs = call()
 
-    from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL
+    from regmix_bench.analysis.methods import FEWEST_SEEDS
     from regmix_bench.analysis.statistics import wilson_interval
 
     for pair in pairs:
@@ -28,27 +29,18 @@ def print_pairs(call: partial[tuple[Pair, ...]]) -> None:
             low, high = wilson_interval(right, pair.n_examples)
             say(f"  {name}: {right / pair.n_examples:.1%} [{low:.1%}, {high:.1%}]")
         say(f"  the second loses {pair.lost} images and gains {pair.gained}")
-        word = "not distinguishable from"
-        if pair.p_value < LEVEL:
-            word = "better than" if pair.gained > pair.lost else "worse than"
         one, two = pair.names
-        say(f"  {two} is {word} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
+        say(f"  {two} is {pair.relation} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
     say(f"too few seeds, one each, to compare their methods: `report` does from {FEWEST_SEEDS} on")
 
 
 @add_command(power, "regmix-bench power 1.0 --results results")
-def print_power(call: partial[tuple[Power, ...]]) -> None:
+def print_power(call: partial[ShownTuple[Power]]) -> None:
     """Print a table of chances for each set of comparable runs."""
     for found in call():
         say(
-            f"{found.stem}: chance to find {call.keywords['points']:g} points in a table of"
-            f" {found.comparisons} {'comparisons' if found.comparisons > 1 else 'comparison'} with"
-            " at most 5% false finds (standard deviation from seed to seed"
+            f"{found.summary().line} (standard deviation from seed to seed"
             f" {100 * found.seed_deviation:.1f} points, of a difference by the choice of"
             f" {found.recorded} images {100 * found.image_deviation:.1f})"
         )
-        rows = []
-        for images, chances in found.chances.items():
-            needed = found.needed[images] or f"over {found.most_seeds:,}"
-            rows.append((f"{images:,}", *(f"{chances[k]:.0%}" for k in SEEDS), str(needed)))
-        print_table(("images", *(f"{k} seeds" for k in SEEDS), "seeds for 80%"), rows)
+        print_table(found.columns, found.table)

@@ -19,12 +19,13 @@ from rich.progress import (
     TextColumn,
 )
 
-from regmix_bench.analysis.words import spec_words, throughput_words
+from regmix_bench.analysis.words import throughput_words
 from regmix_bench.cli.printing import say, score_lines
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.records.throughput import Throughput
+from regmix_bench.records.words import spec_words
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.text import one_line
 

@@ -32,7 +32,7 @@ def print_record(call: partial[AnyRecord]) -> None:
 
     import yaml
 
-    from regmix_bench.analysis.words import record_words
+    from regmix_bench.records.words import record_words
 
     content = record.model_dump(mode="json", exclude={"history"}, exclude_defaults=True)
     say(f"# {record_words(record)}: {record.status}")

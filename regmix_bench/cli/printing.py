@@ -26,7 +26,7 @@ class Lines(Silent):
     attacks = 0
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
-        from regmix_bench.analysis.words import spec_words
+        from regmix_bench.records.words import spec_words
 
         say(f"{spec_words(spec)}, {spec.run_id}")
 
@@ -42,17 +42,12 @@ class Lines(Silent):
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
     """Yield a line for each evaluation with AutoAttack, one for its warnings and one a failure."""
-    from regmix_bench.records.accuracies import ROBUST, by_title, score_words
+    from regmix_bench.records.words import accuracy_words
 
     for e in evaluations:
         if e.robust_acc is None and not e.failed_attacks:
             continue
-        shown = (
-            f"{score_words(e) if title == ROBUST else title} {share:.1%}"
-            for title, share in by_title(e).items()
-            if share is not None
-        )
-        yield f"{e.checkpoint} at {e.threat}: {'  '.join(shown)}"
+        yield f"{e.checkpoint} at {e.threat}: {accuracy_words(e)}"
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"
         for attack, why in e.failed_attacks.items():

@@ -31,7 +31,7 @@ def print_grid(call: partial[Any]) -> None:
     specs = [one.spec for one in (found.cells if isinstance(found, Plan) else found)]
     apart = tables_apart((spec, tricks_of(spec)) for spec in specs)
     if isinstance(found, Plan):
-        from regmix_bench.analysis.words import spec_words
+        from regmix_bench.records.words import spec_words
 
         for cell in found.cells:
             words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import Checkpoint, ThreatModel
 
 
@@ -29,8 +30,8 @@ class Finding:
         return f"{where}: {self.reason}" if where else self.reason
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Shown):
     """``n_passed`` of ``n_images``, each counted once an evaluation, and what does not hold.
 
     Of a transfer, its accuracies are counted in the place of images.
@@ -44,3 +45,7 @@ class Audit:
     def n_unproven(self) -> int:
         """Count the findings that nothing bears out."""
         return sum(finding.unproven for finding in self.findings)
+
+    def summary(self) -> Summary:
+        line = f"{self.n_passed:,} of {self.n_images:,} passed, {len(self.findings)} findings"
+        return Summary(line, ("finding",), [(str(finding),) for finding in self.findings])

@@ -8,9 +8,10 @@ from typing import overload
 
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.store import load_run
+from regmix_bench.system.shown import Shown, Summary
 
 
-class Records(Sequence[RunRecord]):
+class Records(Shown, Sequence[RunRecord]):
     """The records of a grid in its order; each is read when it is asked for.
 
     So a grid of any size fits into memory. A run that another process works on, or whose process
@@ -31,3 +32,8 @@ class Records(Sequence[RunRecord]):
         if isinstance(place, slice):
             return Records(self.paths[place])
         return load_run(self.paths[place])
+
+    def summary(self) -> Summary:
+        from regmix_bench.records.words import records_table
+
+        return Summary(f"of {len(self)} runs", *records_table(self))

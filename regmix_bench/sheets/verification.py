@@ -9,6 +9,7 @@ from regmix_bench.errors import unknown
 from regmix_bench.sheets.rule import Breach, Rule
 from regmix_bench.sheets.rules import RULES
 from regmix_bench.sheets.sheet import Sheet
+from regmix_bench.system.shown import Shown, Summary
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Violation:
         return self.table if self.row is None else f"{self.table} · {self.row}"
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """The violations of a sheet, by rule, and the allowances that nothing needs."""
 
     sheet: Sheet
@@ -49,6 +50,14 @@ class Verification:
     def failed(self) -> bool:
         """True where a rule is broken without a reason."""
         return bool(self.broken)
+
+    def summary(self) -> Summary:
+        line = (
+            f"{len({found.rule.name for found in self.broken})} of {len(RULES)} rules broken,"
+            f" {len(self.allowed)} violations allowed with reasons"
+        )
+        rows = [(found.rule.name, found.place, found.said) for found in self.broken]
+        return Summary(line, ("rule", "where", "what breaks it"), rows)
 
 
 def hold_to_rules(

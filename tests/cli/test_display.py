@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from support.synthetic import make_spec
 
-from regmix_bench.analysis.words import spec_words
 from regmix_bench.cli import display as progress
 from regmix_bench.records.schema import EpochLog, MatrixProduct, Work
+from regmix_bench.records.words import spec_words
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import Scoring
 
@@ -186,7 +186,3 @@ def test_each_run_is_numbered(capsys) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3661, "1:01:01")])
 def test_durations(seconds: float, text: str) -> None:
     assert progress.duration(seconds) == text
-
-
-def test_the_words_for_a_run_name_what_tells_runs_apart() -> None:
-    assert spec_words(make_spec(seed=4)) == "trades · digits · smallcnn · Linf 32/255 · seed 4"

@@ -20,6 +20,7 @@ from regmix_bench.records.schema.scores import RobustEval
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.specs.tricks import Tricks
+from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import Checkpoint, Frozen, JSONValues, ThreatModel, TrainedCheckpoint
 
 
@@ -59,7 +60,16 @@ class CheckpointFile(Frozen):
     sha256: str
 
 
-class _Record(Frozen):
+class _Shown(Shown):
+    """A record as a prompt and a notebook show it."""
+
+    def summary(self) -> Summary:
+        from regmix_bench.records.words import summarised  # which names what this module defines
+
+        return summarised(self)  # type: ignore[arg-type]
+
+
+class _Record(_Shown, Frozen):
     """What every record of a scored model holds, so that nothing else is needed to read it.
 
     ``environment`` holds device, thread count, library versions and the source revision; it is
@@ -164,7 +174,7 @@ class TransferSide(Frozen):
     sha256: str
 
 
-class TransferRecord(Frozen):
+class TransferRecord(_Shown, Frozen):
     """Robust accuracies (0 to 1) of targets under images crafted on sources, by one threat.
 
     ``accuracy[i][j]`` is what the images crafted on ``runs[i]`` leave of ``runs[j]``; on the

@@ -1,0 +1,79 @@
+"""Runs and records in a few words, and records as a notebook shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regmix_bench.methods.declarations import display_name
+from regmix_bench.records.accuracies import ROBUST, by_title, score_words, titles
+from regmix_bench.records.schema import AnyRecord, RobustEval, TransferRecord
+from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.system.shown import Summary
+
+
+def spec_words(spec: RunSpec | EvalSpec) -> str:
+    """Name a run or an evaluation in a few words, as a person would."""
+    if isinstance(spec, RunSpec):
+        name = display_name(spec.method)
+        last = (str(spec.train_threat), f"seed {spec.seed}")
+    else:
+        name = spec.label
+        last = (", ".join(map(str, spec.eval_threats)), "evaluated")
+    return " · ".join((name, spec.dataset_words, spec.arch_words, *last))
+
+
+def record_words(record: AnyRecord) -> str:
+    """Name a record of any kind in a few words."""
+    if record.kind == "transfer":
+        return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
+    return spec_words(record.spec)
+
+
+def accuracy_words(score: RobustEval) -> str:
+    """Write the accuracies of a score: ``clean 97.5%  PGD-20 84.1%  AutoAttack 80.5%``."""
+    return "  ".join(
+        f"{score_words(score) if title == ROBUST else title} {share:.1%}"
+        for title, share in by_title(score).items()
+        if share is not None
+    )
+
+
+def records_table(records: Iterable[AnyRecord]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the rows of a table of records, each with its first score."""
+    rows = []
+    for record in records:
+        scores = () if record.kind == "transfer" else record.evaluations
+        score = next((score for score in scores if score.robust_acc is not None), None)
+        shares = by_title(score).values()
+        told = ("" if share is None else f"{share:.1%}" for share in shares)
+        rows.append((record_words(record), *told, record.status, record.run_id))
+    return ("run", *titles(), "status", "run_id"), rows
+
+
+def summarised(record: AnyRecord) -> Summary:
+    """Return a record's name, identity and first score, and a table of all its scores."""
+    line = f"{record.run_id}: {record_words(record)}"
+    if isinstance(record, TransferRecord):
+        names = [side.label for side in record.runs]
+        rows = [
+            (name, *(f"{share:.1%}" for share in row))
+            for name, row in zip(names, record.accuracy, strict=True)
+        ]
+        return Summary(line, ("crafted on", *names), rows)
+    if record.kind == "run" and record.error is not None:
+        return Summary(f"{line} · failed: {record.error}")
+    scores = sorted(record.evaluations, key=lambda score: score.robust_acc is None)
+    if not scores:
+        return Summary(line)
+    rows = [
+        (
+            score.checkpoint,
+            str(score.threat),
+            *("" if share is None else f"{share:.1%}" for share in by_title(score).values()),
+            f"{score.n_examples:,}",
+            ", ".join(score.checks),
+        )
+        for score in scores
+    ]
+    line += f" · {accuracy_words(scores[0])}"
+    return Summary(line, ("checkpoint", "threat", *titles(), "images", "raised"), rows)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.synthetic import make_eval_spec, make_spec, write_run
+
+from regmix_bench.records.schema import AnyRecord, RunRecord
+from regmix_bench.records.sequence import Records
+from regmix_bench.records.store import load_record
+from regmix_bench.records.words import record_words
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (make_spec(), "TRADES · digits · smallcnn · Linf 32/255 · seed 0"),
+        (make_eval_spec(), "net · digits · smallcnn · Linf 32/255 · evaluated"),
+    ],
+    ids=["a run", "an evaluation"],
+)
+def test_a_record_is_shown_in_a_line_and_as_a_table(spec, words: str, tmp_path: Path) -> None:
+    record: AnyRecord = load_record(write_run(tmp_path, spec))
+    assert record_words(record) == words
+    scores = "clean 94.4% PGD-20 86.1% AutoAttack 83.3%"
+    kind = type(record).__name__
+    assert repr(record) == f"<{kind} {spec.run_id}: {words} · {scores}>"
+    page = record._repr_html_()
+    assert all(f"<td>{share}</td>" in page for share in ("94.4%", "86.1%", "83.3%", "360"))
+
+
+def test_a_grid_is_shown_as_a_table_of_its_runs(tmp_path: Path) -> None:
+    found = Records([write_run(tmp_path, make_spec(seed=seed)) for seed in range(2)])
+    assert repr(found) == "<Records of 2 runs>" and repr(found[:1]) == "<Records of 1 runs>"
+    assert found._repr_html_().count("<td>83.3%</td>") == 2
+
+
+def test_a_failed_run_says_why() -> None:
+    spec = make_spec()
+    record = RunRecord(run_id=spec.run_id, spec=spec, status="error", error="ValueError: <b>")
+    assert "failed: ValueError: <b>" in repr(record) and "&lt;b&gt;" in record._repr_html_()
