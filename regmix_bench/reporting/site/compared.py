@@ -15,8 +15,9 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.data.sources import class_name
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import line, short
-from regmix_bench.reporting.site.leaderboard import RankedRow, Ranking
+from regmix_bench.reporting.site.leaderboard import Ranking
 from regmix_bench.reporting.site.markers import marker_paths
+from regmix_bench.reporting.site.ranked_rows import RankedRow
 from regmix_bench.reporting.site.runs import DASHES
 from regmix_bench.reporting.site.text import on_dark
 

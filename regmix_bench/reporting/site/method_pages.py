@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.methods.configured import all_params
-from regmix_bench.reporting.site.leaderboard import RankedRow, Ranking, Rankings
+from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
+from regmix_bench.reporting.site.ranked_rows import RankedRow
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name
 
