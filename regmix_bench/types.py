@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
+    WithJsonSchema,
 )
 from pydantic import dataclasses as pydantic_dataclasses
 
@@ -239,7 +240,12 @@ class ThreatModel:
     """
 
     norm: NormName
-    epsilon: Annotated[Epsilon, BeforeValidator(_as_epsilon), PlainSerializer(str)]
+    epsilon: Annotated[
+        Epsilon,
+        BeforeValidator(_as_epsilon),
+        PlainSerializer(str),
+        WithJsonSchema({"type": "string", "description": "As it was typed, such as 8/255."}),
+    ]
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:

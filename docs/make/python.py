@@ -1,0 +1,53 @@
+"""The reference of the Python interface: every public name, by its docstring."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import regmix_bench
+from regmix_bench.cli.commands import options
+
+INTRODUCTION = """# Python
+
+`from regmix_bench import …`; importing the package loads no torch. Verbs return values and print
+nothing.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the page of the public names, below ``reference/``."""
+    found = {name: getattr(regmix_bench, name) for name in sorted(regmix_bench.__all__)}
+    classes = [name for name, each in found.items() if inspect.isclass(each)]
+    verbs = [name for name, each in found.items() if inspect.isfunction(each) and options(each)]
+    others = [name for name in found if name not in classes and name not in verbs]
+    text = [INTRODUCTION, "## Verbs\n"]
+    text += ["\n".join(_function(name, found[name])) for name in verbs]
+    text += ["## Loading and registering\n"]
+    text += [_documented("autofunction", name) for name in others]
+    text += ["## Classes\n"]
+    text += [_documented("autoclass", name, members=True) for name in classes]
+    return {"python.md": "\n".join(text)}
+
+
+def _function(name: str, verb: Any) -> Iterator[str]:
+    """Write a verb with what the command line says of its parameters."""
+    parameters = inspect.signature(verb).parameters.values()
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+    shown = inspect.Signature(bare)
+    yield f"```{{eval-rst}}\n.. py:function:: regmix_bench.{name}{shown}\n"
+    yield textwrap.indent(inspect.getdoc(inspect.unwrap(verb)) or "", "   ") + "\n"
+    yield from (f"   :param {key}: {_text(said.help)}" for key, (_, said) in options(verb).items())
+    yield "\n```\n"
+
+
+def _documented(directive: str, name: str, members: bool = False) -> str:
+    listed = "   :members:\n" if members else ""
+    return f"```{{eval-rst}}\n.. {directive}:: regmix_bench.{name}\n{listed}```\n"
+
+
+def _text(text: str) -> str:
+    """Keep ``lambda_=1`` from being read as a link."""
+    return "".join(f"\\{letter}" if letter in "\\*_|`" else letter for letter in text)
