@@ -129,6 +129,11 @@ class Block:
         )
 
     @property
+    def at_home(self) -> bool:
+        """True where it attacks selected weights under the threat that they are trained under."""
+        return self.eval_threat == self.cohort.train_threat and self.checkpoint == "selected"
+
+    @property
     def csv_columns(self) -> dict[str, object]:
         """The columns that name a block in a CSV file, those of its cohort first."""
         return {

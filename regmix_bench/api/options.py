@@ -31,7 +31,7 @@ from typing import (
 from regmix_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from regmix_bench.reporting.contents import Choices
+    from regmix_bench.reporting.choices import Choices
 
 #: The panels of ``--help``, in the order they are shown.
 GRID = "Axes of the grid"

@@ -97,7 +97,8 @@ def report(
     without records, a record or published numbers that cannot be read, and a folder that cannot be
     written.
     """
-    from regmix_bench.reporting.report import FORMATS, stale, write_report
+    from regmix_bench.reporting.report import stale, write_report
+    from regmix_bench.reporting.report_files import FORMATS
 
     if check and format is not None:
         raise UserError("--check compares whatever formats the report has: leave --format out")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from regmix_bench.analysis import verdicts
 from regmix_bench.analysis.apart import tables_apart
@@ -28,16 +28,23 @@ from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
+from regmix_bench.reporting.chapters import (
+    Section,
+    chapters_of,
+    pointing,
+    quoted_sections,
+    terms_of,
+)
+from regmix_bench.reporting.choices import Manner
 from regmix_bench.reporting.figures.looks import Look, emphasised, looks
 from regmix_bench.reporting.figures.venues import PLAIN, Style
 from regmix_bench.reporting.published import (
     Published,
     PublishedTerms,
-    arch_class,
     load_published,
     published_file,
 )
-from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer
+from regmix_bench.reporting.tables import evaluated, transfer
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import notes, own
@@ -47,44 +54,8 @@ if TYPE_CHECKING:
     from regmix_bench.reporting.figures.gallery import Gallery
 
 
-class Manner(TypedDict, total=False):
-    """Choices of how records are shown, each at its default where it is left out.
-
-    ``reference`` is the row that the others are compared with, by default that of each suite, and
-    ``across`` what the rows of a table may differ in. ``target_accuracy`` (0 to 1) is what costs
-    are compared at, by default the reference's. Figures are drawn for ``style`` and show
-    ``methods``, by label or by name, by default all rows.
-    """
-
-    reference: str | None
-    across: Collection[Axis]
-    target_accuracy: float | None
-    style: Style
-    methods: Collection[str] | None
-
-
-class Choices(Manner, total=False):
-    """Choices of what a report shows, and of how.
-
-    ``with_published`` adds tables of the numbers in ``published.yaml``, not measured here: that of
-    the results, or else that of this package. ``only`` are the run_ids of the trainings to show, by
-    default all records.
-    """
-
-    with_published: bool
-    only: Collection[str] | None
-
-
 def _silent(line: str) -> None:
     """Say nothing."""
-
-
-class Section(NamedTuple):
-    """One table of a chapter and its heading; the pictures of its stem follow it."""
-
-    stem: str
-    heading: str
-    table: Table
 
 
 @dataclass(frozen=True)
@@ -171,7 +142,7 @@ class Contents:
         does; cohorts without AutoAttack have none.
         """
         found: dict[str, Block] = {}
-        for block in sorted(self.blocks, key=lambda block: not _at_home(block)):
+        for block in sorted(self.blocks, key=lambda block: not block.at_home):
             robust = robust_metric(block.cohort.setting.scoring)
             if any(robust in row.metrics for row in block.rows):
                 found.setdefault(block.cohort.stem, block)
@@ -198,28 +169,22 @@ class Contents:
             table = comparison_table(
                 block, self.standings[block.stem], self.targets.get(block.cohort.stem)
             )
-            found[block.stem] = _pointing(table, self.quoted_beside(block))
+            found[block.stem] = pointing(table, self.quoted_beside(block))
         return found
 
     @cached_property
     def quoted(self) -> dict[PublishedTerms, list[Section]]:
         """The tables of published numbers, by what their rows share."""
-        return {
-            terms: [
-                Section(stem, f"{published.TITLE}: {table.caption.rstrip('.')}", table)
-                for stem, table in tables
-            ]
-            for terms, tables in published.published_tables(self.published).items()
-        }
+        return quoted_sections(self.published)
 
     def quoted_beside(self, block: Block) -> list[Section]:
         """Return the tables of published numbers that stand beside that of a block."""
-        terms = _terms(block)
+        terms = terms_of(block)
         return self.quoted.get(terms, []) if terms else []
 
     def published_beside(self, block: Block) -> tuple[Published, ...]:
         """Return the published rows that stand beside those of a block."""
-        terms = _terms(block)
+        terms = terms_of(block)
         return tuple(row for row in self.published if row.terms == terms)
 
     @cached_property
@@ -241,32 +206,7 @@ class Contents:
     @cached_property
     def chapters(self) -> dict[str, list[Section]]:
         """The sections beside the comparison of methods, by title."""
-        given = [
-            Section(panel.stem, evaluated.heading(panel), self._evaluated(panel))
-            for panel in self.panels
-        ]
-        moved = [
-            Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
-            for r in self.transfers
-        ]
-        scored = [
-            Section(f.stem, checkpoints.checkpoints_heading(f), checkpoints.checkpoints_table(f))
-            for f in self.selections
-        ]
-        chapters = {
-            "Which weights are scored": scored,
-            "Evaluated models": given,
-            "Transfer": moved,
-            published.TITLE: [part for parts in self.quoted.values() for part in parts],
-        }
-        return {title: parts for title, parts in chapters.items() if parts}
-
-    def _evaluated(self, panel: evaluated.Panel) -> Table:
-        terms = panel.terms
-        classes = sorted({arch_class(row.record.spec.arch) for row in panel.rows})
-        each = (PublishedTerms(terms.dataset, one, terms.threat) for one in classes)
-        beside = [section for one in each for section in self.quoted.get(one, [])]
-        return _pointing(evaluated.evaluated_table(panel), beside)
+        return chapters_of(self.selections, self.panels, self.transfers, self.quoted)
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -347,24 +287,3 @@ class Contents:
         if self.published:
             named[paths.PUBLISHED] = published_file(self.results)
         return {name: file_digest(path) for name, path in named.items() if path.is_file()}
-
-
-def _at_home(block: Block) -> bool:
-    """Whether a block attacks under the threat that it trains under, as published numbers do."""
-    return block.eval_threat == block.cohort.train_threat and block.checkpoint == "selected"
-
-
-def _terms(block: Block) -> PublishedTerms | None:
-    """The terms of published numbers that stand beside a block, if any do."""
-    setting = block.cohort.setting
-    if not _at_home(block):
-        return None
-    return PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
-
-
-def _pointing(table: Table, quoted: Sequence[Section]) -> Table:
-    """Add a note to a table that tables of published numbers stand beside."""
-    if not quoted:
-        return table
-    note = published.pointer([section.stem for section in quoted])
-    return replace(table, notes=(*table.notes, note))

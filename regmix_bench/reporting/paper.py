@@ -148,7 +148,7 @@ def _several_budgets(contents: Contents) -> dict[str, dict[str, Table]]:
     found: dict[str, dict[str, Table]] = {}
     for block in contents.main_blocks:
         threat = block.eval_threat
-        if threat == block.cohort.train_threat and block.checkpoint == "selected":
+        if block.at_home:
             stem = f"budgets-{block.cohort.setting.stem}-{threat.norm}"
             tables = found.setdefault(stem, {})
             tables[threat_words(threat)] = contents.comparisons[block.stem]

@@ -3,57 +3,37 @@
 from __future__ import annotations
 
 import gc
-import io
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Unpack
 
-import pandas as pd
-
-from regmix_bench.analysis import verdicts
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import unknown
 from regmix_bench.records.store import record_files
-from regmix_bench.registry import FILE_NAME
 from regmix_bench.reporting import site
-from regmix_bench.reporting.contents import Choices, Contents
-from regmix_bench.reporting.figures import figure_names
+from regmix_bench.reporting.choices import Choices
+from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.formats import cells
-from regmix_bench.reporting.formats.json_tables import tables_json
-from regmix_bench.reporting.formats.latex import latex
 from regmix_bench.reporting.formats.layout import Layout
-from regmix_bench.reporting.formats.page import page
-from regmix_bench.reporting.paper import paper_tables
+from regmix_bench.reporting.manifest import MANIFEST, Manifest
+from regmix_bench.reporting.report_files import (
+    FORMATS,
+    SITE,
+    file_formats,
+    is_drawn,
+    is_ours,
+    page_files,
+    text_files,
+)
 from regmix_bench.reporting.site.pages import PREVIEW
-from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
-from regmix_bench.sheets.writer import sheet_text
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.garbage import uncollected
 from regmix_bench.system.reading import read_bytes
-
-#: All that a report is written in.
-FORMATS = ("latex", "markdown", "csv", "json", "yaml", "figures", "html")
-
-MANIFEST = "manifest.csv"
-PAGE = "report.md"
-NUMBERS = "tables.csv"
-TABLES = "tables.json"
-STUDY = "study.yaml"
-MODELS = "models.csv"
-VERDICTS = "verdicts.csv"
-CHECKPOINTS = "checkpoints.csv"
-EVALUATED = "evaluated.csv"
-PUBLISHED = "published.csv"
-FAILED = "failed-runs.csv"
-OVERFITTING = "overfitting.csv"
-SITE = "site/"
 
 
 def write_report(
@@ -88,7 +68,7 @@ def write_report(
 
 def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: Layout) -> list[Path]:
     """Write the files of a report, whose folder must be nobody else's meanwhile."""
-    before = _read_manifest(out)
+    before = Manifest.read(out)
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
@@ -99,18 +79,18 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
         drawing = contents.gallery.drawing(_kept(contents, out, before), contents.say)
     with drawing as drawn:  # in other processes, meanwhile
         # All of it, so that nothing is written where something is refused.
-        texts = list(_texts(contents, formats, shown, layout))
-        pages = _pages(contents, formats, layout)
+        texts = list(text_files(contents, formats, shown, layout))
+        pages = page_files(contents, formats, layout)
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
         for picture, files in zip(pictures, drawn, strict=True):
             named = {f"{picture.stem}{end}": data for end, data in files.items()}
             marks |= _marks(picture, contents.style, named)
             written += _write_many(out, named)
-    outputs = kept | _outputs(texts, pages, contents, formats)
-    manifest = _manifest(contents, outputs, before.marks | marks)
-    written.append(_write(out, MANIFEST, manifest.encode()))
+    outputs = kept | file_formats(texts, pages, contents, formats)
+    manifest = Manifest(contents.inputs, outputs, {**before.marks, **marks})
+    written.append(_write(out, MANIFEST, manifest.text().encode()))
     for name in before.outputs.keys() - outputs.keys():
-        if name.startswith(_ours()) or (before.outputs[name] == "figures" and _drawn(name)):
+        if is_ours(name) or (before.outputs[name] == "figures" and is_drawn(name)):
             held_below(out, name).unlink(missing_ok=True)
     for folder in {path.parent for path in written}:
         sweep(folder)
@@ -134,7 +114,7 @@ def stale(
 
 
 def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
-    before = _read_manifest(out)
+    before = Manifest.read(out)
     if not before.outputs:
         return [f"{out}: no report here: `regmix-bench report` writes it"]
     formats = set(before.outputs.values())
@@ -144,12 +124,12 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
         if then != now:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
-    texts = list(_texts(contents, formats, formats, layout))
-    pages = _pages(contents, formats, layout)
-    expected = _outputs(texts, pages, contents, formats)
+    texts = list(text_files(contents, formats, formats, layout))
+    pages = page_files(contents, formats, layout)
+    expected = file_formats(texts, pages, contents, formats)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)
-    present = {name for name in names if name.startswith(_ours()) or name in before.outputs}
+    present = {name for name in names if is_ours(name) or name in before.outputs}
     lines += [f"{out / MANIFEST}: lacks {n}" for n in sorted(expected.keys() - before.outputs)]
     lines += [f"{out / name}: missing" for name in sorted(expected) if not (out / name).is_file()]
     lines += [
@@ -171,30 +151,6 @@ def _said(name: str, data: bytes) -> bytes:
     return re.sub(rb"<svg\b.*?</svg>", b"", data, flags=re.DOTALL) if name[-5:] == ".html" else data
 
 
-def _ours() -> tuple[str, ...]:
-    """Return how the names of a report's files begin, whatever else lies beside them."""
-    figures = (f"{name}-" for name in figure_names())
-    return (
-        SITE,
-        "table-",
-        *figures,
-        NUMBERS,
-        TABLES,
-        STUDY,
-        MODELS,
-        VERDICTS,
-        CHECKPOINTS,
-        EVALUATED,
-        PUBLISHED,
-        OVERFITTING,
-    )
-
-
-def _drawn(name: str) -> bool:
-    """Return whether a file of the report's folder may be a figure's, also one gone by now."""
-    return bool(re.fullmatch(FILE_NAME, name)) and name.endswith((".png", ".pdf", ".csv"))
-
-
 @contextmanager
 def _loaded(
     results: Path, say: Callable[[str], None], **choices: Unpack[Choices]
@@ -209,64 +165,7 @@ def _loaded(
         gc.unfreeze()
 
 
-def _texts(
-    contents: Contents, formats: Collection[str], shown: Collection[str], layout: Layout
-) -> Iterator[tuple[str, str, str]]:
-    """Format, file name and content of each text file; ``shown`` are the formats to link to."""
-    # Whatever the formats: a reference that is no row must be refused.
-    compared = verdicts.frame(contents.standings)
-    if "latex" in formats:
-        for stem, table in paper_tables(contents, layout).items():
-            yield "latex", f"table-{stem}.tex", latex(table, stem, layout)
-    if "csv" in formats:
-        if any(block.rows for block in contents.blocks):
-            yield "csv", NUMBERS, cells.csv(numbers.averages(contents.blocks))
-            yield "csv", MODELS, cells.csv(numbers.run_accuracies(contents.cohorts))
-        if not compared.empty:
-            yield "csv", VERDICTS, cells.csv(compared)
-        if contents.selections:
-            yield "csv", CHECKPOINTS, cells.csv(checkpoints.selection_gains(contents.selections))
-        if contents.panels:
-            yield "csv", EVALUATED, cells.csv(evaluated.evaluated_accuracies(contents.panels))
-        if contents.published:
-            yield "csv", PUBLISHED, cells.csv(published.published_accuracies(contents.published))
-        overfitted = overfitting.overfitting_runs(contents.cohorts)
-        if not overfitted.empty:
-            yield "csv", OVERFITTING, cells.csv(overfitted)
-        yield "csv", FAILED, cells.csv(numbers.failed_runs(contents.cohorts))
-    if "json" in formats:
-        yield "json", TABLES, tables_json(contents.tables)
-    if "yaml" in formats and contents.study is not None:
-        yield "yaml", STUDY, sheet_text(contents.study)
-    if "figures" in formats:
-        for picture in contents.gallery.pictures:
-            yield "figures", f"{picture.stem}.csv", cells.csv(picture.frame)
-    if "markdown" in formats:
-        yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
-
-
-def _pages(contents: Contents, formats: Collection[str], layout: Layout) -> dict[str, bytes]:
-    """The files of the site by name."""
-    if "html" not in formats:
-        return {}
-    return {SITE + name: data for name, data in site.site_files(contents, layout)}
-
-
-def _outputs(
-    texts: Sequence[tuple[str, str, str]],
-    pages: Collection[str],
-    contents: Contents,
-    formats: Collection[str],
-) -> dict[str, str]:
-    """Format by file name, pictures included."""
-    names = {name: kind for kind, name, _ in texts} | dict.fromkeys(pages, "html")
-    if "figures" in formats:
-        for picture in contents.gallery.pictures:
-            names |= {f"{picture.stem}{end}": "figures" for end in picture.suffixes}
-    return names
-
-
-def _kept(contents: Contents, out: Path, before: _Before) -> dict[str, dict[str, bytes]]:
+def _kept(contents: Contents, out: Path, before: Manifest) -> dict[str, dict[str, bytes]]:
     """Return the files of the pictures that need not be drawn again, by stem and suffix."""
     from regmix_bench.reporting.figures.kept import kept_files  # it loads plotting libraries
 
@@ -286,43 +185,6 @@ def _marks(picture: ReportFigure, style: Style, files: Mapping[str, bytes]) -> d
 
     made_of = drawn_from(picture, style)
     return {name: mark(made_of, data) for name, data in files.items()}
-
-
-def _manifest(contents: Contents, outputs: dict[str, str], marks: Mapping[str, str]) -> str:
-    """Write the manifest: the digest of each input, and of each picture with what it shows."""
-    rows = [("input", path, "", digest) for path, digest in contents.inputs.items()]
-    rows += [("output", name, kind, marks.get(name, "")) for name, kind in sorted(outputs.items())]
-    return cells.csv(pd.DataFrame(rows, columns=["kind", "path", "format", "sha256"]))
-
-
-@dataclass(frozen=True)
-class _Before:
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    marks: dict[str, str]
-
-
-def _read_manifest(out: Path) -> _Before:
-    path = out / MANIFEST
-    try:
-        frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
-        rows = list(
-            zip(*(frame[name] for name in ("kind", "path", "format", "sha256")), strict=True)
-        )
-        for kind, name, *_ in rows:
-            if kind == "output":
-                held_below(out, name)
-    except (FileNotFoundError, NotADirectoryError):
-        return _Before({}, {}, {})
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, UserError) as error:
-        raise UserError(f"{path} is not the manifest of a report: {error}") from error
-    return _Before(
-        {path: digest for kind, path, _, digest in rows if kind == "input"},
-        {path: form for kind, path, form, _ in rows if kind == "output" and form in FORMATS},
-        {path: mark for kind, path, _, mark in rows if kind == "output" and mark},
-    )
 
 
 def _write_many(out: Path, files: Mapping[str, bytes]) -> list[Path]:

@@ -23,7 +23,8 @@ from regmix_bench.reporting.figures.curves import curves_frame
 from regmix_bench.reporting.figures.looks import looks
 from regmix_bench.reporting.figures.robustness import robustness_frame
 from regmix_bench.reporting.figures.venues import style_for
-from regmix_bench.reporting.report import FORMATS, stale, write_report
+from regmix_bench.reporting.report import stale, write_report
+from regmix_bench.reporting.report_files import FORMATS
 from regmix_bench.reporting.site import site_files
 from regmix_bench.sheets.own import study_sheet
 from regmix_bench.sheets.reader import read_sheet
@@ -362,7 +363,8 @@ def test_importing_the_package_loads_no_plotting_library():
 def test_making_a_report_loads_no_torch(results, tmp_path):
     code = (
         "import sys; from pathlib import Path;"
-        "from regmix_bench.reporting.report import FORMATS, write_report;"
+        "from regmix_bench.reporting.report import write_report;"
+        "from regmix_bench.reporting.report_files import FORMATS;"
         f"write_report(Path({str(results)!r}), Path({str(tmp_path / 'out')!r}), FORMATS);"
         "sys.exit('torch' in sys.modules)"
     )

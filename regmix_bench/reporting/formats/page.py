@@ -7,7 +7,8 @@ from itertools import groupby
 
 from regmix_bench.analysis.blocks import Block, blocks_of
 from regmix_bench.analysis.words import checkpoint_words, threat_words
-from regmix_bench.reporting.contents import Contents, Section
+from regmix_bench.reporting.chapters import Section
+from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.formats import cells
 from regmix_bench.reporting.paper import named, shown_names

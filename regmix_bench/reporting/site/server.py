@@ -27,7 +27,7 @@ from regmix_bench.records import store
 from regmix_bench.records.paths import PUBLISHED
 
 if TYPE_CHECKING:
-    from regmix_bench.reporting.contents import Choices
+    from regmix_bench.reporting.choices import Choices
 
 ADDRESS = "127.0.0.1"
 SECONDS = 1.0
