@@ -64,7 +64,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(command: Command, tmp_path: P
 def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> None:
     status, output, errors = run_quick(command, "--seeds", "0,1")
     assert (status, errors) == (0, "")
-    assert "[2/2] standard · digits · smallcnn · Linf 128/255 · seed 1: started" in output
+    assert "[2/2] Standard · digits · smallcnn · Linf 128/255 · seed 1: started" in output
     assert "AutoAttack 0.0%" in output and "\x1b" not in output
     paths = store.record_files(tmp_path / "results")
     times = [path.stat().st_mtime_ns for path in paths]
@@ -136,7 +136,7 @@ def test_jobs_side_by_side_end_as_one_after_another(command: Command, tmp_path: 
     status, output, errors = run_quick(command, "--seeds", "0,1", "--jobs", "2")
     assert (status, errors) == (0, "")
     for seed in (0, 1):
-        name = f"[{seed + 1}/2] standard · digits · smallcnn · Linf 128/255 · seed {seed}"
+        name = f"[{seed + 1}/2] Standard · digits · smallcnn · Linf 128/255 · seed {seed}"
         assert f"{name}: started" in output and f"{name}: selected at Linf 128/255" in output
     assert len(store.record_files(tmp_path / "results")) == 2
 
@@ -271,7 +271,7 @@ def test_list_and_show(command: Command, tmp_path: Path) -> None:
     path = write_run(tmp_path / "results", spec, autoattack=300)
     status, output, _ = command("list", "runs")
     assert status == 0
-    assert "fgsm-pgi[lambda_=1]" in output and spec.run_id in output and "83.3%" in output
+    assert "FGSM-PGI (λ = 1)" in output and spec.run_id in output and "83.3%" in output
     for name in (str(path), spec.run_id, spec.run_id[:3]):
         status, output, _ = command("show", name)
         assert status == 0
