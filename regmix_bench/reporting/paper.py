@@ -40,7 +40,7 @@ def paper_tables(contents: Contents, layout: Layout) -> dict[str, Table]:
     names = shown_names(contents)
     rows = _row_labels(contents, names, layout.rows)
     compared = contents.comparisons
-    _require_columns(compared.values(), layout.table_columns)
+    require_layout(contents, layout)
     found: dict[str, Table] = {}
     for stem, table in compared.items():
         kept = _with_rows(table, rows)
@@ -64,6 +64,12 @@ def paper_tables(contents: Contents, layout: Layout) -> dict[str, Table]:
             " what each shows"
         )
     return {stem: named(table, names) for stem, table in found.items()}
+
+
+def require_layout(contents: Contents, layout: Layout) -> None:
+    """Raise :class:`UserError` for columns or rows that no comparison has."""
+    _require_columns(contents.comparisons.values(), layout.table_columns)
+    _row_labels(contents, shown_names(contents), layout.rows)
 
 
 def shown_names(contents: Contents) -> dict[str, str]:

@@ -15,7 +15,7 @@ from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import latex
 from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.formats.page import page
-from regmix_bench.reporting.paper import paper_tables
+from regmix_bench.reporting.paper import paper_tables, require_layout
 from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
 from regmix_bench.sheets.writer import sheet_text
 
@@ -40,8 +40,9 @@ def text_files(
     contents: Contents, formats: Collection[str], shown: Collection[str], layout: Layout
 ) -> Iterator[tuple[str, str, str]]:
     """Yield format, name and content of each text file; ``shown`` are the formats to link to."""
-    # Whatever the formats: a reference that is no row must be refused.
+    # Whatever the formats: a reference, a row or a column that is none must be refused.
     compared = verdicts.frame(contents.standings)
+    require_layout(contents, layout)
     if "latex" in formats:
         for stem, table in paper_tables(contents, layout).items():
             yield "latex", f"table-{stem}.tex", latex(table, stem, layout)

@@ -17,10 +17,10 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Hold ``folder``, which is made where there is none, while the block goes on.
 
     The lock is one of ``flock`` on the folder itself: it leaves no file, and ends with its process,
-    however that ends. Raises :class:`UserError` where another process has it, and
-    :class:`CannotWrite` where there can be no such folder.
+    however that ends. Folders that were made and stay empty are removed. Raises :class:`UserError`
+    where another process has it, and :class:`CannotWrite` where there can be no such folder.
     """
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -35,6 +35,6 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-        if made:
-            with contextlib.suppress(OSError):  # it is not empty, as it should be
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # one is not empty, as it should be
+            for path in made:
+                path.rmdir()

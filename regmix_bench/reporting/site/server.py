@@ -127,18 +127,17 @@ class Site:
     """The site of the records below ``results``; raises :class:`UserError` as a report."""
 
     def __init__(self, results: Path, **choices: Unpack[Choices]) -> None:
-        if not results.is_dir():
-            raise UserError(f"no folder {results}: `regmix-bench run` makes it")
         self._results, self._choices = results, choices
-        self._seen = self._look()
+        self._seen: frozenset[tuple[Path, int, int]] | None = self._look()
         self.state = self._built()
 
     def refresh(self) -> bool:
         """Build anew where a file came, went or changed; returns whether there was one.
 
-        What cannot be read, such as a record half copied, leaves the last good site standing.
+        What cannot be read, such as a record half copied or a folder that is gone, leaves the last
+        good site standing.
         """
-        seen: frozenset[tuple[Path, int, int]] = frozenset()
+        seen = None
         try:
             seen = self._look()
             if seen == self._seen:
@@ -151,6 +150,8 @@ class Site:
         return True
 
     def _look(self) -> frozenset[tuple[Path, int, int]]:
+        if not self._results.is_dir():
+            raise UserError(f"no folder {self._results}: `regmix-bench run` makes it")
         found = set()
         for path in (*store.record_files(self._results), self._results / PUBLISHED):
             with suppress(FileNotFoundError):  # gone meanwhile, or no published numbers

@@ -231,6 +231,26 @@ def test_an_unreadable_record_leaves_the_last_good_site(server, results):
     assert b"<title>2</title>" in ask(server)[2]
 
 
+@pytest.mark.parametrize("takes_its_place", ["nothing", "a file", "an empty folder"])
+def test_a_folder_that_vanishes_leaves_the_last_good_site(server, results, takes_its_place):
+    version, aside = state(server)["version"], results.with_name("aside")
+    results.rename(aside)
+    if takes_its_place == "a file":
+        results.write_text("")
+    assert server.site.refresh()
+    assert state(server)["trouble"] == f"no folder {results}: `regmix-bench run` makes it"
+    assert state(server)["version"] == version and b"<title>1</title>" in ask(server)[2]
+    if takes_its_place == "an empty folder":
+        results.mkdir()
+        assert server.site.refresh()
+        assert state(server)["trouble"] == "" and b"<title>0</title>" in ask(server)[2]
+        results.rmdir()
+    results.unlink(missing_ok=True)
+    aside.rename(results)
+    assert server.site.refresh()
+    assert (state(server)["trouble"], state(server)["version"]) == ("", version)
+
+
 def test_the_first_record_replaces_the_page_that_waits_for_it(tmp_path, pages):
     results = tmp_path / "results"
     results.mkdir()
