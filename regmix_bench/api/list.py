@@ -110,9 +110,12 @@ def _loggers() -> Iterable[Facts]:
 
 
 def _suites() -> Iterable[Facts]:
-    from regmix_bench.grid.plan import packaged_suites
+    from regmix_bench.api.options import planned_runs
+    from regmix_bench.grid.plan import packaged_suites, suite_words
 
-    return ({"suite": name} for name in packaged_suites())
+    for name in packaged_suites():
+        runs = len(planned_runs(name) or ())
+        yield {"suite": name, "runs": f"{runs:,}", "what it is": suite_words(name)}
 
 
 def _rules() -> Iterable[Facts]:

@@ -36,14 +36,12 @@ class Power(Shown):
     needed: Mapping[int, int | None]
     most_seeds: int
 
-    @property
     def columns(self) -> tuple[str, ...]:
-        """The headers of :attr:`table`."""
+        """Return the headers of :meth:`table`."""
         return ("images", *(f"{seeds} seeds" for seeds in SEEDS), "seeds for 80%")
 
-    @property
     def table(self) -> list[tuple[str, ...]]:
-        """The chances in words, a row for each number of images."""
+        """Return the chances in words, a row for each number of images."""
         return [
             (
                 f"{images:,}",
@@ -59,7 +57,7 @@ class Power(Shown):
             f"{self.stem}: chance to find {self.points:g} points in a table of {some} with at most"
             " 5% false finds"
         )
-        return Summary(line, self.columns, self.table)
+        return Summary(line, self.columns(), self.table())
 
 
 @verb

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
 from regmix_bench.api.check import Check, check
-from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.regression import Verdict
 
 
-@add_command(check, "regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'")
-def print_check(call: partial[Check]) -> None:
-    """Print a table of verdicts; exit 1 where one fails."""
+@add_command(
+    check,
+    "regmix-bench check --results fresh --only 'digits/smallcnn/pgd-at-*'",
+    flags={**AS_JSON, "verbose": "Print what passes, too."},
+)
+def print_check(call: Call[Check]) -> None:
+    """Print the verdicts that fail, and a line for the rest; exit 1 where there are any."""
     found = call()
-    if found.verdicts or found.renewed is None:
-        _print_verdicts(found.verdicts)
-    if found.renewed is not None:
-        say(f"{found.renewed} references written to {found.reference}")
+    if call.flags.json:
+        print_json("check", found)
+    else:
+        if found.verdicts or found.renewed is None:
+            _print_verdicts(found.verdicts, call.flags.verbose)
+        if found.renewed is not None:
+            say(f"{found.renewed} references written to {found.reference}")
     if found.failed:
         raise typer.Exit(1)
 
 
-def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
+def _print_verdicts(verdicts: Sequence[Verdict], verbose: bool) -> None:
     rows = [
         (
             f"{v.label} · {v.dataset} · {v.arch} · {v.threat} · "
@@ -41,10 +48,14 @@ def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
             v.verdict + (f": {v.note}" if v.note else ""),
         )
         for v in verdicts
+        if verbose or v.failed
     ]
-    print_table(("metric", "reference", "now", "difference", "tolerance", "verdict"), rows)
+    if rows:
+        print_table(("metric", "reference", "now", "difference", "tolerance", "verdict"), rows)
     counts = Counter(v.verdict for v in verdicts)
-    say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no references")
+    said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
+    more = " (-v shows them all)" if len(rows) < len(verdicts) else ""
+    say(f"{said or 'no references'}{more}")
     resolved = [v.tolerance for v in verdicts if v.tolerance is not None]
     if resolved:
         say(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")

@@ -12,9 +12,18 @@ from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
 import typer
 
 from regmix_bench.api.options import Option
+from regmix_bench.cli.flags import FlagName, Flags, flag_parameters
 from regmix_bench.registry import docstring
 
 T = TypeVar("T")
+
+
+class Call(partial[T]):
+    """A verb with what was typed for its parameters, and the flags of the command beside them."""
+
+    flags: Flags
+
+
 _NAMED = inspect.Parameter.KEYWORD_ONLY
 
 app = typer.Typer(
@@ -31,18 +40,23 @@ def add_command(
     example: str,
     name: str | None = None,
     defaults: Mapping[str, object] = MappingProxyType({}),
-) -> Callable[[Callable[[partial[T]], None]], Callable[[partial[T]], None]]:
+    flags: Mapping[FlagName, str] = MappingProxyType({}),
+) -> Callable[[Callable[[Call[T]], None]], Callable[[Call[T]], None]]:
     """Register a command with the parameters, defaults and first paragraph of ``verb``.
 
     What it decorates gets the call that was typed, calls it, and prints what it returns.
-    ``defaults`` are those of the command where they are not the function's.
+    ``defaults`` are those of the command where they are not the function's; ``flags`` are those
+    that it has beside them, each with what help says of it.
     """
 
-    def register(show: Callable[[partial[T]], None]) -> Callable[[partial[T]], None]:
+    def register(show: Callable[[Call[T]], None]) -> Callable[[Call[T]], None]:
         def call(**given: Any) -> None:
-            show(partial(verb, **given))
+            asked = Flags(**{name: given.pop(name) for name in flags})
+            typed = Call(verb, **given)
+            typed.flags = asked
+            show(typed)
 
-        parameters = _parameters(verb, defaults)
+        parameters = _parameters(verb, defaults) + flag_parameters(flags)
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
         about = docstring(inspect.unwrap(verb))

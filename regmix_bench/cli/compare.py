@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from regmix_bench.api.compare import compare
 from regmix_bench.api.power import Power, power
-from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from regmix_bench.system.shown import ShownTuple
 
 
-@add_command(compare, "regmix-bench compare 3f2a 81c0")
-def print_pairs(call: partial[ShownTuple[Pair]]) -> None:
+@add_command(compare, "regmix-bench compare 3f2a 81c0", flags=AS_JSON)
+def print_pairs(call: Call[ShownTuple[Pair]]) -> None:
     """Print both accuracies with their intervals, and McNemar's verdict."""
     pairs = call()
+    if call.flags.json:
+        print_json("compare", pairs)
+        return
 
     from regmix_bench.analysis.methods import FEWEST_SEEDS
     from regmix_bench.analysis.statistics import wilson_interval
@@ -34,13 +37,17 @@ def print_pairs(call: partial[ShownTuple[Pair]]) -> None:
     say(f"too few seeds, one each, to compare their methods: `report` does from {FEWEST_SEEDS} on")
 
 
-@add_command(power, "regmix-bench power 1.0 --results results")
-def print_power(call: partial[ShownTuple[Power]]) -> None:
+@add_command(power, "regmix-bench power 1.0 --results results", flags=AS_JSON)
+def print_power(call: Call[ShownTuple[Power]]) -> None:
     """Print a table of chances for each set of comparable runs."""
-    for found in call():
+    powers = call()
+    if call.flags.json:
+        print_json("power", powers)
+        return
+    for found in powers:
         say(
             f"{found.summary().line} (standard deviation from seed to seed"
             f" {100 * found.seed_deviation:.1f} points, of a difference by the choice of"
             f" {found.recorded} images {100 * found.image_deviation:.1f})"
         )
-        print_table(found.columns, found.table)
+        print_table(found.columns(), found.table())

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from regmix_bench.analysis.words import throughput_words
 from regmix_bench.cli.printing import say, score_lines
+from regmix_bench.cli.times import duration
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
@@ -188,10 +189,3 @@ class GridDisplay(Display):
         self.failed.discard(ending.spec.run_id)
         if ending.error is not None:
             self.failed.add(ending.spec.run_id)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a clock shows it: ``16:20``, from an hour on ``1:16:20``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

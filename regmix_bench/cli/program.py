@@ -23,6 +23,7 @@ from regmix_bench.cli import (  # noqa: F401
     report,
     run,
     serve,
+    show,
     test,
     transfer,
     verify,
@@ -93,10 +94,10 @@ def _refuse(reason: str) -> NoReturn:
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context,
-    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    asked: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Train, attack and compare adversarial training methods."""
-    if show:
+    if asked:
         from importlib.metadata import version as installed
 
         say(f"regmix-bench {installed('regmix-bench')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -73,6 +74,17 @@ def packaged_suites() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name)
 
 
+def suite_words(name: str) -> str:
+    """Return the first sentence of what a packaged suite says of itself, at its top."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), _packaged(name).splitlines())
+    about = " ".join(line.lstrip("# ") for line in lines)
+    return re.split(r"(?<=[.])\s", about, maxsplit=1)[0]
+
+
+def _packaged(name: str) -> str:
+    return files("regmix_bench.grid").joinpath("suites", f"{name}.yaml").read_text("utf-8")
+
+
 def load_suite(name: str) -> list[dict[str, Any]]:
     """Load the grids of a packaged suite or of a YAML file, as written.
 
@@ -88,7 +100,7 @@ def load_suite(name: str) -> list[dict[str, Any]]:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UserError(f"cannot read suite {name}: {reason}") from error
     elif name in packaged_suites():
-        text = files("regmix_bench.grid").joinpath("suites", f"{name}.yaml").read_text("utf-8")
+        text = _packaged(name)
     else:
         raise unknown("suite", name, packaged_suites())
     try:

@@ -229,7 +229,7 @@ def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, 
         ["--allow", "softmax-output,zero-gradients"],
         ["--allow", "softmax-output", "--allow", "zero-gradients"],
     ):
-        status, output, _ = command("check", *flags)
+        status, output, _ = command("check", "-v", *flags)
         assert status == 0 and "ok: raised and allowed: softmax-output, zero-gradients" in output
 
     before = (tmp_path / "results" / paths.LEADERBOARD).read_bytes()
@@ -239,7 +239,7 @@ def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, 
     assert (tmp_path / "results" / paths.LEADERBOARD).read_bytes() == before
 
     assert command("check", "--update", "--allow", "zero-gradients,softmax-output")[0] == 0
-    status, output, _ = command("check")
+    status, output, _ = command("check", "--verbose")
     assert status == 0 and "raised and allowed: softmax-output, zero-gradients" in output
 
 
@@ -276,6 +276,14 @@ def test_list_and_show(command: Command, tmp_path: Path) -> None:
         status, output, _ = command("show", name)
         assert status == 0
         assert yaml.safe_load(output)["run_id"] == spec.run_id
+        summary = [line for line in output.splitlines() if line.startswith("#")]
+        name = "FGSM-PGI (λ = 1) · digits · smallcnn · Linf 128/255 · seed 0"
+        assert summary[0] == f"# {name}: success"
+        scores = ["94.4%", "86.1%", "83.3%", "360"]
+        assert summary[3].split() == ["#", "selected", "Linf", "128/255", *scores]
+        assert "tricks: mass 0.6" in summary[-3] and summary[-1].endswith(path.name)
+        assert "history" not in yaml.safe_load(output)
+    assert "history" in yaml.safe_load(command("show", "--verbose", spec.run_id)[1])
 
 
 def test_list_and_show_know_every_kind_of_record(command: Command, tmp_path: Path) -> None:

@@ -181,8 +181,3 @@ def test_each_run_is_numbered(capsys) -> None:
         for label in ("trades", "mart"):
             display.on_start(make_spec(label))
     assert [line[:5] for line in capsys.readouterr().out.splitlines()] == ["[1/2]", "[2/2]"]
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3661, "1:01:01")])
-def test_durations(seconds: float, text: str) -> None:
-    assert progress.duration(seconds) == text

@@ -1,0 +1,104 @@
+"""Print what ``show`` finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regmix_bench.api.show import show
+from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.flags import AS_JSON, print_json
+from regmix_bench.cli.layout import aligned, terminal_width
+from regmix_bench.cli.printing import say
+from regmix_bench.cli.times import duration
+
+if TYPE_CHECKING:
+    from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord
+
+#: Before each line of the summary, which so is none of the YAML below it.
+_MARK = "# "
+
+
+@add_command(
+    show,
+    "regmix-bench show 3f2a",
+    flags={**AS_JSON, "verbose": "Print the history too, and what is at its default."},
+)
+def print_record(call: Call[AnyRecord]) -> None:
+    """Print a summary of a record, and the record as YAML below it."""
+    record = call()
+    if call.flags.json:
+        print_json("show", record)
+        return
+
+    import yaml
+
+    from regmix_bench.records.find import resolve_run
+
+    keywords = call.keywords
+    path = resolve_run(str(keywords["run"]), Path(keywords["results"]))
+    width = terminal_width()
+    lines = summary_lines(record, path, None if width is None else width - len(_MARK))
+    say(*(f"{_MARK}{line}".rstrip() for line in lines))
+    verbose = call.flags.verbose
+    content = record.model_dump(
+        mode="json", exclude=set() if verbose else {"history"}, exclude_defaults=not verbose
+    )
+    say(*yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines())
+
+
+def summary_lines(record: AnyRecord, path: Path, width: int | None) -> Iterator[str]:
+    """Yield what a record says in a few lines: scores, cost, warnings, and where it lies."""
+    from regmix_bench.records.words import record_words
+
+    yield f"{record_words(record)}: {record.status}"
+    if record.kind == "run" and record.error is not None:
+        yield f"failed: {record.error}"
+    summary = record.summary()
+    if summary.rows:
+        yield ""
+        yield from aligned([summary.header, *summary.rows], width)
+        yield ""
+    if record.kind == "run":
+        yield from _training(record)
+    if record.kind != "transfer":
+        yield from _scoring(record)
+    yield f"recorded in {path}"
+
+
+def _training(record: RunRecord) -> Iterator[str]:
+    """Yield what a training was, took and is warned of."""
+    from regmix_bench.records.alarms import alarms_of
+    from regmix_bench.records.effort import efforts
+    from regmix_bench.records.tricks import trained_with
+
+    recipe, n = record.spec.recipe, len(record.history)
+    if n:
+        told = [f"{n} of {recipe.epochs} epochs" if n < recipe.epochs else f"{n} epochs"]
+        told.append(f"{duration(record.training_cost.seconds)} of training steps")
+        if (passes := efforts(record)[-1].passes) is not None:
+            told.append(f"{passes / n:.3g} passes for an image and epoch")
+        if record.selected_epoch is not None:
+            told.append(f"epoch {record.selected_epoch} selected")
+        yield f"trained: {', '.join(told)}"
+    yield f"tricks: {trained_with(record)}"
+    for alarm in alarms_of(record):
+        yield f"warning: {alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}: {alarm.message}"
+
+
+def _scoring(record: RunRecord | EvalRecord) -> Iterator[str]:
+    """Yield what scoring took, what it is warned of, and what the diagnoses say."""
+    from regmix_bench.cli.printing import diagnosis_words
+
+    scores = record.evaluations
+    if scores:
+        yield (
+            f"scored: {scores[0].n_examples:,} images in {duration(record.scoring_cost.seconds)}"
+        )
+    for score in scores:
+        where = f"{score.checkpoint} at {score.threat}"
+        for attack, why in score.failed_attacks.items():
+            yield f"warning: {where}: {attack} failed: {why}"
+        for diagnosis in score.diagnoses:
+            yield f"diagnosis: {where}: {diagnosis_words(diagnosis)}"
