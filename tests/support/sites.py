@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from regmix_bench.reporting import site
@@ -17,13 +18,13 @@ def write_site(folder: Path, contents: Contents) -> Path:
     return folder
 
 
-def rankings(index: str) -> dict[str, dict[str, str]]:
-    """The rows of each comparison of the front page as markup, by its id and by their names."""
+def rankings(files: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+    """The rows of each comparison's page as markup, by its stem and by their names, in order."""
     found = {}
-    for section in index.split('<section class="comparison" id="')[1:]:
-        stem = section.partition('"')[0]
-        body = section.partition("<tbody>")[2].partition("</tbody>")[0]
-        rows = re.findall("<tr.*?</tr>", body, re.DOTALL)
+    for stem in re.findall(r'href="comparisons/(.*?)\.html"', files["index.html"].decode()):
+        page = files[f"comparisons/{stem}.html"].decode()
+        board = page.partition('<table class="board"')[2].partition("</table>")[0]
+        rows = re.findall("<tr.*?</tr>", board.partition("<tbody>")[2], re.DOTALL)
         names = [re.search(r"methods/[^>]*>([^<]*)</a>", row) for row in rows]
         found[stem] = {name[1]: row for name, row in zip(names, rows, strict=True) if name}
     return found

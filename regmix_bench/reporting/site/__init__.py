@@ -53,8 +53,11 @@ def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tup
     yield downloads.runs_file(contents.cohorts)
     yield "tables.html", pages.tables_page(contents)
     yield "runs.html", pages.runs_page(found)
-    yield "compare.html", pages.comparison_page()
-    for ranking in board.rankings:
+    yield "compare.html", pages.compare_page()
+    yield "data/comparisons.js", _data("comparisons", board.choices)
+    for place, ranking in enumerate(board.rankings):
+        content = pages.comparison_page(board, ranking, () if place else pictures)
+        yield f"comparisons/{ranking.stem}.html", content
         yield f"data/{ranking.stem}.js", _data(ranking.stem, comparison_data(ranking, contents))
     for page in found:
         yield f"runs/{page.id}.html", pages.run_page(page)

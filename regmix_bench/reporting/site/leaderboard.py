@@ -14,6 +14,7 @@ from regmix_bench.analysis.words import checkpoint_words, schedule_words, threat
 from regmix_bench.records.accuracies import ROBUST, accuracies, attack_words
 from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.formats.cells import short
 from regmix_bench.reporting.headline import Headline, headline
 from regmix_bench.reporting.site.quotes import Quotes, quotes_of
 from regmix_bench.reporting.site.ranked_rows import RankedRow, ranked_rows
@@ -133,11 +134,10 @@ class Ranking:
 
 
 class Facet(NamedTuple):
-    """Something that tells comparisons apart: its name in the page, its title, its values."""
+    """Something that tells comparisons apart: its name in the page, and its title."""
 
     name: str
     title: str
-    values: tuple[str, ...]
 
 
 _FACETS = {
@@ -174,11 +174,19 @@ class Rankings:
     @property
     def facets(self) -> tuple[Facet, ...]:
         """Return what comparisons are chosen by: whatever has several values."""
-        found = (
-            Facet(name, title, tuple(dict.fromkeys(getattr(one, name) for one in self.rankings)))
+        return tuple(
+            Facet(name, title)
             for name, title in _FACETS.items()
+            if len({getattr(one, name) for one in self.rankings}) > 1
         )
-        return tuple(facet for facet in found if len(facet.values) > 1)
+
+    @property
+    def choices(self) -> list[dict[str, str]]:
+        """What each comparison is chosen by, as the script of pages reads it."""
+        return [
+            {"stem": one.stem, **{name: short(getattr(one, name), 300) for name in _FACETS}}
+            for one in self.rankings
+        ]
 
 
 def _address(ranking: Ranking) -> tuple[str, ...]:

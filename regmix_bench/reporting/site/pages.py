@@ -20,7 +20,7 @@ from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
 from regmix_bench.reporting.site.downloads import PICTURE_FORMATS, TABLE_FORMATS
 from regmix_bench.reporting.site.formulas import is_formula, mathml
-from regmix_bench.reporting.site.leaderboard import Rankings
+from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
 from regmix_bench.reporting.site.pictures import PagePicture
 from regmix_bench.reporting.site.runs import RunPage
@@ -38,10 +38,25 @@ _NO_NUMBER = -1e9
 
 
 def index_page(board: Rankings, pictures: Sequence[PagePicture], runs: Sequence[RunPage]) -> bytes:
-    """Write the front page: the rankings, and ``pictures`` of the first."""
-    failed = [page for page in runs if page.failed]
+    """Write the front page: the ranking that leads with its ``pictures``, and a list of all."""
     return _render(
-        "index.html", board=board, pictures=pictures, preview=PREVIEW, runs=runs, failed=failed
+        "index.html",
+        board=board,
+        ranking=next(iter(board.rankings), None),
+        pictures=pictures,
+        preview=PREVIEW if pictures else "",
+        failed=[page for page in runs if page.failed],
+    )
+
+
+def comparison_page(board: Rankings, ranking: Ranking, pictures: Sequence[PagePicture]) -> bytes:
+    """Write the page of one comparison."""
+    return _render(
+        "comparison.html",
+        board=board,
+        ranking=ranking,
+        pictures=pictures,
+        preview=PREVIEW if pictures else "",
     )
 
 
@@ -82,7 +97,7 @@ def methods_page(methods: Sequence[tuple[Definition, MethodPage]]) -> bytes:
     return _render("methods.html", methods=methods, suite=suite_entry(), regmix=regmix)
 
 
-def comparison_page() -> bytes:
+def compare_page() -> bytes:
     """Write the page that a script fills with the runs which its address names."""
     return _render("compare.html")
 
@@ -110,7 +125,7 @@ def capital(title: str) -> str:
 
 def _render(template: str, **context: object) -> bytes:
     # Pages one folder down reach the others, and the assets, through it.
-    root = "../" if template in ("run.html", "method.html") else ""
+    root = "../" if template in ("comparison.html", "run.html", "method.html") else ""
     page = _environment().get_template(template).render(root=root, **context)
     return page.encode()
 

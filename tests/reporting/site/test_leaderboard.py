@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +52,12 @@ def test_unlike_runs_share_no_ranking_nor_a_choice(tmp_path: Path) -> None:
     for label in labels:
         write_run(tmp_path, make_spec(label))
     contents = Contents.of(tmp_path)
-    text = dict(site.site_files(contents))["index.html"].decode()
-    shown = rankings(text)
+    shown = rankings(dict(site.site_files(contents)))
     sizes = [len(rows) for rows in shown.values()]
     assert sizes == [len(labels)] + [1] * len(UNLIKE)
-    chosen = re.findall(
-        r'data-data="(.*?)" data-threat="(.*?)" data-protocol="(.*?)" data-we', text
-    )
-    assert len(set(chosen)) == len(chosen) == len(UNLIKE) + 1
+    choices = Rankings.of(contents).choices
+    told = {tuple(text for name, text in one.items() if name != "stem") for one in choices}
+    assert len(told) == len(choices) == len(UNLIKE) + 1
 
 
 def test_rows_stand_by_their_robust_accuracy_with_its_standings(tmp_path: Path) -> None:

@@ -1,22 +1,23 @@
-// Comparisons of which one is shown, and tables that sort, search and choose runs. All rows stand
-// in the page: without this script every comparison is shown, in the order of the report.
-// The state is the address: c the comparison, sort its column ("-" before one that falls), q what
-// is searched for, page that of a long table. `state` and `show` are all that others need.
+// Tables that sort, search and choose rows, and the choice of a comparison, which has a page of its own.
+// The state is the address: sort the column ("-" before one that falls), q what is searched for, page
+// that of a long table, row each row that is ticked, and on the front page c its comparison, so that
+// the address leads there when another one leads. `state` and `show` are all that others need.
 "use strict";
 
 const form = document.querySelector("[data-choice]");
-const sections = [...document.querySelectorAll("[data-comparison]")];
+const section = document.querySelector("[data-comparison]");
+const front = section?.hasAttribute("data-front");
 const tables = [...document.querySelectorAll("table[data-table]")];
 const state = new URLSearchParams(location.search);
 
-// Change what the address says, and show it; an empty value takes a key away. What is typed is no
-// step that the back button goes back, a choice is.
-function set(changes, { hash = "", step = true } = {}) {
-  for (const [key, value] of Object.entries(changes)) {
-    if (value) state.set(key, value);
-    else state.delete(key);
+// Change what the address says, and show it; an empty value takes a key away. What is typed or ticked
+// is no step that the back button goes back, an order is.
+function set(changes, { step = true } = {}) {
+  for (const [key, values] of Object.entries(front ? { c: section.id, ...changes } : changes)) {
+    state.delete(key);
+    for (const value of [values].flat()) if (value) state.append(key, value);
   }
-  const address = `${location.pathname}${state.size ? `?${state}` : ""}${hash}`;
+  const address = `${location.pathname}${state.size ? `?${state}` : ""}`;
   if (step) history.pushState(null, "", address);
   else history.replaceState(null, "", address);
   show();
@@ -24,40 +25,59 @@ function set(changes, { hash = "", step = true } = {}) {
 
 addEventListener("popstate", () => {
   for (const key of [...state.keys()]) state.delete(key);
-  for (const [key, value] of new URLSearchParams(location.search)) state.set(key, value);
+  for (const [key, value] of new URLSearchParams(location.search)) state.append(key, value);
   show();
 });
 
 function show() {
-  const shown = sections.find((section) => section.id === state.get("c")) ?? sections[0];
-  for (const section of sections) section.hidden = section !== shown;
-  if (form) {
-    form.elements.search.value = state.get("q") ?? "";
-    for (const select of form.querySelectorAll("select")) {
-      select.value = shown.dataset[select.name];
-    }
-  }
-  for (const table of tables) if (!table.closest("[hidden]")) arrange(table);
+  if (form) form.elements.search.value = state.get("q") ?? "";
+  for (const table of tables) arrange(table);
+  tick();
 }
 
 // Comparisons
 
+const all = window.regmixRuns?.comparisons ?? [];
+
+// Go to the page of a comparison, in the order and with the search that there are here.
+function address(stem) {
+  const query = new URLSearchParams(state);
+  for (const key of ["c", "row", "page"]) query.delete(key);
+  return `${front ? "" : "../"}comparisons/${stem}.html${query.size ? `?${query}` : ""}`;
+}
+
 // The comparison with the value that was asked for which shares most of the others.
 function nearest(name, value) {
-  const selects = [...form.querySelectorAll("select")];
-  const alike = (section) =>
-    selects.filter((select) => section.dataset[select.name] === select.value).length;
-  const found = sections.filter((section) => section.dataset[name] === value);
-  return found.reduce((best, section) => (alike(section) > alike(best) ? section : best));
+  const own = all.find(({ stem }) => stem === section.id);
+  const alike = (one) => Object.keys(own).filter((key) => one[key] === own[key]).length;
+  const found = all.filter((one) => one[name] === value);
+  return found.reduce((best, one) => (alike(one) > alike(best) ? one : best));
+}
+
+function cut(text) {
+  return text.length > 90 ? `${text.slice(0, 89)}…` : text;
+}
+
+if (front) {
+  const asked = state.get("c") ?? location.hash.slice(1);
+  if (asked !== section.id && all.some(({ stem }) => stem === asked)) location.replace(address(asked));
 }
 
 if (form) {
   form.hidden = false;
-  document.querySelector("[data-without-script]")?.setAttribute("hidden", "");
+  for (const select of form.querySelectorAll("select")) {
+    const own = all.find(({ stem }) => stem === section.id)[select.name];
+    const values = new Set(all.map((one) => one[select.name]));
+    select.replaceChildren(...[...values].map((value) => new Option(cut(value), value, value === own, value === own)));
+    select.addEventListener("change", () => {
+      const { stem } = nearest(select.name, select.value);
+      select.value = own; // as the back button finds it
+      location.assign(address(stem));
+    });
+  }
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", ({ target }) => {
-    if (target.name === "search") set({ q: target.value, page: "" }, { step: false });
-    else set({ c: nearest(target.name, target.value).id, page: "" });
+  form.elements.search.addEventListener("input", ({ target }) => {
+    set({ q: target.value, page: "" }, { step: false });
   });
 }
 
@@ -126,52 +146,38 @@ function turnPages(table, page, pages, count) {
   }
 }
 
-// Chosen runs
+// Ticked rows
 
 const bar = document.querySelector("[data-chosen]");
 const boxes = tables.flatMap((table) => [...table.querySelectorAll("[data-runs]")]);
 
-// The address of rows of one comparison; rows of several have nothing but their runs to compare.
-function rowsChosen() {
-  const checked = boxes.filter((box) => box.checked);
-  const [stem, ...more] = new Set(checked.map((box) => box.closest("[data-comparison]")?.id));
-  if (!stem || more.length) return null;
-  return new URLSearchParams([["c", stem], ...checked.map((box) => ["row", box.dataset.row])]);
+// Tick what the address names, and lead to the page that lays it side by side: rows of this comparison,
+// or runs.
+function tick() {
+  if (!bar) return;
+  const named = new Set(state.getAll("row"));
+  for (const box of boxes) box.checked = named.has(box.value);
+  const ticked = boxes.filter((box) => box.checked);
+  const runs = new Set(ticked.flatMap((box) => box.dataset.runs.split(",")));
+  bar.hidden = runs.size === 0;
+  bar.querySelector("p").textContent = `${runs.size} run${runs.size === 1 ? "" : "s"} chosen`;
+  const rows = ticked.map((box) => ["row", box.value]);
+  bar.querySelector("a").hash = section ? new URLSearchParams([["c", section.id], ...rows]) : [...runs].join(",");
 }
 
-function choose() {
-  const chosen = new Set(
-    boxes.filter((box) => box.checked).flatMap((box) => box.dataset.runs.split(",")),
-  );
-  bar.hidden = chosen.size === 0;
-  bar.querySelector("p").textContent = `${chosen.size} run${chosen.size === 1 ? "" : "s"} chosen`;
-  bar.querySelector("a").hash = rowsChosen() ?? [...chosen].join(",");
-  // `regmix-bench serve` loads the page anew in the middle of reading it.
-  const names = boxes.filter((box) => box.checked).map((box) => box.ariaLabel);
-  sessionStorage.setItem(`chosen ${location.pathname}`, JSON.stringify(names));
+function setTicked() {
+  set({ row: boxes.filter((box) => box.checked).map((box) => box.value) }, { step: false });
 }
 
-if (bar) {
-  const before = JSON.parse(sessionStorage.getItem(`chosen ${location.pathname}`) ?? "[]");
-  for (const box of boxes) {
-    box.checked = before.includes(box.ariaLabel);
-    box.addEventListener("change", choose);
-  }
-  bar.querySelector("button").addEventListener("click", () => {
-    for (const box of boxes) box.checked = false;
-    choose();
-  });
-  choose();
-}
+for (const box of boxes) box.addEventListener("change", setTicked);
+bar?.querySelector("button").addEventListener("click", () => set({ row: "" }, { step: false }));
 
-// A link to a comparison, or to something in one, shows it and unfolds what it is folded into.
+// A link to something that is folded away unfolds it.
 function follow() {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!target) return;
-  const section = target.closest("[data-comparison]");
-  if (section) set({ c: section.id }, { hash: location.hash, step: false });
-  const details = target.closest("details");
-  if (details) details.open = true;
+  const target = document.getElementById(location.hash.slice(1));
+  const details = target?.closest("details");
+  if (!details) return;
+  details.open = true;
   target.scrollIntoView();
 }
 
