@@ -83,9 +83,19 @@ class Setting:
         return self._stem() if self.tricks in (None, NONE) else self._stem("tricks")
 
     @property
-    def place(self) -> tuple[str, bool, str]:
-        """The sort key of a setting: those that differ in their tricks alone stand together."""
-        return self._stem(), self.tricks != NONE, str(self.tricks)
+    def family(self) -> str:
+        """Return what settings share that differ in their tricks alone."""
+        return self._stem()
+
+    @property
+    def rehearsal(self) -> str:
+        """Say that a study is on a part of its data set; empty where it is on all of it."""
+        parts = (("trained on", self.train_examples), ("scored on", self.eval_examples))
+        words = [f"{verb} {images:,} images" for verb, images in parts if images is not None]
+        if not words:
+            return ""
+        on = " and ".join(words)
+        return f"A rehearsal, {on}: it shows what a study costs, and little of who is ahead."
 
     def _stem(self, *more: str) -> str:
         names = ("data_digest", "train_examples", "eval_examples", "recipe", "scoring")
@@ -166,7 +176,9 @@ def load_runs(results: Path) -> tuple[Run, ...]:
 def sort_into_cohorts(runs: Sequence[Run], across: Collection[Axis] = ()) -> tuple[Cohort, ...]:
     """Sort runs into cohorts, whose rows may differ in what ``across`` names.
 
-    A failed run joins each cohort whose specification it shares.
+    A failed run joins each cohort whose specification it shares. Studies on whole data sets stand
+    first, those with most rows and runs before others, settings that differ in their tricks alone
+    together, and budgets of one setting by their size.
     """
     done: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
     failed: dict[tuple[Setting, ThreatModel], list[Run]] = defaultdict(list)
@@ -196,9 +208,23 @@ def sort_into_cohorts(runs: Sequence[Run], across: Collection[Axis] = ()) -> tup
         )
         for setting, threat in keys
     ]
-    return tuple(
-        sorted(found, key=lambda c: (c.setting.place, c.train_threat.norm, c.train_threat.epsilon))
-    )
+    return tuple(_in_order(found))
+
+
+def _in_order(cohorts: Collection[Cohort]) -> list[Cohort]:
+    largest: dict[Setting | str, tuple[int, int]] = {}
+    for cohort in cohorts:
+        size = -len(cohort.groups), -sum(len(group.runs) for group in cohort.groups)
+        for shared in (cohort.setting, cohort.setting.family):
+            largest[shared] = min(size, largest.get(shared, size))
+
+    def place(cohort: Cohort) -> tuple[object, ...]:
+        setting, threat = cohort.setting, cohort.train_threat
+        family = bool(setting.rehearsal), largest[setting.family], setting.family
+        tricks = largest[setting], setting.tricks != NONE, str(setting.tricks)
+        return *family, *tricks, threat.norm, threat.epsilon
+
+    return sorted(cohorts, key=place)
 
 
 def threat_slug(threat: ThreatModel) -> str:

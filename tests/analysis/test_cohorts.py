@@ -3,6 +3,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
+from support.synthetic import make_spec, write_run
 
 from regmix_bench.analysis.blocks import Stat, blocks_of
 from regmix_bench.analysis.cohorts import load_runs, row_order, sort_into_cohorts
@@ -49,6 +50,30 @@ def test_what_is_not_comparable_stands_apart(record, save, other):
     cohorts = cohorts_of(save(record("pgd-at"), record("trades", **other)))
     assert [len(cohort.groups) for cohort in cohorts] == [1, 1]
     assert len({cohort.stem for cohort in cohorts}) == 2
+
+
+def test_whole_data_sets_and_large_studies_stand_before_rehearsals(tmp_path):
+    mild = Recipe(epochs=50, true_class_mass=0.6)
+    for spec in (
+        *(make_spec("trades", epsilon, arch="resnet8") for epsilon in ("48/255", "16/255")),
+        *(
+            make_spec(name, arch="resnet18", eval_examples=100)
+            for name in ("pgd-at", "mart", "gat")
+        ),
+        *(make_spec(name, recipe=mild) for name in ("mart", "gat")),
+        make_spec("mart"),
+    ):
+        write_run(tmp_path, spec)
+    cohorts = cohorts_of(tmp_path)
+    order = [(c.setting.arch, str(c.setting.tricks), str(c.train_threat.epsilon)) for c in cohorts]
+    assert order == [
+        ("smallcnn", "mass 0.6", "32/255"),
+        ("smallcnn", "none", "32/255"),
+        ("resnet8", "none", "16/255"),
+        ("resnet8", "none", "48/255"),
+        ("resnet18", "none", "32/255"),
+    ]
+    assert [bool(cohort.setting.rehearsal) for cohort in cohorts] == [False] * 4 + [True]
 
 
 def test_the_same_budget_typed_differently_is_one_cohort(record, save):

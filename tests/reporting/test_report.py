@@ -209,7 +209,8 @@ def names_in(results):
     """Names of files without their endings, which are LaTeX's labels too, and of all addresses."""
     contents = Contents.of(results)
     pages = dict(site_files(contents))
-    places = re.findall(r'<[^>]+ id="([^"]+)"', pages["index.html"].decode())
+    compared = b"".join(text for name, text in pages.items() if name.startswith("comparisons/"))
+    places = re.findall(r'<[^>]+ id="([^"]+)"', compared.decode())
     return {*contents.tables, *(p.stem for p in contents.gallery.pictures), *pages, *places}
 
 

@@ -30,6 +30,8 @@ def page(contents: Contents, with_figures: bool) -> str:
     for stem, members in groupby(contents.cohorts, key=lambda cohort: cohort.setting.stem):
         parts.append(f"## {cells.markdown_text(stem)}\n")
         here = list(members)
+        if rehearsal := here[0].setting.rehearsal:
+            parts.append(f"{rehearsal}\n")
         for cohort in here:
             for block in blocks_of(cohort):
                 parts.append(f"### {_heading(block)}\n")

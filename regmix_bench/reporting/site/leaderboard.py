@@ -113,11 +113,7 @@ class Ranking:
 
     @property
     def rehearsal(self) -> str:
-        """Say what of its data set a study is on, where that is not all of it; else empty."""
-        setting = self.block.cohort.setting
-        parts = (("trained on", setting.train_examples), ("scored on", setting.eval_examples))
-        words = [f"{verb} {images:,} images" for verb, images in parts if images is not None]
-        return " and ".join(words)
+        return self.block.cohort.setting.rehearsal
 
     @property
     def size(self) -> tuple[bool, bool, bool, bool, int, int]:
@@ -182,7 +178,7 @@ class Rankings:
 
     @property
     def choices(self) -> list[dict[str, str]]:
-        """What each comparison is chosen by, as the script of pages reads it."""
+        """Return what each comparison is chosen by, as the script of pages reads it."""
         return [
             {"stem": one.stem, **{name: short(getattr(one, name), 300) for name in _FACETS}}
             for one in self.rankings
