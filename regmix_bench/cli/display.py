@@ -56,7 +56,7 @@ class Display:
     """
 
     def __init__(self) -> None:
-        self.runs = self.number = 0
+        self.runs = self.number = self.ended = 0
         self.console = Console(stderr=False, highlight=False)
         self.live = self.console.is_terminal
         self.bars = Progress(
@@ -134,6 +134,7 @@ class Display:
     def on_end(self, ending: Ending) -> None:
         """Say how a run has ended."""
         run = self._running.pop(ending.spec.run_id)
+        self.ended += 1
         self.bars.remove_task(run.epochs)
         self.bars.advance(self._done)
         lines = [f"failed: {ending.error}"] if ending.error is not None else []

@@ -31,7 +31,7 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterato
     below; then the last cell is folded, and where that is not enough the first one has a line of
     its own, with the others below.
     """
-    shared = [] if _fits(table, width) or len(table) < _FEW else _shared(table)
+    shared = [] if fits(table, width) or len(table) < _FEW else _shared(table)
     kept = [number for number in range(len(table[0])) if number not in shared]
     for lines in _rows([[row[number] for number in kept] for row in table], width):
         yield from lines
@@ -40,8 +40,16 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterato
         yield from fold(f"all: {', '.join(said)}", width)
 
 
-def fold(text: str, width: int) -> list[str]:
+def fits(table: Sequence[Sequence[str]], width: int | None) -> bool:
+    """Return whether the rows of a table are lines of at most ``width`` columns as they are."""
+    widths = _widths(table)
+    return width is None or sum(widths) + len(GAP) * (len(widths) - 1) <= width
+
+
+def fold(text: str, width: int | None) -> list[str]:
     """Return ``text`` in lines of at most ``width`` columns, broken between words if it can be."""
+    if width is None:
+        return [text]
     from rich.console import Console
     from rich.text import Text
 
@@ -53,11 +61,6 @@ def _shared(table: Sequence[Sequence[str]]) -> list[int]:
     """Return the columns, but for the first, in which all rows of a table say the same."""
     columns = [set(column[1:]) for column in zip(*table, strict=True)]
     return [number for number, found in enumerate(columns) if number and len(found) == 1]
-
-
-def _fits(table: Sequence[Sequence[str]], width: int | None) -> bool:
-    widths = _widths(table)
-    return width is None or sum(widths) + len(GAP) * (len(widths) - 1) <= width
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:
@@ -73,7 +76,7 @@ def _rows(
     from rich.cells import cell_len
 
     widths = _widths(table)
-    if width is not None and not _fits(table, width):
+    if width is not None and not fits(table, width):
         room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
         if not below and len(widths) > 1 and room < min(_LEAST, widths[-1]):
             rest = _rows([row[1:] for row in table], width - len(GAP), below=True)
@@ -91,6 +94,6 @@ def _rows(
         for cell, room, numbers in zip(row, widths, right, strict=True):
             space = " " * (room - cell_len(cell))
             cells.append(space + cell if numbers else cell + space)
-        first, *more = [cells[-1]] if width is None else fold(cells[-1], widths[-1])
+        first, *more = fold(cells[-1], None if width is None else widths[-1])
         lines = [GAP.join([*cells[:-1], first]), *(indent + line for line in more)]
         yield [line.rstrip() for line in lines]

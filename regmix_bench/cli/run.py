@@ -1,44 +1,87 @@
-"""Print how ``run`` goes on."""
+"""Print how ``run`` goes on, and what it ends with."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from regmix_bench.api.run import Plan, run
-from regmix_bench.cli.commands import add_command
+from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.layout import terminal_width
 from regmix_bench.cli.printing import say
+from regmix_bench.cli.times import duration
+
+if TYPE_CHECKING:
+    from regmix_bench.cli.display import GridDisplay
+    from regmix_bench.records.schema import RunRecord
+    from regmix_bench.specs import RunSpec
 
 
 @add_command(run, "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255")
-def print_grid(call: partial[Any]) -> None:
-    """Print the plan, then how its runs go on; exit 1 where one has failed."""
+def print_grid(call: Call[Any]) -> None:
+    """Print the plan, how its runs go on, and a table; exit 1 where one has failed."""
     from regmix_bench.cli.display import GridDisplay
 
-    with GridDisplay(call.keywords) as display:
-        try:
+    started = time.monotonic()
+    display = GridDisplay(call.keywords)
+    try:
+        with display:
             found = call(observer=display)
-        except KeyboardInterrupt:
-            if not display.number:  # nothing has begun
-                raise
-            say("interrupted: the same command resumes at the last checkpoint", error=True)
-            raise typer.Exit(130) from None
-    from regmix_bench.analysis.apart import tables_apart
-    from regmix_bench.records.tricks import tricks_of
-
-    specs = [one.spec for one in (found.cells if isinstance(found, Plan) else found)]
-    apart = tables_apart((spec, tricks_of(spec)) for spec in specs)
+    except KeyboardInterrupt:
+        if not display.number:  # nothing has begun
+            raise
+        after = duration(time.monotonic() - started)
+        say(f"{display.ended} of {display.runs} runs ended in {after}")
+        say("interrupted: the same command resumes at the last checkpoint", error=True)
+        raise typer.Exit(130) from None
     if isinstance(found, Plan):
-        from regmix_bench.records.words import spec_words
+        _print_plan(found)
+    else:
+        _print_results(found, display, call.keywords["results"], time.monotonic() - started)
+    if display.failed:
+        raise typer.Exit(1)
 
-        for cell in found.cells:
-            words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"
-            say(f"  {found.states[cell.run_id]:9}  {words}  {cell.run_id}")
-    if apart:
-        say(apart)
+
+def _print_plan(plan: Plan) -> None:
+    from regmix_bench.records.words import spec_words
+
+    for cell in plan.cells:
+        words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"
+        say(f"  {plan.states[cell.run_id]:9}  {words}  {cell.run_id}")
+    _print_apart(plan.specs)
+
+
+def _print_results(
+    found: Sequence[RunRecord], display: GridDisplay, results: object, seconds: float
+) -> None:
+    """Print the scores of all runs of the grid, what this command took, and what may come next."""
+    from regmix_bench.cli.results import DIGITS, result_lines
+
+    records = list(found)
+    lines = list(result_lines(records, terminal_width()))
+    if lines:
+        say(*lines)
+    _print_apart([record.spec for record in records])
+    done = [record for record in records if record.status == "success"]
+    if display.number:
+        runs = f"{display.number} run{'s' * (display.number > 1)} in {duration(seconds)}"
+        say(f"{runs}, recorded in {results}")
     if display.failed:
         total = len(display.states)
         say(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
-        raise typer.Exit(1)
+    elif done:
+        folder = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
+        verb = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
+        say(f"next: regmix-bench {verb}{folder}")
+
+
+def _print_apart(specs: Iterable[RunSpec]) -> None:
+    from regmix_bench.analysis.apart import tables_apart
+    from regmix_bench.records.tricks import tricks_of
+
+    if apart := tables_apart((spec, tricks_of(spec)) for spec in specs):
+        say(apart)

@@ -74,7 +74,11 @@ def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> 
     assert output.splitlines()[0] == "3 runs: 2 done, 0 to resume, 1 to run, 0 failed"
 
     status, output, _ = run_quick(command, "--seeds", "0,1")
-    assert (status, output) == (0, "2 runs: 2 done, 0 to resume, 0 to run, 0 failed\n")
+    assert (status, output.splitlines()[0]) == (
+        0,
+        "2 runs: 2 done, 0 to resume, 0 to run, 0 failed",
+    )
+    assert "started" not in output and output.endswith("next: regmix-bench report\n")
     assert [path.stat().st_mtime_ns for path in paths] == times
 
     status, output, _ = run_quick(
@@ -146,9 +150,10 @@ def test_interrupt_during_a_run_is_one_line_and_130(command: Command, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "execute", interrupted)
-    status, _, errors = run_quick(command)
+    status, output, errors = run_quick(command)
     assert status == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
+    assert output.splitlines()[-1] == "0 of 1 runs ended in 0:00"
 
 
 @pytest.mark.parametrize(
