@@ -221,6 +221,7 @@ def evaluate(
             with_diagnosis=diagnose,
             execution=execution,
             on_attack=partial(heard.on_attack, spec),
+            on_progress=partial(heard.on_progress, spec),
             say=partial(heard.on_note, spec),
         )
         return Evaluation(record, outcomes)
@@ -238,6 +239,7 @@ def evaluate(
         force=force,
         execution=execution,
         on_attack=partial(heard.on_attack, spec),
+        on_progress=partial(heard.on_progress, spec),
         say=partial(heard.on_note, spec),
     )
     return Evaluation(record, read_table(record, folder))

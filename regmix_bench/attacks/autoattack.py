@@ -58,6 +58,11 @@ class _APGD(_Member):
         n_restarts: int = Field(5, ge=1)
         eot_iter: int = Field(1, ge=1)
 
+    @property
+    def passes(self) -> float:
+        config = self.config
+        return float(2 * config.n_iter * config.n_restarts * config.eot_iter)
+
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.autopgd_base import APGDAttack
 
@@ -95,6 +100,12 @@ class APGDT(_Member):
         eot_iter: int = Field(1, ge=1)
         n_target_classes: int = Field(9, ge=1)
 
+    @property
+    def passes(self) -> float:
+        config = self.config
+        steps = config.n_iter * config.n_restarts * config.n_target_classes
+        return float(2 * steps * config.eot_iter)
+
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.autopgd_base import APGDAttack_targeted
 
@@ -121,6 +132,11 @@ class FAB(_Member):
         n_iter: int = Field(100, ge=1)
         n_restarts: int = Field(5, ge=1)
 
+    @property
+    def passes(self) -> float:
+        # A step derives the logits of all classes, of which ten are typical, and looks twice.
+        return float(12 * self.config.n_iter * self.config.n_restarts)
+
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.fab_pt import FABAttack_PT
 
@@ -138,6 +154,11 @@ class FABT(_Member):
         n_iter: int = Field(100, ge=1)
         n_restarts: int = Field(1, ge=1)
         n_target_classes: int = Field(9, ge=1)
+
+    @property
+    def passes(self) -> float:
+        config = self.config
+        return float(3 * config.n_iter * config.n_restarts * config.n_target_classes)
 
     def _authors(self, model: nn.Module, **common: Any) -> Any:
         from pyautoattack.fab_pt import FABAttack_PT
@@ -164,6 +185,10 @@ class Square(_Member):
 
         n_queries: int = Field(5000, ge=1)
         resc_schedule: bool = False
+
+    @property
+    def passes(self) -> float:
+        return float(self.config.n_queries)
 
     def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
         # Where the ball is round, the search starts from a grid of squares, and else from stripes.

@@ -22,6 +22,10 @@ class RandomDirections(Attack):
 
         n_queries: int = Field(40, ge=1)
 
+    @property
+    def passes(self) -> float:
+        return float(self.config.n_queries)
+
     @torch.no_grad()
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0

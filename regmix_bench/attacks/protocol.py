@@ -96,6 +96,14 @@ class Attack(ABC):
         """
         return None
 
+    @property
+    def passes(self) -> float:
+        """Estimate how often it passes an image that holds through the model, both ways counted.
+
+        Progress bars tell the time left by it, until the attack has done a batch.
+        """
+        return 100.0
+
     def require(self, threat: ThreatModel, data: AttackedData) -> None:
         """Raise :class:`UserError` where the attack is not defined under ``threat`` on ``data``."""
         if self.norms is not None and threat.norm not in self.norms:

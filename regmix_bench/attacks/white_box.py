@@ -20,6 +20,7 @@ class Clean(Attack):
     """No attack: the images as they are."""
 
     name = "clean"
+    passes = 0.0
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
@@ -31,6 +32,7 @@ class FGSM(Attack):
     """One step of ε on the cross-entropy from the image itself (Goodfellow et al. 2015)."""
 
     name = "fgsm"
+    passes = 2.0
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
@@ -53,6 +55,10 @@ class PGD(Attack):
         steps: int = Field(20, ge=1)
         step_ratio: float = Field(0.25, gt=0)
         start: Literal["uniform", "image"] = "uniform"
+
+    @property
+    def passes(self) -> float:
+        return float(2 * self.config.steps)
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0

@@ -31,6 +31,7 @@ from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
+    from regmix_bench.records.progress import Progress as RunProgress
     from regmix_bench.runs.observers import Ending
 
 #: Seconds between two plain lines of one training.
@@ -115,6 +116,9 @@ class Display:
         if not self.live and (now - run.said > QUIET_SECONDS or log.epoch == spec.recipe.epochs):
             run.said = now
             self.say(f"{run.name}: epoch {log.epoch}/{spec.recipe.epochs}  {numbers}")
+
+    def on_progress(self, spec: RunSpec | EvalSpec, progress: RunProgress) -> None:
+        """Show nothing of it yet."""
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float

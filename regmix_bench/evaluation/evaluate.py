@@ -31,6 +31,7 @@ from regmix_bench.evaluation.stage import Stage, StageOutcome, run_stage
 from regmix_bench.models.predictions import BATCH_SIZE, accuracy, require_eval_mode
 from regmix_bench.records import outcomes
 from regmix_bench.records.adversarial import SavedImages
+from regmix_bench.records.progress import Part, ProgressMeter
 from regmix_bench.records.schema import Cost, RobustEval
 from regmix_bench.specs import Scoring
 from regmix_bench.system.machine import arithmetic
@@ -54,6 +55,7 @@ def evaluate_threat(
     journal: Journal | None = None,
     with_ensemble: bool = True,
     on_attack: Callable[[str, float], None] = lambda attack, accuracy: None,
+    meter: ProgressMeter | None = None,
 ) -> ThreatEvaluation:
     """Score one model under one threat; what ``journal`` holds is not computed again.
 
@@ -62,12 +64,13 @@ def evaluate_threat(
     alone. What an attack did is what the model itself says of its images in exact float32, not the
     copy it ran on.
     ``on_attack`` hears the name of each finished attack of the ensemble and the accuracy that is
-    left. An attack of the ensemble that fails is recorded as failed: the others' scores stand, and
-    there is no robust accuracy. Raises ``RuntimeError`` for a model in training mode, and
-    :class:`UserError` for logits that are not finite and for an attack that is not defined for the
-    threat on these images.
+    left, and ``meter`` counts passes. An attack of the ensemble that fails is recorded as failed:
+    the others' scores stand, and there is no robust accuracy. Raises ``RuntimeError`` for a model
+    in training mode, and :class:`UserError` for logits that are not finite and for an attack that
+    is not defined for the threat on these images.
     """
     require_eval_mode(model.plain)
+    meter = meter or ProgressMeter(lambda progress: None)
     # Some attacks take views of images; the checks and attacks seed torch's global generator.
     x, y = test.x.contiguous(), test.y
     devices = [x.device] if x.device.type == "cuda" else []
@@ -87,7 +90,7 @@ def evaluate_threat(
                     lambda: check_behaviour(model.plain, x[:size], y[:size], rand)
                 )
             attacks, substitutions = ensemble(scoring.autoattack_version, scoring.attacks, classes)
-        stages = _stages(scoring, attacks)
+        stages = stages_of(scoring, attacks)
         for stage in stages:
             stage.attack.require(threat, test.attacked_data)
         right = standing = torch.zeros_like(y, dtype=torch.bool)
@@ -95,7 +98,9 @@ def evaluate_threat(
         after_attack: dict[str, float] = {}
         failed: dict[str, str] = {}
         for stage in stages:
-            outcome = run_stage(stage, model, x, y, right, standing, threat, journal)
+            seen = len(y) if stage.everywhere else int(standing.sum())
+            meter.begin(Part(checkpoint, str(threat.epsilon), stage.name), seen)
+            outcome = run_stage(stage, model, x, y, right, standing, threat, journal, meter)
             if stage.name == outcomes.CLEAN:
                 right = standing = outcome.pred.to(y.device) == y
             found[stage.name] = outcome
@@ -155,8 +160,8 @@ def adversarial_images(
                 yield SavedImages(threat, stage, test.index[batch.index[batch.broke]], batch.images)
 
 
-def _stages(scoring: Scoring, attacks: Mapping[str, Attack]) -> list[Stage]:
-    """The stages of a scoring whose ensemble are ``attacks``; none of them runs twice.
+def stages_of(scoring: Scoring, attacks: Mapping[str, Attack]) -> list[Stage]:
+    """Return the stages of a scoring whose ensemble are ``attacks``; none of them runs twice.
 
     What is measured of every image counts for the ensemble too, where that names it. With a screen
     the ensemble is spared what PGD broke, which is another number.

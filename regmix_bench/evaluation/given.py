@@ -16,6 +16,7 @@ from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError, reason
 from regmix_bench.evaluation.attacked_model import AttackedModel, require_searchable
 from regmix_bench.evaluation.evaluate import evaluate_threat
+from regmix_bench.evaluation.planned import planned_scoring
 from regmix_bench.evaluation.scorer import (
     Extras,
     OnAttack,
@@ -32,12 +33,14 @@ from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
+from regmix_bench.records.progress import Progress, ProgressMeter
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, Scoring
 from regmix_bench.system.files import copy_file
 from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.system.reading import open_regular
+from regmix_bench.types import Checkpoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +57,7 @@ def evaluate_model(
     force: bool = False,
     execution: Execution | None = None,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvalRecord:
     """Score a model that is given, and record it; returns what is recorded already.
@@ -89,6 +93,7 @@ def evaluate_model(
                     extras,
                     recorded,
                     on_attack,
+                    _meter(spec, test, on_progress, extras.diagnose),
                     execution,
                     say,
                 )
@@ -145,6 +150,7 @@ def score_in_memory(
     with_diagnosis: bool = False,
     execution: Execution | None = None,
     on_attack: OnAttack = lambda epsilon, attack, accuracy: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[EvalRecord, pd.DataFrame]:
     """Score a model that is given and write nothing; returns the record and the outcomes.
@@ -158,6 +164,7 @@ def score_in_memory(
     try:
         with arithmetic("fp32"):
             attacked = AttackedModel.of(model, test.x, spec.scoring, execution, say)
+            meter = _meter(spec, test, on_progress)
             scored = [
                 evaluate_threat(
                     attacked,
@@ -165,6 +172,7 @@ def score_in_memory(
                     threat,
                     spec.scoring,
                     on_attack=partial(on_attack, str(threat.epsilon)),
+                    meter=meter,
                 )
                 for threat in spec.eval_threats
             ]
@@ -240,6 +248,7 @@ def _scored(
     extras: Extras,
     recorded: AnyRecord | None,
     on_attack: OnAttack,
+    meter: ProgressMeter,
     execution: Execution | None,
     say: Callable[[str], None],
 ) -> EvalRecord:
@@ -259,8 +268,22 @@ def _scored(
         results,
         extras=extras,
         on_attack=on_attack,
+        meter=meter,
     )
     return _record(spec, test, model, scored["given"], cost, device)
+
+
+def _meter(
+    spec: EvalSpec,
+    test: EvalData,
+    on_progress: Callable[[Progress], None],
+    diagnosed: bool = False,
+) -> ProgressMeter:
+    """Return one that has planned a scoring."""
+    asked: dict[Checkpoint, bool] = {"given": True}
+    meter = ProgressMeter(on_progress)
+    meter.plan(planned_scoring(spec, [asked], len(test.y), test.num_classes, diagnosed=diagnosed))
+    return meter
 
 
 def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:

@@ -41,6 +41,9 @@ STEPS, MORE_STEPS = 20, 100
 #: Forward passes that the random search has: PGD's, one for each way it goes through the model.
 RANDOM_QUERIES = 2 * STEPS
 
+#: About how often the six questions pass an image through the model, both ways counted.
+PASSES = 1_100
+
 #: Of Square: a tenth of what AutoAttack gives it, yet enough to come near PGD on honest models.
 SQUARE_QUERIES = 500
 

@@ -25,6 +25,7 @@ from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.masking import Surrogate, diagnose
 from regmix_bench.evaluation.surrogates import load_surrogate
 from regmix_bench.models.logits import depend_on_batch
+from regmix_bench.models.predictions import PassCounter
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.outcomes import REQUIRED, write_outcomes
 from regmix_bench.records.paths import (
@@ -33,6 +34,7 @@ from regmix_bench.records.paths import (
     outcomes_path,
     record_path,
 )
+from regmix_bench.records.progress import Part, ProgressMeter
 from regmix_bench.records.schema import Cost, Diagnosis, EvalRecord, RobustEval, RunRecord
 from regmix_bench.specs import EvalSpec, RunSpec, Scoring
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
@@ -62,14 +64,16 @@ def score_weights(
     *,
     extras: Extras,
     on_attack: OnAttack,
+    meter: ProgressMeter | None = None,
 ) -> tuple[dict[Checkpoint, list[RobustEval]], Cost]:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
 
     ``asked`` are the checkpoints that these weights are, each with whether AutoAttack scores it.
     Each has scores and a file of its own, and nothing is measured or counted as cost twice. Goes on
     where an earlier call was killed; :func:`discard_journals` ends that. In a group the processes
-    share the batches, and the first writes.
+    share the batches, and the first writes. ``meter`` counts the passes of what it has planned.
     """
+    meter = meter or ProgressMeter(lambda progress: None)
     folder = artifacts_dir(results, spec.run_id)
     first = next(iter(asked))
     other = load_surrogate(results, spec, test) if extras.diagnose else None
@@ -82,14 +86,19 @@ def score_weights(
     def score(checkpoint: Checkpoint, threat: ThreatModel, with_ensemble: bool) -> ThreatEvaluation:
         heard = partial(on_attack, str(threat.epsilon))
         found = evaluate_threat(
-            attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble, heard
+            *(attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble),
+            on_attack=heard,
+            meter=meter,
         )
         costs[threat].append(found.cost)
         return found
 
     @cache
     def findings(threat: ThreatModel) -> _Findings:
-        return on_first(lambda: _diagnosed(attacked.model, test, threat, other, spec.scoring))
+        meter.begin(Part(first, str(threat.epsilon)), len(test.y))
+        return on_first(
+            lambda: _diagnosed(attacked.model, test, threat, other, spec.scoring, meter.passed)
+        )
 
     def score_as(checkpoint: Checkpoint, with_autoattack: bool) -> list[RobustEval]:
         scored = [score(checkpoint, threat, with_autoattack) for threat in spec.eval_threats]
@@ -175,9 +184,11 @@ def _diagnosed(
     threat: ThreatModel,
     other: Surrogate | None,
     scoring: Scoring,
+    heard: Callable[[int], None] = lambda images: None,
 ) -> _Findings:
     plain = AttackedModel(model, forward_batch_size=scoring.forward_batch_size).plain
-    diagnoses = plain.chunks.fit(lambda: diagnose(plain, test.x, test.y, threat, other=other))
+    with PassCounter(plain, heard):
+        diagnoses = plain.chunks.fit(lambda: diagnose(plain, test.x, test.y, threat, other=other))
     return _Findings(diagnoses, plain.chunks.fit(lambda: depend_on_batch(plain, test.x)))
 
 

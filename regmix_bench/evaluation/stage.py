@@ -18,6 +18,7 @@ from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.journal import Journal
 from regmix_bench.evaluation.verdict import BatchOutcome, FailedAttack, judge
 from regmix_bench.models.predictions import PassCounter
+from regmix_bench.records.progress import ProgressMeter
 from regmix_bench.records.schema import Cost
 from regmix_bench.types import ThreatModel
 
@@ -78,6 +79,7 @@ def run_stage(
     standing: Tensor,
     threat: ThreatModel,
     journal: Journal | None,
+    meter: ProgressMeter,
 ) -> StageOutcome:
     """Attack those of the images (N, C, H, W) that are ``standing`` (N,) bool, or all of them.
 
@@ -85,18 +87,21 @@ def run_stage(
     ``journal`` is not attacked again. In a group, which needs a journal, each process attacks its
     batches, and then reads those of all. An attack of the ensemble that fails on one batch has
     failed; what it was to be spared is not known of the later ones, so that where it runs after
-    all, their batches may be other ones, and are attacked anew.
+    all, their batches may be other ones, and are attacked anew. ``meter`` counts.
     """
     chosen = torch.ones_like(standing) if stage.everywhere else standing
     index = chosen.nonzero().squeeze(1)
     batches = index.split(stage.batch_size) if len(index) else ()  # no batch without an image
 
-    def outcome_of(number: int) -> BatchOutcome:
+    def known(number: int) -> BatchOutcome | None:
+        found = None if journal is None else journal.read(stage.name, number)
+        if found is not None and (stage.everywhere or found.index.equal(batches[number].cpu())):
+            return found
+        return None
+
+    def attacked(number: int) -> BatchOutcome:
         at, seed = batches[number], stage.seed + number * stage.stride
-        known = None if journal is None else journal.read(stage.name, number)
-        if known is not None and (stage.everywhere or torch.equal(known.index, at.cpu())):
-            return known
-        found = _attack_batch(stage, model, at, x[at], y[at], right[at], threat, seed)
+        found = _attack_batch(stage, model, at, x[at], y[at], right[at], threat, seed, meter)
         if journal is not None:
             journal.write(stage.name, number, found)
         return found
@@ -105,7 +110,11 @@ def run_stage(
     failure: str | None = None
     try:
         for number in range(rank(), len(batches), size()):
-            found = outcome_of(number)
+            if (found := known(number)) is None:
+                found = attacked(number)
+            else:
+                meter.passed(found.cost.passes * size(), again=True)
+            meter.judged(len(batches[number]) * size())
             if size() == 1:
                 outcome.add(found, batches[number])
     except FailedAttack as error:
@@ -116,7 +125,7 @@ def run_stage(
         return StageOutcome(len(y), failures[0])
     if size() > 1:
         for number, expected in enumerate(batches):
-            outcome.add(outcome_of(number), expected)
+            outcome.add(known(number) or attacked(number), expected)
     if journal is not None and rank() == 0:
         journal.end(stage.name, len(batches))
     return outcome
@@ -131,6 +140,7 @@ def _attack_batch(
     right: Tensor,
     threat: ThreatModel,
     seed: int,
+    meter: ProgressMeter,
 ) -> BatchOutcome:
     """Attack one batch; again, in smaller chunks, where memory runs out."""
 
@@ -142,8 +152,14 @@ def _attack_batch(
             outcome = judge(model.plain, index, x, y, x_adv, right, threat)
         return replace(outcome, checks=tuple(raised))
 
+    def heard(images: int) -> None:
+        meter.passed(images * size())  # the others of a group do as much
+
     started, recorded = time.perf_counter(), model.recording_seconds
-    with PassCounter(model.attacked) as attacks, PassCounter(model.plain) as verdicts:
+    with (
+        PassCounter(model.attacked, heard) as attacks,
+        PassCounter(model.plain, heard) as verdicts,
+    ):
         outcome = model.chunks.fit(attempt)
     capture = model.recording_seconds - recorded
     cost = Cost(

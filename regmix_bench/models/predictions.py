@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -41,11 +43,13 @@ def margins(logits: Tensor, y: Tensor) -> Tensor:
 class PassCounter:
     """Counts the images that go through a model forwards and backwards while it is active.
 
-    It reads shapes on the host and never waits for the device.
+    It reads shapes on the host and never waits for the device. ``heard`` gets each count.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(
+        self, model: nn.Module, heard: Callable[[int], None] = lambda images: None
+    ) -> None:
+        self.model, self.heard = model, heard
         self.forward_images = 0
         self.backward_images = 0
 
@@ -58,8 +62,10 @@ class PassCounter:
 
     def _count(self, _module: nn.Module, _inputs: object, logits: Tensor) -> None:
         self.forward_images += len(logits)
+        self.heard(len(logits))
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.backward_images += len(gradient)
+        self.heard(len(gradient))

@@ -18,6 +18,7 @@ from regmix_bench.types import Frozen
 
 if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
+    from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog
     from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -96,6 +97,10 @@ class _Relay:
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self._tell(spec, "on_epoch", spec, log)
         self.observer.on_epoch(spec, log)
+
+    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+        self._tell(spec, "on_progress", spec, progress)
+        self.observer.on_progress(spec, progress)
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float

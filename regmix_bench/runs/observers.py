@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
+    from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog, RunRecord
     from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -37,6 +38,9 @@ class Observer(Protocol):
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Hear that an epoch has been trained and validated."""
 
+    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+        """Hear how far a run is: at most twice a second, and when a stage or an attack begins."""
+
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
@@ -58,6 +62,8 @@ class Silent:
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
 
+    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None: ...
+
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None: ...
@@ -75,6 +81,9 @@ class Messenger(Silent):
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self.send(("on_epoch", spec, log))
+
+    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+        self.send(("on_progress", spec, progress))
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float

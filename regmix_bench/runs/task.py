@@ -19,6 +19,7 @@ from regmix_bench.errors import UserError, is_out_of_memory
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.outputs import outputs_for_plots
+from regmix_bench.evaluation.planned import planned_scoring
 from regmix_bench.evaluation.scorer import Extras, score_weights
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import make_method
@@ -29,7 +30,8 @@ from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
-from regmix_bench.records.schema import Alarm, Cost, RobustEval, RunRecord
+from regmix_bench.records.progress import ProgressMeter
+from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
@@ -41,6 +43,9 @@ from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.states import States
 from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import TRAINED, Checkpoint, TrainedCheckpoint
+
+#: The checkpoints of a training, those together that are the very same weights.
+Weights = list[list[TrainedCheckpoint]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class ActiveRun:
         self.trained = False
         self.steps: dict[str, Any] = {}  # how those of training were done
         self.attacked: AttackedModel | None = None
+        self.meter = ProgressMeter(partial(self.observer.on_progress, self.task.spec))
 
     def share_out(self) -> RunRecord:
         """Train and score in a group of processes."""
@@ -101,7 +107,9 @@ class ActiveRun:
             for alarm in self._alarms():
                 words = f"{alarm.kind.replace('-', ' ')}: {alarm.message}"
                 self.observer.on_note(self.task.spec, words)
-            for checkpoints in self._same_weights():
+            weights = self._same_weights()
+            self._plan_scoring(weights)
+            for checkpoints in weights:
                 self._score(checkpoints)
             return self.record(status="success")
 
@@ -127,12 +135,34 @@ class ActiveRun:
             spec, data, model, method, task.directory, self.device, task.execution, say
         )
         self.progress = trainer.progress
-        trainer.run(lambda log: self.observer.on_epoch(spec, log))
+        expected = _expected_weights(spec, trainer.averages)
+
+        def on_epoch(log: EpochLog) -> None:
+            self._plan_scoring(expected)
+            self.observer.on_epoch(spec, log)
+
+        self._plan_scoring(expected)
+        trainer.run(on_epoch, self.meter)
         norms = {"kernel_norms": trainer.trained.kernel_norms}  # that own kernels computed
         execution = dataclasses.asdict(trainer.trained.execution)
         self.steps = {**execution, **trainer.steps.described(), **norms}
 
-    def _same_weights(self) -> list[list[TrainedCheckpoint]]:
+    def _plan_scoring(self, weights: Weights) -> None:
+        """Tell the meter what scoring will take, by the accuracies of the newest epoch."""
+        spec, test, history = self.task.spec, self.data.test, self.progress.history
+        of_epoch: dict[str, float] = {}
+        if history:
+            of_epoch = {"clean": history[-1].val_clean_acc, "robust": history[-1].val_pgd_acc}
+        asked: list[dict[Checkpoint, bool]] = [
+            {name: spec.attacks(name) for name in same} for same in weights
+        ]
+        size, classes = len(test.y), test.num_classes
+        diagnosed = self.task.extras.diagnose
+        self.meter.plan(
+            planned_scoring(spec, asked, size, classes, diagnosed=diagnosed, **of_epoch)
+        )
+
+    def _same_weights(self) -> Weights:
         """Return the checkpoints, those together that are the very same weights."""
         found: dict[str, list[TrainedCheckpoint]] = {}
         for checkpoint in TRAINED:
@@ -152,6 +182,7 @@ class ActiveRun:
             task.results,
             extras=task.extras,
             on_attack=partial(self.observer.on_attack, spec),
+            meter=self.meter,
         )
         self.evaluations |= evaluations
         self.scoring_cost += cost
@@ -222,6 +253,14 @@ def _take_part(
         raise
     except Exception as error:
         raise UserError(explained(error, run)) from error
+
+
+def _expected_weights(spec: RunSpec, averages: bool) -> Weights:
+    """Those of a training that goes on, of which one with ``averages`` has raw ones beside."""
+    pairs: Weights = [["selected", "last"]]
+    if averages:
+        pairs.append(["raw-selected", "raw-last"])
+    return pairs if spec.recipe.selection == "last" else [[name] for pair in pairs for name in pair]
 
 
 def explained(error: Exception, run: ActiveRun) -> str:

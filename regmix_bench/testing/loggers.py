@@ -7,6 +7,7 @@ import io
 import tempfile
 from pathlib import Path
 
+from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.records.store import load_records
 from regmix_bench.runs.loggers import Logger
@@ -66,6 +67,7 @@ def _tell(logger: Logger, results: Path) -> None:
         if left is None:
             for epoch in (1, 2):
                 logger.on_epoch(spec, _log(epoch))
+            logger.on_progress(spec, Progress(stage="training", epoch=1, epochs=2, epoch_share=0.5))
             logger.on_note(spec, 'a line, with "quotes" and ε')
             logger.on_attack(spec, "8/255", "apgd-ce", 0.5)
         logger.on_end(Ending(spec, error=error, left=left))

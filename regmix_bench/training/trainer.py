@@ -31,6 +31,7 @@ from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.weights import Description
+from regmix_bench.records.progress import ProgressMeter
 from regmix_bench.records.schema import Alarm, Cost, EpochLog, PerturbationLength
 from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.replay.recorders import recorder_for
@@ -115,7 +116,11 @@ class Trainer:
         self.say("training is not compiled: torch's compiler cannot derive what it has derived")
         return dataclasses.replace(execution, compile=False)
 
-    def run(self, on_epoch: Callable[[EpochLog], None] = lambda log: None) -> None:
+    def run(
+        self,
+        on_epoch: Callable[[EpochLog], None] = lambda log: None,
+        meter: ProgressMeter | None = None,
+    ) -> None:
         """Train to the last epoch, or to a loss that is not finite (``failure`` then says so).
 
         However it ends, what is worth keeping is on disk then, and ``progress`` says where.
@@ -125,20 +130,24 @@ class Trainer:
             with finished_first(self.keeper.flush):
                 if self.progress.epoch < self.spec.recipe.epochs:
                     self._warm_up()
-                    self._train(on_epoch, WorkMeter(self.device, self._flop_per_image()))
+                    work = WorkMeter(self.device, self._flop_per_image())
+                    self._train(on_epoch, work, meter or ProgressMeter(lambda progress: None))
                 self.progress.checkpoints = on_first(self.keeper.flush)
         except BaseException as error:
             self._rescue(error)
             raise
 
-    def _train(self, on_epoch: Callable[[EpochLog], None], meter: WorkMeter) -> None:
+    def _train(
+        self, on_epoch: Callable[[EpochLog], None], worked: WorkMeter, meter: ProgressMeter
+    ) -> None:
         progress, last = self.progress, self.spec.recipe.epochs
         for epoch in range(progress.epoch + 1, last + 1):
             self._whole = False
             lr = self.optimizer.param_groups[0]["lr"]
-            meter.start()
-            means, cost, images = self._train_epoch(epoch)
-            work = meter.stop(images, cost.forward_images + cost.backward_images)
+            meter.start_epoch(epoch, last)
+            worked.start()
+            means, cost, images = self._train_epoch(epoch, meter)
+            work = worked.stop(images, cost.passes)
             if not all(map(math.isfinite, means.values())):
                 progress.failure = f"the loss is not finite in epoch {epoch}"
                 progress.alarms.append(
@@ -148,6 +157,7 @@ class Trainer:
             log = self.validate(epoch, lr, means, cost.seconds).model_copy(update={"work": work})
             progress.history.append(log)
             progress.cost += cost
+            meter.end_epoch(cost.passes + self.validation.passes * (1 + self.averages))
             due = on_first(self.keeper.due) or epoch == last
             self._keep_weights(epoch)
             self._whole = True
@@ -222,7 +232,7 @@ class Trainer:
                 return output.loss
             return output.loss + output.again()
 
-    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], Cost, int]:
+    def _train_epoch(self, epoch: int, meter: ProgressMeter) -> tuple[dict[str, float], Cost, int]:
         """One pass over the training set; the host waits for the device only at its end.
 
         Returns the means over the images, as :class:`EpochTotals` has them, their cost, and how
@@ -235,10 +245,13 @@ class Trainer:
         steps, captured = self.steps, self.steps.capture_seconds
         steps.start_epoch(epoch, epoch_seed(self.spec.seed, epoch, "attack"))
         totals, by_batch = EpochTotals(), self.spec.recipe.schedule_step == "batch"
+        total, waited = len(self.data.train), self.device.type == "cpu"
         started = time.perf_counter()
         for number, batch in enumerate(batches):
             self.method.on_batch_start(number)
             totals.add(steps(batch), batch)
+            passes = (steps.forward_images + steps.backward_images) * size()
+            meter.step((number + 1) / total, passes, waited)
             if by_batch:
                 self.scheduler.step()
         if not by_batch:

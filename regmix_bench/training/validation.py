@@ -67,6 +67,12 @@ class Validation:
         self._attacked = ChunkedModel(run, self.chunks)
 
     @property
+    def passes(self) -> int:
+        """Return how many images a measurement passes through the model, both ways counted."""
+        verdicts = 3
+        return int(self.size * (FGSM.passes + _PGD.passes + verdicts))
+
+    @property
     def capture_seconds(self) -> float:
         """Return the time that recording has taken so far."""
         return self.recorder.seconds if self.recorder is not None else 0.0

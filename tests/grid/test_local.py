@@ -22,6 +22,7 @@ from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.local import auto_jobs, launch, parse_jobs
 from regmix_bench.grid.plan import PlannedRun, load_suite, plan, plan_runs
 from regmix_bench.records import find, paths, store
+from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs import runner
 from regmix_bench.runs.observers import Ending, Silent
@@ -45,12 +46,16 @@ class Heard(Silent):
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, Any]] = []
+        self.stages: dict[int, dict[str, float]] = {}  # the last share of each stage
 
     def on_start(self, spec: RunSpec) -> None:
         self.events.append(("start", spec.seed, None))
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self.events.append(("epoch", spec.seed, log.epoch))
+
+    def on_progress(self, spec: RunSpec, progress: Progress) -> None:
+        self.stages.setdefault(spec.seed, {})[progress.attack or progress.stage] = progress.share
 
     def on_attack(self, spec: RunSpec, threat: str, attack: str, accuracy: float) -> None:
         self.events.append(("attack", spec.seed, (threat, attack, accuracy)))
@@ -90,6 +95,9 @@ def test_two_jobs_give_the_numbers_of_one(tmp_path: Path) -> None:
         heard[jobs] = sorted(display.events, key=lambda event: event[1])
         assert [run.error for run in ended] == [None, None]
         assert all(run.record and run.record.evaluations for run in ended)
+        for stages in (display.stages[0], display.stages[1]):
+            assert list(stages) == ["training", "clean", "pgd", "apgd-ce"]
+            assert 0 < stages["training"] < stages["apgd-ce"] < 1
 
     alone, together = numbers(tmp_path / "1"), numbers(tmp_path / "2")
     assert len(alone) == 2 and alone[0]["evaluations"][0]["outcomes_digest"]

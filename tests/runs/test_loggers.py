@@ -12,6 +12,7 @@ from support.synthetic import make_spec
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import artifacts_dir
+from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.loggers import LOGGERS, Logger, create_loggers, logged
 from regmix_bench.runs.observers import Ending, Silent
@@ -75,6 +76,9 @@ class Recorder(Logger):
     def on_epoch(self, spec, log) -> None:
         self._hear("epoch")
 
+    def on_progress(self, spec, progress) -> None:
+        self._hear("progress")
+
     def on_attack(self, spec, threat, attack, accuracy) -> None:
         self._hear("attack")
 
@@ -97,6 +101,7 @@ def events(notes: Notes, results: Path, *loggers: str) -> list[Any]:
         observer.on_start(SPEC)
         for log in (epoch(1), epoch(2, norm=3.0), epoch(2, 0.4)):
             observer.on_epoch(SPEC, log)
+        observer.on_progress(SPEC, Progress(stage="scoring"))
         observer.on_attack(SPEC, "Linf 32/255", "apgd-ce", 0.625)
         observer.on_end(Ending(SPEC))
     return notes.heard
@@ -104,7 +109,7 @@ def events(notes: Notes, results: Path, *loggers: str) -> list[Any]:
 
 def test_a_logger_hears_what_the_observer_hears(tmp_path: Path) -> None:
     assert events(Notes(), tmp_path, "recorder") == ["start", 1, 2, 2, "end"]
-    heard = ["open", "start", "epoch", "epoch", "epoch", "attack", "end", "close"]
+    heard = ["open", "start", "epoch", "epoch", "epoch", "progress", "attack", "end", "close"]
     assert Recorder.heard == heard
 
 
@@ -113,9 +118,9 @@ def test_a_logger_hears_what_the_observer_hears(tmp_path: Path) -> None:
     [
         ("open", []),
         ("start", ["open"]),
-        ("attack", ["open", "start", *3 * ["epoch"]]),
-        ("end", ["open", "start", *3 * ["epoch"], "attack"]),
-        ("close", ["open", "start", *3 * ["epoch"], "attack", "end"]),
+        ("attack", ["open", "start", *3 * ["epoch"], "progress"]),
+        ("end", ["open", "start", *3 * ["epoch"], "progress", "attack"]),
+        ("close", ["open", "start", *3 * ["epoch"], "progress", "attack", "end"]),
     ],
 )
 def test_a_logger_that_fails_costs_itself_alone(tmp_path, event, before) -> None:

@@ -38,6 +38,11 @@ class Cost(Frozen):
     capture_seconds: Seconds = 0.0
 
     @property
+    def passes(self) -> int:
+        """Images passed through the network, both ways together."""
+        return self.forward_images + self.backward_images
+
+    @property
     def preparation_seconds(self) -> float:
         """Seconds that compilation and capture took together."""
         return self.compile_seconds + self.capture_seconds
