@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regmix_bench.records.paths import artifacts_dir
 from regmix_bench.records.schema import EpochLog
-from regmix_bench.runs.loggers import Logger
+from regmix_bench.runs.loggers import Logger, epoch_numbers
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import require_sole
@@ -34,14 +34,9 @@ class CSVLogger(Logger):
         self.results = results
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
-        work = (
-            log.work.model_dump(exclude={"product"}, exclude_none=True)
-            if log.work is not None
-            else {}
+        self._write(
+            spec, *(("epoch", log.epoch, "", *number) for number in epoch_numbers(log).items())
         )
-        numbers = log.model_dump(exclude={"epoch", "metrics", "work"}, exclude_none=True)
-        numbers |= work | log.metrics
-        self._write(spec, *(("epoch", log.epoch, "", *number) for number in numbers.items()))
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float

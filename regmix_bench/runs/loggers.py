@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from regmix_bench.errors import reason
 from regmix_bench.registry import Registry, create, parse_name
 from regmix_bench.runs.observers import Ending, Observer, Silent
+from regmix_bench.system.patience import BoundedThread
 from regmix_bench.types import Frozen
 
 if TYPE_CHECKING:
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
     from regmix_bench.specs import EvalSpec, RunSpec
 
 
+#: Seconds that runs wait for a logger to take an event, at most.
+PATIENCE = 60.0
+
+
 class Logger(Silent):
     """An observer of runs that is found by its name; every method may be left out.
 
     It lives in the process that plans the runs, where the events of all arrive, those of
-    ``--jobs`` and of a cluster included. The first line of a subclass's docstring is what ``list
-    loggers`` shows; ``Config`` holds the parameters that a user may give in brackets. Whatever a
-    method raises costs this logger the rest of the runs, with one line, and no run anything.
+    ``--jobs`` and of a cluster included, and hears them in a thread of its own, always the same
+    one. The first line of a subclass's docstring is what ``list loggers`` shows; ``Config`` holds
+    the parameters that a user may give in brackets. Whatever a method raises, or one that takes
+    more than :data:`PATIENCE` seconds, costs this logger the rest of the runs, with one line, and
+    no run anything. What it needs and does not find it refuses when it is made, by a
+    :class:`~regmix_bench.errors.UserError`: nothing is run then.
     """
 
     name: ClassVar[str]
@@ -50,9 +58,24 @@ class Logger(Silent):
 LOGGERS: Registry[type[Logger]] = Registry(
     "logger",
     group="regmix_bench.loggers",
-    builtin={"csv": "regmix_bench.runs.csv_logger:CSVLogger"},
+    builtin={
+        "csv": "regmix_bench.runs.csv_logger:CSVLogger",
+        "mlflow": "regmix_bench.runs.mlflow_tracker:MLflowTracker",
+        "tensorboard": "regmix_bench.runs.tensorboard_tracker:TensorBoardTracker",
+        "trackio": "regmix_bench.runs.trackio_tracker:TrackioTracker",
+        "wandb": "regmix_bench.runs.wandb_tracker:WandbTracker",
+    },
     base="regmix_bench.runs.loggers:Logger",
 )
+
+
+def epoch_numbers(log: EpochLog) -> dict[str, float]:
+    """Return the numbers of an epoch by name, without those that it does not have."""
+    numbers = log.model_dump(exclude={"epoch", "metrics", "work", "perturbation"})
+    numbers |= log.work.model_dump(exclude={"product"}) if log.work is not None else {}
+    if log.perturbation is not None:
+        numbers |= {f"perturbation_{key}": x for key, x in log.perturbation.model_dump().items()}
+    return {name: x for name, x in {**numbers, **log.metrics}.items() if x is not None}
 
 
 def create_loggers(texts: Sequence[str]) -> dict[str, Logger]:
@@ -64,9 +87,14 @@ def create_loggers(texts: Sequence[str]) -> dict[str, Logger]:
 
 
 @contextmanager
-def logged(observer: Observer, loggers: Mapping[str, Logger], results: Path) -> Iterator[Observer]:
+def logged(
+    observer: Observer,
+    loggers: Mapping[str, Logger],
+    results: Path,
+    patience: float = PATIENCE,
+) -> Iterator[Observer]:
     """Yield an observer that passes all that it hears on to ``observer`` and ``loggers``."""
-    told = _Relay(observer, loggers, results)
+    told = _Relay(observer, loggers, results, patience)
     try:
         yield told
     finally:
@@ -79,9 +107,11 @@ class _Relay:
     So what a logger fails with is said of a run that goes on, but for its ``close``.
     """
 
-    def __init__(self, observer: Observer, loggers: Mapping[str, Logger], results: Path) -> None:
-        self.observer, self.results = observer, results
-        self.loggers = dict(loggers)
+    def __init__(
+        self, observer: Observer, loggers: Mapping[str, Logger], results: Path, patience: float
+    ) -> None:
+        self.observer, self.results, self.patience = observer, results, patience
+        self.loggers = {text: (logger, BoundedThread(text)) for text, logger in loggers.items()}
         self.latest: RunSpec | EvalSpec | None = None
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
@@ -121,10 +151,10 @@ class _Relay:
             self._tell(self.latest, "close")
 
     def _tell(self, spec: RunSpec | EvalSpec, event: str, *details: Any) -> None:
-        for text, logger in list(self.loggers.items()):
+        for text, (logger, thread) in list(self.loggers.items()):
             try:
-                getattr(logger, event)(*details)
-            except Exception as error:  # a stranger's logger may raise anything
+                thread.call(self.patience, getattr(logger, event), *details)
+            except (Exception, SystemExit) as error:  # a stranger's logger may raise anything
                 del self.loggers[text]
                 line = f"logger {text!r} fails and is left out: {reason(error)}"
                 self.observer.on_note(spec, line)

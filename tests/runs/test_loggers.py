@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,21 @@ def test_a_logger_that_fails_costs_itself_alone(tmp_path, event, before) -> None
     assert heard.count(line) == 1
     assert Recorder.heard == before
     assert (artifacts_dir(tmp_path, SPEC.run_id) / "log.csv").exists()
+
+
+@pytest.mark.parametrize("event", ["on_epoch", "close"])
+def test_a_logger_that_hangs_is_waited_for_no_longer_than_a_while(tmp_path, event) -> None:
+    never = threading.Event()
+    hanging, notes = Logger(Logger.Config()), Notes()
+    setattr(hanging, event, lambda *_: never.wait())
+    with logged(notes, {"slow": hanging, **create_loggers(["csv"])}, tmp_path, 0.01) as observer:
+        observer.on_start(SPEC)
+        for number in (1, 2):
+            observer.on_epoch(SPEC, epoch(number))
+    line = "logger 'slow' fails and is left out: TimeoutError: no answer in 0.01 s"
+    assert [item for item in notes.heard if isinstance(item, str)] == ["start", line]
+    assert (artifacts_dir(tmp_path, SPEC.run_id) / "log.csv").exists()
+    never.set()
 
 
 def test_the_csv_has_a_row_for_each_number(tmp_path: Path) -> None:
