@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -262,6 +263,12 @@ class Contents:
             looks=self.looks,
         )
         return narrowed
+
+    def with_main(self, block: Block) -> Contents:
+        """Return the same, of which figures show nothing but a block."""
+        alone = copy(self)
+        vars(alone)["main_blocks"] = (block,)
+        return alone
 
     def _shown(self, group: Group) -> bool:
         return self.methods is None or bool({group.method, *group.names} & set(self.methods))

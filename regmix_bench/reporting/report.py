@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Unpack
@@ -16,20 +16,17 @@ from regmix_bench.records.store import record_files
 from regmix_bench.reporting import site
 from regmix_bench.reporting.choices import Choices
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.manifest import MANIFEST, Manifest
 from regmix_bench.reporting.report_files import (
     FORMATS,
-    SITE,
     file_formats,
     is_drawn,
     is_ours,
     page_files,
     text_files,
 )
-from regmix_bench.reporting.site.pages import PREVIEW
+from regmix_bench.reporting.report_pictures import SITE, ReportPictures
 from regmix_bench.system.files import atomic_write, held_below, sweep
 from regmix_bench.system.folders import sole_writer
 from regmix_bench.system.garbage import uncollected
@@ -72,21 +69,19 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
-    pictures = contents.gallery.pictures if "figures" in formats else ()
-    drawing: AbstractContextManager[Iterator[dict[str, bytes]]] = nullcontext(iter(()))
+    pictures = ReportPictures.of(contents, formats, shown)
+    ready = pictures.kept(before.marks, lambda name: read_bytes(held_below(out, name)))
     marks: dict[str, str] = {}
-    if pictures:
-        drawing = contents.gallery.drawing(_kept(contents, out, before), contents.say)
-    with drawing as drawn:  # in other processes, meanwhile
-        # All of it, so that nothing is written where something is refused.
+    with pictures.drawing(ready, contents.say) as drawn:
+        # While other processes draw: all of it, so that nothing is written where any is refused.
         texts = list(text_files(contents, formats, shown, layout))
-        pages = page_files(contents, formats, layout)
+        pages = page_files(contents, formats, layout, pictures.site)
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
-        for picture, files in zip(pictures, drawn, strict=True):
-            named = {f"{picture.stem}{end}": data for end, data in files.items()}
-            marks |= _marks(picture, contents.style, named)
+        for picture, files in zip(pictures.all, drawn, strict=True):
+            named = pictures.named(picture, files)
+            marks |= pictures.marks(picture, named)
             written += _write_many(out, named)
-    outputs = kept | file_formats(texts, pages, contents, formats)
+    outputs = kept | file_formats(texts, pages, pictures)
     manifest = Manifest(contents.inputs, outputs, {**before.marks, **marks})
     written.append(_write(out, MANIFEST, manifest.text().encode()))
     for name in before.outputs.keys() - outputs.keys():
@@ -125,8 +120,9 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
     texts = list(text_files(contents, formats, formats, layout))
-    pages = page_files(contents, formats, layout)
-    expected = file_formats(texts, pages, contents, formats)
+    pictures = ReportPictures.of(contents, formats, formats)
+    pages = page_files(contents, formats, layout, pictures.site)
+    expected = file_formats(texts, pages, pictures)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)
     present = {name for name in names if is_ours(name) or name in before.outputs}
@@ -146,8 +142,6 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
 
 def _said(name: str, data: bytes) -> bytes:
     """Return what a file of the site says besides its pictures, which machines draw unlike."""
-    if name == SITE + PREVIEW:
-        return b""
     return re.sub(rb"<svg\b.*?</svg>", b"", data, flags=re.DOTALL) if name[-5:] == ".html" else data
 
 
@@ -163,28 +157,6 @@ def _loaded(
         yield contents
     finally:
         gc.unfreeze()
-
-
-def _kept(contents: Contents, out: Path, before: Manifest) -> dict[str, dict[str, bytes]]:
-    """Return the files of the pictures that need not be drawn again, by stem and suffix."""
-    from regmix_bench.reporting.figures.kept import kept_files  # it loads plotting libraries
-
-    def read(name: str) -> bytes:
-        return read_bytes(held_below(out, name))
-
-    found = {
-        picture.stem: kept_files(picture, contents.style, before.marks, read)
-        for picture in contents.gallery.pictures
-    }
-    return {stem: files for stem, files in found.items() if files is not None}
-
-
-def _marks(picture: ReportFigure, style: Style, files: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the marks of a picture's files, by name, that the manifest has."""
-    from regmix_bench.reporting.figures.kept import drawn_from, mark
-
-    made_of = drawn_from(picture, style)
-    return {name: mark(made_of, data) for name, data in files.items()}
 
 
 def _write_many(out: Path, files: Mapping[str, bytes]) -> list[Path]:

@@ -16,6 +16,8 @@ from regmix_bench.reporting.formats.latex import latex
 from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.formats.page import page
 from regmix_bench.reporting.paper import paper_tables, require_layout
+from regmix_bench.reporting.report_pictures import SITE, ReportPictures
+from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.tables import checkpoints, evaluated, numbers, overfitting, published
 from regmix_bench.sheets.writer import sheet_text
 
@@ -33,7 +35,6 @@ EVALUATED = "evaluated.csv"
 PUBLISHED = "published.csv"
 FAILED = "failed-runs.csv"
 OVERFITTING = "overfitting.csv"
-SITE = "site/"
 
 
 def text_files(
@@ -73,24 +74,24 @@ def text_files(
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
 
 
-def page_files(contents: Contents, formats: Collection[str], layout: Layout) -> dict[str, bytes]:
-    """Return the files of the site by name."""
+def page_files(
+    contents: Contents, formats: Collection[str], layout: Layout, pictures: SitePictures
+) -> dict[str, bytes]:
+    """Return the files of the site by name, but those that come of drawing."""
     if "html" not in formats:
         return {}
-    return {SITE + name: data for name, data in site.site_files(contents, layout)}
+    files = site.page_files(contents, pictures, layout)
+    return {SITE + name: data for name, data in files}
 
 
 def file_formats(
-    texts: Collection[tuple[str, str, str]],
-    pages: Collection[str],
-    contents: Contents,
-    formats: Collection[str],
+    texts: Collection[tuple[str, str, str]], pages: Collection[str], pictures: ReportPictures
 ) -> dict[str, str]:
     """Return the format of every file by its name, pictures included."""
     names = {name: kind for kind, name, _ in texts} | dict.fromkeys(pages, "html")
-    if "figures" in formats:
-        for picture in contents.gallery.pictures:
-            names |= {f"{picture.stem}{end}": "figures" for end in picture.suffixes}
+    for picture in pictures.all:
+        for name in (name for found in pictures.names(picture) for name in found.values()):
+            names[name] = "html" if name.startswith(SITE) else "figures"
     return names
 
 

@@ -45,21 +45,23 @@ def mark(fingerprint: str | None, content: bytes) -> str:
 
 
 def kept_files(
-    picture: ReportFigure, style: Style, marks: Mapping[str, str], read: Callable[[str], bytes]
+    names: Mapping[str, str],
+    fingerprint: str | None,
+    marks: Mapping[str, str],
+    read: Callable[[str], bytes],
 ) -> dict[str, bytes] | None:
     """Return the files of a picture by suffix, where those that there are were drawn of the same.
 
-    ``marks`` are those of an earlier report by the files' names. None where it has to be drawn.
+    ``names`` are those of its files by suffix, and ``marks`` those of an earlier report by name.
+    None where it has to be drawn.
     """
     found = {}
-    made_of = drawn_from(picture, style)
-    for suffix in picture.suffixes:
-        name = f"{picture.stem}{suffix}"
+    for suffix, name in names.items():
         try:
             content = read(name)
         except OSError:
             return None
-        if made_of is None or marks.get(name) != mark(made_of, content):
+        if fingerprint is None or marks.get(name) != mark(fingerprint, content):
             return None
         found[suffix] = content
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import matplotlib.style
@@ -56,9 +57,15 @@ TIP = "tip:"
 _HANDLE = 0.42
 
 
+_ALONE = RLock()
+
+
 @contextmanager
 def applied(style: Style = PLAIN) -> Iterator[None]:
-    """Draw and save what is made inside for ``style``, whatever the user's own settings."""
+    """Draw and save what is made inside for ``style``, whatever the user's own settings.
+
+    One thread at a time does, as settings of matplotlib are those of all.
+    """
     small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize")
     own: dict[str, Any] = {
         "figure.figsize": (style.width, 0.6 * style.width),
@@ -70,7 +77,11 @@ def applied(style: Style = PLAIN) -> Iterator[None]:
         "figure.titlesize": style.small,
         **dict.fromkeys(small, style.small),
     }
-    with matplotlib.style.context(_RC | own, after_reset=True), warnings.catch_warnings():
+    with (
+        _ALONE,
+        matplotlib.style.context(_RC | own, after_reset=True),
+        warnings.catch_warnings(),
+    ):
         # A picture has a box there; the warning has the letter, which a terminal may obey.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

@@ -18,7 +18,7 @@ from regmix_bench.reporting.site.compared import comparison_data
 from regmix_bench.reporting.site.definitions import define
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import method_pages
-from regmix_bench.reporting.site.pictures import leading_pictures
+from regmix_bench.reporting.site.pictures import PictureFiles, SitePictures
 from regmix_bench.reporting.site.runs import run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -34,40 +34,49 @@ ASSETS = (
 
 
 def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tuple[str, bytes]]:
-    """Write every file of the site, each when it is asked for.
+    """Write every file of the site with the pictures that lead comparisons, which are drawn here.
+
+    Raises :class:`~regmix_bench.errors.UserError` as :func:`page_files` does.
+    """
+    pictures = SitePictures.of(contents, whole=False)
+    yield from page_files(contents, pictures, layout)
+    yield from PictureFiles(pictures, contents.style).items()
+
+
+def page_files(
+    contents: Contents, pictures: SitePictures, layout: Layout | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Write every file of the site but those that come of drawing, each when it is asked for.
 
     ``layout`` is that of the LaTeX tables that may be taken away.
     Raises :class:`~regmix_bench.errors.UserError` as the other formats of the report do.
     """
     board = Rankings.of(contents)
     found = run_pages(contents)
-    leading = board.rankings[0].block if board.rankings else None
-    pictures = list(leading_pictures(contents, leading)) if leading else []
-    yield "index.html", pages.index_page(board, pictures, found)
-    if pictures:
-        yield pages.PREVIEW, pictures[0].files[".png"]
-    yield from downloads.picture_files(pictures)
+    preview = next(filter(None, (pictures.preview(one.stem) for one in board.rankings)), "")
+    yield "index.html", pages.index_page(board, pictures, found, preview)
+    yield from downloads.picture_numbers(pictures)
     layout = layout or Layout()
     papers = paper_tables(contents, layout)
     yield from downloads.table_files(contents.tables, papers, layout)
     yield downloads.runs_file(contents.cohorts)
-    yield "tables.html", pages.tables_page(contents)
-    yield "runs.html", pages.runs_page(found)
-    yield "compare.html", pages.compare_page()
+    yield "tables.html", pages.tables_page(contents, pictures, preview)
+    yield "runs.html", pages.runs_page(found, preview)
+    yield "compare.html", pages.compare_page(preview)
     yield "data/comparisons.js", _data("comparisons", board.choices)
-    for place, ranking in enumerate(board.rankings):
-        content = pages.comparison_page(board, ranking, () if place else pictures)
+    for ranking in board.rankings:
+        content = pages.comparison_page(board, ranking, pictures, preview)
         yield f"comparisons/{ranking.stem}.html", content
         yield f"data/{ranking.stem}.js", _data(ranking.stem, comparison_data(ranking, contents))
     for page in found:
-        yield f"runs/{page.id}.html", pages.run_page(page)
+        yield f"runs/{page.id}.html", pages.run_page(page, preview)
         yield f"data/{page.id}.js", _data(page.id, page.data)
         for number, example in enumerate(page.examples.shown if page.examples else ()):
             yield f"images/{page.id}-{number}.png", example.png
     methods = [(define(method.name), method) for method in method_pages(board, found)]
-    yield "methods.html", pages.methods_page(methods)
+    yield "methods.html", pages.methods_page(methods, preview)
     for definition, method in methods:
-        yield method.file, pages.method_page(definition, method)
+        yield method.file, pages.method_page(definition, method, preview)
     yield from _assets()
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.reporting.formats.cells import csv, csv_table
 from regmix_bench.reporting.formats.json_tables import tables_json
 from regmix_bench.reporting.formats.latex import latex
 from regmix_bench.reporting.formats.layout import Layout
-from regmix_bench.reporting.site.pictures import PagePicture
+from regmix_bench.reporting.site.pictures import FOLDER, SitePictures
 from regmix_bench.reporting.tables.numbers import run_accuracies
 from regmix_bench.reporting.values import Table
 
-FOLDER = "files/"
 #: What a table can be had as, by the name of the format.
 TABLE_FORMATS = {"CSV": "csv", "JSON": "json", "LaTeX": "tex"}
-PICTURE_FORMATS = {"PDF": "pdf", "PNG": "png", "CSV": "csv"}
 #: The accuracies of each run.
 RUNS = f"{FOLDER}runs.csv"
 
@@ -35,11 +33,10 @@ def table_files(
             yield f"{FOLDER}table-{stem}.{suffix}", text.encode()
 
 
-def picture_files(pictures: Collection[PagePicture]) -> Iterator[tuple[str, bytes]]:
-    """Write the pictures of pages as they are to be had."""
-    for picture in pictures:
-        for suffix, data in picture.files.items():
-            yield f"{FOLDER}{picture.stem}{suffix}", data
+def picture_numbers(pictures: SitePictures) -> Iterator[tuple[str, bytes]]:
+    """Write the numbers of each picture; what comes of drawing is not among them."""
+    for picture in pictures.all:
+        yield f"{FOLDER}{picture.stem}.csv", csv(picture.frame).encode()
 
 
 def runs_file(cohorts: Sequence[Cohort]) -> tuple[str, bytes]:

@@ -18,11 +18,11 @@ from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.headline import SUBJECT
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition, value_words
-from regmix_bench.reporting.site.downloads import PICTURE_FORMATS, TABLE_FORMATS
+from regmix_bench.reporting.site.downloads import TABLE_FORMATS
 from regmix_bench.reporting.site.formulas import is_formula, mathml
 from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
-from regmix_bench.reporting.site.pictures import PagePicture
+from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import on_dark
 from regmix_bench.reporting.values import Cell
@@ -31,52 +31,63 @@ from regmix_bench.system.text import visible
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Citation
 
-#: What others show of the front page where it is linked to.
-PREVIEW = "images/preview.png"
-
 _NO_NUMBER = -1e9
 
 
-def index_page(board: Rankings, pictures: Sequence[PagePicture], runs: Sequence[RunPage]) -> bytes:
-    """Write the front page: the ranking that leads with its ``pictures``, and a list of all."""
+def index_page(
+    board: Rankings, pictures: SitePictures, runs: Sequence[RunPage], preview: str
+) -> bytes:
+    """Write the front page: the comparison that leads, and a list of all.
+
+    Here and below ``preview`` is the image that others show where a page is linked to.
+    """
+    ranking = next(iter(board.rankings), None)
     return _render(
         "index.html",
+        preview,
         board=board,
-        ranking=next(iter(board.rankings), None),
-        pictures=pictures,
-        preview=PREVIEW if pictures else "",
+        ranking=ranking,
+        pictures=pictures.beside.get(ranking.stem, ()) if ranking else (),
         failed=[page for page in runs if page.failed],
     )
 
 
-def comparison_page(board: Rankings, ranking: Ranking, pictures: Sequence[PagePicture]) -> bytes:
+def comparison_page(
+    board: Rankings, ranking: Ranking, pictures: SitePictures, preview: str
+) -> bytes:
     """Write the page of one comparison."""
     return _render(
         "comparison.html",
+        pictures.preview(ranking.stem) or preview,
         board=board,
         ranking=ranking,
-        pictures=pictures,
-        preview=PREVIEW if pictures else "",
+        pictures=pictures.beside.get(ranking.stem, ()),
     )
 
 
-def tables_page(contents: Contents) -> bytes:
-    """Write the report's tables beside those of methods."""
-    return _render("tables.html", chapters=contents.chapters)
+def tables_page(contents: Contents, pictures: SitePictures, preview: str) -> bytes:
+    """Write the report's tables beside those of methods, and the pictures that belong to them."""
+    chapters = contents.chapters
+    stems = {section.stem for chapter in chapters.values() for section in chapter}
+    beside = {picture.stem: picture for picture in pictures.others if picture.stem in stems}
+    further = [picture for picture in pictures.others if picture.stem not in stems]
+    return _render("tables.html", preview, chapters=chapters, beside=beside, further=further)
 
 
-def runs_page(found: Sequence[RunPage]) -> bytes:
+def runs_page(found: Sequence[RunPage], preview: str) -> bytes:
     """Write every run in one table."""
     attacks = {attack_words(page.run.spec.scoring) for page in found}
     attack = attacks.pop() if len(attacks) == 1 else ""
-    return _render("runs.html", runs=found, titles=titles(), attack=attack)
+    return _render("runs.html", preview, runs=found, titles=titles(), attack=attack)
 
 
-def run_page(page: RunPage) -> bytes:
+def run_page(page: RunPage, preview: str) -> bytes:
     """Write the page of one run."""
     record = page.run.record
+    shown = page.examples.shown if page.examples else ()
     return _render(
         "run.html",
+        f"images/{page.id}-0.png" if shown else preview,
         page=page,
         specification=facts.specification_facts(page.run),
         cost=facts.cost_facts(record),
@@ -85,26 +96,26 @@ def run_page(page: RunPage) -> bytes:
     )
 
 
-def method_page(definition: Definition, page: MethodPage) -> bytes:
+def method_page(definition: Definition, page: MethodPage, preview: str) -> bytes:
     """Write the page of one method."""
-    return _render("method.html", page=page, definition=definition)
+    return _render("method.html", preview, page=page, definition=definition)
 
 
-def methods_page(methods: Sequence[tuple[Definition, MethodPage]]) -> bytes:
+def methods_page(methods: Sequence[tuple[Definition, MethodPage]], preview: str) -> bytes:
     """Write the index of methods, and what to cite."""
     own = paper(SUBJECT)
     regmix = bibtex(own) if own else ""
-    return _render("methods.html", methods=methods, suite=suite_entry(), regmix=regmix)
+    return _render("methods.html", preview, methods=methods, suite=suite_entry(), regmix=regmix)
 
 
-def compare_page() -> bytes:
-    """Write the page that a script fills with the runs which its address names."""
-    return _render("compare.html")
+def compare_page(preview: str) -> bytes:
+    """Write the page that a script fills with the rows or runs which its address names."""
+    return _render("compare.html", preview)
 
 
 def empty_page() -> bytes:
     """Write what to do where nothing is recorded yet."""
-    return _render("empty.html")
+    return _render("empty.html", "")
 
 
 def order(cell: Cell) -> float:
@@ -123,10 +134,10 @@ def capital(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def _render(template: str, **context: object) -> bytes:
+def _render(template: str, preview: str, **context: object) -> bytes:
     # Pages one folder down reach the others, and the assets, through it.
     root = "../" if template in ("comparison.html", "run.html", "method.html") else ""
-    page = _environment().get_template(template).render(root=root, **context)
+    page = _environment().get_template(template).render(root=root, preview=preview, **context)
     return page.encode()
 
 
@@ -150,7 +161,6 @@ def _environment() -> jinja2.Environment:
         "LEVEL": LEVEL,
         "FEWEST_SEEDS": FEWEST_SEEDS,
         "TABLE_FORMATS": TABLE_FORMATS,
-        "PICTURE_FORMATS": PICTURE_FORMATS,
     }
     environment.filters |= {
         "short": short,

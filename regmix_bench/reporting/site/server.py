@@ -105,17 +105,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class State:
-    """A site by path, the digest that tells it from others, and why there is no newer one."""
+    """A site by path, the digest that tells it from others, and why there is no newer one.
+
+    ``drawn`` are files that are made when they are asked for.
+    """
 
     files: Mapping[str, bytes]
     version: str
     trouble: str = ""
+    drawn: Mapping[str, bytes] = field(default_factory=dict, compare=False)
     _answers: dict[str, Answer] = field(default_factory=dict, compare=False)
 
     def answer(self, name: str) -> Answer:
         """Return what is sent for a path; raises :class:`KeyError` where there is none."""
         if name not in self._answers:
-            kind, content = PurePosixPath(name).suffix, self.files[name]
+            kind = PurePosixPath(name).suffix
+            content = self.files[name] if name in self.files else self.drawn[name]
             if kind == ".html":
                 script = f'<script src="/{_SCRIPT_PATH}?v={self.version}" defer></script></head>'
                 content = content.replace(b"</head>", script.encode(), 1)
@@ -162,15 +167,20 @@ class Site:
     def _built(self) -> State:
         from regmix_bench.reporting import site
         from regmix_bench.reporting.contents import Contents
+        from regmix_bench.reporting.site.pictures import PictureFiles, SitePictures
 
+        drawn: Mapping[str, bytes] = {}
         if store.record_files(self._results):
-            files = dict(site.site_files(Contents.of(self._results, **self._choices)))
+            contents = Contents.of(self._results, **self._choices)
+            pictures = SitePictures.of(contents, whole=False)
+            files = dict(site.page_files(contents, pictures))
+            drawn = PictureFiles(pictures, contents.style)
         else:
             files = dict(site.empty_site())
         digest = hashlib.sha256()
         for name, content in sorted(files.items()):
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
-        return State(files, digest.hexdigest()[:16])
+        return State(files, digest.hexdigest()[:16], drawn=drawn)
 
 
 class Server(ThreadingHTTPServer):
@@ -221,10 +231,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(Answer(".json", json.dumps(told).encode()))
         elif name == _SCRIPT_PATH:
             self._answer(Answer(".js", _SCRIPT.encode()))
-        elif name not in state.files:
-            self.send_error(HTTPStatus.NOT_FOUND)
-        else:
+        elif name in state.files or name in state.drawn:
             self._answer(state.answer(name))
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
 
     do_HEAD = do_GET
 

@@ -15,7 +15,6 @@ from support.synthetic import make_spec, write_run
 from regmix_bench.methods import METHODS
 from regmix_bench.records.schema import Cost
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.site.pages import PREVIEW
 from regmix_bench.specs import MethodSpec, Recipe
 
 IMAGES = 1000
@@ -79,6 +78,8 @@ def test_the_head_tells_others_what_the_page_is(tmp_path: Path) -> None:
     description = re.search(r'<meta name="description" content="(.*?)">', head)
     assert title and title[1].startswith("RegMix is ")
     assert description and "The difference is " in description[1]
-    assert f'<meta property="og:image" content="{PREVIEW}">' in head
-    assert (folder / PREVIEW).read_bytes().startswith(b"\x89PNG")
+    for page in folder.rglob("*.html"):
+        preview = re.search('og:image" content="(.*?)">', page.read_text("utf-8"))
+        assert preview and "files/forest-" in preview[1], page
+        assert (page.parent / preview[1]).read_bytes().startswith(b"\x89PNG")
     assert 'href="data:image/svg+xml,' in head

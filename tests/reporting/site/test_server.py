@@ -32,12 +32,12 @@ def results(tmp_path):
 def pages(monkeypatch):
     """A site that is made at once: an index that says how many records there are."""
 
-    def files(contents):
+    def files(contents, pictures):
         yield "index.html", PAGE % len(contents.records)
         yield "runs/a b.html", b"<head></head>a run"
         yield "assets/site.css", b"body{}"
 
-    monkeypatch.setattr(site, "site_files", files)
+    monkeypatch.setattr(site, "page_files", files)
     monkeypatch.setattr(site, "empty_site", lambda: [("index.html", PAGE % 0)])
 
 
