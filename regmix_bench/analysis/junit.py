@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from regmix_bench.analysis.regression import Verdict
+from regmix_bench.analysis.drops import Verdict
 
 
 def as_junit(verdicts: Iterable[Verdict]) -> bytes:

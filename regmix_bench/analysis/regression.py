@@ -1,15 +1,7 @@
 """Has a number got worse? Records compared with the references in ``leaderboard.json``.
 
 Each metric of each reference is one comparison, and the runs of all seeds are pooled into one
-more, which resolves smaller drops. A drop is ``regressed``, a rise ``improved``, where a one-sided
-exact test at :data:`ALPHA` says so: McNemar's, image by image, where both sides have per-image
-outcomes, else Fisher's of two proportions. The printed ``tolerance`` is the smallest drop that the
-test would have called a regression.
-
-What the level means: the tests look at the images drawn, not at the luck of training. A run that
-repeats the reference bit for bit never fails; one retrained with other rounding is another draw of
-the same training, and may fail in about one comparison of a hundred, or more often where training
-itself is unsteady. No correction is made for the number of comparisons: it would hide real losses.
+more, which resolves smaller drops; :mod:`~regmix_bench.analysis.drops` has the test.
 
 ``missing`` and ``not comparable`` fail as ``regressed`` does, because the references ask for
 numbers that the results do not give, and a check that compares nothing must not pass. So does
@@ -22,11 +14,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
+from regmix_bench.analysis.drops import CorrectCounts, Judgement, Verdict, judge_counts, pooled
 from regmix_bench.analysis.references import (
     METRICS,
     Reference,
@@ -36,56 +28,14 @@ from regmix_bench.analysis.references import (
     scoring_differences,
     setting_differences,
 )
-from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
 from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.types import Checkpoint, ThreatModel
 
-#: Level of each one-sided test.
-ALPHA = 0.01
-
-Judgement = Literal[
-    "ok", "regressed", "improved", "missing", "not comparable", "unreliable", "overfitted"
-]
 #: A record and its file.
 Found = tuple[Path, RunRecord | EvalRecord]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One comparison: accuracies in [0, 1], ``difference`` = now - reference.
-
-    ``record`` is the reference's record, relative to its results folder, or for all seeds pooled
-    (``seed`` None) the pattern of their names. ``tolerance`` is the smallest drop that would be
-    called regressed; None where nothing was compared or no drop is resolved. ``clean_acc`` belongs
-    to the checkpoint and is compared once, under its first threat. The ``metric``
-    "reliability" is no accuracy: it stands for what scoring warned of, where it did. Nor is
-    "overfitting", which is of the training and stands at its first checkpoint and threat.
-    """
-
-    record: str
-    label: str
-    dataset: str
-    arch: str
-    seed: int | None
-    checkpoint: Checkpoint
-    threat: ThreatModel
-    metric: str
-    n_examples: int
-    reference: float | None
-    now: float | None
-    difference: float | None
-    tolerance: float | None
-    verdict: Judgement
-    note: str
-
-    @property
-    def failed(self) -> bool:
-        """True where this comparison makes the check fail."""
-        return self.verdict not in ("ok", "improved")
 
 
 def compare_with_references(
@@ -117,7 +67,7 @@ def compare_with_references(
             verdicts.append(verdict)
             key = (group, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
-    return verdicts + [pooled for same in seeds.values() for pooled in _pool(same)]
+    return verdicts + [whole for same in seeds.values() for whole in pooled(same)]
 
 
 class _Candidates:
@@ -175,22 +125,6 @@ def _obstacle(
     if new.autoattack_acc is None:
         return "missing", f"AutoAttack did not run on the {old.checkpoint} checkpoint"
     return None
-
-
-@dataclass(frozen=True)
-class CorrectCounts:
-    """Images right before and now of ``n``; where they are paired, those lost and those gained."""
-
-    n: int
-    was: int
-    now: int
-    changed: tuple[int, int] | None = None
-
-    def __add__(self, other: CorrectCounts) -> CorrectCounts:
-        changed = None
-        if self.changed and other.changed:
-            changed = self.changed[0] + other.changed[0], self.changed[1] + other.changed[1]
-        return CorrectCounts(self.n + other.n, self.was + other.was, self.now + other.now, changed)
 
 
 def _compare(
@@ -279,49 +213,3 @@ def _overfitting(entry: Reference, onset: int, allowed: Collection[str]) -> Verd
         then = "not known of the reference: --allow catastrophic-overfitting accepts it"
     note = f"catastrophic from epoch {onset}, {then}"
     return _verdict(entry, entry.evaluations[0], None, "overfitting", judgement, note)
-
-
-def judge_counts(verdict: Verdict, counts: CorrectCounts) -> Verdict:
-    """Return the verdict that the counts justify; where they are not paired, its note says why."""
-    n, was, now = counts.n, counts.was, counts.now
-    if counts.changed:
-        lost, gained = counts.changed
-        worse, better = mcnemar(lost, gained, "greater"), mcnemar(gained, lost, "greater")
-        tolerance = smallest_resolvable_drop(n, was, ALPHA, lost + gained)
-        note = f"paired: {lost} lost, {gained} gained of {n} images"
-    else:
-        worse = two_proportions(was, n, now, n, "greater")
-        better = two_proportions(now, n, was, n, "greater")
-        tolerance = smallest_resolvable_drop(n, was, ALPHA)
-        note = f"unpaired: {verdict.note}"
-    if tolerance is None:
-        note += "; too few to resolve any drop"
-    judgement: Judgement = "ok"
-    if worse < ALPHA:
-        judgement = "regressed"
-    elif better < ALPHA:
-        judgement = "improved"
-    return replace(
-        verdict,
-        reference=was / n,
-        now=now / n,
-        difference=(now - was) / n,
-        tolerance=None if tolerance is None else tolerance / n,
-        verdict=judgement,
-        note=note,
-    )
-
-
-def _pool(group: list[tuple[Verdict, CorrectCounts | None]]) -> Iterator[Verdict]:
-    """All seeds of one comparison as one, where there are several and each was compared."""
-    first, total = group[0]
-    if len(group) < 2 or total is None:
-        return
-    for _, counts in group[1:]:
-        if counts is None:
-            return
-        total += counts
-    # A record's name ends in -s<seed>-<run_id>.json.
-    pattern = first.record.rsplit("-", 2)[0] + "-s*"
-    pooled = replace(first, record=pattern, seed=None, n_examples=total.n)
-    yield judge_counts(replace(pooled, note="not every seed has outcomes on both sides"), total)

@@ -11,7 +11,7 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.system.shown import Shown, Summary
 
 if TYPE_CHECKING:
-    from regmix_bench.analysis.regression import Verdict
+    from regmix_bench.analysis.drops import Verdict
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.printing import print_table, say
 
 if TYPE_CHECKING:
-    from regmix_bench.analysis.regression import Verdict
+    from regmix_bench.analysis.drops import Verdict
 
 
 @add_command(

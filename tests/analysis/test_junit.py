@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.synthetic import make_spec, write_run
 
+from regmix_bench.analysis.drops import Verdict
 from regmix_bench.analysis.junit import as_junit
 from regmix_bench.analysis.references import renew_references
-from regmix_bench.analysis.regression import Verdict
 from regmix_bench.analysis.regression import compare_with_references as check
 from regmix_bench.types import ThreatModel
 

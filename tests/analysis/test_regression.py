@@ -13,16 +13,9 @@ from support.histories import planted_history
 from support.saved_views import make_views, save_views
 from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
+from regmix_bench.analysis.drops import ALPHA, CorrectCounts, Verdict, judge_counts
 from regmix_bench.analysis.references import METRICS, renew_references
-from regmix_bench.analysis.regression import (
-    ALPHA,
-    CorrectCounts,
-    Verdict,
-    judge_counts,
-)
-from regmix_bench.analysis.regression import (
-    compare_with_references as check,
-)
+from regmix_bench.analysis.regression import compare_with_references as check
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.records.migrations import LEADERBOARD
