@@ -1,11 +1,12 @@
 """``evaluate``, on the command line ``eval``: score a model that is given."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from regmix_bench.api.asked import asked_data, asked_threats
 from regmix_bench.api.options import (
     EXECUTION,
     MODEL,
@@ -24,7 +25,6 @@ from regmix_bench.api.options import (
     Option,
     SaveAdversarial,
     Screen,
-    listed,
     scoring_keys,
     verb,
 )
@@ -34,15 +34,12 @@ from regmix_bench.types import TrainedCheckpoint
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from torch import Tensor, nn
 
-    from regmix_bench.data import EvalData
-    from regmix_bench.records.schema import EvalRecord, RunRecord
+    from regmix_bench.records.schema import EvalRecord
     from regmix_bench.runs.observers import Observer
-    from regmix_bench.specs import Component, EvalSpec
+    from regmix_bench.specs import EvalSpec
     from regmix_bench.system.machine import Device
-    from regmix_bench.types import ThreatModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,12 +169,12 @@ def evaluate(
     if run is None and (dataset is None or threats is None):
         missing = "--dataset" if dataset is None else "--eps"
         raise UserError(f"{_shown(model)} was not trained here: say {missing}")
-    budgets = _threats(threats, norm, run)
+    budgets = asked_threats(threats, norm, run)
     require_defined(scoring, budgets)
     if results is not None:
         store.check_writable(folder)
     notes: list[str] = []
-    name, component, n, test = _test_data(dataset, n, run, target, data_dir, download, notes.append)
+    name, component, n, test = asked_data(dataset, n, run, target, data_dir, download, notes.append)
     side = min(test.image_shape[1:])
     execution = machine.choose_execution(target, side, compile=compile, graphs=graphs)
     if live is not None:
@@ -253,58 +250,3 @@ def _begin(observer: "Observer", spec: "EvalSpec", notes: Iterable[str]) -> None
 
 def _shown(model: object) -> str:
     return f"model {str(model)!r}" if isinstance(model, str | Path) else "a live model"
-
-
-def _threats(given: Names | None, norm: str | None, run: "RunRecord | None") -> "list[ThreatModel]":
-    """Return the threats that are given, else those that ``run`` was scored under."""
-    from regmix_bench.types import DEFAULT_NORM, NORMS, Epsilon, ThreatModel
-
-    if norm is not None:
-        _ = NORMS[norm]  # refused where there is none of this name
-    own = run.spec.eval_threats if run else ()
-    if given is None:
-        if norm is not None and norm != own[0].norm:
-            raise UserError(
-                f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}"
-            )
-        return list(own)
-    chosen = norm or (own[0].norm if own else DEFAULT_NORM)
-    found = []
-    for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
-        if isinstance(item, ThreatModel):
-            found.append(item)
-        else:
-            budgets = listed("--eps", str(item)) or []
-            found += [ThreatModel(chosen, Epsilon(budget)) for budget in budgets]
-    if not found:
-        raise UserError("no threat is given: write it like 8/255")
-    return found
-
-
-def _test_data(
-    dataset: "str | tuple[Tensor, Tensor] | None",
-    n: int | None,
-    run: "RunRecord | None",
-    device: "torch.device",
-    data_dir: str | Path | None,
-    download: bool,
-    say: Callable[[str], None],
-) -> "tuple[str, Component | None, int | None, EvalData]":
-    """Return the name of the data, its component, how many images are drawn, and the images."""
-    from regmix_bench.data import canonical_name, prepare_eval
-    from regmix_bench.data.sources import dataset_component
-    from regmix_bench.data.tensors import tensor_data
-
-    if dataset is not None and not isinstance(dataset, str):
-        test = tensor_data(dataset, n, device)
-        return f"tensors-{test.digest[:12]}", None, n, test
-    folder = None if data_dir is None else Path(data_dir)
-    own = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
-    chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder, say))
-    name, component = chosen
-    if n is None and run is not None and chosen == own:
-        n = run.spec.eval_examples
-    test = prepare_eval(name, n, device, folder, download, component)
-    if run is not None and chosen == own:
-        test.require(run.data_digest, name, f"run {run.run_id}")
-    return name, component, n, test

@@ -1,0 +1,81 @@
+"""What a model is asked to be scored on: budgets and test images, a run's own if left out."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regmix_bench.api.options import Names, listed
+from regmix_bench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from regmix_bench.data import EvalData
+    from regmix_bench.records.schema import RunRecord
+    from regmix_bench.specs import Component
+    from regmix_bench.types import ThreatModel
+
+
+def asked_threats(
+    given: Names | None, norm: str | None, run: "RunRecord | None"
+) -> "list[ThreatModel]":
+    """Return the threats that are given, else those that ``run`` was scored under.
+
+    Raises :class:`UserError` for what is no budget, a norm that there is not, and none at all.
+    """
+    from regmix_bench.types import DEFAULT_NORM, NORMS, Epsilon, ThreatModel
+
+    if norm is not None:
+        _ = NORMS[norm]  # refused where there is none of this name
+    own = run.spec.eval_threats if run else ()
+    if given is None:
+        if norm is not None and norm != own[0].norm:
+            raise UserError(
+                f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}"
+            )
+        return list(own)
+    chosen = norm or (own[0].norm if own else DEFAULT_NORM)
+    found = []
+    for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        if isinstance(item, ThreatModel):
+            found.append(item)
+        else:
+            budgets = listed("--eps", str(item)) or []
+            found += [ThreatModel(chosen, Epsilon(budget)) for budget in budgets]
+    if not found:
+        raise UserError("no threat is given: write it like 8/255")
+    return found
+
+
+def asked_data(
+    dataset: "str | tuple[Tensor, Tensor] | None",
+    n: int | None,
+    run: "RunRecord | None",
+    device: "torch.device",
+    data_dir: str | Path | None,
+    download: bool,
+    say: Callable[[str], None],
+) -> "tuple[str, Component | None, int | None, EvalData]":
+    """Return the name of the data, its component, how many images are drawn, and the images.
+
+    They are of ``dataset``, else of the data that ``run`` was trained on, which must not have
+    changed since. Raises :class:`UserError` for data that is not there or does not fit.
+    """
+    from regmix_bench.data import canonical_name, prepare_eval
+    from regmix_bench.data.sources import dataset_component
+    from regmix_bench.data.tensors import tensor_data
+
+    if dataset is not None and not isinstance(dataset, str):
+        test = tensor_data(dataset, n, device)
+        return f"tensors-{test.digest[:12]}", None, n, test
+    folder = None if data_dir is None else Path(data_dir)
+    own = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
+    chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder, say))
+    name, component = chosen
+    if n is None and run is not None and chosen == own:
+        n = run.spec.eval_examples
+    test = prepare_eval(name, n, device, folder, download, component)
+    if run is not None and chosen == own:
+        test.require(run.data_digest, name, f"run {run.run_id}")
+    return name, component, n, test
