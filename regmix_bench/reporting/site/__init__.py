@@ -26,6 +26,7 @@ from regmix_bench.reporting.site.text import script
 ASSETS = (
     "site.css",
     "tables.js",
+    "downloads.js",
     "plot.js",
     "charts.js",
     "compare.js",

@@ -46,6 +46,7 @@ def comparison_data(ranking: Ranking, contents: Contents) -> dict[str, Any]:
 def _row(ranked: RankedRow, row: Row, ranking: Ranking, outcomes: Outcomes) -> dict[str, Any]:
     look = ranked.look
     accuracies = [(header, ranked.cells[id_]) for id_, header in ranking.columns]
+    accuracies.append((ranking.attack, ranked.robust))
     return {
         "key": short(ranked.label, 200),
         "title": short(ranked.name),
@@ -55,8 +56,7 @@ def _row(ranked: RankedRow, row: Row, ranking: Ranking, outcomes: Outcomes) -> d
         "seeds": [seed.run_id for seed in ranked.seeds],
         "facts": [
             *((header, line(cell, "mean")) for header, cell in accuracies),
-            (ranking.attack, line(ranked.robust, "mean")),
-            (f"{ranking.attack}, 95 % interval of the mean", line(ranked.robust, "interval")),
+            *((f"{header}, 95 % interval", line(cell, "interval")) for header, cell in accuracies),
             ("Passes", line(ranked.passes, "number")),
             ("Tricks", ranked.tricks),
             ("Seeds", f"{len(ranked.seeds)}"),

@@ -24,7 +24,7 @@ from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
 from regmix_bench.reporting.site.method_pages import MethodPage, method_file
 from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.site.runs import RunPage
-from regmix_bench.reporting.site.text import on_dark
+from regmix_bench.reporting.site.text import file_name, on_dark
 from regmix_bench.reporting.values import Cell
 from regmix_bench.system.text import visible
 
@@ -171,6 +171,7 @@ def _environment() -> jinja2.Environment:
         "on_dark": on_dark,
         "value_words": value_words,
         "method_file": method_file,
+        "file_name": file_name,
         "mathml": mathml,
         "is_formula": is_formula,
         "bibtex": bibtex,

@@ -273,7 +273,7 @@ def test_two_rows_side_by_side_and_their_seeds_below(opened: Callable[..., Any])
     (line,) = page.locator("#pairs tbody tr").all_inner_texts()
     share = [f"{100 * k / 360:.1f} %" for k in (280.5, 0, 10, 69.5)]
     assert line.split("\t")[1:] == ["−2.8", "–", "–", "too few seeds", *share]
-    for chart, lines in {"curves": 4, "attacks": 2}.items():
+    for chart, lines in {"curves": 2, "clean": 2, "attacks": 2}.items():
         assert page.locator(f"[data-chart={chart}] .line").count() == lines
     assert page.locator("[data-chart=classes] .mark").count() > 20
     assert not page.locator("#facts").is_visible()
@@ -424,8 +424,13 @@ def test_an_entry_of_a_legend_hides_what_it_names(
     assert chart.locator(".line").count() == 1
     assert button.get_attribute("aria-pressed") == "false"
     assert page.evaluate("document.activeElement.textContent") == button.inner_text()
+    loss = "[data-chart=loss] .line"
+    assert page.locator(loss).count() == 1
+    other = opened(page.url[page.url.index("compare.html") :])
+    settle(other)
+    assert other.locator(loss).count() == 1
     button.press("Enter")
-    assert chart.locator(".line").count() == 2
+    assert chart.locator(".line").count() == 2 and "hide" not in page.url
 
 
 def test_an_address_leads_to_the_very_view(opened: Callable[..., Any]) -> None:
@@ -495,6 +500,40 @@ def test_each_format_of_table_and_figure_is_downloaded_and_read(
         page.goto(f"{server.url}runs.html")
         runs = pd.read_csv(io.BytesIO(fetched("Accuracies of all runs as CSV")))
         assert set(runs["seed"]) >= {0, 1}
+        page.close()
+
+
+def test_a_table_of_a_run_of_a_method_and_of_a_comparison_is_downloaded_as_it_is_shown(
+    opened: Callable[..., Any], contents: Contents
+) -> None:
+    run = some_run(contents, "=cmd()")
+    for name, table in {
+        f"runs/{run}.html": f"accuracy-{run}",
+        "methods/trades.html": "trades-results",
+        _rows(contents): "compare-accuracies",
+    }.items():
+        page = opened(name)
+        frame = page.locator(f".scroll:has([data-files='{table}'])")
+        frame.locator("tbody tr").first.wait_for()
+        head, *rows = [
+            row.locator("th:not(.pick), td:not(.pick)").all_inner_texts()
+            for row in frame.locator("tr").all()
+        ]
+        links = frame.locator("xpath=following-sibling::p[@class='files'][1]").get_by_role("link")
+        texts = []
+        for link in links.all():
+            with page.expect_download() as waiting:
+                link.click()
+            texts.append(Path(waiting.value.path()).read_text("utf-8"))
+        as_csv, as_json, as_latex = texts
+        frames = pd.read_csv(io.StringIO(as_csv), dtype=str, keep_default_na=False)
+        assert len(frames) == len(json.loads(as_json)) == len(rows)
+        said = frames.columns[0 if head[0] else 1]
+        assert said.split() == (head[0] or head[1]).split()
+        first = [str(text).lstrip("'") for text in frames.iloc[:, 0]]
+        assert [text.split() for text in first] == [row[0].split() for row in rows]
+        assert as_latex.count("\\\\") == len(rows) + 1
+        assert not re.search(r"(?<!\\)[_#%]", as_latex)
         page.close()
 
 

@@ -106,17 +106,8 @@ function cascades(pairs) {
 
 // Rows of one comparison, means over their seeds.
 const ROW_CHARTS = {
-  curves: (rows) => ({
-    series: rows.filter((row) => row.curves).flatMap((row) => {
-      const { epochs: x, clean, pgd, low, high } = row.curves;
-      return [
-        { ...rowLine(row), name: `${row.title}, clean`, x, y: clean, width: 1 },
-        { ...rowLine(row), name: `${row.title}, PGD-10`, x, y: pgd, low, high, width: 2.2 },
-      ];
-    }),
-    x: { title: "epoch" },
-    y: { title: "validation accuracy (%)", ...SHARE },
-  }),
+  curves: (rows) => byEpoch(rows, "validation PGD-10 (%)", ({ pgd: y, low, high }) => ({ y, low, high })),
+  clean: (rows) => byEpoch(rows, "validation accuracy (%)", ({ clean: y }) => ({ y })),
   attacks: (rows) => cascades(rows.map((row) => [{ ...row, id: row.key, group: row.key }, row.cascade])),
   classes: (rows, { classes, attack }) => ({
     series: rows.filter((row) => row.classes.length).map((row) => {
@@ -127,6 +118,17 @@ const ROW_CHARTS = {
     y: { title: `${attack} accuracy (%)`, ...SHARE },
   }),
 };
+
+// Curves of which the first third, where all rise, is off the axis if it has to be.
+function byEpoch(rows, title, values) {
+  const there = rows.filter((row) => row.curves);
+  const last = Math.max(0, ...there.flatMap((row) => row.curves.epochs));
+  return {
+    series: there.map((row) => ({ ...rowLine(row), x: row.curves.epochs, ...values(row.curves) })),
+    x: { title: "epoch" },
+    y: { title, ...SHARE, after: last / 3 },
+  };
+}
 
 function rowLine(row) {
   return { name: row.title, group: row.key, colours: row.colours, dash: row.dash, width: 2 };

@@ -111,8 +111,8 @@ async function showRuns(ids) {
   fill(document.getElementById("accuracies"), runs, accuracyRows(runs), false);
   fill(document.getElementById("facts"), runs, factRows(runs), true);
   for (const element of document.querySelectorAll("[data-chart]")) {
-    element.parentElement.hidden = element.dataset.chart === "classes";
-    if (element.dataset.chart !== "classes") element.dataset.runs = runs.map((run) => run.id).join(",");
+    element.parentElement.hidden = !(element.dataset.chart in CHARTS);
+    if (element.dataset.chart in CHARTS) element.dataset.runs = runs.map((run) => run.id).join(",");
   }
   drawAll();
 }

@@ -1,5 +1,6 @@
 // One chart in SVG: axes that fit what is drawn, values where a reader points or moves by arrow
-// keys, and a legend whose entries hide what they name. Text enters the page as text alone.
+// keys, and a legend whose entries hide what they name, in all charts of the page and in its address
+// (`hide`). Text enters the page as text alone.
 "use strict";
 
 const plot = (() => {
@@ -9,6 +10,7 @@ const plot = (() => {
   const NEAR = 40; // pixels from a point to a pointer that means it
   const PAPER = 480; // pixels, for two charts beside each other on a page
   const drawn = new Map();
+  const hidden = new Set(new URLSearchParams(location.search).getAll("hide"));
   let printing = false;
 
   const across = (element) => (printing ? PAPER : element.clientWidth || PAPER);
@@ -70,23 +72,26 @@ const plot = (() => {
   // A chart: `series` of {name, group, colours, dash, width, x, y, low, high, marker, size, bare} (the
   // band between low and high is shaded, and `bare` ones have no line), `legend` of alike
   // without points, `x` and `y` of {title, show, least, within}, and `x.names` where places on the
-  // axis are words.
+  // axis are words. Where there is a `y.after`, the axis fits what follows that x, and cuts what is off it.
   function plot(element, chart) {
-    const known = drawn.get(element);
-    drawn.set(element, { chart, hidden: known ? known.hidden : new Set() });
+    if (!drawn.has(element)) widths.observe(element);
+    drawn.set(element, chart);
     draw(element);
-    if (!known) widths.observe(element);
   }
 
   function draw(element) {
-    const { chart, hidden } = drawn.get(element);
+    const chart = drawn.get(element);
     const width = across(element);
     const shown = chart.series.filter((series) => !hidden.has(series.group));
     const points = shown.flatMap((series) =>
       series.x.map((x, at) => ({ series, x, y: series.y[at] })).filter((p) => Number.isFinite(p.y)),
     );
-    const edges = shown.flatMap((series) => [...(series.low ?? []), ...(series.high ?? [])]);
-    const yRange = fitted([...points.map((p) => p.y), ...edges], chart.y.least, chart.y.within);
+    const fits = (x) => x >= (chart.y.after ?? -Infinity);
+    const edges = shown.flatMap(({ x, low = [], high = [] }) =>
+      [low, high].flatMap((ends) => ends.filter((_, at) => fits(x[at]))),
+    );
+    const heights = points.filter(({ x }) => fits(x)).map(({ y }) => y);
+    const yRange = fitted([...heights, ...edges], chart.y.least, chart.y.within);
     const xs = chart.series.flatMap((series) => series.x);
     const xRange = chart.x.names ? [-0.4, chart.x.names.length - 0.6] : fitted(xs, 1);
     const yTicks = points.length ? ticks(yRange, 5, 0) : [];
@@ -97,6 +102,7 @@ const plot = (() => {
     const px = (x) => left + ((x - xRange[0]) / (xRange[1] - xRange[0])) * (right - left);
     const py = (y) => bottom - ((y - yRange[0]) / (yRange[1] - yRange[0])) * (bottom - top);
     for (const point of points) [point.px, point.py] = [px(point.x), py(point.y)];
+    const seen = points.filter(({ y }) => y >= yRange[0] && y <= yRange[1]);
 
     const picture = make("svg", {
       viewBox: `0 0 ${width} ${HEIGHT}`,
@@ -122,6 +128,8 @@ const plot = (() => {
       make("text", { transform: middle, "text-anchor": "middle" }, chart.y.title),
       make("text", { x: (left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, chart.x.title),
     );
+    const inside = make("svg", { class: "inside", x: left, y: top, width: right - left + 8, height: bottom - top });
+    inside.setAttribute("viewBox", `${left} ${top} ${right - left + 8} ${bottom - top}`);
     for (const series of shown) {
       const own = points.filter((point) => point.series === series);
       const group = coloured(make("g", { class: "series" }), series.colours);
@@ -138,40 +146,42 @@ const plot = (() => {
       for (const point of series.marker ? own : []) {
         group.append(mark(series.marker, series.size, point.px.toFixed(1), point.py.toFixed(1)));
       }
-      picture.append(group);
+      inside.append(group);
     }
+    picture.append(inside);
     const tip = make("p", { class: "tip", role: "status" });
-    element.replaceChildren(legend(element, chart, hidden), picture, tip, download(element, chart));
-    answer(picture, tip, points, chart, width);
+    element.replaceChildren(legend(element, chart), picture, tip, download(element, chart));
+    answer(picture, tip, seen, chart, width);
   }
 
-  // What is drawn as CSV; text that a spreadsheet would take for a formula is defused.
+  // What is drawn as CSV.
   function download(element, chart) {
-    const text = (words) => `"${words.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-    const link = make("a", { href: "", download: `${element.dataset.chart}.csv` }, "CSV");
-    link.setAttribute("aria-label", `${element.dataset.label} As CSV`);
-    link.addEventListener("click", () => {
-      const lines = chart.series.flatMap(({ name, x, y, low, high }) =>
+    const write = () => {
+      const rows = chart.series.flatMap(({ name, x, y, low, high }) =>
         x.map((place, at) => {
-          const where = chart.x.names ? text(chart.x.names[place]) : place;
-          return [text(name), where, y[at], low?.[at] ?? "", high?.[at] ?? ""].join(",");
+          const where = chart.x.names ? chart.x.names[place] : place;
+          return [name, where, y[at], low?.[at] ?? null, high?.[at] ?? null];
         }),
       );
-      const written = ["series,x,y,low,high", ...lines, ""].join("\n");
-      link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(written)}`;
-    });
+      return files.csv([["series", "x", "y", "low", "high"], ...rows]);
+    };
+    const link = files.link("CSV", element.dataset.label, `${element.dataset.chart}.csv`, write);
     return make("p", { class: "files" }, link);
   }
 
-  function legend(element, chart, hidden) {
+  function legend(element, chart) {
     const list = make("ul", { class: "legend" });
     for (const series of chart.legend.length > 1 ? chart.legend : []) {
       const button = make("button", { type: "button", "aria-pressed": !hidden.has(series.group) });
       button.append(key(series), series.name);
       button.addEventListener("click", () => {
         if (!hidden.delete(series.group)) hidden.add(series.group);
+        const query = new URLSearchParams(location.search);
+        query.delete("hide");
+        for (const group of hidden) query.append("hide", group);
+        history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
         const place = [...list.children].indexOf(button.parentElement);
-        draw(element);
+        [...drawn.keys()].forEach(draw);
         element.querySelectorAll(".legend button")[place].focus();
       });
       list.append(make("li", {}, button));

@@ -1,0 +1,72 @@
+// What a page shows as files to take away, made when they are asked for: a table that bears `data-files`
+// as CSV, JSON (each row by the headers) and LaTeX (for booktabs), and whatever `files.link` is given.
+"use strict";
+
+const files = (() => {
+  const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+  const SIGNS = { "−": "$-$", "±": "$\\pm$", "∞": "$\\infty$", "ε": "$\\varepsilon$", "≥": "$\\ge$", "≤": "$\\le$" };
+
+  // Rows of texts and numbers; text that a spreadsheet would take for a formula is defused.
+  function csv(rows) {
+    const text = (words) => `"${words.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+    return lines(rows.map((row) => row.map((it) => (typeof it === "string" ? text(it) : it)).join(",")));
+  }
+
+  function json([head, ...rows]) {
+    return `${JSON.stringify(rows.map((row) => Object.fromEntries(row.map((it, at) => [head[at], it]))), null, 2)}\n`;
+  }
+
+  function latex([head, ...rows]) {
+    const tex = (text) =>
+      `${text}`.replace(/[&%$#_{}\\~^]/g, (sign) => TEX[sign] ?? `\\${sign}`)
+        .replace(/[−±∞ε≥≤]/g, (sign) => SIGNS[sign]);
+    const line = (row) => `${row.map(tex).join(" & ")} \\\\`;
+    const columns = `l${"r".repeat(head.length - 1)}`;
+    return lines([
+      `\\begin{tabular}{${columns}}`,
+      ...["\\toprule", line(head), "\\midrule", ...rows.map(line), "\\bottomrule"],
+      "\\end{tabular}",
+    ]);
+  }
+
+  function lines(found) {
+    return [...found, ""].join("\n");
+  }
+
+  // The table as it is shown, its numbers as numbers.
+  function shown(table) {
+    return [...table.rows].map((row) =>
+      [...row.cells].filter((cell) => !cell.matches(".pick")).map((cell) => {
+        const copy = cell.cloneNode(true);
+        for (const part of copy.querySelectorAll(".hidden, input")) part.remove();
+        for (const beside of copy.querySelectorAll("small, .where")) beside.prepend(" ");
+        const text = copy.textContent.replace(/\s+/g, " ").trim();
+        return /^[+−-]?\d+(\.\d+)?$/.test(text) ? Number(text.replace("−", "-")) : text;
+      }),
+    );
+  }
+
+  function link(title, label, name, write) {
+    const made = document.createElement("a");
+    made.href = "";
+    made.download = name;
+    made.textContent = title;
+    made.setAttribute("aria-label", `${label} as ${title}`);
+    made.addEventListener("click", () => {
+      made.href = `data:text/plain;charset=utf-8,${encodeURIComponent(write())}`;
+    });
+    return made;
+  }
+
+  for (const table of document.querySelectorAll("table[data-files]")) {
+    const frame = table.closest(".scroll");
+    const line = document.createElement("p");
+    line.className = "files";
+    for (const [title, end, write] of [["CSV", "csv", csv], ["JSON", "json", json], ["LaTeX", "tex", latex]]) {
+      const name = `${table.dataset.files}.${end}`;
+      line.append(link(title, frame.ariaLabel, name, () => write(shown(table))), " ");
+    }
+    frame.after(line);
+  }
+  return { csv, link };
+})();
