@@ -23,7 +23,8 @@ import numpy as np
 
 from regmix_bench import run
 from regmix_bench.analysis.methods import Flags, compare_treatments
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records import paths
 from regmix_bench.records.outcomes import read_outcomes
 

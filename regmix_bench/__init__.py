@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.run import run
     from regmix_bench.api.serve import serve
     from regmix_bench.api.show import show
+    from regmix_bench.api.suite import suite
     from regmix_bench.api.test import check_contract
     from regmix_bench.api.transfer import transfer
     from regmix_bench.api.verify import verify
@@ -49,6 +50,7 @@ _VERBS = (
     "run",
     "serve",
     "show",
+    "suite",
     "transfer",
     "verify",
 )
@@ -96,6 +98,7 @@ __all__ = [
     "run",
     "serve",
     "show",
+    "suite",
     "transfer",
     "verify",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 
 __all__ = ["load_suite", "plan"]
 

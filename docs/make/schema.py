@@ -9,13 +9,15 @@ from typing import Any
 from markdown import paragraphs, plain
 from pydantic import TypeAdapter
 
+from regmix_bench.grid.suite_schema import suite_schema
 from regmix_bench.records import outcomes
 from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
 
 INTRODUCTION = """# Schema
 
 A record is one JSON file for each run, evaluation or transfer; beside it lies a Parquet file with
-one row for each image and threat. Here is what either may hold, as JSON Schema 2020-12. A reader of
+one row for each image and threat. Here is what either may hold, and what a suite file may say, as
+JSON Schema 2020-12. A reader of
 this package asks more: lengths agree, what is one of several is there once, and old versions are
 read by `records/migrations.py`.
 """
@@ -44,10 +46,11 @@ STAGES = {
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schema of each kind of record, and of a row of outcomes, by name."""
+    """Return the schema of each kind of record, of outcomes and of a suite file, by name."""
     found = {name: TypeAdapter(kind).json_schema() for name, kind in RECORDS.items()}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return {name: {**head, **each} for name, each in (found | {"outcomes": _row()}).items()}
+    found |= {"outcomes": _row(), "suite": suite_schema()}
+    return {name: {**head, **each} for name, each in found.items()}
 
 
 def _row() -> dict[str, Any]:

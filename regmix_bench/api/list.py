@@ -111,7 +111,7 @@ def _loggers() -> Iterable[Facts]:
 
 def _suites() -> Iterable[Facts]:
     from regmix_bench.api.options import planned_runs
-    from regmix_bench.grid.plan import packaged_suites, suite_words
+    from regmix_bench.grid.suite_files import packaged_suites, suite_words
 
     for name in packaged_suites():
         runs = len(planned_runs(name) or ())

@@ -209,7 +209,8 @@ def planned_runs(suites: Names | None) -> set[str] | None:
     if names is None:
         return None
     from regmix_bench.data import canonical_name
-    from regmix_bench.grid.plan import load_suite, plan
+    from regmix_bench.grid.plan import plan
+    from regmix_bench.grid.suite_files import load_suite
 
     return {
         spec.run_id

@@ -288,9 +288,10 @@ def _planned(
     """Return the runs of a suite, or of the options alone, over which these go."""
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
+    from regmix_bench.grid.suite_files import load_suite
     from regmix_bench.types import DEFAULT_NORM
 
-    grids = plan.load_suite(str(suite)) if suite else [{"eps": ["8/255"]}]
+    grids = load_suite(str(suite)) if suite else [{"eps": ["8/255"]}]
     planned = plan.plan_runs(
         grids,
         given,

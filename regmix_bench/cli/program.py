@@ -24,6 +24,7 @@ from regmix_bench.cli import (  # noqa: F401
     run,
     serve,
     show,
+    suite,
     test,
     transfer,
     verify,

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from regmix_bench.attacks import attack_components
 from regmix_bench.attacks.autoattack import require_defined
@@ -26,93 +21,20 @@ from regmix_bench.data.sources import (
 )
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
+from regmix_bench.grid.suite_files import BY_DEVICE, Grid, merged, params_of, read_grid
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import configured, mass_of_labels, method_spec
 from regmix_bench.methods.effects import require_effects
 from regmix_bench.models import ARCHS
-from regmix_bench.notation import format_value, read_yaml
+from regmix_bench.notation import format_value
 from regmix_bench.registry import parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
 from regmix_bench.system.deferred import deferred
-from regmix_bench.system.reading import read_text
-from regmix_bench.types import DEFAULT_NORM, Epsilon, Evaluated, Frozen, NormName, ThreatModel
+from regmix_bench.types import Epsilon, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
-
-
-# YAML reads 0.031 as a number and 8/255 as text.
-_EpsilonText = Annotated[str, Field(coerce_numbers_to_str=True)]
-
-
-class Grid(Frozen):
-    """The content of a suite file: the axes of a grid and what its runs share.
-
-    ``reference`` is the method that the others are compared with, the first one if left out.
-    """
-
-    methods: tuple[str, ...] = Field(min_length=1)
-    datasets: tuple[str, ...] = Field(("digits",), min_length=1)
-    archs: tuple[str, ...] | None = None
-    eps: tuple[_EpsilonText, ...] = Field(min_length=1)
-    eval_eps: tuple[_EpsilonText, ...] | None = None
-    pgd_eps: tuple[_EpsilonText, ...] = ()
-    norm: NormName = DEFAULT_NORM
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
-    recipe: dict[str, Any] = {}
-    scoring: dict[str, Any] = {}
-    data: dict[str, Any] = {}
-    params: dict[str, dict[str, Any]] = {}
-    reference: str | None = None
-    evaluate: Evaluated = "selected"
-
-
-def packaged_suites() -> list[str]:
-    """Return the names of the suites that come with the package."""
-    entries = files("regmix_bench.grid").joinpath("suites").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name)
-
-
-def suite_words(name: str) -> str:
-    """Return the first sentence of what a packaged suite says of itself, at its top."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), _packaged(name).splitlines())
-    about = " ".join(line.lstrip("# ") for line in lines)
-    return re.split(r"(?<=[.])\s", about, maxsplit=1)[0]
-
-
-def _packaged(name: str) -> str:
-    return files("regmix_bench.grid").joinpath("suites", f"{name}.yaml").read_text("utf-8")
-
-
-def load_suite(name: str) -> list[dict[str, Any]]:
-    """Load the grids of a packaged suite or of a YAML file, as written.
-
-    A file is one grid, or keys that are shared and a list ``grids`` whose own replace them, in
-    ``recipe``, ``scoring`` and ``data`` key by key. Raises :class:`UserError` where there is no
-    such suite or the file is not YAML of that form.
-    """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
-        path = Path(name)
-        try:
-            text = read_text(path)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UserError(f"cannot read suite {name}: {reason}") from error
-    elif name in packaged_suites():
-        text = _packaged(name)
-    else:
-        raise unknown("suite", name, packaged_suites())
-    try:
-        content = read_yaml(text)
-    except ValueError as error:
-        raise UserError(f"suite {name} is not YAML: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UserError(f"suite {name} is not a mapping of keys such as methods and eps")
-    grids = content.pop("grids", [{}])
-    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids or [None]):
-        raise UserError(f"suite {name}: grids is not a list of mappings")
-    return [_merged(content, grid) for grid in grids]
 
 
 @dataclass(frozen=True)
@@ -161,16 +83,16 @@ def plan_runs(
     runs: dict[str, PlannedRun] = {}
     named: dict[str, None] = {}
     for written in grids:
-        content = _merged(written, flags, {group: said.get(group, {}) for group in GROUPS})
-        params = _params(written)
+        content = merged(written, flags, {group: said.get(group, {}) for group in GROUPS})
+        params = params_of(written)
         content["params"] = {
             name: {**params.get(name, {}), **of_methods.get(name, {})}
             for name in (*params, *of_methods)
         }
-        for group, key in _BY_DEVICE:
+        for group, key in BY_DEVICE:
             if content[group].get(key, "auto") == "auto":
                 content[group][key] = precisions()[group, key]
-        grid = validated(Grid, content, "suite")
+        grid = read_grid(content)
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
         for spec in _expand(grid, canonical_name):
@@ -184,14 +106,6 @@ def plan_runs(
     return tuple(runs.values())
 
 
-#: Keys whose value the kind of device decides, where none is said.
-_BY_DEVICE = (
-    ("recipe", "precision"),
-    ("recipe", "validation_precision"),
-    ("scoring", "search_precision"),
-)
-
-
 def _precisions(device: Device) -> dict[tuple[str, str], str]:
     # Here, as torch takes seconds to load, and suites may say their precisions.
     with deferred("torch"):
@@ -201,7 +115,7 @@ def _precisions(device: Device) -> dict[tuple[str, str], str]:
         machine.default_validation_precision(device),
         machine.default_search_precision(device),
     )
-    return dict(zip(_BY_DEVICE, found, strict=True))
+    return dict(zip(BY_DEVICE, found, strict=True))
 
 
 def _reference(grid: Grid) -> str:
@@ -285,30 +199,3 @@ def _fitting(
     if classes:
         mass_of_labels(cls, fitting, classes)
     return fitting
-
-
-def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of all ``layers``, later over earlier; of the groups, key by key."""
-    merged: dict[str, Any] = {group: {} for group in GROUPS}
-    for layer in layers:
-        groups = {group: {**merged[group], **_mapping(layer, group)} for group in GROUPS}
-        # Suites of version 0.1 have them beside the groups.
-        groups["data"] |= {key: layer[key] for key in DataSettings.model_fields if key in layer}
-        rest = {key: value for key, value in layer.items() if key not in DataSettings.model_fields}
-        merged |= rest | groups
-    return merged
-
-
-def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = content.get(key, {})
-    if not isinstance(value, Mapping):
-        raise UserError(f"suite.{key} is not a mapping")
-    return value
-
-
-def _params(content: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    params = _mapping(content, "params")
-    for name in params:
-        if not isinstance(params[name], Mapping):
-            raise UserError(f"suite.params: {str(name)[:80]!r} is not a mapping")
-    return params

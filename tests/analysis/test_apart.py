@@ -9,7 +9,7 @@ import pytest
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.analysis.apart import MATCHED, tables_apart
-from regmix_bench.grid.plan import packaged_suites
+from regmix_bench.grid.suite_files import packaged_suites
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.page import page

@@ -20,7 +20,8 @@ from support.harness import SUITE, Answer, cli, recorded, start
 
 from regmix_bench.distributed.group import LostProcess, run_group
 from regmix_bench.errors import UserError
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records import find, paths, store
 from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec

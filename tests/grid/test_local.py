@@ -20,7 +20,8 @@ from support.workers import mortal, patient, refused
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.local import auto_jobs, launch, parse_jobs
-from regmix_bench.grid.plan import PlannedRun, load_suite, plan, plan_runs
+from regmix_bench.grid.plan import PlannedRun, plan, plan_runs
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import EpochLog

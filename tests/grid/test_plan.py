@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
-from regmix_bench.grid.plan import load_suite, packaged_suites, plan, plan_runs
+from regmix_bench.grid.plan import plan, plan_runs
+from regmix_bench.grid.suite_files import load_suite, packaged_suites
 from regmix_bench.methods import METHODS, register_method
 from regmix_bench.methods.configured import all_params
 from regmix_bench.methods.declarations import true_class_mass
@@ -350,8 +351,8 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"seeds": ["one"]}, ["'one'", "integer"]),
         ({"seeds": [0.5]}, ["0.5", "integer"]),
         ({"seeds": []}, ["suite.seeds"]),
-        ({"train_examples": 0}, ["data.train_examples = 0"]),
-        ({"eval_examples": -5}, ["data.eval_examples = -5"]),
+        ({"train_examples": 0}, ["suite.train_examples = 0"]),
+        ({"eval_examples": -5}, ["suite.eval_examples = -5"]),
         ({"evaluate": "first"}, ["'first'", "'selected', 'last', 'both' or 'all'"]),
         ({"recipe": {"epoch": 3}}, ["'epoch'", "did you mean 'epochs'"]),
         ({"recipe": {"epochs": 0}}, ["recipe.epochs = 0"]),

@@ -105,7 +105,8 @@ CODE = """
 import json, sys
 from pathlib import Path
 from regmix_bench.analysis.references import load_leaderboard
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records.paths import record_path
 from regmix_bench.records.store import load_records
 from regmix_bench.specs import Component, EvalSpec, RunSpec

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from support.harness import cli
 
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records import store
 
 SIDE = 16  # the least at which channels lie together

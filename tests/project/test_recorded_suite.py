@@ -15,7 +15,8 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.methods import LEVEL
 from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.data import canonical_name
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.methods import METHODS
 from regmix_bench.reporting.tables.comparison import comparison_table
 

@@ -20,7 +20,8 @@ import pytest
 import yaml
 from support.harness import SUITE, Answer, cli
 
-from regmix_bench.grid.plan import load_suite, plan_runs
+from regmix_bench.grid.plan import plan_runs
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records.store import load_run, record_files
 from regmix_bench.system.signals import Termination
 

@@ -25,7 +25,7 @@ VERBS: dict[str, Callable[..., Any]] = {
         name: getattr(regmix_bench, name)
         for name in (
             *("run", "report", "check", "compare", "audit", "transfer", "export", "inspect"),
-            *("serve", "show", "power", "verify"),
+            *("serve", "show", "suite", "power", "verify"),
         )
     },
     "eval": regmix_bench.evaluate,

@@ -23,7 +23,8 @@ from support.synthetic import unmeasured
 from torch import nn
 
 from regmix_bench.errors import UserError
-from regmix_bench.grid.plan import load_suite, plan
+from regmix_bench.grid.plan import plan
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.loading.runs import find_checkpoint, load_model
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method

@@ -7,7 +7,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from regmix_bench.grid.plan import load_suite, plan_runs
+from regmix_bench.grid.plan import plan_runs
+from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.specs import RunSpec
 from regmix_bench.specs.tricks import Tricks
