@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from support.harness import cli
 from support.sites import rankings
-from support.synthetic import make_spec
+from support.synthetic import make_eval_spec, make_spec, write_run
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.records import paths
@@ -198,6 +198,15 @@ def test_an_empty_folder_gets_a_page_that_says_what_to_run(tmp_path: Path) -> No
     assert "regmix-bench run" in (tmp_path / "index.html").read_text()
     links = [link for link in page.links if not link.startswith(("data:", "#"))]
     assert links and all((tmp_path / link).is_file() for link in links)
+
+
+def test_scores_of_given_models_alone_lead_from_the_first_page_to_their_table(
+    tmp_path: Path,
+) -> None:
+    write_run(tmp_path, make_eval_spec("given"))
+    files = dict(site.site_files(Contents.of(tmp_path)))
+    assert b'no methods are ranked. The <a href="tables.html">' in files["index.html"]
+    assert b"given" in files["tables.html"]
 
 
 def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None:
