@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from regmix_bench.errors import UserError, abridged
+from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
@@ -17,50 +19,103 @@ from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
 from regmix_bench.specs.tricks import Tricks
+from regmix_bench.types import Epsilon
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-#: Columns of :func:`load_results`; a folder without a scored model has them too.
-COLUMNS = (
-    *("run_id", "group_id", "status", "dataset", "arch", "method", "label", "seed", "norm"),
-    *("train_epsilon", "epochs"),
-    *("tricks", "true_class_mass", "ema_decay", "awp_gamma", "gradient_clip"),
-    *("selected_epoch", "alarms"),
-    *("onset_epoch", "val_pgd_drop"),
-    *("training_seconds", "preparation_seconds", "scoring_seconds"),
-    *(field.name for field in fields(Throughput)),
-    "record",
-    *("checkpoint", "weights", "checkpoint_epoch", "epsilon", "epsilon_value", "n_examples"),
-    *(accuracy.id for accuracy in ACCURACIES),
-    *("autoattack_version", "checks"),
-)
+_ACCURACY_WORDS = {
+    "clean_acc": "accuracy without an attack, 0 to 1",
+    "pgd_acc": "accuracy under PGD-20, 0 to 1",
+    "autoattack_acc": "accuracy under AutoAttack, 0 to 1",
+    "screened_acc": "the same of what PGD-20 left, another number, 0 to 1",
+}
+
+
+class Column(NamedTuple):
+    """A column of :func:`load_results`: its type in pandas, and what its values are."""
+
+    dtype: str
+    words: str
+
+
+#: In the order of the table; a folder without a scored model has them too.
+COLUMNS: dict[str, Column] = {
+    "run_id": Column("string", "identity of the run or evaluation"),
+    "group_id": Column("string", "that of the same run with any seed"),
+    "kind": Column("category", "run, or evaluation of a model that was given"),
+    "status": Column("category", "success or error"),
+    "dataset": Column("category", "data set"),
+    "arch": Column("category", "architecture"),
+    "method": Column("category", "method, as --methods takes it; none of a model that was given"),
+    "name": Column("category", "method with its parameters, as tables show it"),
+    "label": Column("category", "the same as --methods takes it"),
+    "seed": Column("Int64", "seed of the training, or of the attacks on a model that was given"),
+    "norm": Column("category", "norm of ε, such as Linf"),
+    "train_epsilon": Column("category", "ε of the training as typed, in order of size"),
+    "epochs": Column("Int64", "epochs of the training"),
+    "tricks": Column("category", "all tricks that took effect in these weights, in words"),
+    "true_class_mass": Column("float64", "what labels gave the true class, 1 where hard"),
+    "ema_decay": Column("float64", "decay of the average of weights, where it has one"),
+    "awp_gamma": Column("float64", "size of the perturbation of weights, where they were"),
+    "gradient_clip": Column("float64", "largest norm of a gradient, where it was clipped"),
+    "selected_epoch": Column("Int64", "epoch of the checkpoint selected"),
+    "alarms": Column("string", "alarms of the training, by commas"),
+    "overfitted": Column("boolean", "whether catastrophic overfitting set in"),
+    "onset_epoch": Column("Int64", "epoch in which it did"),
+    "val_pgd_drop": Column("float64", "validation PGD-10 accuracy, the best less the last, 0 to 1"),
+    "training_seconds": Column("float64", "time of the training steps"),
+    "preparation_seconds": Column("float64", "time of compilation and of capturing CUDA graphs"),
+    "scoring_seconds": Column("float64", "time of scoring, all checkpoints and threats"),
+    "images_per_second": Column("float64", "images trained on in a second"),
+    "flop_per_second": Column("float64", "FLOP/s of the training"),
+    "mfu": Column("float64", "share of the FLOP/s of a large matrix product, 0 to 1"),
+    "peak_memory": Column("Int64", "largest memory of the training, in bytes"),
+    "energy": Column("float64", "energy of the training, in joules"),
+    "record": Column("string", "path of the record, relative to the folder"),
+    "checkpoint": Column("category", "selected, last, raw-selected, raw-last, or given"),
+    "weights": Column("category", "raw or averaged"),
+    "checkpoint_epoch": Column("Int64", "epoch of these weights"),
+    "epsilon": Column("category", "ε of the attack as typed, in order of size"),
+    "epsilon_value": Column("float64", "the same as a number, of a pixel from 0 to 1"),
+    "n_examples": Column("Int64", "images scored"),
+    **{
+        accuracy.id: Column("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
+        for accuracy in ACCURACIES
+    },
+    "autoattack_version": Column(
+        "category", "version of AutoAttack; custom where attacks are named"
+    ),
+    "checks": Column("string", "what scoring warned of, by commas"),
+}
+#: Budgets as typed: their categories are in order of size.
+_BUDGETS = ("train_epsilon", "epsilon")
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
     """Return all scored models below ``results``, one row for each record and evaluation.
 
-    Failed runs have one row with ``status`` "error" and no accuracies; a model that was not trained
-    here has no ``method`` and nothing of a training. ``tricks`` are all that took effect in these
-    weights, by recipe or method, in the words of tables, and ``true_class_mass`` to
-    ``gradient_clip`` the numbers of those that have one, NaN where there is none: an average by a
-    method's own rule has no decay. ``weights`` says whether a checkpoint
-    is of raw weights or of an average. Accuracies are 0 to 1, ``epsilon`` is text as
-    typed and ``epsilon_value`` its float. ``onset_epoch`` and ``val_pgd_drop`` are those of
-    :class:`~regmix_bench.records.overfitting.Overfitting`. Rates, bytes and joules are those of
-    :class:`~regmix_bench.records.throughput.Throughput`. ``record`` is the file's path, relative to
-    ``results``. Raises :class:`UserError` at the first unreadable record.
+    :data:`COLUMNS` says of each column its type and what it holds: categories, ``Int64``,
+    ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
+    accuracies; a model that was not trained here has nothing of a training. Accuracies are
+    0 to 1. Raises :class:`UserError` for what is no folder, and at the first unreadable record.
     """
     import pandas as pd
 
-    results = Path(results)
+    if not isinstance(results, str | os.PathLike):
+        raise UserError(f"results is {abridged(results)}, not text or a path")
+    folder = Path(results)
     rows: list[dict[str, Any]] = []
-    for path in record_files(results):
+    for path in record_files(folder):
         record = load_record(path)
         if not isinstance(record, TransferRecord):
-            rows += _rows(record, path.relative_to(results).as_posix())
-    return pd.DataFrame(rows, columns=COLUMNS)
+            rows += _rows(record, path.relative_to(folder).as_posix())
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in _BUDGETS:
+        typed = sorted(set(frame[name].dropna()), key=lambda text: (Epsilon(text), text))
+        frame[name] = pd.Categorical(frame[name], categories=typed, ordered=True)
+    return frame.astype({k: c.dtype for k, c in COLUMNS.items() if k not in _BUDGETS})
 
 
 def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]:
@@ -68,9 +123,11 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
     model = {
         "run_id": record.run_id,
         "group_id": spec.group_id,
+        "kind": record.kind,
         "status": record.status,
         "dataset": spec.dataset,
         "arch": spec.arch,
+        "name": spec.label,
         "label": spec.label,
         "seed": spec.seed,
         "scoring_seconds": record.scoring_cost.seconds,
@@ -79,6 +136,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
     if isinstance(record, RunRecord):
         model |= {
             "method": record.spec.method.name,
+            "name": display_name(record.spec.method),
             "norm": record.spec.train_threat.norm,
             "train_epsilon": str(record.spec.train_threat.epsilon),
             "epochs": record.spec.recipe.epochs,
@@ -126,4 +184,10 @@ def _number(value: float | None) -> float:
 
 def _overfitting(record: RunRecord) -> dict[str, float | None]:
     found = Overfitting.of(record.history, record.n_validation)
-    return {"onset_epoch": found.onset, "val_pgd_drop": found.drop} if found else {}
+    if found is None:
+        return {}
+    return {
+        "overfitted": found.onset is not None,
+        "onset_epoch": found.onset,
+        "val_pgd_drop": found.drop,
+    }
