@@ -466,3 +466,14 @@ def test_runs_in_a_transfer_bear_the_labels_of_their_records(tmp_path: Path) -> 
     transfer = TransferRecord.model_validate(TRANSFER | {"runs": sides})
     path = store.save_record(tmp_path, transfer)
     assert [side.label for side in store.load_records(tmp_path)[path].runs] == ["mart", "old"]
+
+
+def test_results_have_the_types_that_their_columns_say(tmp_path: Path) -> None:
+    for epsilon in ("8/255", "4/255", "12/255"):
+        write_run(tmp_path, make_spec(epsilon=epsilon))
+    for frame in (load_results(tmp_path), load_results(tmp_path / "none")):
+        assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
+            name: column.dtype for name, column in COLUMNS.items()
+        }
+    budgets = load_results(tmp_path)["epsilon"]
+    assert list(budgets.cat.categories) == ["4/255", "8/255", "12/255"] and budgets.cat.ordered
