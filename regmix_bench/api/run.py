@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.records.sequence import Records
+    from regmix_bench.runs.forecast import Forecast
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import RunSpec
     from regmix_bench.system.machine import Device
@@ -51,10 +52,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Plan(Shown):
-    """The runs of a grid, each once, and what of each there is already, by run_id."""
+    """The runs of a grid, each once, and what of each there is already, by run_id.
+
+    ``waiting`` are those that are to be run; ``look_ahead`` finds what these will take here, which
+    is measured for some seconds.
+    """
 
     cells: "tuple[PlannedRun, ...]"
     states: "Mapping[str, RunState]"
+    waiting: "tuple[PlannedRun, ...]"
+    look_ahead: "Callable[[], Forecast]"
 
     @property
     def specs(self) -> "tuple[RunSpec, ...]":
@@ -245,16 +252,25 @@ def run(
     notes: list[str] = []
     cells = _planned(suite, given, settings, data_folder, device, notes.append)
     store.check_writable(folder)
-    plan = Plan(cells, find.states({cell.run_id: cell.spec for cell in cells}, folder))
+    states = find.states({cell.run_id: cell.spec for cell in cells}, folder)
     again = {"to run", "to resume"} | ({"failed"} if retry_failed else set())
-    waiting = [cell for cell in cells if force or plan.states[cell.run_id] in again]
-    heard.on_plan(plan.states, len(waiting))
+    waiting = [cell for cell in cells if force or states[cell.run_id] in again]
+    heard.on_plan(states, len(waiting))
     for note in notes:
         heard.on_note(cells[0].spec, note)
     if dry_run:
-        return plan
+
+        def ahead() -> "Forecast":
+            from regmix_bench.grid import fit, look_ahead
+
+            specs, at_once = [cell.spec for cell in waiting], at_a_time or auto_jobs(target())
+            place = Placement(folder, target(), at_once, devices, address)
+            return look_ahead.look_ahead(specs, place, fit.sizes_of(specs, data_folder))
+
+        return Plan(cells, states, tuple(waiting), ahead)
     if waiting:
-        from regmix_bench.runs import runner  # here, because it needs torch
+        from regmix_bench.grid import fit, look_ahead  # here, because they need torch
+        from regmix_bench.runs import runner
 
         waited_for = [cell.spec for cell in waiting]
         if address is None:  # the nodes of a cluster have their own
@@ -262,9 +278,11 @@ def run(
                 runner.require_precisions(spec, target())
             # What is asked for and is not here is refused before any run is begun.
             machine.choose_execution(target(), 0, channels_last, compile, sync_bn, devices, graphs)
-        _check_fit(waited_for, data_folder, download)
+        sizes = fit.check_fit(waited_for, data_folder, download)
         at_once = at_a_time or auto_jobs(target(), devices)
         place = Placement(folder, target(), at_once, devices, address)
+        if address is None:
+            heard.on_forecast(partial(look_ahead.look_ahead, waited_for, place, sizes))
         work = partial(runner.run_spec, results=folder, **execution)
         with (
             no_signal_lost(),
@@ -303,43 +321,6 @@ def _planned(
     if norm and "eps" not in given and any(g.get("norm", DEFAULT_NORM) != norm for g in grids):
         raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
     return planned
-
-
-def _check_fit(specs: "Iterable[RunSpec]", data_dir: Path | None, download: bool) -> None:
-    """Find data, attacks, labels and networks that do not fit before anything is written.
-
-    It is done in main memory: what this process held on a GPU, the runs of others would lack.
-    """
-    import torch
-
-    from regmix_bench.attacks.autoattack import require_defined
-    from regmix_bench.data import EvalData, prepare
-    from regmix_bench.data.batches import check_batches
-    from regmix_bench.methods import METHODS
-    from regmix_bench.methods.configured import mass_of_labels
-    from regmix_bench.models.weights import Description
-
-    loaded: dict[object, tuple[int, EvalData]] = {}
-    built: set[Description] = set()
-    for spec in specs:
-        key = spec.dataset_words, spec.train_examples, spec.eval_examples
-        if key not in loaded:
-            data = prepare(spec, torch.device("cpu"), data_dir, download)
-            loaded[key] = data.train.size, data.test
-        size, test = loaded[key]
-        check_batches(size, spec.recipe)
-        mass_of_labels(METHODS[spec.method.name], spec.recipe, test.num_classes)
-        require_defined(spec.scoring, spec.eval_threats, test.attacked_data)
-        description = Description(
-            arch=spec.arch,
-            image_shape=test.image_shape,
-            num_classes=test.num_classes,
-            component=spec.component("arch"),
-        )
-        if description not in built:
-            with torch.random.fork_rng([]):
-                description.build()
-        built.add(description)
 
 
 def _run_alone(spec: "RunSpec", observer: "Observer", **options: Any) -> "RunRecord":

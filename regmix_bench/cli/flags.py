@@ -40,6 +40,10 @@ class Flags:
     verbose: bool = False
 
 
+#: None was typed.
+NO_FLAGS = Flags()
+
+
 def flag_parameters(offered: Mapping[FlagName, str]) -> list[inspect.Parameter]:
     """Return the parameters of the flags that a command has, with what help says of each."""
     letters: dict[FlagName, tuple[str, ...]] = {"quiet": ("-q",), "verbose": ("-v",)}

@@ -31,7 +31,7 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterato
     below; then the last cell is folded, and where that is not enough the first one has a line of
     its own, with the others below.
     """
-    shared = [] if fits(table, width) or len(table) < _FEW else _shared(table)
+    shared = [] if fits_width(table, width) or len(table) < _FEW else _shared(table)
     kept = [number for number in range(len(table[0])) if number not in shared]
     for lines in _rows([[row[number] for number in kept] for row in table], width):
         yield from lines
@@ -40,7 +40,7 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterato
         yield from fold(f"all: {', '.join(said)}", width)
 
 
-def fits(table: Sequence[Sequence[str]], width: int | None) -> bool:
+def fits_width(table: Sequence[Sequence[str]], width: int | None) -> bool:
     """Return whether the rows of a table are lines of at most ``width`` columns as they are."""
     widths = _widths(table)
     return width is None or sum(widths) + len(GAP) * (len(widths) - 1) <= width
@@ -76,7 +76,7 @@ def _rows(
     from rich.cells import cell_len
 
     widths = _widths(table)
-    if width is not None and not fits(table, width):
+    if width is not None and not fits_width(table, width):
         room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
         if not below and len(widths) > 1 and room < min(_LEAST, widths[-1]):
             rest = _rows([row[1:] for row in table], width - len(GAP), below=True)

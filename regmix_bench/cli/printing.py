@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from regmix_bench.cli.layout import aligned, terminal_width
+from regmix_bench.cli.layout import aligned, fold, terminal_width
 from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ def say(*lines: object, error: bool = False) -> None:
     """Print lines, each on one line, of characters that a terminal shows and does not obey."""
     shown = "\n".join(one_line(str(line)) for line in lines)
     print(shown, flush=True, file=sys.stderr if error else sys.stdout)
+
+
+def say_folded(line: object) -> None:
+    """Print a line, on a terminal as several of its width that end between words."""
+    say(*fold(one_line(str(line)), terminal_width()))
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from regmix_bench.cli.layout import aligned, fits, fold
+from regmix_bench.cli.layout import aligned, fits_width, fold
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _table(rows: Sequence[Scored], width: int | None) -> list[list[str]]:
         )
     if len({row[1] for row in table[1:]}) == 1:
         table = [[row[0], *row[2:]] for row in table]
-    if not fits(table, width):
+    if not fits_width(table, width):
         table = [[*row[:-2], row[-1]] for row in table]
     return table
 

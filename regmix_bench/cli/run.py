@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from regmix_bench.api.run import Plan, run
 from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.flags import QUIETLY
 from regmix_bench.cli.layout import terminal_width
-from regmix_bench.cli.printing import say
+from regmix_bench.cli.printing import say, say_folded
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
@@ -21,37 +22,45 @@ if TYPE_CHECKING:
     from regmix_bench.specs import RunSpec
 
 
-@add_command(run, "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255")
+@add_command(
+    run,
+    "regmix-bench run --methods 'trades,fgsm-pgi[lambda_=1]' --eps 8/255,16/255",
+    flags={**QUIETLY, "verbose": "Print a line for each epoch and attack."},
+)
 def print_grid(call: Call[Any]) -> None:
     """Print the plan, how its runs go on, and a table; exit 1 where one has failed."""
     from regmix_bench.cli.display import GridDisplay
 
     started = time.monotonic()
-    display = GridDisplay(call.keywords)
+    display = GridDisplay(call.keywords, call.flags)
     try:
         with display:
             found = call(observer=display)
     except KeyboardInterrupt:
-        if not display.number:  # nothing has begun
+        if not display.cells.number:  # nothing has begun
             raise
         after = duration(time.monotonic() - started)
-        say(f"{display.ended} of {display.runs} runs ended in {after}")
+        say(f"{display.cells.ended} of {display.cells.total} runs ended in {after}")
         say("interrupted: the same command resumes at the last checkpoint", error=True)
         raise typer.Exit(130) from None
     if isinstance(found, Plan):
-        _print_plan(found)
+        _print_plan(found, call.keywords)
     else:
         _print_results(found, display, call.keywords["results"], time.monotonic() - started)
     if display.failed:
         raise typer.Exit(1)
 
 
-def _print_plan(plan: Plan) -> None:
-    from regmix_bench.records.words import spec_words
+def _print_plan(plan: Plan, given: Mapping[str, Any]) -> None:
+    """Print the runs and, of those that are to be run on this machine, what they will take."""
+    from regmix_bench.cli.plan import forecast_lines, plan_lines
 
-    for cell in plan.cells:
-        words = f"{spec_words(cell.spec)} · {cell.spec.recipe.precision}"
-        say(f"  {plan.states[cell.run_id]:9}  {words}  {cell.run_id}")
+    width = terminal_width()
+    here = given["address"] is None and plan.waiting
+    forecast = plan.look_ahead() if here else None
+    say(*plan_lines(plan, forecast, width))
+    if forecast is not None:
+        say(*forecast_lines(forecast, given["results"], width))
     _print_apart(plan.specs)
 
 
@@ -67,12 +76,14 @@ def _print_results(
         say(*lines)
     _print_apart([record.spec for record in records])
     done = [record for record in records if record.status == "success"]
-    if display.number:
-        runs = f"{display.number} run{'s' * (display.number > 1)} in {duration(seconds)}"
-        say(f"{runs}, recorded in {results}")
+    if display.cells.number:
+        runs = (
+            f"{display.cells.number} run{'s' * (display.cells.number > 1)} in {duration(seconds)}"
+        )
+        say_folded(f"{runs}, recorded in {results}")
     if display.failed:
         total = len(display.states)
-        say(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
+        say_folded(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
     elif done:
         folder = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
         verb = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
@@ -84,4 +95,4 @@ def _print_apart(specs: Iterable[RunSpec]) -> None:
     from regmix_bench.records.tricks import tricks_of
 
     if apart := tables_apart((spec, tricks_of(spec)) for spec in specs):
-        say(apart)
+        say_folded(apart)

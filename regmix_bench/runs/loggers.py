@@ -6,7 +6,7 @@ A package offers one through the entry-point group ``regmix_bench.loggers``; ``r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
     from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog
+    from regmix_bench.runs.forecast import Forecast
     from regmix_bench.specs import EvalSpec, RunSpec
 
 
@@ -116,6 +117,9 @@ class _Relay:
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         self.observer.on_plan(states, waiting)
+
+    def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
+        self.observer.on_forecast(look_ahead)
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         self.observer.on_start(spec)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
     from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog, RunRecord
+    from regmix_bench.runs.forecast import Forecast
     from regmix_bench.specs import EvalSpec, RunSpec
 
 
@@ -31,6 +32,9 @@ class Observer(Protocol):
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         """Hear that a grid is planned: each run's state, by run_id; ``waiting`` are to be run."""
+
+    def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
+        """Hear that the runs of a grid begin; ``look_ahead`` takes seconds to say how long for."""
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         """Hear that a run begins or goes on."""
@@ -57,6 +61,8 @@ class Silent:
     """An observer that does nothing."""
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None: ...
+
+    def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None: ...
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None: ...
 

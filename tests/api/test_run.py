@@ -56,7 +56,7 @@ def test_python_and_the_command_plan_the_same_runs(tmp_path: Path) -> None:
         *("run", "--methods", "trades,regmix", "--eps", "8/255", "--seeds", "7", "--dry-run"),
         *("--results", tmp_path / "r"),
     )
-    listed = [line for line in shown.out.splitlines() if line.startswith("  to run")]
+    listed = [line for line in shown.out.splitlines() if line.startswith("to run")]
     assert [line.split()[-1] for line in listed] == ids
     assert not (tmp_path / "r").exists()
 

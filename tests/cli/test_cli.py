@@ -55,9 +55,15 @@ def run_quick(command: Command, *flags: str) -> tuple[int, str, str]:
 def test_dry_run_shows_the_plan_and_writes_nothing(command: Command, tmp_path: Path) -> None:
     status, output, errors = run_quick(command, "--seeds", "0,1", "--dry-run")
     lines = output.splitlines()
-    assert (status, errors, len(lines)) == (0, "", 3)
+    assert (status, errors) == (0, "")
     assert lines[0] == "2 runs: 0 done, 0 to resume, 2 to run, 0 failed"
-    assert all(line.startswith("  to run ") for line in lines[1:])
+    assert lines[2] == "digits · smallcnn · Linf 128/255 · fp32"
+    assert lines[3].split() == ["state", "method", "seed", "passes", "time", "run_id"]
+    assert all(line.startswith("to run  Standard ") for line in lines[4:6])
+    facts = dict(line.split(maxsplit=1) for line in lines[7:])
+    assert facts["data"] == "digits: 90 images to train on, 10 to validate, 10 to score"
+    assert facts["passes"].endswith("to score") and facts["time"].startswith("about ")
+    assert facts["device"].startswith("CPU, ") and facts["folder"] == "results"
     assert [path.name for path in tmp_path.iterdir()] == ["quick.yaml"]
 
 

@@ -1,0 +1,168 @@
+"""The runs of a grid that go on, and how long they and the others will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from regmix_bench.methods.declarations import display_name
+from regmix_bench.specs import RunSpec
+
+if TYPE_CHECKING:
+    from regmix_bench.records.progress import Progress
+    from regmix_bench.runs.forecast import Forecast
+    from regmix_bench.specs import EvalSpec
+
+
+@dataclass
+class RunLine:
+    """A run that goes on, since ``started`` on a clock in seconds, and the news of it.
+
+    ``told`` is when ``progress`` was heard; ``begun`` the share (0 to 1) that was done when it was
+    first heard, as of a run that resumes; ``news`` are its latest numbers.
+    """
+
+    spec: RunSpec | EvalSpec
+    number: int
+    started: float
+    progress: Progress | None = None
+    told: float = 0.0
+    begun: float = 0.0
+    news: str = ""
+    said: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The method, or the label of a model that is given."""
+        spec = self.spec
+        return display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
+
+    @property
+    def share(self) -> float:
+        """The share of its cost, from 0 to 1, that is done."""
+        return self.progress.share if self.progress else 0.0
+
+    def hear(self, progress: Progress, now: float) -> None:
+        """Take over how far it is."""
+        if self.progress is None:
+            self.begun = progress.share
+        self.progress, self.told = progress, now
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds that are left of it, None before anything is measured."""
+        if self.progress is None or self.progress.seconds_left is None:
+            return None
+        return max(0.0, self.progress.seconds_left - (now - self.told))
+
+    def stages(self) -> Iterator[str]:
+        """Yield the stage that it is in, in fewer and fewer words."""
+        found = self.progress
+        if found is None:
+            yield "starting"
+        elif found.stage == "training":
+            yield f"epoch {found.epoch}/{found.epochs}"
+            yield f"{found.epoch}/{found.epochs}"
+        elif found.stage == "diagnosis":
+            yield "diagnosis"
+        else:
+            several = (
+                isinstance(self.spec, RunSpec)
+                and len({*self.spec.eval_threats, *self.spec.pgd_threats}) > 1
+            )
+            weights = "" if found.checkpoint in ("selected", "given") else f"{found.checkpoint} "
+            threat = f" {found.threat}" if several else ""
+            images, all_images = found.images_done or 0, found.images or 1
+            done = f"{images:,}/{all_images:,}"
+            yield f"{weights}{found.attack}{threat} {done}"
+            yield f"{found.attack}{threat} {done}"
+            yield f"{found.attack} {done}"
+            yield f"{found.attack} {images / all_images:.0%}"
+
+
+@dataclass
+class Cells:
+    """The runs of a grid: how many there are in all and have ended, and those that go on.
+
+    ``expected`` are the seconds that each is forecast to take, by run_id; where nothing is, each
+    counts alike. What ended runs took corrects it.
+    """
+
+    total: int = 0
+    number: int = 0
+    ended: int = 0
+    failed: int = 0
+    going: dict[str, RunLine] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)
+    jobs: int = 1
+    _done: float = 0.0
+    _measured: float = 0.0
+    _took: float = 0.0
+
+    def forecast(self, found: Forecast) -> None:
+        """Take over what the runs are expected to take."""
+        self.expected = {run_id: run.seconds for run_id, run in found.runs.items()}
+        self.jobs = found.jobs
+
+    def start(self, spec: RunSpec | EvalSpec, now: float) -> RunLine:
+        """Begin with a run."""
+        self.number += 1
+        cell = self.going[spec.run_id] = RunLine(spec, self.number, now)
+        return cell
+
+    def end(self, run_id: str, failed: bool, now: float) -> RunLine:
+        """End with a run, which may have failed."""
+        cell = self.going.pop(run_id)
+        self.ended += 1
+        self.failed += failed
+        self._done += self._cost(run_id)
+        if not failed:
+            self._measured += self._cost(run_id) * (1 - cell.begun)
+            self._took += now - cell.started
+        return cell
+
+    @property
+    def share(self) -> float:
+        """The share of the cost of all, from 0 to 1, that is done."""
+        whole = sum(self.expected.values()) or float(self.total or 1)
+        done = self._done + sum(self._cost(i) * cell.share for i, cell in self.going.items())
+        return min(1.0, done / whole)
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds that are left of all, None where nothing is known yet."""
+        pace = self._pace(now)
+        if pace is None:
+            return None
+        going = []
+        for run_id, cell in self.going.items():
+            left = cell.left(now)
+            unknown = self._cost(run_id) * (1 - cell.share) * pace - (now - cell.started)
+            going.append(max(0.0, unknown) if left is None else left)
+        waiting = self.total - self.ended - len(self.going)
+        costs = sum(self.expected.values()) - self._done
+        costs -= sum(self._cost(run_id) for run_id in self.going)
+        to_begin = max(0.0, costs) * pace if self.expected else waiting * pace
+        busy = max(1, min(self.jobs, self.total - self.ended))
+        return max((sum(going) + to_begin) / busy, max(going, default=0.0))
+
+    def cell_left(self, run_id: str, now: float) -> float | None:
+        """Return the seconds that are left of a run, by the forecast before it is measured."""
+        cell = self.going[run_id]
+        if (left := cell.left(now)) is not None or run_id not in self.expected:
+            return left
+        pace = self._pace(now)
+        return None if pace is None else max(0.0, self.expected[run_id] * pace * (1 - cell.share))
+
+    def _cost(self, run_id: str) -> float:
+        return self.expected.get(run_id, 0.0) if self.expected else 1.0
+
+    def _pace(self, now: float) -> float | None:
+        """Seconds that one unit of cost takes: what was measured, else what was forecast."""
+        took, cost = self._took, self._measured
+        for run_id, cell in self.going.items():
+            if (left := cell.left(now)) is not None:
+                took += now - cell.started + left
+                cost += self._cost(run_id) * (1 - cell.begun)
+        if cost > 0:
+            return took / cost
+        return 1.0 if self.expected else None
