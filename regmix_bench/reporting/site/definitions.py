@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regmix_bench.errors import UserError
@@ -16,6 +18,9 @@ from regmix_bench.system.deferred import deferred
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Citation, Method
+
+
+_SOURCES = ("source", "repository", "sourcecode", "github")
 
 
 class Parameter(NamedTuple):
@@ -35,6 +40,7 @@ class Definition:
     missing: str = ""
     version: int | None = None
     origin: str = ""
+    code: str = ""
     module: str = ""
     norms: tuple[str, ...] = ()
     title: str = ""
@@ -60,6 +66,7 @@ def define(name: str) -> Definition:
         name,
         version=method.version,
         origin=METHODS.origin(name),
+        code=repository(METHODS.origin(name).rpartition(" ")[0]),
         module=method.__module__,
         norms=method.norms or (),
         title=method.title or name,
@@ -79,6 +86,21 @@ def define(name: str) -> Definition:
         ),
         tricks=tuple(_tricks(method)),
     )
+
+
+def repository(distribution: str) -> str:
+    """Return the address of the source that a distribution names in its metadata, or nothing.
+
+    It goes by the labels that packages call it by: packaging.python.org, "Well-known Project URLs".
+    """
+    try:
+        named = metadata(distribution).get_all("Project-URL") or []
+    except (PackageNotFoundError, ValueError):
+        return ""
+    for label, _, address in (each.partition(",") for each in named):
+        if re.sub("[^a-z]", "", label.lower()) in _SOURCES and address.strip().startswith("https:"):
+            return str(address.strip())
+    return ""
 
 
 def value_words(value: object) -> str:

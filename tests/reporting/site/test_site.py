@@ -28,11 +28,13 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.looks import looks, luminance
 from regmix_bench.reporting.formats.cells import text as cell_text
 from regmix_bench.reporting.site.command import command
+from regmix_bench.reporting.site.definitions import repository
 from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
 
 RESULTS = Path(__file__).parents[3] / "results" / "shipped"
+CODE = repository("regmix-bench") or "https://arxiv.org/abs/"
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 
 
@@ -102,7 +104,7 @@ def test_every_link_leads_to_a_file_and_every_fragment_to_an_element(
     for path, page in parsed.items():
         for link in page.links:
             url = urlsplit(link)
-            if url.scheme == "data" or link.startswith("https://arxiv.org/abs/"):
+            if url.scheme == "data" or link.startswith(("https://arxiv.org/abs/", CODE)):
                 continue
             assert not url.scheme and not url.netloc, (path, link)
             target = (path.parent / unquote(url.path)).resolve() if url.path else path
@@ -369,6 +371,24 @@ def test_the_index_of_methods_has_formulas_papers_and_code(pages: Path) -> None:
     assert 'href="methods/trades.html"' in row and "<msub>" not in row and "<mi>KL</mi>" in row
     assert 'href="https://arxiv.org/abs/1901.08573"' in row and "regmix_baselines.trades" in row
     assert "@misc{liu2025regmix," in text and "@misc{regmix-bench," in text
+
+
+@pytest.mark.parametrize(
+    ("urls", "found"),
+    [
+        (["Homepage, https://a.org", "Source Code, https://b.org/x"], "https://b.org/x"),
+        (["repository, javascript:harm()"], ""),
+        ([], ""),
+    ],
+)
+def test_code_is_linked_where_a_package_says_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, urls: list[str], found: str
+) -> None:
+    lines = ["Metadata-Version: 2.1", "Name: planted", *(f"Project-URL: {url}" for url in urls)]
+    (tmp_path / "planted-1.0.dist-info").mkdir()
+    (tmp_path / "planted-1.0.dist-info/METADATA").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert repository("planted") == found and repository("no-such-package") == ""
 
 
 def test_signs_are_explained_below_the_ranking_that_has_them(pages: Path) -> None:
