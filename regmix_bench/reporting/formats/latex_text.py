@@ -38,13 +38,14 @@ _TEX = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "→": r"$\rightarrow$",
-    "ε": r"$\varepsilon$",
-    "φ": r"$\varphi$",
     **{
         chr(number): rf"$\{name.lower()}$"
         for number in range(ord("α"), ord("ω") + 1)
         for name in [unicodedata.name(chr(number)).split()[-1].replace("LAMDA", "LAMBDA")]
     },
+    "ε": r"$\varepsilon$",
+    "φ": r"$\varphi$",
+    "ο": "o",
 }
 # Letters of Latin-1 and Latin Extended-A that not every LaTeX has.
 _ELSEWHERE = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"

@@ -20,6 +20,7 @@ from support.synthetic import make_spec, write_run
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import short
+from regmix_bench.reporting.formats.latex_text import tex
 from regmix_bench.reporting.site.server import Server, Site
 
 WIDTHS, SCHEMES = (380, 1280), ("light", "dark")
@@ -533,7 +534,7 @@ def test_a_table_of_a_run_of_a_method_and_of_a_comparison_is_downloaded_as_it_is
         first = [str(text).lstrip("'") for text in frames.iloc[:, 0]]
         assert [text.split() for text in first] == [row[0].split() for row in rows]
         assert as_latex.count("\\\\") == len(rows) + 1
-        assert not re.search(r"(?<!\\)[_#%]", as_latex)
+        assert not re.search(r"(?<![\\$])[_#%]", as_latex)  # but for $_\infty$
         page.close()
 
 
@@ -547,11 +548,32 @@ def test_a_button_copies_a_command(opened: Callable[..., Any], contents: Content
     assert copied.startswith("regmix-bench run")
 
 
-def test_a_comparison_of_what_is_not_there_says_so(browser: Any, pages: Path) -> None:
-    page = browser.new_page()
-    page.goto(f"{pages.as_uri()}/compare.html#0123456789ab,{json.dumps('<b>')}")
-    page.get_by_text("0 runs; 2 that the address names are not here").wait_for()
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (f"0123456789ab,{json.dumps('<b>')}", "0 runs; 2 that"),
+        ("%E0%A4%A,%", "0 runs; 2 that"),
+        ("c=constructor&row=a&row=__proto__", "0 rows; 2 that"),
+        ("c=../../harm&row=<img src=x>", "0 rows; 1 that"),
+    ],
+)
+def test_a_comparison_of_what_is_not_there_says_so(
+    browser: Any, pages: Path, address: str, said: str
+) -> None:
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{pages.as_uri()}/compare.html#{address}")
+    page.get_by_text(said).wait_for()
+    assert errors == []
     page.close()
+
+
+def test_text_is_written_for_latex_as_elsewhere(opened: Callable[..., Any]) -> None:
+    page = opened("compare.html")
+    letters = map(chr, (*range(0x20, 0x7F), *range(0xA0, 0x400), *range(0x2010, 0x2270)))
+    texts = [*(f"x{letter}y" for letter in letters), "a--b'',, x", "=cmd()", "[x] β = 6", "日本"]
+    written = page.evaluate("(texts) => texts.map((text) => files.latex([[text]]))", texts)
+    assert [one.split("\n")[2].removesuffix(" \\\\") for one in written] == [*map(tex, texts)]
 
 
 def test_rows_are_readable_without_scripts(browser: Any, pages: Path, contents: Contents) -> None:

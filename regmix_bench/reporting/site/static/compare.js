@@ -7,7 +7,7 @@ const comparison = document.getElementById("comparison");
 
 function load(id) {
   return new Promise((resolve) => {
-    if (window.regmixRuns && window.regmixRuns[id]) return resolve(window.regmixRuns[id]);
+    if (Object.hasOwn(window.regmixRuns ?? {}, id)) return resolve(window.regmixRuns[id]);
     const script = document.createElement("script");
     script.src = `data/${id}.js`;
     script.onload = () => resolve(window.regmixRuns[id]);
@@ -89,14 +89,13 @@ function factRows(runs) {
 }
 
 async function show() {
-  const asked = decodeURIComponent(location.hash.slice(1));
-  const named = new URLSearchParams(location.hash.slice(1));
+  const named = new URLSearchParams(location.hash.slice(1)); // it takes any text, half an escape too
   const byRow = named.has("c");
   for (const part of document.querySelectorAll("[data-of]")) {
     part.hidden = part.dataset.of !== (byRow ? "rows" : "runs");
   }
   if (byRow) await showRows(named.get("c"), named.getAll("row"));
-  else await showRuns([...new Set(asked.split(","))].filter(Boolean));
+  else await showRuns([...new Set([...named.keys()].join().split(","))].filter(Boolean));
 }
 
 async function showRuns(ids) {

@@ -3,8 +3,20 @@
 "use strict";
 
 const files = (() => {
-  const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-  const SIGNS = { "−": "$-$", "±": "$\\pm$", "∞": "$\\infty$", "ε": "$\\varepsilon$", "≥": "$\\ge$", "≤": "$\\le$" };
+  // As `formats/latex_text.py` writes text for LaTeX, letter by letter.
+  const TEX = {
+    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", _: "\\_", "%": "\\%", "&": "\\&", "#": "\\#", $: "\\$",
+    "[": "{[}", "]": "{]}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}",
+    ">": "\\textgreater{}", "|": "\\textbar{}", "`": "\\textasciigrave{}", "–": "\\textendash{}",
+    "—": "\\textemdash{}", "…": "\\dots{}", "†": "\\textdagger{}", "‡": "\\textdaggerdbl{}",
+    "§": "\\textsection{}", "¶": "\\textparagraph{}", "±": "$\\pm$", "×": "$\\times$", "−": "$-$",
+    "∞": "$_\\infty$", ℓ: "$\\ell$", "≤": "$\\leq$", "≥": "$\\geq$", "→": "$\\rightarrow$", ο: "o",
+  };
+  const GREEK =
+    "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma sigma" +
+    " tau upsilon varphi chi psi omega";
+  GREEK.split(" ").forEach((name, at) => (TEX[String.fromCharCode(0x3b1 + at)] ??= `$\\${name}$`));
+  const ELSEWHERE = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ";
 
   // Rows of texts and numbers; text that a spreadsheet would take for a formula is defused.
   function csv(rows) {
@@ -17,9 +29,6 @@ const files = (() => {
   }
 
   function latex([head, ...rows]) {
-    const tex = (text) =>
-      `${text}`.replace(/[&%$#_{}\\~^]/g, (sign) => TEX[sign] ?? `\\${sign}`)
-        .replace(/[−±∞ε≥≤]/g, (sign) => SIGNS[sign]);
     const line = (row) => `${row.map(tex).join(" & ")} \\\\`;
     const columns = `l${"r".repeat(head.length - 1)}`;
     return lines([
@@ -27,6 +36,19 @@ const files = (() => {
       ...["\\toprule", line(head), "\\midrule", ...rows.map(line), "\\bottomrule"],
       "\\end{tabular}",
     ]);
+  }
+
+  function tex(text) {
+    const escaped = [...`${text}`.replace(/\s+/g, " ").trim().normalize("NFC")].map(letter).join("");
+    return escaped.replace(/([-',])(?=\1)/g, "$1{}");
+  }
+
+  function letter(sign) {
+    if (sign in TEX) return TEX[sign];
+    if (/^[ -~\u00a1-\u00ac\u00ae-\u017f]$/.test(sign) && !ELSEWHERE.includes(sign)) return sign;
+    const plain = sign.normalize("NFKD").replace(/[^ -~]/g, "");
+    if (plain.trim() && plain !== sign) return [...plain].map(letter).join("");
+    return `U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
   }
 
   function lines(found) {
@@ -68,5 +90,5 @@ const files = (() => {
     }
     frame.after(line);
   }
-  return { csv, link };
+  return { csv, latex, link };
 })();
