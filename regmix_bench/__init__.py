@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.verify import verify
     from regmix_bench.data import load_data
     from regmix_bench.errors import UserError
-    from regmix_bench.loading.runs import load_model
+    from regmix_bench.loading.trained import load_model
     from regmix_bench.methods import load_method, register_method
     from regmix_bench.methods.protocol import Method
     from regmix_bench.records.frame import load_results
@@ -60,7 +60,7 @@ _HOMES = {
     "regmix_bench.api.test": ("check_contract",),
     "regmix_bench.data": ("load_data",),
     "regmix_bench.errors": ("UserError",),
-    "regmix_bench.loading.runs": ("load_model",),
+    "regmix_bench.loading.trained": ("load_model",),
     "regmix_bench.methods": ("load_method", "register_method"),
     "regmix_bench.methods.protocol": ("Method",),
     "regmix_bench.records.frame": ("load_results",),

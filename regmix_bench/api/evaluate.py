@@ -62,9 +62,9 @@ def evaluate(
     model: Annotated[
         "str | Path | nn.Module",
         Option(
-            "A run of ours, robustbench:ID, MODULE:CALLABLE (runs that Python code), a file of"
-            " weights, TorchScript or torch.export (runs its operators), or a folder made by"
-            " export.",
+            "A run of ours, hf:ORG/NAME, robustbench:ID, MODULE:CALLABLE (runs that Python code), a"
+            " file of weights, TorchScript or torch.export (runs its operators), or an exported"
+            " folder.",
             argument=True,
         ),
     ],

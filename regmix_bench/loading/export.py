@@ -1,4 +1,4 @@
-"""A trained model in forms that others read: a RobustBench entry, or a folder that torch opens."""
+"""A trained model in forms that others read: a folder, or an entry of RobustBench."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -13,14 +14,15 @@ from torch.export import Dim
 
 from regmix_bench.errors import UserError
 from regmix_bench.loading.folders import CARD, CONFIG, GRAPH, WEIGHTS, ExportConfig, read_config
-from regmix_bench.loading.model_card import attack_remarks, model_card
+from regmix_bench.loading.hub_card import hub_card
+from regmix_bench.loading.model_card import attack_remarks, loading_in_folder, model_card
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
 from regmix_bench.records.alarms import alarms_of
-from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.records.schema import CheckpointFile, RobustEval, RunRecord
 from regmix_bench.records.store import write_json
 from regmix_bench.system.files import copy_file, file_digest
-from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
+from regmix_bench.types import Epsilon, ThreatModel, TrainedCheckpoint
 
 #: Datasets that RobustBench 1.1.1 has a leaderboard of, which we can be scored on.
 ROBUSTBENCH_DATASETS = ("cifar10", "cifar100")
@@ -35,7 +37,7 @@ _ROBUSTBENCH_ARCHS = {
 
 
 def export_safetensors(
-    run: str, results: Path, out: Path | None = None, checkpoint: Checkpoint = "selected"
+    run: str, results: Path, out: Path | None = None, checkpoint: TrainedCheckpoint = "selected"
 ) -> Path:
     """Write a run's checkpoint as a folder of its own, whole or not at all; returns the folder.
 
@@ -44,41 +46,89 @@ def export_safetensors(
     this package. Raises :class:`UserError` where the checkpoint is not on this machine, or ``out``
     (``exported/<record's stem>`` if left out) is a folder of something else or of another run.
     """
-    record, file, path = find_checkpoint(run, results, checkpoint)
-    model = load_checkpoint(path, file.sha256)
-    about = read_weights(path).about
-    assert about is not None  # load_checkpoint loads no other
-    folder = out or Path("exported") / _stem(record, checkpoint)
+    found = _Found.of(run, results, checkpoint)
+    folder = out or Path("exported") / _stem(found.record, checkpoint)
 
     def fill(new: Path) -> None:
-        copy_file(path, new / WEIGHTS)
-        _save_graph(model, about, new / GRAPH)
-        config = ExportConfig(
-            run_id=record.run_id,
-            checkpoint=checkpoint,
-            epoch=file.epoch,
-            label=record.spec.label,
-            arch=about.arch,
-            image_shape=about.image_shape,
-            num_classes=about.num_classes,
-            dataset=record.spec.dataset,
-            data_digest=record.data_digest,
-            threat=record.spec.train_threat,
-            weights_sha256=file.sha256,
-            graph_sha256=file_digest(new / GRAPH),
-        )
-        write_json(new / CONFIG, config.model_dump(mode="json"))
-        (new / CARD).write_text(model_card(record, config), encoding="utf-8")
+        _save_graph(found.model, found.about, new / GRAPH)
+        config = found.write(new, file_digest(new / GRAPH))
+        card = model_card(found.record, config, loading_in_folder(config))
+        (new / CARD).write_text(card, encoding="utf-8")
 
-    _replace_folder(folder, record.run_id, fill)
+    _replace_folder(folder, found.record.run_id, fill)
     return folder
+
+
+def export_hub(
+    run: str,
+    results: Path,
+    out: Path | None = None,
+    checkpoint: TrainedCheckpoint = "selected",
+    licence: str = "mit",
+    repository: str | None = None,
+) -> Path:
+    """Write a run's checkpoint as a folder for the Hugging Face hub, whole or not at all.
+
+    It holds the weights as safetensors, a description, and a model card with ``licence`` and
+    metadata that the hub reads, which names ``repository``. Returns the folder, and raises
+    :class:`UserError`, as :func:`export_safetensors` does.
+    """
+    found = _Found.of(run, results, checkpoint)
+    folder = out or Path("exported") / f"{_stem(found.record, checkpoint)}-hub"
+
+    def fill(new: Path) -> None:
+        config = found.write(new, None)
+        card = hub_card(found.record, config, licence, repository)
+        (new / CARD).write_text(card, encoding="utf-8")
+
+    _replace_folder(folder, found.record.run_id, fill)
+    return folder
+
+
+class _Found(NamedTuple):
+    """A checkpoint that is to be exported: its record, its file, and the model in it."""
+
+    record: RunRecord
+    file: CheckpointFile
+    path: Path
+    checkpoint: TrainedCheckpoint
+    model: nn.Module
+    about: Description
+
+    @classmethod
+    def of(cls, run: str, results: Path, checkpoint: TrainedCheckpoint) -> _Found:
+        record, file, path = find_checkpoint(run, results, checkpoint)
+        model = load_checkpoint(path, file.sha256)
+        about = read_weights(path).about
+        assert about is not None  # load_checkpoint loads no other
+        return cls(record, file, path, checkpoint, model, about)
+
+    def write(self, folder: Path, graph_sha256: str | None) -> ExportConfig:
+        """Write the weights and their description into a folder."""
+        copy_file(self.path, folder / WEIGHTS)
+        config = ExportConfig(
+            run_id=self.record.run_id,
+            checkpoint=self.checkpoint,
+            epoch=self.file.epoch,
+            label=self.record.spec.label,
+            arch=self.about.arch,
+            image_shape=self.about.image_shape,
+            num_classes=self.about.num_classes,
+            dataset=self.record.spec.dataset,
+            data_digest=self.record.data_digest,
+            threat=self.record.spec.train_threat,
+            weights_sha256=self.file.sha256,
+            graph_sha256=graph_sha256,
+        )
+        write_json(folder / CONFIG, config.model_dump(mode="json"))
+        return config
 
 
 def export_robustbench(
     run: str,
     results: Path,
     out: Path | None = None,
-    checkpoint: Checkpoint = "selected",
+    checkpoint: TrainedCheckpoint = "selected",
     epsilon: str | None = None,
 ) -> Path:
     """Write a run's scores as an entry of RobustBench's ``model_info``; returns the file.
@@ -144,7 +194,7 @@ def _percent(accuracy: float) -> str:
     return str(round(100 * accuracy, 2))
 
 
-def _stem(record: RunRecord, checkpoint: Checkpoint) -> str:
+def _stem(record: RunRecord, checkpoint: TrainedCheckpoint) -> str:
     return record.spec.stem if checkpoint == "selected" else f"{record.spec.stem}-{checkpoint}"
 
 

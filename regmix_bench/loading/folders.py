@@ -1,4 +1,4 @@
-"""A folder that `regmix-bench export --format safetensors` wrote."""
+"""A folder that `regmix-bench export` wrote, as safetensors or for the hub."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", 
 
 
 class ExportConfig(Frozen):
-    """The description in an exported folder; ``threat`` is what its model was trained against."""
+    """The description in an exported folder; ``threat`` is what its model was trained against.
+
+    ``graph_sha256`` is None where no program lies beside the weights.
+    """
 
     format: Literal["regmix-bench"] = "regmix-bench"
     run_id: str
@@ -35,7 +38,7 @@ class ExportConfig(Frozen):
     data_digest: str | None
     threat: ThreatModel
     weights_sha256: str
-    graph_sha256: str
+    graph_sha256: str | None = None
 
 
 def from_folder(folder: Path) -> LoadedModel:
@@ -44,10 +47,19 @@ def from_folder(folder: Path) -> LoadedModel:
     Raises :class:`UserError` for a folder that is none, not whole, or altered.
     """
     config = read_config(folder)
-    for name in (WEIGHTS, GRAPH):
+    for name in (WEIGHTS, *([GRAPH] if config.graph_sha256 else [])):
         if not (folder / name).is_file():
             raise UserError(f"{folder} is not a whole export: its {name} is missing")
-    check_digest(folder / GRAPH, config.graph_sha256)
+    if config.graph_sha256:
+        check_digest(folder / GRAPH, config.graph_sha256)
+    return load_export(folder, config)
+
+
+def load_export(folder: Path, config: ExportConfig) -> LoadedModel:
+    """Load the weights of a folder, and nothing else there.
+
+    Raises :class:`UserError` where they are not those that ``config`` describes.
+    """
     model = load_checkpoint(folder / WEIGHTS, config.weights_sha256)
     loaded = run_model(
         model, config.run_id, config.checkpoint, config.weights_sha256, config.arch, config.label

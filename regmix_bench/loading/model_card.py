@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from regmix_bench.analysis.words import recipe_words, threat_words
 from regmix_bench.loading.folders import GRAPH, WEIGHTS, ExportConfig
 from regmix_bench.methods.configured import all_params
+from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
@@ -16,8 +17,11 @@ from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
 from regmix_bench.types import Checkpoint
 
 
-def model_card(record: RunRecord, config: ExportConfig) -> str:
-    """Return a model card in Markdown: what was measured, how it was trained, how to load it."""
+def model_card(record: RunRecord, config: ExportConfig, loading: str) -> str:
+    """Return a model card in Markdown: what was measured, how it was trained, how to load it.
+
+    ``loading`` is what it says of the last.
+    """
     spec = record.spec
     shape = ", ".join(map(str, config.image_shape))
     parameters = [f"{key} = {value}" for key, value in all_params(spec.method).items()]
@@ -40,7 +44,7 @@ def model_card(record: RunRecord, config: ExportConfig) -> str:
     described = "\n".join(
         f"- {name}: {markdown_text(text)}" for name, text in facts.items() if text
     )
-    return f"""# {markdown_text(spec.label)} on {spec.dataset}, run {record.run_id}
+    return f"""# {markdown_text(display_name(spec.method))} on {spec.dataset}, run {record.run_id}
 
 {described}
 
@@ -49,7 +53,13 @@ def model_card(record: RunRecord, config: ExportConfig) -> str:
 {_measured(record, config.checkpoint)}
 ## How to load
 
-With nothing but torch and safetensors, in this folder:
+{loading}"""
+
+
+def loading_in_folder(config: ExportConfig) -> str:
+    """Say how to load a folder of weights and a program, with and without this package."""
+    shape = ", ".join(map(str, config.image_shape))
+    return f"""With nothing but torch and safetensors, in this folder:
 
 ```python
 import torch
@@ -62,8 +72,8 @@ images = torch.rand(4, {shape})  # pixels in [0, 1]; the model normalises them i
 logits = model(images)  # (4, {config.num_classes})
 ```
 
-With regmix-bench, `regmix-bench eval . --dataset {spec.dataset} --eps {spec.train_threat.epsilon}\
- --norm {spec.train_threat.norm}` scores it anew.
+With regmix-bench, `regmix-bench eval . --dataset {config.dataset} --eps {config.threat.epsilon}\
+ --norm {config.threat.norm}` scores it anew.
 """
 
 

@@ -9,7 +9,6 @@ from torch import nn
 
 from regmix_bench.errors import UserError
 from regmix_bench.loading.model import LoadedModel
-from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.find import resolve_run
 from regmix_bench.records.paths import artifacts_dir, results_of
@@ -39,26 +38,7 @@ def find_checkpoint(
     """
     record_file = resolve_run(run, results)
     record = load_run(record_file)
-    return record, *_weights(record, results_of(record_file), checkpoint)
-
-
-def load_model(
-    record: RunRecord | str | Path, results: str | Path | None = None
-) -> ImageClassifier:
-    """Load the selected checkpoint of a run, in evaluation mode on the CPU, for images in [0, 1].
-
-    ``record`` is a record's path, a run_id or the start of one, or a record that was loaded; the
-    weights lie in the ``results`` folder. Raises :class:`UserError` for an unknown run and where
-    the weights are not on this machine or are not the recorded ones.
-    """
-    root = Path("results" if results is None else results)
-    if not isinstance(record, RunRecord):
-        path = resolve_run(str(record), root)
-        if results is None or path != Path(record):
-            root = results_of(path)
-        record = load_run(path)
-    file, path = _weights(record, root, "selected")
-    return load_checkpoint(path, file.sha256)
+    return record, *recorded_weights(record, results_of(record_file), checkpoint)
 
 
 def run_model(
@@ -71,10 +51,13 @@ def run_model(
     )
 
 
-def _weights(
+def recorded_weights(
     record: RunRecord, results: Path, checkpoint: Checkpoint
 ) -> tuple[CheckpointFile, Path]:
-    """Return what a record says of a checkpoint, and where its weights lie."""
+    """Return what a record says of a checkpoint, and where its weights lie.
+
+    Raises :class:`UserError` where it has no such checkpoint.
+    """
     if checkpoint not in record.checkpoints:
         there = "there is " + " and ".join(record.checkpoints) if record.checkpoints else "none"
         raise UserError(

@@ -15,6 +15,7 @@ from typing import Literal
 from regmix_bench.errors import UserError
 from regmix_bench.loading.callables import from_callable
 from regmix_bench.loading.folders import from_folder
+from regmix_bench.loading.hub import HUB, from_hub
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.programs import ProgramKind, from_program, program_kind
 from regmix_bench.loading.robustbench import from_robustbench
@@ -28,7 +29,10 @@ from regmix_bench.types import Checkpoint
 _ROBUSTBENCH = "robustbench:"
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2")
 
-Kind = Literal["run", "folder", "RobustBench model", "callable", "weights file"] | ProgramKind
+Kind = (
+    Literal["run", "folder", "model of the hub", "RobustBench model", "callable", "weights file"]
+    | ProgramKind
+)
 
 
 def load_any_model(
@@ -46,7 +50,8 @@ def load_any_model(
     """Load the model that ``text`` names.
 
     ``text`` is a run of ours (a record's path, or the start of its run_id among ``results``; of it,
-    ``checkpoint`` is taken), a folder exported from one, ``robustbench:ID`` (looked up by
+    ``checkpoint`` is taken), a folder exported from one, the same at ``hf:ORG/NAME`` or
+    ``hf:ORG/NAME@REVISION`` on the Hugging Face hub, ``robustbench:ID`` (looked up by
     ``dataset`` and ``norm``), ``module:callable`` (called without arguments; ``weights`` fills what
     it returns), a file of weights (built as ``arch`` for ``image_shape`` and ``num_classes``,
     unless the file says what it holds), or a TorchScript or ``torch.export`` program.
@@ -64,6 +69,8 @@ def load_any_model(
             return from_run(text, results, checkpoint)
         case "folder":
             return from_folder(Path(text))
+        case "model of the hub":
+            return from_hub(text)
         case "RobustBench model":
             return from_robustbench(text.removeprefix(_ROBUSTBENCH), dataset, norm)
         case "callable":
@@ -83,6 +90,8 @@ def _kind(text: str) -> Kind:
     suffix = Path(text).suffix
     if text.startswith(_ROBUSTBENCH):
         return "RobustBench model"
+    if text.startswith(HUB):
+        return "model of the hub"
     if os.path.isdir(text):
         return "folder"
     if os.path.isfile(text) and suffix != ".json":

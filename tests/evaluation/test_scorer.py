@@ -17,7 +17,7 @@ from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.audit import audit_record
 from regmix_bench.evaluation.scorer import Extras, discard_journals, score_weights
 from regmix_bench.grid.plan import plan
-from regmix_bench.loading.runs import load_model
+from regmix_bench.loading.trained import load_model
 from regmix_bench.records import paths, store
 from regmix_bench.records.frame import load_results
 from regmix_bench.records.schema import Cost, EvalRecord, RunRecord

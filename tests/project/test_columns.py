@@ -36,7 +36,7 @@ config = ExportConfig(
     image_shape=(1, 8, 8), num_classes=10, dataset="digits", data_digest=None,
     threat=record.spec.train_threat, weights_sha256="", graph_sha256="",
 )
-(out / "card.md").write_text(model_card(record, config))
+(out / "card.md").write_text(model_card(record, config, ""))
 (out / "frame.csv").write_text(load_results(results).to_csv())
 (out / "score.txt").write_text("\\n".join(score_lines(record.evaluations)))
 sys.argv = ["regmix-bench", "list", "runs", "--results", str(results)]

@@ -25,7 +25,8 @@ from torch import nn
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import plan
 from regmix_bench.grid.suite_files import load_suite
-from regmix_bench.loading.runs import find_checkpoint, load_model
+from regmix_bench.loading.runs import find_checkpoint
+from regmix_bench.loading.trained import load_model
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.weights import load_checkpoint
