@@ -312,6 +312,48 @@ def test_results_that_are_no_folder_are_refused(refused, tmp_path, command, resu
     assert "file" in refused(*command, "--results", results)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("report", "--style", "nature"), "'nature' is not one of 'plain', 'neurips'"),
+        *(
+            (("report", "--width", width), f"--width {width!r} is n")
+            for width in ("0in", "-3in", "nanin", "3.25", "3.25furlong", "9" * 30 + "cm", "")
+        ),
+        (("report", "--font", "No Such"), "unknown font 'No Such'"),
+        (("report", "--methods", "tradez"), "unknown method 'tradez': did you mean 'trades'?"),
+        (("report", "--methods", ","), "has an empty place"),
+        (("report", "--rows", "liet"), "unknown row 'liet'"),
+        (("report", "--rows", "liet", "--format", "json"), "unknown row 'liet'"),
+        (("report", "--table-columns", "price"), "unknown table column 'price'"),
+        (("report", "--notes", "long"), "'long' is not one of 'full'"),
+        (("report", "--columns", "0"), "unknown number of columns 0"),
+        *(
+            ((command, *choice), said)
+            for command in ("report", "serve")
+            for choice, said in (
+                (("--reference", "liet"), "unknown reference 'liet'"),
+                (("--across", "colour"), "unknown --across 'colour'"),
+                (("--suite", "digitz"), "unknown suite 'digitz'"),
+                (("--suite", "digits"), "runs asked for is recorded in results"),
+                (("--target-accuracy", "2"), "--target-accuracy 2 is no share"),
+            )
+        ),
+        (("serve", "--style", "icml"), "no such option: --style"),
+        (("serve", "--port", "high"), "--port"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)
+def test_what_a_report_cannot_show_is_refused_and_what_lies_there_is_kept(
+    refused: Run, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    write_run(tmp_path / "results", make_spec("trades"))
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "table-mine.tex").write_text("somebody's own")
+    port = ("--port", "0") if arguments[0] == "serve" and "--port" not in arguments else ()
+    assert said in refused(*arguments, *port)
+
+
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may write to")
 def test_results_that_cannot_be_written_are_refused(refused: Run) -> None:
     assert "/proc/results" in refused(*TRADES, "--results", "/proc/results")
