@@ -28,7 +28,6 @@ _NAMED = inspect.Parameter.KEYWORD_ONLY
 
 app = typer.Typer(
     help="Train, attack and compare adversarial training methods.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
