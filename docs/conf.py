@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib.metadata import version as installed
@@ -70,18 +71,34 @@ def write_reference(app: Sphinx, config: Config) -> None:
             page.write_text(text, "utf-8")
 
 
-def name_files(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Have links to files of the repository that are no pages lead to copies of them."""
-    folder = (HERE / docname).parent
+def resolve_links(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Show the files that hosts of code look for in the root, and lead to those outside of docs.
 
-    def named(link: re.Match[str]) -> str:
-        inside = (folder / link[1]).resolve().is_relative_to(HERE)
-        return link[0] if inside else f"](path:{link[1]})"
+    A link to a file of the repository that is no page leads to a copy of it.
+    """
+    base = (HERE / docname).parent
+    at_root = HERE.parent / f"{docname.upper()}.md"
+    if at_root.is_file():
+        base = HERE.parent
+        app.env.note_dependency(str(at_root))
+        source[0] = at_root.read_text("utf-8")
 
-    source[0] = re.sub(r"\]\((\.\./[^)#]+)(#[^)]*)?\)", named, source[0])
+    def resolved(link: re.Match[str]) -> str:
+        target = (base / link[1]).resolve()
+        page = HERE / target.name.lower()
+        opened = link.string.rfind("[", 0, link.start())
+        if link.string[opened - 1 : opened] == "!" or not target.exists():
+            return link[0]
+        if target.parent == HERE.parent and page.is_file():
+            target = page
+        place = os.path.relpath(target, (HERE / docname).parent)
+        inside = target.is_relative_to(HERE)
+        return f"]({place}{link[2] or ''})" if inside else f"](path:{place})"
+
+    source[0] = re.sub(r"\]\(([^:)#]+)(#[^)]*)?\)", resolved, source[0])
 
 
 def setup(app: Sphinx) -> None:
     """Have the reference written before pages are looked for, and files outside found."""
     app.connect("config-inited", write_reference)
-    app.connect("source-read", name_files)
+    app.connect("source-read", resolve_links)

@@ -92,10 +92,10 @@ class Recorded:
         worse = f"{len(of['worse'])} worse ({_listed(of['worse'])})"
         kept = fixed(100 * reference.metrics[METRIC].mean)
         return (
-            f"**With the same tricks for all, {claim} than {name}**, which keeps {kept} % of {images}"
-            f" digits under AutoAttack at L∞ 32/255. Of {len(block.rows) - 1} other rows"
-            f" {len(of['not distinguishable'])} are not distinguishable from it and {worse},"
-            f" with {seeds} seeds or more each."
+            f"**With the same tricks for all, {claim} than {name}**, which keeps {kept} % of"
+            f" {images} digits under AutoAttack at L∞ 32/255. Of {len(block.rows) - 1} other rows"
+            f" {len(of['not distinguishable'])} are not distinguishable from it and {worse};"
+            f" each has {seeds} seeds or more."
         )
 
     def _subject(self) -> str:
@@ -115,8 +115,8 @@ class Recorded:
         rest = _listed([f"{name} by {_signed(moved[name])}" for name in others])
         return (
             f"**Smoothed labels, a part of some methods, move {first} by {_signed(moved[first])}"
-            f" points**, {rest}: so which tricks are made equal decides who is ahead. (Means of three"
-            " seeds, a description without a verdict.)"
+            f" points**, {rest}, so that which tricks are made equal decides who is ahead (means of"
+            " three seeds; a description, no verdict)."
         )
 
     def ablation_table(self) -> str:
@@ -171,8 +171,9 @@ class Recorded:
         ).lstrip()
 
 
-def _place(tricks: str) -> int:
-    return next(at for at, word in enumerate(("none", "mass", "EMA", "AWP")) if word in tricks)
+def _place(tricks: str) -> tuple[int, int]:
+    words = ("none", "mass", "EMA", "AWP")
+    return tricks.count(","), next(at for at, word in enumerate(words) if word in tricks)
 
 
 def _signed(points: float) -> str:
