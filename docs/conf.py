@@ -7,11 +7,14 @@ import re
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 HERE = Path(__file__).parent
+# Notebooks run in one thread: on a machine that is shared, more of them wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(HERE / "make"))
 
 project = "regmix-bench"
@@ -27,6 +30,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["static"]
 html_css_files = ["pages.css"]
+html_js_files = [("pages.js", {"defer": "defer"})]
 # Its default, a purple, is too pale on the grey of a dark page for small text.
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0a5ca8", "color-brand-content": "#0a5ca8"},
@@ -46,7 +50,6 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-python_maximum_signature_line_length = 88
 # Names of other projects, whose inventories would have to be downloaded, and of types that are
 # spelt in a signature and have no page of their own.
 nitpick_ignore_regex = [(r"py:.*", r".*")]
@@ -98,7 +101,18 @@ def resolve_links(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\(([^:)#]+)(#[^)]*)?\)", resolved, source[0])
 
 
+def level_captions(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Give the captions of the navigation a level, which headings have to have."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app: Sphinx) -> None:
     """Have the reference written before pages are looked for, and files outside found."""
+    app.connect("html-page-context", level_captions, priority=900)
     app.connect("config-inited", write_reference)
     app.connect("source-read", resolve_links)

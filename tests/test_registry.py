@@ -16,7 +16,7 @@ from regmix_bench.registry import Registry, format_name, parse_name
 
 ROOT = Path(__file__).parent.parent
 
-#: A whole method in one file, as the README tells how to add one.
+#: A whole method in one file, as docs/guide/add-a-method.md tells how to add one.
 NOISE = '''
 """Training on noise, for a test."""
 from pydantic import Field

@@ -221,7 +221,7 @@ def test_a_reason_of_several_tables_is_told_once() -> None:
 
 
 def test_what_is_shipped_breaks_no_rule_but_those_that_are_admitted() -> None:
-    """What breaks a rule here is mended, or admitted in the README and in notes.yaml."""
+    """What breaks a rule here is mended, or admitted in docs/measured.md and in notes.yaml."""
     found = verify(ROOT / "results/shipped")
     assert [f"{each.rule.name}: {each.place}: {each.said}" for each in found.broken] == []
     assert found.needless == ()
@@ -272,8 +272,10 @@ def test_one_suite_of_a_folder_is_verified_alone(tmp_path: Path) -> None:
     assert (sheet.status, sheet.errors.count("\n")) == (2, 1) and "--suite is for" in sheet.errors
 
 
-def test_the_readme_counts_the_rules() -> None:
-    assert f"`verify` asks a study {len(RULES)} of them" in (ROOT / "README.md").read_text()
+def test_pages_count_the_rules() -> None:
+    assert (
+        f"`verify` asks a study {len(RULES)} of them" in (ROOT / "docs/guide/doubt.md").read_text()
+    )
     assert f"to {len(RULES)} rules" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -63,30 +63,41 @@ def test_the_weights_of_seed_0_and_the_images_of_three_runs_are_shipped() -> Non
     assert sum(name == "adversarial-selected.parquet" for _, name in names) == 3
 
 
-README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/guide/*.md")]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in sorted(PAGES)}
 
 
-@pytest.mark.parametrize("name", ["README.md", "tox.ini"])
+@pytest.mark.parametrize("name", ["docs/guide/continuous-integration.md", "tox.ini"])
 def test_a_command_that_trains_one_cell_anew_is_checked_against_one_reference(name: str) -> None:
     """Else a suite that is recorded later with the same cell leaves the check a line to fail by."""
     (only,) = re.findall(r"--only '?([^\s']+)", (ROOT / name).read_text("utf-8"))
     assert len(list(SHIPPED.glob(only))) == 1
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
-def test_the_readme_links_to_what_is_there(link: str) -> None:
-    path, _, heading = link.partition("#")
-    assert git(ROOT, "ls-files", path) != ""
-    if heading:
-        titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text("utf-8"), re.MULTILINE)
-        assert heading in [title.lower().replace(" ", "-") for title in titles]
+@pytest.mark.parametrize("page", TEXTS)
+def test_pages_link_to_what_is_there(page: str) -> None:
+    tracked = set(git(ROOT, "ls-files").splitlines())
+    for link in sorted(set(re.findall(r"\]\(([^):]+)\)", TEXTS[page]))):
+        path, _, heading = link.partition("#")
+        file = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        name = file.relative_to(ROOT).as_posix()
+        if name.startswith("docs/reference/"):  # made when the documentation is built
+            continue
+        assert name in tracked, (page, link)
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+            assert heading in [title.lower().replace(" ", "-") for title in titles], (page, link)
 
 
-@pytest.mark.parametrize(
-    ("verb", "runs"),
-    re.findall(r"regmix-bench (\w+) ([0-9a-f]{4}(?: [0-9a-f]{4})*)\b", README),
-)
-def test_the_readme_names_runs_that_are_shipped(verb: str, runs: str) -> None:
+NAMED = {
+    found
+    for text in TEXTS.values()
+    for found in re.findall(r"regmix-bench (\w+) ([0-9a-f]{4}(?: [0-9a-f]{4})*)\b", text)
+}
+
+
+@pytest.mark.parametrize(("verb", "runs"), sorted(NAMED))
+def test_pages_name_runs_that_are_shipped(verb: str, runs: str) -> None:
     for run in runs.split():
         record = store.load_run(resolve_run(run, ROOT / "results"))
         folder = paths.artifacts_dir(SHIPPED, record.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -136,7 +138,8 @@ def test_a_figure_that_cannot_be_loaded_or_is_offered_twice_costs_itself_alone(r
     done = answer(start(*command, env={"PYTHONPATH": str(info.parent)}))
     assert done.status == 0, done
     twice, nowhere = done.errors.splitlines()
-    assert twice.startswith("figure 'tradeoff' is offered twice, by regmix-bench 0.1.0 and strange")
+    ours = f"regmix-bench {version('regmix-bench')}"
+    assert twice.startswith(f"figure 'tradeoff' is offered twice, by {ours} and strange")
     assert nowhere.startswith("figure 'nowhere' of strange 1.0 cannot be loaded: ModuleNotFoundErr")
     assert not list(out.glob("tradeoff-*")) and list(out.glob("classes-*.png"))
 

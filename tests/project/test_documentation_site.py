@@ -1,0 +1,96 @@
+"""The documentation as a site: it builds without a warning, and its pages open in a browser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import regmix_bench
+from regmix_bench.cli.commands import app
+from regmix_bench.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+WIDTHS = (380, 1280)
+KINDS = ("run", "evaluation", "transfer", "outcomes")
+#: Pages of methods that are looked at for flaws: short, long, with a formula as it was typed.
+SEEN = ("standard", "regmix", "ikl-at")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site with its notebooks as they are; ``tox -e docs`` runs them."""
+    pytest.importorskip("sphinx")
+    folder = tmp_path_factory.mktemp("docs")
+    command = (
+        *(sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-E"),
+        *("-D", "nb_execution_mode=off", "-d", folder / "doctrees", ROOT / "docs", folder / "html"),
+    )
+    built = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder / "html"
+
+
+def test_it_has_a_page_of_every_method_command_and_verb(site: Path) -> None:
+    listed = (site / "reference/methods.html").read_text()
+    methods = [name for name in METHODS.names() if METHODS.origin(name).startswith("regmix-bench")]
+    assert len(methods) > 20
+    for name in methods:
+        assert f"methods/{name}.html" in listed
+        assert "<math" in (site / f"reference/methods/{name}.html").read_text()
+    commands = (site / "reference/commands.html").read_text()
+    for command in app.registered_commands:
+        assert f'id="{command.name}"' in commands
+    functions = (site / "reference/python.html").read_text()
+    assert all(f'id="regmix_bench.{name}"' in functions for name in regmix_bench.__all__)
+
+
+def test_what_is_shipped_keeps_to_the_schema_on_its_page(site: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schemas = {file.name: json.loads(file.read_text()) for file in site.rglob("*.schema.json")}
+    assert {f"{kind}.schema.json" for kind in KINDS} <= schemas.keys()
+    outcomes = next((ROOT / "results/shipped/digits/smallcnn").glob("regmix-*.outcomes.parquet"))
+    record = outcomes.with_name(outcomes.name.partition(".")[0] + ".json")
+    jsonschema.validate(json.loads(record.read_text()), schemas["run.schema.json"])
+    rows = pd.read_parquet(outcomes).head(20)
+    for row in json.loads(rows.to_json(orient="records")):
+        jsonschema.validate(row, schemas["outcomes.schema.json"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"run_id": 3}, schemas["run.schema.json"])
+
+
+def test_pages_fit_narrow_and_wide_windows_and_have_no_serious_flaw(
+    site: Path, browser: Any
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    assert len(pages) > 40
+    options = {"preload": False, "resultTypes": ["violations"]}
+    wrong: list[object] = []
+    page = browser.new_page()
+    page.on("request", lambda request: wrong.extend(_outside(request.url)))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for path in pages:
+        page.goto(path.as_uri())
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            wrong += [(path.name, width, wider)] * (wider > 0)
+        if path.parent.name == "methods" and path.stem not in SEEN:  # all are made alike
+            continue
+        wrong += [
+            (path.name, flaw["id"], flaw["nodes"][0]["html"][:200])
+            for flaw in axe.run(page, options=options).response["violations"]
+            if flaw["impact"] in ("serious", "critical")
+        ]
+    page.close()
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+def _outside(url: str) -> list[str]:
+    return [] if url.startswith(("file:", "data:")) else [url]

@@ -1,0 +1,146 @@
+"""Commands and Python blocks of the README and the pages: all are parsed, and run where quick.
+
+A comment ``<!-- not run: … -->`` stands before a block that needs what a test has not: these are
+parsed too. Commands without options that make them quick are planned only (``--dry-run``).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from markdown_it import MarkdownIt
+from support.harness import cli
+from support.synthetic import make_spec, write_run
+from typer.main import get_command
+
+from regmix_bench.cli.commands import app
+from regmix_bench.cli.program import run_command  # whose module registers the commands
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/guide/*.md", "results/shipped/*.md")
+SHELL = ("bash", "console", "sh", "shell")
+#: Pages whose commands are run, too, in this order in one folder; the others' are only parsed.
+RUN = ("docs/guide/quickstart.md", "README.md", "docs/guide/*.md", "docs/*ing.md")
+#: What a run of little is given, so that it is over in seconds.
+TINY = ("--attacks", "apgd-ce", "--set", "data.train_examples=100", "--device", "cpu")
+#: These read all that is shipped, or draw a lot, and have tests of their own.
+SLOW = ("power", "check", "verify", "inspect", "transfer", "audit")
+
+
+class Block(NamedTuple):
+    """A block of code on a page, with the comment before it that says why it is not run."""
+
+    page: str
+    language: str
+    text: str
+    kept_back: bool
+
+    def commands(self) -> Iterator[list[str]]:
+        """The commands of our own in it, without the prompt, as their arguments."""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            for command in re.split(r"&&|\|", line.removeprefix("$ ")):
+                words = shlex.split(command, comments=True)
+                if words[:1] == ["regmix-bench"]:
+                    yield words[1:]
+
+
+def blocks(*patterns: str) -> list[Block]:
+    """The blocks of pages, each page once, in the order of their patterns."""
+    pages = dict.fromkeys(path for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+    found = []
+    for path in pages:
+        kept_back = False
+        for token in MarkdownIt().parse(path.read_text("utf-8")):
+            name = path.relative_to(ROOT).as_posix()
+            if token.type == "fence":
+                language = token.info.split(" ")[0]
+                found.append(Block(name, language, token.content, kept_back))
+            elif token.type == "code_block" and "regmix-bench " in token.content:
+                found.append(Block(name, "bash", token.content, kept_back))
+            kept_back = token.type == "html_block" and "<!-- not run: " in token.content
+    return found
+
+
+ALL = blocks(*PAGES)
+COMMANDS = {
+    (block.page, shlex.join(words)): words
+    for block in ALL
+    if block.language in SHELL
+    for words in block.commands()
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=lambda words: shlex.join(words))
+def test_a_command_can_be_typed(words: list[str]) -> None:
+    assert run_command
+    group = get_command(app)
+    if words and words[0].startswith("-"):
+        with group.make_context("regmix-bench", [*words, "list"], resilient_parsing=True) as parsed:
+            assert parsed.params
+        return
+    verb, *arguments = words
+    # Without an ellipsis, which stands for what a reader fills in.
+    arguments = [word for word in arguments if word != "…"]
+    group.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder like a checkout, whose results are those of the pages, and of two rows more."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "results").mkdir()
+    for name in ("examples", "results/shipped"):
+        (folder / name).symlink_to(ROOT / name)
+    for method in ("pgd-at", "trades"):
+        write_run(folder / "results", make_spec(method))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def test_pages_can_be_followed(checkout: Path) -> None:
+    said: dict[str, str] = {}
+    for block in blocks(*RUN):
+        if block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
+            Path(name[1]).write_text(block.text)
+        if block.language not in SHELL or block.kept_back:
+            continue
+        for verb, *arguments in block.commands():
+            if verb.startswith("-") or verb in SLOW:
+                continue
+            answered = cli(verb, *quickly(verb, arguments))
+            assert answered.status == 0, (block.page, verb, arguments, answered)
+            said[shlex.join((verb, *arguments))] = answered.out
+    ends_as_shown(next(out for line, out in said.items() if "--eval-examples 50" in line))
+    assert list(checkout.glob("reports/tables/*.tex"))
+
+
+def quickly(verb: str, arguments: list[str]) -> list[str]:
+    if verb == "run" and "--dry-run" not in arguments:
+        return [*arguments, *(TINY if "--eval-examples" in arguments else ["--dry-run"])]
+    if verb == "report" and "--format" not in arguments:
+        return [*arguments, "--format", "markdown"]
+    return arguments
+
+
+def ends_as_shown(said: str) -> None:
+    """A small grid ends with the table that the README shows, whatever its numbers."""
+    shown = next(b.text for b in ALL if (b.page, b.language) == ("README.md", "text"))
+    for line in (1, -1):
+        assert shown.splitlines()[line].split() == said.rstrip().splitlines()[-6:][line].split()
+
+
+PYTHON = [block for block in ALL if block.language == "python" and not block.kept_back]
+
+
+@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in PYTHON))
+def test_python_blocks_run(page: str, checkout: Path) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in PYTHON:
+        if block.page == page:
+            exec(compile(block.text, page, "exec"), names)
