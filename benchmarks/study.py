@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 from regmix_bench import run
-from regmix_bench.analysis.words import spec_words
 from regmix_bench.api.run import Plan
 from regmix_bench.cli.display import Display, duration
 from regmix_bench.cli.printing import say
@@ -43,6 +42,7 @@ from regmix_bench.records.find import states
 from regmix_bench.records.paths import NO_DATASETS
 from regmix_bench.records.schema import Cost, EpochLog, RunRecord
 from regmix_bench.records.store import check_writable, load_record, record_files
+from regmix_bench.records.words import spec_words
 from regmix_bench.runs.observers import Ending
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.archives import open_archive

@@ -1,4 +1,4 @@
-"""What a model is asked to be scored on: budgets and test images, a run's own if left out."""
+"""The budgets and test images that a model is asked to be scored on; a run's own if left out."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

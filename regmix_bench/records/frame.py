@@ -33,7 +33,7 @@ _ACCURACY_WORDS = {
 }
 
 
-class Column(NamedTuple):
+class Typed(NamedTuple):
     """A column of :func:`load_results`: its type in pandas, and what its values are."""
 
     dtype: str
@@ -41,53 +41,53 @@ class Column(NamedTuple):
 
 
 #: In the order of the table; a folder without a scored model has them too.
-COLUMNS: dict[str, Column] = {
-    "run_id": Column("string", "identity of the run or evaluation"),
-    "group_id": Column("string", "that of the same run with any seed"),
-    "kind": Column("category", "run, or evaluation of a model that was given"),
-    "status": Column("category", "success or error"),
-    "dataset": Column("category", "data set"),
-    "arch": Column("category", "architecture"),
-    "method": Column("category", "method, as --methods takes it; none of a model that was given"),
-    "name": Column("category", "method with its parameters, as tables show it"),
-    "label": Column("category", "the same as --methods takes it"),
-    "seed": Column("Int64", "seed of the training, or of the attacks on a model that was given"),
-    "norm": Column("category", "norm of ε, such as Linf"),
-    "train_epsilon": Column("category", "ε of the training as typed, in order of size"),
-    "epochs": Column("Int64", "epochs of the training"),
-    "tricks": Column("category", "all tricks that took effect in these weights, in words"),
-    "true_class_mass": Column("float64", "what labels gave the true class, 1 where hard"),
-    "ema_decay": Column("float64", "decay of the average of weights, where it has one"),
-    "awp_gamma": Column("float64", "size of the perturbation of weights, where they were"),
-    "gradient_clip": Column("float64", "largest norm of a gradient, where it was clipped"),
-    "selected_epoch": Column("Int64", "epoch of the checkpoint selected"),
-    "alarms": Column("string", "alarms of the training, by commas"),
-    "overfitted": Column("boolean", "whether catastrophic overfitting set in"),
-    "onset_epoch": Column("Int64", "epoch in which it did"),
-    "val_pgd_drop": Column("float64", "validation PGD-10 accuracy, the best less the last, 0 to 1"),
-    "training_seconds": Column("float64", "time of the training steps"),
-    "preparation_seconds": Column("float64", "time of compilation and of capturing CUDA graphs"),
-    "scoring_seconds": Column("float64", "time of scoring, all checkpoints and threats"),
-    "images_per_second": Column("float64", "images trained on in a second"),
-    "flop_per_second": Column("float64", "FLOP/s of the training"),
-    "mfu": Column("float64", "share of the FLOP/s of a large matrix product, 0 to 1"),
-    "peak_memory": Column("Int64", "largest memory of the training, in bytes"),
-    "energy": Column("float64", "energy of the training, in joules"),
-    "record": Column("string", "path of the record, relative to the folder"),
-    "checkpoint": Column("category", "selected, last, raw-selected, raw-last, or given"),
-    "weights": Column("category", "raw or averaged"),
-    "checkpoint_epoch": Column("Int64", "epoch of these weights"),
-    "epsilon": Column("category", "ε of the attack as typed, in order of size"),
-    "epsilon_value": Column("float64", "the same as a number, of a pixel from 0 to 1"),
-    "n_examples": Column("Int64", "images scored"),
+COLUMNS: dict[str, Typed] = {
+    "run_id": Typed("string", "identity of the run or evaluation"),
+    "group_id": Typed("string", "that of the same run with any seed"),
+    "kind": Typed("category", "run, or evaluation of a model that was given"),
+    "status": Typed("category", "success or error"),
+    "dataset": Typed("category", "data set"),
+    "arch": Typed("category", "architecture"),
+    "method": Typed("category", "method, as --methods takes it; none of a model that was given"),
+    "name": Typed("category", "method with its parameters, as tables show it"),
+    "label": Typed("category", "the same as --methods takes it"),
+    "seed": Typed("Int64", "seed of the training, or of the attacks on a model that was given"),
+    "norm": Typed("category", "norm of ε, such as Linf"),
+    "train_epsilon": Typed("category", "ε of the training as typed, in order of size"),
+    "epochs": Typed("Int64", "epochs of the training"),
+    "tricks": Typed("category", "all tricks that took effect in these weights, in words"),
+    "true_class_mass": Typed("float64", "what labels gave the true class, 1 where hard"),
+    "ema_decay": Typed("float64", "decay of the average of weights, where it has one"),
+    "awp_gamma": Typed("float64", "size of the perturbation of weights, where they were"),
+    "gradient_clip": Typed("float64", "largest norm of a gradient, where it was clipped"),
+    "selected_epoch": Typed("Int64", "epoch of the checkpoint selected"),
+    "alarms": Typed("string", "alarms of the training, by commas"),
+    "overfitted": Typed("boolean", "whether catastrophic overfitting set in"),
+    "onset_epoch": Typed("Int64", "epoch in which it did"),
+    "val_pgd_drop": Typed("float64", "validation PGD-10 accuracy, the best less the last, 0 to 1"),
+    "training_seconds": Typed("float64", "time of the training steps"),
+    "preparation_seconds": Typed("float64", "time of compilation and of capturing CUDA graphs"),
+    "scoring_seconds": Typed("float64", "time of scoring, all checkpoints and threats"),
+    "images_per_second": Typed("float64", "images trained on in a second"),
+    "flop_per_second": Typed("float64", "FLOP/s of the training"),
+    "mfu": Typed("float64", "share of the FLOP/s of a large matrix product, 0 to 1"),
+    "peak_memory": Typed("Int64", "largest memory of the training, in bytes"),
+    "energy": Typed("float64", "energy of the training, in joules"),
+    "record": Typed("string", "path of the record, relative to the folder"),
+    "checkpoint": Typed("category", "selected, last, raw-selected, raw-last, or given"),
+    "weights": Typed("category", "raw or averaged"),
+    "checkpoint_epoch": Typed("Int64", "epoch of these weights"),
+    "epsilon": Typed("category", "ε of the attack as typed, in order of size"),
+    "epsilon_value": Typed("float64", "the same as a number, of a pixel from 0 to 1"),
+    "n_examples": Typed("Int64", "images scored"),
     **{
-        accuracy.id: Column("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
+        accuracy.id: Typed("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
         for accuracy in ACCURACIES
     },
-    "autoattack_version": Column(
+    "autoattack_version": Typed(
         "category", "version of AutoAttack; custom where attacks are named"
     ),
-    "checks": Column("string", "what scoring warned of, by commas"),
+    "checks": Typed("string", "what scoring warned of, by commas"),
 }
 #: Budgets as typed: their categories are in order of size.
 _BUDGETS = ("train_epsilon", "epsilon")

@@ -21,9 +21,9 @@ from regmix_bench.reporting.manifest import MANIFEST, Manifest
 from regmix_bench.reporting.report_files import (
     FORMATS,
     file_formats,
+    html_files,
     is_drawn,
     is_ours,
-    page_files,
     text_files,
 )
 from regmix_bench.reporting.report_pictures import SITE, ReportPictures
@@ -75,7 +75,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     with pictures.drawing(ready, contents.say) as drawn:
         # While other processes draw: all of it, so that nothing is written where any is refused.
         texts = list(text_files(contents, formats, shown, layout))
-        pages = page_files(contents, formats, layout, pictures.site)
+        pages = html_files(contents, formats, layout, pictures.site)
         written = _write_many(out, {name: text.encode() for _, name, text in texts} | pages)
         for picture, files in zip(pictures.all, drawn, strict=True):
             named = pictures.named(picture, files)
@@ -121,7 +121,7 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
             lines.append(f"{contents.results / path}: {change} since the report was made")
     texts = list(text_files(contents, formats, formats, layout))
     pictures = ReportPictures.of(contents, formats, formats)
-    pages = page_files(contents, formats, layout, pictures.site)
+    pages = html_files(contents, formats, layout, pictures.site)
     expected = file_formats(texts, pages, pictures)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())
     names = (path.relative_to(out).as_posix() for path in files)

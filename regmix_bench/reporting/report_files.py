@@ -74,7 +74,7 @@ def text_files(
         yield "markdown", PAGE, page(contents, with_figures="figures" in shown)
 
 
-def page_files(
+def html_files(
     contents: Contents, formats: Collection[str], layout: Layout, pictures: SitePictures
 ) -> dict[str, bytes]:
     """Return the files of the site by name, but those that come of drawing."""

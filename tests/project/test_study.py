@@ -77,7 +77,7 @@ def finished(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     found = start(folder, "--suite", suite(folder))
     assert found.status == 0 and "3 of 3 runs are whole" in found.out, found
     begun = [line for line in found.out.splitlines() if line.endswith("started")]
-    assert [line.split()[1] for line in begun] == ["regmix", "fgsm-rs", "standard"]
+    assert [line.split()[1] for line in begun] == ["RegMix", "FGSM-RS", "Standard"]
     yield folder
 
 

@@ -58,7 +58,7 @@ class PagePicture:
 
     @property
     def formats(self) -> dict[str, str]:
-        """What it can be had as: the endings of its files by what they are called."""
+        """The formats that it can be had as: the endings of its files by what they are called."""
         ends = (*self.picture.suffixes, ".csv")
         known = [end for end in _TITLES if end in ends]
         others = [end for end in ends if end not in _TITLES]
