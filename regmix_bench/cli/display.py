@@ -85,7 +85,8 @@ class Display:
 
     def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
         """Take over how far a run is."""
-        self.cells.going[spec.run_id].hear(progress, time.monotonic())
+        if cell := self.cells.going.get(spec.run_id):  # one that is lost may be heard of later
+            cell.hear(progress, time.monotonic())
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Show the epoch's loss, accuracies and rates, and the time left."""

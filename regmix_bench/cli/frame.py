@@ -83,7 +83,7 @@ def _line(
     line.append(GAP + set_cell_size(stage, widths.stage) + GAP)
     line.append((left if len(left) <= widths.time else left.split()[0]).rjust(widths.time), "cyan")
     if widths.news:
-        line.append(GAP + set_cell_size(one_line(news), widths.news).rstrip(), "dim")
+        line.append(GAP + _begun(one_line(news), widths.news), "dim")
     return line
 
 
@@ -93,8 +93,16 @@ def _bar(share: float, width: int, plain: bool) -> Text:
     return Text.assemble((full * done, "green"), (empty * (width - done), "dim"))
 
 
+def _begun(news: str, width: int) -> str:
+    """Return as many of the numbers as there is room for, none of them cut."""
+    parts = news.split(GAP)
+    while parts and cell_len(GAP.join(parts)) > width:
+        parts.pop()
+    return GAP.join(parts)
+
+
 def _left(seconds: float | None) -> str:
-    return "…" if seconds is None else f"{duration(seconds)} left"
+    return "…" if seconds is None else f"{duration(max(1.0, seconds))} left"
 
 
 def _name_parts(cell: RunLine, cells: Cells) -> tuple[str, str]:

@@ -41,6 +41,8 @@ def print_grid(call: Call[Any]) -> None:
             raise
         after = duration(time.monotonic() - started)
         say(f"{display.cells.ended} of {display.cells.total} runs ended in {after}")
+        for cell in display.cells.going.values():
+            say_folded(f"stopped: {cell.name}, seed {cell.spec.seed}: {next(cell.stages())}")
         say("interrupted: the same command resumes at the last checkpoint", error=True)
         raise typer.Exit(130) from None
     if isinstance(found, Plan):

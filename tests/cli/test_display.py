@@ -243,6 +243,7 @@ def test_a_grid_that_is_stopped_and_goes_on_fits_its_terminal(tmp_path: Path) ->
     assert status == 130
     assert stopped.lines()[0] == "2 runs: 0 done, 0 to resume, 2 to run, 0 failed"
     assert stopped.lines()[-1] == "interrupted: the same command resumes at the last checkpoint"
+    assert sum(line.startswith("stopped: ") and "epoch" in line for line in stopped.lines()) == 2
     status, finished = run_in_terminal(command, tmp_path)
     assert status == 0
     lines = finished.everything()
