@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from regmix_bench.analysis.cohorts import Cohort, Group, Run
@@ -16,10 +16,14 @@ from regmix_bench.records.effort import Effort, effort_to_hold
 
 @dataclass(frozen=True)
 class Target:
-    """A validation accuracy under PGD-10, 0 to 1, and in ``words`` where it comes from."""
+    """A validation accuracy under PGD-10, 0 to 1, and in ``words`` where it comes from.
+
+    In these, ``{}`` stands for the ``row`` that it is of, by its label.
+    """
 
     accuracy: float
     words: str
+    row: str = ""
 
     @classmethod
     def of(cls, cohort: Cohort, reference: str | None, asked: float | None) -> Target | None:
@@ -35,14 +39,19 @@ class Target:
         if asked is not None:
             return cls(asked, "as asked for")
         if reference in best:
-            accuracy, words = best[reference], f"the best epoch of {reference}"
+            accuracy, words = best[reference], "the best epoch of {}"
         else:
             accuracy, words = statistics.median(best.values()), "the best epoch of the middle row"
         images = next((n for run in _runs(cohort) if (n := run.record.n_validation)), None)
         error = math.sqrt(accuracy * (1 - accuracy) / images) if images else 0.0
         if accuracy <= error:
             return None
-        return cls(accuracy - error, f"{words}, mean over seeds, less one standard error")
+        words += ", mean over seeds, less one standard error"
+        return cls(accuracy - error, words, reference or "")
+
+    def words_for(self, names: Mapping[str, str]) -> str:
+        """Say where it comes from, its row by its name."""
+        return self.words.format(names.get(self.row, self.row))
 
 
 @dataclass(frozen=True)

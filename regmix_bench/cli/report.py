@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import typer
@@ -14,7 +15,8 @@ from regmix_bench.cli.printing import say
 @add_command(report, "regmix-bench report --format latex,figures --out reports")
 def print_report(call: partial[Report]) -> None:
     """Print how many files there are; exit 1 where ``--check`` finds the report stale."""
-    found = call(say=say)
+    # In a pipe, as of other verbs, nothing but the result is said.
+    found = call(say=partial(say, error=True)) if sys.stderr.isatty() else call()
     if not call.keywords["check"]:
         say(f"{len(found.written)} files in {found.out}")
         return

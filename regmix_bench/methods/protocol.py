@@ -85,6 +85,8 @@ class Method(ABC):
     rank: ClassVar[int] = 1000
     #: Place in the palette of figures; None leaves it to the name.
     colour: ClassVar[int | None] = None
+    #: Whether it is what studies are about: its rows keep their colour in figures of many rows.
+    featured: ClassVar[bool] = False
 
     class Config(Frozen):
         """Hyper-parameters: validated, named, and all of them part of the run's identity."""
@@ -97,6 +99,7 @@ class Method(ABC):
                 ("formula", ""),
                 ("citation", None),
                 ("colour", None),
+                ("featured", False),
             ):
                 if key not in vars(cls):
                     setattr(cls, key, value)

@@ -153,6 +153,7 @@ class RegMix(PriorGuidedMethod):
     citation = PAPER
     rank = 90
     colour = 9
+    featured = True
     default_true_class_mass = 0.6
     smoothed = frozenset({"attack", "loss"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -95,6 +95,7 @@ class Contents:
         records, and a record, a file of one or published numbers that cannot be read.
         """
         entries = load_published(results) if with_published else ()
+        say(f"reading the records below {results}")
         records = require_records(results)
         if only is not None:
             records = {path: record for path, record in records.items() if record.run_id in only}
@@ -117,8 +118,8 @@ class Contents:
     @cached_property
     def apart(self) -> str:
         """Return a line on rows that stand in tables of their own for their tricks, or nothing."""
-        groups = [group for cohort in self.cohorts for group in cohort.groups]
-        found = None if self.across else tables_apart((one.spec, one.tricks) for one in groups)
+        pairs = ((one.spec, one.tricks) for one in self._groups)
+        found = None if self.across else tables_apart(pairs)
         return found or ""
 
     @cached_property
@@ -128,6 +129,7 @@ class Contents:
     @cached_property
     def standings(self) -> dict[str, Standings]:
         """The standings of each block, by its stem."""
+        self.say(f"comparing {len(self.runs)} runs in {len(self.blocks)} tables")
         return verdicts.judge_blocks(self.blocks, self.reference, self.outcomes)
 
     @cached_property
@@ -223,7 +225,7 @@ class Contents:
     @cached_property
     def looks(self) -> dict[str, Look]:
         """The look of each label in figures and on pages."""
-        return looks([group for cohort in self.cohorts for group in cohort.groups])
+        return looks(list(self._groups))
 
     def looks_in(self, cohort: Cohort) -> dict[str, Look]:
         """Return the looks of a cohort's rows, quiet where there are many of which little is said.
@@ -257,6 +259,7 @@ class Contents:
         # What is computed of all rows stays so: to leave some out changes no verdict and no look.
         vars(narrowed).update(
             cohorts=tuple(cohort for cohort in cohorts if cohort.groups),
+            transfers=tuple(self._narrowed(self.transfers)),
             standings=self.standings,
             outcomes=self.outcomes,
             targets=self.targets,
@@ -270,13 +273,24 @@ class Contents:
         vars(alone)["main_blocks"] = (block,)
         return alone
 
+    def _narrowed(self, transfers: Iterable[TransferRecord]) -> Iterator[TransferRecord]:
+        """Yield what is between the models of shown methods, of those that have two at least."""
+        names = {name for g in self._groups if self._shown(g) for name in (g.label, *g.names)}
+        for record in transfers:
+            kept = [place for place, side in enumerate(record.runs) if side.label in names]
+            if len(kept) > 1:
+                yield transfer.among(record, kept)
+
+    @property
+    def _groups(self) -> Iterator[Group]:
+        return (group for cohort in self.cohorts for group in cohort.groups)
+
     def _shown(self, group: Group) -> bool:
         return self.methods is None or bool({group.method, *group.names} & set(self.methods))
 
     def _require_methods(self) -> None:
         """Raise :class:`UserError` where one of ``methods`` is nowhere among the results."""
-        groups = [group for cohort in self.cohorts for group in cohort.groups]
-        names = {name for group in groups for name in (group.method, *group.names)}
+        names = {name for group in self._groups for name in (group.method, *group.names)}
         for name in self.methods or ():
             if name not in names:
                 raise unknown("method", name, names)

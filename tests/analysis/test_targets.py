@@ -27,7 +27,7 @@ def cohort(record, save) -> Cohort:
 @pytest.mark.parametrize(
     ("reference", "asked", "accuracy", "words"),
     [
-        ("pgd-at", None, 0.5 - math.sqrt(0.25 / 200), "the best epoch of pgd-at"),
+        ("pgd-at", None, 0.5 - math.sqrt(0.25 / 200), "the best epoch of PGD-AT"),
         ("trades", None, 0.7 - math.sqrt(0.21 / 200), "the best epoch of trades"),
         (None, None, 0.5 - math.sqrt(0.25 / 200), "the best epoch of the middle row"),
         ("mart", None, 0.5 - math.sqrt(0.25 / 200), "the best epoch of the middle row"),
@@ -40,7 +40,8 @@ def test_the_target_is_the_references_less_an_error_unless_asked_for(
     target = Target.of(cohort, reference, asked)
     assert target is not None
     assert target.accuracy == pytest.approx(accuracy)
-    assert target.words.startswith(words)
+    said = target.words_for({"pgd-at": "PGD-AT"})
+    assert said.startswith(words)
     assert ("less one standard error" in target.words) == (asked is None)
 
 

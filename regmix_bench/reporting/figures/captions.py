@@ -9,7 +9,7 @@ from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look
 from regmix_bench.reporting.formats.cells import fixed
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -91,6 +91,18 @@ def _interval(stat: Stat) -> str:
     if stat.low is None or stat.high is None:
         return in_percent(stat.mean)
     return f"{in_percent(stat.mean)} [{fixed(100 * stat.low)}, {fixed(100 * stat.high)}]"
+
+
+def grey_words(looks: Iterable[Look]) -> str:
+    """Return a sentence on which rows of a picture are grey and which not, empty where none is."""
+    shown = list(looks)
+    if not any(look.quiet for look in shown):
+        return ""
+    featured = [look.name for look in shown if look.featured]
+    kept = sentence_of(
+        ["the reference", *featured, "the rows that differ most from it, significantly"]
+    )
+    return f" Of more than {_NUMBERS[MOST_COLOURED]} rows, {kept} are in colour, all others grey."
 
 
 def quantity(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.captions import ends, most_robust
+from regmix_bench.reporting.figures.captions import ends, grey_words, most_robust
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -62,19 +62,21 @@ class AttackCascade(ReportFigure):
             attack = attack_words(block.cohort.setting.scoring)
             screened = block.cohort.setting.scoring.screen
             order = "PGD-20 first" if screened else "not PGD-20, which stands apart"
-            said = most_robust(block, contents.looks, contents.standings[block.stem])
+            looks = contents.looks_in(block.cohort)
+            said = most_robust(block, looks, contents.standings[block.stem])
             caption = (
                 f"{said}; {ends(block.cohort)}. "
                 f"Left: clean accuracy, that"
                 f" under PGD-20 and that under {attack}. Right: the points that each attack takes"
                 f" from what those before it left ({order}); means over seeds."
+                f"{grey_words(looks.values())}"
             )
             yield cls(
                 subject=block.cohort.stem,
                 frame=frame,
                 caption=caption,
                 protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
-                looks=contents.looks_in(block.cohort),
+                looks=looks,
                 attack=attack,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,3 +61,9 @@ def choice(contents: Contents, cohort: Cohort, labels: Sequence[str]) -> Choice:
         reference = "the reference and " if standings.reference in kept else ""
         said.append(f"Of {len(strong)} models {reference}the most robust are shown.")
     return Choice(tuple(label for label in labels if label in kept), " ".join(said))
+
+
+def unrecorded(contents: Contents, cohort: Cohort, there: Collection[str]) -> str:
+    """List the rows of a cohort, by name, of which nothing is recorded to show."""
+    absent = [group.label for group in cohort.groups if group.label not in there]
+    return ", ".join(contents.looks[label].name for label in absent)

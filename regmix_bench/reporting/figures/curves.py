@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting, beside_average
-from regmix_bench.reporting.figures.captions import ends, extreme, in_percent, protocol
+from regmix_bench.reporting.figures.captions import ends, extreme, grey_words, in_percent, protocol
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, foot_labels, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -55,6 +55,7 @@ class TrainingCurves(ReportFigure):
             frame = curves_frame(cohort)
             if frame.empty:
                 continue
+            looks = contents.looks_in(cohort)
             last = frame[frame["epoch"] == frame["epoch"].max()].drop_duplicates("label")
             means = dict(zip(last["label"], last["val_pgd_acc_mean"].astype(float), strict=True))
             said = extreme(
@@ -69,13 +70,14 @@ class TrainingCurves(ReportFigure):
                 f"Validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
                 f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
+                f"{grey_words(looks.values())}"
             )
             yield cls(
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
                 protocol=protocol(cohort),
-                looks=contents.looks_in(cohort),
+                looks=looks,
             )
 
     def draw(self, style: Style) -> Figure:

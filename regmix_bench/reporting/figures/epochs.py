@@ -16,11 +16,11 @@ from matplotlib.ticker import MaxNLocator
 
 from regmix_bench.analysis.cohorts import Cohort, Group
 from regmix_bench.records.overfitting import CATASTROPHIC_GAP, Overfitting
-from regmix_bench.reporting.figures.captions import ends, quantity, sentence_of
+from regmix_bench.reporting.figures.captions import ends, grey_words, quantity, sentence_of
 from regmix_bench.reporting.figures.curves import BEGINNING
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.limits import fitted_limits
-from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, QUIET_WORDS, Look
+from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import fitted, legend_below, legend_inches, tip
@@ -150,8 +150,8 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], protocol: str) -> s
         f" {_overfitted(frame, looks)} Lines are means over seeds, with the band that these lie in;"
         " a circle is at the selected epoch, a median over seeds."
     )
-    if any(looks[str(label)].quiet for label in last.index):
-        words += f" Grey, without bands: {QUIET_WORDS}."
+    if quiet := grey_words(looks[str(label)] for label in last.index):
+        words += f"{quiet} Grey lines have no band."
     low, high = _limits(frame)
     if outside := [str(label) for label in last.index if not low <= 100 * last[label] <= high]:
         names = sentence_of([short(looks[label].name) for label in outside])

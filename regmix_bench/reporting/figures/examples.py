@@ -19,7 +19,7 @@ from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.views import Views
 from regmix_bench.reporting.figures.captions import protocol
-from regmix_bench.reporting.figures.choice import choice
+from regmix_bench.reporting.figures.choice import choice, unrecorded
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import HEAD, write_protocol
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -67,7 +67,7 @@ class ExampleImages(ReportFigure):
             factor = magnification(list(views.values()))
             attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
             threat = next(iter(views.values())).threat
-            absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
+            absent = unrecorded(contents, cohort, there)
             frame = examples_frame(cohort, drawn, factor)
             wrong = int((frame["adv_pred"] != frame["class"]).sum())
             caption = (

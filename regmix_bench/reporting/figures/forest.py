@@ -84,7 +84,9 @@ class DifferenceForest(ReportFigure):
         found = self.frame.to_dict("records")
         names = names_of(self.looks, self.frame["label"], style)
         rows = [
-            PanelRow(name, _value(row), row["verdict"] in _LOUD)
+            PanelRow(
+                name, _value(row), row["verdict"] in _LOUD or self.looks[row["label"]].featured
+            )
             for name, row in zip(names, found, strict=True)
         ]
         reference = short(self.looks[str(found[0]["reference"])].name, 40)

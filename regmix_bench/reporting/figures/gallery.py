@@ -39,11 +39,15 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of a report in order, and the files of those that are drawn already, by stem."""
+    """The pictures of a report in order, and the files of those that are drawn already, by stem.
+
+    ``missing`` says of those that there are too few numbers for why they are not drawn.
+    """
 
     pictures: tuple[ReportFigure, ...]
     style: Style
     drawn: Mapping[str, Files]
+    missing: tuple[str, ...] = ()
 
     @contextmanager
     def drawing(
@@ -83,6 +87,8 @@ def collect(contents: Contents) -> Gallery:
     """
     pictures: list[ReportFigure] = []
     drawn: dict[str, Files] = {}
+    missing: list[str] = []
+    contents.say("collecting what figures show")
     for name in figure_names():
         try:
             figure = FIGURES[name]
@@ -91,6 +97,7 @@ def collect(contents: Contents) -> Gallery:
             continue
         if FIGURES.is_builtin(name):
             pictures += figure.of(contents)
+            missing += figure.missing(contents)
             continue
         try:
             found = list(figure.of(contents))
@@ -104,7 +111,9 @@ def collect(contents: Contents) -> Gallery:
             continue
         pictures += found
         drawn |= files
-    return Gallery(tuple(pictures), contents.style, drawn)
+    for line in missing:
+        contents.say(line)
+    return Gallery(tuple(pictures), contents.style, drawn, tuple(missing))
 
 
 def rendered(picture: ReportFigure, style: Style = PLAIN) -> Files:

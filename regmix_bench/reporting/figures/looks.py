@@ -56,7 +56,6 @@ _VARIANTS: tuple[tuple[Line, Fill], ...] = tuple(
 GREY = "#777777"
 #: The colour of rows that stand behind others: its contrast to white is 3, as of any mark.
 QUIET = "#949494"
-QUIET_WORDS = "rows that are not distinguishable from the reference, or less so than the coloured"
 #: Rows up to which a figure shows all in their colours, and the most that it does of more.
 MOST_COLOURED = 6
 
@@ -66,7 +65,8 @@ class Look:
     """The look of one row: colour and marker shape are the method's.
 
     ``name`` is what a figure calls it. The line style, and what of the marker is filled, are the
-    variant's. What is ``quiet`` is grey, as one of the many that stand behind the others.
+    variant's. What is ``quiet`` is grey, as one of the many that stand behind the others, and what
+    is ``featured`` never is, as its method is what studies are about.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Look:
     line: Line
     fill: Fill = "full"
     quiet: bool = False
+    featured: bool = False
 
     @property
     def ink(self) -> str:
@@ -107,7 +108,10 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for method, label in sorted({(g.method, g.label) for g in groups}, key=lambda k: row_order(*k)):
         colour, marker = _colours(method)
-        found[label] = Look(names[label], colour, marker, *_variant(label.removeprefix(method)))
+        line, fill = _variant(label.removeprefix(method))
+        own = declared(method)
+        featured = label == method and own is not None and own.featured
+        found[label] = Look(names[label], colour, marker, line, fill, featured=featured)
     return found
 
 
@@ -116,9 +120,9 @@ def emphasised(
 ) -> dict[str, Look]:
     """Return the looks of the rows of one picture, most of them quiet where there are many.
 
-    Of more than :data:`MOST_COLOURED`, the reference keeps its colour, and so do rows that are
-    significantly better, then those that are worse, by their difference, until there are as many.
-    Without verdicts all keep theirs.
+    Of more than :data:`MOST_COLOURED`, the reference and what is featured keep their colours, and
+    so do rows that are significantly better, then those that are worse, by their difference, until
+    there are as many. Without verdicts all keep theirs.
     """
     shown = list(dict.fromkeys(labels))
     if standings is None or not standings.verdicts or len(shown) <= MOST_COLOURED:
@@ -129,8 +133,9 @@ def emphasised(
         for label, verdict in standings.verdicts.items()
         if verdict.relation in places
     )
-    found = [standings.reference, *(label for *_, label in significant)]
-    kept = [label for label in found if label in shown][:MOST_COLOURED]
+    featured = [label for label in shown if looks[label].featured]
+    found = [standings.reference, *featured, *(label for *_, label in significant)]
+    kept = [label for label in dict.fromkeys(found) if label in shown][:MOST_COLOURED]
     return {
         label: looks[label] if label in kept else replace(looks[label], colour=QUIET, quiet=True)
         for label in shown

@@ -93,7 +93,7 @@ def draw_maps(
             for name, colour in zip(names, _colours(len(names)), strict=True)
         ]
     note = fitted(footnote, style.width - 0.1, style.small, lines=4) if footnote else ""
-    noted = high(note, style.small)
+    noted = high(note, style.small) + 0.08 * bool(note)
     legend = legend_inches(handles, style)
     said = max(high(panel.numbers, style.small) for panel in panels) + 0.06
     rim = Rim(left=0.05, right=0.05, bottom=said + legend + noted + 0.04)

@@ -24,7 +24,7 @@ from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records import paths
 from regmix_bench.reporting.figures.captions import ends, extreme, plain, protocol
-from regmix_bench.reporting.figures.choice import choice
+from regmix_bench.reporting.figures.choice import choice, unrecorded
 from regmix_bench.reporting.figures.embedding import (
     NEIGHBOURS,
     Points,
@@ -86,7 +86,7 @@ class EmbeddingMap(ReportFigure):
             frame = cls._frame(cohort, drawn)
             attack = f"PGD-{cohort.setting.scoring.pgd_steps}"
             beside = " together with the one-hot truth" if cls.with_truth else ""
-            absent = ", ".join(g.label for g in cohort.groups if g.label not in there)
+            absent = unrecorded(contents, cohort, there)
             recorded = cls.space.split()[-1]
             means = (
                 frame.drop_duplicates("label").set_index("label")[f"{cls.measure}_mean"].dropna()
@@ -103,6 +103,7 @@ class EmbeddingMap(ReportFigure):
                 f"{said or 'Nothing is measured'}; {ends(cohort)}. "
                 f"t-SNE of {cls.space} on clean and {attack} test images{beside}, trained and"
                 f" attacked under {threat_words(cohort.train_threat)}, lowest seed. {cls.reading}"
+                f"{' ' * bool(chosen.words)}{chosen.words}"
                 + (f" No {recorded} are recorded of {absent}." if absent else "")
             )
             yield cls(

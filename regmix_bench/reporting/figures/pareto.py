@@ -160,6 +160,9 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block:
         " seeds; the line of steps joins means, and only verdicts say whether a step is more than"
         " chance. Rows of one cost stand side by side."
     )
+    if len(frame) > MOST_COLOURED:
+        words += " Rows off the line are grey, but for the reference"
+        words += "".join(f" and {looks[k].name}" for k in frame["label"] if looks[k].featured) + "."
     low, high = _limits(frame)
     outside = [row for row in rows if not low <= 100 * row["mean"] <= high]
     if outside:
@@ -174,8 +177,12 @@ def _said(row: Mapping[Any, Any], look: Look) -> str:
 
 
 def _emphasised(frame: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Look]:
-    """The looks of the rows: where there are many, those off the line are quiet."""
-    loud = frame["front"] | frame["reference"] | (len(frame) <= MOST_COLOURED)
+    """The looks of the rows: where there are many, those off the line are quiet.
+
+    Not so the reference, and what is featured.
+    """
+    featured = frame["label"].map(lambda label: looks[label].featured)
+    loud = frame["front"] | frame["reference"] | featured | (len(frame) <= MOST_COLOURED)
     return {
         label: looks[label] if kept else replace(looks[label], colour=QUIET, quiet=True)
         for label, kept in zip(frame["label"], loud, strict=True)

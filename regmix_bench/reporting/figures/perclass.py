@@ -17,7 +17,7 @@ from regmix_bench.analysis.verdicts import Outcomes
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.data.sources import class_name
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.captions import ends, in_percent
+from regmix_bench.reporting.figures.captions import ends, grey_words, in_percent
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look, ink
 from regmix_bench.reporting.figures.panels import Rim, panels
@@ -64,6 +64,7 @@ class ClassAccuracy(ReportFigure):
             if frame.empty:
                 continue
             attack = attack_words(block.cohort.setting.scoring)
+            looks = contents.looks_in(block.cohort)
             images = frame.drop_duplicates("class")["images"]
             many = f"{images.min():,}" + (f" to {images.max():,}" if images.nunique() > 1 else "")
             if len(images) > MOST_COLUMNS:
@@ -73,11 +74,12 @@ class ClassAccuracy(ReportFigure):
             yield cls(
                 subject=block.cohort.stem,
                 frame=frame,
-                caption=f"{_worst(frame, contents.looks, block)}; {ends(block.cohort)}. "
+                caption=f"{_worst(frame, looks, block)}; {ends(block.cohort)}. "
                 f"{attack} accuracy (%) per class under {threat_words(block.eval_threat)},"
-                f" means over seeds; {how}. {many} test images a class.",
+                f" means over seeds; {how}. {many} test images a class."
+                f"{grey_words(looks.values())}",
                 protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
-                looks=contents.looks_in(block.cohort),
+                looks=looks,
                 attack=attack,
                 dataset=block.cohort.setting.dataset,
             )

@@ -49,6 +49,11 @@ class ReportFigure(ABC):
     def of(cls, contents: Contents) -> Iterable[Self]:
         """Return the pictures that a report has numbers for."""
 
+    @classmethod
+    def missing(cls, contents: Contents) -> Iterable[str]:
+        """Say of pictures that a report has too few numbers for why they are not drawn."""
+        return ()
+
     @abstractmethod
     def draw(self, style: Style) -> Figure:
         """Return the picture, ``style.width`` inches wide, its text 7 points high or more.

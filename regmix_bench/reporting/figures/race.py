@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,11 +17,11 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.targets import Race, Target
 from regmix_bench.records.effort import efforts, epoch_that_holds
-from regmix_bench.reporting.figures.captions import ends, extreme, protocol
+from regmix_bench.reporting.figures.captions import ends, extreme, grey_words, protocol
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.style import column_of, fitted, names_of, tip
+from regmix_bench.reporting.figures.style import column_of, fitted, high, names_of, tip
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.formats.cells import fixed
 
@@ -57,6 +57,8 @@ class AccuracyRace(ReportFigure):
             frame = race_frame(cohort, target) if target else pd.DataFrame()
             if target is None or not _known(frame):
                 continue
+            looks = contents.looks_in(cohort)
+            names = {label: look.name for label, look in looks.items()}
             races = {g.label: Race.of(g.runs, target) for g in cohort.groups}
             kind = _known(frame)[0]
             costs = {label: race.costs(attrgetter(kind)) for label, race in races.items()}
@@ -78,15 +80,16 @@ class AccuracyRace(ReportFigure):
                 f"Above, validation accuracy"
                 " under PGD-10 over what training has cost until then, mean over seeds. Below, the"
                 f" cost up to the first epoch that holds the target, {fixed(100 * target.accuracy)}"
-                f" % ({target.words}; dotted): median over seeds, and a line from the least to the"
-                " largest of those that hold it."
+                f" % ({target.words_for(names)}; dotted): median over seeds, and a"
+                " line from the least to the largest of those that hold it."
+                f"{grey_words(looks.values())}"
             )
             yield cls(
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
                 protocol=protocol(cohort),
-                looks=contents.looks_in(cohort),
+                looks=looks,
                 target=target.accuracy,
                 races=races,
             )
@@ -96,11 +99,14 @@ class AccuracyRace(ReportFigure):
         shown = _known(self.frame)
         labels = [str(label) for label in self.frame["label"].unique()]
         names = names_of(self.looks, labels, style)
-        wide, high = column_of(names, style)
+        wide, row = column_of(names, style)
         way = 1.5 if style.narrow else 2.0
-        ends = high * len(labels) + 0.1
-        rim = Rim(left=max(wide + 0.1, 0.5), right=0.15, top=0.05, bottom=0.58)
+        ends = row * len(labels) + 0.1
+        rim = Rim(left=max(wide + 0.1, 0.5), right=0.15, top=0.05)
         room = (style.width - rim.left - rim.right - 0.25 * (len(shown) - 1)) / len(shown)
+        room += rim.left - rim.right if len(shown) == 1 else 0.0
+        words = [fitted(_COSTS[name][0], room, style.size, lines=3) for name in shown]
+        rim = replace(rim, bottom=0.24 + max(high(text, style.size) for text in words))
         figure, (ways, rows) = panels(
             style,
             (2, len(shown)),
@@ -111,9 +117,8 @@ class AccuracyRace(ReportFigure):
             heights=(way, ends),
             share=("col", "row"),
         )
-        for above, below, name in zip(ways, rows, shown, strict=True):
-            words, _ = _COSTS[name]
-            below.set_xlabel(fitted(words, room, style.size, lines=2))
+        for above, below, name, label in zip(ways, rows, shown, words, strict=True):
+            below.set_xlabel(label)
             self._draw_way(above, name, labels)
             self._draw_ends(below, name, labels, style)
             _log_axis(below)

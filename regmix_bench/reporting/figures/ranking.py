@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
@@ -12,7 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.mean_ranks import FEWEST_COMPARISONS, MeanRanks, shared_methods
+from regmix_bench.analysis.mean_ranks import (
+    FEWEST_COMPARISONS,
+    FEWEST_METHODS,
+    MeanRanks,
+    shared_methods,
+)
 from regmix_bench.analysis.methods import LEVEL
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.reporting.figures.captions import plain, quantity, sentence_of
@@ -25,8 +29,6 @@ from regmix_bench.reporting.formats.cells import short
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
-
-_log = logging.getLogger(__name__)
 
 #: Inches between bars, and of all that stands above the axis.
 _BAR, _ABOVE = 0.075, 0.52
@@ -51,11 +53,6 @@ class CriticalDifference(ReportFigure):
         means = [_means(block) for block in blocks]
         labels, places = shared_methods(means)
         if not labels:
-            _log.info(
-                "%s is not drawn: ranks are compared over %d comparisons that share three methods,"
-                " and there are %d in all",
-                *(cls.name, FEWEST_COMPARISONS, len(blocks)),
-            )
             return
         found = MeanRanks.of({k: [means[place][k] for place in places] for k in labels})
         shown = [blocks[place] for place in places]
@@ -70,6 +67,16 @@ class CriticalDifference(ReportFigure):
             looks=looks,
             ranks=found,
         )
+
+    @classmethod
+    def missing(cls, contents: Contents) -> Iterator[str]:
+        blocks = contents.main_blocks
+        if blocks and not shared_methods([_means(block) for block in blocks])[0]:
+            yield (
+                f"Mean ranks need {FEWEST_COMPARISONS} comparisons that share"
+                f" {FEWEST_METHODS} methods: of {quantity(len(blocks), 'comparison')} no"
+                f" {FEWEST_COMPARISONS} do."
+            )
 
     def draw(self, style: Style) -> Figure:
         """Return a diagram: the axis of ranks above, bars that join what does not differ, names."""
@@ -222,7 +229,9 @@ def _emphasised(
     Without a reference the best is in its place.
     """
     one = reference if reference in found.labels else found.labels[0]
-    loud = [one, *(label for label in found.labels if found.differ(one, label))][:MOST_COLOURED]
+    featured = [label for label in found.labels if looks[label].featured]
+    differ = [label for label in found.labels if found.differ(one, label)]
+    loud = list(dict.fromkeys([one, *featured, *differ]))[:MOST_COLOURED]
     few = len(found.labels) <= MOST_COLOURED
     return {
         label: looks[label]

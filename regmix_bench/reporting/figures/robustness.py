@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.captions import extreme, in_percent, seed_words
+from regmix_bench.reporting.figures.captions import extreme, in_percent, seed_words, sentence_of
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
 from regmix_bench.reporting.figures.looks import GREY, MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
@@ -59,13 +59,8 @@ class RobustnessVsEpsilon(ReportFigure):
             frame = robustness_frame(here)
             if frame.empty:
                 continue
-            budgets = frame[frame["eval_epsilon"] != "0"].groupby(list(_PANEL))["eval_epsilon"]
-            enough = budgets.nunique() >= FEWEST_BUDGETS
+            enough = _budgets(frame) >= FEWEST_BUDGETS
             if not enough.any():
-                contents.say(
-                    f"{cls.name}-{stem} is not drawn: a curve needs {FEWEST_BUDGETS} budgets, and"
-                    f" {budgets.nunique().max()} were asked"
-                )
                 continue
             keys = pd.MultiIndex.from_frame(frame[list(_PANEL)])
             frame = frame[enough.reindex(keys).to_numpy(bool)].reset_index(drop=True)
@@ -89,6 +84,20 @@ class RobustnessVsEpsilon(ReportFigure):
                     (c.train_threat.norm, str(c.train_threat.epsilon)): contents.looks_in(c)
                     for c in cohorts
                 },
+            )
+
+    @classmethod
+    def missing(cls, contents: Contents) -> Iterator[str]:
+        found = []
+        for stem, members in groupby(contents.blocks, lambda block: block.cohort.setting.stem):
+            frame = robustness_frame(members)
+            asked = 0 if frame.empty else int(_budgets(frame).max())
+            if 0 < asked < FEWEST_BUDGETS:
+                found.append(f"{asked} of {stem}")
+        if found:
+            yield (
+                f"Curves over ε need {FEWEST_BUDGETS} budgets at which models of one training are"
+                f" attacked; there are {sentence_of(found)}."
             )
 
     def draw(self, style: Style) -> Figure:
@@ -173,6 +182,12 @@ def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
                         "n": stat.n,
                     }
     return pd.DataFrame(list(rows.values()))
+
+
+def _budgets(frame: pd.DataFrame) -> pd.Series[int]:
+    """The number of budgets, beside 0, of the curves of each panel."""
+    asked = frame[frame["eval_epsilon"] != "0"]
+    return asked.groupby(list(_PANEL))["eval_epsilon"].nunique()
 
 
 def _attacks(blocks: Sequence[Block]) -> dict[str, str]:

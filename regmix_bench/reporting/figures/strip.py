@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.records.accuracies import ACCURACIES, attack_words, robust_metric
-from regmix_bench.reporting.figures.captions import protocol_of, quantity, sentence_of
+from regmix_bench.reporting.figures.captions import grey_words, protocol_of, quantity, sentence_of
 from regmix_bench.reporting.figures.limits import fitted_limits
 from regmix_bench.reporting.figures.looks import GREY, Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -49,13 +49,13 @@ class SeedStrip(ReportFigure):
             if frame.empty or frame["seeds"].max() < 2:
                 continue
             attack = attack_words(block.cohort.setting.scoring)
-            rows = _rows(frame)
+            rows, looks = _rows(frame), contents.looks_in(block.cohort)
             yield cls(
                 subject=block.cohort.stem,
                 frame=frame,
-                caption=_caption(rows, contents.looks, attack, block),
+                caption=_caption(rows, looks, attack, block) + grey_words(looks.values()),
                 protocol=protocol_of(block, rows["seeds"]),
-                looks=contents.looks_in(block.cohort),
+                looks=looks,
                 attack=attack,
             )
 

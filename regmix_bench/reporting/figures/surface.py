@@ -21,7 +21,7 @@ from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import true_class_mass
 from regmix_bench.records.views import Views
 from regmix_bench.reporting.figures.captions import ends, extreme, plain, protocol
-from regmix_bench.reporting.figures.choice import choice
+from regmix_bench.reporting.figures.choice import choice, unrecorded
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.panels import Rim, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -78,7 +78,7 @@ class LossSurface(ReportFigure):
                 continue
             chosen = choice(contents, cohort, list(seeds))
             views = next(iter(seeds.values()))[0].views
-            absent = ", ".join(g.label for g in cohort.groups if g.label not in seeds)
+            absent = unrecorded(contents, cohort, seeds)
             frame = surface_frame(cohort, {label: seeds[label] for label in chosen.labels})
             bends = frame.drop_duplicates("label").set_index("label")["curvature"].dropna()
             said = extreme(

@@ -17,9 +17,9 @@ from matplotlib.ticker import MaxNLocator
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.reporting.figures.captions import most_robust, seed_words
+from regmix_bench.reporting.figures.captions import grey_words, most_robust, seed_words
 from regmix_bench.reporting.figures.labels import Spot, name_spots
-from regmix_bench.reporting.figures.looks import MOST_COLOURED, QUIET_WORDS, Look
+from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look
 from regmix_bench.reporting.figures.panels import Rim, grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.style import (
@@ -70,7 +70,7 @@ class Tradeoff(ReportFigure):
             setting = here[0].cohort.setting
             attack = attack_words(setting.scoring)
             looks = {_threat(block): contents.looks_in(block.cohort) for block in here}
-            quiet = any(look.quiet for one in looks.values() for look in one.values())
+            quiet = grey_words(look for one in looks.values() for look in one.values())
             said = (
                 most_robust(block, looks[_threat(block)], contents.standings[block.stem])
                 for block in here
@@ -79,7 +79,7 @@ class Tradeoff(ReportFigure):
             caption = (
                 f"{'; '.join(said)}; {setting.words}, {seeds}."
                 f" Clean against {attack} accuracy, a panel per training threat."
-                f" {_bars(frame)}{' Grey: ' + QUIET_WORDS + '.' if quiet else ''}"
+                f" {_bars(frame)}{quiet}"
                 " An interval that reaches the rim goes on beyond it. Each panel has scales of its"
                 " own, which need not start at 0; a method named below a panel lies outside it, and"
                 " its marker stands at the rim."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -43,7 +43,7 @@ class TransferMap(ReportFigure):
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
         for record in contents.transfers:
-            shares = matrix(record)
+            shares = matrix(record, {k: look.name for k, look in contents.looks.items()})
             others = {
                 str(name): float(shares.loc[name].drop(name).to_numpy(float).mean())
                 for name in shares.columns
@@ -63,7 +63,7 @@ class TransferMap(ReportFigure):
             )
             subject = stem(record).removeprefix(f"{cls.name}-")
             frame = transfer_accuracies(record)
-            yield cls(subject=subject, frame=frame, caption=caption, matrix=matrix(record))
+            yield cls(subject=subject, frame=frame, caption=caption, matrix=shares)
 
     def draw(self, style: Style) -> Figure:
         """Return the heat map; white-box cells are framed."""
@@ -72,11 +72,11 @@ class TransferMap(ReportFigure):
         # The names stand left of the cells, and aslant below them.
         room = style.width / 4
         sources, targets = (
-            [fitted(str(name), room, style.small, lines=2) for name in names]
+            _cut([str(name) for name in names], room, style.small)
             for names in (self.matrix.index, self.matrix.columns)
         )
         wide, high = column_of(sources, style)
-        aslant = 0.75 * max(inches(target, style.small) for target in targets)
+        aslant = 0.75 * max(inches(target, style.small) for target in targets) + 0.06
         rim = Rim(left=wide + 0.35, right=0.08, top=0.04, bottom=aslant + 0.45)
         cell = (style.width - rim.left - rim.right) / n_columns
         decimals = 1 if cell > inches("100.0", style.small) + 0.02 else 0
@@ -94,3 +94,9 @@ class TransferMap(ReportFigure):
         axes.set_xlabel("target: the model attacked")
         axes.set_ylabel("source: crafted on")
         return figure
+
+
+def _cut(names: Sequence[str], room: float, size: float) -> list[str]:
+    """Cut names to a line, or to two where some would then be alike."""
+    found = [fitted(name, room, size) for name in names]
+    return found if len(set(found)) == len(names) else [fitted(n, room, size, 2) for n in names]

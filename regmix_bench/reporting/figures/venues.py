@@ -1,6 +1,6 @@
 """Styles that figures are made for: a venue's width and font, or a width and a font of one's own.
 
-Widths and fonts are those of the style files: ``neurips_2024.sty`` (one column of 5.5 in, Times),
+Widths and fonts are those of the style files: ``neurips_2024.sty`` (``textwidth=5.5in``, Times),
 ``icml2024.sty`` (two columns of 3.25 in, 0.25 in apart, Times), and ``IEEEtran.cls`` 1.8b (two
 columns of 21 pc, 1 pc apart, Times), whose conference template asks for labels of 8 points.
 """

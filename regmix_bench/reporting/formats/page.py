@@ -52,6 +52,10 @@ def page(contents: Contents, with_figures: bool) -> str:
             placed.add(part.stem)
     if further := [_figure(p) for p in pictures if p.stem not in placed]:
         parts += ["## Further figures\n", *further]
+    missing = contents.gallery.missing if with_figures else ()
+    if missing:
+        parts.append("## Figures that are not drawn\n")
+        parts.append("\n".join(f"- {cells.markdown_text(line)}" for line in missing) + "\n")
     parts.append("## Inputs\n\n[manifest.csv](manifest.csv) holds the SHA-256 of each file read.\n")
     return "\n".join(parts)
 

@@ -37,7 +37,7 @@ def race_note(block: Block, target: Target | None) -> Iterator[str]:
         return
     yield (
         f"Target: {fixed(100 * target.accuracy)} % of validation images right under PGD-10"
-        f" ({target.words}). To target: cost up to the first epoch that holds it, without"
+        f" ({target.words_for({})}). To target: cost up to the first epoch that holds it, without"
         " validation, compilation and capture; median over seeds and [least, largest], a seed that"
         " never does counting as later than all others (k of n: so many do). Passes are those of"
         " all epochs until then, per training image."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,19 +39,30 @@ def transfer_words(record: TransferRecord) -> str:
     return f"{record.attack.upper()} under {threat_words(record.threat)}"
 
 
-def matrix(record: TransferRecord) -> pd.DataFrame:
+def matrix(record: TransferRecord, shown: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return accuracies (0 to 1), a row per source and a column per target.
 
     The first row is without an attack; the others and the columns are in the order of a report's
-    tables. A run is named by its label, and by what tells it apart where a label stands for
-    several: seed, architecture or run_id.
+    tables. A run is named by its label, or by the name that is ``shown`` for it, and by what tells
+    it apart where a label stands for several: seed, architecture or run_id.
     """
     order = _order(record)
-    called = _names(record.runs)
+    called = _names(record.runs, shown or {})
     names = [called[i] for i in order]
     rows = [[record.clean_acc[j] for j in order]]
     rows += [[record.accuracy[i][j] for j in order] for i in order]
     return pd.DataFrame(rows, index=[UNATTACKED, *names], columns=names)
+
+
+def among(record: TransferRecord, places: Sequence[int]) -> TransferRecord:
+    """Return what is between some of the models of a transfer, by their places in it."""
+    return record.model_copy(
+        update={
+            "runs": tuple(record.runs[i] for i in places),
+            "clean_acc": tuple(record.clean_acc[i] for i in places),
+            "accuracy": tuple(tuple(record.accuracy[i][j] for j in places) for i in places),
+        }
+    )
 
 
 def transfer_table(record: TransferRecord) -> Table:
@@ -120,9 +131,8 @@ def _order(record: TransferRecord) -> list[int]:
     return sorted(range(len(record.runs)), key=place)
 
 
-def _names(runs: Iterable[TransferSide]) -> list[str]:
-    runs = list(runs)
-    names = [run.label for run in runs]
+def _names(runs: Sequence[TransferSide], shown: Mapping[str, str]) -> list[str]:
+    names = [shown.get(run.label, run.label) for run in runs]
     for more in _TOLD_APART_BY:
         alike = defaultdict(set)
         for name, run in zip(names, runs, strict=True):

@@ -36,10 +36,12 @@ def standings(relations):
     return Standings("reference", tuple(rows))
 
 
-def shown(relations):
+def shown(relations, featured=None):
     found = standings(relations)
     labels = [row.label for row in found.rows]
-    table = {label: Look(label, "#0072B2", "o", "-") for label in labels}
+    table = {
+        label: Look(label, "#0072B2", "o", "-", featured=label == featured) for label in labels
+    }
     return {k for k, look in emphasised(table, labels, found).items() if not look.quiet}
 
 
@@ -54,6 +56,14 @@ def test_better_rows_come_before_worse_ones_and_no_more_than_six_are_coloured():
     worse = [("worse", -0.01 * k) for k in range(1, 9)]
     found = shown([*worse, ("better", 0.001)])
     assert found == {"reference", "r8", "r7", "r6", "r5", "r4"}
+
+
+def test_what_is_featured_keeps_its_colour_with_the_reference():
+    alike = [("not distinguishable", 0.01)] * 9
+    worse = [("worse", -0.1)] * 9
+    assert shown(alike, featured="r3") == {"reference", "r3"}
+    assert {"reference", "r3"} < shown([*alike, *worse], featured="r3")
+    assert len(shown([*alike, *worse], featured="r3")) == MOST_COLOURED
 
 
 def test_without_verdicts_all_keep_their_colours():

@@ -34,7 +34,7 @@ def test_a_run_without_outputs_is_named_and_without_any_there_is_no_picture(
     assert pictures_of(figure, results) == []
     save(record("trades"), outputs=True)
     (picture,) = pictures_of(figure, results)
-    assert f"No {recorded} are recorded of mart." in picture.caption
+    assert f"No {recorded} are recorded of MART." in picture.caption
 
 
 @pytest.mark.parametrize("figure", ["tsne", "features"])

@@ -10,11 +10,12 @@ from support.figures import overlaps
 from support.reports import trained_record, write_outputs
 from support.saved_views import make_views, save_views
 from support.synthetic import make_spec, write_run
+from support.transfers import make_transfer, sides
 
 from regmix_bench.methods import METHODS
 from regmix_bench.records import paths
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.figures import FIGURES
+from regmix_bench.reporting.figures import BUILT_IN, FIGURES
 from regmix_bench.reporting.figures.gallery import laid_out, rendered
 from regmix_bench.reporting.figures.style import applied
 from regmix_bench.reporting.figures.venues import style_for
@@ -26,7 +27,9 @@ FIVE = ["pgd-at", "trades", "regmix", "fgsm-pgi[lambda_=3]", "regmix-amr"]
 THIRTEEN = [*FIVE, *[name for name in LABELS if name not in FIVE][:8]]
 THREATS = tuple(ThreatModel("Linf", f"{k}/255") for k in (8, 16, 24, 32))
 KINDS = ["tradeoff", "robustness-vs-epsilon", "curves", "race", "cascade", "classes", "surface"]
-KINDS += ["examples", "features"]
+KINDS += ["examples", "transfer", "tsne", "features"]
+#: Those whose own tests ask the same of 5, 13 and 25 rows, as they need other results.
+ELSEWHERE = {"forest", "pareto", "strip", "epochs", "critical-difference"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,15 @@ def results(tmp_path_factory):
             if seed == 0:
                 save_views(path, make_views(ThreatModel("Linf", "32/255"), bend=1 + place / 9))
                 write_outputs(paths.outputs_path(path), seed, images=20)
+    moved = make_transfer(*sides(*THIRTEEN))
+    path = paths.transfer_path(folder, moved)
+    path.parent.mkdir(parents=True)
+    path.write_text(moved.model_dump_json())
     return folder
+
+
+def test_every_figure_of_ours_is_asked_here_or_in_its_own_tests():
+    assert {*KINDS} | ELSEWHERE == {*BUILT_IN}
 
 
 @pytest.fixture(scope="module", params=[FIVE, THIRTEEN, None], ids=["5", "13", "25"])
@@ -70,7 +81,7 @@ def test_no_name_lies_on_another(contents, kind):
         assert figure.get_figwidth() == ICML.width
 
 
-@pytest.mark.parametrize("kind", KINDS[:-1])
+@pytest.mark.parametrize("kind", KINDS[:-2])  # maps take seconds, and share all their text
 def test_no_text_of_a_pdf_is_below_seven_points(contents, kind):
     for picture in FIGURES[kind].of(contents):
         sizes, width = read_pdf(rendered(picture, ICML)[".pdf"])

@@ -56,9 +56,10 @@ def test_budgets_that_pgd_alone_was_asked_at_are_drawn_as_pgd_and_no_line_throug
 
 def test_fewer_than_four_budgets_are_no_curve_and_it_is_said(tmp_path):
     for count in (1, 3):
-        results, lines = tmp_path / str(count), []
+        results = tmp_path / str(count)
         threats = tuple(ThreatModel("Linf", text) for text in BUDGETS[:count])
         write_run(results, make_spec(eval_threats=threats))
-        contents = Contents.of(results, say=lines.append)
+        contents = Contents.of(results)
         assert list(RobustnessVsEpsilon.of(contents)) == []
-        assert lines[-1].endswith(f"is not drawn: a curve needs 4 budgets, and {count} were asked")
+        (line,) = RobustnessVsEpsilon.missing(contents)
+        assert line.startswith("Curves over ε need 4 budgets") and f"are {count} of digits" in line

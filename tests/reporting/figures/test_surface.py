@@ -106,7 +106,7 @@ def test_panels_share_one_threat_and_the_others_are_named(record, save):
             )
     (picture,) = pictures_of("surface", results)
     assert set(picture.frame["label"]) == {"mart"}
-    assert "Nothing is recorded of pgd-at, trades." in picture.caption
+    assert "Nothing is recorded of PGD-AT, TRADES." in picture.caption
 
 
 def test_no_picture_without_views(record, save):

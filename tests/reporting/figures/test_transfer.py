@@ -9,6 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from support.figures import drawn
+from support.rankings import method_of
+from support.synthetic import make_spec, write_run
 from support.transfers import make_transfer, sides
 
 from regmix_bench.reporting.contents import Contents
@@ -39,6 +41,26 @@ def test_the_heat_map_is_legible(n: int) -> None:
         assert contrast(shades[row, column], np.array(to_rgb(text.get_color()))) >= 4.5
     frames = [patch.get_xy() for patch in axes.patches]
     assert [(round(x), round(y)) for x, y in frames] == [(i, i + 1) for i in range(n)]
+
+
+def test_chosen_methods_narrow_the_map_and_go_by_their_names(tmp_path: Path) -> None:
+    for label in ("pgd-at", "regmix", "trades"):
+        write_run(tmp_path, make_spec(label, method=method_of(label)))
+    path = tmp_path / "t.json"
+    record = make_transfer(*sides("pgd-at", "regmix", "trades"))
+    for methods, names in (
+        (None, ["PGD-AT", "TRADES", "RegMix"]),
+        (["regmix", "pgd-at"], ["PGD-AT", "RegMix"]),
+        (["regmix"], None),
+    ):
+        contents = Contents.of(tmp_path, methods=methods)
+        contents.records[path] = record
+        pictures = list(TransferMap.of(contents.for_figures()))
+        assert [list(picture.matrix) for picture in pictures] == ([names] if names else [])
+        if methods and pictures:
+            (picture,) = pictures
+            assert picture.matrix.loc["RegMix", "PGD-AT"] == record.accuracy[1][0]
+            assert picture.caption.startswith("Images crafted on PGD-AT leave")
 
 
 def inside_the_page(figure: Figure) -> None:
