@@ -104,7 +104,7 @@ def test_archives_hold_the_records_without_weights_and_the_study_goes_on_from_th
     more = ("--suite", suite(tmp_path, methods=["mart", *QUICK["methods"]]))
     again = start(tmp_path, *more, "--from", *archives)
     assert again.status == 0 and "4 of 4 runs are whole" in again.out, again
-    assert again.out.count("started") == 1 and "[1/1] mart" in again.out
+    assert again.out.count("started") == 1 and "[1/1] MART" in again.out
     assert held(sorted(tmp_path.glob("*.zip"))).items() > kept.items()
     results = ("--results", tmp_path / "results")
     report = cli("report", *results, "--out", tmp_path / "reports", "--format", "csv")
@@ -157,7 +157,7 @@ def test_a_run_is_not_begun_where_one_of_another_seed_took_longer_than_there_is(
     seeds = suite(tmp_path, methods=["regmix", "standard"], seeds=[0, 1])
     found = start(tmp_path / "copy", "--suite", seeds, minutes=30)
     assert found.status == 0 and "3 of 4 runs are whole; the same command goes on" in found.out
-    assert "regmix · digits · smallcnn · Linf 32/255 · seed 1: not begun, as it takes 1:09:" in (
+    assert "RegMix · digits · smallcnn · Linf 32/255 · seed 1: not begun, as it takes 1:09:" in (
         found.out
     )
 
