@@ -8,19 +8,20 @@ site. Pages are had from ``serve`` over 10 Mbit/s with 40 ms there and back, in 
 stands when it can be sorted, and a chart when it is drawn. Given are the medians. Needs playwright
 and a chromium on PATH.
 
-Two-core AVX512 CPU with three times the work that it has cores for. Before, charts were drawn by
-Plotly and tables sorted by DataTables, and nothing was compressed or kept:
+Two-core AVX512 CPU that had four to six times the work it has cores for, three times each. Before,
+under a load of three times, charts were drawn by Plotly and tables sorted by DataTables, nothing
+was compressed or kept, and the front page held every comparison:
 
 ===================================  ========  ========  ==========  ==========
 ..                                   500 runs    before  2,000 runs      before
 ===================================  ========  ========  ==========  ==========
-built, seconds on the processor           6.3       5.5        24.0        20.5
-size, MB                                 21.3      24.1        80.1        80.6
-first view of the front page, s          0.36      0.28        0.36        0.29
-its table stands, s                      0.51      0.94        1.20        1.21
-first view of the list of runs, s        0.44      0.32        0.32        0.32
-its table stands, s                      0.49      0.78        1.14        1.98
-first chart of a run, s (at most 1)      0.24      5.37        0.25        5.36
+built, seconds on the processor           6.3       5.5        22.7        20.5
+size, MB                                 22.2      24.1        81.6        80.6
+first view of the front page, s          0.33      0.28        0.38        0.29
+its table stands, s                      0.26      0.94        0.36        1.21
+first view of the list of runs, s        0.25      0.32        0.34        0.32
+its table stands, s                      0.30      0.78        0.80        1.98
+first chart of a run, s (at most 1)      0.21      5.37        0.26        5.36
 ===================================  ========  ========  ==========  ==========
 
     python benchmarks/site.py [--runs 500] [--times 5]
