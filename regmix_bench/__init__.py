@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.export import export
     from regmix_bench.api.inspect import inspect
     from regmix_bench.api.list import list_entries
+    from regmix_bench.api.plot import plot
     from regmix_bench.api.power import power
     from regmix_bench.api.report import report
     from regmix_bench.api.run import run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.test import check_contract
     from regmix_bench.api.transfer import transfer
     from regmix_bench.api.verify import verify
+    from regmix_bench.cli.display import Display
     from regmix_bench.data import load_data
     from regmix_bench.errors import UserError
     from regmix_bench.loading.trained import load_model
@@ -45,6 +47,7 @@ _VERBS = (
     "evaluate",
     "export",
     "inspect",
+    "plot",
     "power",
     "report",
     "run",
@@ -58,6 +61,7 @@ _HOMES = {
     **{f"regmix_bench.api.{verb}": (verb,) for verb in _VERBS},
     "regmix_bench.api.list": ("list_entries",),
     "regmix_bench.api.test": ("check_contract",),
+    "regmix_bench.cli.display": ("Display",),
     "regmix_bench.data": ("load_data",),
     "regmix_bench.errors": ("UserError",),
     "regmix_bench.loading.trained": ("load_model",),
@@ -73,6 +77,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Batch",
+    "Display",
     "Method",
     "RunRecord",
     "RunSpec",
@@ -92,6 +97,7 @@ __all__ = [
     "load_model",
     "load_record",
     "load_results",
+    "plot",
     "power",
     "register_method",
     "report",

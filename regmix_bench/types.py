@@ -21,11 +21,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
+    ValidationError,
     WithJsonSchema,
 )
 from pydantic import dataclasses as pydantic_dataclasses
 
-from regmix_bench.errors import UserError, abridged, unknown
+from regmix_bench.errors import UserError, abridged, first_problem, unknown
 from regmix_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -217,6 +218,34 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Refusing(type):
+    """The metaclass of what users make themselves: a wrong argument is one line.
+
+    What is read from a file is validated without a call, and keeps the errors of pydantic.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *arguments: Any, **fields: Any) -> Any:
+            try:
+                return super().__call__(*arguments, **fields)
+            except ValidationError as error:
+                known = cls.__pydantic_fields__
+                for name in fields.keys() - known.keys():
+                    raise unknown(f"argument of {cls.__name__}", name, known) from None
+                raise UserError(f"{cls.__name__}: {first_problem(error)}") from None
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class RefusingModel(Refusing, ModelMetaclass):
+    """The same of models of pydantic."""
+
+
 @dataclass(frozen=True)
 class Later:
     """Mark a field that came after the first records, with the value older runs in effect had.
@@ -231,7 +260,7 @@ class Later:
 @pydantic_dataclasses.dataclass(
     frozen=True, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 )
-class ThreatModel:
+class ThreatModel(metaclass=Refusing):
     """An attacker's power: to move an image by at most ``epsilon`` in ``norm``, inside ``bounds``.
 
     ``norm`` is a name of :data:`NORMS`. ``epsilon`` is in the units of pixels from 0 to 1, above

@@ -39,14 +39,16 @@ QUIET_SECONDS, FRAMES = 5.0, 4
 class Display:
     """Follows the runs of a grid, of which several may go on at a time.
 
-    Use it as a context manager and as an observer. On a terminal there is a line for the grid and
+    Use it as a context manager and as an observer: ``with Display() as shown: run(…,
+    observer=shown)`` in a notebook, too. On a terminal there is a line for the grid and
     one for each run that goes on, on ``screen``; elsewhere each line of news starts with its run.
     """
 
     def __init__(self, flags: Flags = NO_FLAGS, console: Console | None = None) -> None:
         self.flags, self.cells = flags, Cells()
         self.console = console or Console(highlight=False)
-        self.live = self.console.is_terminal and not self.console.is_dumb_terminal
+        terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.live = terminal or self.console.is_jupyter  # which is no terminal
         self.screen = Live(
             console=self.console,
             get_renderable=self._frame,

@@ -12,13 +12,21 @@ from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, 
 from regmix_bench.specs.identity import IDENTITY_VERSION, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
-from regmix_bench.types import TRAINED, Evaluated, Frozen, Later, ThreatModel, TrainedCheckpoint
+from regmix_bench.types import (
+    TRAINED,
+    Evaluated,
+    Frozen,
+    Later,
+    RefusingModel,
+    ThreatModel,
+    TrainedCheckpoint,
+)
 
 #: Budgets under which one model is scored.
 MOST_THREATS = 100
 
 
-class Spec(Frozen):
+class Spec(Frozen, metaclass=RefusingModel):
     """The part that the specifications of all scored models share.
 
     AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.

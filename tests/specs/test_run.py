@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.synthetic import make_record, make_spec
 
+from regmix_bench.errors import UserError
 from regmix_bench.records.paths import record_path
-from regmix_bench.specs import MethodSpec
+from regmix_bench.specs import MethodSpec, RunSpec
 from regmix_bench.types import ThreatModel
 
 fractions = st.builds(Fraction, st.integers(1, 10**9 - 1), st.integers(1, 10**9 - 1))
@@ -43,7 +45,7 @@ def test_no_label_can_leave_its_folder(
     "name", ["", "..", ".", "../x", "a/b", "/etc", "a\\b", ".hidden", "a\n", "a b", "é", "npz:a"]
 )
 def test_no_name_can_leave_its_folder(field: str, name: str) -> None:
-    with pytest.raises(ValidationError, match=field):
+    with pytest.raises(UserError, match=field):
         make_spec(**{field: name})
 
 
@@ -63,7 +65,7 @@ def test_no_name_can_leave_its_folder(field: str, name: str) -> None:
     ids=str,
 )
 def test_a_specification_is_validated(change: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(UserError):
         make_spec(**change)
 
 
@@ -73,3 +75,19 @@ def test_specifications_and_records_are_immutable() -> None:
         spec.seed = 1
     with pytest.raises(ValidationError):
         make_record(spec).status = "error"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: RunSpec(), "RunSpec: dataset: field required"),
+        (lambda: RunSpec(methods="trades"), "unknown argument of RunSpec 'methods'"),
+        (lambda: RunSpec(**dict(make_spec()) | {"seed": -1}), "RunSpec: seed: input should be"),
+        (lambda: ThreatModel("Linf"), "ThreatModel: epsilon: field required"),
+        (lambda: ThreatModel(eps="8/255"), "unknown argument of ThreatModel 'eps'"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(UserError, match=said) as refused:
+        make()
+    assert "\n" not in str(refused.value)
