@@ -80,7 +80,7 @@ def html_files(
     """Return the files of the site by name, but those that come of drawing."""
     if "html" not in formats:
         return {}
-    files = site.page_files(contents, pictures, layout)
+    files = site.undrawn_files(contents, pictures, layout)
     return {SITE + name: data for name, data in files}
 
 

@@ -37,14 +37,14 @@ ASSETS = (
 def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tuple[str, bytes]]:
     """Write every file of the site with the pictures that lead comparisons, which are drawn here.
 
-    Raises :class:`~regmix_bench.errors.UserError` as :func:`page_files` does.
+    Raises :class:`~regmix_bench.errors.UserError` as :func:`undrawn_files` does.
     """
     pictures = SitePictures.of(contents, whole=False)
-    yield from page_files(contents, pictures, layout)
+    yield from undrawn_files(contents, pictures, layout)
     yield from PictureFiles(pictures, contents.style).items()
 
 
-def page_files(
+def undrawn_files(
     contents: Contents, pictures: SitePictures, layout: Layout | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Write every file of the site but those that come of drawing, each when it is asked for.

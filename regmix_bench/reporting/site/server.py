@@ -173,7 +173,7 @@ class Site:
         if store.record_files(self._results):
             contents = Contents.of(self._results, **self._choices)
             pictures = SitePictures.of(contents, whole=False)
-            files = dict(site.page_files(contents, pictures))
+            files = dict(site.undrawn_files(contents, pictures))
             drawn = PictureFiles(pictures, contents.style)
         else:
             files = dict(site.empty_site())

@@ -37,7 +37,7 @@ def pages(monkeypatch):
         yield "runs/a b.html", b"<head></head>a run"
         yield "assets/site.css", b"body{}"
 
-    monkeypatch.setattr(site, "page_files", files)
+    monkeypatch.setattr(site, "undrawn_files", files)
     monkeypatch.setattr(site, "empty_site", lambda: [("index.html", PAGE % 0)])
 
 
