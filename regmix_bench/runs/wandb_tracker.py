@@ -38,8 +38,9 @@ class WandbTracker(Tracker["wandb.Run"]):
     Config = ProjectConfig
 
     def connect(self) -> None:
-        # Else its servers hear of a run that is offline; read by the import.
+        # Else its servers hear of a run that is offline, and a login is told over what `run` shows.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB_SILENT", "true")
         import wandb  # noqa: F401
 
     def begin(self, spec: RunSpec | EvalSpec, epoch: int | None) -> wandb.Run:
