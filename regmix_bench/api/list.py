@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from regmix_bench.attacks.protocol import Attack
     from regmix_bench.methods.protocol import Method
     from regmix_bench.records.schema import AnyRecord
+    from regmix_bench.records.watcher import WatchedRun
     from regmix_bench.registry import Registry
 
 #: Values by the name of their column.
@@ -36,15 +37,17 @@ def list_entries(
     *,
     results: Results = "results",
 ) -> list[Facts]:
-    """List what there is to run, and what has been run.
+    """List what there is to run, and what has been run, goes on or waits.
 
     All entries have the same columns; accuracies are in [0, 1]. Raises :class:`UserError` for a
     record that cannot be read.
     """
     if what == "runs":
         from regmix_bench.records.store import load_record, record_files
+        from regmix_bench.records.watcher import RunWatcher
 
-        return [_run(load_record(path)) for path in record_files(Path(results))]
+        recorded = [_run(load_record(path)) for path in record_files(Path(results))]
+        return [*recorded, *map(_under_way, RunWatcher(Path(results)).look())]
     return list(_LISTS[what]())
 
 
@@ -135,6 +138,21 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "suites": _suites,
     "rules": _rules,
 }
+
+
+def _under_way(run: "WatchedRun") -> Facts:
+    """Return the columns of :func:`_run` of one that is not recorded yet."""
+    from regmix_bench.records.accuracies import by_title
+
+    return {
+        "run": run.name,
+        "run_id": run.run_id,
+        "status": run.standing,
+        **by_title(None),
+        "attacked by": "",
+        "weights": "",
+        "tricks": "",
+    }
 
 
 def _run(record: "AnyRecord") -> Facts:

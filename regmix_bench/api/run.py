@@ -197,6 +197,7 @@ def run(
     from regmix_bench.records.sequence import Records
     from regmix_bench.runs.loggers import create_loggers, logged
     from regmix_bench.runs.observers import Silent
+    from regmix_bench.runs.waiting import WaitingList
     from regmix_bench.specs import RunSpec
     from regmix_bench.system import machine
 
@@ -284,9 +285,10 @@ def run(
         if address is None:
             heard.on_forecast(partial(look_ahead.look_ahead, waited_for, place, sizes))
         work = partial(runner.run_spec, results=folder, **execution)
+        listed_waiting = {WaitingList.name: WaitingList(waited_for)}
         with (
             no_signal_lost(),
-            logged(heard, loggers, folder) as told,
+            logged(heard, listed_waiting | loggers, folder) as told,
             closing(launch(waiting, work, place, told)) as endings,
         ):
             for ending in endings:

@@ -29,6 +29,7 @@ from regmix_bench.models.predictions import PassCounter
 from regmix_bench.records.adversarial import write_adversarial
 from regmix_bench.records.outcomes import REQUIRED, write_outcomes
 from regmix_bench.records.paths import (
+    PROGRESS,
     adversarial_path,
     artifacts_dir,
     outcomes_path,
@@ -136,8 +137,8 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     """Remove what a successful ``record``, which is written, has no use for.
 
     That is the journals of its scoring, unless an attack is to be tried again, all states of its
-    training but the last, the traceback of an earlier failure, and adversarial images of an earlier
-    scoring.
+    training but the last, the traceback of an earlier failure, the progress of a process that was
+    killed, and adversarial images of an earlier scoring.
     """
     if not record.has_failed_attacks:
         discard_journals(results, record.run_id)
@@ -145,7 +146,8 @@ def tidy(results: Path, record: RunRecord | EvalRecord) -> None:
     sweep(path.parent, path.stem)
     for state in sorted(artifacts_dir(results, record.run_id).glob("state-*.pt"))[:-1]:
         state.unlink()
-    (artifacts_dir(results, record.run_id) / _TRACEBACK).unlink(missing_ok=True)
+    for name in (_TRACEBACK, PROGRESS):
+        (artifacts_dir(results, record.run_id) / name).unlink(missing_ok=True)
     kept = {e.checkpoint for e in record.evaluations if e.adversarial_digest is not None}
     for checkpoint in set(get_args(Checkpoint)) - kept:
         adversarial_path(results, record.run_id, checkpoint).unlink(missing_ok=True)

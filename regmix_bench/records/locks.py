@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ import filelock
 from regmix_bench.errors import UserError
 from regmix_bench.records.paths import LOCK, artifacts_dir
 from regmix_bench.system.files import CannotWrite, require_sole
-from regmix_bench.system.reading import read_bytes
+from regmix_bench.system.reading import open_regular, read_bytes
+
+#: Seconds to wait for a lock that may only be looked at.
+_GLANCE = 0.2
 
 
 class Busy(UserError):
@@ -34,7 +38,7 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
     lock = filelock.FileLock(require_sole(path), fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_GLANCE)
     except filelock.Timeout as error:
         raise Busy(f"left to {_holder(path) or 'another process'}, which works on it") from error
     except OSError as error:
@@ -47,6 +51,18 @@ def run_lock(results: Path, run_id: str, say: Callable[[str], None]) -> Iterator
     finally:
         _write(path, "")
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process that is alive holds the lock of ``path``."""
+    try:
+        with open_regular(path) as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _holder(path: Path) -> str:

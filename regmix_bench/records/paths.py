@@ -25,6 +25,8 @@ EVALUATED = "evaluated"
 TRANSFER = "transfer"
 #: The file in a run's artifacts that says who works on it.
 LOCK = "lock"
+#: That which says how far it is, and those beside all artifacts that say what a grid has to run.
+PROGRESS, GRID = "progress.json", "grid-"
 
 
 def record_path(results: Path, spec: RunSpec | EvalSpec) -> Path:

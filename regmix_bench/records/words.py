@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ROBUST, by_title, score_words, titles
+from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import AnyRecord, RobustEval, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.shown import Summary
@@ -20,6 +21,16 @@ def spec_words(spec: RunSpec | EvalSpec) -> str:
         name = spec.label
         last = (", ".join(map(str, spec.eval_threats)), "evaluated")
     return " · ".join((name, spec.dataset_words, spec.arch_words, *last))
+
+
+def progress_words(progress: Progress) -> str:
+    """Say what a run is doing, such as ``square at 8/255: 120 of 343 images``."""
+    if progress.stage == "training":
+        return f"training, epoch {progress.epoch} of {progress.epochs}"
+    if progress.stage == "diagnosis":
+        return f"looking for masked gradients at {progress.threat}"
+    done = f"{progress.images_done or 0:,} of {progress.images or 0:,} images"
+    return f"{progress.attack} at {progress.threat}: {done}"
 
 
 def record_words(record: AnyRecord) -> str:

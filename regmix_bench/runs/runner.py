@@ -156,6 +156,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
         record = run.record(status="error", error=explained(error, run))
         keep_traceback(task.directory)
     save_record(task.results, record)
+    run.status.remove()
     if record.status == "success":
         tidy(task.results, record)  # not before the record is there
     return record

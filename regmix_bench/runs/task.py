@@ -30,7 +30,8 @@ from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
-from regmix_bench.records.progress import ProgressMeter
+from regmix_bench.records.progress import Progress, ProgressMeter
+from regmix_bench.records.running import StatusFile
 from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
@@ -83,7 +84,15 @@ class ActiveRun:
         self.trained = False
         self.steps: dict[str, Any] = {}  # how those of training were done
         self.attacked: AttackedModel | None = None
-        self.meter = ProgressMeter(partial(self.observer.on_progress, self.task.spec))
+        self.meter = ProgressMeter(self._tell)
+        self.status = StatusFile(self.task.results, self.task.spec)
+        if rank() == 0:
+            self.status.write(None)
+
+    def _tell(self, progress: Progress) -> None:
+        self.observer.on_progress(self.task.spec, progress)
+        if rank() == 0:
+            self.status.write(progress)
 
     def share_out(self) -> RunRecord:
         """Train and score in a group of processes."""

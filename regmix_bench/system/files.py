@@ -82,11 +82,14 @@ def _is_name(part: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, named: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
+def atomic_write(
+    path: Path, named: Callable[[], Path] | None = None, durable: bool = True
+) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only when the block ends well.
 
     It takes that of what ``named`` returns then instead, in the same folder, where its name follows
-    from what is written.
+    from what is written. One that is not ``durable`` may be lost where the power fails, and does
+    not wait for the disk.
 
     Raises :class:`CannotWrite` where the folder refuses the file or the disk is full, and where
     ``path`` is that of a folder, a FIFO or a device, or of a link to one; whatever stood at
@@ -106,7 +109,8 @@ def atomic_write(path: Path, named: Callable[[], Path] | None = None) -> Iterato
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path if named is None else named())
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""The report as a site on loopback, made anew and shown anew when a record arrives.
+"""The report as a site on loopback, made anew when a record arrives, with the runs that go on.
 
 Pages are answered from memory by exact path, so that no request reaches the file system: compressed
 for who takes that, and not again to who has them.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,8 @@ from urllib.parse import unquote
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records import store
 from regmix_bench.records.paths import PUBLISHED
+from regmix_bench.records.watcher import RunWatcher
+from regmix_bench.reporting.site.live import SCRIPT, STYLE, live_files, under_way
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.choices import Choices
@@ -62,27 +64,7 @@ _KINDS = {
 }
 #: Compressed by their own formats.
 _DENSE = {".png", ".pdf", ".woff2"}
-_SCRIPT_PATH, _STATE_PATH = "_reload.js", "_state.json"
-_SCRIPT = """\
-const shown = new URL(document.currentScript.src).searchParams.get("v");
-const note = document.createElement("p");
-note.setAttribute("role", "status");
-note.style.cssText =
-  "margin:0;padding:.5em 1em;background:#7a1f1f;color:#fff;font:14px/1.4 sans-serif";
-setInterval(async () => {
-  if (document.hidden) return;
-  let state;
-  try {
-    state = await (await fetch("/_state.json")).json();
-  } catch {
-    return; // the server has ended, or is about to answer again
-  }
-  if (state.version !== shown) location.reload();
-  if (note.textContent !== state.trouble) note.textContent = state.trouble;
-  if (state.trouble && !note.isConnected) document.body.prepend(note);
-  if (!state.trouble) note.remove();
-}, 1000);
-"""
+_STATE_PATH = "_state.json"
 
 
 @dataclass(frozen=True)
@@ -101,6 +83,9 @@ class Answer:
     def tag(self) -> str:
         """Return the entity tag; it is a weak one, as compressed content has it too."""
         return f'W/"{hashlib.sha256(self.content).hexdigest()[:20]}"'
+
+
+_LIVE = {name: Answer(PurePosixPath(name).suffix, data) for name, data in live_files().items()}
 
 
 @dataclass(frozen=True)
@@ -122,8 +107,9 @@ class State:
             kind = PurePosixPath(name).suffix
             content = self.files[name] if name in self.files else self.drawn[name]
             if kind == ".html":
-                script = f'<script src="/{_SCRIPT_PATH}?v={self.version}" defer></script></head>'
-                content = content.replace(b"</head>", script.encode(), 1)
+                style = f'<link rel="stylesheet" href="/{STYLE}">'
+                script = f'<script src="/{SCRIPT}?v={self.version}" defer></script></head>'
+                content = content.replace(b"</head>", f"{style}{script}".encode(), 1)
             self._answers[name] = Answer(kind, content)
         return self._answers[name]
 
@@ -135,6 +121,12 @@ class Site:
         self._results, self._choices = results, choices
         self._seen: frozenset[tuple[Path, int, int]] | None = self._look()
         self.state = self._built()
+        self._watcher = RunWatcher(results)
+        self.watch()
+
+    def watch(self) -> None:
+        """Look at what goes on; ``runs`` are then as :func:`under_way` tells them."""
+        self.runs = under_way(self._watcher.look())
 
     def refresh(self) -> bool:
         """Build anew where a file came, went or changed; returns whether there was one.
@@ -227,10 +219,10 @@ class _Handler(BaseHTTPRequestHandler):
         if name == "" or name.endswith("/"):
             name += "index.html"
         if name == _STATE_PATH:
-            told = {"version": state.version, "trouble": state.trouble}
+            told = {"version": state.version, "trouble": state.trouble, **self.server.site.runs}
             self._answer(Answer(".json", json.dumps(told).encode()))
-        elif name == _SCRIPT_PATH:
-            self._answer(Answer(".js", _SCRIPT.encode()))
+        elif name in _LIVE:
+            self._answer(_LIVE[name])
         elif name in state.files or name in state.drawn:
             self._answer(state.answer(name))
         else:
@@ -268,6 +260,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the terminal is for what changes."""
 
 
+def _watch(site: Site) -> NoReturn:
+    """Watch what goes on, also while a site is being built."""
+    while True:
+        time.sleep(SECONDS)
+        site.watch()
+
+
 def serve_site(
     results: Path, port: int, say: Callable[[str], None], **choices: Unpack[Choices]
 ) -> NoReturn:
@@ -278,7 +277,8 @@ def serve_site(
     """
     with Server(port) as server:
         site = server.site = Site(results, **choices)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for work in (server.serve_forever, partial(_watch, site)):
+            threading.Thread(target=work, daemon=True).start()
         try:
             say(f"{results} at {server.url} (Ctrl-C ends)")
             while True:
