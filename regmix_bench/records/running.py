@@ -1,4 +1,4 @@
-"""The files that say what goes on in a results folder: of each run, and of each grid.
+"""Files that say what goes on in a results folder: one of each run, and one of each grid.
 
 A run that is being trained or scored has ``progress.json`` in its artifacts, beside the lock that
 its process holds and ``train.jsonl``, which has the epochs so far. A grid has a file of its own,
@@ -37,7 +37,7 @@ RunId = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class RunStatus(Frozen):
-    """What a run that goes on says of itself: its name, its process, and how far it is.
+    """The standing of a run that goes on: its name, its process, and how far it is.
 
     ``written`` is the time of that, in seconds since 1970; ``progress`` is None until it trains or
     is scored.

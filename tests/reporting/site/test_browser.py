@@ -18,6 +18,12 @@ from support.sites import write_site
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.records.alarms import alarms_of
+from regmix_bench.records.locks import run_lock
+from regmix_bench.records.paths import artifacts_dir
+from regmix_bench.records.progress import Progress
+from regmix_bench.records.running import GridFile, StatusFile
+from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.words import spec_words
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import short
 from regmix_bench.reporting.formats.latex_text import tex
@@ -174,6 +180,62 @@ def served(results: Path) -> Iterator[Server]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+def test_a_run_is_watched_from_waiting_to_its_place_in_the_table(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What a visitor has searched for stays; names and reasons are text, whatever they hold."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    write_run(tmp_path, make_spec("trades"))
+    spec, hostile = make_spec("mart"), "<img src=x onerror=alert(1)>"
+    progress = Progress(stage="training", epoch=3, epochs=4, epoch_share=0.5, share=0.25)
+    grid = GridFile(tmp_path, {spec.run_id: spec_words(spec), "other": hostile})
+    with served(tmp_path) as server:
+        page = opened("index.html?q=mart", width=380, root=server.url.rstrip("/"))
+        heading, entries = page.locator(".under-way h2"), page.locator(".under-way li")
+
+        def shows(words: str, entry: str = "") -> None:
+            server.site.watch()
+            heading.filter(has_text=words).wait_for()
+            entries.filter(has_text=entry).first.wait_for()
+
+        shows("Under way: 2 waiting", hostile)
+        grid.begin(spec.run_id)
+        with run_lock(tmp_path, spec.run_id, print):
+            status = StatusFile(tmp_path, spec, iter(range(0, 99, 2)).__next__)
+            status.write(progress)
+            shows("1 running, 1 waiting", "training, epoch 3 of 4")
+            assert page.locator(".under-way progress").get_attribute("value") == "0.25"
+            logs = artifacts_dir(tmp_path, spec.run_id) / "train.jsonl"
+            for epochs in (1, 2):
+                lines = [f"{log(epoch + 1).model_dump_json()}\n" for epoch in range(epochs)]
+                logs.write_text("".join(lines))
+                server.site.watch()
+                page.locator(f".under-way svg[aria-label*='After {epochs} of 4 epochs']").wait_for()
+            attack = {"threat": "8/255", "attack": "square", "images": 340, "images_done": 20}
+            status.write(Progress(stage="scoring", share=0.75, seconds_left=9999.0, **attack))
+            shows("1 running, 1 waiting", "square at 8/255: 20 of 340 images")
+            assert axe.run(page).response["violations"] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        grid.begin("other")
+        grid.end("other", f"{hostile} is no data")
+        shows("1 failed", f"{hostile} is no data")
+        write_run(tmp_path, spec)
+        status.remove()
+        grid.end(spec.run_id, None)
+        grid.close()
+        server.site.watch()
+        assert server.site.refresh()
+        page.locator("table.board tbody tr", has_text="MART").wait_for()
+        page.locator(".under-way").wait_for(state="detached")
+        assert page.get_by_label("Search").input_value() == "mart"
+        page.close()
+
+
+def log(epoch: int) -> EpochLog:
+    accuracies = {"val_clean_acc": 0.9, "val_fgsm_acc": 0.7, "val_pgd_acc": 0.6}
+    return EpochLog(epoch=epoch, lr=0.1, loss=1.0, seconds=1.0, **accuracies)
 
 
 def test_a_click_sorts_and_another_turns_it_round(opened: Callable[..., Any]) -> None:

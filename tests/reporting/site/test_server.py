@@ -76,7 +76,7 @@ def state(server):
         ("/index.html?sort=clean#top", "text/html; charset=utf-8", b"<title>1</title>"),
         ("/runs/a%20b.html", "text/html; charset=utf-8", b"a run"),
         ("/assets/site.css", "text/css; charset=utf-8", b"body{}"),
-        ("/_reload.js", "text/javascript; charset=utf-8", b"location.reload()"),
+        ("/_live.js", "text/javascript; charset=utf-8", b"location.reload()"),
     ],
 )
 def test_pages_are_answered_by_path(server, path, kind, content):
@@ -88,7 +88,7 @@ def test_pages_are_answered_by_path(server, path, kind, content):
 
 def test_only_what_is_answered_knows_of_the_reload(server):
     _, _, body = ask(server, "/")
-    (version,) = re.findall(rb'<script src="/_reload.js\?v=(\w+)" defer></script></head>', body)
+    (version,) = re.findall(rb'<script src="/_live.js\?v=(\w+)" defer></script></head>', body)
     assert version.decode() == server.site.state.version == state(server)["version"]
     assert server.site.state.files["index.html"] == PAGE % 1
 

@@ -2,11 +2,14 @@
 // anew when a record arrives. The server is asked once a second, and mostly answers that nothing is new.
 "use strict";
 
+// The block keeps names from those of a page's other scripts.
+{
 const shown = new URL(document.currentScript.src).searchParams.get("v");
 const place = /^\/(index\.html|runs\.html)?$/.test(location.pathname) ? document.querySelector("main h1") : null;
 const PATIENCE = 3000; // milliseconds after the last key or press until a page may be loaded anew
 const note = make("p", { role: "status", className: "trouble" });
-const section = make("section", { className: "under-way" });
+const heading = make("h2"), list = make("ul", { tabIndex: 0, label: "Runs under way" }), more = make("p", { className: "caption" });
+const section = make("section", { className: "under-way" }, heading, list, more);
 let touched = -Infinity;
 let latest = null;
 
@@ -92,10 +95,11 @@ function draw() {
   const { counts, runs } = latest;
   const total = Object.entries(counts).filter(([, count]) => count);
   if (!total.length) return section.remove();
-  const title = make("h2", { id: "under-way" }, `Under way: ${total.map(([standing, count]) => `${count} ${standing}`).join(", ")}`);
   const rest = Object.values(counts).reduce((sum, count) => sum + count, 0) - runs.length;
-  section.replaceChildren(title, make("ul", {}, ...runs.map(item)));
-  if (rest) section.append(make("p", { className: "caption" }, `and ${rest} more`));
+  heading.textContent = `Under way: ${total.map(([standing, count]) => `${count} ${standing}`).join(", ")}`;
+  list.replaceChildren(...runs.map(item)); // the list stays, and with it the focus and how far it is scrolled
+  const drawn = runs.some(({ curve }) => curve) ? "Curves: clean (grey) and PGD-10 accuracy on held-out images, from 0 to 1." : "";
+  more.textContent = `${rest ? `And ${rest} more. ` : ""}${drawn}`;
   if (!section.isConnected) place.after(section);
 }
 
@@ -118,3 +122,4 @@ async function ask() {
 restore();
 ask();
 setInterval(ask, 1000);
+}
