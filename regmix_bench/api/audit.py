@@ -26,17 +26,18 @@ def audit(
 ) -> "Audit":
     """Recompute a record from its saved adversarial images and its weights; exit 1 if it differs.
 
-    The images are there where the model was scored with ``save_adversarial``. Scores without them,
+    The images are there where the model was scored with ``save_adversarial``, by the run itself or
+    by an evaluation of its weights, which is found. Scores without them,
     costs and the like follow from weights, data and history; what follows from nothing is named,
     and exit 1 too. A transfer is recomputed from its outcomes. Raises :class:`UserError` for the
     record of a model without saved images, for data that is not the record's, and for a file
     that is missing or unreadable.
     """
     from regmix_bench.evaluation.audit import audit_record
-    from regmix_bench.records.find import resolve_run
+    from regmix_bench.records.find import resolve_run, with_images
 
     return audit_record(
-        resolve_run(str(run), Path(results)),
+        with_images(resolve_run(str(run), Path(results)), Path(results)),
         model=model,
         weights=None if weights is None else Path(weights),
         data_dir=data_dir,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.paths import SHIPPED, artifacts_dir, run_id_of
-from regmix_bench.records.store import load_run, record_files
+from regmix_bench.records.paths import EVALUATED, SHIPPED, artifacts_dir, results_of, run_id_of
+from regmix_bench.records.schema import EvalRecord, RunRecord
+from regmix_bench.records.store import load_record, load_run, record_files
 from regmix_bench.specs import RunSpec
 
 #: How far a planned run is.
@@ -65,3 +66,33 @@ def resolve_run(run: str, results: Path) -> Path:
         for folder, count in known.items()
     )
     raise UserError(f"unknown run {run!r}: {shown}")
+
+
+def with_images(path: Path, results: Path) -> Path:
+    """Return the record that has the images of a run: its own, or that of an evaluation.
+
+    Evaluations of the run's weights lie in its results folder, or in ``results``. Where none has
+    images it is ``path`` again.
+    """
+    record = load_record(path)
+    if not isinstance(record, RunRecord) or _saved(record):
+        return path
+    roots = dict.fromkeys((results.absolute(), results_of(path).absolute()))
+    for other in (each for root in roots for each in _evaluations(root, record)):
+        found = load_record(other)
+        if isinstance(found, EvalRecord) and _is_of(found, record) and _saved(found):
+            return other
+    return path
+
+
+def _evaluations(root: Path, run: RunRecord) -> list[Path]:
+    return sorted((root / run.spec.dataset / EVALUATED).glob("*.json"))
+
+
+def _is_of(found: EvalRecord, run: RunRecord) -> bool:
+    source = found.spec.model
+    return source.kind == "run" and source.name.partition(":")[0] == run.run_id
+
+
+def _saved(record: RunRecord | EvalRecord) -> bool:
+    return any(score.adversarial_digest is not None for score in record.evaluations)

@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.histories import planted_history
-from support.synthetic import make_record, make_spec, write_run
+from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.frame import COLUMNS, load_results
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.records.schema import Alarm, TransferRecord
+from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.types import ThreatModel
 
@@ -477,3 +478,19 @@ def test_results_have_the_types_that_their_columns_say(tmp_path: Path) -> None:
         }
     budgets = load_results(tmp_path)["epsilon"]
     assert list(budgets.cat.categories) == ["4/255", "8/255", "12/255"] and budgets.cat.ordered
+
+
+def test_the_images_of_a_run_are_found_in_an_evaluation_of_its_weights(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "shipped", make_spec())
+    run_id = make_spec().run_id
+    assert find.with_images(run, tmp_path) == run
+    for name, scored in ((f"{run_id}:last", {}), (f"{'0' * 12}:selected", {}), (run_id, SAVED)):
+        model = ModelSource(kind="run", name=name, sha256="a" * 64)
+        last = write_run(tmp_path, make_eval_spec(model=model), checkpoint="given", scored=scored)
+    assert find.with_images(run, tmp_path) == last
+    assert find.with_images(last, tmp_path) == last
+    own = write_run(tmp_path / "own", make_spec(), scored=SAVED)
+    assert find.with_images(own, tmp_path) == own
+
+
+SAVED = {"adversarial_digest": "a" * 64}
