@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from regmix_bench.api.options import Option, Results, verb
+from regmix_bench.errors import UserError
 from regmix_bench.system.deferred import defer
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ def list_entries(
     """List what there is to run, and what has been run, goes on or waits.
 
     All entries have the same columns; accuracies are in [0, 1]. Raises :class:`UserError` for a
-    record that cannot be read.
+    folder that is not there and a record that cannot be read.
     """
     if what == "runs":
+        if not Path(results).exists():
+            raise UserError(f"there is no results folder {results}: `regmix-bench run` makes one")
         from regmix_bench.records.store import load_record, record_files
         from regmix_bench.records.watcher import RunWatcher
 

@@ -342,7 +342,6 @@ def test_list_and_show_know_every_kind_of_record(command: Command, tmp_path: Pat
         ("datasets", ["digits", "cifar10", "npz:PATH", "folder:PATH"]),
         ("archs", ["smallcnn", "preactresnet18", "wrn-34-10"]),
         ("suites", ["digits"]),
-        ("runs", ["none"]),
     ],
 )
 def test_list(command: Command, what: str, lines: list[str]) -> None:
