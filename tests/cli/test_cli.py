@@ -361,3 +361,16 @@ def test_version_is_that_of_the_package(command: Command) -> None:
 def test_every_help_has_an_example(command: Command, name: str) -> None:
     status, output, _ = command(name, "--help")
     assert status == 0 and f"Example: regmix-bench {name}" in output
+
+
+def test_a_shell_is_told_how_commands_complete_and_what_comes_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        monkeypatch.setenv("_REGMIX_BENCH_COMPLETE", f"source_{shell}")
+        script = cli()
+        assert script.status == 0 and "regmix-bench" in script.out
+    monkeypatch.setenv("_REGMIX_BENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "regmix-bench run --dry")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert cli().out.split() == ["--dry-run"]
