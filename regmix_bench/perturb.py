@@ -1,4 +1,4 @@
-"""The import path of version 0.1 for perturbations; it goes with the next version."""
+"""The import path of version 0.1 for perturbations; it goes with version 0.3."""
 
 from __future__ import annotations
 
