@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,17 @@ class Outcomes:
 
 
 def judge_blocks(
-    blocks: Sequence[Block], reference: str | None, outcomes: Mapping[str, Outcomes] | None = None
+    blocks: Sequence[Block],
+    reference: str | None,
+    outcomes: Mapping[str, Outcomes] | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Standings]:
     """Judge each block; returns the standings by the blocks' stems.
 
     Rows are compared with ``reference``, or with the one label that the runs of the block name.
-    ``outcomes`` are those of each block, by its stem, read here if None. Raises
-    :class:`UserError` where ``reference`` is a row of no block, or an outcomes file disagrees with
-    its record.
+    ``outcomes`` are those of each block, by its stem, read here if None. Notes call rows by their
+    ``names``, or else by their labels. Raises :class:`UserError` where ``reference`` is a row of no
+    block, or an outcomes file disagrees with its record.
     """
     labels = {name for block in blocks for row in block.rows for name in row.group.names}
     if reference is not None and reference not in labels:
@@ -47,7 +51,7 @@ def judge_blocks(
     if outcomes is None:
         outcomes = {block.stem: read(block) for block in blocks}
     return {
-        block.stem: _judge(block, blocks, outcomes[block.stem].rights, reference)
+        block.stem: _judge(block, blocks, outcomes[block.stem].rights, reference, names)
         for block in blocks
     }
 
@@ -130,34 +134,45 @@ def frame(judged: Mapping[str, Standings]) -> pd.DataFrame:
 
 
 def _judge(
-    block: Block, blocks: Sequence[Block], rights: Mapping[str, Flags], asked: str | None
+    block: Block,
+    blocks: Sequence[Block],
+    rights: Mapping[str, Flags],
+    asked: str | None,
+    names: Mapping[str, str],
 ) -> Standings:
     label, reason = reference_row(block, blocks, asked)
     if label is not None and label not in rights:
-        label, reason = None, f"{label} has no outcomes per image"
+        reason = f"{names.get(label, label)} has no outcomes per image"
+        label = None
     robust = robust_metric(block.cohort.setting.scoring)
     means = {row.label: row.metrics.get(robust) for row in block.rows}
     found = standings(means, rights, label)
-    return replace(found, notes=tuple(_notes(block, rights, found, reason)))
+    return replace(found, notes=tuple(_notes(block, rights, found, reason, names)))
 
 
 def _notes(
-    block: Block, rights: Mapping[str, Flags], found: Standings, reason: str
+    block: Block,
+    rights: Mapping[str, Flags],
+    found: Standings,
+    reason: str,
+    names: Mapping[str, str],
 ) -> Iterator[str]:
     """Say what the claims rest on, or why there are none."""
+    called = {row.label: names.get(row.label, row.label) for row in block.rows}
     label = found.reference
     if label is not None and not found.verdicts and len(block.rows) > 1:
-        reason = f"no row beside {label} has outcomes per image"
+        reason = f"no row beside {called[label]} has outcomes per image"
     if reason:
         yield f"No verdicts: {reason}."
     if found.verdicts:
-        yield _explained(attack_words(block.cohort.setting.scoring), found)
-    yield from _best_note(found)
+        attack = attack_words(block.cohort.setting.scoring)
+        yield _explained(attack, found, called[str(label)])
+    yield from _best_note(found, called)
     if found.verdicts or found.best:
-        if left := [r.label for r in block.rows if r.label not in rights]:
+        if left := [called[r.label] for r in block.rows if r.label not in rights]:
             yield f"No verdict: {', '.join(left)}: no outcomes per image."
         partly = [
-            f"{row.label} on {len(rights[row.label])} of {len(row.scores)}"
+            f"{called[row.label]} on {len(rights[row.label])} of {len(row.scores)}"
             for row in block.rows
             if row.label in rights and len(rights[row.label]) < len(row.scores)
         ]
@@ -166,10 +181,10 @@ def _notes(
     yield from _pairs_note(rights)
 
 
-def _explained(attack: str, found: Standings) -> str:
+def _explained(attack: str, found: Standings, reference: str) -> str:
     """Say what the column of differences shows."""
     family = [verdict for verdict in found.verdicts.values() if verdict.interval]
-    explained = f"{attack} − {found.reference}: points"
+    explained = f"{attack} − {reference}: points"
     if family:
         rows = f"the {len(family)} rows" if len(family) > 1 else "the row"
         explained += (
@@ -181,16 +196,16 @@ def _explained(attack: str, found: Standings) -> str:
     if len(family) < len(found.verdicts):
         explained += (
             f". Too few seeds: fewer than {FEWEST_SEEDS} with outcomes per image, of the row or of"
-            f" {found.reference}, say too little of their variance for an interval"
+            f" {reference}, say too little of their variance for an interval"
         )
     return f"{explained}."
 
 
-def _best_note(found: Standings) -> Iterator[str]:
+def _best_note(found: Standings, called: Mapping[str, str]) -> Iterator[str]:
     """Say what bold means."""
     if not found.best:
         return
-    few = [row.label for row in found.rows if row.mean and row.lead is None]
+    few = [called[row.label] for row in found.rows if row.mean and row.lead is None]
     yield (
         "Bold: the best group, to which no other row is significantly better by intervals that hold"
         f" together for all pairs of rows; it has what is truly best with {100 * (1 - LEVEL):.0f} %"

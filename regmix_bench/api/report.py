@@ -68,7 +68,8 @@ def report(
         Option("Columns of comparisons, by id or header; all is in as many panels as fit.", _LATEX),
     ] = None,
     rows: Annotated[
-        Names | None, Option("Rows of comparisons in this order, by label or method.", _LATEX)
+        Names | None,
+        Option("Rows of comparisons in this order, by label, method or shown name.", _LATEX),
     ] = None,
     notes: Annotated[Notes, Option("What stands below a table.", _LATEX)] = "short",
     style: Annotated[
@@ -82,7 +83,8 @@ def report(
         str | None, Option("Font, by its family, in place of the style's.", _FIGURES)
     ] = (None),
     methods: Annotated[
-        Names | None, Option("Show the rows of these alone, by method or label.", _FIGURES)
+        Names | None,
+        Option("Show the rows of these alone, by label, method or shown name.", _FIGURES),
     ] = None,
     check: Annotated[bool, Option("Write nothing; exit 1 where the report is stale.")] = False,
     say: Callable[[str], None] = lambda line: None,

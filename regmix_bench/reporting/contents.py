@@ -24,11 +24,12 @@ from regmix_bench.analysis.selection import Selections, selection_files, selecti
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.tricks import Axis
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
+from regmix_bench.reporting.calling import labels_called
 from regmix_bench.reporting.chapters import (
     Section,
     chapters_of,
@@ -104,7 +105,7 @@ class Contents:
         for path, record in records.items():
             require_files(path, record)
         contents = cls(results, records, entries, only is None, say=say, **manner)
-        contents._require_methods()
+        _ = contents._chosen  # what is not there is refused before anything is compared
         return contents
 
     @cached_property
@@ -130,7 +131,7 @@ class Contents:
     def standings(self) -> dict[str, Standings]:
         """The standings of each block, by its stem."""
         self.say(f"comparing {len(self.runs)} runs in {len(self.blocks)} tables")
-        return verdicts.judge_blocks(self.blocks, self.reference, self.outcomes)
+        return verdicts.judge_blocks(self.blocks, self.reference, self.outcomes, self.names)
 
     @cached_property
     def outcomes(self) -> dict[str, verdicts.Outcomes]:
@@ -170,7 +171,10 @@ class Contents:
         found = {}
         for block in self.blocks:
             table = comparison_table(
-                block, self.standings[block.stem], self.targets.get(block.cohort.stem)
+                block,
+                self.standings[block.stem],
+                self.targets.get(block.cohort.stem),
+                self.names,
             )
             found[block.stem] = pointing(table, self.quoted_beside(block))
         return found
@@ -226,6 +230,11 @@ class Contents:
     def looks(self) -> dict[str, Look]:
         """The look of each label in figures and on pages."""
         return looks(list(self._groups))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The name that readers see of each label."""
+        return {label: look.name for label, look in self.looks.items()}
 
     def looks_in(self, cohort: Cohort) -> dict[str, Look]:
         """Return the looks of a cohort's rows, quiet where there are many of which little is said.
@@ -286,14 +295,14 @@ class Contents:
         return (group for cohort in self.cohorts for group in cohort.groups)
 
     def _shown(self, group: Group) -> bool:
-        return self.methods is None or bool({group.method, *group.names} & set(self.methods))
+        return self._chosen is None or group.label in self._chosen
 
-    def _require_methods(self) -> None:
-        """Raise :class:`UserError` where one of ``methods`` is nowhere among the results."""
-        names = {name for group in self._groups for name in (group.method, *group.names)}
-        for name in self.methods or ():
-            if name not in names:
-                raise unknown("method", name, names)
+    @cached_property
+    def _chosen(self) -> list[str] | None:
+        """The labels of the rows that ``methods`` asks for; None for all."""
+        if self.methods is None:
+            return None
+        return labels_called(self.methods, self._groups, self.names, "method")
 
     @cached_property
     def inputs(self) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.reporting.calling import labels_called
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import ALL, Layout
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
@@ -37,8 +37,7 @@ def paper_tables(contents: Contents, layout: Layout) -> dict[str, Table]:
     side. Raises :class:`UserError` for columns or rows that no comparison has, and for a caption
     that several tables would share.
     """
-    names = shown_names(contents)
-    rows = _row_labels(contents, names, layout.rows)
+    rows = _row_labels(contents, layout)
     compared = contents.comparisons
     require_layout(contents, layout)
     found: dict[str, Table] = {}
@@ -63,22 +62,17 @@ def paper_tables(contents: Contents, layout: Layout) -> dict[str, Table]:
             f"--caption {layout.caption!r} would name {len(found)} tables alike: {{}} stands for"
             " what each shows"
         )
-    return {stem: named(table, names) for stem, table in found.items()}
+    return {stem: named(table, contents.names) for stem, table in found.items()}
 
 
 def require_layout(contents: Contents, layout: Layout) -> None:
     """Raise :class:`UserError` for columns or rows that no comparison has."""
     _require_columns(contents.comparisons.values(), layout.table_columns)
-    _row_labels(contents, shown_names(contents), layout.rows)
-
-
-def shown_names(contents: Contents) -> dict[str, str]:
-    """Return the name that readers see of each label."""
-    return {label: look.name for label, look in contents.looks.items()}
+    _row_labels(contents, layout)
 
 
 def named(table: Table, names: Mapping[str, str]) -> Table:
-    """Show methods by the names of their labels: in cells, headers and the notes of signs."""
+    """Show methods by the names of their labels, in the first column and in headers."""
 
     def shown(cell: Cell) -> Cell:
         return replace(cell, value=names.get(str(cell.value), cell.value))
@@ -88,18 +82,7 @@ def named(table: Table, names: Mapping[str, str]) -> Table:
         table,
         columns=tuple(replace(c, header=_ended(c.header, headers)) for c in table.columns),
         rows=tuple((shown(first), *others) for first, *others in table.rows),
-        notes=tuple(_signed_by(names, note) for note in table.notes),
     )
-
-
-def _signed_by(names: Mapping[str, str], note: str) -> str:
-    """Name the rows that a note of a sign lists: ``(pgd-at seed 3, mart)``."""
-    longest = sorted(names, key=len, reverse=True)
-    labels = "|".join(map(re.escape, longest))
-    if not labels or not any(f"{sign} " in note for sign in MEANINGS):
-        return note
-    listed = rf"(?<=[(\s])({labels})(?= seeds? \d|, |\))"
-    return re.sub(listed, lambda found: names[found[1]], note)
 
 
 def side_by_side(tables: Mapping[str, Table]) -> Table:
@@ -161,21 +144,12 @@ def _several_budgets(contents: Contents) -> dict[str, dict[str, Table]]:
     return {stem: tables for stem, tables in found.items() if len(tables) > 1}
 
 
-def _row_labels(
-    contents: Contents, names: Mapping[str, str], asked: Sequence[str] | None
-) -> list[str] | None:
-    """Return the labels of the rows asked for, by label, method or shown name; None for all."""
-    if asked is None:
+def _row_labels(contents: Contents, layout: Layout) -> list[str] | None:
+    """Return the labels of the rows asked for; None for all."""
+    if layout.rows is None:
         return None
-    aliases: dict[str, list[str]] = {}
-    for cohort in contents.cohorts:
-        for group in cohort.groups:
-            for alias in {group.label, group.method, names[group.label], *group.names}:
-                aliases.setdefault(alias, []).append(group.label)
-    for name in asked:
-        if name not in aliases:
-            raise unknown("row", name, aliases)
-    return list(dict.fromkeys(label for name in asked for label in aliases[name]))
+    groups = (group for cohort in contents.cohorts for group in cohort.groups)
+    return labels_called(layout.rows, groups, contents.names, "row")
 
 
 def _require_columns(tables: Collection[Table], asked: Sequence[str] | None) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from support.synthetic import make_spec, write_run
+from support.synthetic import make_record, make_spec, write_run
 from support.tables import bold, headers, texts
 
 from regmix_bench.errors import UserError
+from regmix_bench.records import store
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.paper import named, paper_tables, side_by_side
@@ -94,6 +95,14 @@ def test_rows_come_in_the_order_asked_for_by_label_method_or_name(results):
     assert "worse" in texts(alone)[0][4] and not bold(alone)
 
 
+@pytest.mark.parametrize("asked", ["TRADES (β = 3)", "trades[beta=3]", "trades"])
+def test_tables_and_figures_take_a_row_by_all_that_it_goes_by(results, asked):
+    (table,) = (t for stem, t in tables_of(results, rows=(asked,)).items() if stem == HOME)
+    figures = Contents.of(results, methods=(asked,)).for_figures()
+    shown = [group.label for cohort in figures.cohorts for group in cohort.groups]
+    assert [row[0] for row in texts(table)] == ["TRADES (β = 3)"] and shown == [GENTLE.label]
+
+
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
@@ -157,13 +166,33 @@ def test_signs_and_notes_of_tables_that_are_joined_say_where_they_belong():
 
 def test_a_name_takes_the_place_of_a_label_and_of_nothing_else():
     columns = (Column("method", "Method"), Column("d", "A − standard", "words"))
-    notes = ("mean ± standard deviation", "† Raised: flat (standard seed 3, mart); standard words.")
+    notes = ("mean ± standard deviation",)
     table = Table("standard", columns, ((Cell("standard"), Cell("standard")),), notes)
     found = named(table, {"standard": "Standard", "mart": "MART"})
     assert found.columns[1].header == "A − Standard"
     assert [cell.value for cell in found.rows[0]] == ["Standard", "standard"]
-    assert found.notes == (notes[0], "† Raised: flat (Standard seed 3, MART); standard words.")
-    assert found.caption == "standard"
+    assert (found.caption, found.notes) == ("standard", notes)
+
+
+def test_full_notes_call_every_row_by_its_name(tmp_path):
+    """The reference, a row of too few seeds, one without outcomes, one with a sign, one failed."""
+    seeds_of(tmp_path, "pgd-at")
+    seeds_of(tmp_path, "trades", (303, 301), method=GENTLE)
+    flagged = method("trades", "trades[beta=4]", beta=4.0)
+    write_run(tmp_path, make_spec(method=flagged), outcomes=False, scored={"checks": ("flat",)})
+    store.save_record(
+        tmp_path, make_record(make_spec(method=GENTLE, seed=9), status="error", error="no memory")
+    )
+    said = " ".join(tables_of(tmp_path, notes="full")[HOME].notes)
+    for words in (
+        "AutoAttack − PGD-AT: points",
+        "of the row or of PGD-AT, say too little",
+        "No verdict: TRADES (β = 4): no outcomes",
+        "(TRADES (β = 4) seed 0)",
+        "Failed: TRADES (β = 3), seed 9: no memory",
+    ):
+        assert words in said
+    assert "[beta" not in said and "pgd-at" not in said
 
 
 def test_a_caption_says_the_setting_once_and_what_each_table_shows(results, tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.standings import Standings
@@ -32,16 +33,22 @@ SEEDS = "seeds"
 Filled = tuple[Column, list[Cell]]
 
 
-def comparison_table(block: Block, standings: Standings, target: Target | None = None) -> Table:
+def comparison_table(
+    block: Block,
+    standings: Standings,
+    target: Target | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Table:
     """Return the table of a block, with its verdicts, caption, footnotes and failed runs.
 
-    With a ``target`` it says what each row spent on the way there.
+    With a ``target`` it says what each row spent on the way there. Its notes call rows by their
+    ``names``, or else by their labels; its cells hold labels.
     """
-    signs, signed = footnotes(_remarks(block), {row.label: row.seeds for row in block.rows})
-    names = [Cell(row.label, signs=signs.get(row.label, "")) for row in block.rows]
+    signs, signed = footnotes(_remarks(block), {row.label: row.seeds for row in block.rows}, names)
+    labels = [Cell(row.label, signs=signs.get(row.label, "")) for row in block.rows]
     groups = [row.group for row in block.rows]
     filled: list[Filled] = [
-        (Column("method", "Method"), names),
+        (Column("method", "Method"), labels),
         *_accuracies(block, standings),
         *_after_training(block),
         *overfitting_columns(block),
@@ -55,8 +62,8 @@ def comparison_table(block: Block, standings: Standings, target: Target | None =
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
-    said = (*_notes(block), *race_note(block, target), *searched)
-    notes = (*said, *standings.notes, *signed, *_failures(block))
+    said = (*_notes(block, names), *race_note(block, target, names), *searched)
+    notes = (*said, *standings.notes, *signed, *_failures(block, names))
     return Table.of(_caption(block), filled, notes, block.cohort.setting.words)
 
 
@@ -131,7 +138,7 @@ def _caption(block: Block) -> str:
     )
 
 
-def _notes(block: Block) -> Iterator[str]:
+def _notes(block: Block, names: Mapping[str, str]) -> Iterator[str]:
     if not block.rows:
         return
     run, score = block.rows[0].scores[0]
@@ -161,10 +168,10 @@ def _notes(block: Block) -> Iterator[str]:
             " passes not."
         )
     if block.checkpoint == "selected":
-        yield from filter(None, map(_selected_early, block.rows))
+        yield from filter(None, (_selected_early(row, names) for row in block.rows))
 
 
-def _selected_early(row: Row) -> str:
+def _selected_early(row: Row, names: Mapping[str, str]) -> str:
     """What training went on to, where the checkpoint is from before it had well begun."""
     epochs = [run.record.selected_epoch or 0 for run, _ in row.scores]
     totals = {run.spec.recipe.epochs for run, _ in row.scores}
@@ -178,11 +185,13 @@ def _selected_early(row: Row) -> str:
     chosen = " and ".join(map(str, sorted({min(epochs), max(epochs)})))
     return (
         f"Selected after {'epochs' if ' ' in chosen else 'epoch'} {chosen} of {max(totals)}:"
-        f" {row.label}, which after the last has {clean} clean and {pgd} under PGD."
+        f" {names.get(row.label, row.label)}, which after the last has {clean} clean and"
+        f" {pgd} under PGD."
     )
 
 
-def _failures(block: Block) -> Iterator[str]:
+def _failures(block: Block, names: Mapping[str, str]) -> Iterator[str]:
     for run in block.cohort.failures:
         reason = next(iter((run.record.error or "").strip().splitlines()), "no reason recorded")
-        yield f"Failed: {run.spec.method.label}, seed {run.spec.seed}: {reason}"
+        label = run.spec.method.label
+        yield f"Failed: {names.get(label, label)}, seed {run.spec.seed}: {reason}"

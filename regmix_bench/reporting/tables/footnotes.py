@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from regmix_bench.analysis.words import search_words
@@ -47,9 +48,11 @@ def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Rema
 
 
 def footnotes(
-    remarks: Iterable[Remark], everyone: Mapping[str, Sequence[int | None]]
+    remarks: Iterable[Remark],
+    everyone: Mapping[str, Sequence[int | None]],
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the signs of each label, and the footnotes.
+    """Return the signs of each label, and the footnotes, in which rows go by their ``names``.
 
     ``everyone`` holds all rows with their seeds.
     """
@@ -64,7 +67,9 @@ def footnotes(
         for label in dict.fromkeys(label for where in found[kind].values() for label in where):
             signs[label] += sign
         if found[kind]:
-            parts = (f"{text} ({_where(where, everyone)})" for text, where in found[kind].items())
+            parts = (
+                f"{text} ({_where(where, everyone, names)})" for text, where in found[kind].items()
+            )
             notes.append(f"{sign} {lead}: {'; '.join(parts)}.")
     return dict(signs), tuple(notes)
 
@@ -76,12 +81,16 @@ def search_note(scoring: Scoring) -> tuple[str, ...]:
 
 
 def _where(
-    where: Mapping[str, Sequence[int | None]], everyone: Mapping[str, Sequence[int | None]]
+    where: Mapping[str, Sequence[int | None]],
+    everyone: Mapping[str, Sequence[int | None]],
+    names: Mapping[str, str],
 ) -> str:
     if {label: list(seeds) for label, seeds in everyone.items()} == where:
         return "all"
     return ", ".join(
-        " ".join([label, *_seed_words([seed for seed in seeds if seed is not None])])
+        " ".join(
+            [names.get(label, label), *_seed_words([seed for seed in seeds if seed is not None])]
+        )
         for label, seeds in where.items()
     )
 

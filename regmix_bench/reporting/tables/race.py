@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from regmix_bench.analysis.blocks import Block
@@ -31,16 +31,16 @@ def race_columns(block: Block, target: Target | None) -> Iterator[tuple[Column, 
             yield column, alike([_spent(row, scale) for row in costs])
 
 
-def race_note(block: Block, target: Target | None) -> Iterator[str]:
+def race_note(block: Block, target: Target | None, names: Mapping[str, str]) -> Iterator[str]:
     """Say what the target is, and what holding it means."""
     if target is None or _raw(block):
         return
     yield (
         f"Target: {fixed(100 * target.accuracy)} % of validation images right under PGD-10"
-        f" ({target.words_for({})}). To target: cost up to the first epoch that holds it, without"
-        " validation, compilation and capture; median over seeds and [least, largest], a seed that"
-        " never does counting as later than all others (k of n: so many do). Passes are those of"
-        " all epochs until then, per training image."
+        f" ({target.words_for(names)}). To target: cost up to the first epoch that holds it,"
+        " without validation, compilation and capture; median over seeds and [least, largest], a"
+        " seed that never does counting as later than all others (k of n: so many do). Passes are"
+        " those of all epochs until then, per training image."
     )
 
 
