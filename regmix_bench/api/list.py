@@ -1,11 +1,12 @@
 """``list``: what there is to run, and what has been run."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from regmix_bench.api.options import Option, Results, verb
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, unknown
 from regmix_bench.system.deferred import defer
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from regmix_bench.records.watcher import WatchedRun
     from regmix_bench.registry import Registry
 
-#: Values by the name of their column.
-Facts = dict[str, str | float | None]
+#: Values by the name of their column; of parameters, rows.
+Facts = dict[str, str | float | list[dict[str, str]] | None]
+
+#: In the name of a run, between what it says.
+_BETWEEN = " · "
 
 
 @verb
@@ -35,13 +39,25 @@ def list_entries(
         ],
         Option("What to list.", argument=True),
     ],
+    names: Annotated[
+        Iterable[str],
+        Option(
+            "Tell all of these; of runs, those of this method, dataset, architecture or status.",
+            argument=True,
+        ),
+    ] = (),
     *,
     results: Results = "results",
 ) -> list[Facts]:
     """List what there is to run, and what has been run, goes on or waits.
 
-    All entries have the same columns; accuracies are in [0, 1]. Raises :class:`UserError` for a
-    folder that is not there and a record that cannot be read.
+    All entries have the same columns; accuracies are in [0, 1]. An entry that is named also has
+    what it costs and its ``parameters``, each with its default, the values it may take and its
+    meaning. Of several names of runs, any of a kind will do: ``trades``, ``mart`` and ``failed``
+    are the failed runs of both methods.
+
+    Raises :class:`UserError` for a name that there is not, a folder that is not there and a record
+    that cannot be read.
     """
     if what == "runs":
         if not Path(results).exists():
@@ -49,9 +65,49 @@ def list_entries(
         from regmix_bench.records.store import load_record, record_files
         from regmix_bench.records.watcher import RunWatcher
 
-        recorded = [_run(load_record(path)) for path in record_files(Path(results))]
-        return [*recorded, *map(_under_way, RunWatcher(Path(results)).look())]
-    return list(_LISTS[what]())
+        files = sorted(record_files(Path(results)), key=lambda path: _in_order(path.as_posix()))
+        runs = [_run(load_record(path)) for path in files]
+        return _chosen([*runs, *map(_under_way, RunWatcher(Path(results)).look())], names)
+    from regmix_bench.api.details import chosen_entries
+
+    rows = list(_LISTS[what]())
+    return chosen_entries(rows, what, names) if names else rows
+
+
+def _in_order(text: str) -> list[str | int]:
+    """Return a key by which numbers in texts sort as numbers: seed 2 before seed 10."""
+    parts = re.split(r"([0-9]+)", text)
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
+def _chosen(runs: list[Facts], words: Iterable[str]) -> list[Facts]:
+    """Return the runs that have each of ``words``, or of those of one kind any."""
+    from regmix_bench.methods import METHODS, declared
+    from regmix_bench.records.watcher import Standing
+
+    statuses = {"success", "error", *get_args(Standing)}
+    has = [[part.casefold() for part in _parts(run)] for run in runs]
+    wanted: dict[int, set[str]] = {}
+    for word in words:
+        part, method = word.casefold(), declared(word)
+        place = 0 if part in statuses else 1 if method else None
+        if place is None:
+            place = next((parts.index(part) for parts in has if part in parts), None)
+        if place is None:
+            raise unknown("part of a run", word, statuses.union(METHODS.names(), *has))
+        titled = method.title.casefold() if method else part
+        wanted.setdefault(place, set()).update({part, titled})
+    return [
+        run
+        for run, parts in zip(runs, has, strict=True)
+        if all(choice & set(parts[place : place + 1]) for place, choice in wanted.items())
+    ]
+
+
+def _parts(run: Facts) -> list[str]:
+    """Return the status of a run, its method without parameters, and what else its name says."""
+    method, *others = str(run["run"]).split(_BETWEEN)
+    return [str(run["status"]), method.partition(" (")[0], *others]
 
 
 def _methods() -> Iterable[Facts]:

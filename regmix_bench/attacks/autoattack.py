@@ -54,9 +54,9 @@ class _APGD(_Member):
     class Config(Frozen):
         """Steps of a run, runs, and gradients of which each step takes the mean."""
 
-        n_iter: int = Field(100, ge=1)
-        n_restarts: int = Field(5, ge=1)
-        eot_iter: int = Field(1, ge=1)
+        n_iter: int = Field(100, ge=1, description="Steps of the attack")
+        n_restarts: int = Field(5, ge=1, description="Starts, one after the other")
+        eot_iter: int = Field(1, ge=1, description="Gradients that a step averages")
 
     @property
     def passes(self) -> float:
@@ -95,10 +95,10 @@ class APGDT(_Member):
     class Config(Frozen):
         """Steps, runs, gradients of each step, and target classes, the likeliest first."""
 
-        n_iter: int = Field(100, ge=1)
-        n_restarts: int = Field(1, ge=1)
-        eot_iter: int = Field(1, ge=1)
-        n_target_classes: int = Field(9, ge=1)
+        n_iter: int = Field(100, ge=1, description="Steps of the attack")
+        n_restarts: int = Field(1, ge=1, description="Starts, one after the other")
+        eot_iter: int = Field(1, ge=1, description="Gradients that a step averages")
+        n_target_classes: int = Field(9, ge=1, description="Classes that are aimed at")
 
     @property
     def passes(self) -> float:
@@ -129,8 +129,8 @@ class FAB(_Member):
     class Config(Frozen):
         """Steps of a run, and runs."""
 
-        n_iter: int = Field(100, ge=1)
-        n_restarts: int = Field(5, ge=1)
+        n_iter: int = Field(100, ge=1, description="Steps of the attack")
+        n_restarts: int = Field(5, ge=1, description="Starts, one after the other")
 
     @property
     def passes(self) -> float:
@@ -151,9 +151,9 @@ class FABT(_Member):
     class Config(Frozen):
         """Steps of a run, runs, and the number of target classes, the likeliest first."""
 
-        n_iter: int = Field(100, ge=1)
-        n_restarts: int = Field(1, ge=1)
-        n_target_classes: int = Field(9, ge=1)
+        n_iter: int = Field(100, ge=1, description="Steps of the attack")
+        n_restarts: int = Field(1, ge=1, description="Starts, one after the other")
+        n_target_classes: int = Field(9, ge=1, description="Classes that are aimed at")
 
     @property
     def passes(self) -> float:
@@ -183,8 +183,8 @@ class Square(_Member):
     class Config(Frozen):
         """Forward passes for an image, and whether the schedule is made for as many."""
 
-        n_queries: int = Field(5000, ge=1)
-        resc_schedule: bool = False
+        n_queries: int = Field(5000, ge=1, description="Forward passes for an image")
+        resc_schedule: bool = Field(False, description="Fit the sizes of squares to the queries")
 
     @property
     def passes(self) -> float:

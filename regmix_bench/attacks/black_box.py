@@ -20,7 +20,7 @@ class RandomDirections(Attack):
     class Config(Frozen):
         """Forward passes for an image."""
 
-        n_queries: int = Field(40, ge=1)
+        n_queries: int = Field(40, ge=1, description="Forward passes for an image")
 
     @property
     def passes(self) -> float:

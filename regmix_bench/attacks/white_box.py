@@ -52,8 +52,8 @@ class PGD(Attack):
     class Config(Frozen):
         """Steps, the length of one as a share of ε, and where they start."""
 
-        steps: int = Field(20, ge=1)
-        step_ratio: float = Field(0.25, gt=0)
+        steps: int = Field(20, ge=1, description="Steps of the attack")
+        step_ratio: float = Field(0.25, gt=0, description="Size of a step as a multiple of ε")
         start: Literal["uniform", "image"] = "uniform"
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from regmix_bench.api.list import Facts, list_entries
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
-from regmix_bench.cli.printing import percent, print_table
+from regmix_bench.cli.printing import percent, print_table, say
 
 
 @add_command(list_entries, "regmix-bench list methods", name="list", flags=AS_JSON)
@@ -17,11 +18,29 @@ def print_entries(call: Call[list[Facts]]) -> None:
     if call.flags.json:
         print_json("list", [{_key(name): value for name, value in e.items()} for e in entries])
         return
-    rows = [
-        tuple(value if isinstance(value, str) else percent(value) for value in entry.values())
-        for entry in entries
-    ]
+    if call.keywords["names"] and call.keywords["what"] != "runs":
+        for entry in entries:
+            _print_entry(entry)
+        return
+    rows = [tuple(map(_cell, entry.values())) for entry in entries]
     print_table(tuple(entries[0]) if entries else (), rows)
+
+
+def _print_entry(entry: Facts) -> None:
+    """Print what is known of an entry, a line for each fact, and a table of its parameters."""
+    parameters = entry.get("parameters")
+    lines = [(key, _cell(value)) for key, value in entry.items() if key != "parameters"]
+    named, *facts = [line for line in lines if line[1]]
+    print_table(named, facts)
+    if isinstance(parameters, list) and parameters:
+        say("")
+        rows = [tuple(each.values()) for each in parameters]
+        print_table(("parameter", "default", "allowed", "meaning"), rows)
+    say("")
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else percent(cast("float | None", value))
 
 
 def _key(header: str) -> str:

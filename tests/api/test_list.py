@@ -10,6 +10,7 @@ from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench import UserError, list_entries
 from regmix_bench.records.store import save_record
+from regmix_bench.specs import MethodSpec
 
 
 def test_a_run_is_listed_with_its_tricks_also_where_it_failed(tmp_path: Path) -> None:
@@ -32,3 +33,55 @@ def test_a_folder_that_is_not_there_is_not_one_without_runs(tmp_path: Path, fold
     assert list_entries("runs", results=tmp_path) == []
     with pytest.raises(UserError, match="there is no results folder"):
         list_entries("runs", results=tmp_path / folder)
+
+
+def test_runs_are_sorted_by_seed_and_chosen_by_what_their_names_say(tmp_path: Path) -> None:
+    for method, seed in [("grad-align", 10), ("grad-align", 2), ("trades", 2)]:
+        failed = {"status": "error", "error": "x"} if method == "trades" else {}
+        spec = make_spec(
+            seed=seed, method=MethodSpec(name=method, version=1, params={}, label=method)
+        )
+        save_record(tmp_path, make_record(spec, **failed))
+
+    def listed(*words: str) -> list[str]:
+        runs = list_entries("runs", words, results=tmp_path)
+        return [" ".join(str(run["run"]).split(" · ")[::4]) for run in runs]
+
+    assert listed() == ["GradAlign seed 2", "GradAlign seed 10", "TRADES seed 2"]
+    assert listed("grad-align") == listed("success", "running") == listed()[:2]
+    assert listed("trades", "grad-align", "seed 2") == [listed()[0], listed()[2]]
+    assert listed("trades", "success") == listed("mart") == []
+    for wrong, near in {"trade": "trades", "seed 3": "seed 2", "erorr": "error"}.items():
+        with pytest.raises(UserError, match=f"{wrong}'.*{near}"):
+            listed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "told"),
+    [
+        ("methods", "trades", {"cost": "25 passes", "paper": "Zhang et al. 2019", "loss": "L ="}),
+        ("attacks", "square", {"cost": "about 5,000 passes"}),
+        ("datasets", "npz", {"dataset": "npz:PATH"}),
+        ("datasets", "digits", {"images": "1 × 8 × 8", "default architecture": "smallcnn"}),
+        ("archs", "smallcnn", {"cost": "weights, and"}),
+        ("archs", "timm:resnet50", {"architecture": "timm:NAME"}),
+        ("suites", "smoke", {"methods": "pgd-at, regmix", "epochs": "2"}),
+        ("figures", "pareto", {"figure": "pareto"}),
+    ],
+)
+def test_what_is_named_is_told_of_in_full(what: str, name: str, told: dict[str, str]) -> None:
+    (entry,) = list_entries(what, [name])  # type: ignore[arg-type]
+    for key, part in told.items():
+        assert part in str(entry[key])
+    with pytest.raises(UserError, match=f"unknown {what[:-1]} 'x{name}'"):
+        list_entries(what, [f"x{name}"])  # type: ignore[arg-type]
+
+
+def test_parameters_have_default_values_and_meaning() -> None:
+    (entry,) = list_entries("methods", "trades")
+    assert entry["parameters"][-2] == {  # type: ignore[index]
+        "name": "beta",
+        "default": "6.0",
+        "allowed": "number, ≥ 0",
+        "description": "Weight of the divergence",
+    }

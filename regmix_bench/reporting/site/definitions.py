@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.registry import docstring
 from regmix_bench.reporting.site.text import Passage, passages
+from regmix_bench.specs.parameters import Parameter, parameters_of
 from regmix_bench.system.deferred import deferred
 
 if TYPE_CHECKING:
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
 
 _SOURCES = ("source", "repository", "sourcecode", "github")
-
-
-class Parameter(NamedTuple):
-    """One hyper-parameter: its default, the values it may take, and its description, if any."""
-
-    name: str
-    default: str
-    allowed: str
-    description: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,6 @@ def define(name: str) -> Definition:
     except UserError as error:
         return Definition(name, missing=str(error))
     module = inspect.getmodule(method)
-    schema = method.Config.model_json_schema()
     return Definition(
         name,
         version=method.version,
@@ -75,15 +65,7 @@ def define(name: str) -> Definition:
         summary=passages(docstring(method)),
         source=passages(docstring(module)),
         config=passages(docstring(method.Config)),
-        parameters=tuple(
-            Parameter(
-                key,
-                value_words(field.get("default")),
-                ", ".join(_allowed(field)),
-                field.get("description", ""),
-            )
-            for key, field in schema.get("properties", {}).items()
-        ),
+        parameters=parameters_of(method.Config),
         tricks=tuple(_tricks(method)),
     )
 
@@ -103,11 +85,6 @@ def repository(distribution: str) -> str:
     return ""
 
 
-def value_words(value: object) -> str:
-    """Return a hyper-parameter's value as a suite file would hold it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _tricks(method: type[Method]) -> Iterator[str]:
     """Say what the method makes of the tricks that a recipe may ask for."""
     if method.smoothed:
@@ -123,20 +100,3 @@ def _tricks(method: type[Method]) -> Iterator[str]:
         yield "The images that it trains on may leave the range of pixels."
     for field, why in method.refuses.items():
         yield f"It cannot be trained with recipe.{field}, {why}."
-
-
-def _allowed(field: Mapping[str, Any]) -> Iterator[str]:
-    if "anyOf" in field:
-        yield " or ".join(", ".join(_allowed(part)) for part in field["anyOf"])
-    elif "enum" in field:
-        yield " or ".join(value_words(value) for value in field["enum"])
-    else:
-        yield str(field.get("type", "any"))
-    for key, sign in (
-        ("minimum", "≥"),
-        ("exclusiveMinimum", ">"),
-        ("maximum", "≤"),
-        ("exclusiveMaximum", "<"),
-    ):
-        if key in field:
-            yield f"{sign} {field[key]:g}"

@@ -17,7 +17,7 @@ from regmix_bench.reporting.formats.bibtex import bibtex, suite_entry
 from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.headline import SUBJECT
 from regmix_bench.reporting.site import facts
-from regmix_bench.reporting.site.definitions import Definition, value_words
+from regmix_bench.reporting.site.definitions import Definition
 from regmix_bench.reporting.site.downloads import TABLE_FORMATS
 from regmix_bench.reporting.site.formulas import is_formula, mathml
 from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
@@ -26,6 +26,7 @@ from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.site.runs import RunPage
 from regmix_bench.reporting.site.text import file_name, on_dark
 from regmix_bench.reporting.values import Cell
+from regmix_bench.specs.parameters import value_words
 from regmix_bench.system.text import visible
 
 if TYPE_CHECKING:
