@@ -19,7 +19,7 @@ from regmix_bench.api.options import planned_runs
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import fixed, markdown
 from regmix_bench.reporting.headline import headline
-from regmix_bench.reporting.paper import named, shown_names
+from regmix_bench.reporting.paper import named
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "shipped"
@@ -80,7 +80,7 @@ class Recorded:
 
     def _verdicts(self) -> str:
         block = self._block(self.matched, "32/255")
-        standings, names = self.matched.standings[block.stem], shown_names(self.matched)
+        standings, names = self.matched.standings[block.stem], self.matched.names
         (reference,) = (row for row in block.rows if row.label == standings.reference)
         of = {kind: [] for kind in ("better", "worse", "not distinguishable")}
         for row in block.rows:
@@ -133,7 +133,7 @@ class Recorded:
 
     def _ablated(self) -> dict[str, dict[str, float]]:
         """Return AutoAttack by tricks, those of fewest words first, and by method."""
-        block, names = self._block(self.ablation, "32/255"), shown_names(self.ablation)
+        block, names = self._block(self.ablation, "32/255"), self.ablation.names
         found: dict[str, dict[str, float]] = {}
         for row in block.rows:
             tricks = row.group.tricks
@@ -158,7 +158,7 @@ class Recorded:
     def _compared(self, contents: Contents, epsilon: str, shown: Collection[str] = COMPARED) -> str:
         """Return the table of a comparison as Markdown, with some of its columns."""
         stem = self._block(contents, epsilon).stem
-        table = named(contents.comparisons[stem], shown_names(contents))
+        table = named(contents.comparisons[stem], contents.names)
         places = [at for at, column in enumerate(table.columns) if column.id in shown]
         return markdown(
             replace(

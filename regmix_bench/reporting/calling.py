@@ -1,4 +1,4 @@
-"""What the rows of a report go by where they are asked for."""
+"""Names that the rows of a report go by where they are asked for."""
 
 from __future__ import annotations
 
