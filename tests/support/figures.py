@@ -18,9 +18,9 @@ from regmix_bench.reporting.figures.style import applied
 from regmix_bench.reporting.figures.venues import PLAIN, Style
 
 
-def pictures_of(name: str, results: Path) -> list[ReportFigure]:
+def pictures_of(name: str, results: Path, style: Style = PLAIN) -> list[ReportFigure]:
     """Return the pictures that the figure called ``name`` has of all methods that are recorded."""
-    return list(FIGURES[name].of(Contents.of(results, across=("tricks",))))
+    return list(FIGURES[name].of(Contents.of(results, across=("tricks",), style=style)))
 
 
 def drawn(picture: ReportFigure, style: Style = PLAIN) -> Figure:

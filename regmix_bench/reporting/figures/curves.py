@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
@@ -32,6 +32,8 @@ _ACCURACIES = ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc")
 _RAW = ("raw_val_fgsm_acc", "raw_val_pgd_acc")
 #: Seeds beyond which a method has the band they lie in instead of a line each.
 MOST_LINES = 12
+#: Panels beyond which a narrow figure leaves out rows that are not in colour.
+MOST_PANELS = 2 * MOST_COLOURED
 #: Points that the axis of accuracies shows at least.
 LEAST_RANGE = 20.0
 #: The share of the epochs in which curves may rise from below the axes.
@@ -42,12 +44,14 @@ BEGINNING = 0.2
 class TrainingCurves(ReportFigure):
     """Validation accuracy epoch by epoch, with the selected one and where overfitting sets in.
 
-    A picture per cohort, a panel per label.
+    A picture per cohort, a panel per label. A narrow one of more than :data:`MOST_PANELS` has
+    panels of the rows in colour alone, as it would be longer than a page.
     """
 
     name = "curves"
 
     looks: Mapping[str, Look]
+    shown: tuple[str, ...]
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
@@ -56,6 +60,8 @@ class TrainingCurves(ReportFigure):
             if frame.empty:
                 continue
             looks = contents.looks_in(cohort)
+            labels = [str(label) for label in frame["label"].unique()]
+            shown = _shown(labels, looks, contents.style)
             last = frame[frame["epoch"] == frame["epoch"].max()].drop_duplicates("label")
             means = dict(zip(last["label"], last["val_pgd_acc_mean"].astype(float), strict=True))
             said = extreme(
@@ -70,7 +76,7 @@ class TrainingCurves(ReportFigure):
                 f"Validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
                 f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
-                f"{grey_words(looks.values())}"
+                f"{_left_out(labels, shown) or grey_words(looks.values())}"
             )
             yield cls(
                 subject=cohort.stem,
@@ -78,11 +84,12 @@ class TrainingCurves(ReportFigure):
                 caption=caption,
                 protocol=protocol(cohort),
                 looks=looks,
+                shown=shown,
             )
 
     def draw(self, style: Style) -> Figure:
         """Return a figure with one small panel per label, all on the same axes."""
-        labels = [str(label) for label in self.frame["label"].unique()]
+        labels = self.shown
         handles = [
             Line2D([], [], color=GREY, linestyle="--", label="clean"),
             Line2D([], [], color=GREY, label="PGD-10"),
@@ -97,7 +104,7 @@ class TrainingCurves(ReportFigure):
                 Line2D([], [], color=GREY, linestyle=":", label="FGSM"),
                 Line2D([], [], color="black", marker="x", linestyle="", label="onset"),
             ]
-        many = style.narrow and len(labels) > 2 * MOST_COLOURED
+        many = style.narrow and len(labels) > MOST_PANELS
         columns = 3 if many else max(2, int((style.width - 0.5) / 1.25))
         figure, axes = titled_grid(
             style,
@@ -162,6 +169,21 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
         for name in (*_ACCURACIES, *_RAW):
             frame[f"{name}_mean"] = over_seeds[name].transform("mean")
     return frame
+
+
+def _shown(labels: Sequence[str], looks: Mapping[str, Look], style: Style) -> tuple[str, ...]:
+    if not style.narrow or len(labels) <= MOST_PANELS:
+        return tuple(labels)
+    return tuple(label for label in labels if not looks[label].quiet)
+
+
+def _left_out(labels: Sequence[str], shown: Sequence[str]) -> str:
+    if len(shown) == len(labels):
+        return ""
+    return (
+        f" Of {len(labels)} rows {len(shown)} are shown: the reference, what is featured and those"
+        " that differ from the reference most, significantly."
+    )
 
 
 def _banded(frame: pd.DataFrame) -> str:

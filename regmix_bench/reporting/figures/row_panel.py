@@ -23,6 +23,8 @@ from regmix_bench.reporting.figures.venues import Style
 
 #: The colour of words on rows that do not stand out: their contrast to white is 6.
 _QUIET_INK = "#5c5c5c"
+#: Inches that rows take together at least, so that one or two look like a figure.
+_LEAST_HEIGHT = 0.6
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def row_panel(
     left = 1.06 * column_of([row.name for row in rows], style)[0] + 0.16
     right = 1.06 * max(inches(row.numbers, style.small) for row in rows) + 0.18
     heights = [column_of([row.name], style)[1] for row in rows]
+    heights = [height * max(1.0, _LEAST_HEIGHT / sum(heights)) for height in heights]
     figure, ((axis,),) = panels(
         style,
         (1, 1),

@@ -8,11 +8,13 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
 from support.checkpoints import write_checkpoints
-from support.figures import drawn, pictures_of
+from support.figures import drawn, overlaps, pictures_of
+from support.rankings import write_ranking
 
 from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.figures.curves import MOST_LINES, TrainingCurves
 from regmix_bench.reporting.figures.looks import Look
+from regmix_bench.reporting.figures.venues import PLAIN, style_for
 
 LOOK = Look("TRADES", "#000000", "o", "-")
 
@@ -33,7 +35,9 @@ def curves(seeds):
 
 def picture_of(frame):
     looks = {label: replace(LOOK, name=label) for label in frame["label"]}
-    return TrainingCurves(subject="digits", frame=frame, caption="", looks=looks)
+    return TrainingCurves(
+        subject="digits", frame=frame, caption="", looks=looks, shown=tuple(looks)
+    )
 
 
 def test_a_dozen_seeds_have_a_line_each_and_more_the_band_they_lie_in():
@@ -47,6 +51,18 @@ def test_a_dozen_seeds_have_a_line_each_and_more_the_band_they_lie_in():
     assert all(isinstance(band, FillBetweenPolyCollection) for band in bands)
     heights = bands[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (0, MOST_LINES)
+
+
+def test_a_narrow_figure_of_many_rows_fits_a_page_and_says_what_it_leaves_out(tmp_path):
+    results, narrow = write_ranking(tmp_path, 13), style_for(width="3.25in")
+    (wide,), (picture,) = (pictures_of("curves", results, s) for s in (PLAIN, narrow))
+    figure = drawn(picture, narrow)
+    assert figure.get_figheight() < 9 and overlaps(figure) == []
+    titles = [axis.get_title() for axis in figure.axes]
+    assert {"PGD-AT", "RegMix"} < set(titles) and len(titles) < 13
+    assert f" Of 13 rows {len(titles)} are shown: the reference," in picture.caption
+    assert picture.frame.equals(wide.frame) and picture.frame["label"].nunique() == 13
+    assert len(drawn(wide).axes) == 13 and "are shown" not in wide.caption
 
 
 def test_the_onset_is_marked_and_the_single_step_shown_where_there_is_one():

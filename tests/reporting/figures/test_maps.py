@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.figures import drawn, overlaps, pictures_of
+from support.figures import drawn, least_size, overlaps, pictures_of
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.reporting.figures.gallery import rendered
 from regmix_bench.reporting.figures.map_panels import MapPanel, draw_maps
 from regmix_bench.reporting.figures.style import applied
-from regmix_bench.reporting.figures.venues import PLAIN
+from regmix_bench.reporting.figures.venues import PLAIN, style_for
 
 
 def test_every_seed_of_outputs_is_measured_the_lowest_drawn_and_smoothing_said(record, save):
@@ -63,6 +63,15 @@ def test_every_seed_of_features_is_measured_and_the_lowest_drawn(record, save):
     assert list(points.columns) == ["label", "kind", "class", "x", "y"]
     assert points[["x", "y"]].abs().max().max() == 1.0
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["clean", "PGD-20"]
+
+
+@pytest.mark.parametrize("figure", ["tsne", "features"])
+def test_no_text_of_a_column_s_width_is_small_or_on_another(record, save, figure):
+    narrow = style_for(width="3.25in")
+    results = save(*(record(name) for name in ("trades", "regmix")), outputs=True)
+    (picture,) = pictures_of(figure, results, narrow)
+    assert least_size(rendered(picture, narrow)[".pdf"]) >= 7
+    assert overlaps(drawn(picture, narrow)) == []
 
 
 def test_what_comes_of_drawing_is_written_beside_the_picture(record, save):

@@ -54,6 +54,14 @@ def test_each_seed_is_a_dot_at_its_accuracy_and_the_caption_has_their_spread(tmp
         assert words in picture.caption
 
 
+@pytest.mark.parametrize("rows", [{"trades": [216, 217]}, {"trades": [216, 217], "mart": [252]}])
+def test_one_row_or_two_have_the_height_of_a_figure(tmp_path, rows):
+    planted(tmp_path, **rows)
+    (picture,) = pictures_of("strip", tmp_path)
+    figure = drawn(picture, NARROW)
+    assert figure.get_figheight() > 1.5 and overlaps(figure) == []
+
+
 def test_single_seeds_make_no_picture(tmp_path):
     planted(tmp_path, pgd_at=[180], trades=[216])
     assert pictures_of("strip", tmp_path) == []
