@@ -45,7 +45,7 @@ def check(
     *,
     reference: Annotated[
         str | Path | None,
-        Option("The references; leaderboard.json among the results if left out."),
+        Option("The references; leaderboard.json among the results, or in results/, if left out."),
     ] = None,
     results: Results = "results",
     only: Annotated[
@@ -68,7 +68,6 @@ def check(
     from regmix_bench.analysis.junit import as_junit
     from regmix_bench.analysis.references import ALLOWABLE, renew_references
     from regmix_bench.analysis.regression import compare_with_references
-    from regmix_bench.records import paths
     from regmix_bench.records.store import require_beside
     from regmix_bench.system.files import require_apart, write_together
     from regmix_bench.system.garbage import uncollected
@@ -80,7 +79,7 @@ def check(
     if update and only is not None:
         raise UserError("--update renews all references, also those that --only would not show")
     results = Path(results)
-    board = Path(reference) if reference is not None else results / paths.LEADERBOARD
+    board = _references(results, update) if reference is None else Path(reference)
     named = {} if junit is None else {"--junit": Path(junit)}
     require_apart(named, [board])
     require_beside(named, results)
@@ -97,3 +96,19 @@ def check(
             renewed = None
             write_together(files)
     return Check(tuple(verdicts), board, renewed)
+
+
+def _references(results: Path, update: bool) -> Path:
+    """Return the references of ``results``: its own, else those of the usual results folder."""
+    from regmix_bench.records.paths import LEADERBOARD
+
+    own, usual = results / LEADERBOARD, Path("results", LEADERBOARD)
+    if own.exists() or update:
+        return own
+    if usual.exists():
+        return usual
+    looked = " or ".join(map(str, dict.fromkeys((own, usual))))
+    raise UserError(
+        f"no references at {looked}: name them by --reference, or make them by `regmix-bench check"
+        " --update`"
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,9 +10,6 @@ from regmix_bench.api.check import Check, check
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.printing import print_table, say
-
-if TYPE_CHECKING:
-    from regmix_bench.analysis.drops import Verdict
 
 
 @add_command(
@@ -29,14 +24,15 @@ def print_check(call: Call[Check]) -> None:
         print_json("check", found)
     else:
         if found.verdicts or found.renewed is None:
-            _print_verdicts(found.verdicts, call.flags.verbose)
+            _print_verdicts(found, call.flags.verbose)
         if found.renewed is not None:
             say(f"{found.renewed} references written to {found.reference}")
     if found.failed:
         raise typer.Exit(1)
 
 
-def _print_verdicts(verdicts: Sequence[Verdict], verbose: bool) -> None:
+def _print_verdicts(found: Check, verbose: bool) -> None:
+    verdicts = found.verdicts
     rows = [
         (
             f"{v.label} · {v.dataset} · {v.arch} · {v.threat} · "
@@ -55,7 +51,7 @@ def _print_verdicts(verdicts: Sequence[Verdict], verbose: bool) -> None:
     counts = Counter(v.verdict for v in verdicts)
     said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
     more = " (-v shows them all)" if len(rows) < len(verdicts) else ""
-    say(f"{said or 'no references'}{more}")
+    say(f"{said or 'no references'} against {found.reference}{more}")
     resolved = [v.tolerance for v in verdicts if v.tolerance is not None]
     if resolved:
         say(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two plain lines of one training, and frames in a second on a terminal.
 QUIET_SECONDS, FRAMES = 5.0, 4
+
+#: Runs that are named where a command has to be given for each.
+_NAMED = 3
 
 
 class Display:
@@ -175,10 +179,7 @@ class GridDisplay(Display):
         lines = [f"{len(states)} runs: {summary}{forced}"]
         if counts["done"] and not given["force"]:
             if given["save_adversarial"] or given["diagnose"]:
-                lines.append(
-                    "what is done stays as it is: `regmix-bench eval RUN` takes the same two"
-                    " options"
-                )
+                lines.append(f"what is done stays as it is: {self._anew()}")
             if given["reference"]:
                 lines.append(
                     "what is done keeps its reference: `regmix-bench report --reference` takes"
@@ -188,6 +189,21 @@ class GridDisplay(Display):
             say(*lines)
         if not given["dry_run"]:
             super().on_plan(states, waiting)
+
+    def _anew(self) -> str:
+        """Say by which command a run that is done is given what was asked for."""
+        done = [run_id for run_id, state in self.states.items() if state == "done"]
+        several = len(done) > 1
+        words = ["eval", "RUN" if several else done[0]]
+        for name in ("screen", "save_adversarial", "diagnose"):
+            words += [f"--{name.replace('_', '-')}"] if self.given[name] else []
+        if self.given["attacks"] is not None:
+            words += ["--attacks", shlex.quote(str(self.given["attacks"]))]
+        if (results := str(self.given["results"])) != "results":
+            words += ["--results", shlex.quote(results)]
+        more = f" … ({len(done)} in all)" if len(done) > _NAMED else ""
+        each = f", RUN being each of {', '.join(done[:_NAMED])}{more}" if several else ""
+        return f"`regmix-bench {' '.join(words)}` does that anew{each}"
 
     def on_end(self, ending: Ending) -> None:
         super().on_end(ending)

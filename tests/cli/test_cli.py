@@ -90,8 +90,9 @@ def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> 
     status, output, _ = run_quick(
         command, "--seeds", "0", "--reference", "trades", "--diagnose", "--dry-run"
     )
+    done = store.load_record(paths[0]).run_id
     assert output.splitlines()[1:3] == [
-        "what is done stays as it is: `regmix-bench eval RUN` takes the same two options",
+        f"what is done stays as it is: `regmix-bench eval {done} --diagnose` does that anew",
         "what is done keeps its reference: `regmix-bench report --reference` takes another",
     ]
 
@@ -201,6 +202,14 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
     assert "ok" in output and "regressed" not in output
     suite = ElementTree.parse(tmp_path / "j.xml").getroot()
     assert list(suite.iter("testcase")) and not list(suite.iter("failure"))
+
+    status, _, errors = command("check", "--results", "second")
+    assert (status, "second/leaderboard.json or results/leaderboard.json" in errors) == (2, True)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "first/leaderboard.json").rename(tmp_path / "results/leaderboard.json")
+    status, output, _ = command("check", "--results", "second")
+    assert status == 0 and "ok against results/leaderboard.json" in output
+    (tmp_path / "results/leaderboard.json").rename(tmp_path / "first/leaderboard.json")
 
     status, output, _ = command("check", "--results", "empty", *reference, "--junit", "j.xml")
     assert status == 1 and "missing" in output

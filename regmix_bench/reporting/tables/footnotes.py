@@ -11,13 +11,15 @@ from regmix_bench.analysis.words import search_words
 from regmix_bench.records.schema import RobustEval
 from regmix_bench.specs import Scoring
 
-Kind = Literal["check", "diagnosis", "overfitting", "substitution"]
+Kind = Literal["check", "diagnosis", "overfitting", "substitution", "passed"]
 
 _SIGNS: dict[Kind, tuple[str, str]] = {
     "check": ("†", "Raised in scoring"),
     "diagnosis": ("¶", "Gradient masking suspected"),
     "overfitting": ("‡", "Overfitting"),
     "substitution": ("§", "Attacks replaced"),
+    # A row without a mistake bears no sign.
+    "passed": ("", "Asked, and no gradient masking suspected"),
 }
 
 #: What each sign stands for, where the notes are elsewhere.
@@ -39,11 +41,13 @@ class Remark(NamedTuple):
 
 
 def remarks_on(label: str, seed: int | None, score: RobustEval) -> Iterator[Remark]:
-    """List what a score says of itself: checks raised, audits failed, attacks replaced."""
+    """List what a score says of itself: checks raised, answers of audits, attacks replaced."""
     for name in score.checks:
         failed = f" {', '.join(score.failed_attacks)}" if name == "failed-attack" else ""
         yield Remark(label, seed, "check", name + failed)
-    yield from (Remark(label, seed, "diagnosis", d.name) for d in score.diagnoses if d.alarm)
+    for asked in score.diagnoses:
+        if asked.p_value is not None:
+            yield Remark(label, seed, "diagnosis" if asked.alarm else "passed", asked.name)
     yield from (Remark(label, seed, "substitution", text) for text in score.substitutions)
 
 
@@ -64,13 +68,14 @@ def footnotes(
     signs: dict[str, str] = defaultdict(str)
     notes = []
     for kind, (sign, lead) in _SIGNS.items():
-        for label in dict.fromkeys(label for where in found[kind].values() for label in where):
-            signs[label] += sign
+        if sign:
+            for label in dict.fromkeys(label for where in found[kind].values() for label in where):
+                signs[label] += sign
         if found[kind]:
             parts = (
                 f"{text} ({_where(where, everyone, names)})" for text, where in found[kind].items()
             )
-            notes.append(f"{sign} {lead}: {'; '.join(parts)}.")
+            notes.append(f"{sign} {lead}: {'; '.join(parts)}.".lstrip())
     return dict(signs), tuple(notes)
 
 

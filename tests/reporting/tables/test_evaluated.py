@@ -121,6 +121,7 @@ def test_checks_and_replaced_attacks_are_footnotes(results):
     assert "† Raised in scoring: zero-gradients (masked)." in table.notes
     assert "¶ Gradient masking suspected: black-box (masked)." in table.notes
     assert "§ Attacks replaced: no fab-t (masked)." in table.notes
+    assert "Asked, and no gradient masking suspected: iterative (masked)." in table.notes
     assert "masked†¶§" in markdown(table)
     assert r"\textdagger{}\textparagraph{}\textsection{}" in latex(table, "x", Layout())
 
