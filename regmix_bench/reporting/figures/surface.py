@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.methods.declarations import true_class_mass
-from regmix_bench.records.views import Views
 from regmix_bench.reporting.figures.captions import ends, extreme, plain, protocol
 from regmix_bench.reporting.figures.choice import choice, unrecorded
+from regmix_bench.reporting.figures.curvature import (
+    FOOTNOTE,
+    SMOOTHED,
+    Floats,
+    curvature_table,
+    rise,
+    surface_frame,
+)
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.panels import Rim, titled_grid
 from regmix_bench.reporting.figures.protocol import ReportFigure
-from regmix_bench.reporting.figures.run_views import RunViews, views_by_label
+from regmix_bench.reporting.figures.run_views import views_by_label
 from regmix_bench.reporting.figures.style import HEAT, fitted, high
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import NORMS, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
 
-Floats = npt.NDArray[np.float64]
-
-_SMOOTHED = "*"
-_FOOTNOTE = (
-    f"{_SMOOTHED} trained towards smoothed labels, which keep its logits small: its loss is on"
-    " another scale, and its curvature not comparable"
-)
 #: Contour lines, the same in all figures.
 _LEVELS = [sign * n * 10.0**k for k in (-1, 0, 1) for n in (1, 2, 5) for sign in (-1, 1)]
 #: Where the colour scale turns from linear to logarithmic: one model may rise tenfold higher.
@@ -105,7 +99,7 @@ class LossSurface(ReportFigure):
                 subject=cohort.stem,
                 frame=frame,
                 caption=caption,
-                table=_table(cohort, seeds),
+                table=curvature_table(cohort, seeds),
                 protocol=protocol(cohort),
                 looks=contents.looks,
                 rises={label: rise(seeds[label][0].views) for label in chosen.labels},
@@ -122,7 +116,7 @@ class LossSurface(ReportFigure):
         beyond = (min(lows) < lowest, max(highs) > highest)
         scale = AsinhNorm(_LINEAR, lowest, max(highest, lowest + _LINEAR))
         smoothed = bool((numbers["true_class_mass"] < 1).any())
-        note = fitted(_FOOTNOTE, style.width - 0.1, style.small, lines=4) if smoothed else ""
+        note = fitted(FOOTNOTE, style.width - 0.1, style.small, lines=4) if smoothed else ""
         noted = high(note, style.small)
         rim = Rim(left=0.42, right=0.7, bottom=0.78 + noted)
         columns = max(2, int((style.width - 1) / 1.2))
@@ -141,7 +135,7 @@ class LossSurface(ReportFigure):
         for axis, (label, values) in zip(axes, rises.items(), strict=True):
             _draw_panel(axis, values, self.threat, scale)
             row = numbers.loc[label]
-            star = _SMOOTHED if row["true_class_mass"] < 1 else ""
+            star = SMOOTHED if row["true_class_mass"] < 1 else ""
             n = row["seeds"]
             over = f"{n} seeds" if n != 1 else "one seed"
             if n > 1:
@@ -190,49 +184,6 @@ def _ticks(scale: Normalize) -> list[float]:
     return sorted(shown)
 
 
-def rise(views: Views) -> Floats:
-    """Return the rise of the loss, mean over images: (G adversarial, G random)."""
-    middle = views.loss.shape[1] // 2
-    mean: Floats = (views.loss - views.loss[:, middle, middle, None, None]).mean(0, np.float64)
-    return mean
-
-
-def surface_frame(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> pd.DataFrame:
-    """Tabulate one row per label and step along the adversarial direction.
-
-    A column for each step along the random direction holds the rise of the loss, of the lowest
-    seed. ``curvature`` is the median over images, since few images bend tenfold more than the
-    others, mean over ``seeds``, with the interval of that mean, which one seed does not have;
-    ``curvature_mean`` and ``gradient_norm`` are means over images and seeds.
-    """
-    rows = []
-    for group in cohort.groups:
-        if group.label not in seeds:
-            continue
-        run, views = seeds[group.label][0]
-        bent = _Bent.of([run.views for run in seeds[group.label]])
-        for step, losses in zip(views.coordinates, rise(views), strict=True):
-            rows.append(
-                {
-                    **cohort.csv_columns,
-                    "eval_norm": views.threat.norm,
-                    "eval_epsilon": str(views.threat.epsilon),
-                    "method": group.method,
-                    "label": group.label,
-                    "seed": run.spec.seed,
-                    "true_class_mass": true_class_mass(group.spec),
-                    "n_images": len(_curvature(views)),
-                    **bent.numbers,
-                    "adversarial": round(float(step), 6),
-                    **{
-                        f"random {other:+.2f}": round(float(loss), 6)
-                        for other, loss in zip(views.coordinates, losses, strict=True)
-                    },
-                }
-            )
-    return pd.DataFrame(rows)
-
-
 def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normalize) -> None:
     steps = np.linspace(-1, 1, len(values))
     # A pixel of the image is centred on its step.
@@ -256,71 +207,3 @@ def _draw_panel(axis: Axes, values: Floats, threat: ThreatModel, scale: Normaliz
     axis.set_yticks((-1, 0, 1), ["−1", "0", "1"])
     axis.tick_params(length=2)
     axis.grid(visible=False)
-
-
-class _Bent(NamedTuple):
-    """The curvature of one label's images, median and mean, and the norm of the gradient there.
-
-    Each over the seeds that have it.
-    """
-
-    median: Stat | None
-    mean: Stat | None
-    gradient: Stat | None
-
-    @classmethod
-    def of(cls, seeds: Sequence[Views]) -> _Bent:
-        bends = [b for views in seeds if len(b := _curvature(views))]
-        return cls(
-            Stat.of(float(np.median(b)) for b in bends),
-            Stat.of(float(b.mean()) for b in bends),
-            Stat.of(float(views.gradient_norm.mean(dtype=np.float64)) for views in seeds),
-        )
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """As columns; NaN is what there is not."""
-        none = Stat(np.nan, None, 0)
-        median = self.median or none
-        return {
-            "seeds": median.n,
-            "curvature": median.mean,
-            "curvature_low": np.nan if median.low is None else median.low,
-            "curvature_high": np.nan if median.high is None else median.high,
-            "curvature_mean": (self.mean or none).mean,
-            "gradient_norm": (self.gradient or none).mean,
-        }
-
-
-def _table(cohort: Cohort, seeds: Mapping[str, Sequence[RunViews]]) -> Table:
-    columns = (
-        Column("median", "Curvature", "mean"),
-        Column("interval", "95 % interval", "interval"),
-        Column("mean", "Mean image", "mean"),
-        Column("gradient", "Gradient norm", "mean"),
-    )
-    rows, smoothed = [], False
-    for group in cohort.groups:
-        if group.label not in seeds:
-            continue
-        each = [run.views for run in seeds[group.label]]
-        bent = _Bent.of(each)
-        stats = (bent.median, bent.median, bent.mean, bent.gradient)
-        star = _SMOOTHED if true_class_mass(group.spec) < 1 else ""
-        smoothed = smoothed or bool(star)
-        cells = [averaged(stat, decimals=3) for stat in stats]
-        rows.append((Cell(group.label, signs=star), *cells, counted(len(each))))
-    return Table(
-        "Curvature of the loss along FGSM's step: median and mean over test images, and the mean"
-        " norm of the gradient; all are means ± standard deviations over seeds. The interval is"
-        " that of the median's mean over seeds (Student's t); one seed has none.",
-        (Column("method", "Method"), *columns, Column("seeds", "Seeds", "count")),
-        tuple(rows),
-        (f"{_FOOTNOTE}.",) if smoothed else (),
-    )
-
-
-def _curvature(views: Views) -> Floats:
-    """Of the images that have one."""
-    bends = views.curvature.astype(np.float64)
-    return bends[np.isfinite(bends)]
