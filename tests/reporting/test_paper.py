@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -7,11 +8,13 @@ from support.synthetic import make_record, make_spec, write_run
 from support.tables import bold, headers, texts
 
 from regmix_bench.errors import UserError
+from regmix_bench.notation import read_yaml
 from regmix_bench.records import store
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import Layout
 from regmix_bench.reporting.paper import named, paper_tables, side_by_side
 from regmix_bench.reporting.report import write_report
+from regmix_bench.reporting.report_files import text_files
 from regmix_bench.reporting.values import Cell, Column, Table
 from regmix_bench.specs import MethodSpec, Recipe, Scoring
 
@@ -250,3 +253,28 @@ def test_runs_that_are_unlike_share_no_ranking_in_any_table(results, tmp_path):
         stem for stem in joined if stem.startswith(("checkpoints-", "budgets-")) and home in stem
     }
     assert texts(found[HOME]) == before[HOME] and len(contents.cohorts) >= 2 + len(UNLIKE) - 1
+    labels = {stem: {row[0] for row in texts(t)} for stem, t in contents.comparisons.items()}
+    assert [stem for stem in labels if {"pgd-at", "fgsm-rs"} <= labels[stem]] == [
+        f"{home}-Linf-48-255"
+    ]
+    written = {
+        name: text for _, name, text in text_files(contents, ("markdown", "yaml"), (), Layout())
+    }
+    sheet = read_yaml(written["study.yaml"])["tables"]
+    rows = {name: {row["method"] for row in table["rows"]} for name, table in sheet.items()}
+    assert [name for name in rows if {"pgd-at", "fgsm-rs"} <= rows[name]] == [f"{home}-Linf-48-255"]
+    assert len(rows) == len(contents.cohorts)
+    parts = re.split(r"^### ", written["report.md"], flags=re.MULTILINE)[1:]
+    shared = [part.partition("\n")[0] for part in parts if {"PGD-AT", "FGSM-RS"} <= named_in(part)]
+    assert shared == ["Trained under L∞ 48/255, attacked under L∞ 48/255"]
+    for picture in contents.gallery.pictures:
+        frame = picture.frame
+        assert frame["setting"].nunique() == 1
+        ranked = frame.groupby(["setting", "train_epsilon", "eval_epsilon"])["method"].agg(set)
+        together = [key for key, names in ranked.items() if {"pgd-at", "fgsm-rs"} <= names]
+        assert set(together) <= {(home, "48/255", "48/255")}
+
+
+def named_in(page):
+    """The first cells of the rows of a page's tables."""
+    return set(re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE))

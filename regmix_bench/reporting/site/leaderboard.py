@@ -16,6 +16,7 @@ from regmix_bench.records.tricks import seen_tricks
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import short
 from regmix_bench.reporting.headline import Headline, headline
+from regmix_bench.reporting.paper import named
 from regmix_bench.reporting.site.quotes import Quotes, quotes_of
 from regmix_bench.reporting.site.ranked_rows import RankedRow, ranked_rows
 from regmix_bench.reporting.site.ruler import Ruler
@@ -55,7 +56,7 @@ class Ranking:
         return cls(
             block=block,
             standings=standings,
-            table=contents.comparisons[block.stem],
+            table=named(contents.comparisons[block.stem], contents.names),
             data=block.cohort.setting.words,
             threat=_threats(block),
             protocol=", ".join(_protocol(block)),

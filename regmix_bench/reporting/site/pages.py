@@ -16,6 +16,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.bibtex import bibtex, suite_entry
 from regmix_bench.reporting.formats.cells import short, text
 from regmix_bench.reporting.headline import SUBJECT
+from regmix_bench.reporting.paper import named
 from regmix_bench.reporting.site import facts
 from regmix_bench.reporting.site.definitions import Definition
 from regmix_bench.reporting.site.downloads import TABLE_FORMATS
@@ -68,7 +69,10 @@ def comparison_page(
 
 def tables_page(contents: Contents, pictures: SitePictures, preview: str) -> bytes:
     """Write the report's tables beside those of methods, and the pictures that belong to them."""
-    chapters = contents.chapters
+    chapters = {
+        title: [part._replace(table=named(part.table, contents.names)) for part in chapter]
+        for title, chapter in contents.chapters.items()
+    }
     stems = {section.stem for chapter in chapters.values() for section in chapter}
     beside = {picture.stem: picture for picture in pictures.others if picture.stem in stems}
     further = [picture for picture in pictures.others if picture.stem not in stems]

@@ -211,6 +211,14 @@ def test_scores_of_given_models_alone_lead_from_the_first_page_to_their_table(
     assert b"given" in files["tables.html"]
 
 
+def test_the_table_of_all_columns_names_methods(pages: Path, contents: Contents) -> None:
+    labels = {run.spec.label for run in contents.runs}
+    names = {look.name for look in contents.looks.values()}
+    first = re.compile(r"<tr>\s*<th scope=\"row\">([^<]*)")
+    shown = set(first.findall((pages / "index.html").read_text("utf-8")))
+    assert shown & names and not shown & (labels - names)
+
+
 def test_a_method_page_holds_its_formula_and_its_parameters(pages: Path) -> None:
     text = (pages / "methods/regmix.html").read_text("utf-8")
     assert "L_AGR = γ·KL(p(x) ‖ p(x+δ_final))" in text
