@@ -35,7 +35,7 @@ def checkpoints_table(found: Selections) -> Table:
     seeds = [len({e.run.spec.seed for w in WEIGHTS for e in by[w]}) for _, by in found.rows]
     filled.append((Column("seeds", "Seeds", "count"), [counted(number) for number in seeds]))
     caption = f"{checkpoints_heading(found)}. {tricks_said(found.cohort.setting)}"
-    return Table.of(caption, filled, tuple(_notes(found)))
+    return Table.of(caption, filled, tuple(_notes(found)), found.cohort.setting.words)
 
 
 def run_checkpoints_table(found: Sequence[Selected]) -> Table:
