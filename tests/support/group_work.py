@@ -36,6 +36,7 @@ from regmix_bench.grid.plan import plan
 from regmix_bench.methods import load_method
 from regmix_bench.models import build_model
 from regmix_bench.models.predictions import correct
+from regmix_bench.records.progress import ProgressMeter
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
@@ -199,11 +200,13 @@ def failure_of_a_stage(folder: Path) -> str | None:
     torch.manual_seed(0)
     model = AttackedModel(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval())
     x = torch.tensor([0.1, 0.2, 0.8, 0.9]).view(4, 1, 1, 1).expand(4, 1, 2, 2)
-    y, all_of_them = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.bool)
+    y = torch.zeros(4, dtype=torch.int64)
     stage = Stage("fails", FailsOnTheSecond(), batch_size=2)
     threat = ThreatModel("Linf", "8/255")
     journal = Journal(folder / "failing", {})
-    return run_stage(stage, model, x, y, all_of_them, all_of_them, threat, journal).failure
+    meter = ProgressMeter(lambda progress: None)
+    standing = right = torch.ones(4, dtype=torch.bool)
+    return run_stage(stage, model, x, y, right, standing, threat, journal, meter).failure
 
 
 def in_two(folder: Path, device: torch.device, send: Callable[[Any], None]) -> dict[str, Any]:

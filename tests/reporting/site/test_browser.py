@@ -295,7 +295,8 @@ def test_an_address_of_the_front_page_holds_its_comparison_when_another_leads(
     page = opened("index.html")
     leading = page.locator("[data-comparison]").get_attribute("id")
     page.get_by_label("Search").fill("a")
-    assert f"c={leading}" in page.url and leading != stem
+    page.wait_for_url(lambda url: f"c={leading}" in url)
+    assert leading != stem
     page.goto(page.url.replace(leading, stem))
     page.wait_for_url(f"**/comparisons/{stem}.html?q=a")
     assert page.locator("[data-comparison]").get_attribute("id") == stem
