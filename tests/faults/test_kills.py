@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import time
@@ -104,5 +105,5 @@ def test_a_clock_that_goes_backwards(
     found = cli(*begun.run)
     assert found.status == 0, found
     assert recorded(begun.results) == recorded(finished.results)
-    assert " -" not in found.out
+    assert not re.search(r" -\d", found.out)
     tell(found, "all: durations are taken from a clock that cannot be set")
