@@ -79,10 +79,10 @@ def check(
     if update and only is not None:
         raise UserError("--update renews all references, also those that --only would not show")
     results = Path(results)
-    board = _references(results, update) if reference is None else Path(reference)
     named = {} if junit is None else {"--junit": Path(junit)}
-    require_apart(named, [board])
     require_beside(named, results)
+    board = _references(results, update) if reference is None else Path(reference)
+    require_apart(named, [board])
     with uncollected():
         verdicts = (
             []
