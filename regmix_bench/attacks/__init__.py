@@ -24,6 +24,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "clean": "regmix_bench.attacks.white_box:Clean",
         "fgsm": "regmix_bench.attacks.white_box:FGSM",
         "pgd": "regmix_bench.attacks.white_box:PGD",
+        "gama-pgd": "regmix_bench.attacks.gama:GAMAPGD",
         "apgd-ce": "regmix_bench.attacks.autoattack:APGDCE",
         "apgd-dlr": "regmix_bench.attacks.autoattack:APGDDLR",
         "apgd-t": "regmix_bench.attacks.autoattack:APGDT",
