@@ -243,7 +243,15 @@ else:
 
 
 class RefusingModel(Refusing, ModelMetaclass):
-    """The same of models of pydantic."""
+    """The same of models of pydantic, which take no value by its place."""
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *arguments: Any, **fields: Any) -> Any:
+            if arguments:
+                such = next(iter(cls.__pydantic_fields__))
+                raise UserError(f"{cls.__name__} takes values by name, such as {such}=…")
+            return super().__call__(**fields)
 
 
 @dataclass(frozen=True)

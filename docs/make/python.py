@@ -34,13 +34,18 @@ def pages() -> dict[str, str]:
 
 def _function(name: str, verb: Any) -> Iterator[str]:
     """Write a verb with what the command line says of its parameters."""
-    parameters = inspect.signature(verb).parameters.values()
-    bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
-    shown = inspect.Signature(bare)
+    bare = map(_bare, inspect.signature(verb).parameters.values())
+    shown = inspect.Signature(list(bare))
     yield f"```{{eval-rst}}\n.. py:function:: regmix_bench.{name}{shown}\n"
     yield textwrap.indent(inspect.getdoc(inspect.unwrap(verb)) or "", "   ") + "\n"
     yield from (f"   :param {key}: {_text(said.help)}" for key, (_, said) in options(verb).items())
     yield "\n```\n"
+
+
+def _bare(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Leave out the type, and of a function that is a default where it lies in memory."""
+    default = ... if inspect.isfunction(parameter.default) else parameter.default
+    return parameter.replace(annotation=inspect.Parameter.empty, default=default)
 
 
 def _documented(directive: str, name: str, members: bool = False) -> str:

@@ -28,7 +28,7 @@ from regmix_bench.api.options import (
     scoring_keys,
     verb,
 )
-from regmix_bench.errors import UserError, validated
+from regmix_bench.errors import UserError, abridged, validated
 from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import TrainedCheckpoint
 
@@ -145,10 +145,11 @@ def evaluate(
     from regmix_bench.loading.live import choose_live_device, from_module
     from regmix_bench.loading.sources import load_any_model, own_run
     from regmix_bench.records import paths, store
-    from regmix_bench.runs.observers import Silent
+    from regmix_bench.runs.observers import listener
     from regmix_bench.specs import EvalSpec
     from regmix_bench.system import machine
 
+    heard = listener(observer)
     said = read_settings(tuple(settings), ("scoring", "data"))
     data = validated(DataSettings, said.get("data", {}), "data")
     keys = {"search_precision": "auto"} | scoring_keys(attacks, screen) | said.get("scoring", {})
@@ -156,7 +157,7 @@ def evaluate(
     folder = Path("results" if results is None else results)
     live = model if isinstance(model, nn.Module) else None
     if live is None and not isinstance(model, str | Path):
-        raise UserError(f"the model is a {type(model).__name__}, neither a module nor a name")
+        raise UserError(f"the model is {abridged(model)}, neither a module nor a name")
     if live is not None and (weights, arch, checkpoint) != (None, None, "selected"):
         raise UserError("weights, arch and checkpoint say where a model lies: a live one is here")
     target = machine.choose_device(device) if live is None else choose_live_device(live, device)
@@ -207,7 +208,6 @@ def evaluate(
             *attack_components(scoring.attacks),
         ),
     )
-    heard = observer or Silent()
     if results is None:
         _begin(heard, spec, [*notes, *loaded.notes])
         record, outcomes = score_in_memory(

@@ -31,9 +31,9 @@ def inspect(
     from regmix_bench.evaluation.inspection import measure_record
     from regmix_bench.records.find import resolve_run
     from regmix_bench.records.store import load_run
-    from regmix_bench.runs.observers import Silent
+    from regmix_bench.runs.observers import listener
 
-    heard, found = observer or Silent(), {}
+    heard, found = listener(observer), {}
     for path in [resolve_run(str(run), Path(results)) for run in runs]:
         spec = load_run(path).spec
         heard.on_start(spec)

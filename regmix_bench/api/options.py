@@ -6,29 +6,14 @@ alone. The modules of verbs therefore do without ``from __future__ import annota
 command line reads has to be there, and is quoted where only torch or pandas could say it.
 """
 
-import functools
-import inspect
-import os
 import re
-import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
-from types import UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    ParamSpec,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-)
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError
+from regmix_bench.system.signatures import typed
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.choices import Choices
@@ -57,73 +42,8 @@ class Option:
     envvar: str | None = None
 
 
-#: What a user calls the types of parameters.
-_WORDS = {
-    str: "text",
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    Path: "a path",
-    Iterable: "several",
-    type(None): "None",
-}
-# numpy's numbers are numbers too.
-_CLASSES: dict[Any, type] = {int: Integral, float: Real, Path: os.PathLike}
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function refuse values that are not of its types, as the command line does.
-
-    A Literal, a class and what may be gone through are told apart; where a parameter takes several
-    texts, one alone is a list of one.
-    """
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def checked(*arguments: P.args, **options: P.kwargs) -> R:
-        call = signature.bind(*arguments, **options)
-        for name, value in call.arguments.items():
-            kinds = _kinds(signature.parameters[name].annotation)
-            if isinstance(value, str) and kinds == (Iterable,):
-                call.arguments[name] = (value,)
-            else:
-                _require(name, value, kinds)
-        return function(*call.args, **call.kwargs)
-
-    return checked
-
-
-def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a union, a Literal as such; none where only torch could say them."""
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) in (Union, UnionType):
-        members = [_kinds(member) for member in get_args(annotation)]
-        return tuple(kind for kinds in members for kind in kinds) if all(members) else ()
-    if get_origin(annotation) is Literal:
-        return (annotation,)
-    kind = get_origin(annotation) or annotation
-    return (kind,) if kind in _WORDS else ()
-
-
-def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
-    """Raise :class:`UserError` for a value that is of none of ``kinds``, if there are any."""
-    choices = [choice for kind in kinds for choice in get_args(kind)]
-    classes = tuple(_CLASSES.get(kind, kind) for kind in kinds if kind in _WORDS)
-    if value in choices if choices else not kinds:
-        return
-    if isinstance(value, classes) and not (isinstance(value, bool) and bool not in kinds):
-        return
-    if choices:
-        raise unknown(name.replace("_", "-"), value, choices)
-    raise UserError(
-        f"{name.replace('_', '-')} is {reprlib.repr(value)}, not"
-        f" {' or '.join(_WORDS[kind] for kind in kinds if kind is not type(None))}"
-    )
-
+#: What makes a function of a module of ``api`` one that the command line calls, too.
+verb = typed
 
 #: One or several, as text with commas or as a sequence; a seed or a budget also as a number.
 Names = str | float | Iterable[object]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from regmix_bench.api.options import Names, listed, report_choices
+from regmix_bench.api.options import Names, listed, report_choices, verb
 from regmix_bench.errors import UserError, abridged, unknown
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Pictures(dict[str, "Figure"]):
         )
 
 
+@verb
 def plot(
     source: Plotted = "results",
     figure: Names | None = "forest",

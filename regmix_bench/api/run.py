@@ -196,7 +196,7 @@ def run(
     from regmix_bench.records import find, paths, store
     from regmix_bench.records.sequence import Records
     from regmix_bench.runs.loggers import create_loggers, logged
-    from regmix_bench.runs.observers import Silent
+    from regmix_bench.runs.observers import listener
     from regmix_bench.runs.waiting import WaitingList
     from regmix_bench.specs import RunSpec
     from regmix_bench.system import machine
@@ -229,7 +229,7 @@ def run(
         "sync_bn": sync_bn,
         "graphs": graphs,
     }
-    folder, heard = Path(results), observer or Silent()
+    folder, heard = Path(results), listener(observer)
     loggers = create_loggers(listed("--log", log) or ())
     if isinstance(suite, RunSpec):
         if given or settings or dry_run:

@@ -15,8 +15,9 @@ from regmix_bench.data.batches import Batches, as_float, check_batches
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_trainable
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import UserError
 from regmix_bench.specs import Component, RunSpec
+from regmix_bench.system.signatures import typed
 
 __all__ = ["Batches", "EvalData", "RunData", "load_data", "prepare", "prepare_eval"]
 
@@ -72,6 +73,7 @@ class RunData:
     test: EvalData
 
 
+@typed
 def load_data(
     name: str, split: Literal["train", "test"], data_dir: str | Path | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -80,8 +82,6 @@ def load_data(
     ``name`` is anything ``--datasets`` takes, or a dataset's name in a record. Raises
     :class:`UserError` for an unknown name or split, and for data that is absent or unusable.
     """
-    if split not in ("train", "test"):
-        raise unknown("split", split, ("train", "test"))
     dataset = load_dataset(name, Path(data_dir) if data_dir is not None else None)
     if split == "train":
         check_trainable(dataset.name, dataset.train_labels, dataset.classes)

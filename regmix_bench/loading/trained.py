@@ -13,8 +13,10 @@ from regmix_bench.records.find import resolve_run
 from regmix_bench.records.paths import results_of
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.store import load_run
+from regmix_bench.system.signatures import typed
 
 
+@typed
 def load_model(
     record: RunRecord | str | Path, results: str | Path | None = None
 ) -> ImageClassifier:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from regmix_bench.errors import UserError
 from regmix_bench.registry import THIS_PROCESS, Registry, create
 from regmix_bench.system.deferred import deferred
+from regmix_bench.system.signatures import typed
 
 if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
@@ -46,6 +47,7 @@ def _installed(name: str) -> type[Method] | None:
         return None
 
 
+@typed
 def load_method(name: str, **params: Any) -> Method:
     """Make the method called ``name`` with validated hyper-parameters.
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from regmix_bench.errors import UserError, abridged
 from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.alarms import alarms_of
@@ -19,6 +17,7 @@ from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
 from regmix_bench.specs.tricks import Tricks
+from regmix_bench.system.signatures import typed
 from regmix_bench.types import Epsilon
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ COLUMNS: dict[str, Typed] = {
 _BUDGETS = ("train_epsilon", "epsilon")
 
 
+@typed
 def load_results(results: str | Path = "results") -> pd.DataFrame:
     """Return all scored models below ``results``, one row for each record and evaluation.
 
@@ -103,8 +103,6 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not isinstance(results, str | os.PathLike):
-        raise UserError(f"results is {abridged(results)}, not text or a path")
     folder = Path(results)
     rows: list[dict[str, Any]] = []
     for path in record_files(folder):

@@ -26,6 +26,7 @@ from regmix_bench.records.paths import (
 )
 from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest, require_apart
+from regmix_bench.system.signatures import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ _MODELS: dict[str, type[AnyRecord]] = {
 }
 
 
+@typed
 def load_record(path: str | Path) -> AnyRecord:
     """Read one record of any kind, migrating an older schema.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from regmix_bench.errors import UserError, abridged
 
 if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
@@ -77,6 +79,19 @@ class Silent:
     def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None: ...
 
     def on_end(self, ending: Ending) -> None: ...
+
+
+def listener(observer: object) -> Observer:
+    """Return the observer of a verb, who is silent where it is None.
+
+    Raises :class:`UserError` for what has not all methods of an observer.
+    """
+    if observer is None:
+        return Silent()
+    for name in vars(Silent):
+        if name.startswith("on_") and not callable(getattr(observer, name, None)):
+            raise UserError(f"observer is {abridged(observer)}, which has no {name}: use Display()")
+    return cast(Observer, observer)
 
 
 class Messenger(Silent):

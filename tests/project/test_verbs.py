@@ -145,6 +145,18 @@ def test_bad_input_from_python_is_a_user_error(call: Callable[[], object], said:
         (lambda: regmix_bench.show(5), "run is 5"),
         (lambda: regmix_bench.transfer("3f2a", results="/nowhere"), "unknown run '3f2a'"),
         (lambda: regmix_bench.run(methods="trades", settings="recipe.lr"), "--set 'recipe.lr'"),
+        (lambda: regmix_bench.run(methods="trades", observer=5), "observer is 5, which has no on_"),
+        (lambda: regmix_bench.inspect("3f2a", observer=print), "which has no on_plan: use Display"),
+        (lambda: regmix_bench.report(say=5), "say is 5, not a function"),
+        (lambda: regmix_bench.plot(width=5), "width is 5, not text"),
+        (lambda: regmix_bench.load_model(5), "record is 5, not a RunRecord or text or a path"),
+        (lambda: regmix_bench.load_model("3f2a", results=5), "results is 5"),
+        (lambda: regmix_bench.load_record(5), "path is 5, not text or a path"),
+        (lambda: regmix_bench.load_results(["results"]), "results is .'results'., not text"),
+        (lambda: regmix_bench.load_method(5), "name is 5, not text"),
+        (lambda: regmix_bench.load_data(5, "test"), "name is 5, not text"),
+        (lambda: regmix_bench.load_data("digits", "validation"), "unknown split 'validation'"),
+        (lambda: regmix_bench.RunRecord("3f2a"), "RunRecord takes values by name"),
     ],
 )
 def test_values_of_another_type_are_refused(call: Callable[[], object], said: str | None) -> None:

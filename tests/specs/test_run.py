@@ -81,6 +81,7 @@ def test_specifications_and_records_are_immutable() -> None:
     ("make", "said"),
     [
         (lambda: RunSpec(), "RunSpec: dataset: field required"),
+        (lambda: RunSpec("digits"), "RunSpec takes values by name, such as dataset=…"),  # type: ignore[call-arg,misc]
         (lambda: RunSpec(methods="trades"), "unknown argument of RunSpec 'methods'"),
         (lambda: RunSpec(**dict(make_spec()) | {"seed": -1}), "RunSpec: seed: input should be"),
         (lambda: ThreatModel("Linf"), "ThreatModel: epsilon: field required"),

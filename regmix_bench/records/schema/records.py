@@ -21,7 +21,14 @@ from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, Summary
-from regmix_bench.types import Checkpoint, Frozen, JSONValues, ThreatModel, TrainedCheckpoint
+from regmix_bench.types import (
+    Checkpoint,
+    Frozen,
+    JSONValues,
+    RefusingModel,
+    ThreatModel,
+    TrainedCheckpoint,
+)
 
 
 class Cost(Frozen):
@@ -74,7 +81,7 @@ class _Shown(Shown):
         return summarised(self)  # type: ignore[arg-type]
 
 
-class _Record(_Shown, Frozen):
+class _Record(_Shown, Frozen, metaclass=RefusingModel):
     """What every record of a scored model holds, so that nothing else is needed to read it.
 
     ``environment`` holds device, thread count, library versions and the source revision; it is
