@@ -12,7 +12,15 @@ from regmix_bench.data.sources import DATASETS, canonical_name, load_dataset
 
 if TYPE_CHECKING:
     from regmix_bench.data.batches import Batches
-    from regmix_bench.data.run_data import EvalData, RunData, load_data, prepare, prepare_eval
+    from regmix_bench.data.run_data import (
+        EvalData,
+        RunData,
+        TrainingData,
+        load_data,
+        prepare,
+        prepare_eval,
+        prepare_training,
+    )
 
 __all__ = [
     "DATASETS",
@@ -20,11 +28,13 @@ __all__ = [
     "Dataset",
     "EvalData",
     "RunData",
+    "TrainingData",
     "canonical_name",
     "load_data",
     "load_dataset",
     "prepare",
     "prepare_eval",
+    "prepare_training",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,17 +47,21 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of every image."""
-        channels, height, width = self.test_images.shape[1:]
+        known = self.train_images if len(self.train_images) else self.test_images
+        channels, height, width = known.shape[1:]
         return channels, height, width
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays by their key names in an array file, in a fixed order."""
+    def arrays(self, *, tested: bool = True) -> dict[str, NDArray[Any]]:
+        """Return the arrays by their key names in an array file, in a fixed order.
+
+        Unless ``tested``, those of the test set are left out, and not looked at.
+        """
         named: dict[str, NDArray[Any]] = {
             "train_images": self.train_images,
             "train_labels": self.train_labels,
-            "test_images": self.test_images,
-            "test_labels": self.test_labels,
         }
+        if tested:
+            named |= {"test_images": self.test_images, "test_labels": self.test_labels}
         if self.validation is not None:
             named["val_images"], named["val_labels"] = self.validation
         return named
@@ -64,7 +69,14 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """Digest of all arrays, their shapes and dtypes, and the class names: SHA-256 in hex."""
-        arrays = self.arrays()
+        return self._digest(self.arrays())
+
+    @cached_property
+    def training_digest(self) -> str:
+        """The same of what is trained and validated on, without a look at the test set."""
+        return self._digest(self.arrays(tested=False))
+
+    def _digest(self, arrays: Mapping[str, NDArray[Any]]) -> str:
         layout = {key: [array.dtype.str, array.shape] for key, array in arrays.items()}
         hashed = hashlib.sha256(json.dumps([layout, self.classes]).encode())
         for array in arrays.values():
@@ -103,14 +115,17 @@ def check_trainable(name: str, labels: Labels, classes: tuple[str, ...]) -> None
         raise UserError(f"{which}: a run needs some of every class, and eval scores without")
 
 
-def faults(dataset: object) -> list[str]:
-    """Return what keeps a source's data from being a :class:`Dataset`, one predicate each."""
+def faults(dataset: object, *, tested: bool = True) -> list[str]:
+    """Return what keeps a source's data from being a :class:`Dataset`, one predicate each.
+
+    Unless ``tested``, the test set is not looked at.
+    """
     if not isinstance(dataset, Dataset):
         return [f"it is a {type(dataset).__name__}, not a Dataset"]
-    found = []
+    found, arrays = [], dataset.arrays(tested=tested)
     for split in ("train", "test", "val"):
-        if f"{split}_images" in dataset.arrays():
-            images, labels = (dataset.arrays()[f"{split}_{part}"] for part in ("images", "labels"))
+        if f"{split}_images" in arrays:
+            images, labels = (arrays[f"{split}_{part}"] for part in ("images", "labels"))
             if split == "train" and not len(images) + len(labels):
                 continue
             found += [f"{split}_{fault}" for fault in _split_faults(images, labels, dataset)]
@@ -123,7 +138,7 @@ def _split_faults(images: Any, labels: Any, dataset: Dataset) -> list[str]:
     if images.ndim != 4 or 0 in images.shape:
         return [f"images have the shape {images.shape}, not (N, C, H, W)"]
     found = []
-    known = dataset.train_images if len(dataset.train_images) else dataset.test_images
+    known = dataset.train_images if len(dataset.train_images) else images
     if images.shape[1:] != known.shape[1:]:
         expected = known.shape[1:]
         found.append(f"images are {images.shape[1:]}, and those of training {expected}")

@@ -19,7 +19,16 @@ from regmix_bench.errors import UserError
 from regmix_bench.specs import Component, RunSpec
 from regmix_bench.system.signatures import typed
 
-__all__ = ["Batches", "EvalData", "RunData", "load_data", "prepare", "prepare_eval"]
+__all__ = [
+    "Batches",
+    "EvalData",
+    "RunData",
+    "TrainingData",
+    "load_data",
+    "prepare",
+    "prepare_eval",
+    "prepare_training",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +71,23 @@ class EvalData:
 
 
 @dataclass(frozen=True, eq=False)
-class RunData:
-    """The data of one run, on its device.
+class TrainingData:
+    """The data that a model is trained and selected on, on their device.
 
-    ``validation`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64.
+    ``validation`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64; every image has
+    the shape ``image_shape`` (C, H, W).
     """
 
     train: Batches
     validation: tuple[Tensor, Tensor]
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+
+@dataclass(frozen=True, eq=False)
+class RunData(TrainingData):
+    """The data of one run, those that its model is scored on among them."""
+
     test: EvalData
 
 
@@ -94,15 +112,32 @@ def prepare(
 ) -> RunData:
     """Load a run's dataset, split it, and put it on ``device``.
 
-    The same images for every method and seed: ``spec.train_examples`` are sampled, class-balanced,
-    from the training set, and the validation part is held out from these (:func:`hold_out`), unless
-    the dataset brings its own, of which at most 1,000 are used. ``spec.eval_examples`` are sampled
-    likewise from the test set. Raises :class:`UserError` where there are fewer images than asked
-    for, too few for the classes or for an equal batch, or none to train on.
+    The training part is that of :func:`prepare_training`. ``spec.eval_examples`` are sampled,
+    class-balanced, from the test set. Raises :class:`UserError` where there are fewer images than
+    asked for, too few for the classes or for an equal batch, or none to train on.
     """
     dataset = load_dataset(spec.dataset, data_dir, download, spec.component("dataset"))
+    data = _training_data(dataset, spec, device)
+    return RunData(**vars(data), test=_eval_data(dataset, spec.eval_examples, device))
+
+
+def prepare_training(
+    spec: RunSpec, device: torch.device, data_dir: Path | None = None, download: bool = False
+) -> TrainingData:
+    """Load what a run is trained and selected on, without a look at the test images.
+
+    The same images for every method and seed: ``spec.train_examples`` are sampled, class-balanced,
+    from the training set, and the validation part is held out from these (:func:`hold_out`), unless
+    the dataset brings its own, of which at most 1,000 are used. Raises as :func:`prepare` does.
+    """
+    component = spec.component("dataset")
+    dataset = load_dataset(spec.dataset, data_dir, download, component, tested=False)
+    return _training_data(dataset, spec, device)
+
+
+def _training_data(dataset: Dataset, spec: RunSpec, device: torch.device) -> TrainingData:
     check_trainable(dataset.name, dataset.train_labels, dataset.classes)
-    train = _sampled(dataset, "train", spec.train_examples)
+    train = _sampled(dataset.name, "train", dataset.train_labels, spec.train_examples)
     if dataset.validation is None:
         _check_two_per_class(dataset, dataset.train_labels[train], spec.train_examples)
         kept, held_out = hold_out(dataset.train_labels[train])
@@ -114,7 +149,7 @@ def prepare(
         chosen = balanced_sample(labels, MAX_VALIDATION)
         validation_images, validation_labels = images[chosen], labels[chosen]
     check_batches(len(train), spec.recipe)
-    return RunData(
+    return TrainingData(
         train=Batches(
             torch.from_numpy(dataset.train_images[train]).to(device),
             torch.from_numpy(dataset.train_labels[train]).to(device),
@@ -123,7 +158,8 @@ def prepare(
             spec.recipe.batches,
         ),
         validation=_scored(validation_images, validation_labels, device),
-        test=_eval_data(dataset, spec.eval_examples, device),
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
     )
 
 
@@ -144,7 +180,7 @@ def prepare_eval(
 
 
 def _eval_data(dataset: Dataset, n: int | None, device: torch.device) -> EvalData:
-    chosen = _sampled(dataset, "test", n)
+    chosen = _sampled(dataset.name, "test", dataset.test_labels, n)
     x, y = _scored(dataset.test_images[chosen], dataset.test_labels[chosen], device)
     return EvalData(
         x,
@@ -156,16 +192,15 @@ def _eval_data(dataset: Dataset, n: int | None, device: torch.device) -> EvalDat
     )
 
 
-def _sampled(dataset: Dataset, split: Literal["train", "test"], n: int | None) -> Labels:
-    labels = dataset.train_labels if split == "train" else dataset.test_labels
+def _sampled(name: str, split: Literal["train", "test"], labels: Labels, n: int | None) -> Labels:
     if n is None:
         return np.arange(len(labels))
     option = "train_examples" if split == "train" else "eval_examples"
     if n > len(labels):
-        raise UserError(f"{option} {n}: {dataset.name} has {len(labels)} {split} images")
+        raise UserError(f"{option} {n}: {name} has {len(labels)} {split} images")
     if n < (classes := len(np.unique(labels))):
         raise UserError(
-            f"{option} {n} is less than one for each of the {classes} classes of {dataset.name}:"
+            f"{option} {n} is less than one for each of the {classes} classes of {name}:"
             f" choose {classes} to {len(labels)}"
         )
     return balanced_sample(labels, n)

@@ -133,12 +133,14 @@ def load_dataset(
     data_dir: Path | None = None,
     download: bool = False,
     component: Component | None = None,
+    *,
+    tested: bool = True,
 ) -> Dataset:
     """Load a dataset by the name a user types, or by the one in a record with its ``component``.
 
     ``data_dir`` defaults to ``REGMIX_BENCH_DATA``, else to ``regmix-bench`` in the user's data
-    folder; ``download`` lets a source fetch what is missing there. Raises :class:`UserError` where
-    the data are absent or unusable.
+    folder; ``download`` lets a source fetch what is missing there. Unless ``tested``, nothing here
+    looks at the test images. Raises :class:`UserError` where the data are absent or unusable.
     """
     name = canonical_name(text, data_dir)
     if path_source(name) is not None:
@@ -148,7 +150,7 @@ def load_dataset(
     source = create_component(DATASETS, name, component or typed)
     with _in_one_line(text, name):
         dataset = source.load(data_dir or default_data_dir(), download)
-    if found := faults(dataset):
+    if found := faults(dataset, tested=tested):
         raise UserError(f"dataset {name!r} of {DATASETS.origin(name)} is unusable: {found[0]}")
     return dataset
 

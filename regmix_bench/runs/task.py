@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
@@ -22,11 +21,8 @@ from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.evaluation.planned import planned_scoring
 from regmix_bench.evaluation.scorer import Extras, score_weights
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import make_method
-from regmix_bench.models import build_model
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
-from regmix_bench.models.execution import require_synchronisable
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
@@ -41,8 +37,8 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.training.history import TrainingProgress
+from regmix_bench.training.setup import make_trainer
 from regmix_bench.training.states import States
-from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import TRAINED, Checkpoint, TrainedCheckpoint
 
 #: The checkpoints of a training, those together that are the very same weights.
@@ -128,21 +124,9 @@ class ActiveRun:
 
     def _train(self) -> None:
         task, spec, data = self.task, self.task.spec, self.data
-        with torch.random.fork_rng([]):
-            torch.manual_seed(spec.seed)
-            mean, std = data.train.channel_statistics()
-            sizes = data.test.image_shape, data.test.num_classes
-            model = build_model(spec.arch, *sizes, mean, std, spec.component("arch"))
-        model.to(self.device)
-        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
-        if task.execution.sync_bn:
-            require_synchronisable(model, spec.arch)
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        method = make_method(spec.method)
         say = partial(self.observer.on_note, spec)
-        trainer = Trainer(
-            spec, data, model, method, task.directory, self.device, task.execution, say
-        )
+        trainer = make_trainer(spec, data, task.directory, self.device, task.execution, say)
+        self.n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
         self.progress = trainer.progress
         expected = _expected_weights(spec, trainer.averages)
 
@@ -228,7 +212,7 @@ class ActiveRun:
             n_train=data.train.size,
             n_validation=len(data.validation[1]),
             n_test=len(data.test.y),
-            num_classes=data.test.num_classes,
+            num_classes=data.num_classes,
             n_parameters=self.n_parameters,
             selected_epoch=selected.epoch if selected else None,
             history=tuple(progress.history),

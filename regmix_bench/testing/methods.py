@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regmix_bench.data.run_data import prepare
+from regmix_bench.data.run_data import prepare_training
 from regmix_bench.grid.plan import plan
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
@@ -210,9 +210,9 @@ def replayed_steps_are_those_of_training(subject: Subject) -> str | None:
 def digits_are_learnt(subject: Subject) -> None:
     """Train six epochs on a few hundred digits."""
     spec = _digits_spec(subject)
-    data = prepare(spec, CPU)
+    data = prepare_training(spec, CPU)
     torch.manual_seed(0)
-    model = build_model(spec.arch, data.test.image_shape, data.test.num_classes)
+    model = build_model(spec.arch, data.image_shape, data.num_classes)
     with tempfile.TemporaryDirectory() as folder:
         method = subject.create()
         trainer = Trainer(spec, data, model, method, Path(folder), CPU, Execution())

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.noise import epoch_seed
-from regmix_bench.data import RunData
+from regmix_bench.data import TrainingData
 from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size, whole_batch
 from regmix_bench.distributed.group import finished_first
 from regmix_bench.errors import UserError, reason
@@ -60,7 +60,7 @@ class Trainer:
     def __init__(
         self,
         spec: RunSpec,
-        data: RunData,
+        data: TrainingData,
         model: nn.Module,
         method: Method,
         directory: Path,
@@ -91,10 +91,10 @@ class Trainer:
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
         self.steps = make_steps(update, device, execution, say)
-        tell_recipe(method, recipe, data.test.num_classes, spec.seed)
+        tell_recipe(method, recipe, data.num_classes, spec.seed)
         own_average = method.averages_weights and method.keeps_average
         self.averages = self.average is not None or own_average
-        method.setup(data.train.size, data.test.image_shape, device)
+        method.setup(data.train.size, data.image_shape, device)
         self.progress = TrainingProgress([], [], {}, Cost())
         self._whole = True  # no epoch is half trained
         on_first(lambda: sweep(directory))
@@ -102,8 +102,8 @@ class Trainer:
         self._resume(states)
         about = Description(
             arch=spec.arch,
-            image_shape=data.test.image_shape,
-            num_classes=data.test.num_classes,
+            image_shape=data.image_shape,
+            num_classes=data.num_classes,
             component=spec.component("arch"),
         )
         progress = self.progress
@@ -195,7 +195,7 @@ class Trainer:
         """Compile, and choose kernels, before the clock runs."""
         self.model.train()
         mine = share(max(self.data.train.batch_sizes))
-        shape = mine.stop - mine.start, *self.data.test.image_shape
+        shape = mine.stop - mine.start, *self.data.image_shape
         took = self.trained.choose_kernels(torch.zeros(shape, device=self.device), self.say)
         self.progress.cost += Cost(compile_seconds=took)
         if self.trained.execution.compile:
@@ -216,9 +216,9 @@ class Trainer:
     def _rehearse(self, runner: ModelRunner, total: int) -> Tensor:
         """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
         mine = share(total)
-        n, shape = mine.stop - mine.start, self.data.test.image_shape
+        n, shape = mine.stop - mine.start, self.data.image_shape
         method = type(self.method)(self.method.config)
-        tell_recipe(method, self.spec.recipe, self.data.test.num_classes, self.spec.seed)
+        tell_recipe(method, self.spec.recipe, self.data.num_classes, self.spec.seed)
         method.setup(total, shape, self.device)
         method.on_epoch_start(1)
         method.on_batch_start(0)
