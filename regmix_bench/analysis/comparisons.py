@@ -11,14 +11,13 @@ from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar, wilson_interval
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError, unknown
-from regmix_bench.methods.declarations import display_name
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.tricks import trained_with
-from regmix_bench.specs import RunSpec
+from regmix_bench.records.words import model_name
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, ShownTuple, Summary
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
@@ -138,9 +137,7 @@ class _Model:
             others = {e.checkpoint: None for e in record.evaluations if e.robust_acc is not None}
             there = f": there is one of {' and '.join(others)}" if others else ""
             raise UserError(f"{path} has no AutoAttack score of the {checkpoint} checkpoint{there}")
-        spec = record.spec
-        name = display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
-        return cls(path, f"{name} {record.run_id}", record, checkpoint, scores)
+        return cls(path, f"{model_name(record.spec)} {record.run_id}", record, checkpoint, scores)
 
     @property
     def attack(self) -> str:

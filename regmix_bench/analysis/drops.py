@@ -22,6 +22,9 @@ from regmix_bench.types import Checkpoint, ThreatModel
 #: Level of each one-sided test.
 ALPHA = 0.01
 
+#: What the note of a verdict begins with where outcomes could not be compared image by image.
+UNPAIRED = "unpaired: "
+
 Judgement = Literal[
     "ok", "regressed", "improved", "missing", "not comparable", "unreliable", "overfitted"
 ]
@@ -32,15 +35,17 @@ class Verdict:
     """One comparison: accuracies in [0, 1], ``difference`` = now - reference.
 
     ``record`` is the reference's record, relative to its results folder, or for all seeds pooled
-    (``seed`` None) the pattern of their names. ``tolerance`` is the smallest drop that would be
-    called regressed; None where nothing was compared or no drop is resolved. ``clean_acc`` belongs
-    to the checkpoint and is compared once, under its first threat. The ``metric``
-    "reliability" is no accuracy: it stands for what scoring warned of, where it did. Nor is
-    "overfitting", which is of the training and stands at its first checkpoint and threat.
+    (``seed`` None) the pattern of their names; ``name`` is what tables call its model.
+    ``tolerance`` is the smallest drop that would be called regressed; None where nothing was
+    compared or no drop is resolved. ``clean_acc`` belongs to the checkpoint and is compared once,
+    under its first threat. The ``metric`` "reliability" is no accuracy: it stands for what scoring
+    warned of, where it did. Nor is "overfitting", which is of the training and stands at its first
+    checkpoint and threat.
     """
 
     record: str
     label: str
+    name: str
     dataset: str
     arch: str
     seed: int | None
@@ -59,6 +64,12 @@ class Verdict:
     def failed(self) -> bool:
         """True where this comparison makes the check fail."""
         return self.verdict not in ("ok", "improved")
+
+
+def model_words(verdict: Verdict) -> str:
+    """Name the model of a verdict with its seed, such as ``PGD-AT · seed 0``."""
+    seed = "all seeds" if verdict.seed is None else f"seed {verdict.seed}"
+    return f"{verdict.name} · {seed}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ def judge_counts(verdict: Verdict, counts: CorrectCounts) -> Verdict:
         worse = two_proportions(was, n, now, n, "greater")
         better = two_proportions(now, n, was, n, "greater")
         tolerance = smallest_resolvable_drop(n, was, ALPHA)
-        note = f"unpaired: {verdict.note}"
+        note = f"{UNPAIRED}{verdict.note}"
     if tolerance is None:
         note += "; too few to resolve any drop"
     judgement: Judgement = "ok"

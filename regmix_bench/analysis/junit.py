@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from regmix_bench.analysis.drops import Verdict
+from regmix_bench.analysis.drops import Verdict, model_words
 
 
 def as_junit(verdicts: Iterable[Verdict]) -> bytes:
@@ -16,7 +16,8 @@ def as_junit(verdicts: Iterable[Verdict]) -> bytes:
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "regmix-bench check", **counts})
     for verdict in verdicts:
-        name = f"{verdict.checkpoint} {verdict.threat} {verdict.metric}"
+        what = f"{verdict.checkpoint} {verdict.threat} {verdict.metric}"
+        name = f"{model_words(verdict)} · {what}"
         attributes = {"classname": _xml_text(verdict.record), "name": _xml_text(name)}
         case = ElementTree.SubElement(suite, "testcase", attributes)
         titles = ("reference", "now", "difference", "tolerance")

@@ -32,6 +32,7 @@ from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.words import model_name
 from regmix_bench.specs import EvalSpec, RunSpec
 
 #: A record and its file.
@@ -175,6 +176,7 @@ def _verdict(
     return Verdict(
         record=entry.record,
         label=spec.label,
+        name=model_name(spec),
         dataset=spec.dataset,
         arch=spec.arch,
         seed=spec.seed,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from regmix_bench.methods.declarations import display_name
+from regmix_bench.records.words import model_name
 from regmix_bench.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class RunLine:
     @property
     def name(self) -> str:
         """The method, or the label of a model that is given."""
-        spec = self.spec
-        return display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
+        return model_name(self.spec)
 
     @property
     def share(self) -> float:
@@ -66,16 +65,16 @@ class RunLine:
         elif found.stage == "diagnosis":
             yield "diagnosis"
         else:
-            several = (
-                isinstance(self.spec, RunSpec)
-                and len({*self.spec.eval_threats, *self.spec.pgd_threats}) > 1
-            )
+            threats = {*self.spec.eval_threats}
+            threats |= {*self.spec.pgd_threats} if isinstance(self.spec, RunSpec) else {*()}
             weights = "" if found.checkpoint in ("selected", "given") else f"{found.checkpoint} "
-            threat = f" {found.threat}" if several else ""
+            threat = f" {found.threat}" if len(threats) > 1 else ""
             images, all_images = found.images_done or 0, found.images or 1
+            number = f"{found.part}/{found.parts} " if found.part else ""
             done = f"{images:,}/{all_images:,}"
-            yield f"{weights}{found.attack}{threat} {done}"
-            yield f"{found.attack}{threat} {done}"
+            yield f"{number}{weights}{found.attack}{threat} {done}"
+            yield f"{number}{found.attack}{threat} {done}"
+            yield f"{number}{found.attack} {done}"
             yield f"{found.attack} {done}"
             yield f"{found.attack} {images / all_images:.0%}"
 

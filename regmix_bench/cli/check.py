@@ -11,6 +11,9 @@ from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.printing import print_table, say
 
+#: Reasons why outcomes are not paired that are told without ``--verbose``.
+_NOTES = 3
+
 
 @add_command(
     check,
@@ -32,11 +35,12 @@ def print_check(call: Call[Check]) -> None:
 
 
 def _print_verdicts(found: Check, verbose: bool) -> None:
+    from regmix_bench.analysis.drops import UNPAIRED, model_words
+
     verdicts = found.verdicts
     rows = [
         (
-            f"{v.label} · {v.dataset} · {v.arch} · {v.threat} · "
-            f"{'all seeds' if v.seed is None else f'seed {v.seed}'} · {v.checkpoint} {v.metric}",
+            f"{model_words(v)} · {v.dataset} · {v.arch} · {v.threat} · {v.checkpoint} {v.metric}",
             _points(v.reference),
             _points(v.now),
             _points(v.difference, sign=True),
@@ -52,6 +56,12 @@ def _print_verdicts(found: Check, verbose: bool) -> None:
     said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
     more = " (-v shows them all)" if len(rows) < len(verdicts) else ""
     say(f"{said or 'no references'} against {found.reference}{more}")
+    if not verbose:
+        unpaired = Counter(v.note for v in verdicts if not v.failed and v.note.startswith(UNPAIRED))
+        for note, count in unpaired.most_common(_NOTES):
+            say(f"{count:,} of them {note}")
+        if len(unpaired) > _NOTES:
+            say(f"and {len(unpaired) - _NOTES:,} other reasons why some are unpaired")
     resolved = [v.tolerance for v in verdicts if v.tolerance is not None]
     if resolved:
         say(f"smallest drop that these images resolve: {100 * min(resolved):.1f} points")

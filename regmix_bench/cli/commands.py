@@ -26,6 +26,9 @@ class Call(partial[T]):
 
 _NAMED = inspect.Parameter.KEYWORD_ONLY
 
+#: Names of the commands whose flag ``--json`` asks for one document.
+json_commands: set[str] = set()
+
 app = typer.Typer(
     help="Train, attack and compare adversarial training methods.",
     pretty_exceptions_enable=False,
@@ -59,8 +62,11 @@ def add_command(
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {each.name: each.annotation for each in parameters}
         about = docstring(inspect.unwrap(verb))
+        typed_as = name or verb.__name__
+        if "json" in flags:
+            json_commands.add(typed_as)
         app.command(
-            name or verb.__name__,
+            typed_as,
             help=_escaped(about.partition("\n\n")[0]),
             epilog=_escaped(f"Example: {example}"),
         )(call)

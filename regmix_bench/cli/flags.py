@@ -73,7 +73,16 @@ def print_json(command: str, result: object) -> None:
     It holds what the function of Python returns: of each object its fields and its properties by
     their names, paths as text, accuracies in [0, 1], null for what is not known.
     """
-    document = {"format": FORMAT, "command": command, "result": _jsonable(result)}
+    _print_document(command, result=_jsonable(result))
+
+
+def print_json_error(command: str, reason: str) -> None:
+    """Print the JSON document of a command that was refused: the line that says why."""
+    _print_document(command, error=reason)
+
+
+def _print_document(command: str, **content: object) -> None:
+    document = {"format": FORMAT, "command": command, **content}
     # ASCII alone: what a pipe cannot encode would otherwise be written in Python's notation.
     say(*json.dumps(document, indent=2, allow_nan=False).splitlines())
 

@@ -33,7 +33,7 @@ def plan_lines(plan: Plan, forecast: Forecast | None, width: int | None) -> Iter
 def _table(
     plan: Plan, cells: Sequence[PlannedRun], forecast: Forecast | None
 ) -> list[tuple[str, ...]]:
-    from regmix_bench.methods.declarations import display_name
+    from regmix_bench.records.words import model_name
 
     table: list[tuple[str, ...]] = [("state", "method", "seed", "passes", "time", "run_id")]
     for cell in cells:
@@ -41,7 +41,7 @@ def _table(
         table.append(
             (
                 plan.states[cell.run_id],
-                display_name(cell.spec.method),
+                model_name(cell.spec),
                 str(cell.spec.seed),
                 "" if run is None else count_words(run.passes),
                 "" if run is None else duration(run.seconds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -29,7 +30,8 @@ from regmix_bench.cli import (  # noqa: F401
     transfer,
     verify,
 )
-from regmix_bench.cli.commands import app
+from regmix_bench.cli.commands import app, json_commands
+from regmix_bench.cli.flags import print_json_error
 from regmix_bench.cli.printing import say
 from regmix_bench.errors import UserError
 from regmix_bench.system.signals import no_signal_lost
@@ -87,8 +89,12 @@ def _setting(option: str, path: str) -> str | None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    # A path or a value may hold a line break.
-    say(f"error: {' '.join(reason.split())}", error=True)
+    line = " ".join(reason.split())  # a path or a value may hold a line break
+    command, *words = sys.argv[1:] or [""]
+    if "--json" in words and command in json_commands:
+        with contextlib.suppress(OSError):  # what cannot be written may be this very stream
+            print_json_error(command, line)
+    say(f"error: {line}", error=True)
     sys.exit(2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from regmix_bench.api.show import show
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
 from regmix_bench.cli.layout import aligned, terminal_width
-from regmix_bench.cli.printing import say
+from regmix_bench.cli.printing import percent, say
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
@@ -55,19 +55,44 @@ def summary_lines(record: AnyRecord, path: Path, width: int | None) -> Iterator[
     yield f"{record_words(record)}: {record.status}"
     if record.kind == "run" and record.error is not None:
         yield f"failed: {record.error}"
-    summary = record.summary()
-    if summary.rows:
+    if len(table := _scores(record)) > 1:
         yield ""
-        yield from aligned([summary.header, *summary.rows], width)
+        yield from aligned(table, width)
         yield ""
     if record.kind == "run":
-        yield from _training(record)
+        yield from _trained(record)
     if record.kind != "transfer":
-        yield from _scoring(record)
+        yield from _scored(record)
     yield f"recorded in {path}"
 
 
-def _training(record: RunRecord) -> Iterator[str]:
+def _scores(record: AnyRecord) -> list[Sequence[str]]:
+    """Return the header and the rows of a table of all scores, the robust ones with intervals."""
+    from regmix_bench.cli.results import interval_words
+    from regmix_bench.records.accuracies import ROBUST, by_title, titles
+
+    if record.kind == "transfer":
+        summary = record.summary()
+        return [summary.header, *summary.rows]
+    table: list[Sequence[str]] = [
+        ("checkpoint", "threat", *titles(), "[95 %]", "images", "raised"),
+    ]
+    for score in sorted(record.evaluations, key=lambda score: score.robust_acc is None):
+        shares = by_title(score)
+        table.append(
+            (
+                score.checkpoint,
+                str(score.threat),
+                *map(percent, shares.values()),
+                interval_words(shares[ROBUST], score.n_examples),
+                f"{score.n_examples:,}",
+                ", ".join(score.checks),
+            )
+        )
+    return table
+
+
+def _trained(record: RunRecord) -> Iterator[str]:
     """Yield what a training was, took and is warned of."""
     from regmix_bench.records.alarms import alarms_of
     from regmix_bench.records.effort import efforts
@@ -87,7 +112,7 @@ def _training(record: RunRecord) -> Iterator[str]:
         yield f"warning: {alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}: {alarm.message}"
 
 
-def _scoring(record: RunRecord | EvalRecord) -> Iterator[str]:
+def _scored(record: RunRecord | EvalRecord) -> Iterator[str]:
     """Yield what scoring took, what it is warned of, and what the diagnoses say."""
     from regmix_bench.cli.printing import diagnosis_words
 

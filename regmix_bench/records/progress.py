@@ -24,9 +24,10 @@ class Progress(Frozen):
     In ``training``, ``epoch`` of ``epochs`` is trained, counted from 1, and ``epoch_share`` (0 to
     1) of its batches are done. In ``scoring``, ``attack`` at ``threat``, an ε as ``8/255``, is done
     with ``images_done`` of the ``images`` that it sees, of the weights ``checkpoint``; the attack
-    may be ``clean``. As batches may take long, ``attack_share`` (0 to 1) says how much of its
-    passes are done. A ``diagnosis`` has all these but an attack and its images. What a stage does
-    not have is None.
+    may be ``clean``. ``attack_share`` (0 to 1) of its passes are done: as batches may take long,
+    images of one count by the passes that are made of them. It is ``part`` of ``parts``, counted
+    from 1, of all that is to be scored. A ``diagnosis`` has all these but an attack and its images.
+    What a stage does not have is None.
 
     ``share`` (0 to 1) of the planned cost of training and scoring is done; it never falls while a
     process goes on. ``seconds_left`` are an estimate, None before anything is measured.
@@ -42,6 +43,8 @@ class Progress(Frozen):
     images_done: Count | None = None
     images: Images | None = None
     attack_share: Share | None = None
+    part: Count | None = None
+    parts: Count | None = None
     share: Share = 0.0
     seconds_left: Seconds | None = None
 
@@ -69,14 +72,15 @@ class ProgressMeter:
         self._training, self._scoring = _Rate(), _Rate()
         self._epoch, self._epochs, self._epoch_share, self._per_epoch = 1, 0, 0.0, 0.0
         self._planned: dict[Part, float] = {}
+        self._parts = 0
         self._part: Part | None = None
-        self._images, self._images_done = 0, 0
+        self._images, self._judged, self._images_done = 0, 0, 0
         self._expected, self._passes = 0.0, 0  # of the part at hand
         self._scored = 0  # passes of the parts before it
 
     def plan(self, parts: Mapping[Part, float]) -> None:
         """Take over what is to be scored, and the passes that each part is expected to take."""
-        self._planned = dict(parts)
+        self._planned, self._parts = dict(parts), len(parts)
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Begin ``epoch``, counted from 1, of ``epochs``."""
@@ -110,7 +114,7 @@ class ProgressMeter:
         expected = self._planned.pop(part, None)
         self._expected, self._passes = expected or 0.0, 0
         self._part = None if expected is None or not images else part
-        self._images, self._images_done = images, 0
+        self._images, self._judged, self._images_done = images, 0, 0
         if self._part is not None:
             self._scoring.start(self._clock())
             self._tell_now(self._clock())
@@ -128,9 +132,9 @@ class ProgressMeter:
 
     def judged(self, images: int) -> None:
         """Count ``images`` with which the part at hand is done."""
-        self._images_done = min(self._images, self._images_done + images)
-        if self._images_done:
-            self._expected = self._passes * self._images / self._images_done
+        self._judged = min(self._images, self._judged + images)
+        if self._judged:
+            self._expected = self._passes * self._images / self._judged
 
     def _tell_now(self, now: float) -> None:
         self._due = now + INTERVAL
@@ -153,6 +157,10 @@ class ProgressMeter:
             epoch, share = self._epoch, self._epoch_share
             return Progress(stage="training", epoch=epoch, epochs=self._epochs, epoch_share=share)
         checkpoint, threat, attack = self._part
+        share = min(1.0, self._passes / self._expected) if self._expected else 0.0
+        # Of a batch that is attacked not all are done, however many passes it takes.
+        under_way = min(int(share * self._images), self._images - 1)
+        self._images_done = max(self._images_done, self._judged, under_way)
         return Progress(
             stage="scoring" if attack else "diagnosis",
             checkpoint=checkpoint,
@@ -160,7 +168,9 @@ class ProgressMeter:
             attack=attack,
             images_done=self._images_done if attack else None,
             images=self._images if attack else None,
-            attack_share=min(1.0, self._passes / self._expected) if self._expected else 0.0,
+            attack_share=share,
+            part=self._parts - len(self._planned),
+            parts=self._parts,
         )
 
 

@@ -74,7 +74,7 @@ class StatusFile:
         self, results: Path, spec: RunSpec | EvalSpec, clock: Callable[[], float] = time.time
     ) -> None:
         self.path = artifacts_dir(results, spec.run_id) / PROGRESS
-        self._run_id, self._name, self._clock = spec.run_id, spec_words(spec), clock
+        self._run_id, self._name, self._clock = spec.run_id, spec_words(spec, symbols=True), clock
         self._due = float("-inf")
 
     def write(self, progress: Progress | None) -> None:

@@ -10,17 +10,29 @@ from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import AnyRecord, RobustEval, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.shown import Summary
+from regmix_bench.types import NORMS, ThreatModel
 
 
-def spec_words(spec: RunSpec | EvalSpec) -> str:
-    """Name a run or an evaluation in a few words, as a person would."""
-    if isinstance(spec, RunSpec):
-        name = display_name(spec.method)
-        last = (str(spec.train_threat), f"seed {spec.seed}")
-    else:
-        name = spec.label
-        last = (", ".join(map(str, spec.eval_threats)), "evaluated")
-    return " · ".join((name, spec.dataset_words, spec.arch_words, *last))
+def model_name(spec: RunSpec | EvalSpec) -> str:
+    """Return what tables call a model: its method's shown name, or the label of a given one."""
+    return display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
+
+
+def spec_words(spec: RunSpec | EvalSpec, symbols: bool = False) -> str:
+    """Name a run or an evaluation in a few words, as a person would.
+
+    Norms are as they are typed, ``Linf``, or with ``symbols`` as pages show them, ``L∞``.
+    """
+
+    def threat_words(threat: ThreatModel) -> str:
+        return f"{NORMS[threat.norm].symbol} {threat.epsilon}" if symbols else str(threat)
+
+    last = (
+        (threat_words(spec.train_threat), f"seed {spec.seed}")
+        if isinstance(spec, RunSpec)
+        else (", ".join(map(threat_words, spec.eval_threats)), "evaluated")
+    )
+    return " · ".join((model_name(spec), spec.dataset_words, spec.arch_words, *last))
 
 
 def progress_words(progress: Progress) -> str:

@@ -19,7 +19,7 @@ class WaitingList(Logger):
 
     def __init__(self, specs: Iterable[RunSpec]) -> None:
         super().__init__(None)
-        self._runs = {spec.run_id: spec_words(spec) for spec in specs}
+        self._runs = {spec.run_id: spec_words(spec, symbols=True) for spec in specs}
         self._file: GridFile | None = None
 
     def open(self, results: Path) -> None:

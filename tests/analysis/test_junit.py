@@ -26,7 +26,7 @@ def test_junit_is_well_formed_and_says_why(tmp_path: Path) -> None:
     assert suite.get("failures") == root.get("failures") == "1"
     names = [case.get("name") for case in suite]
     metrics = ("clean_acc", "pgd_acc", "autoattack_acc")
-    assert names == [f"selected Linf 32/255 {metric}" for metric in metrics]
+    assert names == [f"TRADES · seed 0 · selected Linf 32/255 {metric}" for metric in metrics]
     assert [case.find("failure") is not None for case in suite] == [False, False, True]
     failure = suite[2].find("failure")
     assert failure is not None and failure.get("type") == "regressed"
@@ -41,7 +41,7 @@ def test_junit_is_well_formed_and_says_why(tmp_path: Path) -> None:
 @settings(max_examples=25, deadline=None)
 def test_junit_survives_any_error_message(x: str) -> None:
     verdict = Verdict(
-        *(f"{x}.json", x, "digits", "smallcnn", 0, "selected", ThreatModel("Linf", "8/255")),
+        *(f"{x}.json", x, x, "digits", "smallcnn", 0, "selected", ThreatModel("Linf", "8/255")),
         *("pgd_acc", 360, 0.5, None, None, None, "missing", f"\x1b[31m\x00{x}"),
     )
     (case,) = ElementTree.fromstring(as_junit([verdict])).iter("testcase")

@@ -99,7 +99,7 @@ def test_images_that_trade_places_widen_the_tolerance(held: Path, tmp_path: Path
 def test_the_tolerance_is_exactly_the_border(lost: int, gained: int, paired: bool) -> None:
     spec = make_spec()
     blank = Verdict(
-        *("r.json", "l", "d", "a", 0, "selected", spec.train_threat, "pgd_acc"),
+        *("r.json", "l", "n", "d", "a", 0, "selected", spec.train_threat, "pgd_acc"),
         *(N, None, None, None, None, "ok", ""),
     )
     counts = CorrectCounts(N, 300, 300 - lost + gained, (lost, gained) if paired else None)

@@ -77,11 +77,14 @@ def test_a_stage_is_said_in_fewer_words_where_there_is_less_room() -> None:
             attack="square",
             images_done=500,
             images=10_000,
+            part=3,
+            parts=12,
         ),
         0.0,
     )
     assert list(cell.stages()) == [
-        "raw-last square 500/10,000",
-        *["square 500/10,000"] * 2,
+        "3/12 raw-last square 500/10,000",
+        *["3/12 square 500/10,000"] * 2,
+        "square 500/10,000",
         "square 5%",
     ]

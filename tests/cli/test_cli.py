@@ -209,6 +209,7 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
     (tmp_path / "first/leaderboard.json").rename(tmp_path / "results/leaderboard.json")
     status, output, _ = command("check", "--results", "second")
     assert status == 0 and "ok against results/leaderboard.json" in output
+    assert "3 of them unpaired: the reference's outcomes are not there" in output
     (tmp_path / "results/leaderboard.json").rename(tmp_path / "first/leaderboard.json")
 
     status, output, _ = command("check", "--results", "empty", *reference, "--junit", "j.xml")
@@ -301,7 +302,7 @@ def test_list_and_show(command: Command, tmp_path: Path) -> None:
         summary = [line for line in output.splitlines() if line.startswith("#")]
         name = "FGSM-PGI (λ = 1) · digits · smallcnn · Linf 128/255 · seed 0"
         assert summary[0] == f"# {name}: success"
-        scores = ["94.4%", "86.1%", "83.3%", "360"]
+        scores = ["94.4%", "86.1%", "83.3%", "[79.1,", "86.8]", "360"]
         assert summary[3].split() == ["#", "selected", "Linf", "128/255", *scores]
         assert "tricks: mass 0.6" in summary[-3] and summary[-1].endswith(path.name)
         assert "history" not in yaml.safe_load(output)

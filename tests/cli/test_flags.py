@@ -68,7 +68,7 @@ def test_a_check_that_fails_is_a_document_too(results: Path) -> None:
     assert found["failed"] and any(verdict["failed"] for verdict in found["verdicts"])
     lines = cli("check", "--results", results).out.splitlines()
     failing = [verdict for verdict in found["verdicts"] if verdict["failed"]]
-    assert len(lines) == 1 + len(failing) + 2  # a header, and two lines for the rest
+    assert len(lines) == 1 + len(failing) + 4  # a header, and lines for the rest
     assert len(cli("check", "-v", "--results", results).out.splitlines()) > len(lines)
 
 
@@ -83,6 +83,16 @@ def test_json_into_a_full_disk_is_one_line(results: Path, command: tuple[str, ..
     assert found.errors == "error: cannot write standard output: No space left on device\n"
 
 
-def test_bad_input_leaves_standard_output_empty(results: Path) -> None:
-    found = cli("show", "ffff", "--results", results, "--json")
-    assert (found.status, found.out) == (2, "") and found.errors.count("\n") == 1
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["show", "ffff"], "unknown run 'ffff'"),
+        (["audit"], "missing argument 'run'"),
+        (["list", "methodz"], "'methodz' is not one of"),
+    ],
+)
+def test_what_is_refused_is_a_document_too(results: Path, arguments: list[str], why: str) -> None:
+    found = cli(*arguments, "--results", results, "--json")
+    document = json.loads(found.out)
+    assert (found.status, document["command"]) == (2, arguments[0])
+    assert why in document["error"] and found.errors == f"error: {document['error']}\n"

@@ -65,15 +65,16 @@ def test_an_attack_is_told_by_images_and_its_passes_are_measured_where_they_are_
     assert (clock.last.stage, clock.last.attack, clock.last.images) == ("scoring", "pgd", 100)
     clock.now += 2
     clock.meter.passed(200)
-    assert (clock.last.attack_share, clock.last.images_done) == (0.2, 0)
+    assert (clock.last.attack_share, clock.last.images_done) == (0.2, 20)
     assert clock.last.seconds_left == pytest.approx(4_800 / 100)
     clock.meter.judged(50)  # 50 images took 200 passes, and not 500
     clock.now += 2
     clock.meter.passed(200)
-    assert (clock.last.attack_share, clock.last.images_done) == (1.0, 50)
+    assert (clock.last.attack_share, clock.last.images_done) == (1.0, 99)  # the batch goes on
     clock.meter.judged(50)
     clock.meter.begin(SQUARE, 60)
     assert (clock.last.images, clock.last.share) == (60, pytest.approx(400 / 4_400))
+    assert (clock.last.part, clock.last.parts) == (2, 2)
 
 
 def test_what_an_earlier_process_did_counts_as_done_and_says_nothing_of_the_pace() -> None:
