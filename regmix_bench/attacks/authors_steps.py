@@ -39,6 +39,23 @@ def spare_square(attack: Any) -> None:
     attack.random_int, attack.random_choice = random_int, random_choice
 
 
+def counted_queries(attack: Any) -> list[Tensor]:
+    """Have a ``SquareAttack`` add to a list what it counts: the queries (M,) of M images, by run.
+
+    They are those until an image was found, or all; the program throws them away.
+    """
+    counts: list[Tensor] = []
+    run = attack.attack_single_run
+
+    def counting(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        queries, images = run(x, y)
+        counts.append(queries)
+        return queries, images
+
+    attack.attack_single_run = counting
+    return counts
+
+
 def spare_apgd_targeted(attack: Any) -> None:
     """Have an ``APGDAttack_targeted`` look labels up on the device."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from regmix_bench.attacks import ATTACKS, load_attack
-from regmix_bench.attacks.protocol import Attack, AttackedData
+from regmix_bench.attacks.protocol import Attack, AttackedData, Searched
 from regmix_bench.registry import parse_name
 from regmix_bench.specs.scoring import AutoAttackVersion, Scoring
 from regmix_bench.types import NORMS, Frozen, ThreatModel
@@ -32,7 +32,12 @@ class _Member(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
     ) -> Tensor:
-        attack = self._authors(
+        images: Tensor = self._ready(model, x, threat, seed).perturb(x.clone(), y.clone())
+        return images
+
+    def _ready(self, model: nn.Module, x: Tensor, threat: ThreatModel, seed: int) -> Any:
+        """Return the authors' object for images such as ``x``."""
+        return self._authors(
             model,
             norm=threat.norm,
             eps=float(threat.epsilon),
@@ -40,8 +45,6 @@ class _Member(Attack):
             device=x.device,
             verbose=False,
         )
-        images: Tensor = attack.perturb(x.clone(), y.clone())
-        return images
 
     @abstractmethod
     def _authors(self, model: nn.Module, **common: Any) -> Any:
@@ -189,6 +192,25 @@ class Square(_Member):
     @property
     def passes(self) -> float:
         return float(self.config.n_queries)
+
+    def search(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
+    ) -> Searched:
+        import torch
+
+        from regmix_bench.attacks.authors_steps import counted_queries
+        from regmix_bench.models.predictions import correct
+
+        attack = self._ready(model, x, threat, seed)
+        counts = counted_queries(attack)
+        images = attack.perturb(x.clone(), y.clone())
+        queries = torch.zeros_like(y)
+        if counts:
+            (counted,) = counts
+            # The authors leave out what is wrong already, which scores never hand them.
+            searched = slice(None) if len(counted) == len(y) else correct(model, x, y)
+            queries[searched] = counted.to(queries.dtype)
+        return Searched(images, queries)
 
     def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
         # Where the ball is round, the search starts from a grid of squares, and else from stripes.

@@ -41,6 +41,18 @@ class AttackedData:
     n_images: int | None = None
 
 
+@dataclass(frozen=True)
+class Searched:
+    """The end of a search: images (B, C, H, W), and what a black box was asked.
+
+    ``queries`` (B,) int64 are the forward passes until an image was found, or in all where none
+    was; None where an attack does not count them.
+    """
+
+    images: Tensor
+    queries: Tensor | None = None
+
+
 class Attack(ABC):
     """A way to perturb images so that a model misclassifies them.
 
@@ -86,6 +98,16 @@ class Attack(ABC):
         attack fails, it may give the clean image back. ``seed`` decides all random numbers, so
         that a batch can be repeated: draw them from a generator of your own.
         """
+
+    def search(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int
+    ) -> Searched:
+        """Return what :meth:`perturb` does, and what else an attack tells of its search.
+
+        An attack that knows no gradients overrides it to count queries, from which accuracy against
+        queries is drawn.
+        """
+        return Searched(self.perturb(model, x, y, threat, seed=seed))
 
     def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
         """Say why the attack is not defined under ``threat`` on such images, or None where it is.

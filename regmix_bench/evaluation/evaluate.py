@@ -227,4 +227,8 @@ def _table(
                 outcomes.stage_column(stage.name, "norm"): outcome.norm.numpy(),
                 outcomes.stage_column(stage.name, "margin"): outcome.margin.numpy(),
             }
+            if (counted := outcome.queries >= 0).any():
+                queries = pd.array(outcome.queries.numpy(), dtype="Int64")
+                queries[~counted.numpy()] = pd.NA
+                columns[outcomes.stage_column(stage.name, "queries")] = queries
     return pd.DataFrame(columns)

@@ -105,7 +105,7 @@ class Journal:
         return BatchOutcome(**tensors, checks=checks, cost=cost)
 
 
-_TENSORS = ("index", "pred", "margin", "norm", "broke", "images")
+_TENSORS = ("index", "pred", "margin", "norm", "broke", "images", "queries")
 
 
 def _stem(stage: str) -> str:

@@ -56,6 +56,7 @@ class StageOutcome:
         self.margin = torch.full((n,), torch.nan)
         self.norm = torch.full((n,), torch.nan, dtype=torch.float64)
         self.broke = torch.zeros(n, dtype=torch.bool)
+        self.queries = torch.full((n,), -1)
         self.checks: dict[str, None] = {}
         self.cost = Cost()
 
@@ -64,7 +65,7 @@ class StageOutcome:
         if not torch.equal(batch.index, expected.cpu()):
             raise UserError("the state of scoring holds other images than are scored: remove it")
         self.ran[batch.index] = True
-        for name in ("pred", "margin", "norm", "broke"):
+        for name in ("pred", "margin", "norm", "broke", "queries"):
             getattr(self, name)[batch.index] = getattr(batch, name).to(getattr(self, name).dtype)
         self.checks |= dict.fromkeys(batch.checks)
         self.cost += batch.cost
@@ -148,8 +149,8 @@ def _attack_batch(
         with _seeded(seed, x.device), collected_warnings() as raised:
             failures = contextlib.nullcontext() if stage.everywhere else _failures_told()
             with failures, model.searching():
-                x_adv = stage.attack.perturb(model.attacked, x, y, threat, seed=seed)
-            outcome = judge(model.plain, index, x, y, x_adv, right, threat)
+                searched = stage.attack.search(model.attacked, x, y, threat, seed=seed)
+            outcome = judge(model.plain, index, x, y, searched, right, threat)
         return replace(outcome, checks=tuple(raised))
 
     def heard(images: int) -> None:

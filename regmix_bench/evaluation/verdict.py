@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.ball import ball_tolerance
+from regmix_bench.attacks.protocol import Searched
 from regmix_bench.errors import UserError
 from regmix_bench.models.predictions import margins
 from regmix_bench.records.schema import Cost
@@ -28,8 +29,9 @@ class BatchOutcome:
 
     Of B images: ``index`` (B,) int64 their positions among the images that are scored, ``pred``
     (B,) int64, ``margin`` (B,) the true logit minus the largest other one, ``norm`` (B,) float64 of
-    the perturbation, ``broke`` (B,) bool whether an image that was right is now wrong; and
-    ``images`` (M, C, H, W), the M that broke. ``checks`` are warnings that came up meanwhile.
+    the perturbation, ``broke`` (B,) bool whether an image that was right is now wrong, ``queries``
+    (B,) int64 of a black box, -1 of another attack; and ``images`` (M, C, H, W), the M that broke.
+    ``checks`` are warnings that came up meanwhile.
     """
 
     index: Tensor
@@ -38,6 +40,7 @@ class BatchOutcome:
     norm: Tensor
     broke: Tensor
     images: Tensor
+    queries: Tensor
     checks: tuple[str, ...] = ()
     cost: Cost = field(default_factory=Cost)
 
@@ -48,22 +51,25 @@ def judge(
     index: Tensor,
     x: Tensor,
     y: Tensor,
-    x_adv: Tensor,
+    searched: Searched,
     was_right: Tensor,
     threat: ThreatModel,
 ) -> BatchOutcome:
-    """Judge ``x_adv`` (B, C, H, W), made of images ``x`` with labels ``y`` (B,), by ``model``.
+    """Judge the images of ``searched``, made of ``x`` (B, C, H, W) with labels ``y`` (B,).
 
     Raises :class:`FailedAttack` for images of another form, and where an image that breaks the
     model lies outside of the threat, and :class:`UnusableOutcome` where a logit is not a finite
     number.
     """
+    x_adv, queries = searched.images, searched.queries
     if not isinstance(x_adv, Tensor):
         raise FailedAttack(f"the attack returns {type(x_adv).__name__}, not images")
     for what in ("shape", "dtype", "device"):
         found, expected = (getattr(images, what) for images in (x_adv, x))
         if found != expected:
             raise FailedAttack(f"the attack returns images of {what} {found}, not {expected}")
+    if queries is not None and queries.shape != y.shape:
+        raise FailedAttack(f"the attack returns queries of shape {tuple(queries.shape)}")
     logits = model(x_adv)
     if not logits.isfinite().all():
         bad = int((~logits.isfinite()).any(1).sum())
@@ -83,4 +89,5 @@ def judge(
         norm=norm.cpu(),
         broke=broke.cpu(),
         images=x_adv[broke].cpu(),
+        queries=torch.full_like(y, -1).cpu() if queries is None else queries.cpu(),
     )

@@ -9,7 +9,8 @@ point of PGD.
 
 A stage has columns that begin with its name: ``_norm`` of the perturbation and ``_margin`` after
 it, and for an attack of the ensemble whether it ``_broke`` the image. All are missing where the
-attack was spared, because the image was misclassified or broken before.
+attack was spared, because the image was misclassified or broken before. A black box has
+``_queries`` too: the forward passes until an image was found, or all that it spent where none was.
 
 Of a checkpoint that AutoAttack did not score there are the columns that every file has.
 """
@@ -26,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.parquet import read_columns
+from regmix_bench.records.parquet import has_columns, read_columns
 from regmix_bench.records.paths import outcomes_path, views_path
 from regmix_bench.records.schema import (
     MOST_CLASSES,
@@ -62,7 +63,7 @@ REQUIRED = tuple(_TYPES)
 #: The stages that every image goes through: without an attack, and PGD-20.
 CLEAN, PGD = "clean", "pgd"
 
-Measure = Literal["broke", "norm", "margin"]
+Measure = Literal["broke", "norm", "margin", "queries"]
 
 
 def stage_column(stage: str, measure: Measure) -> str:
@@ -206,6 +207,50 @@ def read_measured(
         reason = " ".join(str(error).split())
         raise UserError(f"{file} is not the outcomes file of its record: {reason}") from error
     return tables
+
+
+@dataclass(frozen=True)
+class SpentQueries:
+    """The queries of the black box that attacked each image that is right, of N that were scored.
+
+    ``found`` (M,) are those that broke one, sorted; ``right`` is the number of images that are
+    right without an attack, and ``most`` the queries that one may take.
+    """
+
+    attack: str
+    n: int
+    right: int
+    found: NDArray[np.int64]
+    most: int
+
+    def accuracy(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the accuracies (0 to 1) that so many queries an image leave."""
+        broken = np.searchsorted(self.found, queries, side="right")
+        return (self.right - broken) / self.n
+
+
+def read_queries(file: Path, evaluation: RobustEval) -> SpentQueries | None:
+    """Read what a black box spent, where it was the first attack and counted its queries.
+
+    Those that another attack spared it are no part of what it can do alone. Raises
+    :class:`UserError` where the file is not that of ``evaluation``.
+    """
+    first = next(iter(evaluation.after_attack), "")
+    columns = {stage_column(first, "broke"): pa.bool_(), stage_column(first, "queries"): pa.int64()}
+    if evaluation.screened_acc is not None or not has_columns(file, columns):
+        return None
+    right = read_images(file, evaluation).right["clean_acc"]
+    most = evaluation.n_examples * MOST_THREATS
+    try:
+        table = read_columns(file, {**_TYPES, **columns}, most, nullable=columns).to_pandas()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is not an outcomes file: {error}") from error
+    here = table[NORM].eq(evaluation.threat.norm)
+    here &= table[EPSILON].map(Epsilon).eq(evaluation.threat.epsilon)
+    seen = table[here].dropna(subset=list(columns))
+    broke, queries = (seen[name].to_numpy() for name in columns)
+    found = np.sort(queries[broke.astype(bool)].astype(np.int64))
+    return SpentQueries(first, len(right), int(right.sum()), found, int(queries.max(initial=1)))
 
 
 _FLAGS = (LABEL, CLEAN_CORRECT, PGD_CORRECT, BROKEN_BY)

@@ -20,6 +20,15 @@ _UNREADABLE = (
 )
 
 
+def has_columns(path: Path, names: Collection[str]) -> bool:
+    """Return whether a file is Parquet with all of the named columns."""
+    try:
+        with open_regular(path) as stream, ParquetFile(stream) as source:
+            return set(names) <= set(source.schema_arrow.names)
+    except _UNREADABLE:
+        return False
+
+
 def read_columns(
     path: Path,
     columns: Mapping[str, pa.DataType | None],

@@ -20,6 +20,7 @@ from regmix_bench.analysis.cohorts import (
     runs_among,
     sort_into_cohorts,
 )
+from regmix_bench.analysis.queries import QueryCurves
 from regmix_bench.analysis.selection import Selections, selection_files, selections_of
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target
@@ -211,6 +212,20 @@ class Contents:
         return transfer.in_order(r for r in records if isinstance(r, TransferRecord))
 
     @cached_property
+    def query_curves(self) -> tuple[QueryCurves, ...]:
+        """The queries of black boxes, on the rows of comparisons and of tables of given models."""
+        found = []
+        for block in self.main_blocks:
+            words = block.cohort.setting.words
+            each = {r.label: [(run.path, s) for run, s in r.scores] for r in block.rows}
+            found.append((block.cohort.stem, words, block.eval_threat, each))
+        for panel in self.panels:
+            each = {r.label: [(self._paths[r.record.run_id], r.score)] for r in panel.rows}
+            found.append((panel.stem, panel.terms.dataset, panel.terms.threat, each))
+        curves = (QueryCurves.of(*table) for table in found)
+        return tuple(curve for curve in curves if curve.rows)
+
+    @cached_property
     def chapters(self) -> dict[str, list[Section]]:
         """The sections beside the comparison of methods, by title."""
         return chapters_of(self.selections, self.panels, self.transfers, self.quoted)
@@ -235,6 +250,10 @@ class Contents:
     def names(self) -> dict[str, str]:
         """The name that readers see of each label."""
         return {label: look.name for label, look in self.looks.items()}
+
+    @cached_property
+    def _paths(self) -> dict[str, Path]:
+        return {record.run_id: path for path, record in self.records.items()}
 
     def looks_in(self, cohort: Cohort) -> dict[str, Look]:
         """Return the looks of a cohort's rows, quiet where there are many of which little is said.
@@ -310,6 +329,7 @@ class Contents:
         files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
         files += [paths.views_path(run.path) for run in self.runs]
         files += verdicts.outcome_files(self.blocks)
+        files += [file for curves in self.query_curves for file in curves.files]
         files += selection_files(self.selections)
         named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
         if (noted := notes.notes_file(self.results)) is not None:

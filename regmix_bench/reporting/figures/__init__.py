@@ -21,6 +21,7 @@ BUILT_IN = {
     "epochs": "regmix_bench.reporting.figures.epochs:RobustByEpoch",
     "race": "regmix_bench.reporting.figures.race:AccuracyRace",
     "cascade": "regmix_bench.reporting.figures.cascade:AttackCascade",
+    "queries": "regmix_bench.reporting.figures.queries:QueryCurve",
     "classes": "regmix_bench.reporting.figures.perclass:ClassAccuracy",
     "tsne": "regmix_bench.reporting.figures.maps:OutputMap",
     "features": "regmix_bench.reporting.figures.maps:FeatureMap",

@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -113,6 +114,15 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
         featured = label == method and own is not None and own.featured
         found[label] = Look(names[label], colour, marker, line, fill, featured=featured)
     return found
+
+
+def given_looks(labels: Iterable[str]) -> dict[str, Look]:
+    """Return looks of models that were given, whose labels may say anything, in their order."""
+    styles = (PALETTE[place % len(PALETTE)] for place in count())
+    return {
+        label: Look(label, colour, marker, "-")
+        for label, (colour, marker) in zip(labels, styles, strict=False)
+    }
 
 
 def emphasised(
