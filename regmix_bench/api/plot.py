@@ -53,7 +53,7 @@ def plot(
     source: Plotted = "results",
     figure: Names | None = "forest",
     *,
-    results: str | Path = "results",
+    results: str | Path | None = None,
     reference: str | None = None,
     across: Names | None = None,
     methods: Names | None = None,
@@ -64,11 +64,12 @@ def plot(
     """Draw pictures of a report as Matplotlib figures, which need no display and change no setting.
 
     ``source`` is a folder of records; or rows of :func:`load_results`, records of ``run`` and
-    ``load_record``, or run_ids, which lie in the folder ``results``, and of which whole runs are
-    shown. ``figure`` names one or several of ``list figures``, None all. The other options are
-    those of ``report``. Returns the figures by name, such as ``forest-digits-…``; none where there
-    is nothing to draw. Raises :class:`UserError` for an unknown figure, method, reference or style,
-    and for records that are not there or cannot be read.
+    ``load_record``, or run_ids, which lie in the folder ``results`` (that of the records of a
+    ``run``, else ``results``), and of which whole runs are shown. ``figure`` names one or several
+    of ``list figures``, None all. The other options are those of ``report``. Returns the figures by
+    name, such as ``forest-digits-…``; none where there is nothing to draw. Raises
+    :class:`UserError` for an unknown figure, method, reference or style, and for records that are
+    not there or cannot be read.
     """
     from regmix_bench.reporting.contents import Contents
     from regmix_bench.reporting.figures import FIGURES, figure_names
@@ -98,11 +99,14 @@ def plot(
     return Pictures(figures, captions)
 
 
-def _chosen(source: Plotted, results: str | Path) -> tuple[Path, set[str] | None]:
+def _chosen(source: Plotted, results: str | Path | None) -> tuple[Path, set[str] | None]:
     """Return the folder of what is shown, and the run_ids of it; None for all of them."""
     if isinstance(source, str | os.PathLike):
         return Path(source), None
     import pandas as pd
+
+    from regmix_bench.records.paths import results_of
+    from regmix_bench.records.sequence import Records
 
     several: Iterable[object]
     if isinstance(source, pd.DataFrame):
@@ -117,4 +121,6 @@ def _chosen(source: Plotted, results: str | Path) -> tuple[Path, set[str] | None
     for each in ids:
         if not isinstance(each, str):
             raise UserError(f"{abridged(each)} is neither a record nor a run_id")
-    return Path(results), {str(each) for each in ids}
+    if results is None and isinstance(source, Records) and source.paths:
+        results = results_of(source.paths[0])
+    return Path("results" if results is None else results), {str(each) for each in ids}

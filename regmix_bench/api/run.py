@@ -76,7 +76,9 @@ class Plan(Shown):
         ]
         counts = Counter(state for state, *_ in rows)
         said = ", ".join(f"{count} {state}" for state, count in counts.items())
-        return Summary(f"of {len(rows)} runs: {said}", ("state", "run", "run_id"), rows)
+        return Summary(
+            f"{len(rows)} run{'s' * (len(rows) != 1)}: {said}", ("state", "run", "run_id"), rows
+        )
 
 
 @verb

@@ -10,15 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from regmix_bench.analysis.words import throughput_words
 from regmix_bench.cli.cells import Cells, RunLine
 from regmix_bench.cli.flags import NO_FLAGS, Flags
 from regmix_bench.cli.frame import grid_frame
-from regmix_bench.cli.layout import fold
 from regmix_bench.cli.printing import say, score_lines
+from regmix_bench.cli.screens import screen_for
 from regmix_bench.cli.times import duration
 from regmix_bench.records.accuracies import attack_words
 from regmix_bench.records.find import RunState
@@ -26,15 +25,14 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.words import spec_words
 from regmix_bench.specs import EvalSpec, RunSpec
-from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
     from regmix_bench.records.progress import Progress
     from regmix_bench.runs.forecast import Forecast
     from regmix_bench.runs.observers import Ending
 
-#: Seconds between two plain lines of one training, and frames in a second on a terminal.
-QUIET_SECONDS, FRAMES = 5.0, 4
+#: Seconds between two plain lines of one training.
+QUIET_SECONDS = 5.0
 
 #: Runs that are named where a command has to be given for each.
 _NAMED = 3
@@ -53,14 +51,7 @@ class Display:
         self.console = console or Console(highlight=False)
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.live = terminal or self.console.is_jupyter  # which is no terminal
-        self.screen = Live(
-            console=self.console,
-            get_renderable=self._frame,
-            refresh_per_second=FRAMES,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self.screen = screen_for(self.console, self._frame)
 
     def __enter__(self) -> Self:
         return self
@@ -135,13 +126,13 @@ class Display:
         for line in lines:
             if failed or not self.flags.quiet:
                 self.say(f"{self._title(cell)}: {line.strip()}", error=self.flags.quiet)
+        if self.cells.ended == self.cells.total:  # where nobody leaves a ``with``
+            self.screen.stop()
 
     def say(self, line: str, error: bool = False) -> None:
         """Print one line, above those that show how runs go on."""
         if self.screen.is_started:
-            first, *more = fold(one_line(line), self.console.width)
-            for part in (first, *more):
-                self.console.print(Text(part), soft_wrap=True)
+            self.screen.say(line)
         else:
             say(line, error=error)
 

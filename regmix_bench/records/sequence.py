@@ -36,4 +36,4 @@ class Records(Shown, Sequence[RunRecord]):
     def summary(self) -> Summary:
         from regmix_bench.records.words import records_table
 
-        return Summary(f"of {len(self)} runs", *records_table(self))
+        return Summary(f"{len(self)} run{'s' * (len(self) != 1)}", *records_table(self))

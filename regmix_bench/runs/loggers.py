@@ -153,6 +153,8 @@ class _Relay:
     def close(self) -> None:
         if self.latest is not None:
             self._tell(self.latest, "close")
+        for _, thread in self.loggers.values():
+            thread.end()
 
     def _tell(self, spec: RunSpec | EvalSpec, event: str, *details: Any) -> None:
         for text, (logger, thread) in list(self.loggers.items()):
@@ -160,5 +162,6 @@ class _Relay:
                 thread.call(self.patience, getattr(logger, event), *details)
             except (Exception, SystemExit) as error:  # a stranger's logger may raise anything
                 del self.loggers[text]
+                thread.end()
                 line = f"logger {text!r} fails and is left out: {reason(error)}"
                 self.observer.on_note(spec, line)

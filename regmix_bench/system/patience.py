@@ -17,8 +17,9 @@ class BoundedThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: SimpleQueue[tuple[Future[None], Callable[..., object], tuple[Any, ...]]]
-        self._calls = SimpleQueue()
+        self._calls: SimpleQueue[
+            tuple[Future[None], Callable[..., object], tuple[Any, ...]] | None
+        ] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def call(self, seconds: float, function: Callable[..., object], *arguments: Any) -> None:
@@ -39,9 +40,13 @@ class BoundedThread:
                 raise  # the call's own
             raise TimeoutError(f"no answer in {seconds:g} s") from error
 
+    def end(self) -> None:
+        """Have the thread end after the calls that it was given; it is given no more."""
+        self._calls.put(None)
+
     def _serve(self) -> None:
-        while True:
-            ended, function, arguments = self._calls.get()
+        while (call := self._calls.get()) is not None:
+            ended, function, arguments = call
             try:
                 function(*arguments)
             except BaseException as error:

@@ -10,6 +10,7 @@ import pytest
 from support.synthetic import make_spec, unmeasured, write_run
 
 from regmix_bench import UserError, load_record, load_results, plot
+from regmix_bench.records.sequence import Records
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def test_pictures_are_figures_of_what_is_given_and_change_no_setting(results: Pa
     for given in (frame, records, records[0], frame["run_id"]):
         shown = plot(given, "tradeoff,strip", results=results)
         assert {name.partition("-")[0] for name in shown} <= {"tradeoff", "strip"} and shown
+    there = Records([results / name for name in frame["record"]])
+    assert plot(there, "strip").keys() == plot(results, "strip").keys()
     page = pictures._repr_html_()
     assert page.count('src="data:image/png;base64,') == 1 and "<figcaption>" in page
 

@@ -258,9 +258,3 @@ def test_a_grid_that_is_stopped_and_goes_on_fits_its_terminal(tmp_path: Path) ->
         ]
         assert going and cells and all("─" in line or "━" in line for line in cells)
     assert any("left" in line for state in finished.states for line in state if "grid" in line)
-
-
-def test_a_notebook_is_shown_lines_that_move_though_it_is_no_terminal(capsys) -> None:
-    notebook = Console(force_jupyter=True, file=io.StringIO())
-    assert progress.Display(console=notebook).live
-    assert not progress.Display(console=Console(file=io.StringIO())).live

@@ -31,7 +31,7 @@ def test_a_record_is_shown_in_a_line_and_as_a_table(spec, words: str, tmp_path: 
 
 def test_a_grid_is_shown_as_a_table_of_its_runs(tmp_path: Path) -> None:
     found = Records([write_run(tmp_path, make_spec(seed=seed)) for seed in range(2)])
-    assert repr(found) == "<Records of 2 runs>" and repr(found[:1]) == "<Records of 1 runs>"
+    assert repr(found) == "<Records 2 runs>" and repr(found[:1]) == "<Records 1 run>"
     assert found._repr_html_().count("<td>83.3%</td>") == 2
 
 
