@@ -18,7 +18,7 @@ from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 from .n_fgsm import noisy_start
 
@@ -166,10 +166,10 @@ class RSAAER(AAER):
     class Config(AAERConfig):
         """Weights of the regulariser, its first epochs, and the step as a multiple of ε."""
 
-        lambda2: Annotated[float, NO_REGULARISER] = Field(
+        lambda2: Annotated[float, Search(0.1, 20, log=True), NO_REGULARISER] = Field(
             2.5, ge=0, description="Weight of the fall of the loss, a constant"
         )
-        lambda3: Annotated[float, NO_REGULARISER] = Field(
+        lambda3: Annotated[float, Search(0.01, 10, log=True), NO_REGULARISER] = Field(
             1.5, ge=0, description="Weight of the change of the logits"
         )
         step_ratio: float = Field(1.25, gt=0, description="Size of the step as a multiple of ε")
@@ -201,10 +201,10 @@ class NAAER(AAER):
     class Config(AAERConfig):
         """Weights of the regulariser, its first epochs, noise and step as multiples of ε."""
 
-        lambda2: Annotated[float, NO_REGULARISER] = Field(
+        lambda2: Annotated[float, Search(0.1, 20, log=True), NO_REGULARISER] = Field(
             1.5, ge=0, description="Weight of the fall of the loss, a constant"
         )
-        lambda3: Annotated[float, NO_REGULARISER] = Field(
+        lambda3: Annotated[float, Search(0.01, 10, log=True), NO_REGULARISER] = Field(
             0.15, ge=0, description="Weight of the change of the logits"
         )
         noise_ratio: float = Field(2.0, ge=0, description="Largest noise as a multiple of ε")

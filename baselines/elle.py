@@ -17,7 +17,7 @@ from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import NORMS, Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import NORMS, Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -103,8 +103,10 @@ class ELLEA(Method):
     class Config(Frozen):
         """Leaps and decay of λ, and the attack's noise and step as multiples of ε."""
 
-        lambda_: float = Field(4000.0, ge=0, description="What λ leaps to")
-        decay: Annotated[float, NO_PENALTY] = Field(
+        lambda_: Annotated[float, Search(100, 20000, log=True)] = Field(
+            4000.0, ge=0, description="What λ leaps to"
+        )
+        decay: Annotated[float, Search(0.9, 1), NO_PENALTY] = Field(
             0.99, ge=0, le=1, description="What is left of λ after other batches"
         )
         deviations: Annotated[float, NO_PENALTY] = Field(

@@ -6,7 +6,7 @@ Bi-level Optimization Perspective", ECCV 2024.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.losses import cross_entropy, true_class
 from regmix_bench.methods.prior import StoredPerturbations, StoredStartMethod
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,8 +63,12 @@ class FGSMPCO(StoredStartMethod):
     class Config(Frozen):
         """λ, and how much further than the step the images go that it is mixed with."""
 
-        lambda_: float = Field(10.0, ge=0, description="Weight of the agreement of outputs")
-        overshoot: float = Field(1.5, ge=1, description="What δ₁ is multiplied by in the mixture")
+        lambda_: Annotated[float, Search(1, 100, log=True)] = Field(
+            10.0, ge=0, description="Weight of the agreement of outputs"
+        )
+        overshoot: Annotated[float, Search(1, 3)] = Field(
+            1.5, ge=1, description="What δ₁ is multiplied by in the mixture"
+        )
 
     @property
     def largest_perturbation(self) -> float:

@@ -5,7 +5,7 @@ Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Traini
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,8 +47,10 @@ class FGSMPGI(PriorGuidedMethod):
     class Config(Frozen):
         """λ, and the prior's resets, start and momentum."""
 
-        lambda_: float = Field(10.0, ge=0, description="Weight of the agreement with the prior")
-        reset: Reset = 40
+        lambda_: Annotated[float, Search(1, 100, log=True)] = Field(
+            10.0, ge=0, description="Weight of the agreement with the prior"
+        )
+        reset: Annotated[Reset, Search(5, 80, log=True)] = 40
         clip_start: ClipStart = False
         momentum_decay: MomentumDecay = 0.3
 

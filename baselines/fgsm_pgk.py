@@ -16,6 +16,7 @@ from regmix_bench.methods.averaging import WeightAverage
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.prior import Reset
 from regmix_bench.methods.protocol import Citation
+from regmix_bench.types import Search
 
 from .fgsm_pgi import FGSMPGI
 
@@ -65,15 +66,17 @@ class FGSMPGK(FGSMPGI):
     class Config(FGSMPGI.Config):
         """As FGSM-PGI, with the constants of the ratio r and of the average of weights."""
 
-        lambda_: float = Field(5.6, ge=0, description="Weight of the agreement with the prior")
-        reset: Reset = 10
+        lambda_: Annotated[float, Search(1, 100, log=True)] = Field(
+            5.6, ge=0, description="Weight of the agreement with the prior"
+        )
+        reset: Annotated[Reset, Search(5, 80, log=True)] = 10
         ratio_offset: int = Field(
             0, ge=0, le=1_000_000, description="Added to the denominator of r"
         )
-        gradient_weight: float = Field(
+        gradient_weight: Annotated[float, Search(1, 4)] = Field(
             2.0, ge=1, description="The gradient enters the momentum with this less r"
         )
-        ratio_threshold: Annotated[float, NO_AVERAGE] = Field(
+        ratio_threshold: Annotated[float, Search(0.6, 1), NO_AVERAGE] = Field(
             0.82, gt=0, description="The r from which the attack counts as weak"
         )
         ema_decay: Annotated[

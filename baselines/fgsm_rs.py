@@ -5,7 +5,7 @@ Wong, Rice and Kolter, "Fast is better than free: Revisiting adversarial trainin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from regmix_bench.attacks.pgd import pgd
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,7 +46,9 @@ class FGSMRS(Method):
     class Config(Frozen):
         """Step size as a multiple of ε."""
 
-        step_ratio: float = Field(1.25, gt=0, description="Size of the step as a multiple of ε")
+        step_ratio: Annotated[float, Search(0.5, 2)] = Field(
+            1.25, gt=0, description="Size of the step as a multiple of ε"
+        )
 
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator

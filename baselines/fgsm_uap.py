@@ -6,7 +6,7 @@ to Fast Adversarial Training", AAAI 2024.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from regmix_bench.attacks.ball import ascend, project
 from regmix_bench.attacks.noise import batch_sum, epoch_seed
 from regmix_bench.losses import cross_entropy, true_class
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,8 +66,10 @@ class FGSMUAP(Method):
         patterns: Literal["one", "class"] = Field(
             "one", description="One pattern for all images, or one for each class"
         )
-        lambda_: float = Field(10.0, ge=0, description="Weight of the agreement with f(x₀)")
-        pattern_ratio: float = Field(
+        lambda_: Annotated[float, Search(1, 100, log=True)] = Field(
+            10.0, ge=0, description="Weight of the agreement with f(x₀)"
+        )
+        pattern_ratio: Annotated[float, Search(0.5, 2)] = Field(
             1.25, gt=0, description="Bound of a pattern and its step, as a multiple of ε"
         )
         momentum_decay: float = Field(

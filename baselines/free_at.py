@@ -5,7 +5,7 @@ Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.places import PlacedPerturbations
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import NORMS, Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import NORMS, Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,9 @@ class FreeAT(Method):
         """Steps on each batch, and the step of δ as a multiple of ε."""
 
         steps: int = Field(8, ge=1, lt=2**31, description="Steps in a row on each batch")
-        step_ratio: float = Field(1.0, gt=0, description="Step of δ as a multiple of ε")
+        step_ratio: Annotated[float, Search(0.25, 2)] = Field(
+            1.0, gt=0, description="Step of δ as a multiple of ε"
+        )
 
     @property
     def repeats(self) -> int:

@@ -18,7 +18,7 @@ from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -110,7 +110,9 @@ class GAT(GuidedMethod):
     class Config(Frozen):
         """λ, and how much of it there is in the last epochs."""
 
-        lambda_: float = Field(10.0, ge=0, description="Weight of the distance")
+        lambda_: Annotated[float, Search(1, 50, log=True)] = Field(
+            10.0, ge=0, description="Weight of the distance"
+        )
         late_factor: Annotated[
             float, UNGUIDED, Idle("late_start is 1", lambda config, *_: config.late_start == 1)
         ] = Field(4.0, ge=0, description="λ is multiplied by this in the end")

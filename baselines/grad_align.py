@@ -6,7 +6,7 @@ Andriushchenko and Flammarion, "Understanding and Improving Fast Adversarial Tra
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import NORMS, Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import NORMS, Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,9 @@ class GradAlign(Method):
     class Config(Frozen):
         """Weight of the misalignment, and step size as a multiple of ε."""
 
-        lambda_: float = Field(0.2, ge=0, description="Weight of the misalignment; grows with ε")
+        lambda_: Annotated[float, Search(0.01, 5, log=True)] = Field(
+            0.2, ge=0, description="Weight of the misalignment; grows with ε"
+        )
         step_ratio: float = Field(1.25, gt=0, description="Size of the step as a multiple of ε")
 
     def step(

@@ -22,7 +22,7 @@ from regmix_bench.losses import (
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,10 +77,15 @@ class IKLAT(Method):
     class Config(Frozen):
         """Weights and temperature of D, and the attack."""
 
-        alpha: float = Field(4.0, ge=0, description="Weight of the soft cross-entropy")
-        beta: float = Field(20.0, ge=0, description="Weight of the squared error")
+        alpha: Annotated[float, Search(0.5, 20, log=True)] = Field(
+            4.0, ge=0, description="Weight of the soft cross-entropy"
+        )
+        beta: Annotated[float, Search(1, 100, log=True)] = Field(
+            20.0, ge=0, description="Weight of the squared error"
+        )
         temperature: Annotated[
             float,
+            Search(1, 10),
             Idle(
                 "beta and attack_beta are 0",
                 lambda config, *_: config.beta == config.attack_beta == 0,

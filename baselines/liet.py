@@ -20,7 +20,7 @@ from regmix_bench.losses import cross_entropy, true_class
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,10 +68,14 @@ class LIET(Method):
     class Config(Frozen):
         """λ, how often patterns are taken, and what becomes of them in a batch."""
 
-        lambda_: float = Field(100.0, ge=0, description="Weight of the divergence, in the end")
+        lambda_: Annotated[float, Search(1, 1000, log=True)] = Field(
+            100.0, ge=0, description="Weight of the divergence, in the end"
+        )
         refresh: int = Field(20, ge=1, description="Batches between two takings of the patterns")
         mask_low: float = Field(0.1, ge=0, le=1, description="Least share of noise in a pattern")
-        mask_high: float = Field(0.5, ge=0, le=1, description="Largest share of noise in it")
+        mask_high: Annotated[float, Search(0.1, 1)] = Field(
+            0.5, ge=0, le=1, description="Largest share of noise in it"
+        )
         noise_ratio: Annotated[
             float, Idle("mask_high is 0", lambda config, *_: config.mask_high == 0)
         ] = Field(1.0, ge=0, description="Bound of the noise, as a multiple of ε")

@@ -6,7 +6,7 @@ ICLR 2020.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from regmix_bench.attacks.pgd import Objective
 from regmix_bench.losses import cross_entropy, kl_divergence, true_class
 from regmix_bench.methods.multi_step import AttackBN, MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,7 +65,9 @@ class MART(MultiStepMethod):
     class Config(PGDConfig):
         """The attack and the weight of the divergence."""
 
-        beta: float = Field(5.0, ge=0, description="Weight of the divergence")
+        beta: Annotated[float, Search(1, 20, log=True)] = Field(
+            5.0, ge=0, description="Weight of the divergence"
+        )
         attack_bn: AttackBN = "eval"
 
     def objective(self, model: nn.Module, batch: Batch) -> Objective:

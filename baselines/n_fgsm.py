@@ -6,7 +6,7 @@ NeurIPS 2022.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import NORMS, Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import NORMS, Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,8 +60,12 @@ class NFGSM(Method):
     class Config(Frozen):
         """Sizes of the noise and of the step as multiples of ε."""
 
-        noise_ratio: float = Field(2.0, ge=0, description="Largest noise as a multiple of ε")
-        step_ratio: float = Field(1.0, gt=0, description="Size of the step as a multiple of ε")
+        noise_ratio: Annotated[float, Search(0, 4)] = Field(
+            2.0, ge=0, description="Largest noise as a multiple of ε"
+        )
+        step_ratio: Annotated[float, Search(0.25, 2)] = Field(
+            1.0, gt=0, description="Size of the step as a multiple of ε"
+        )
 
     @property
     def largest_perturbation(self) -> float:

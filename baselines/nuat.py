@@ -13,7 +13,7 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import batch_sum
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Frozen
+from regmix_bench.types import Frozen, Search
 
 from .gat import UNGUIDED, GuidedMethod
 
@@ -53,7 +53,9 @@ class NuAT(GuidedMethod):
     class Config(Frozen):
         """λ, and for how long it grows."""
 
-        lambda_: float = Field(4.5, ge=0, description="Weight of the nuclear norm, at its largest")
+        lambda_: Annotated[float, Search(0.5, 20, log=True)] = Field(
+            4.5, ge=0, description="Weight of the nuclear norm, at its largest"
+        )
         ramp: Annotated[float, UNGUIDED] = Field(
             0.9, gt=0, le=1, description="The share of epochs over which λ grows"
         )

@@ -16,7 +16,7 @@ from regmix_bench.losses import cross_entropy, kl_divergence
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import AttackBN, MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +53,9 @@ class TRADES(MultiStepMethod):
     class Config(PGDConfig):
         """The attack and the weight of the divergence."""
 
-        beta: float = Field(6.0, ge=0, description="Weight of the divergence")
+        beta: Annotated[float, Search(1, 20, log=True)] = Field(
+            6.0, ge=0, description="Weight of the divergence"
+        )
         attack_bn: AttackBN = "eval"
         pixels_first: Annotated[
             bool, Idle("the norm is Linf", lambda config, recipe, norm: norm == "Linf")

@@ -6,7 +6,7 @@ Training", arXiv:2103.15476, 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from regmix_bench.attacks.pgd import input_gradient
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.multi_step import attack_mode
 from regmix_bench.methods.protocol import Citation, Method
-from regmix_bench.types import Batch, Frozen, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,8 +66,10 @@ class ZeroGrad(Method):
     class Config(Frozen):
         """Step size as a multiple of ε, and the share of the gradient that is set to 0."""
 
-        step_ratio: float = Field(2.0, gt=0, description="Size of the step as a multiple of ε")
-        quantile: float = Field(
+        step_ratio: Annotated[float, Search(0.5, 2.5)] = Field(
+            2.0, gt=0, description="Size of the step as a multiple of ε"
+        )
+        quantile: Annotated[float, Search(0, 0.8)] = Field(
             0.35, ge=0, le=1, description="Share of an image's gradient, the smallest, set to 0"
         )
 

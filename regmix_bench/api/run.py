@@ -273,6 +273,7 @@ def run(
         return Plan(cells, states, tuple(waiting), ahead)
     if waiting:
         from regmix_bench.grid import fit, look_ahead  # here, because they need torch
+        from regmix_bench.grid.plan import PlannedRun
         from regmix_bench.runs import runner
 
         waited_for = [cell.spec for cell in waiting]
@@ -286,7 +287,7 @@ def run(
         place = Placement(folder, target(), at_once, devices, address)
         if address is None:
             heard.on_forecast(partial(look_ahead.look_ahead, waited_for, place, sizes))
-        work = partial(runner.run_spec, results=folder, **execution)
+        work = partial(PlannedRun.run, results=folder, **execution)
         listed_waiting = {WaitingList.name: WaitingList(waited_for)}
         with (
             no_signal_lost(),

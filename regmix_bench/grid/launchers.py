@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 #: Each the name of a module beside this one.
 LauncherName = Literal["local", "ray"]
 
-#: :func:`regmix_bench.runs.runner.run_spec` with all but the specification, ``reference`` and
-#: ``observer``.
+#: :meth:`regmix_bench.grid.plan.PlannedRun.run` with all but the cell and ``observer``.
 Work = Callable[..., "RunRecord"]
 
 
@@ -43,11 +42,13 @@ class Placement:
 class Launcher(Protocol):
     """Runs ``cells`` by ``work`` and yields each as it ends; ``observer`` hears all.
 
-    Closing the generator stops what still runs. Raises what ``work`` raises for bad input.
+    Where ``cells`` is no sequence, the next is asked for when it can begin, after the endings so
+    far were yielded, as it may depend on them. Closing the generator stops what still runs. Raises
+    what ``work`` raises for bad input.
     """
 
     def __call__(
-        self, cells: Sequence[PlannedRun], work: Work, placement: Placement, observer: Observer
+        self, cells: Iterable[PlannedRun], work: Work, placement: Placement, observer: Observer
     ) -> Generator[Ending, None, None]:
         """Begin."""
 

@@ -8,8 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -64,7 +63,7 @@ def auto_jobs(device: torch.device, devices: int = 1) -> int:
 
 
 def launch(
-    cells: Sequence[PlannedRun], work: Work, placement: Placement, observer: Observer
+    cells: Iterable[PlannedRun], work: Work, placement: Placement, observer: Observer
 ) -> Generator[Ending, None, None]:
     """Run ``cells`` on this machine, up to ``jobs`` at a time, and yield each as it ends.
 
@@ -73,34 +72,36 @@ def launch(
     had, which stays resumable, and is replaced. Closing the generator, or an interrupt, stops the
     workers. Raises what ``work`` raises for bad input. To be called in the main thread.
     """
-    jobs = min(placement.jobs, len(cells))
+    jobs = min(placement.jobs, len(cells)) if isinstance(cells, Sequence) else placement.jobs
     if jobs > 1:
-        yield from _launch_workers(deque(cells), work, jobs, observer)
+        yield from _launch_workers(iter(cells), work, jobs, observer)
         return
     for cell in cells:
         observer.on_start(cell.spec)
         outcome: RunRecord | Exception
         try:
-            outcome = work(cell.spec, reference=cell.reference, observer=observer)
+            outcome = work(cell, observer=observer)
         except (Busy, LostProcess) as error:
             outcome = error
         yield ending(cell.spec, outcome)
 
 
 def _launch_workers(
-    waiting: deque[PlannedRun], work: Work, jobs: int, observer: Observer
+    waiting: Iterator[PlannedRun], work: Work, jobs: int, observer: Observer
 ) -> Generator[Ending, None, None]:
     silence_tracker()
     shelter_children()
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, _Worker] = {}
     try:
-        while waiting or workers:
-            while waiting and len(workers) < jobs:
+        while True:
+            while len(workers) < jobs and (cell := next(waiting, None)) is not None:
                 with _interrupts_ignored():
                     worker = _Worker(work, threads)
                     workers[worker.connection] = worker
-                worker.begin(waiting.popleft(), observer)
+                worker.begin(cell, observer)
+            if not workers:
+                return
             for connection in wait(list(workers)):
                 assert isinstance(connection, Connection)
                 worker = workers[connection]
@@ -114,8 +115,8 @@ def _launch_workers(
                     tell(observer, message)
                     continue
                 yield ending(worker.cell.spec, message)
-                if waiting:
-                    worker.begin(waiting.popleft(), observer)
+                if (cell := next(waiting, None)) is not None:
+                    worker.begin(cell, observer)
                 else:
                     del workers[connection]
                     worker.kill()
@@ -199,7 +200,7 @@ def _work_for(connection: Connection, work: Work) -> None:
             cell: PlannedRun = connection.recv()
         reply: RunRecord | Exception
         try:
-            reply = work(cell.spec, reference=cell.reference, observer=Messenger(send))
+            reply = work(cell, observer=Messenger(send))
         except (UserError, PermissionError) as error:
             reply = error
         send(reply)

@@ -23,10 +23,11 @@ from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.grid.suite_files import BY_DEVICE, Grid, merged, params_of, read_grid
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import configured, mass_of_labels, method_spec
+from regmix_bench.methods.configured import all_params, configured, mass_of_labels, method_spec
 from regmix_bench.methods.effects import require_effects
 from regmix_bench.models import ARCHS
 from regmix_bench.notation import format_value
+from regmix_bench.records.schema import RunRecord, Tuned
 from regmix_bench.registry import parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
@@ -39,15 +40,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, and the label of the method that its suite compares the others with."""
+    """A run, the label of the method that its suite compares the others with, and how it was tuned.
+
+    ``tuned`` is None where no study chose its values.
+    """
 
     spec: RunSpec
     reference: str
+    tuned: Tuned | None = None
 
     @cached_property
     def run_id(self) -> str:
         """Identity of the specification, which computes it anew each time."""
         return self.spec.run_id
+
+    def run(self, **options: Any) -> RunRecord:
+        """Train, score and record it, as :func:`~regmix_bench.runs.runner.run_spec` does."""
+        from regmix_bench.runs.runner import run_spec  # here, as it loads torch
+
+        return run_spec(self.spec, reference=self.reference, tuned=self.tuned, **options)
 
 
 def plan(
@@ -96,7 +107,7 @@ def plan_runs(
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
         for spec in _expand(grid, canonical_name):
-            run = PlannedRun(spec, reference)
+            run = PlannedRun(spec, reference, _provenance(grid, spec))
             runs.setdefault(run.run_id, run)
     # Of any grid: what is shared, or set by a flag, need not concern all of them.
     used = {run.spec.method.name for run in runs.values()}
@@ -121,6 +132,22 @@ def _precisions(device: Device) -> dict[tuple[str, str], str]:
 def _reference(grid: Grid) -> str:
     """Return the label of the reference; it need not be trained by the same grid."""
     return parse_method(grid.reference or grid.methods[0], grid.params).label
+
+
+def _provenance(grid: Grid, spec: RunSpec) -> Tuned | None:
+    """Return how its suite came to the values, where those of ``spec`` are the same."""
+    if grid.tuned is None:
+        return None
+    tuned = validated(Tuned, grid.tuned, "tuned")
+    groups = {
+        "recipe": spec.recipe.model_dump(mode="json"),
+        spec.method.name: all_params(spec.method),
+    }
+    for key, value in tuned.values.items():
+        group, _, name = key.rpartition(".")
+        if groups.get(group, {}).get(name) != value:
+            return None
+    return tuned
 
 
 def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:

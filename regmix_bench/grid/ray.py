@@ -89,7 +89,7 @@ def resources(
 
 
 def launch(
-    cells: Sequence[PlannedRun],
+    cells: Iterable[PlannedRun],
     work: Work,
     placement: Placement,
     observer: Observer,
@@ -104,6 +104,7 @@ def launch(
     """
     threads = max(1, torch.get_num_threads() // placement.jobs)
     cpus = max(threads, placement.devices) * placement.jobs
+    window = WINDOW if isinstance(cells, Sequence) else placement.jobs
     with (
         connected(placement.address, cpus) as ray,
         shared_home(placement.results) as home,
@@ -119,7 +120,7 @@ def launch(
         shown = _Shown(observer)
         try:
             while True:
-                while len(running) < WINDOW and (cell := next(waiting, None)) is not None:
+                while len(running) < window and (cell := next(waiting, None)) is not None:
                     asked = resources(cell.spec, placement.device, threads, placement.devices)
                     options = asked if placement.address else asked | {"memory": None}
                     running[task.options(**options).remote(cell, shared)] = cell
@@ -205,7 +206,7 @@ def _run(cell: PlannedRun, shared: tuple[Work, Home, int, Any]) -> Outcome:
     news.tell.remote("on_start", cell)
     folder = home.folder
     try:
-        record = work(cell.spec, reference=cell.reference, observer=Messenger(send), results=folder)
+        record = work(cell, observer=Messenger(send), results=folder)
     except UserError as error:
         return Outcome(error)
     except PermissionError as error:

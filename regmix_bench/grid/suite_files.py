@@ -32,7 +32,7 @@ class Grid(Frozen):
 
     Its keys are the options of ``run``; ``recipe``, ``scoring``, ``data`` and ``params`` hold what
     ``--set`` sets. ``reference`` is the method that the others are compared with, the first one if
-    left out.
+    left out. ``tuned`` is how `tune` came to the values, which the records keep.
     """
 
     methods: tuple[str, ...] = Field(min_length=1)
@@ -48,6 +48,7 @@ class Grid(Frozen):
     data: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     reference: str | None = None
+    tuned: dict[str, Any] | None = None
     evaluate: Evaluated = "selected"
 
 

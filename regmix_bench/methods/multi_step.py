@@ -11,7 +11,7 @@ from pydantic import Field
 from regmix_bench.attacks.pgd import Objective, frozen, pgd
 from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
-from regmix_bench.types import Batch, Frozen, ThreatModel
+from regmix_bench.types import Batch, Frozen, Search, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,7 +28,9 @@ class PGDConfig(Frozen):
 
     steps: int = Field(10, ge=1, description="Steps of the attack")
     #: 2/255 at 8/255.
-    step_ratio: float = Field(0.25, gt=0, description="Size of a step as a multiple of ε")
+    step_ratio: Annotated[float, Search(0.1, 1, log=True)] = Field(
+        0.25, gt=0, description="Size of a step as a multiple of ε"
+    )
     attack_bn: AttackBN = "train"
 
 

@@ -41,7 +41,7 @@ from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
-from regmix_bench.types import Batch, Frozen, Later, StepOutput, ThreatModel
+from regmix_bench.types import Batch, Frozen, Later, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,9 +70,15 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 class Weights(Frozen):
     """Weights of the three divergences, and what the paper leaves open of them."""
 
-    alpha: float = Field(2.0, ge=0, description="Weight of KL(p(x+δ_final) ‖ p(x+δ_init))")
-    beta: float = Field(1.0, ge=0, description="Weight of KL(p(x+δ_init) ‖ p(x+δ_final))")
-    gamma: float = Field(1.0, ge=0, description="Weight of KL(p(x) ‖ p(x+δ_final))")
+    alpha: Annotated[float, Search(0.1, 10, log=True)] = Field(
+        2.0, ge=0, description="Weight of KL(p(x+δ_final) ‖ p(x+δ_init))"
+    )
+    beta: Annotated[float, Search(0.1, 10, log=True)] = Field(
+        1.0, ge=0, description="Weight of KL(p(x+δ_init) ‖ p(x+δ_final))"
+    )
+    gamma: Annotated[float, Search(0.1, 10, log=True)] = Field(
+        1.0, ge=0, description="Weight of KL(p(x) ‖ p(x+δ_final))"
+    )
     reduction: Annotated[
         Literal["batchmean", "mean"],
         Later("batchmean"),
@@ -160,7 +166,7 @@ class RegMix(PriorGuidedMethod):
     class Config(Weights):
         """Weights, and the prior's resets, start and momentum."""
 
-        reset: Annotated[Reset, NOTHING_STORED] = 40
+        reset: Annotated[Reset, Search(5, 80, log=True), NOTHING_STORED] = 40
         clip_start: Annotated[ClipStart, NOTHING_STORED] = False
         momentum_decay: Annotated[MomentumDecay, NOTHING_STORED] = 0.3
         start: Annotated[

@@ -24,7 +24,7 @@ from regmix_bench.records.paths import (
     outputs_path,
     views_path,
 )
-from regmix_bench.records.schema import RunRecord
+from regmix_bench.records.schema import RunRecord, Tuned
 from regmix_bench.records.store import load_run, save_record
 from regmix_bench.runs.observers import Observer, Silent
 from regmix_bench.runs.task import ActiveRun, Task, explained
@@ -54,6 +54,7 @@ def run_spec(
     save_adversarial: bool = False,
     diagnose: bool = False,
     reference: str | None = None,
+    tuned: Tuned | None = None,
     channels_last: Switch = "auto",
     compile: Switch = "auto",
     sync_bn: Switch = "auto",
@@ -62,7 +63,8 @@ def run_spec(
 ) -> RunRecord:
     """Train, score and record one run; resumes where an earlier try was cut off.
 
-    ``reference`` is the label of the run that a table shall compare this one with;
+    ``reference`` is the label of the run that a table shall compare this one with, and ``tuned``
+    how its values were chosen, where a study did;
     ``channels_last``, ``compile``, ``sync_bn`` and ``graphs`` are those of
     :func:`~regmix_bench.system.machine.choose_execution`.
 
@@ -107,7 +109,7 @@ def run_spec(
         elif done := _finished(spec, results):  # by another process, meanwhile
             return done
         extras = Extras(save_adversarial, diagnose)
-        task = Task(spec, results, extras, reference, execution, devices, folder)
+        task = Task(spec, results, extras, reference, tuned, execution, devices, folder)
         return execute(task, data, target, observer)
 
 

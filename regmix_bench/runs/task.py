@@ -28,7 +28,7 @@ from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
 from regmix_bench.records.progress import Progress, ProgressMeter
 from regmix_bench.records.running import StatusFile
-from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord
+from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord, Tuned
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
@@ -53,6 +53,7 @@ class Task:
     results: Path
     extras: Extras
     reference: str | None
+    tuned: Tuned | None
     execution: Execution
     devices: int
     data_dir: Path | None
@@ -229,6 +230,7 @@ class ActiveRun:
                 "method_origin": METHODS.origin(task.spec.method.name),
             },
             reference=task.reference,
+            tuned=task.tuned,
             tricks=tricks_of(task.spec),
             error=error,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeGuard
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from regmix_bench.types import LARGEST, Frozen, Later
+from regmix_bench.types import LARGEST, Frozen, Later, Search
 
 #: What is drawn for each training image before it is used.
 Augmentation = Literal["none", "crop", "crop-flip"]
@@ -65,13 +65,13 @@ class Recipe(Frozen):
     """
 
     epochs: int = Field(110, ge=1, lt=2**31)
-    batch_size: int = Field(128, ge=2, lt=2**31)
+    batch_size: Annotated[int, Search(32, 512, log=True)] = Field(128, ge=2, lt=2**31)
     batches: Annotated[Division, Later("even")] = "even"
     optimizer: Annotated[Literal["sgd", "adamw"], Later("sgd")] = "sgd"
-    lr: float = Field(0.1, gt=0, le=LARGEST)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    lr: Annotated[float, Search(0.01, 1, log=True)] = Field(0.1, gt=0, le=LARGEST)
+    momentum: Annotated[float, Search(0.8, 0.99)] = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0, le=LARGEST)
+    weight_decay: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(5e-4, ge=0, le=LARGEST)
     schedule: Literal["multistep", "cosine", "onecycle"] = "multistep"
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (100 / 110, 105 / 110)
     gamma: float = Field(0.1, gt=0, le=1)

@@ -25,7 +25,6 @@ from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import EpochLog
-from regmix_bench.runs import runner
 from regmix_bench.runs.observers import Ending, Silent
 from regmix_bench.specs import RunSpec
 
@@ -91,7 +90,7 @@ def test_two_jobs_give_the_numbers_of_one(tmp_path: Path) -> None:
     heard = {}
     for jobs in (1, 2):
         display = Heard()
-        work = partial(runner.run_spec, results=tmp_path / str(jobs), device="cpu")
+        work = partial(PlannedRun.run, results=tmp_path / str(jobs), device="cpu")
         ended = list(launch(planned, work, place(jobs), display))
         heard[jobs] = sorted(display.events, key=lambda event: event[1])
         assert [run.error for run in ended] == [None, None]

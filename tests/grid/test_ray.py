@@ -22,10 +22,10 @@ from regmix_bench.cli.display import Display
 from regmix_bench.errors import UserError
 from regmix_bench.grid import ray as ray_launcher
 from regmix_bench.grid.launchers import Placement
-from regmix_bench.grid.plan import plan_runs
+from regmix_bench.grid.plan import PlannedRun, plan_runs
 from regmix_bench.records import find, store
 from regmix_bench.records.schema import EpochLog, RunRecord
-from regmix_bench.runs import observers, runner
+from regmix_bench.runs import observers
 
 pytestmark = pytest.mark.alone
 
@@ -92,7 +92,7 @@ def test_a_worker_killed_twice_costs_an_epoch(
     deaths = tmp_path / "deaths"
     deaths.mkdir()
 
-    def dying(spec: Any, *, observer: Any, **options: Any) -> Any:
+    def dying(cell: Any, *, observer: Any, **options: Any) -> Any:
         class Killer(observers.Silent):
             def on_epoch(self, spec: Any, log: Any) -> None:
                 observer.on_epoch(spec, log)
@@ -102,7 +102,7 @@ def test_a_worker_killed_twice_costs_an_epoch(
                     time.sleep(0.5)  # so that the news of it leaves
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        return runner.run_spec(spec, observer=Killer(), **options)
+        return cell.run(observer=Killer(), **options)
 
     ended = launched(tmp_path / "r", dying)
     assert [one.error for one in ended] == [None, None]
@@ -129,7 +129,8 @@ def test_a_long_grid_leaves_nothing_in_the_driver(
             super().on_epoch(spec, log)
             told.setdefault(spec.run_id, []).append(log.epoch)
 
-    def stub(spec: Any, *, results: Path, observer: Any, **_: Any) -> RunRecord:
+    def stub(cell: Any, *, results: Path, observer: Any, **_: Any) -> RunRecord:
+        spec = cell.spec
         logs = [
             EpochLog(
                 epoch=e, lr=1, loss=1, val_clean_acc=1, val_fgsm_acc=1, val_pgd_acc=1, seconds=1
@@ -176,7 +177,7 @@ def test_results_come_back_from_nodes_that_do_not_see_the_folder(
     local: Path, launched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_launcher, "shared_home", partial(Unseen, tmp_path.name))
-    launched(tmp_path / "r", runner.run_spec)
+    launched(tmp_path / "r", PlannedRun.run)
     assert recorded(tmp_path / "r") == recorded(local)
     here, there = (
         {path.relative_to(root) for path in root.rglob("*") if path.is_file()}

@@ -37,7 +37,7 @@ FIELDS = (
     ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
     ("regmix_bench/types.py", "    bounds: ClassVar"),  # of a threat model
-    ("regmix_baselines/fgsm_rs.py", "        step_ratio: float"),
+    ("regmix_baselines/fgsm_rs.py", "        step_ratio: "),
 )
 
 

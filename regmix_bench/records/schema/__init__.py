@@ -31,6 +31,7 @@ from regmix_bench.records.schema.scores import (
     RobustEval,
     ScoredCopy,
 )
+from regmix_bench.records.schema.tuned import Equal, TrialObjective, Tuned
 
 __all__ = [
     "CHECKS",
@@ -43,6 +44,7 @@ __all__ = [
     "Diagnosis",
     "Epoch",
     "EpochLog",
+    "Equal",
     "EvalRecord",
     "MatrixProduct",
     "PerturbationLength",
@@ -52,5 +54,7 @@ __all__ = [
     "ScoredCopy",
     "TransferRecord",
     "TransferSide",
+    "TrialObjective",
+    "Tuned",
     "Work",
 ]

@@ -17,6 +17,7 @@ from regmix_bench.records.schema.quantities import (
     Share,
 )
 from regmix_bench.records.schema.scores import RobustEval
+from regmix_bench.records.schema.tuned import Tuned
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.specs.tricks import Tricks
@@ -126,16 +127,17 @@ class _Record(_Shown, Frozen, metaclass=RefusingModel):
 class RunRecord(_Record):
     """One training with its scores, finished or failed.
 
-    ``reference`` is the label that the run's suite compares the others with; ``tricks`` are those
-    that took effect, which older records leave to their specification; ``selected_epoch`` is that
-    of the checkpoint ``selected``; ``views_digest`` the SHA-256 of the file of views, if there is
-    one.
+    ``reference`` is the label that the run's suite compares the others with; ``tuned`` says how its
+    suite came to its values, where a study chose them; ``tricks`` are those that took effect, which
+    older records leave to their specification; ``selected_epoch`` is that of the checkpoint
+    ``selected``; ``views_digest`` the SHA-256 of the file of views, if there is one.
     """
 
     kind: Literal["run"] = "run"
     status: Literal["success", "error"]
     spec: RunSpec
     reference: str | None = None
+    tuned: Tuned | None = None
     tricks: Tricks | None = None
     n_train: Count | None = None
     n_validation: Count | None = None
