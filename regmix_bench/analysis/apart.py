@@ -24,7 +24,7 @@ def tables_apart(trained: Iterable[tuple[RunSpec, Tricks]]) -> str | None:
     """
     found: dict[tuple[str, str, Recipe, ThreatModel], dict[Tricks, None]] = {}
     for spec, tricks in trained:
-        place = spec.dataset_words, spec.arch_words, without_tricks(spec.recipe), spec.train_threat
+        place = spec.typed_dataset, spec.arch_words, without_tricks(spec.recipe), spec.train_threat
         found.setdefault(place, {})[tricks] = None
     for (dataset, *_), kinds in found.items():
         if len(kinds) > 1:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from regmix_bench.analysis.tricks import Axis, without_tricks
+from regmix_bench.data.sources import class_names
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
 from regmix_bench.records.paths import SHIPPED
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.records.tricks import trained_with
-from regmix_bench.specs import Component, Recipe, RunSpec, Scoring
+from regmix_bench.specs import Component, DataNames, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
 from regmix_bench.specs.tricks import NONE, Tricks
 from regmix_bench.types import ThreatModel
@@ -56,7 +57,9 @@ class Setting:
     scoring: Scoring
     components: tuple[Component, ...]
     #: The data set and the architecture with the parameters of plug-ins.
-    words: str
+    words: str = field(compare=False)
+    #: What readers call data of a path, as the first of the runs does.
+    data_names: DataNames | None = field(compare=False)
 
     @classmethod
     def of(cls, run: Run, across: Collection[Axis] = ()) -> Setting:
@@ -72,7 +75,18 @@ class Setting:
             scoring=spec.scoring,
             components=spec.components,
             words=f"{spec.dataset_words}, {spec.arch_words}",
+            data_names=spec.data_names,
         )
+
+    @property
+    def title(self) -> str:
+        """Return what readers call the data set."""
+        return self.data_names.title if self.data_names else self.dataset
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return what the classes are called, where anything says it."""
+        return class_names(self.dataset, self.data_names)
 
     @cached_property
     def stem(self) -> str:

@@ -177,7 +177,7 @@ def _verdict(
         record=entry.record,
         label=spec.label,
         name=model_name(spec),
-        dataset=spec.dataset,
+        dataset=spec.dataset_words,
         arch=spec.arch,
         seed=spec.seed,
         checkpoint=old.checkpoint,

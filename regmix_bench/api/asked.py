@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from regmix_bench.api.options import Names, listed
 from regmix_bench.errors import UserError
@@ -13,8 +13,18 @@ if TYPE_CHECKING:
 
     from regmix_bench.data import EvalData
     from regmix_bench.records.schema import RunRecord
-    from regmix_bench.specs import Component
+    from regmix_bench.specs import Component, DataNames
     from regmix_bench.types import ThreatModel
+
+
+class AskedData(NamedTuple):
+    """Data to score on: its name and component, what readers call it, how many images are drawn."""
+
+    name: str
+    component: "Component | None"
+    names: "DataNames | None"
+    n: int | None
+    test: "EvalData"
 
 
 def asked_threats(
@@ -56,19 +66,21 @@ def asked_data(
     data_dir: str | Path | None,
     download: bool,
     say: Callable[[str], None],
-) -> "tuple[str, Component | None, int | None, EvalData]":
-    """Return the name of the data, its component, how many images are drawn, and the images.
+    title: str | None = None,
+) -> "AskedData":
+    """Return the data to score on: ``dataset``, else what ``run`` was trained on.
 
-    They are of ``dataset``, else of the data that ``run`` was trained on, which must not have
-    changed since. Raises :class:`UserError` for data that is not there or does not fit.
+    That must not have changed since. ``title`` is what readers call data without a name of their
+    own. Raises :class:`UserError` for data that is not there or does not fit.
     """
     from regmix_bench.data import canonical_name, prepare_eval
-    from regmix_bench.data.sources import dataset_component
+    from regmix_bench.data.sources import data_names, dataset_component, titled
     from regmix_bench.data.tensors import tensor_data
 
     if dataset is not None and not isinstance(dataset, str):
         test = tensor_data(dataset, n, device)
-        return f"tensors-{test.digest[:12]}", None, n, test
+        called = None if title is None else titled(title)
+        return AskedData(f"tensors-{test.digest[:12]}", None, called, n, test)
     folder = None if data_dir is None else Path(data_dir)
     own = (run.spec.dataset, run.spec.component("dataset")) if run else ("", None)
     chosen = own if dataset is None else dataset_component(canonical_name(dataset, folder, say))
@@ -78,4 +90,5 @@ def asked_data(
     test = prepare_eval(name, n, device, folder, download, component)
     if run is not None and chosen == own:
         test.require(run.data_digest, name, f"run {run.run_id}")
-    return name, component, n, test
+    names = run.spec.data_names if run and chosen == own and title is None else None
+    return AskedData(name, component, names or data_names(name, title), n, test)

@@ -14,6 +14,7 @@ from regmix_bench.api.options import (
     SCORING,
     Attacks,
     DataDir,
+    DataName,
     DeviceName,
     Diagnose,
     Download,
@@ -86,6 +87,7 @@ def evaluate(
     ] = None,
     checkpoint: Annotated[TrainedCheckpoint, Option("Of a run of ours.", MODEL)] = "selected",
     label: Annotated[str | None, Option("The name of its row in tables.", MODEL)] = None,
+    name: DataName = None,
     settings: Annotated[
         Iterable[str],
         Option(
@@ -175,7 +177,8 @@ def evaluate(
     if results is not None:
         store.check_writable(folder)
     notes: list[str] = []
-    name, component, n, test = asked_data(dataset, n, run, target, data_dir, download, notes.append)
+    asked = asked_data(dataset, n, run, target, data_dir, download, notes.append, name or data.name)
+    n, test = asked.n, asked.test
     side = min(test.image_shape[1:])
     execution = machine.choose_execution(target, side, compile=compile, graphs=graphs)
     if live is not None:
@@ -187,7 +190,7 @@ def evaluate(
             weights=None if weights is None else Path(weights),
             arch=arch,
             checkpoint=checkpoint,
-            dataset=name,
+            dataset=asked.name,
             norm=budgets[0].norm,
             image_shape=test.image_shape,
             num_classes=test.num_classes,
@@ -198,15 +201,16 @@ def evaluate(
     spec = EvalSpec(
         model=loaded.source,
         label=label or loaded.label,
-        dataset=name,
+        dataset=asked.name,
         eval_examples=n,
         arch=loaded.arch,
         eval_threats=tuple(dict.fromkeys(budgets)),
         scoring=scoring,
         components=(
-            *filter(None, (component, loaded.component)),
+            *filter(None, (asked.component, loaded.component)),
             *attack_components(scoring.attacks),
         ),
+        data_names=asked.names,
     )
     if results is None:
         _begin(heard, spec, [*notes, *loaded.notes])

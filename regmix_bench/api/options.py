@@ -66,6 +66,10 @@ Graphs = Annotated[
 DataDir = Annotated[
     str | Path | None, Option("Folder of the datasets.", EXECUTION, envvar="REGMIX_BENCH_DATA")
 ]
+DataName = Annotated[
+    str | None,
+    Option("What tables call data that a path names; its file's name if left out.", GRID),
+]
 Download = Annotated[bool, Option("Fetch data that is missing.", EXECUTION)]
 Force = Annotated[bool, Option("Discard what is recorded and start again.", RECORDS)]
 Norm = Annotated[str | None, Option("Norm of the budgets, such as Linf or L2.", GRID)]

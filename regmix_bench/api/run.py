@@ -16,6 +16,7 @@ from regmix_bench.api.options import (
     SCORING,
     Attacks,
     DataDir,
+    DataName,
     DeviceName,
     Diagnose,
     Download,
@@ -95,6 +96,7 @@ def run(
     datasets: Annotated[
         Names | None, Option("digits, cifar10, npz:PATH, folder:PATH, …", GRID)
     ] = None,
+    name: DataName = None,
     archs: Annotated[Names | None, Option("Architectures; see list archs.", GRID)] = None,
     eps: Annotated[Names | None, Option("Training budgets, such as 8/255.", GRID)] = None,
     eval_eps: Annotated[
@@ -214,7 +216,7 @@ def run(
         "norm": norm,
         "seeds": listed("--seeds", seeds),
         "evaluate": evaluate,
-        "data": None if eval_examples is None else {"eval_examples": eval_examples},
+        "data": _said(eval_examples=eval_examples, name=name) or None,
         "scoring": scoring_keys(attacks, screen) or None,
     }
     given = {key: value for key, value in given.items() if value is not None}
@@ -298,6 +300,10 @@ def run(
                 told.on_end(ending)
     found = (paths.find_record(folder, cell.spec) for cell in cells)
     return Records([path for path in found if path is not None])
+
+
+def _said(**options: object) -> dict[str, object]:
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _planned(

@@ -1,7 +1,8 @@
 """Decoded datasets kept as arrays, so that a folder of images is decoded once.
 
 ``<cache>/datasets/<name>.npz`` holds the arrays; its name ends in the first digits of their content
-digest, and reading it checks them. A file of ``<cache>/sources/`` is named by the fingerprint of a
+digest, and reading it checks them. ``<name>.json`` beside it has what readers call the data, as the
+source that was named last says. A file of ``<cache>/sources/`` is named by the fingerprint of a
 source and holds the name of the dataset that it led to; the fingerprint covers paths, sizes and
 times of the source's files, so that finding it costs one ``stat`` a file.
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from regmix_bench.data.dataset import Dataset
 from regmix_bench.errors import UserError
+from regmix_bench.specs import DataNames
 from regmix_bench.system.files import atomic_write
 from regmix_bench.system.reading import open_regular, read_bytes
 from regmix_bench.system.surroundings import home_folder
@@ -130,6 +132,21 @@ def entry_shape(entry_name: str) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
+def keep_names(entry_name: str, names: DataNames) -> None:
+    """Write what readers call the data of an entry, unless it says so already."""
+    if entry_names(entry_name) != names:
+        with atomic_write(_names_path(entry_name)) as stream:
+            stream.write(names.model_dump_json().encode())
+
+
+def entry_names(entry_name: str) -> DataNames | None:
+    """Return what readers call the data of an entry, or None where nothing says it."""
+    try:
+        return DataNames.model_validate_json(read_bytes(_names_path(entry_name)))
+    except (OSError, ValueError, UserError):  # of an older entry, or damaged: its digest names it
+        return None
+
+
 def load_or_decode(find_entry: Callable[[], str], dataset_name: str | None = None) -> Dataset:
     """Load the entry that ``find_entry`` names, as the dataset ``dataset_name``, else its own name.
 
@@ -149,3 +166,7 @@ def load_or_decode(find_entry: Callable[[], str], dataset_name: str | None = Non
 
 def _path(name: str) -> Path:
     return folder() / "datasets" / f"{name}.npz"
+
+
+def _names_path(name: str) -> Path:
+    return _path(name).with_suffix(".json")

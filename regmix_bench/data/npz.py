@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_scale
 from regmix_bench.errors import UserError
+from regmix_bench.specs.components import shown_name
 from regmix_bench.system.archives import open_archive
 
 SPLITS = ("train", "test", "val")
+
+#: The key of what the classes are called, which no number follows from.
+CLASS_NAMES = "class_names"
 
 #: Grey, grey with alpha, colour, colour with alpha; more are slices of a volume.
 MOST_CHANNELS = 4
@@ -57,6 +61,31 @@ def read_npz(path: Path) -> Dataset:
         classes=tuple(map(str, range(max(2, highest + 1)))) if "train" in splits else (),
         validation=splits.get("val"),
     )
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return what ``class_names`` calls the classes, by label; () where a file has no such key.
+
+    ``path`` is a file that :func:`read_npz` takes. Raises :class:`UserError` for anything but
+    texts, one for each class that labels name.
+    """
+    key = CLASS_NAMES
+    try:
+        with open_archive(path) as archive:
+            held = {name.removesuffix(".npy") for name in archive.namelist()}
+            if key not in held:
+                return ()
+            names = _read_array(archive, key)
+            labelled = [key for split in SPLITS if (key := f"{split}_labels") in held]
+            labels = [_read_array(archive, key) for key in labelled]
+    except Exception as error:
+        mend = ": save them as numpy.array(names, dtype=str)" if "Object" in str(error) else ""
+        raise UserError(f"cannot read {path}, {key}: {error}{mend}") from error
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise UserError(f"{path}: {key} is {names.dtype} {names.shape}: expected texts, by label")
+    if len(names) <= (highest := max(int(part.max()) for part in labels if part.size)):
+        raise UserError(f"{path}: {key} names {len(names)} classes, and labels go up to {highest}")
+    return tuple(map(shown_name, map(str, names)))
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

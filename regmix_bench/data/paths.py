@@ -8,10 +8,11 @@ import numpy as np
 
 from regmix_bench.data import cache
 from regmix_bench.data.dataset import Dataset, check_trainable
-from regmix_bench.data.npz import read_npz
+from regmix_bench.data.npz import read_class_names, read_npz
 from regmix_bench.data.protocol import PathSource
 from regmix_bench.data.trees import class_tree
 from regmix_bench.errors import UserError
+from regmix_bench.specs.components import shown_name
 
 # A mirror image of an unknown class may be another class.
 _UNMIRRORED = {"augmentation": "crop"}
@@ -29,7 +30,9 @@ class ArrayFile(PathSource):
                 f"dataset 'npz:{path}': not a file; for images in folders give folder:{path}"
             )
         fingerprint = cache.fingerprint(path.parent, [path])
-        return cache.entry(self.name, fingerprint, lambda: self._read(path))
+        found = cache.entry(self.name, fingerprint, lambda: self._read(path))
+        self.class_names = read_class_names(path)
+        return found
 
     def _read(self, path: Path) -> Dataset:
         dataset = read_npz(path)
@@ -51,6 +54,7 @@ class ImageFolder(PathSource):
             )
         tree = class_tree(path)
         self.notes = tree.notes
+        self.class_names = tuple(map(shown_name, tree.classes))
         if self.to_train:
             labels = np.array([label for _, label in tree.train], dtype=np.int64)
             check_trainable(str(path), labels, tree.classes)

@@ -54,6 +54,8 @@ class PathSource(DataSource):
 
     #: Lines that a user should read of what :meth:`entry` found.
     notes: tuple[str, ...] = ()
+    #: What :meth:`entry` found the classes to be called, by label, if anything says it.
+    class_names: tuple[str, ...] = ()
     #: Whether the data are to train on, so that each class needs training images.
     to_train: bool = False
 

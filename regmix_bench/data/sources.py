@@ -13,7 +13,13 @@ from regmix_bench.data.dataset import Dataset, faults
 from regmix_bench.data.protocol import DataSource, PathSource
 from regmix_bench.errors import UserError, reason, unknown
 from regmix_bench.registry import Registry, create, parse_name
-from regmix_bench.specs.components import Component, create_component, parse_component
+from regmix_bench.specs.components import (
+    Component,
+    DataNames,
+    create_component,
+    parse_component,
+    shown_name,
+)
 from regmix_bench.system.surroundings import home_folder
 
 #: What ``--datasets`` takes; a :class:`PathSource` is followed by ``:PATH``.
@@ -30,6 +36,11 @@ DATASETS: Registry[type[DataSource]] = Registry(
     },
     base="regmix_bench.data.protocol:DataSource",
 )
+
+#: The architecture of data of a path by the longer side of its images: up to so many pixels.
+ARCHS_BY_SIDE = ((16, "smallcnn"), (64, "preactresnet18"))
+#: That of larger images: its stem and pooling make 224 pixels as cheap as 56 are to those.
+ARCH_OF_LARGE = "timm-resnet18"
 
 
 def default_data_dir() -> Path:
@@ -92,10 +103,10 @@ def canonical_name(
 
     ``npz:PATH`` becomes ``npz-`` and ``folder:PATH`` becomes ``folder-``, followed by twelve digits
     of the content's SHA-256; the source is checked, decoded and cached, so that the new name alone
-    loads it. Every other text stays, with its parameters. A relative PATH that does not exist is
-    looked for in ``data_dir``. ``say`` gets a line for what was left out. Raises
-    :class:`UserError` for an unknown name, and for a source that cannot be used or, ``to_train``,
-    lacks training images of a class.
+    loads it, and :func:`data_names` says what readers call it. Every other text stays, with its
+    parameters. A relative PATH that does not exist is looked for in ``data_dir``. ``say`` gets a
+    line for what was left out. Raises :class:`UserError` for an unknown name, and for a source that
+    cannot be used or, ``to_train``, lacks training images of a class.
     """
     kind, colon, path = text.partition(":")
     if colon and kind in DATASETS.names():
@@ -103,7 +114,11 @@ def canonical_name(
         if isinstance(source, PathSource):
             source.to_train = to_train
             with _in_one_line(text, kind):
-                entry = source.entry(_locate(text, path, data_dir))
+                found = _locate(text, path, data_dir)
+                entry = source.entry(found)
+            place = Path(os.path.abspath(found))
+            title = shown_name(place.name if found.is_dir() else place.stem)
+            cache.keep_names(entry, DataNames(title=title, classes=source.class_names))
             for note in source.notes:
                 say(note)
             return entry
@@ -173,16 +188,58 @@ def image_shape(dataset: str) -> tuple[int, int, int] | None:
     return DATASETS[dataset].image_shape if source is None else cache.entry_shape(dataset)
 
 
-def class_names(dataset: str) -> tuple[str, ...]:
-    """Return what the classes are called, where the source says it without its data, else ()."""
+def default_arch(dataset: str) -> str:
+    """Return the architecture of a run that names none: the data set's own, or by its images' size.
+
+    ``dataset`` is the name in a specification. The machine has no say in it.
+    """
+    source = path_source(dataset)
+    if source is None:
+        return DATASETS[dataset].arch
+    shape = cache.entry_shape(dataset)
+    side = max(shape[1:]) if shape else 0  # whoever loads a damaged entry says what is wrong
+    fitting = (arch for most, arch in ARCHS_BY_SIDE if side <= most)
+    return next(fitting, ARCH_OF_LARGE)
+
+
+def data_names(dataset: str, title: str | None = None) -> DataNames | None:
+    """Return what readers call data that a user named by a path, ``title`` before its file's name.
+
+    ``dataset`` is the name in a specification. None for data with a name of their own, and where
+    nothing says it. Raises :class:`UserError` for a title that is none, or that is given to others.
+    """
+    if path_source(dataset) is None:
+        if title is not None:
+            raise UserError(f"data.name {title!r} is for data of a path: {dataset} has its name")
+        return None
+    kept = cache.entry_names(dataset)
+    return kept if title is None else titled(title, kept.classes if kept else ())
+
+
+def titled(title: str, classes: tuple[str, ...] = ()) -> DataNames:
+    """Return names of a user's; raises :class:`UserError` for a title that cannot be one."""
+    if shown_name(title) != title:
+        raise UserError(
+            f"data.name {title!r} is no name of up to 80 letters, digits, spaces and . , + - ( ),"
+            f" such as {shown_name(title)!r}"
+        )
+    return DataNames(title=title, classes=classes)
+
+
+def class_names(dataset: str, names: DataNames | None = None) -> tuple[str, ...]:
+    """Return what the classes are called, where a record or the source says it, else ().
+
+    ``names`` are those of the specification that names ``dataset``.
+    """
+    if names is not None:
+        return names.classes
     with contextlib.suppress(UserError):  # of a source that is not installed here
         return DATASETS[dataset].classes
     return ()
 
 
-def class_name(dataset: str, label: int) -> str:
-    """Return the name of a class, or its number where the dataset gives it none."""
-    names = class_names(dataset)
+def class_name(names: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where ``names`` have none for it."""
     return names[label] if 0 <= label < len(names) else str(label)
 
 

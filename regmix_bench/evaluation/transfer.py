@@ -89,6 +89,7 @@ def transfer_matrix(
     record = TransferRecord(
         run_id=run_id,
         dataset=first.spec.dataset,
+        data_names=first.spec.data_names,
         data_digest=test.digest,
         eval_examples=first.spec.eval_examples,
         n_examples=len(test.y),

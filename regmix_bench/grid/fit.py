@@ -41,7 +41,7 @@ class DataSize(NamedTuple):
 
 def drawn(spec: RunSpec) -> Drawn:
     """Return what decides the images of a run."""
-    return spec.dataset_words, spec.train_examples, spec.eval_examples
+    return spec.typed_dataset, spec.train_examples, spec.eval_examples
 
 
 def check_fit(

@@ -60,8 +60,9 @@ def look_ahead(
                 untried += 1
     finally:
         torch.set_num_threads(threads)
-    data = {}
-    for (name, *_), size in sizes.items():
+    data, words = {}, {drawn(spec): spec.dataset_words for spec in specs}
+    for key, size in sizes.items():
+        name = words.get(key, key[0])
         data[name] = str(size)
         if isinstance(size, DataSize):
             data[name] = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data.protocol import DataSource
 from regmix_bench.data.sources import (
     DATASETS,
+    data_names,
     dataset_component,
+    default_arch,
     image_shape,
     path_source,
 )
@@ -114,7 +116,23 @@ def plan_runs(
     for name in named:
         if name not in used:
             raise unknown("method in params", name, used)
-    return tuple(runs.values())
+    return tuple(_told_apart(runs.values()))
+
+
+def _told_apart(runs: Collection[PlannedRun]) -> Iterator[PlannedRun]:
+    """Yield ``runs``, of which data that are called alike have digits of their digest added."""
+    called: dict[str, set[str]] = {}
+    for run in runs:
+        called.setdefault(run.spec.dataset_words, set()).add(run.spec.dataset)
+    for run in runs:
+        names = run.spec.data_names
+        if names is not None and len(called[names.title]) > 1:
+            _, _, content = run.spec.dataset.rpartition("-")
+            title = f"{names.title[:70].rstrip()} ({content[:4]})"
+            update = {"data_names": names.model_copy(update={"title": title})}
+            yield replace(run, spec=run.spec.model_copy(update=update))
+        else:
+            yield run
 
 
 def _precisions(device: Device) -> dict[tuple[str, str], str]:
@@ -156,11 +174,15 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
     scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
     without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
     scoring, data = make_scoring(grid.scoring), validated(DataSettings, grid.data, "data")
+    if data.name is not None and len(grid.datasets) > 1:
+        raise UserError(f"data.name {data.name!r} is of one data set, and the grid has several")
     for typed, threat in itertools.product(grid.datasets, threats):
         dataset, of_dataset = dataset_component(canonical_name(typed))
         source = path_source(dataset) or DATASETS[dataset]
+        names = data_names(dataset, data.name)
         recipe = validated(Recipe, {**source.recipe, **grid.recipe}, "recipe")
-        archs = [parse_component("arch", ARCHS, text) for text in grid.archs or (source.arch,)]
+        chosen = grid.archs or (default_arch(dataset),)
+        archs = [parse_component("arch", ARCHS, text) for text in chosen]
         recipes = [_fitting(recipe, method, threat, source) for method in methods]
         attacked = tuple(dict.fromkeys(scored)) or (threat,)
         require_defined(scoring, attacked, AttackedData(image_shape(dataset)))
@@ -187,6 +209,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                     *filter(None, (of_dataset, of_arch)),
                     *attack_components(scoring.attacks),
                 ),
+                data_names=names,
             )
 
 

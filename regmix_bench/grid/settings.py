@@ -6,7 +6,7 @@ Suites take the same keys, in mappings named as the groups.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,10 +21,14 @@ GROUPS = ("recipe", "scoring", "data")
 
 
 class DataSettings(Frozen):
-    """Numbers of images in class-balanced samples to train and to score on; None means all."""
+    """Numbers of images in class-balanced samples to train and to score on; None means all.
+
+    ``name`` is what tables call data that are named by a path; their file's name if left out.
+    """
 
     train_examples: int | None = Field(None, ge=1)
     eval_examples: int | None = Field(None, ge=1)
+    name: Annotated[str | None, Field(coerce_numbers_to_str=True)] = None
 
 
 def read_settings(texts: Sequence[str], groups: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -56,7 +56,7 @@ def card_metadata(record: RunRecord, config: ExportConfig, licence: str) -> dict
         if (share := accuracy.read(result)) is not None
         and (place == 0 or accuracy.id != CLEAN)  # which is the same at every budget
     ]
-    data = {"name": spec.dataset, "type": known or spec.dataset, "split": "test"}
+    data = {"name": spec.dataset_words, "type": known or spec.dataset, "split": "test"}
     result = {"task": {"type": "image-classification"}, "dataset": data, "metrics": metrics}
     index = [{"name": f"{display_name(spec.method)} ({record.run_id})", "results": [result]}]
     return {

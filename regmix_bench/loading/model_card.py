@@ -22,11 +22,11 @@ def model_card(record: RunRecord, config: ExportConfig, loading: str) -> str:
 
     ``loading`` is what it says of the last.
     """
-    spec = record.spec
+    spec, data = record.spec, record.spec.dataset_words
     shape = ", ".join(map(str, config.image_shape))
     parameters = [f"{key} = {value}" for key, value in all_params(spec.method).items()]
     facts = {
-        "Task": f"classifies images ({shape}) of {spec.dataset} into {config.num_classes} classes",
+        "Task": f"classifies images ({shape}) of {data} into {config.num_classes} classes",
         "Architecture": f"{config.arch}, {record.n_parameters or 0:,} parameters",
         "Method": ", ".join([f"{spec.method.name}, version {spec.method.version}", *parameters]),
         "Trained against": threat_words(spec.train_threat),
@@ -44,7 +44,7 @@ def model_card(record: RunRecord, config: ExportConfig, loading: str) -> str:
     described = "\n".join(
         f"- {name}: {markdown_text(text)}" for name, text in facts.items() if text
     )
-    return f"""# {markdown_text(display_name(spec.method))} on {spec.dataset}, run {record.run_id}
+    return f"""# {markdown_text(display_name(spec.method))} on {data}, run {record.run_id}
 
 {described}
 
@@ -89,7 +89,7 @@ def _measured(record: RunRecord, checkpoint: Checkpoint) -> str:
     ]
     scoring = record.spec.scoring
     table = Table.of(
-        f"Accuracy on test images of {record.spec.dataset}",
+        f"Accuracy on test images of {record.spec.dataset_words}",
         (
             (Column("threat", "Threat"), [Cell(threat_words(r.threat)) for r in scored]),
             (Column("images", "Images", "count"), [counted(r.n_examples) for r in scored]),

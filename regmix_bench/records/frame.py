@@ -123,7 +123,7 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
         "group_id": spec.group_id,
         "kind": record.kind,
         "status": record.status,
-        "dataset": spec.dataset,
+        "dataset": spec.dataset_words,
         "arch": spec.arch,
         "name": spec.label,
         "label": spec.label,

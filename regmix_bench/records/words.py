@@ -48,7 +48,7 @@ def progress_words(progress: Progress) -> str:
 def record_words(record: AnyRecord) -> str:
     """Name a record of any kind in a few words."""
     if record.kind == "transfer":
-        return f"transfer among {len(record.runs)} runs · {record.dataset} · {record.threat}"
+        return f"transfer among {len(record.runs)} runs · {record.dataset_words} · {record.threat}"
     return spec_words(record.spec)
 
 

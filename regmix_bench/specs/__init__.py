@@ -1,6 +1,6 @@
 """The specification of a run, and its identity. Nothing here imports torch."""
 
-from regmix_bench.specs.components import Component, MethodSpec, ModelSource
+from regmix_bench.specs.components import Component, DataNames, MethodSpec, ModelSource
 from regmix_bench.specs.identity import IDENTITY_VERSION
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.run import EvalSpec, RunSpec
@@ -9,6 +9,7 @@ from regmix_bench.specs.scoring import Scoring
 __all__ = [
     "IDENTITY_VERSION",
     "Component",
+    "DataNames",
     "EvalSpec",
     "MethodSpec",
     "ModelSource",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_serializer
+from pydantic import AfterValidator, Field, field_serializer
 
 from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import FILE_NAME, Registry, create, format_name, parse_name
@@ -12,6 +13,10 @@ from regmix_bench.specs.identity import completed, written
 from regmix_bench.types import Frozen, JSONValues
 
 T = TypeVar("T")
+
+#: What a user chose as a name: it means nothing to a terminal, to HTML, Markdown or a shell.
+ShownName = Annotated[str, AfterValidator(lambda text: _require_shown(text))]
+_SHOWN = re.compile(r"\w[\w .,+()-]{0,79}")
 
 ComponentKind = Literal["attack", "dataset", "arch"]
 
@@ -48,6 +53,28 @@ class ModelSource(Frozen):
     kind: Literal["run", "robustbench", "callable", "weights", "program", "module"]
     name: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DataNames(Frozen):
+    """The words of readers for data that a path names: of the data set, and of classes by label.
+
+    No number follows from it, so that it is no part of an identity. ``classes`` is empty where the
+    data give theirs no names.
+    """
+
+    title: ShownName
+    classes: tuple[ShownName, ...] = ()
+
+
+def shown_name(text: str) -> str:
+    """Return ``text``, such as the name of a file, with a dash for what no shown name may hold."""
+    return re.sub(r"[^\w .,+()-]+", "-", text).lstrip(" .,+()-")[:80].strip(" -") or "unnamed"
+
+
+def _require_shown(text: str) -> str:
+    if not _SHOWN.fullmatch(text):
+        raise ValueError("is no name of letters, digits, spaces and _ . , + ( ) -, 80 at most")
+    return text
 
 
 class Component(Frozen):

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from regmix_bench.registry import FILE_NAME
-from regmix_bench.specs.components import Component, ComponentKind, MethodSpec, ModelSource
+from regmix_bench.specs.components import (
+    Component,
+    ComponentKind,
+    DataNames,
+    MethodSpec,
+    ModelSource,
+)
 from regmix_bench.specs.identity import IDENTITY_VERSION, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
@@ -30,7 +36,8 @@ class Spec(Frozen, metaclass=RefusingModel):
     """The part that the specifications of all scored models share.
 
     AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
-    ``components`` are the attacks, data sets and architectures of plug-ins among what is named.
+    ``components`` are the attacks, data sets and architectures of plug-ins among what is named, and
+    ``data_names`` what readers call data that ``dataset`` names by a digest.
     """
 
     dataset: str = Field(pattern=FILE_NAME)
@@ -40,15 +47,21 @@ class Spec(Frozen, metaclass=RefusingModel):
     pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
     scoring: Scoring = Scoring()
     components: Annotated[tuple[Component, ...], Later(())] = ()
+    data_names: DataNames | None = None
 
     def component(self, kind: ComponentKind) -> Component | None:
         """Return the data set's or the architecture's, where it is a plug-in's."""
         return next((found for found in self.components if found.kind == kind), None)
 
     @property
-    def dataset_words(self) -> str:
+    def typed_dataset(self) -> str:
         """Return the data set as a user types it, with a plug-in's parameters."""
         return str(self.component("dataset") or self.dataset)
+
+    @property
+    def dataset_words(self) -> str:
+        """Return what a reader calls the data set."""
+        return self.data_names.title if self.data_names else self.typed_dataset
 
     @property
     def arch_words(self) -> str:

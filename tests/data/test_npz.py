@@ -10,8 +10,10 @@ import torch
 from support.synthetic import make_spec
 
 from regmix_bench.data import canonical_name, load_data, load_dataset, prepare, prepare_eval
+from regmix_bench.data.sources import data_names
 from regmix_bench.data.tensors import with_classes
 from regmix_bench.errors import UserError
+from regmix_bench.specs import DataNames
 from regmix_bench.system import archives
 
 
@@ -275,3 +277,44 @@ def test_paths_that_are_no_file(tmp_path):
     assert "there is no nowhere.npz" in refused("npz:nowhere.npz")
     assert "names no path" in refused("npz:")
     assert "give folder:" in refused(f"npz:{tmp_path}")
+
+
+def test_what_data_are_called_follows_the_file_and_renames_nothing(tmp_path, arrays):
+    name = canonical_name(save(tmp_path, arrays))
+    assert data_names(name) == DataNames(title="a")
+    called = save(tmp_path, arrays, class_names=np.array(["cat", "dog", "hen"]))
+    assert canonical_name(called) == name  # no number follows from it
+    assert data_names(name) == DataNames(title="a", classes=("cat", "dog", "hen"))
+    (tmp_path / "a.npz").rename(tmp_path / "lung scans (2024).npz")
+    assert canonical_name(f"npz:{tmp_path}/lung scans (2024).npz") == name
+    assert data_names(name) == DataNames(title="lung scans (2024)", classes=("cat", "dog", "hen"))
+    assert data_names(name, "Scans").title == "Scans"
+    (tmp_path / f"cache/datasets/{name}.json").write_text('{"title": "\\u001b[31m"}')
+    assert data_names(name) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (np.array(["cat", "dog"]), "names 2 classes, and labels go up to 2"),
+        (np.array([1, 2, 3]), "expected texts"),
+        (np.array([["cat", "dog", "hen"]]), "expected texts"),
+        (np.array(["cat", "dog", "hen"], object), "save them as numpy.array(names, dtype=str)"),
+    ],
+)
+def test_class_names_that_are_none(tmp_path, arrays, names, said):
+    assert said in refused(save(tmp_path, arrays, class_names=names))
+
+
+@pytest.mark.parametrize("title", ["", "a\nb", "\x1b[31m", "<b>", "$x$", "x" * 81, " a"])
+def test_a_title_that_is_none(tmp_path, arrays, title):
+    name = canonical_name(save(tmp_path, arrays))
+    with pytest.raises(UserError, match=r"^data\.name ") as caught:
+        data_names(name, title)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_with_a_name_of_their_own_keep_it():
+    assert data_names("digits") is None
+    with pytest.raises(UserError, match="digits has its name"):
+        data_names("digits", "Ziffern")

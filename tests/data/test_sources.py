@@ -22,7 +22,7 @@ from regmix_bench.data import (
     trees,
 )
 from regmix_bench.data.protocol import PathSource
-from regmix_bench.data.sources import class_name, split_names
+from regmix_bench.data.sources import class_name, class_names, data_names, default_arch, split_names
 from regmix_bench.errors import UserError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -459,4 +459,24 @@ def test_broken_tiny_imagenet(tmp_path, tiny):
     [("cifar10", 3, "cat"), ("cifar100", 99, "worm"), ("digits", 3, "3"), ("cifar10", 10, "10")],
 )
 def test_a_class_has_the_name_that_its_dataset_gives_it(dataset, label, name):
-    assert class_name(dataset, label) == name
+    assert class_name(class_names(dataset), label) == name
+
+
+@pytest.mark.parametrize("folder", ["pets", "<b>pets</b> $x$", "\x1b[31m|pets|", "наши звери"])
+def test_a_folder_is_called_by_its_name_and_classes_by_theirs(tmp_path, make_tree, folder):
+    root = make_tree(tmp_path / folder.replace("/", "-"), classes=("a cat", "dog & <co>"))
+    names = data_names(canonical_name(f"folder:{root}"))
+    assert names is not None
+    assert names.classes == ("a cat", "dog - -co")
+    assert names.title in ("pets", "b-pets--b- -x", "31m-pets", "наши звери")
+
+
+def test_images_choose_the_architecture_that_nobody_names(tmp_path, make_tree):
+    found = {}
+    for side in (8, 16, 17, 64, 65):
+        root = make_tree(tmp_path / f"{side}", n_train=1, n_test=1, size=(side, 7))
+        found[side] = default_arch(canonical_name(f"folder:{root}"))
+    small, medium, large = "smallcnn", "preactresnet18", "timm-resnet18"
+    assert found == {8: small, 16: small, 17: medium, 64: medium, 65: large}
+    assert default_arch("cifar10") == medium
+    assert default_arch("digits") == small

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -677,3 +678,27 @@ def test_grids_may_share_a_recipe_by_means_of_yaml(tmp_path: Path) -> None:
     )
     recipes = [spec.recipe for spec in plan(load_suite(str(suite)))]
     assert [(recipe.epochs, recipe.lr) for recipe in recipes] == [(3, 0.1), (3, 0.2)]
+
+
+def _scans(folder: Path, shade: int) -> str:
+    folder.mkdir()
+    images = np.full((6, 8, 8), shade, np.uint8)
+    parts = {f"{split}_images": images for split in ("train", "test")}
+    labels = {f"{split}_labels": np.arange(6) % 2 for split in ("train", "test")}
+    np.savez(folder / "scans.npz", **parts, **labels)
+    return f"npz:{folder / 'scans.npz'}"
+
+
+def test_own_data_are_called_by_file_or_name_and_no_identity_follows(tmp_path: Path) -> None:
+    (here,) = specs(datasets=[first := _scans(tmp_path / "a", 90)])
+    (named,) = specs(datasets=[first], data={"name": "Lung scans"})
+    assert (here.dataset_words, named.dataset_words) == ("scans", "Lung scans")
+    assert here.run_id == named.run_id
+    assert here.model_copy(update={"data_names": None}).run_id == here.run_id
+    both = specs(datasets=[first, second := _scans(tmp_path / "b", 91)])
+    apart = {spec.dataset_words for spec in both}
+    assert apart == {f"scans ({spec.dataset[4:8]})" for spec in both}
+    assert len(apart) == 2
+    for names in ([first, second], ["digits"]):
+        with pytest.raises(UserError, match=r"data\.name 'Lung scans' is (of one|for data of)"):
+            specs(datasets=names, data={"name": "Lung scans"})

@@ -19,7 +19,7 @@ from regmix_bench.records.schema.quantities import (
 from regmix_bench.records.schema.scores import RobustEval
 from regmix_bench.records.schema.tuned import Tuned
 from regmix_bench.registry import FILE_NAME
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import DataNames, EvalSpec, RunSpec
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import (
@@ -200,6 +200,7 @@ class TransferRecord(_Shown, Frozen):
     status: Literal["success"] = "success"
     run_id: str = Field(pattern=FILE_NAME)
     dataset: str = Field(pattern=FILE_NAME)
+    data_names: DataNames | None = None
     data_digest: str
     eval_examples: Count | None
     n_examples: Images
@@ -211,6 +212,11 @@ class TransferRecord(_Shown, Frozen):
     accuracy: tuple[tuple[Share, ...], ...]
     outcomes_digest: str | None = None
     environment: JSONValues = {}
+
+    @property
+    def dataset_words(self) -> str:
+        """Return what a reader calls the data set."""
+        return self.data_names.title if self.data_names else self.dataset
 
     @model_validator(mode="after")
     def _matrix_is_square(self) -> Self:

@@ -53,7 +53,7 @@ class ExampleImages(ReportFigure):
     shown: Mapping[str, Views]
     factor: float
     attack: str
-    dataset: str
+    classes: tuple[str, ...]
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
@@ -89,7 +89,7 @@ class ExampleImages(ReportFigure):
                 shown=views,
                 factor=factor,
                 attack=attack,
-                dataset=cohort.setting.dataset,
+                classes=cohort.setting.classes,
             )
 
     def draw(self, style: Style) -> Figure:
@@ -144,11 +144,11 @@ class ExampleImages(ReportFigure):
                     (left + 2 * step, views.adv_pred[i]),
                 ):
                     below = (x + width / 2, top + height + 0.1 * line)
-                    said = class_name(self.dataset, predicted)
+                    said = class_name(self.classes, predicted)
                     right = predicted == views.label[i]
                     _write_prediction(axis, below, said, right, 1.2 * width * inch, style)
         for i, true in enumerate(first.label[:count]):
-            name = class_name(self.dataset, true)
+            name = class_name(self.classes, true)
             said = f"class {name}" if name == str(true) else name
             middle = i * triple + (2 * step + width) / 2
             head = fitted(f"{said} (×{self.factor:.3g})", triple * inch, style.small)

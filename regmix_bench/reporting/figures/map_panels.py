@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from regmix_bench.data.sources import class_names
 from regmix_bench.reporting.figures.embedding import Floats, Labels
 from regmix_bench.reporting.figures.labels import number_spots
 from regmix_bench.reporting.figures.looks import GREY
@@ -70,7 +69,7 @@ def draw_maps(
     titles: Sequence[str],
     panels: Sequence[MapPanel],
     attack: str,
-    dataset: str,
+    classes: Sequence[str],
     style: Style,
     protocol: str = "",
     footnote: str = "",
@@ -80,17 +79,16 @@ def draw_maps(
     A class has its number on the map, or its name in a legend below the maps.
     """
     markers = {"o": "clean", "x": attack}
-    names = class_names(dataset)
     if any(panel.vertices is not None for panel in panels):
         markers["*"] = "one-hot truth"
     handles = [
         Line2D([], [], linestyle="", marker=m, ms=4.5, color=GREY, label=name, mfc="none")
         for m, name in markers.items()
     ]
-    if 0 < len(names) <= _NAMED_CLASSES:
+    if 0 < len(classes) <= _NAMED_CLASSES:
         handles += [
             Line2D([], [], linestyle="", marker="s", color=colour, label=name)
-            for name, colour in zip(names, _colours(len(names)), strict=True)
+            for name, colour in zip(classes, _colours(len(classes)), strict=True)
         ]
     note = fitted(footnote, style.width - 0.1, style.small, lines=4) if footnote else ""
     noted = high(note, style.small) + 0.08 * bool(note)
@@ -104,7 +102,7 @@ def draw_maps(
         style, titles, columns, side, rim, protocol, between=(0.1, said + 0.06)
     )
     for axis, panel in zip(axes, panels, strict=True):
-        _draw_map(axis, panel, style, numbered=not names)
+        _draw_map(axis, panel, style, numbered=not classes)
         axis.set_xlabel(panel.numbers, fontsize=style.small)
     legend_below(figure, handles, style, bbox_to_anchor=(0.5, noted / figure.get_figheight()))
     if note:

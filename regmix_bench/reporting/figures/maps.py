@@ -73,7 +73,7 @@ class EmbeddingMap(ReportFigure):
     looks: Mapping[str, Look]
     sources: Mapping[str, Path]
     attack: str
-    dataset: str
+    classes: tuple[str, ...]
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
@@ -115,7 +115,7 @@ class EmbeddingMap(ReportFigure):
                 looks=contents.looks,
                 sources={label: paths.outputs_path(run.path) for label, run in drawn.items()},
                 attack=attack,
-                dataset=cohort.setting.dataset,
+                classes=cohort.setting.classes,
             )
 
     @classmethod
@@ -199,7 +199,7 @@ class EmbeddingMap(ReportFigure):
         titles = [self.looks[panel.label].name for panel in self.panels]
         footnote = self.footnote if _smoothed(self.frame[self.frame["drawn"]]) else ""
         return draw_maps(
-            titles, self.panels, self.attack, self.dataset, style, self.protocol, footnote
+            titles, self.panels, self.attack, self.classes, style, self.protocol, footnote
         )
 
 

@@ -55,7 +55,7 @@ class ClassAccuracy(ReportFigure):
 
     looks: Mapping[str, Look]
     attack: str
-    dataset: str
+    classes: tuple[str, ...]
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
@@ -81,7 +81,7 @@ class ClassAccuracy(ReportFigure):
                 protocol=f"{block.cohort.setting.words}, {threat_words(block.eval_threat)}",
                 looks=looks,
                 attack=attack,
-                dataset=block.cohort.setting.dataset,
+                classes=block.cohort.setting.classes,
             )
 
     def draw(self, style: Style) -> Figure:
@@ -102,7 +102,7 @@ class ClassAccuracy(ReportFigure):
         # As many numbers as this column of a paper has room for.
         cell = (style.width - left - 0.08) / (shares.shape[1] + 2.3)
         decimals = 1 if cell > inches("100.0", style.small) + 0.02 else 0
-        heads = [class_name(self.dataset, int(k)) for k in table.columns]
+        heads = [class_name(self.classes, int(k)) for k in table.columns]
         named = heads != [str(k) for k in table.columns]
         ends = ["all", "worst"]
         # What does not fit over its column stands aslant.
@@ -194,7 +194,7 @@ def _worst(frame: pd.DataFrame, looks: Mapping[str, Look], block: Block) -> str:
     worst = frame.groupby("label", sort=False)["accuracy"].min()
     least, most = str(worst.idxmin()), str(worst.idxmax())
     kind = frame.loc[frame["label"] == most].sort_values("accuracy")["class"].iloc[0]
-    name = class_name(block.cohort.setting.dataset, int(kind))
+    name = class_name(block.cohort.setting.classes, int(kind))
     said = f"{looks[most].name} holds {in_percent(float(worst[most]))} of its worst class, {name}"
     if least == most:
         return said

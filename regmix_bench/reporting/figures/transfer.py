@@ -54,7 +54,7 @@ class TransferMap(ReportFigure):
                 least = min(others, key=lambda name: others[name])
                 said = (
                     f"Images crafted on {least} leave the other models least,"
-                    f" {in_percent(others[least])} in the mean; {record.dataset}. "
+                    f" {in_percent(others[least])} in the mean; {record.dataset_words}. "
                 )
             caption = (
                 f"{said}Accuracy (%) of each target under images crafted on each source by"

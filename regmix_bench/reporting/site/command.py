@@ -31,7 +31,7 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
     own = (spec.train_threat,)
     options: dict[str, object] = {
         "methods": spec.method.label,
-        "datasets": spec.dataset_words,
+        "datasets": spec.typed_dataset,
         "archs": spec.arch_words,
         "norm": spec.train_threat.norm,
         "eps": spec.train_threat.epsilon,

@@ -30,13 +30,13 @@ def comparison_data(ranking: Ranking, contents: Contents) -> dict[str, Any]:
     block = ranking.block
     outcomes = contents.outcomes[block.stem]
     rows = {row.label: row for row in block.rows}
-    dataset = block.cohort.setting.dataset
+    classes = block.cohort.setting.classes
     return {
         "stem": ranking.stem,
         "title": f"{short(ranking.title, 200)}: {short(ranking.protocol, 300)}; {ranking.weights}",
         "attack": ranking.attack,
         "rows": [_row(ranked, rows[ranked.label], ranking, outcomes) for ranked in ranking.rows],
-        "classes": [class_name(dataset, int(k)) for k in _classes(outcomes)],
+        "classes": [class_name(classes, int(k)) for k in _classes(outcomes)],
         "pairs": _pairs(
             [row.label for row in ranking.rows], outcomes, contents.standings[block.stem]
         ),

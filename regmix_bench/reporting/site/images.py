@@ -10,7 +10,7 @@ from PIL import Image
 
 from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.words import threat_words
-from regmix_bench.data.sources import class_name
+from regmix_bench.data.sources import class_name, class_names
 from regmix_bench.reporting.figures.examples import magnification, three
 from regmix_bench.reporting.figures.run_views import views_of
 
@@ -52,6 +52,7 @@ def examples(run: Run) -> Examples | None:
     if views is None:
         return None
     factor = magnification([views])
+    classes = class_names(run.spec.dataset, run.spec.data_names)
     shown = []
     for i in range(min(_SHOWN, len(views.label))):
         images = three(views, i, factor)
@@ -60,7 +61,7 @@ def examples(run: Run) -> Examples | None:
         strip = np.concatenate([images[0], seam, images[1], seam, images[2]], axis=1)
         Image.fromarray(np.round(255 * strip).astype(np.uint8)).save(stream, "png")
         labels = (views.label[i], views.clean_pred[i], views.adv_pred[i])
-        names = (class_name(run.spec.dataset, label) for label in labels)
+        names = (class_name(classes, label) for label in labels)
         shown.append(Example(stream.getvalue(), int(views.index[i]), *names))
     caption = (
         f"From left to right: the image, the perturbation by PGD-{run.spec.scoring.pgd_steps} under"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -29,6 +29,8 @@ class Terms:
     n_examples: int
     threat: ThreatModel
     scoring: Scoring
+    #: What readers call the data, as the first of the records does.
+    title: str = field(compare=False)
 
     @cached_property
     def stem(self) -> str:
@@ -71,6 +73,7 @@ def evaluated_panels(records: Iterable[EvalRecord]) -> tuple[Panel, ...]:
                 n_examples=score.n_examples,
                 threat=score.threat,
                 scoring=spec.scoring,
+                title=spec.dataset_words,
             )
             found[terms].append((record, score))
     return tuple(
@@ -85,7 +88,7 @@ def heading(panel: Panel) -> str:
     """Return ``digits: attacked under L∞ 8/255 by AutoAttack``."""
     terms = panel.terms
     threat = threat_words(terms.threat)
-    return f"{terms.dataset}: attacked under {threat} by {attack_words(terms.scoring)}"
+    return f"{terms.title}: attacked under {threat} by {attack_words(terms.scoring)}"
 
 
 def evaluated_table(panel: Panel) -> Table:
@@ -131,7 +134,7 @@ def evaluated_accuracies(found: Sequence[Panel]) -> pd.DataFrame:
         [
             {
                 "table": panel.stem,
-                "dataset": panel.terms.dataset,
+                "dataset": panel.terms.title,
                 "data_digest": panel.terms.data_digest,
                 "n_examples": panel.terms.n_examples,
                 "eval_norm": panel.terms.threat.norm,

@@ -19,7 +19,7 @@ def averages(blocks: Sequence[Block]) -> pd.DataFrame:
         [
             {
                 "table": block.stem,
-                "dataset": block.cohort.setting.dataset,
+                "dataset": block.cohort.setting.title,
                 "data_digest": block.cohort.setting.data_digest,
                 "train_examples": block.cohort.setting.train_examples,
                 "eval_examples": block.cohort.setting.eval_examples,
@@ -91,7 +91,7 @@ def failed_runs(cohorts: Sequence[Cohort]) -> pd.DataFrame:
     rows = {
         run.record.run_id: (
             run.record.run_id,
-            run.spec.dataset,
+            run.spec.dataset_words,
             run.spec.arch,
             run.spec.train_threat.norm,
             str(run.spec.train_threat.epsilon),

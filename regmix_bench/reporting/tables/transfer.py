@@ -31,7 +31,7 @@ def stem(record: TransferRecord) -> str:
 
 def transfer_heading(record: TransferRecord) -> str:
     """Return what stands above a transfer's table."""
-    return f"{record.dataset}: {transfer_words(record)}, {len(record.runs)} models"
+    return f"{record.dataset_words}: {transfer_words(record)}, {len(record.runs)} models"
 
 
 def transfer_words(record: TransferRecord) -> str:
@@ -74,7 +74,7 @@ def transfer_table(record: TransferRecord) -> Table:
         for number, place in enumerate(_order(record), start=1)
     )
     return Table(
-        f"{record.dataset}: accuracy under images crafted on each model by"
+        f"{record.dataset_words}: accuracy under images crafted on each model by"
         f" {transfer_words(record)}.",
         (Column("source", "Source"), *targets),
         tuple(
@@ -98,7 +98,7 @@ def transfer_accuracies(record: TransferRecord) -> pd.DataFrame:
         low, high = accuracy_interval(float(accuracy), record.n_examples)
         rows.append(
             {
-                "dataset": record.dataset,
+                "dataset": record.dataset_words,
                 "norm": record.threat.norm,
                 "epsilon": str(record.threat.epsilon),
                 "attack": record.attack,
