@@ -1,5 +1,6 @@
 """``audit``: do the saved adversarial images bear out the record?"""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,8 @@ from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.findings import Audit
+    from regmix_bench.runs.observers import Observer
+    from regmix_bench.specs import EvalSpec, RunSpec
 
 
 @verb
@@ -23,6 +26,7 @@ def audit(
     results: Results = "results",
     data_dir: DataDir = None,
     device: DeviceName = "auto",
+    observer: "Observer | None" = None,
 ) -> "Audit":
     """Recompute a record from its saved adversarial images and its weights; exit 1 if it differs.
 
@@ -35,6 +39,14 @@ def audit(
     """
     from regmix_bench.evaluation.audit import audit_record
     from regmix_bench.records.find import resolve_run, with_images
+    from regmix_bench.records.progress import ProgressMeter
+    from regmix_bench.runs.observers import listener
+
+    heard = listener(observer)
+
+    def begin(spec: "RunSpec | EvalSpec") -> ProgressMeter:
+        heard.on_start(spec)
+        return ProgressMeter(partial(heard.on_progress, spec))
 
     return audit_record(
         with_images(resolve_run(str(run), Path(results)), Path(results)),
@@ -42,4 +54,5 @@ def audit(
         weights=None if weights is None else Path(weights),
         data_dir=data_dir,
         device=device,
+        begin=begin,
     )

@@ -30,13 +30,23 @@ def inspect(
     """
     from regmix_bench.evaluation.inspection import measure_record
     from regmix_bench.records.find import resolve_run
+    from regmix_bench.records.progress import ProgressMeter
     from regmix_bench.records.store import load_run
-    from regmix_bench.runs.observers import listener
+    from regmix_bench.runs.observers import Ending, listener
 
     heard, found = listener(observer), {}
-    for path in [resolve_run(str(run), Path(results)) for run in runs]:
+    paths = [resolve_run(str(run), Path(results)) for run in runs]
+    heard.on_plan({}, len(paths))
+    for path in paths:
         spec = load_run(path).spec
         heard.on_start(spec)
-        say = partial(heard.on_note, spec)
-        found[path] = measure_record(path, force=force, data_dir=data_dir, device=device, say=say)
+        found[path] = measure_record(
+            path,
+            force=force,
+            data_dir=data_dir,
+            device=device,
+            say=partial(heard.on_note, spec),
+            meter=ProgressMeter(partial(heard.on_progress, spec)),
+        )
+        heard.on_end(Ending(spec))
     return found

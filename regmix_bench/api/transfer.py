@@ -1,5 +1,6 @@
 """``transfer``: how robust runs are to images crafted on one another."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,8 @@ from regmix_bench.api.options import SCORING, DataDir, DeviceName, Option, Resul
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import TransferRecord
+    from regmix_bench.runs.observers import Observer
+    from regmix_bench.specs import RunSpec
 
 
 @verb
@@ -19,6 +22,7 @@ def transfer(
     results: Results = "results",
     data_dir: DataDir = None,
     device: DeviceName = "auto",
+    observer: "Observer | None" = None,
 ) -> "TransferRecord":
     """Attack each of some runs with images crafted on each, and record the matrix.
 
@@ -27,7 +31,25 @@ def transfer(
     outcomes that are not here or not the recorded ones.
     """
     from regmix_bench.evaluation.transfer import transfer_matrix
+    from regmix_bench.records.progress import ProgressMeter
+    from regmix_bench.runs.observers import Ending, listener
 
-    return transfer_matrix(
-        [str(run) for run in runs], Path(results), epsilon=eps, data_dir=data_dir, device=device
+    heard, names = listener(observer), [str(run) for run in runs]
+    begun: list[RunSpec] = []
+
+    def begin(spec: "RunSpec") -> ProgressMeter:
+        """Follow the images that are crafted on a run, once those on the one before are done."""
+        if begun:
+            heard.on_end(Ending(begun[-1]))
+        else:
+            heard.on_plan({}, len(names))
+        begun.append(spec)
+        heard.on_start(spec)
+        return ProgressMeter(partial(heard.on_progress, spec))
+
+    record = transfer_matrix(
+        names, Path(results), epsilon=eps, data_dir=data_dir, device=device, begin=begin
     )
+    if begun:
+        heard.on_end(Ending(begun[-1]))
+    return record

@@ -8,17 +8,20 @@ import typer
 
 from regmix_bench.api.audit import audit
 from regmix_bench.cli.commands import Call, add_command
-from regmix_bench.cli.flags import AS_JSON, print_json
+from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
 from regmix_bench.cli.printing import say
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.findings import Audit
 
 
-@add_command(audit, "regmix-bench audit 3f2a --device cpu", flags=AS_JSON)
+@add_command(audit, "regmix-bench audit 3f2a --device cpu", flags={**AS_JSON, **QUIETLY})
 def print_audit(call: Call[Audit]) -> None:
     """Print each finding, how many images pass, and what has no evidence; exit 1 on a finding."""
-    found = call()
+    from regmix_bench.cli.display import Display
+
+    with Display(call.flags) as display:
+        found = call(observer=display)
     if call.flags.json:
         print_json("audit", found)
     else:

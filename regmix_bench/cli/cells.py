@@ -70,7 +70,8 @@ class RunLine:
             weights = "" if found.checkpoint in ("selected", "given") else f"{found.checkpoint} "
             threat = f" {found.threat}" if len(threats) > 1 else ""
             images, all_images = found.images_done or 0, found.images or 1
-            number = f"{found.part}/{found.parts} " if found.part else ""
+            several = found.parts is not None and found.parts > 1
+            number = f"{found.part}/{found.parts} " if several else ""
             done = f"{images:,}/{all_images:,}"
             yield f"{number}{weights}{found.attack}{threat} {done}"
             yield f"{number}{found.attack}{threat} {done}"

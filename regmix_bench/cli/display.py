@@ -39,16 +39,17 @@ _NAMED = 3
 
 
 class Display:
-    """Follows the runs of a grid, of which several may go on at a time.
+    """Follows the runs of a grid, of which several may go on at a time, or a single one.
 
     Use it as a context manager and as an observer: ``with Display() as shown: run(…,
-    observer=shown)`` in a notebook, too. On a terminal there is a line for the grid and
-    one for each run that goes on, on ``screen``; elsewhere each line of news starts with its run.
+    observer=shown)`` in a notebook, too. On a terminal there is a line for the grid, where there
+    is a plan, and one for each run that goes on, on ``screen``; elsewhere each line of news starts
+    with its run. Where the result is JSON, all that is shown goes to standard error.
     """
 
     def __init__(self, flags: Flags = NO_FLAGS, console: Console | None = None) -> None:
         self.flags, self.cells = flags, Cells()
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(stderr=flags.json, highlight=False)
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.live = terminal or self.console.is_jupyter  # which is no terminal
         self.screen = screen_for(self.console, self._frame)
@@ -67,8 +68,8 @@ class Display:
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         """Count with ``waiting`` runs."""
         self.cells.total = waiting
-        if waiting and self.live and not self.flags.quiet:
-            self.screen.start(refresh=True)
+        if waiting:
+            self._show()
 
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
         """Measure how long the grid will take, where that is shown."""
@@ -78,6 +79,7 @@ class Display:
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         """Begin with a run."""
         cell = self.cells.start(spec, time.monotonic())
+        self._show()
         self._detail(cell, "started")
 
     def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
@@ -134,7 +136,11 @@ class Display:
         if self.screen.is_started:
             self.screen.say(line)
         else:
-            say(line, error=error)
+            say(line, error=error or self.flags.json)
+
+    def _show(self) -> None:
+        if self.live and not self.flags.quiet and not self.screen.is_started:
+            self.screen.start(refresh=True)
 
     def _detail(self, cell: RunLine, line: str) -> None:
         """Print news that a terminal shows as they come, where they are wanted as lines."""
@@ -142,7 +148,8 @@ class Display:
             self.say(f"{self._title(cell)}: {line}")
 
     def _title(self, cell: RunLine) -> str:
-        return f"[{cell.number}/{self.cells.total}] {spec_words(cell.spec)}"
+        number = f"[{cell.number}/{self.cells.total}] " if self.cells.total else ""
+        return f"{number}{spec_words(cell.spec)}"
 
     def _frame(self) -> Text:
         plain = not self.console.encoding.startswith("utf")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import typer
+
 from regmix_bench.api.evaluate import Evaluation, evaluate
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
-from regmix_bench.cli.lines import Lines
 from regmix_bench.cli.printing import say, score_lines
 
 
@@ -14,16 +15,29 @@ from regmix_bench.cli.printing import say, score_lines
     "regmix-bench eval 3f2a --eps 8/255 --attacks square",
     name="eval",
     defaults={"results": "results"},  # a command that kept nothing would be of little use
-    flags={**AS_JSON, **QUIETLY},
+    flags={**AS_JSON, **QUIETLY, "verbose": "Print a line for each attack."},
 )
 def print_evaluation(call: Call[Evaluation]) -> None:
-    """Print what each attack leaves, then the scores."""
-    lines = Lines(call.flags)
-    found = call(observer=lines)
-    if not lines.attacks:
-        lines.say("recorded already: --force scores it again")
+    """Print how it goes on, then the scores."""
+    from regmix_bench.cli.display import Display
+    from regmix_bench.cli.results import DIGITS, next_line
+
+    display = Display(call.flags)
+    try:
+        with display:
+            record = call(observer=display).record
+    except KeyboardInterrupt:
+        if not display.cells.number:  # nothing has begun
+            raise
+        say("interrupted: the same command goes on from what is finished", error=True)
+        raise typer.Exit(130) from None
     if call.flags.json:
-        print_json("eval", found.record)
+        print_json("eval", record)
         return
-    for line in score_lines(found.record.evaluations):
+    (cell,) = display.cells.going.values()
+    if cell.progress is None and not call.flags.quiet:
+        say("recorded already: --force scores it again")
+    for line in score_lines(record.evaluations):
         say(line)
+    if not call.flags.quiet:
+        say(next_line(f"show {record.run_id[:DIGITS]}", call.keywords["results"]))

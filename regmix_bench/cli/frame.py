@@ -46,15 +46,19 @@ class _Widths(NamedTuple):
 def grid_frame(cells: Cells, now: float, width: int, height: int, plain: bool = False) -> Text:
     """Return the lines at the time ``now``: one for the grid and one for each run that goes on.
 
-    There are less than ``height``; ``plain`` draws bars of ASCII.
+    Without a plan there is none for the grid. There are less than ``height``; ``plain`` draws bars
+    of ASCII.
     """
     going = list(cells.going.items())
     names = {run_id: _name_parts(cell, cells) for run_id, cell in going}
     longest = max((cell_len(name + tail) for name, tail in names.values()), default=_NAME)
     widths = _Widths.of(width, longest)
-    failed = f", {cells.failed} failed" if cells.failed else ""
-    count = f"{cells.ended}/{cells.total} run{'s' * (cells.total != 1)}{failed}"
-    lines = [_line(widths, "grid", "", cells.share, [count], _left(cells.left(now)), "", plain)]
+    lines = []
+    if cells.total:
+        failed = f", {cells.failed} failed" if cells.failed else ""
+        count = f"{cells.ended}/{cells.total} run{'s' * (cells.total != 1)}{failed}"
+        left = _left(cells.left(now))
+        lines.append(_line(widths, "grid", "", cells.share, [count], left, "", plain))
     room = max(1, height - 2)
     for run_id, cell in going[: room if len(going) <= room else room - 1]:
         name, tail = names[run_id]

@@ -15,13 +15,16 @@ _FEW = 4
 _NUMBER = re.compile(r"[+−-]?[\d.,:]+%?")
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal that standard output is; None where it is a pipe."""
-    if not sys.stdout.isatty():
+def terminal_width(error: bool = False) -> int | None:
+    """Return the columns of the terminal that standard output is; None where it is a pipe.
+
+    With ``error`` it is that of standard error.
+    """
+    if not (sys.stderr if error else sys.stdout).isatty():
         return None
     from rich.console import Console
 
-    return Console().width
+    return Console(stderr=error).width
 
 
 def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterator[str]:

@@ -19,9 +19,9 @@ def say(*lines: object, error: bool = False) -> None:
     print(shown, flush=True, file=sys.stderr if error else sys.stdout)
 
 
-def say_folded(line: object) -> None:
+def say_folded(line: object, error: bool = False) -> None:
     """Print a line, on a terminal as several of its width that end between words."""
-    say(*fold(one_line(str(line)), terminal_width()))
+    say(*fold(one_line(str(line)), terminal_width(error)), error=error)
 
 
 def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:

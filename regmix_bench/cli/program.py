@@ -32,7 +32,7 @@ from regmix_bench.cli import (  # noqa: F401
 )
 from regmix_bench.cli.commands import app, json_commands
 from regmix_bench.cli.flags import print_json_error
-from regmix_bench.cli.printing import say
+from regmix_bench.cli.printing import say, say_folded
 from regmix_bench.errors import UserError
 from regmix_bench.system.signals import no_signal_lost
 
@@ -94,7 +94,7 @@ def _refuse(reason: str) -> NoReturn:
     if "--json" in words and command in json_commands:
         with contextlib.suppress(OSError):  # what cannot be written may be this very stream
             print_json_error(command, line)
-    say(f"error: {line}", error=True)
+    say_folded(f"error: {line}", error=True)
     sys.exit(2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,7 +69,7 @@ def _print_results(
     found: Sequence[RunRecord], display: GridDisplay, results: object, seconds: float
 ) -> None:
     """Print the scores of all runs of the grid, what this command took, and what may come next."""
-    from regmix_bench.cli.results import DIGITS, result_lines
+    from regmix_bench.cli.results import DIGITS, next_line, result_lines
 
     records = list(found)
     lines = list(result_lines(records, terminal_width()))
@@ -87,9 +86,8 @@ def _print_results(
         total = len(display.states)
         say_folded(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
     elif done:
-        folder = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
-        verb = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
-        say(f"next: regmix-bench {verb}{folder}")
+        command = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
+        say(next_line(command, results))
 
 
 def _print_apart(specs: Iterable[RunSpec]) -> None:

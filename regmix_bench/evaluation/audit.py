@@ -8,55 +8,39 @@ the history (:mod:`regmix_bench.evaluation.claims`), and named where there is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 from torch import Tensor, nn
 
-from regmix_bench.attacks.ball import ball_tolerance
+from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.claims import audit_transfer, score_findings, training_findings
-from regmix_bench.evaluation.evidence import (
-    LOGIT_ROUNDING,
-    SHOWN,
-    examine,
-    shown_accuracies,
-    shown_outcomes,
-)
+from regmix_bench.evaluation.evidence import SHOWN, evaluation_findings, examine
 from regmix_bench.evaluation.findings import Audit, Finding
 from regmix_bench.evaluation.recorded import recorded_images
+from regmix_bench.evaluation.transfer import ATTACK, STEPS
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.loading.sources import load_any_model
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.logits import Float32Logits, depend_on_batch
-from regmix_bench.models.predictions import BATCH_SIZE, correct
+from regmix_bench.models.predictions import BATCH_SIZE, PassCounter, correct
 from regmix_bench.models.weights import load_checkpoint, state_digest
 from regmix_bench.records.adversarial import SavedImages, read_adversarial
-from regmix_bench.records.outcomes import (
-    BROKEN_BY,
-    LABEL,
-    PGD,
-    Measure,
-    read_images,
-    read_measured,
-    recorded_outcomes,
-    stage_column,
-)
+from regmix_bench.records.outcomes import read_images, read_measured, recorded_outcomes
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
+from regmix_bench.records.progress import Part, ProgressMeter, uncounted
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.store import load_record
+from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import NoSuchFile, file_digest
 from regmix_bench.system.machine import Device, arithmetic, choose_device
 from regmix_bench.types import Checkpoint, ThreatModel
-
-# Column of the outcomes, what it says, what the images show, and whose.
-_Difference = tuple[Any, Any, Any, int]
 
 
 def audit_record(
@@ -66,12 +50,14 @@ def audit_record(
     weights: Path | None = None,
     data_dir: str | Path | None = None,
     device: Device = "auto",
+    begin: Callable[[RunSpec | EvalSpec], ProgressMeter] = uncounted,
 ) -> Audit:
     """Audit a record, given by its path; of a transfer, its accuracies by their outcomes.
 
     The model is the one that the record names. Of one that was given from outside, ``model`` and
     ``weights`` say where it lies now, as they do for
-    :func:`~regmix_bench.loading.sources.load_any_model`. A file whose digest differs is a finding
+    :func:`~regmix_bench.loading.sources.load_any_model`. ``begin`` hears of the record and returns
+    what counts the passes. A file whose digest differs is a finding
     and is read all the same, so that the guilty image is found as well. Raises :class:`UserError`
     for a record of a model without saved images, for data that is not the record's, and for a file
     that is missing or unreadable.
@@ -96,6 +82,8 @@ def audit_record(
     target = choose_device(device)
     chunks = Chunks(found.spec.scoring.forward_batch_size)
     test = recorded_images(found, target, data_dir, str(record))
+    meter = begin(found.spec)
+    meter.plan(_planned(found.evaluations, len(test.y)))
     findings = list(training_findings(found)) if isinstance(found, RunRecord) else []
     for checkpoint in dict.fromkeys(e.checkpoint for e in found.evaluations):
         scores = [e for e in found.evaluations if e.checkpoint == checkpoint]
@@ -121,11 +109,32 @@ def audit_record(
             audited = ChunkedModel(Float32Logits(network.to(target)), chunks)
             if depend_on_batch(audited, test.x):
                 findings.append(about("the logits of an image depend on the rest of its batch"))
-            findings += _audit_checkpoint(path, found.run_id, scores, test, audited)
+            with PassCounter(audited, meter.passed):
+                findings += _audit_checkpoint(path, found.run_id, scores, test, audited, meter)
     images = set(test.index.tolist())
     failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}
     n_images = len(saved) * len(images)
     return Audit(n_images, n_images - len(failed), tuple(findings))
+
+
+def _planned(scores: Sequence[RobustEval], n: int) -> dict[Part, float]:
+    """The passes of each part of an audit on ``n`` test images, if the record is right."""
+    again = (PGD.of(steps=STEPS).passes + 1) * n
+    return {
+        _part(score): again if score.adversarial_digest is None else _n_saved(score, n)
+        for score in scores
+    }
+
+
+def _part(score: RobustEval) -> Part:
+    what = ATTACK if score.adversarial_digest is None else "saved images"
+    return Part(score.checkpoint, str(score.threat.epsilon), what)
+
+
+def _n_saved(score: RobustEval, n: int) -> int:
+    """How many images were saved of a score: those that PGD, or one of the ensemble, broke."""
+    left = [score.pgd_acc, score.robust_acc if score.robust_acc is not None else score.clean_acc]
+    return max(1, sum(round((score.clean_acc - share) * n) for share in left))
 
 
 def _trained(record: RunRecord, checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
@@ -171,12 +180,18 @@ def _given(
 
 
 def _audit_checkpoint(
-    path: Path, run_id: str, scores: list[RobustEval], test: EvalData, model: nn.Module
+    path: Path,
+    run_id: str,
+    scores: list[RobustEval],
+    test: EvalData,
+    model: nn.Module,
+    meter: ProgressMeter,
 ) -> Iterator[Finding]:
     right = correct(model, test.x, test.y)
     saved = [score for score in scores if score.adversarial_digest is not None]
     for score in scores:
         if score not in saved:
+            meter.begin(_part(score), len(test.y))
             yield from score_findings(score, model, test, right)
             yield from _outcomes_findings(path, score)
     if not saved:
@@ -191,11 +206,11 @@ def _audit_checkpoint(
         if recorded != {_digest(file)}:
             yield Finding(f"the SHA-256 of {file} is not the recorded one", checkpoint)
     bare = {e.threat for e in scores} - {e.threat for e in saved}
-    shown = _examine_all(model, test, right, images, [e.threat for e in saved], bare)
+    shown = _examine_all(model, test, right, images, saved, bare, meter)
     tables = read_measured(outcomes, saved, test.index.numpy())
     for score in saved:
         threat = score.threat
-        yield from _audit_evaluation(score, test, right.cpu(), shown[threat], tables[threat])
+        yield from evaluation_findings(score, test, right.cpu(), shown[threat], tables[threat])
 
 
 def _outcomes_findings(path: Path, score: RobustEval) -> Iterator[Finding]:
@@ -220,11 +235,13 @@ def _examine_all(
     test: EvalData,
     right: Tensor,
     path: Path,
-    threats: list[ThreatModel],
+    saved: list[RobustEval],
     bare: set[ThreatModel],
+    meter: ProgressMeter,
 ) -> dict[ThreatModel, pd.DataFrame]:
     """What the saved images show under each threat, save those ``bare``; see :func:`examine`."""
-    shown: dict[ThreatModel, list[pd.DataFrame]] = {threat: [] for threat in threats}
+    shown: dict[ThreatModel, list[pd.DataFrame]] = {score.threat: [] for score in saved}
+    scores = {score.threat: score for score in saved}
     for part in read_adversarial(path, len(test.y)):
         if part.threat in bare:
             continue
@@ -233,79 +250,15 @@ def _examine_all(
         if part.images.shape[1:] != test.x.shape[1:]:
             shape = tuple(part.images.shape[1:])
             raise UserError(f"{path} holds images of shape {shape}, not {test.image_shape}")
+        if (score := scores.pop(part.threat, None)) is not None:  # the first of this threat
+            meter.begin(_part(score), _n_saved(score, len(test.y)))
         for index, images in zip(
             part.index.split(BATCH_SIZE), part.images.split(BATCH_SIZE), strict=True
         ):
             batch = SavedImages(part.threat, part.attack, index, images)
             shown[part.threat].append(examine(model, test, right, batch))
+            meter.judged(len(index))
     return {
         threat: pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SHOWN)
         for threat, tables in shown.items()
     }
-
-
-def _audit_evaluation(
-    evaluation: RobustEval,
-    test: EvalData,
-    right: Tensor,
-    shown: pd.DataFrame,
-    outcomes: pd.DataFrame,
-) -> Iterator[Finding]:
-    about = partial(Finding, checkpoint=evaluation.checkpoint, threat=evaluation.threat)
-    attacks = list(evaluation.after_attack)
-    # PGD and AutoAttack may both have broken an image, of whose attacks only the first is kept.
-    again = shown.assign(pgd=shown["attack"] == PGD).duplicated(["index", "pgd"])
-    strange = ~shown["attack"].isin([PGD, *attacks])
-    shown.loc[strange & (shown["fault"] == ""), "fault"] = "is of an attack that did not run"
-    shown.loc[again & (shown["fault"] == ""), "fault"] = "is saved twice"
-    faulty, sound = shown[shown["fault"] != ""], shown[shown["fault"] == ""]
-    for reason, index, attack in faulty[["fault", "index", "attack"]].to_numpy():
-        yield about(reason, index=index, attack=attack)
-
-    screened = evaluation.screened_acc is not None
-    if evaluation.failed_attacks:  # which have neither, and so it is in the outcomes alone
-        screened = PGD not in attacks and bool(outcomes[BROKEN_BY].eq(PGD).any())
-    truth = shown_outcomes(sound, test, right, attacks, screened)
-    missing = outcomes[LABEL].isna()
-    for index in outcomes.index[missing]:
-        yield about("has no row in the outcomes file", index=index)
-    # What is wrong with a saved image explains why its outcome differs.
-    outcomes = outcomes[~missing & ~outcomes.index.isin(faulty["index"])]
-    for column, stored, now, index in chain(
-        _other_flags(truth.loc[outcomes.index], outcomes),
-        _other_measures(sound[sound["index"].isin(outcomes.index)], outcomes, evaluation, test),
-    ):
-        yield about(f"{column} is {stored} in the outcomes, {now} by the images", index=index)
-    shown_now = shown_accuracies(truth, attacks, screened)
-    if evaluation.failed_attacks:
-        shown_now |= {"autoattack_acc": None, "screened_acc": None}
-    for name, now in shown_now.items():
-        recorded = getattr(evaluation, name)
-        if recorded != now:
-            yield about(f"{name} is {recorded} in the record, {now} by the images")
-
-
-def _other_flags(truth: pd.DataFrame, outcomes: pd.DataFrame) -> Iterator[_Difference]:
-    for column in truth:
-        stored, now = outcomes[column].fillna(False), truth[column]
-        for index in truth.index[stored.ne(now)]:
-            yield column, stored[index], now[index], index
-
-
-def _other_measures(
-    sound: pd.DataFrame, outcomes: pd.DataFrame, evaluation: RobustEval, test: EvalData
-) -> Iterator[_Difference]:
-    for attack, images in sound.groupby("attack"):
-        tolerances: dict[Measure, Any] = {
-            "norm": ball_tolerance(evaluation.threat, test.x[0].numel()),
-            "margin": 2 * LOGIT_ROUNDING * images["logit"].to_numpy(),
-        }
-        for what, tolerance in tolerances.items():
-            column = stage_column(str(attack), what)
-            stored = outcomes.loc[images["index"], column].to_numpy(float)
-            now = images[what].to_numpy(float)
-            wrong = ~(abs(stored - now) <= tolerance)  # nor where one is missing
-            for index, was, shown in zip(
-                images["index"][wrong], stored[wrong], now[wrong], strict=True
-            ):
-                yield column, f"{was:.6g}", f"{shown:.6g}", index

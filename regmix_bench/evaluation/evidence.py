@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 
 from regmix_bench.attacks.ball import ball_tolerance
 from regmix_bench.data import EvalData
+from regmix_bench.evaluation.findings import Finding
 from regmix_bench.models.predictions import margins
 from regmix_bench.records.adversarial import SavedImages
 from regmix_bench.records.outcomes import (
@@ -20,8 +24,10 @@ from regmix_bench.records.outcomes import (
     LABEL,
     PGD,
     PGD_CORRECT,
+    Measure,
     stage_column,
 )
+from regmix_bench.records.schema import RobustEval
 from regmix_bench.types import NORMS, ThreatModel
 
 #: How far the rest of a batch, or another device, may take a logit, as a share of the largest one:
@@ -30,6 +36,9 @@ LOGIT_ROUNDING = 1e-5
 
 #: Columns of :func:`examine`.
 SHOWN = ["attack", "index", "norm", "margin", "logit", "fault"]
+
+# Column of the outcomes, what it says, what the images show, and whose.
+_Difference = tuple[Any, Any, Any, int]
 
 
 @torch.no_grad()
@@ -119,3 +128,74 @@ def _fault(image: Any, threat: ThreatModel, limit: float) -> str:
     elif not image.margin <= LOGIT_ROUNDING * image.logit:  # nor where it is not a number
         faults.append(f"does not fool the model: its own class leads by {image.margin:.3g}")
     return ", ".join(faults)
+
+
+def evaluation_findings(
+    evaluation: RobustEval,
+    test: EvalData,
+    right: Tensor,
+    shown: pd.DataFrame,
+    outcomes: pd.DataFrame,
+) -> Iterator[Finding]:
+    """Yield where the ``outcomes`` of a score differ from what its saved images have ``shown``.
+
+    ``right`` (N,) bool says which clean images the model gets right.
+    """
+    about = partial(Finding, checkpoint=evaluation.checkpoint, threat=evaluation.threat)
+    attacks = list(evaluation.after_attack)
+    # PGD and AutoAttack may both have broken an image, of whose attacks only the first is kept.
+    again = shown.assign(pgd=shown["attack"] == PGD).duplicated(["index", "pgd"])
+    strange = ~shown["attack"].isin([PGD, *attacks])
+    shown.loc[strange & (shown["fault"] == ""), "fault"] = "is of an attack that did not run"
+    shown.loc[again & (shown["fault"] == ""), "fault"] = "is saved twice"
+    faulty, sound = shown[shown["fault"] != ""], shown[shown["fault"] == ""]
+    for reason, index, attack in faulty[["fault", "index", "attack"]].to_numpy():
+        yield about(reason, index=index, attack=attack)
+
+    screened = evaluation.screened_acc is not None
+    if evaluation.failed_attacks:  # which have neither, and so it is in the outcomes alone
+        screened = PGD not in attacks and bool(outcomes[BROKEN_BY].eq(PGD).any())
+    truth = shown_outcomes(sound, test, right, attacks, screened)
+    missing = outcomes[LABEL].isna()
+    for index in outcomes.index[missing]:
+        yield about("has no row in the outcomes file", index=index)
+    # What is wrong with a saved image explains why its outcome differs.
+    outcomes = outcomes[~missing & ~outcomes.index.isin(faulty["index"])]
+    for column, stored, now, index in chain(
+        _other_flags(truth.loc[outcomes.index], outcomes),
+        _other_measures(sound[sound["index"].isin(outcomes.index)], outcomes, evaluation, test),
+    ):
+        yield about(f"{column} is {stored} in the outcomes, {now} by the images", index=index)
+    shown_now = shown_accuracies(truth, attacks, screened)
+    if evaluation.failed_attacks:
+        shown_now |= {"autoattack_acc": None, "screened_acc": None}
+    for name, now in shown_now.items():
+        recorded = getattr(evaluation, name)
+        if recorded != now:
+            yield about(f"{name} is {recorded} in the record, {now} by the images")
+
+
+def _other_flags(truth: pd.DataFrame, outcomes: pd.DataFrame) -> Iterator[_Difference]:
+    for column in truth:
+        stored, now = outcomes[column].fillna(False), truth[column]
+        for index in truth.index[stored.ne(now)]:
+            yield column, stored[index], now[index], index
+
+
+def _other_measures(
+    sound: pd.DataFrame, outcomes: pd.DataFrame, evaluation: RobustEval, test: EvalData
+) -> Iterator[_Difference]:
+    for attack, images in sound.groupby("attack"):
+        tolerances: dict[Measure, Any] = {
+            "norm": ball_tolerance(evaluation.threat, test.x[0].numel()),
+            "margin": 2 * LOGIT_ROUNDING * images["logit"].to_numpy(),
+        }
+        for what, tolerance in tolerances.items():
+            column = stage_column(str(attack), what)
+            stored = outcomes.loc[images["index"], column].to_numpy(float)
+            now = images[what].to_numpy(float)
+            wrong = ~(abs(stored - now) <= tolerance)  # nor where one is missing
+            for index, was, shown in zip(
+                images["index"][wrong], stored[wrong], now[wrong], strict=True
+            ):
+                yield column, f"{was:.6g}", f"{shown:.6g}", index

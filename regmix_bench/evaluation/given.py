@@ -33,7 +33,7 @@ from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
-from regmix_bench.records.progress import Progress, ProgressMeter
+from regmix_bench.records.progress import Part, Progress, ProgressMeter
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.specs import EvalSpec, Scoring
@@ -93,7 +93,7 @@ def evaluate_model(
                     extras,
                     recorded,
                     on_attack,
-                    _meter(spec, test, on_progress, extras.diagnose),
+                    ProgressMeter(on_progress),
                     execution,
                     say,
                 )
@@ -164,7 +164,8 @@ def score_in_memory(
     try:
         with arithmetic("fp32"):
             attacked = AttackedModel.of(model, test.x, spec.scoring, execution, say)
-            meter = _meter(spec, test, on_progress)
+            meter = ProgressMeter(on_progress)
+            meter.plan(_planned(spec, test, with_diagnosis))
             scored = [
                 evaluate_threat(
                     attacked,
@@ -179,7 +180,7 @@ def score_in_memory(
             evaluations = [evaluation.result for evaluation in scored]
             if with_diagnosis:
                 evaluations = [
-                    with_diagnoses(e, model, test, None, spec.scoring) for e in evaluations
+                    with_diagnoses(e, model, test, None, spec.scoring, meter) for e in evaluations
                 ]
     except UserError:
         raise
@@ -254,11 +255,13 @@ def _scored(
 ) -> EvalRecord:
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
-        other = load_surrogate(results, spec, test)
+        other, planned = load_surrogate(results, spec, test), _planned(spec, test, True)
+        meter.plan({part: n for part, n in planned.items() if part.attack is None})
         asked = tuple(
-            with_diagnoses(e, model, test, other, spec.scoring) for e in recorded.evaluations
+            with_diagnoses(e, model, test, other, spec.scoring, meter) for e in recorded.evaluations
         )
         return recorded.model_copy(update={"evaluations": asked})
+    meter.plan(_planned(spec, test, extras.diagnose))
     scored, cost = score_weights(
         AttackedModel.of(model, test.x, spec.scoring, execution, say),
         spec.model.sha256,
@@ -273,17 +276,10 @@ def _scored(
     return _record(spec, test, model, scored["given"], cost, device)
 
 
-def _meter(
-    spec: EvalSpec,
-    test: EvalData,
-    on_progress: Callable[[Progress], None],
-    diagnosed: bool = False,
-) -> ProgressMeter:
-    """Return one that has planned a scoring."""
+def _planned(spec: EvalSpec, test: EvalData, diagnosed: bool) -> dict[Part, float]:
+    """The passes of each part of a scoring."""
     asked: dict[Checkpoint, bool] = {"given": True}
-    meter = ProgressMeter(on_progress)
-    meter.plan(planned_scoring(spec, [asked], len(test.y), test.num_classes, diagnosed=diagnosed))
-    return meter
+    return planned_scoring(spec, [asked], len(test.y), test.num_classes, diagnosed=diagnosed)
 
 
 def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regmix_bench.errors import UserError
-from regmix_bench.evaluation.landscape import measure_views
+from regmix_bench.evaluation.landscape import MEASURED, measure_views, view_passes
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.chunks import ChunkedModel, Chunks
+from regmix_bench.models.predictions import PassCounter
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import results_of, views_path
+from regmix_bench.records.progress import Part, ProgressMeter
 from regmix_bench.records.store import load_run, write_json
 from regmix_bench.records.views import Views, read_views, write_views
 from regmix_bench.system.machine import Device, arithmetic, choose_device
@@ -26,6 +28,7 @@ def measure_record(
     data_dir: str | Path | None = None,
     device: Device = "auto",
     say: Callable[[str], None] = lambda line: None,
+    meter: ProgressMeter | None = None,
 ) -> Views:
     """Look at a run, given by its record's path, as it would have been when it was scored.
 
@@ -33,7 +36,7 @@ def measure_record(
     are there are returned as they are, with nothing written, unless ``force`` is given. Raises
     :class:`UserError`, with nothing written, for a record of another kind, for weights that are not
     on this machine or not the recorded ones, and for data that is not the record's. ``say`` gets a
-    line where a process that died had begun to write.
+    line where a process that died had begun to write; ``meter`` counts the passes.
     """
     path = Path(record).absolute()
     if not force and (recorded := _recorded_views(path)) is not None:
@@ -43,8 +46,12 @@ def measure_record(
     spec, target = found.spec, choose_device(device)
     test = recorded_images(found, target, data_dir, str(record))
     looked_at = ChunkedModel(model.to(target), Chunks(spec.scoring.forward_batch_size))
-    with arithmetic("fp32"):
-        views = measure_views(looked_at, test, spec.eval_threats[0], spec.scoring)
+    threat, meter = spec.eval_threats[0], meter or ProgressMeter(lambda progress: None)
+    part = Part("selected", str(threat.epsilon), "views")
+    meter.plan({part: view_passes(len(test.y), spec.scoring)})
+    meter.begin(part, min(MEASURED, len(test.y)))
+    with arithmetic("fp32"), PassCounter(looked_at, meter.passed):
+        views = measure_views(looked_at, test, threat, spec.scoring)
     with run_lock(results_of(path), found.run_id, say):
         digest = write_views(views_path(path), views)
         # Where it lies, which need not be where a new record of it would be written.

@@ -32,6 +32,13 @@ GRID = 21
 MEASURED = 500
 
 
+def view_passes(images: int, scoring: Scoring) -> float:
+    """Return how many images :func:`measure_views` passes through a model, of so many there are."""
+    shown, measured = min(SHOWN, images), min(MEASURED, images)
+    attack = PGD.of(steps=scoring.pgd_steps).passes
+    return shown * (attack + 2 + 2 + GRID**2) + measured * 4
+
+
 def measure_views(model: nn.Module, test: EvalData, threat: ThreatModel, scoring: Scoring) -> Views:
     """Look at a model on class-balanced samples of the test images; the same for every run.
 

@@ -167,12 +167,14 @@ def with_diagnoses(
     test: EvalData,
     other: Surrogate | None,
     scoring: Scoring,
+    meter: ProgressMeter,
 ) -> RobustEval:
     """Return ``result`` with what :func:`diagnose` finds; ``other`` is a model to attack from.
 
-    It has the check ``batch-dependent-model`` too, where the model is one.
+    It has the check ``batch-dependent-model`` too, where the model is one. ``meter`` counts.
     """
-    return _with(result, _diagnosed(model, test, result.threat, other, scoring))
+    meter.begin(Part(result.checkpoint, str(result.threat.epsilon)), len(test.y))
+    return _with(result, _diagnosed(model, test, result.threat, other, scoring, meter.passed))
 
 
 class _Findings(NamedTuple):

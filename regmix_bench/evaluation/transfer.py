@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,13 +22,14 @@ from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.recorded import recorded_images
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.chunks import ChunkedModel, Chunks
-from regmix_bench.models.predictions import BATCH_SIZE, accuracy, correct
+from regmix_bench.models.predictions import BATCH_SIZE, PassCounter, accuracy, correct
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
     TRANSFER,
     transfer_outcomes_path,
     transfer_path,
 )
+from regmix_bench.records.progress import Part, ProgressMeter, uncounted
 from regmix_bench.records.schema import CheckpointFile, RunRecord, TransferRecord, TransferSide
 from regmix_bench.records.store import (
     check_transfer_outcomes,
@@ -38,7 +39,7 @@ from regmix_bench.records.store import (
     save_record,
     write_parquet,
 )
-from regmix_bench.specs import Scoring
+from regmix_bench.specs import RunSpec, Scoring
 from regmix_bench.system.machine import Device, arithmetic, choose_device, environment
 from regmix_bench.types import Epsilon, ThreatModel
 
@@ -56,14 +57,16 @@ def transfer_matrix(
     epsilon: str | None = None,
     data_dir: str | Path | None = None,
     device: Device = "auto",
+    begin: Callable[[RunSpec], ProgressMeter] = uncounted,
 ) -> TransferRecord:
     """Attack each run with images crafted on each, and record the matrix and every outcome.
 
     ``runs`` are at least two paths or run_ids (or the start of one), of one dataset and selection
     of test images; their selected checkpoints are used. The threat has the norm of the first run's
-    training, and its ε unless ``epsilon`` is given. A transfer that is recorded is returned as it
-    is, in whatever order its runs are named. Raises :class:`UserError`, with nothing written, for
-    runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
+    training, and its ε unless ``epsilon`` is given. ``begin`` hears of each run that images are
+    crafted on, and returns what counts the passes of that. A transfer that is recorded is returned
+    as it is, in whatever order its runs are named. Raises :class:`UserError`, with nothing written,
+    for runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
     outcomes that are not here or not the recorded ones.
     """
     results, target = Path(results), choose_device(device)
@@ -85,7 +88,7 @@ def transfer_matrix(
     test = recorded_images(first, target, data_dir, f"run {first.run_id}")
     names = [record.run_id for record, _, _ in sides]
     with arithmetic("fp32"):
-        outcomes = _outcomes([record for record, _, _ in sides], models, test, threat)
+        outcomes = _outcomes([record for record, _, _ in sides], models, test, threat, begin)
     record = TransferRecord(
         run_id=run_id,
         dataset=first.spec.dataset,
@@ -165,7 +168,11 @@ def _identity(sides: Sequence[_Side], threat: ThreatModel) -> str:
 
 
 def _outcomes(
-    runs: Sequence[RunRecord], models: Sequence[nn.Module], test: EvalData, threat: ThreatModel
+    runs: Sequence[RunRecord],
+    models: Sequence[nn.Module],
+    test: EvalData,
+    threat: ThreatModel,
+    begin: Callable[[RunSpec], ProgressMeter],
 ) -> dict[tuple[str, str], Tensor]:
     """Which images (N,) hold, by source and target; the source "" leaves them as they are."""
     targets = {
@@ -175,14 +182,20 @@ def _outcomes(
     clean = {name: correct(model, test.x, test.y) for name, model in targets.items()}
     held = {("", name): flags for name, flags in clean.items()}
     sources: dict[str, AttackedModel] = {}  # of one architecture, whose recordings they share
+    part, n = Part("selected", str(threat.epsilon), ATTACK), len(test.y)
     for run, model in zip(runs, models, strict=True):
+        meter = begin(run.spec)
+        meter.plan({part: (PGD.of(steps=STEPS).passes + len(runs)) * n})
+        meter.begin(part, n)
         source = sources.get(run.spec.arch_words)
         if source is None or not source.refresh(model, test.x):
             scoring = Scoring(forward_batch_size=run.spec.scoring.forward_batch_size)
             source = sources[run.spec.arch_words] = AttackedModel.of(model, test.x, scoring)
-        images = craft(source.attacked, test.x, test.y, threat)
+        with PassCounter(source.attacked, meter.passed):
+            images = craft(source.attacked, test.x, test.y, threat)
         for name, target in targets.items():
             held[run.run_id, name] = clean[name] & correct(target, images, test.y)
+            meter.passed(n)
     return held
 
 

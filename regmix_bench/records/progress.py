@@ -24,10 +24,11 @@ class Progress(Frozen):
     In ``training``, ``epoch`` of ``epochs`` is trained, counted from 1, and ``epoch_share`` (0 to
     1) of its batches are done. In ``scoring``, ``attack`` at ``threat``, an ε as ``8/255``, is done
     with ``images_done`` of the ``images`` that it sees, of the weights ``checkpoint``; the attack
-    may be ``clean``. ``attack_share`` (0 to 1) of its passes are done: as batches may take long,
-    images of one count by the passes that are made of them. It is ``part`` of ``parts``, counted
-    from 1, of all that is to be scored. A ``diagnosis`` has all these but an attack and its images.
-    What a stage does not have is None.
+    may be ``clean``, the ``views`` of an inspection or the ``saved images`` of an audit.
+    ``attack_share`` (0 to 1) of its passes are done: as batches may take long, images of one count
+    by the passes that are made of them. It is ``part`` of ``parts``, counted from 1, of all that is
+    to be scored. A ``diagnosis`` has all these but an attack and its images. What a stage does not
+    have is None.
 
     ``share`` (0 to 1) of the planned cost of training and scoring is done; it never falls while a
     process goes on. ``seconds_left`` are an estimate, None before anything is measured.
@@ -172,6 +173,11 @@ class ProgressMeter:
             part=self._parts - len(self._planned),
             parts=self._parts,
         )
+
+
+def uncounted(spec: object) -> ProgressMeter:
+    """Return a meter that tells nobody."""
+    return ProgressMeter(lambda progress: None)
 
 
 class _Rate:

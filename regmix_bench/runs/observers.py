@@ -33,7 +33,7 @@ class Observer(Protocol):
     """Hears how runs and evaluations go on; :class:`Silent` is a base whose methods do nothing."""
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
-        """Hear that a grid is planned: each run's state, by run_id; ``waiting`` are to be run."""
+        """Hear of a grid: each run's state, by run_id; ``waiting`` are to be run, or looked at."""
 
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
         """Hear that the runs of a grid begin; ``look_ahead`` takes seconds to say how long for."""
@@ -56,7 +56,7 @@ class Observer(Protocol):
         """Hear of something that was not as it should be, and has been dealt with."""
 
     def on_end(self, ending: Ending) -> None:
-        """Hear that a run of a grid has ended."""
+        """Hear that a run of a grid has ended, or what was made of it."""
 
 
 class Silent:

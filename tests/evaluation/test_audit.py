@@ -87,7 +87,7 @@ def copy(tmp_path: Path) -> Copy:
 @pytest.fixture
 def command() -> Callable[..., tuple[int, list[str], str]]:
     def call(*arguments: object) -> tuple[int, list[str], str]:
-        found = cli("audit", *arguments)
+        found = cli("audit", "--quiet", *arguments)
         return found.status, found.out.splitlines(), found.errors
 
     return call

@@ -80,8 +80,14 @@ def test_the_command_takes_runs_and_says_their_curvature(earlier) -> None:
     found = cli("inspect", record.run_id[:6], "--results", path.parents[2], "--device", "cpu")
     assert (found.status, found.errors) == (0, "")
     views = read_views(paths.views_path(path), str(record.views_digest))
-    expected = f"{path.stem}: median curvature {np.nanmedian(views.curvature):.3g}\n"
-    assert found.out.endswith(expected)
+    started, header, row = found.out.splitlines()
+    assert started.endswith(": started") and header.split() == [
+        "run",
+        "run_id",
+        "median",
+        "curvature",
+    ]
+    assert row.split()[-2:] == [record.run_id[:8], f"{np.nanmedian(views.curvature):.3g}"]
 
 
 def refused(path: Path, said: str) -> None:

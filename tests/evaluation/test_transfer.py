@@ -182,6 +182,10 @@ def test_a_file_in_the_way_is_noticed_before_any_work(
 def test_the_command_prints_the_matrix(tmp_path: Path, runs: list[str]) -> None:
     found = cli("transfer", *runs, "--results", tmp_path, "--device", "cpu")
     assert (found.status, found.errors) == (0, "")
+    begun = found.out.splitlines()[:2]
+    assert begun[0].startswith("[1/2] TRADES") and begun[1].startswith("[2/2] MART")
+    again = cli("transfer", *runs, "--results", tmp_path, "--device", "cpu").out
+    assert "started" not in again and found.out.endswith(again)
     (path,) = tmp_path.glob(f"digits/{paths.TRANSFER}/*.json")
     record = store.load_record(path)
     assert isinstance(record, TransferRecord)
