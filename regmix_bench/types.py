@@ -92,12 +92,17 @@ class Epsilon(Fraction):
         return type(self), (self.text,)
 
     @property
+    def decimal(self) -> str | None:
+        """The number with at most nine decimal places, or None where it is none: ``0.5``."""
+        whole, parts = self.as_integer_ratio()
+        return f"{Decimal(whole) / parts:f}" if 10**9 % parts == 0 else None
+
+    @property
     def slug(self) -> str:
         """The number as it stands in file names, however it was typed: ``8-255`` or ``0.5``."""
         whole, parts = self.as_integer_ratio()
-        if 10**9 % parts == 0:
-            return f"{Decimal(whole) / parts:f}"
-        return f"{255 // parts * whole}-255" if 255 % parts == 0 else f"{whole}-{parts}"
+        in_pixels = f"{255 // parts * whole}-255" if 255 % parts == 0 else f"{whole}-{parts}"
+        return self.decimal or in_pixels
 
 
 def _as_epsilon(value: object) -> Epsilon:
@@ -112,6 +117,11 @@ def _as_epsilon(value: object) -> Epsilon:
 
 #: Thousands of records hold the same few.
 _read_epsilon = lru_cache(maxsize=1024)(Epsilon)
+
+
+def cut(delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return ``delta`` with each value moved to the nearest from ``low`` to ``high``."""
+    return delta.maximum(low).minimum(high)
 
 
 class Norm(ABC):
@@ -131,6 +141,8 @@ class Norm(ABC):
     largest: ClassVar[int | None] = None
     #: Corners of the ball in the plane of two steepest directions; None where it is round.
     corners: ClassVar[int | None] = None
+    #: Whether a step moves the steepest few pixels alone, so that most stay as they are.
+    sparse: ClassVar[bool] = False
 
     @abstractmethod
     def diameter(self, dimensions: int) -> float:
@@ -142,11 +154,28 @@ class Norm(ABC):
 
     @abstractmethod
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return the direction of unit length that climbs fastest; zero where there is no slope."""
+        """Return the direction of unit length to climb in; zero where there is no slope.
+
+        It is the one that climbs fastest, except where the norm is ``sparse``: there that would be
+        a single pixel, which soon can move no further.
+        """
 
     @abstractmethod
     def shrink(self, delta: Tensor, epsilon: float) -> Tensor:
         """Return the nearest perturbation of length ``epsilon`` at most."""
+
+    def project(
+        self, delta: Tensor, low: Tensor, high: Tensor, epsilon: float, pixels_first: bool
+    ) -> Tensor:
+        """Return a perturbation of length ``epsilon`` at most, from ``low`` ≤ 0 to ``high`` ≥ 0.
+
+        It is shrunk and then cut to these bounds of each pixel, which leaves it no longer; with
+        ``pixels_first`` it is cut and then shrunk, which leaves it inside the bounds. A norm for
+        which neither gives the nearest such perturbation may do better.
+        """
+        if pixels_first:
+            return self.shrink(cut(delta, low, high), epsilon)
+        return cut(self.shrink(delta, epsilon), low, high)
 
     @abstractmethod
     def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
@@ -162,6 +191,7 @@ NORMS: Registry[Norm] = Registry(
     builtin={
         "Linf": "regmix_bench.attacks.norms:LINF",
         "L2": "regmix_bench.attacks.norms:L2",
+        "L1": "regmix_bench.attacks.norms:L1",
     },
 )
 

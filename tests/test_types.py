@@ -95,7 +95,7 @@ def test_threats_are_equal_by_value() -> None:
         ("Linf", "8", "above 1, the whole range of a pixel: write it like 8/255"),
         ("Linf", "256/255", "above 1"),
         ("linf", "8/255", "unknown norm 'linf': did you mean 'Linf'"),
-        ("L1", "8/255", "unknown norm 'L1'"),
+        ("L3", "8/255", "unknown norm 'L3'"),
         (["L2"], "8/255", "unknown norm"),
         ("Linf", True, "not a number"),
         ("Linf", None, "not a number"),

@@ -34,7 +34,8 @@ def asked_threats(
 
     Raises :class:`UserError` for what is no budget, a norm that there is not, and none at all.
     """
-    from regmix_bench.types import DEFAULT_NORM, NORMS, Epsilon, ThreatModel
+    from regmix_bench.specs.threats import parse_threats
+    from regmix_bench.types import DEFAULT_NORM, NORMS, ThreatModel
 
     if norm is not None:
         _ = NORMS[norm]  # refused where there is none of this name
@@ -42,19 +43,18 @@ def asked_threats(
     if given is None:
         if norm is not None and norm != own[0].norm:
             raise UserError(
-                f"--norm {norm} needs --eps: {own[0].epsilon} is a budget of {own[0].norm}"
+                f"--norm {norm} needs --threats: {own[0].epsilon} is a budget of {own[0].norm}"
             )
         return list(own)
     chosen = norm or (own[0].norm if own else DEFAULT_NORM)
-    found = []
+    found: list[ThreatModel] = []
     for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
         if isinstance(item, ThreatModel):
             found.append(item)
         else:
-            budgets = listed("--eps", str(item)) or []
-            found += [ThreatModel(chosen, Epsilon(budget)) for budget in budgets]
+            found += parse_threats(listed("--threats", str(item)) or [], chosen)
     if not found:
-        raise UserError("no threat is given: write it like 8/255")
+        raise UserError("no threat is given: write it like Linf:8/255")
     return found
 
 

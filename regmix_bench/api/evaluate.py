@@ -74,7 +74,13 @@ def evaluate(
         Option("digits, cifar10, npz:PATH, …; a run's own if left out.", MODEL),
     ] = None,
     threats: Annotated[
-        Names | None, Option("Budgets, such as 8/255; a run's own if left out.", MODEL, "--eps")
+        Names | None,
+        Option(
+            "Linf:8/255,L2:0.5,L1:12, budgets of --norm alone, or Linf:0..16/255:5 for five of"
+            " them; a run's own if left out.",
+            MODEL,
+            alias="eps",
+        ),
     ] = None,
     *,
     norm: Norm = None,
@@ -116,10 +122,11 @@ def evaluate(
 
     ``model`` is a module that takes images (N, C, H, W) in [0, 1], in evaluation mode, and returns
     logits (N, K), or anything that the command takes. ``dataset`` is a name, or a pair of images
-    (N, C, H, W) in [0, 1] and labels (N,). ``threats`` are budgets in the norm ``norm``, or threat
-    models. Without a folder ``results`` nothing is written, and a run of ours is looked for in the
-    folder named ``results``; with one, what is recorded there is returned as it is, unless
-    ``force`` discards it. The command writes into that folder if not told another.
+    (N, C, H, W) in [0, 1] and labels (N,). ``threats`` are threat models, texts such as
+    ``Linf:8/255``, or budgets in the norm ``norm``. Without a folder ``results`` nothing is
+    written, and a run of ours is looked for in the folder named ``results``; with one, what is
+    recorded there is returned as it is, unless ``force`` discards it. The command writes into that
+    folder if not told another.
 
     Raises :class:`UserError`, with nothing written, for a model or data that is not there or does
     not fit: pixels outside [0, 1], labels that are no class, a module in training mode, logits that
@@ -170,7 +177,7 @@ def evaluate(
     machine.require_precision(target, scoring.search_precision, "scoring.search_precision")
     run = None if live is not None else own_run(str(model), folder)
     if run is None and (dataset is None or threats is None):
-        missing = "--dataset" if dataset is None else "--eps"
+        missing = "--dataset" if dataset is None else "--threats"
         raise UserError(f"{_shown(model)} was not trained here: say {missing}")
     budgets = asked_threats(threats, norm, run)
     require_defined(scoring, budgets)

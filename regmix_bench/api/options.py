@@ -6,11 +6,13 @@ alone. The modules of verbs therefore do without ``from __future__ import annota
 command line reads has to be there, and is quoted where only torch or pandas could say it.
 """
 
+import functools
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar, get_args
 
 from regmix_bench.errors import UserError
 from regmix_bench.system.signatures import typed
@@ -32,18 +34,46 @@ class Option:
     """A parameter on the command line: what help says of it, and in which panel.
 
     ``flag`` is its name there, where that is not the parameter's. An ``argument`` has none: it is
-    known by its place.
+    known by its place. ``alias`` is another name of the parameter, here and there.
     """
 
     help: str
     panel: str = OUTPUT
     flag: str | None = None
+    alias: str | None = None
     argument: bool = False
     envvar: str | None = None
 
 
-#: What makes a function of a module of ``api`` one that the command line calls, too.
-verb = typed
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function of a module of ``api`` one that the command line calls, too.
+
+    It refuses values that are not of its types; a keyword may be the alias of a parameter.
+    """
+    aliases = dict(_aliases(function))
+    checked = typed(function)
+
+    @functools.wraps(checked)
+    def called(*arguments: P.args, **options: P.kwargs) -> R:
+        for alias in aliases.keys() & options.keys():
+            if aliases[alias] in options:
+                raise UserError(f"{alias} is another name of {aliases[alias]}: give one of them")
+            options[aliases[alias]] = options.pop(alias)
+        return checked(*arguments, **options)
+
+    return called
+
+
+def _aliases(function: Callable[..., object]) -> Iterator[tuple[str, str]]:
+    for name, parameter in inspect.signature(function).parameters.items():
+        for about in get_args(parameter.annotation)[1:]:
+            if isinstance(about, Option) and about.alias is not None:
+                yield about.alias, name
+
 
 #: One or several, as text with commas or as a sequence; a seed or a budget also as a number.
 Names = str | float | Iterable[object]
@@ -72,7 +102,7 @@ DataName = Annotated[
 ]
 Download = Annotated[bool, Option("Fetch data that is missing.", EXECUTION)]
 Force = Annotated[bool, Option("Discard what is recorded and start again.", RECORDS)]
-Norm = Annotated[str | None, Option("Norm of the budgets, such as Linf or L2.", GRID)]
+Norm = Annotated[str | None, Option("Norm of budgets that name none: Linf, L2 or L1.", GRID)]
 Attacks = Annotated[
     Names | None,
     Option("Attacks instead of AutoAttack's standard ones, such as apgd-ce,square.", SCORING),

@@ -99,11 +99,17 @@ def run(
     name: DataName = None,
     archs: Annotated[Names | None, Option("Architectures; see list archs.", GRID)] = None,
     eps: Annotated[Names | None, Option("Training budgets, such as 8/255.", GRID)] = None,
-    eval_eps: Annotated[
-        Names | None, Option("Budgets to score at; each run's own if left out.", GRID)
+    threats: Annotated[
+        Names | None,
+        Option(
+            "Threats to score under, Linf:8/255,L2:0.5,L1:12 or 0..16/255:5 for five budgets; each"
+            " run's own if left out.",
+            GRID,
+            alias="eval_eps",
+        ),
     ] = None,
     pgd_eps: Annotated[
-        Names | None, Option("Further budgets to score at, without AutoAttack.", GRID)
+        Names | None, Option("Further ones to score under, without AutoAttack.", GRID)
     ] = None,
     norm: Norm = None,
     seeds: Annotated[Names | None, Option("Seeds, such as 0,1,2.", GRID)] = None,
@@ -211,7 +217,7 @@ def run(
         "datasets": None if datasets is None else split_names("--datasets", datasets, data_folder),
         "archs": listed("--archs", archs),
         "eps": listed("--eps", eps),
-        "eval_eps": listed("--eval-eps", eval_eps),
+        "threats": listed("--threats", threats),
         "pgd_eps": listed("--pgd-eps", pgd_eps),
         "norm": norm,
         "seeds": listed("--seeds", seeds),

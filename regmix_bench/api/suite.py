@@ -27,7 +27,7 @@ datasets: [digits]               # or cifar10, npz:PATH, folder:PATH, …
 archs: [smallcnn]                # or resnet18, timm:NAME, …
 norm: Linf
 eps: [32/255]                    # training budgets, at which the runs are scored too
-# eval_eps: [16/255, 32/255]     # or score at these
+# threats: [32/255, L2:0.5]      # or score under these, in one norm or several
 seeds: [0, 1, 2]                 # a verdict needs two or more
 
 # attacks: [apgd-ce, square]     # in place of AutoAttack's four

@@ -2,20 +2,24 @@
 
 Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks", ICML 2020. The order and the parameters are those of
-``pyautoattack.AutoAttack``, so that the outcome of every image is that of a call of it. A plan asks
-its attacks where they are defined, so that torch is loaded where they run.
+``pyautoattack.AutoAttack``, so that the outcome of every image is that of a call of it. Under L1
+they are those of Croce and Hein, "Mind the box: l1-APGD for sparse adversarial attacks on image
+classifiers", ICML 2021. A plan asks its attacks where they are defined, so that torch is loaded
+where they run.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from regmix_bench.attacks import ATTACKS, load_attack
 from regmix_bench.attacks.protocol import Attack, AttackedData, Searched
+from regmix_bench.errors import UserError
 from regmix_bench.registry import parse_name
 from regmix_bench.specs.scoring import AutoAttackVersion, Scoring
 from regmix_bench.types import NORMS, Frozen, ThreatModel
@@ -27,13 +31,18 @@ if TYPE_CHECKING:
 class _Member(Attack):
     """One of the authors' attacks, which seed torch's global generator themselves."""
 
-    norms = ("Linf", "L2")
+    norms = ("Linf", "L2", "L1")
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
     ) -> Tensor:
-        images: Tensor = self._ready(model, x, threat, seed).perturb(x.clone(), y.clone())
-        return images
+        return self._images(self._ready(model, x, threat, seed), x, y, threat)
+
+    def _images(self, attack: Any, x: Tensor, y: Tensor, threat: ThreatModel) -> Tensor:
+        """Return what the authors' object makes of images."""
+        images: Tensor = attack.perturb(x.clone(), y.clone())
+        # Under L1 what they project is rounded, and may be 1 and a bit.
+        return images.clamp(*threat.bounds)
 
     def _ready(self, model: nn.Module, x: Tensor, threat: ThreatModel, seed: int) -> Any:
         """Return the authors' object for images such as ``x``."""
@@ -51,15 +60,31 @@ class _Member(Attack):
         """Return the authors' object."""
 
 
-class _APGD(_Member):
+class _AnyAPGD(_Member):
+    """APGD on whichever loss."""
+
+    def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
+        if not self.config.use_largereps or NORMS[threat.norm].sparse:
+            return None
+        return "use_largereps is for a norm whose steps move few pixels, such as L1"
+
+
+#: Croce & Hein 2021, section 4.
+_LargeReps = Annotated[
+    bool, Field(description="Under L1, spend 3 of 10 steps each at 3ε and at 2ε before those at ε")
+]
+
+
+class _APGD(_AnyAPGD):
     loss: ClassVar[str]
 
     class Config(Frozen):
-        """Steps of a run, runs, and gradients of which each step takes the mean."""
+        """Steps of a run, runs, gradients of which each step takes the mean, and larger balls."""
 
         n_iter: int = Field(100, ge=1, description="Steps of the attack")
         n_restarts: int = Field(5, ge=1, description="Starts, one after the other")
         eot_iter: int = Field(1, ge=1, description="Gradients that a step averages")
+        use_largereps: _LargeReps = False
 
     @property
     def passes(self) -> float:
@@ -90,7 +115,7 @@ class APGDDLR(_APGD):
     loss = "dlr"
 
 
-class APGDT(_Member):
+class APGDT(_AnyAPGD):
     """APGD on the targeted difference of logits ratio, class after class (eq. 8)."""
 
     name = "apgd-t"
@@ -102,6 +127,7 @@ class APGDT(_Member):
         n_restarts: int = Field(1, ge=1, description="Starts, one after the other")
         eot_iter: int = Field(1, ge=1, description="Gradients that a step averages")
         n_target_classes: int = Field(9, ge=1, description="Classes that are aimed at")
+        use_largereps: _LargeReps = False
 
     @property
     def passes(self) -> float:
@@ -177,8 +203,8 @@ class Square(_Member):
     """Random search over squares of pixels (Andriushchenko et al., ECCV 2020).
 
     ``resc_schedule`` fits the sizes of the squares to the number of queries, which AutoAttack does
-    not. Under L2 the authors' program begins with five rows of squares, which do not fit images of
-    every size, and no image of less than five rows.
+    not. Under L1 and L2 the authors' program begins with five rows of squares, which do not fit
+    images of every size, and no image of less than five rows.
     """
 
     name = "square"
@@ -203,7 +229,7 @@ class Square(_Member):
 
         attack = self._ready(model, x, threat, seed)
         counts = counted_queries(attack)
-        images = attack.perturb(x.clone(), y.clone())
+        images = self._images(attack, x, y, threat)
         queries = torch.zeros_like(y)
         if counts:
             (counted,) = counts
@@ -213,8 +239,8 @@ class Square(_Member):
         return Searched(images, queries)
 
     def obstacle(self, threat: ThreatModel, data: AttackedData) -> str | None:
-        # Where the ball is round, the search starts from a grid of squares, and else from stripes.
-        if data.image_shape is None or NORMS[threat.norm].corners is not None:
+        # Where each pixel has its own range, it starts from stripes, else from a grid of squares.
+        if data.image_shape is None or NORMS[threat.norm].largest is not None:
             return None
         _, height, width = data.image_shape
         if _squares_fit(height, width):
@@ -232,7 +258,7 @@ class Square(_Member):
 
 
 def _squares_fit(height: int, width: int) -> bool:
-    """Tell whether the grid of squares lies inside an image, from which L2's search starts.
+    """Tell whether the grid of squares lies inside an image, from which the search starts.
 
     Their side is a fifth of the height, and the first row and column begin where five of them are
     centred in the height, across the width too. A square of one pixel that lies outside is empty,
@@ -250,12 +276,26 @@ def require_defined(
 ) -> None:
     """Raise :class:`UserError` where an attack of a scoring is not defined for a threat or image.
 
-    Of ``data`` nothing need be known. Loads no torch, unless an attack of another package does.
+    Nor may a budget be larger than the largest difference of two images. Of ``data`` nothing need
+    be known. Loads no torch, unless an attack of another package does.
     """
     named = [(label, parse_name("attack", label)[0]) for label in scoring.attacks]
     own = {attack.name for version in _VERSIONS.values() for attack in version}
+    version = scoring.autoattack_version
     for threat in threats:
-        attacks = list(_VERSIONS.get(scoring.autoattack_version, ()))
+        if data is not None and data.image_shape is not None:
+            largest = NORMS[threat.norm].diameter(prod(data.image_shape))
+            if float(threat.epsilon) > largest:
+                size = "×".join(map(str, data.image_shape))
+                raise UserError(
+                    f"epsilon {threat.epsilon} is above {largest:g}, the largest difference in"
+                    f" {threat.norm} of two images of {size} values"
+                )
+        if version == "plus" and NORMS[threat.norm].sparse:
+            raise UserError(
+                f"AutoAttack plus is not meant for {threat.norm}: standard is stronger there"
+            )
+        attacks = [] if version == "custom" else _members(version, threat.norm)
         for label, name in named:
             # What comes with this package beside AutoAttack's is defined everywhere.
             builtin = ATTACKS.is_builtin(name) and NORMS.is_builtin(threat.norm)
@@ -266,7 +306,7 @@ def require_defined(
 
 
 def ensemble(
-    version: AutoAttackVersion, labels: Sequence[str], classes: int
+    version: AutoAttackVersion, labels: Sequence[str], classes: int, norm: str
 ) -> tuple[dict[str, Attack], tuple[str, ...]]:
     """Return the attacks of a version by name, in order, for a model of so many classes.
 
@@ -280,8 +320,9 @@ def ensemble(
             # The authors' two share one object, of which FAB-T sets the restarts to one.
             members["fab"] = FAB.of(n_restarts=1)
     else:
-        members = {attack.name: attack for attack in _VERSIONS[version]}
-    return _adapt_to_classes(members, classes, restarts=1 if version in ("standard", "rand") else 5)
+        members = {attack.name: attack for attack in _members(version, norm)}
+    one = version == "rand" or (version == "standard" and not NORMS[norm].sparse)
+    return _adapt_to_classes(members, classes, restarts=1 if one else 5)
 
 
 _VERSIONS: dict[str, list[Attack]] = {
@@ -289,6 +330,18 @@ _VERSIONS: dict[str, list[Attack]] = {
     "plus": [APGDCE(), APGDDLR(), FAB(), Square(), APGDT(), FABT()],
     "rand": [attack.of(n_restarts=1, eot_iter=20) for attack in (APGDCE, APGDDLR)],
 }
+_SPARSE: list[Attack] = [
+    APGDCE.of(use_largereps=True),
+    APGDT.of(n_target_classes=5, use_largereps=True),
+    FABT(),
+    Square(),
+]
+
+
+def _members(version: AutoAttackVersion, norm: str) -> list[Attack]:
+    """Return the attacks of one of the authors' versions under a norm, in order."""
+    sparse = version == "standard" and NORMS[norm].sparse
+    return _SPARSE if sparse else _VERSIONS[version]
 
 
 def _adapt_to_classes(
@@ -313,7 +366,8 @@ def _adapt_to_classes(
     for name in [
         n for kind in undefined.get(classes, []) for n, a in members.items() if isinstance(a, kind)
     ]:
-        instead = other.of(n_restarts=restarts, eot_iter=members[name].config.eot_iter)
+        shared = {key: getattr(members[name].config, key) for key in ("eot_iter", "use_largereps")}
+        instead = other.of(n_restarts=restarts, **shared)
         if other.name in members:
             del members[name]
         else:

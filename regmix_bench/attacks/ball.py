@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from regmix_bench.types import NORMS, ThreatModel
+from regmix_bench.types import NORMS, ThreatModel, cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,18 +26,18 @@ def project(delta: Tensor, x: Tensor, threat: ThreatModel, pixels_first: bool = 
     It is projected on the ball and then clipped, which leaves its norm no larger; for L∞ that is
     the Euclidean projection on the intersection of both. With ``pixels_first`` it is clipped and
     then projected, which leaves its pixels valid: for L∞ that is the same, and under L2 it is never
-    shorter, since nothing is scaled away for what the clip takes.
+    shorter, since nothing is scaled away for what the clip takes. Under L1 it is the Euclidean
+    projection on the intersection, in either case.
     """
-    shrink = NORMS[threat.norm].shrink
-    if pixels_first:
-        return shrink(clip_pixels(delta, x, threat), float(threat.epsilon))
-    return clip_pixels(shrink(delta, float(threat.epsilon)), x, threat)
+    low, high = threat.bounds
+    epsilon = float(threat.epsilon)
+    return NORMS[threat.norm].project(delta, low - x, high - x, epsilon, pixels_first)
 
 
 def clip_pixels(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
     """Return the perturbation cut to the valid range of pixels, whatever its length."""
     low, high = threat.bounds
-    return torch.minimum(torch.maximum(delta, low - x), high - x)
+    return cut(delta, low - x, high - x)
 
 
 def ascend(
@@ -53,7 +51,8 @@ def ascend(
     """Take one steepest-ascent step of ``step_size`` in the threat's norm, projected.
 
     The step is ``sign(gradient)`` for L∞ and ``gradient/‖gradient‖₂`` per image for L2 (Madry et
-    al. 2018). An image without gradient stays where it is. ``pixels_first`` is :func:`project`'s.
+    al. 2018); for L1 the signs of the steepest pixels share it (Tramèr & Boneh 2019). An image
+    without gradient stays where it is. ``pixels_first`` is :func:`project`'s.
     """
     moved = delta + step_size * NORMS[threat.norm].direction(gradient)
     return project(moved, x, threat, pixels_first)
@@ -62,7 +61,7 @@ def ascend(
 def ball_tolerance(threat: ThreatModel, n_pixels: int) -> float:
     """Return how far beyond ε rounding may take an image of ``n_pixels`` values.
 
-    In L2 the errors of the pixels add up, and that of the rescaling is relative to ε ≤ √n. Images
-    of PGD and AutoAttack on digits and CIFAR-10 were seen to use a quarter of it.
+    In L1 and L2 the errors of the pixels add up, and in L2 that of the rescaling is relative to
+    ε ≤ √n. Images of PGD and AutoAttack on digits and CIFAR-10 were seen to use a quarter of it.
     """
     return PIXEL_ROUNDING * NORMS[threat.norm].diameter(n_pixels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
@@ -91,6 +91,12 @@ def options(verb: Callable[..., object]) -> dict[str, tuple[inspect.Parameter, O
     return found
 
 
+def _flags(parameter: str, option: Option) -> Iterator[str]:
+    yield flag(parameter, option)
+    if option.alias is not None:
+        yield f"--{option.alias.replace('_', '-')}"
+
+
 def command_line(
     verb: Callable[..., object], given: Mapping[str, object], always: Collection[str] = ()
 ) -> str:
@@ -117,7 +123,7 @@ def _parameters(
             about = typer.Argument(help=_escaped(option.help))
         else:
             about = typer.Option(
-                flag(name, option),
+                *_flags(name, option),
                 help=_escaped(option.help),
                 rich_help_panel=option.panel,
                 envvar=option.envvar,

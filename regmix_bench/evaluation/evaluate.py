@@ -89,7 +89,9 @@ def evaluate_threat(
                 classes = model.chunks.fit(
                     lambda: check_behaviour(model.plain, x[:size], y[:size], rand)
                 )
-            attacks, substitutions = ensemble(scoring.autoattack_version, scoring.attacks, classes)
+            attacks, substitutions = ensemble(
+                scoring.autoattack_version, scoring.attacks, classes, threat.norm
+            )
         stages = stages_of(scoring, attacks)
         for stage in stages:
             stage.attack.require(threat, test.attacked_data)

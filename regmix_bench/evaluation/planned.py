@@ -29,7 +29,6 @@ def planned_scoring(
     the share ``clean`` of the images, and each later one ``robust`` (0 to 1).
     """
     scoring = spec.scoring
-    members, _ = ensemble(scoring.autoattack_version, scoring.attacks, classes)
     threats = dict.fromkeys(spec.eval_threats, True)
     if isinstance(spec, RunSpec):
         threats |= dict.fromkeys(spec.pgd_threats, False)
@@ -40,6 +39,8 @@ def planned_scoring(
         for checkpoint, with_ensemble in same.items():
             for threat, attacked in threats.items():
                 epsilon, seen = str(threat.epsilon), robust if scoring.screen else clean
+                version = scoring.autoattack_version
+                members, _ = ensemble(version, scoring.attacks, classes, threat.norm)
                 for stage in stages_of(scoring, members if with_ensemble and attacked else {}):
                     share = 1.0 if stage.everywhere else seen
                     part = Part(first, epsilon, stage.name)

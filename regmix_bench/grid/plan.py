@@ -33,6 +33,7 @@ from regmix_bench.records.schema import RunRecord, Tuned
 from regmix_bench.registry import parse_name
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec
 from regmix_bench.specs.components import parse_component
+from regmix_bench.specs.threats import parse_threats
 from regmix_bench.system.deferred import deferred
 from regmix_bench.types import Epsilon, ThreatModel
 
@@ -171,8 +172,8 @@ def _provenance(grid: Grid, spec: RunSpec) -> Tuned | None:
 def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:
     methods = [parse_method(text, grid.params) for text in grid.methods]
     threats = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eps]
-    scored = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.eval_eps or ()]
-    without = [ThreatModel(grid.norm, Epsilon(epsilon)) for epsilon in grid.pgd_eps]
+    scored = parse_threats(grid.threats or (), grid.norm)
+    without = parse_threats(grid.pgd_eps, grid.norm)
     scoring, data = make_scoring(grid.scoring), validated(DataSettings, grid.data, "data")
     if data.name is not None and len(grid.datasets) > 1:
         raise UserError(f"data.name {data.name!r} is of one data set, and the grid has several")
@@ -184,7 +185,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         chosen = grid.archs or (default_arch(dataset),)
         archs = [parse_component("arch", ARCHS, text) for text in chosen]
         recipes = [_fitting(recipe, method, threat, source) for method in methods]
-        attacked = tuple(dict.fromkeys(scored)) or (threat,)
+        attacked = scored or (threat,)
         require_defined(scoring, attacked, AttackedData(image_shape(dataset)))
         rows = zip(methods, recipes, strict=True)
         for (arch, of_arch), (method, of_method), seed in itertools.product(
@@ -198,9 +199,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                 arch=arch,
                 train_threat=threat,
                 eval_threats=attacked,
-                pgd_threats=tuple(
-                    other for other in dict.fromkeys(without) if other not in attacked
-                ),
+                pgd_threats=tuple(other for other in without if other not in attacked),
                 evaluate=grid.evaluate,
                 recipe=of_method,
                 scoring=scoring,

@@ -39,7 +39,7 @@ class Grid(Frozen):
     datasets: tuple[str, ...] = Field(("digits",), min_length=1)
     archs: tuple[str, ...] | None = None
     eps: tuple[_EpsilonText, ...] = Field(min_length=1)
-    eval_eps: tuple[_EpsilonText, ...] | None = None
+    threats: tuple[_EpsilonText, ...] | None = None
     pgd_eps: tuple[_EpsilonText, ...] = ()
     norm: NormName = DEFAULT_NORM
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
@@ -53,8 +53,9 @@ class Grid(Frozen):
 
 
 class Shorthands(Frozen):
-    """The keys that stand for some of a group, as the options of ``run`` with these names do."""
+    """The keys that stand for others, as the options of ``run`` with these names do."""
 
+    eval_eps: tuple[_EpsilonText, ...] | None = Field(None, description="threats")
     attacks: tuple[str, ...] = Field((), description="scoring.attacks, of version custom")
     screen: bool = Field(False, description="scoring.screen")
     train_examples: int | None = Field(None, ge=1, description="data.train_examples")
@@ -132,6 +133,10 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
             for group in GROUPS
         }
         rest = {key: value for key, value in layer.items() if key not in Shorthands.model_fields}
+        if "eval_eps" in layer:
+            if "threats" in layer:
+                raise UserError("suite.eval_eps is another name of suite.threats: say one of them")
+            rest["threats"] = layer["eval_eps"]
         found |= rest | groups
     return found
 
@@ -142,6 +147,8 @@ def _written_out(layer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     validated(Shorthands, given, "suite")
     found: dict[str, dict[str, Any]] = {"scoring": {}, "data": {}}
     for key, value in given.items():
+        if key == "eval_eps":
+            continue
         found["data" if key in DataSettings.model_fields else "scoring"][key] = value
     if "attacks" in given:
         found["scoring"]["autoattack_version"] = "custom"

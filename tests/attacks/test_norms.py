@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import regmix_bench
-from regmix_bench.attacks.ball import ascend, project
+from regmix_bench.attacks.ball import ascend, ball_tolerance, project
 from regmix_bench.attacks.noise import noise, uniform_start
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.errors import UserError
@@ -24,66 +26,57 @@ PACKAGE = Path(regmix_bench.__file__).parent
 KNOWN = set(NORMS.names())
 
 
-class L1(Norm):
-    """The sum of all changes."""
+class L3(Norm):
+    """The third root of the sum of cubes."""
 
-    symbol = "L1"
-    budget = "12"
-    corners = 4
+    symbol = "L3"
+    budget = "0.2"
 
     def diameter(self, dimensions: int) -> float:
-        return float(dimensions)
+        return float(dimensions ** (1 / 3))
 
     def length(self, delta: Tensor) -> Tensor:
-        return delta.flatten(1).abs().sum(1)
+        return torch.linalg.vector_norm(delta.flatten(1), 3, dim=1)
 
     def direction(self, gradient: Tensor) -> Tensor:
-        flat = gradient.flatten(1)
-        steepest = flat.abs().argmax(1, keepdim=True)
-        return torch.zeros_like(flat).scatter(1, steepest, flat.sign()).view_as(gradient)
+        steepest = gradient.sign() * gradient.abs().sqrt()
+        return steepest / self.length(steepest).view(-1, 1, 1, 1)
 
     def shrink(self, delta: Tensor, epsilon: float) -> Tensor:
-        # Duchi et al., "Efficient projections onto the l1-ball", ICML 2008, figure 1.
-        flat = delta.flatten(1)
-        sizes = flat.abs().sort(1, descending=True).values
-        excess = (sizes.cumsum(1) - epsilon) / torch.arange(1, sizes.shape[1] + 1)
-        last = (sizes > excess).sum(1, keepdim=True) - 1
-        threshold = excess.gather(1, last).clamp_min(0)
-        return (flat.sign() * (flat.abs() - threshold).clamp_min(0)).view_as(delta)
+        return delta * (epsilon / self.length(delta).clamp_min(epsilon)).view(-1, 1, 1, 1)
 
     def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
-        delta = noise(torch.randn, x, generator)
-        return self.shrink(delta, epsilon)
+        return self.shrink(noise(torch.randn, x, generator), epsilon)
 
 
 @pytest.fixture
-def l1(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreatModel]:
+def l3(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreatModel]:
     """The one line that a further norm takes."""
     monkeypatch.setattr(NORMS, "registered", {})
-    NORMS.register("L1", L1())
-    yield ThreatModel("L1", "2")
+    NORMS.register("L3", L3())
+    yield ThreatModel("L3", "0.2")
 
 
-def test_another_norm_is_attacked_by_pgd(l1: ThreatModel) -> None:
+def test_another_norm_is_attacked_by_pgd(l3: ThreatModel) -> None:
     torch.manual_seed(0)
     model = build_model("smallcnn", (1, 8, 8), 10).eval()
     x, y = torch.rand(20, 1, 8, 8), torch.arange(20) % 10
-    x_adv = PGD.of(steps=20).perturb(model, x, y, l1)
-    length = (x_adv - x).flatten(1).abs().sum(1)
-    assert (length <= 2 * (1 + 1e-5)).all() and (length > 1).any()
+    x_adv = PGD.of(steps=20).perturb(model, x, y, l3)
+    length = L3().length(x_adv - x)
+    assert (length <= 0.2 * (1 + 1e-5)).all() and (length > 0.1).any()
     assert x_adv.min() >= 0 and x_adv.max() <= 1
     before, after = (nn.functional.cross_entropy(model(z), y).item() for z in (x, x_adv))
     assert after > before
 
 
 @pytest.mark.parametrize("name", ["pgd-at", "trades"])
-def test_another_norm_is_planned_and_trained_under(l1: ThreatModel, name: str) -> None:
-    grid = {"methods": [name], "eps": ["2"], "norm": "L1"}
-    with pytest.raises(UserError, match="'apgd-ce' is defined for Linf, L2, not for L1"):
+def test_another_norm_is_planned_and_trained_under(l3: ThreatModel, name: str) -> None:
+    grid = {"methods": [name], "eps": ["0.2"], "norm": "L3"}
+    with pytest.raises(UserError, match="'apgd-ce' is defined for Linf, L2, L1, not for L3"):
         plan([grid])
     scoring = {"autoattack_version": "custom", "attacks": ["pgd-20"]}
     (spec,) = plan([grid | {"scoring": scoring}])
-    assert spec.train_threat == l1
+    assert spec.train_threat == l3
     torch.manual_seed(0)
     model = build_model("smallcnn", (1, 8, 8), 10)
     x = torch.rand(20, 1, 8, 8)
@@ -91,12 +84,81 @@ def test_another_norm_is_planned_and_trained_under(l1: ThreatModel, name: str) -
     generator = torch.Generator().manual_seed(0)
     output = load_method(name).step(model, batch, spec.train_threat, generator)
     output.loss.backward()
-    assert ((output.x_adv - x).flatten(1).abs().sum(1) <= 2 * (1 + 1e-5)).all()
+    assert (L3().length(output.x_adv - x) <= 0.2 * (1 + 1e-5)).all()
 
 
 def test_what_is_not_registered_is_no_norm() -> None:
-    with pytest.raises(UserError, match="unknown norm 'L1'"):
-        ThreatModel("L1", "2")
+    with pytest.raises(UserError, match="unknown norm 'L3'"):
+        ThreatModel("L3", "2")
+
+
+@st.composite
+def moves_in_a_box(draw: st.DrawFn) -> tuple[Tensor, Tensor, float]:
+    """Images, moves from them of any size, equal ones and none among them, and a radius."""
+    pixels = st.floats(0, 1, width=32)
+    moves = st.one_of(st.sampled_from([0.0, 0.5, -0.5, 1.0]), st.floats(-2, 2, width=32))
+    n = draw(st.integers(1, 12))
+    x = draw(st.lists(pixels, min_size=n, max_size=n))
+    delta = draw(st.lists(moves, min_size=n, max_size=n))
+    shape = (1, 1, 1, n)
+    return (
+        torch.tensor(x, dtype=torch.float64).view(shape),
+        torch.tensor(delta, dtype=torch.float64).view(shape),
+        draw(st.floats(0.01, 8)),
+    )
+
+
+@settings(deadline=None)
+@given(moves_in_a_box())
+def test_the_projection_on_the_l1_ball_in_the_box_is_the_nearest_point(
+    case: tuple[Tensor, Tensor, float],
+) -> None:
+    """Against a bisection on the multiplier of ‖δ‖₁ ≤ ε, whose problem falls into pixels."""
+    x, delta, epsilon = case
+
+    def pixels(loss: float) -> Tensor:
+        return (delta.sign() * (delta.abs() - loss).clamp_min(0)).clamp(-x, 1 - x)
+
+    low, high = 0.0, 2.0
+    if pixels(0.0).abs().sum() <= epsilon:
+        high = 0.0
+    for _ in range(70):
+        middle = (low + high) / 2
+        low, high = (middle, high) if pixels(middle).abs().sum() > epsilon else (low, middle)
+    threat = ThreatModel("L1", repr(epsilon))
+    for pixels_first in (False, True):
+        found = project(delta, x, threat, pixels_first)
+        torch.testing.assert_close(found, pixels(high), rtol=0, atol=1e-12)
+    in_float32 = project(delta.float(), x.float(), threat)
+    torch.testing.assert_close(in_float32, pixels(high).float(), rtol=0, atol=1e-6)
+    moved = x.float() + in_float32
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert in_float32.double().abs().sum() <= epsilon + ball_tolerance(threat, x.numel())
+
+
+def test_a_step_under_l1_is_shared_by_the_steepest_pixels() -> None:
+    gradient = torch.zeros(3, 1, 10, 10)
+    gradient[0].view(-1)[:8] = torch.tensor([1.0, -2, 3, -4, 5, 6, 7, -8])
+    gradient[1].view(-1)[:7] = 2.0  # more of them than a step moves, all as steep
+    direction = NORMS["L1"].direction(gradient).flatten(1)
+    expected = torch.zeros(3, 100)
+    expected[0, 3:8] = torch.tensor([-1.0, 1, 1, 1, -1]) / 5
+    expected[1, :7] = 1 / 7
+    torch.testing.assert_close(direction, expected)
+
+
+def test_a_start_under_l1_is_uniform_in_the_ball() -> None:
+    x, generator = torch.zeros(20_000, 1, 1, 3), torch.Generator().manual_seed(0)
+    start = NORMS["L1"].start(x, 2.0, generator).flatten(1) / 2
+    length = start.abs().sum(1)
+    # Of the ball of radius r lies r³ inside; each of the 8 parts of the ball holds as much, and
+    # the share of a pixel in the length is that of one of three parts of a uniform partition.
+    for radius in (0.4, 0.7, 0.9):
+        assert (length <= radius).float().mean().item() == pytest.approx(radius**3, abs=0.012)
+    octant = ((start > 0).long() * torch.tensor([4, 2, 1])).sum(1)
+    assert torch.bincount(octant, minlength=8).min() > 20_000 / 8 * 0.93
+    share = start[:, 0].abs() / length
+    assert (share <= 0.5).float().mean().item() == pytest.approx(0.75, abs=0.012)
 
 
 @pytest.mark.parametrize("name", NORMS.names())
@@ -109,7 +171,7 @@ def test_a_norm_keeps_its_promises(name: str) -> None:
 
     direction = norm.direction(gradient)
     torch.testing.assert_close(norm.length(direction), torch.ones(50, dtype=torch.float64))
-    # No other direction of that length climbs faster.
+    # None of many other directions of that length climbs faster.
     others = torch.randn(200, *x.shape[1:], generator=generator, dtype=torch.float64)
     others = others / norm.length(others).view(-1, 1, 1, 1)
     climbed = (gradient[:1] * others).flatten(1).sum(1)

@@ -56,6 +56,6 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "journal", {"weights": "w"})
 
 
-@pytest.fixture(params=["Linf 24/255", "L2 0.5"])
+@pytest.fixture(params=["Linf 24/255", "L2 0.5", "L1 2"])
 def threat(request: pytest.FixtureRequest) -> ThreatModel:
     return ThreatModel(*request.param.split())

@@ -268,7 +268,7 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
         (("no:such", "--dataset", "digits", "--eps", "8/255"), ["no:such"]),
         (("gone.pt", "--dataset", "digits", "--eps", "8/255"), ["gone.pt"]),
         (("RUN", "--eps", "8"), ["epsilon 8", "8/255"]),
-        (("RUN", "--norm", "L1"), ["'L1'", "'L2'"]),
+        (("RUN", "--norm", "L3"), ["'L3'", "'L2'"]),
         (("RUN", "--attacks", "sqare"), ["'sqare'", "'square'"]),
         (("RUN", "--attacks", "square,square"), ["twice"]),
         (

@@ -65,6 +65,17 @@ def test_scores_at_the_training_budget_unless_told() -> None:
     assert [s.eval_threats for s in planned] == [(s.train_threat,) for s in planned]
 
 
+def test_threats_may_be_of_several_norms_and_go_by_an_older_name() -> None:
+    named = {"eps": ["2"], "norm": "L1", "methods": ["pgd-at"]}
+    (spec,) = specs(**named, threats=["1", "Linf:8/255", "L2:0..0.5:3"])
+    threats = ["L1 1", "Linf 8/255", "L2 0.25", "L2 0.5"]
+    assert [str(threat) for threat in spec.eval_threats] == threats
+    older = specs(grids=[{**named, "threats": ["3"]}], flags={"eval_eps": ["Linf:8/255", 2]})
+    assert [str(threat) for threat in older[0].eval_threats] == ["Linf 8/255", "L1 2"]
+    with pytest.raises(UserError, match="eval_eps is another name"):
+        specs(**named, threats=["1"], eval_eps=["1"])
+
+
 def test_budgets_equal_by_value_are_scored_once() -> None:
     (spec,) = specs(eval_eps=["12/255", "4/85", "8/255"])
     assert [str(t.epsilon) for t in spec.eval_threats] == ["12/255", "8/255"]

@@ -139,7 +139,7 @@ def _rewrite(path: Path, **columns: object) -> None:
         (lambda path: _cut(path, 0.5), "does not hold adversarial images"),
         (lambda path: _rewrite(path, attack=None), "its columns are norm, epsilon, index, image"),
         (lambda path: _rewrite(path, norm=["Linf"] * 5 + ["L2"]), "one threat and attack"),
-        (lambda path: _rewrite(path, norm=["L1"] * 6), "unknown norm 'L1'"),
+        (lambda path: _rewrite(path, norm=["L3"] * 6), "unknown norm 'L3'"),
         (lambda path: _rewrite(path, epsilon=["0"] * 6), "epsilon '0' is not above zero"),
         (lambda path: _rewrite(path, image=[[0.5] * 60] * 5 + [[0.5] * 59]), "60 values"),
     ],

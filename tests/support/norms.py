@@ -9,7 +9,8 @@ from torch import Tensor
 def size(delta: Tensor, norm: str) -> Tensor:
     """Per image, in float64 so that measuring adds no rounding of its own."""
     flat = delta.double().flatten(1)
-    return flat.abs().amax(1) if norm == "Linf" else flat.square().sum(1).sqrt()
+    measures = {"Linf": lambda: flat.abs().amax(1), "L1": lambda: flat.abs().sum(1)}
+    return measures.get(norm, lambda: flat.square().sum(1).sqrt())()
 
 
 def in_dtype(epsilon: float, dtype: torch.dtype) -> float:

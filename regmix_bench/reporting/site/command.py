@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from regmix_bench.specs import Recipe, RunSpec, Scoring
+from regmix_bench.specs.threats import threat_text
 from regmix_bench.types import ThreatModel
 
 #: Named whatever their value, as data sets and devices have defaults of their own.
@@ -35,8 +36,8 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
         "archs": spec.arch_words,
         "norm": spec.train_threat.norm,
         "eps": spec.train_threat.epsilon,
-        "eval-eps": _epsilons(spec.eval_threats) if spec.eval_threats != own else None,
-        "pgd-eps": _epsilons(spec.pgd_threats) or None,
+        "threats": _typed(spec, spec.eval_threats) if spec.eval_threats != own else None,
+        "pgd-eps": _typed(spec, spec.pgd_threats) or None,
         "seeds": spec.seed,
         "evaluate": spec.evaluate if spec.evaluate != "selected" else None,
         "attacks": ",".join(scoring.attacks) or None,
@@ -59,5 +60,7 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
                 yield f"--set {shlex.quote(f'{group}.{name}={text}')}"
 
 
-def _epsilons(threats: tuple[ThreatModel, ...]) -> str:
-    return ",".join(str(threat.epsilon) for threat in threats)
+def _typed(spec: RunSpec, threats: tuple[ThreatModel, ...]) -> str:
+    """Write threats, those in the norm of the training by their ε alone."""
+    norm = spec.train_threat.norm
+    return ",".join(str(t.epsilon) if t.norm == norm else threat_text(t) for t in threats)
