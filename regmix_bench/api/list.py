@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from regmix_bench.api.options import Option, Results, verb
+from regmix_bench.api.options import Option, Results, known_methods, verb
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.system.deferred import defer
 
@@ -69,6 +69,9 @@ def list_entries(
         runs = [_run(load_record(path)) for path in files]
         return _chosen([*runs, *map(_under_way, RunWatcher(Path(results)).look())], names)
     from regmix_bench.api.details import chosen_entries
+
+    if what == "methods":
+        names = known_methods(names) or ()
 
     rows = list(_LISTS[what]())
     return chosen_entries(rows, what, names) if names else rows

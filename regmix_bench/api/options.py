@@ -154,6 +154,22 @@ def scoring_keys(attacks: Names | None, screen: bool) -> dict[str, object]:
     return chosen | ({"screen": True} if screen else {})
 
 
+def known_methods(methods: Names | None) -> list[str] | None:
+    """Return the names of methods, of files too, which are loaded; None for none.
+
+    Raises :class:`UserError` for a file that cannot be loaded.
+    """
+    from regmix_bench.methods import METHODS
+
+    names = listed("--methods", methods)
+    if names is None:
+        return None
+    return [
+        METHODS.canonical(text.partition("[")[0]) + "".join(text.partition("[")[1:])
+        for text in names
+    ]
+
+
 def planned_runs(suites: Names | None) -> set[str] | None:
     """Return the run_ids that suites plan, by name or path; None for all that there are.
 

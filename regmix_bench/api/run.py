@@ -29,6 +29,7 @@ from regmix_bench.api.options import (
     Results,
     SaveAdversarial,
     Screen,
+    known_methods,
     listed,
     scoring_keys,
     verb,
@@ -91,7 +92,11 @@ def run(
     *,
     methods: Annotated[
         Names | None,
-        Option("Methods, with parameters in brackets: trades,fgsm-pgi[lambda_=1].", GRID),
+        Option(
+            "Methods, with parameters in brackets: trades,fgsm-pgi[lambda_=1]; FILE.py:CLASS is one"
+            " of your own, whose code it runs.",
+            GRID,
+        ),
     ] = None,
     datasets: Annotated[
         Names | None, Option("digits, cifar10, npz:PATH, folder:PATH, …", GRID)
@@ -203,6 +208,7 @@ def run(
     from regmix_bench.data.sources import split_names
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
+    from regmix_bench.methods import METHODS
     from regmix_bench.records import find, paths, store
     from regmix_bench.records.sequence import Records
     from regmix_bench.runs.loggers import create_loggers, logged
@@ -213,7 +219,7 @@ def run(
 
     data_folder = None if data_dir is None else Path(data_dir).absolute()
     given = {
-        "methods": listed("--methods", methods),
+        "methods": known_methods(methods),
         "datasets": None if datasets is None else split_names("--datasets", datasets, data_folder),
         "archs": listed("--archs", archs),
         "eps": listed("--eps", eps),
@@ -259,7 +265,7 @@ def run(
     if devices != 1 and address is None:  # the nodes of a cluster have their own
         machine.check_devices(target(), devices)
     if reference is not None:
-        given["reference"] = reference
+        given["reference"] = METHODS.loaded(reference)
     notes: list[str] = []
     cells = _planned(suite, given, settings, data_folder, device, notes.append)
     store.check_writable(folder)

@@ -37,7 +37,7 @@ class ContractReport(Shown):
 def check_contract(
     name: Annotated[
         str,
-        Option("The name of a plug-in, or of what comes with the package.", argument=True),
+        Option("A plug-in, FILE.py:CLASS, or what comes with the package.", argument=True),
     ],
     *,
     kind: Annotated[
@@ -55,11 +55,14 @@ def check_contract(
     Raises :class:`UserError` for a name that is unknown or cannot be loaded, for refused
     parameters, and for a name of several kinds of which none is said.
     """
+    from regmix_bench.methods import METHODS
     from regmix_bench.registry import parse_name
     from regmix_bench.testing import CONTRACTS, Subject
     from regmix_bench.testing.contract import Failure, findings, words
 
     kinds = [kind] if kind else list(CONTRACTS)
+    loaded = METHODS.loaded(name)
+    name, kind = loaded, kind if loaded == name else "method"
     bare, _ = parse_name("plug-in", name)
     known = {each: CONTRACTS[each].registry.names() for each in kinds}
     having = [each for each, names in known.items() if bare in names]

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.errors import UserError
-from regmix_bench.registry import THIS_PROCESS, Registry, create
+from regmix_bench.methods.files import MethodFile, load_method_file, names_file
+from regmix_bench.registry import Registry, create
 from regmix_bench.system.deferred import deferred
 from regmix_bench.system.signatures import typed
 
@@ -17,8 +19,50 @@ if TYPE_CHECKING:
     from regmix_bench.methods.protocol import Method
 
 
+class _Methods(Registry["type[Method]"]):
+    """The methods of packages, of this process, and of files that this process was told of."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.files: dict[str, MethodFile] = {}
+
+    def canonical(self, name: str) -> str:
+        """Return the name of a method; ``PATH.py:CLASS`` is loaded and known from now on.
+
+        Raises :class:`UserError` for a file or a class that is none, and for one that is called as
+        another method is.
+        """
+        if not names_file(name):
+            return name
+        method, file = load_method_file(name)
+        called = str(getattr(method, "name", ""))
+        known = self.files.get(called)
+        if known != file and (known or called in self.names()):
+            other = known.place if known else self.origin(called)
+            raise UserError(f"{name} is called {called!r}, as is one of {other}: rename it")
+        self.register(called, method)
+        self.files[called] = file
+        return called
+
+    def loaded(self, text: str) -> str:
+        """Return a text such as ``my.py:Mine[steps=2]`` with the :meth:`canonical` name."""
+        name, bracket, parameters = text.partition("[")
+        return self.canonical(name.strip()) + bracket + parameters
+
+    def __getitem__(self, name: str) -> type[Method]:
+        if names_file(name):
+            raise UserError(
+                f"method {name!r} is a file, which --methods names: suites name methods of packages"
+            )
+        return super().__getitem__(name)
+
+    def origin(self, name: str) -> str:
+        file = self.files.get(name)
+        return os.path.basename(file.place) if file else super().origin(name)
+
+
 #: Every method arrives through this entry-point group, RegMix and the baselines included.
-METHODS: Registry[type[Method]] = Registry(
+METHODS = _Methods(
     "method", group="regmix_bench.methods", base="regmix_bench.methods.protocol:Method"
 )
 
@@ -33,7 +77,7 @@ def declared(name: str) -> type[Method] | None:
         return None
     try:
         # What this process registered may be registered anew.
-        return METHODS[name] if METHODS.origin(name) == THIS_PROCESS else _installed(name)
+        return METHODS[name] if name in METHODS.registered else _installed(name)
     except UserError:  # two packages offer it
         return None
 
@@ -59,7 +103,8 @@ def load_method(name: str, **params: Any) -> Method:
 def register_method(method: type[Method]) -> type[Method]:
     """Make a method known to this process under its ``name``; works as a class decorator.
 
-    A package offers its methods through the entry-point group ``regmix_bench.methods`` instead.
+    A package offers its methods through the entry-point group ``regmix_bench.methods`` instead, and
+    a file is named like ``my_method.py:TwoStep``.
     """
     name = getattr(method, "name", "")
     if not name:

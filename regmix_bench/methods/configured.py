@@ -36,7 +36,35 @@ def method_spec(name: str, params: Mapping[str, Any]) -> MethodSpec:
         raise UserError(f"{name}.true_class_mass is recipe.true_class_mass now, of all methods")
     config = validated(method.Config, params, name)
     label = _label(name, method.Config, config.model_dump(mode="json"))
-    return MethodSpec(name=name, version=method.version, params=written(config), label=label)
+    file = METHODS.files.get(name)
+    return MethodSpec(
+        name=name,
+        version=method.version,
+        params=written(config),
+        label=label,
+        code=file and file.code,
+        source_file=file and file.place,
+    )
+
+
+def require_code(spec: MethodSpec) -> None:
+    """Make known a method of a file in this process, which may not have planned it.
+
+    Raises :class:`UserError` where that file is not here or has changed, and where nothing says
+    which file it is.
+    """
+    known = METHODS.files.get(spec.name)
+    if (known and known.code) == spec.code:
+        return
+    if spec.source_file is None:
+        raise UserError(
+            f"method {spec.name!r} is of a file with SHA-256 {spec.code}…: --methods FILE.py:CLASS"
+            if spec.code
+            else f"method {spec.name!r} of this run is not that of {METHODS.origin(spec.name)}"
+        )
+    METHODS.canonical(spec.source_file)
+    if METHODS.files[spec.name].code != spec.code:
+        raise UserError(f"{spec.source_file} has changed since the run was planned")
 
 
 def configured(method: MethodSpec) -> BaseModel:

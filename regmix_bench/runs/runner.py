@@ -14,7 +14,7 @@ from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import mass_of_labels
+from regmix_bench.methods.configured import mass_of_labels, require_code
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import (
     LOCK,
@@ -87,6 +87,7 @@ def run_spec(
     results = Path(results)
     observer = observer or Silent()
     target = choose_device(device)
+    require_code(spec.method)
     check_devices(target, devices)
     require_precisions(spec, target)
     if not force and (done := _finished(spec, results)):

@@ -21,6 +21,7 @@ from regmix_bench.evaluation.outputs import outputs_for_plots
 from regmix_bench.evaluation.planned import planned_scoring
 from regmix_bench.evaluation.scorer import Extras, score_weights
 from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import require_code
 from regmix_bench.models.chunks import ChunkedModel, Chunks
 from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.weights import load_checkpoint
@@ -240,6 +241,7 @@ def _take_part(
     task: Task, device: torch.device, send: Callable[[tuple[Any, ...]], None]
 ) -> RunRecord:
     """Do one process's part of a run that a group shares."""
+    require_code(task.spec.method)
     data = prepare(task.spec, device, task.data_dir)
     run = ActiveRun(task, data, device, Messenger(send) if rank() == 0 else Silent())
     try:

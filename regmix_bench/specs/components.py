@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_serializer
 from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import FILE_NAME, Registry, create, format_name, parse_name
 from regmix_bench.specs.identity import completed, written
-from regmix_bench.types import Frozen, JSONValues
+from regmix_bench.types import Frozen, JSONValues, Later
 
 T = TypeVar("T")
 
@@ -28,14 +28,18 @@ class MethodSpec(Frozen):
     them, save those that came later and have the value that older runs in effect had. So a
     record's identity needs no class of the method, which may not be installed. ``label`` follows
     from them and today's defaults; a record is written with ``recorded_label`` where it has one,
-    the label that it bore first, which its file's name and a suite's reference go by.
+    the label that it bore first, which its file's name and a suite's reference go by. ``code`` is
+    of a method in a file of the user's, and ``source_file`` where that lies on this machine, for
+    the processes that train with it; no record has that.
     """
 
     name: str
     version: int = Field(ge=0, lt=2**31)
     params: JSONValues
     label: str
+    code: Annotated[str | None, Later(None)] = Field(None, pattern=r"^[0-9a-f]{12}$")
     recorded_label: str | None = Field(None, exclude=True)
+    source_file: str | None = Field(None, exclude=True)
 
     @field_serializer("label")
     def _as_recorded(self, label: str) -> str:

@@ -98,8 +98,8 @@ MASS_AMONG_PARAMS: Mapping[str, float] = MappingProxyType(
 )
 _MASS = "true_class_mass"
 
-# They name a row or data for a reader, and follow from the rest or are a user's choice.
-_LABELS = ("label", "recorded_label", "data_names")
+# They name a row, data or a file, and follow from the rest or are a user's choice.
+_LABELS = ("label", "recorded_label", "data_names", "source_file")
 
 
 @cache

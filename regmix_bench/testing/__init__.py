@@ -52,8 +52,11 @@ CONTRACTS = {
 
 
 def check_method(name: str) -> list[Failure]:
-    """Return the rules that the method ``name`` breaks; raises as :func:`check_arch` does."""
-    return _check("method", name)
+    """Return the rules that the method ``name`` breaks, which may be ``FILE.py:CLASS``.
+
+    Raises as :func:`check_arch` does, and for a file that cannot be loaded.
+    """
+    return _check("method", METHODS.loaded(name))
 
 
 def check_dataset(

@@ -6,8 +6,12 @@ parsed too. Commands without options that make them quick are planned only (``--
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +29,17 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/guide/*.md", "results/shipped/*.md")
 SHELL = ("bash", "console", "sh", "shell")
 #: Pages whose commands are run, too, in this order in one folder; the others' are only parsed.
-RUN = ("docs/guide/quickstart.md", "README.md", "docs/guide/*.md", "docs/*ing.md")
+RUN = (
+    "docs/guide/quickstart.md",
+    "README.md",
+    "docs/guide/*.md",
+    "docs/*ing.md",
+    "docs/own-data.md",
+)
 #: What a run of little is given, so that it is over in seconds.
 TINY = ("--attacks", "apgd-ce", "--set", "data.train_examples=100", "--device", "cpu")
 #: These read all that is shipped, or draw a lot, and have tests of their own.
-SLOW = ("power", "check", "verify", "inspect", "transfer", "audit")
+SLOW = ("power", "check", "verify", "inspect", "transfer", "audit", "test")
 
 
 class Block(NamedTuple):
@@ -47,6 +57,10 @@ class Block(NamedTuple):
                 words = shlex.split(command, comments=True)
                 if words[:1] == ["regmix-bench"]:
                     yield words[1:]
+
+    def scripts(self) -> list[str]:
+        """The files of Python that it runs."""
+        return re.findall(r"^python (\S+\.py)$", self.text, re.M)
 
 
 def blocks(*patterns: str) -> list[Block]:
@@ -106,10 +120,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_pages_can_be_followed(checkout: Path) -> None:
     said: dict[str, str] = {}
     for block in blocks(*RUN):
-        if block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
+        if name := re.match(r"# (\S+\.(?:yaml|py|toml))\n", block.text):
             Path(name[1]).write_text(block.text)
         if block.language not in SHELL or block.kept_back:
             continue
+        for script in block.scripts():
+            runpy.run_path(script)
         for verb, *arguments in block.commands():
             if verb.startswith("-") or verb in SLOW:
                 continue
@@ -133,6 +149,28 @@ def ends_as_shown(said: str) -> None:
     shown = next(b.text for b in ALL if (b.page, b.language) == ("README.md", "text"))
     for line in (1, -1):
         assert shown.splitlines()[line].split() == said.rstrip().splitlines()[-6:][line].split()
+
+
+def test_the_package_of_a_method_installs_and_keeps_the_contract_with_pytest_alone(
+    tmp_path: Path,
+) -> None:
+    for block in ALL:
+        if name := re.match(r"# ((?:test_)?my_method\.py|pyproject\.toml)\n", block.text):
+            (tmp_path / name[1]).write_text(block.text)
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
+    options = ("--no-build-isolation", "--target", "site", ".")
+    subprocess.run([*pip, *options], cwd=tmp_path, check=True, timeout=120)
+    (tmp_path / "my_method.py").unlink()
+    alone = "import sys; sys.modules['hypothesis'] = None; import pytest; sys.exit(pytest.main())"
+    answered = subprocess.run(
+        [sys.executable, "-c", alone],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": "site", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert " 1 passed" in answered.stdout, answered
 
 
 PYTHON = [block for block in ALL if block.language == "python" and not block.kept_back]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.figures import drawn, least_size, overlaps, pictures_of
 
+from regmix_bench.data.sources import class_names
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
 from regmix_bench.reporting.figures.gallery import rendered
@@ -85,8 +86,8 @@ def test_what_comes_of_drawing_is_written_beside_the_picture(record, save):
 def test_named_classes_stand_below_the_maps_and_numbers_on_them_apart_from_each_other():
     panel = MapPanel("trades", "", np.arange(10), np.zeros((10, 2)), np.zeros((10, 2)))
     with applied():
-        named = draw_maps(["TRADES"], [panel], "PGD-20", "cifar10", PLAIN)
-        numbered = draw_maps(["TRADES"], [panel], "PGD-20", "digits", PLAIN)
+        named = draw_maps(["TRADES"], [panel], "PGD-20", class_names("cifar10"), PLAIN)
+        numbered = draw_maps(["TRADES"], [panel], "PGD-20", (), PLAIN)
     words = [entry.get_text() for entry in named.legends[0].get_texts()]
     assert words[:4] == ["clean", "PGD-20", "airplane", "automobile"]
     assert len(numbered.legends[0].get_texts()) == 2

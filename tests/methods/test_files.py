@@ -1,0 +1,152 @@
+"""Methods in files of a user's: found by ``PATH.py:CLASS``, known by their code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.harness import cli
+
+from regmix_bench.data import canonical_name
+from regmix_bench.errors import UserError
+from regmix_bench.grid.plan import plan
+from regmix_bench.methods import METHODS
+from regmix_bench.methods.configured import make_method, require_code
+from regmix_bench.specs import MethodSpec, RunSpec
+
+CODE = """
+from pydantic import Field
+from regmix_bench import Method, StepOutput
+from regmix_bench.losses import cross_entropy
+from regmix_bench.types import Frozen
+
+class Plain(Method):
+    "CE on clean images."
+    name = "plain"
+
+    class Config(Frozen):
+        scale: float = Field(1.0, gt=0)
+
+    def step(self, model, batch, threat, generator):
+        return StepOutput(self.config.scale * cross_entropy(model(batch.x), batch.y, 1.0, "mean"))
+"""
+
+
+@pytest.fixture
+def forget() -> Iterator[Callable[[], None]]:
+    """Forgets what this process was told of, as a new process has not been told of it."""
+    before = dict(METHODS.registered)
+
+    def forget() -> None:
+        METHODS.files.clear()
+        METHODS.registered.clear()
+        METHODS.registered.update(before)
+
+    forget()
+    yield forget
+    forget()
+
+
+def spec_of(text: str, *settings: str) -> RunSpec:
+    grid = {"methods": [METHODS.loaded(text)], "eps": ["8/255"]}
+    (spec,) = plan([grid], {}, settings, canonical_name)
+    return spec
+
+
+def test_a_file_is_a_method_whose_code_is_part_of_its_runs(tmp_path, forget):
+    file = tmp_path / "mine.py"
+    file.write_text(CODE)
+    spec = spec_of(f"{file}:Plain[scale=2]")
+    assert (spec.method.name, spec.label) == ("plain", "plain[scale=2]")
+    assert METHODS.origin("plain") == "mine.py:Plain"
+    set_ = spec_of(f"{file}:Plain", "plain.scale=2")
+    assert set_.run_id == spec.run_id
+    recorded = spec.model_dump_json()
+    assert str(tmp_path) not in recorded
+    assert RunSpec.model_validate_json(recorded).run_id == spec.run_id
+    forget()
+    (tmp_path / "there").mkdir()
+    moved = file.rename(tmp_path / "there" / "other.py")
+    assert spec_of(f"{moved}:Plain[scale=2]").run_id == spec.run_id
+    forget()
+    moved.write_text(CODE + "# changed\n")
+    assert spec_of(f"{moved}:Plain[scale=2]").run_id != spec.run_id
+
+
+def test_a_process_that_did_not_plan_a_run_finds_its_file(tmp_path, forget):
+    file = tmp_path / "mine.py"
+    file.write_text(CODE)
+    sent = pickle.dumps(spec_of(f"{file}:Plain[scale=3]"))
+    forget()
+    spec: RunSpec = pickle.loads(sent)
+    require_code(spec.method)
+    assert make_method(spec.method).config.scale == 3  # type: ignore[attr-defined]
+    forget()
+    file.write_text(CODE + "# changed\n")
+    with pytest.raises(UserError, match="has changed since the run was planned"):
+        require_code(spec.method)
+    forget()
+    file.unlink()
+    with pytest.raises(UserError, match="cannot read method"):
+        require_code(spec.method)
+    recorded = MethodSpec.model_validate_json(spec.method.model_dump_json())
+    with pytest.raises(UserError, match=r"--methods FILE\.py:CLASS"):
+        require_code(recorded)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        (CODE, "mine.py", "names no class of mine.py: "),
+        (CODE, "mine.py:Plane", "mine.py:Plain"),
+        (CODE, "none.py:Plain", "cannot read method"),
+        ("1 +", "mine.py:Plain", "cannot be loaded: "),
+        ("import no_such_module", "mine.py:Plain", "no_such_module"),
+        ("raise SystemExit(3)", "mine.py:Plain", "cannot be loaded: "),
+        ("Plain = 3", "mine.py:Plain", "it defines none"),
+        ("class Plain: name = 'plain'", "mine.py:Plain", "is no method"),
+        (CODE.replace('"plain"', '"trades"'), "mine.py:Plain", "is called 'trades', as is"),
+        (CODE.replace('"plain"', '"../up"'), "mine.py:Plain", "a name is made of letters"),
+        (CODE.replace("def step", "def walk"), "mine.py:Plain", "it has no step()"),
+        ("\0", "mine.py:Plain", "cannot be loaded: "),
+    ],
+)
+def test_a_file_that_is_no_method(tmp_path, monkeypatch, forget, code, name, said):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(code)
+    with pytest.raises(UserError) as caught:
+        METHODS.loaded(name)
+    (line,) = str(caught.value).splitlines()
+    assert said in line
+    assert "plain" not in METHODS.names()
+
+
+@pytest.mark.parametrize("verb", [("run", "--methods"), ("test",), ("list", "methods")])
+def test_a_verb_takes_a_file(tmp_path, monkeypatch, forget, verb):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(CODE)
+    refused = cli(*verb, "mine.py:Plane")
+    assert refused.status == 2
+    assert refused.words.endswith("'mine.py:Plane' names no class of mine.py: mine.py:Plain")
+
+
+def test_two_files_of_one_name(tmp_path, forget):
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.py").write_text(CODE + f"# {name}\n")
+    METHODS.loaded(f"{tmp_path}/old.py:Plain")
+    METHODS.loaded(f"{tmp_path}/old.py:Plain")
+    with pytest.raises(UserError, match=r"is called 'plain', as is one of .*old\.py:Plain"):
+        METHODS.loaded(f"{tmp_path}/new.py:Plain")
+
+
+def test_no_suite_runs_a_file(tmp_path, monkeypatch, forget):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("open('trace', 'w')\n" + CODE)
+    Path("suite.yaml").write_text("methods: ['mine.py:Plain']\neps: [8/255]\n")
+    for verb in (("run", "suite.yaml", "--dry-run"), ("suite", "check", "suite.yaml")):
+        answered = cli(*verb)
+        assert answered.status == 2
+        assert "which --methods names" in answered.words
+    assert not Path("trace").exists()
