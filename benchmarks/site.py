@@ -47,6 +47,7 @@ from regmix_bench.methods import METHODS
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.pictures import PictureFiles, SitePictures
 from regmix_bench.reporting.site.server import Server, State
 from regmix_bench.specs import Recipe
 from regmix_bench.types import ThreatModel
@@ -116,11 +117,13 @@ def record(results: Path, runs: int) -> None:
         save_views(path, make_views(own, seed=number, shape=(3, 32, 32)))
 
 
-def build(results: Path) -> dict[str, bytes]:
-    """Write the site into memory."""
+def build(results: Path) -> State:
+    """Write the site into memory as ``serve`` does, its pictures drawn when they are asked for."""
     contents = Contents.of(results)
     gc.freeze()  # as the report does
-    return dict(site.site_files(contents))
+    pictures = SitePictures.of(contents)
+    files = dict(site.undrawn_files(contents, pictures))
+    return State(files, "0", drawn=PictureFiles(pictures, contents.style))
 
 
 def view(url: str, drawn: str) -> tuple[float, float]:
@@ -150,12 +153,13 @@ def main() -> None:
         results = Path(folder) / "results"
         record(results, arguments.runs)
         started, computed = time.perf_counter(), time.process_time()
-        files = build(results)
+        state = build(results)
+        files = state.files
         seconds, of_it = time.perf_counter() - started, time.process_time() - computed
         size = sum(map(len, files.values()))
         print(f"{arguments.runs} runs: built in {seconds:.1f} s, {of_it:.1f} s on the processor")
         print(f"{len(files)} files, {size / 1e6:.1f} MB")
-        server.site = SimpleNamespace(state=State(files, "0"))
+        server.site = SimpleNamespace(state=state)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         run = next(name for name in files if name.startswith("runs/"))
         for page, drawn in (

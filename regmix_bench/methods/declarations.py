@@ -6,10 +6,13 @@ says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from regmix_bench.errors import UserError
 from regmix_bench.methods import declared
 from regmix_bench.methods.configured import all_params
+from regmix_bench.registry import parse_name
 from regmix_bench.specs.identity import MASS_AMONG_PARAMS
 
 if TYPE_CHECKING:
@@ -27,13 +30,26 @@ def row_rank(name: str) -> int:
 
 def display_name(spec: MethodSpec) -> str:
     """Return the name to show for a recorded method: ``FGSM-PGI (λ = 3)``, or else its label."""
-    method = declared(spec.name)
-    if method is None:
-        return spec.label
+    return _display_name(spec.name, lambda: all_params(spec), spec.label)
+
+
+def display_name_of(label: str) -> str:
+    """Return the name to show for the label of a row, where there is no more of its method."""
     try:
-        return str(method.display_name(method.Config(**all_params(spec))))
+        name, params = parse_name("method", label)
+    except UserError:  # of a model that was given
+        return label
+    return _display_name(name, lambda: params, label)
+
+
+def _display_name(name: str, params: Callable[[], Mapping[str, Any]], label: str) -> str:
+    method = declared(name)
+    if method is None:
+        return label
+    try:
+        return str(method.display_name(method.Config(**params())))
     except Exception:  # today's version does not know its parameters, or is a stranger's and fails
-        return spec.label
+        return label
 
 
 def true_class_mass(spec: RunSpec) -> float:

@@ -69,7 +69,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
     kept = {name: kind for name, kind in before.outputs.items() if kind not in formats}
     shown = {*formats, *kept.values()}
 
-    pictures = ReportPictures.of(contents, formats, shown)
+    pictures = ReportPictures.of(contents, formats)
     ready = pictures.kept(before.marks, lambda name: read_bytes(held_below(out, name)))
     marks: dict[str, str] = {}
     with pictures.drawing(ready, contents.say) as drawn:
@@ -120,7 +120,7 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")
     texts = list(text_files(contents, formats, formats, layout))
-    pictures = ReportPictures.of(contents, formats, formats)
+    pictures = ReportPictures.of(contents, formats)
     pages = html_files(contents, formats, layout, pictures.site)
     expected = file_formats(texts, pages, pictures)
     files = (path for path in (*out.iterdir(), *(out / SITE).rglob("*")) if path.is_file())

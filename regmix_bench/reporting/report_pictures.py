@@ -32,19 +32,15 @@ class ReportPictures:
     drawn: Mapping[str, Files] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, contents: Contents, formats: Collection[str], shown: Collection[str]
-    ) -> ReportPictures:
-        """Return those of the ``formats`` that are written.
-
-        The site has those that lead its comparisons, and all where figures are ``shown``.
-        """
-        whole = "figures" in shown
+    def of(cls, contents: Contents, formats: Collection[str]) -> ReportPictures:
+        """Return those of the ``formats`` that are written."""
+        if not {"figures", "html"}.intersection(formats):
+            return cls((), SitePictures(), contents.style)
         return cls(
             contents.gallery.pictures if "figures" in formats else (),
-            SitePictures.of(contents, whole=whole) if "html" in formats else SitePictures(),
+            SitePictures.of(contents) if "html" in formats else SitePictures(),
             contents.style,
-            contents.gallery.drawn if whole else {},
+            contents.gallery.drawn,
         )
 
     @cached_property

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.histories import planted_history
+from support.sites import site_files
 from support.synthetic import forget_outcomes, make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench.analysis.blocks import blocks_of
@@ -25,7 +26,6 @@ from regmix_bench.reporting.figures.robustness import robustness_frame
 from regmix_bench.reporting.figures.venues import style_for
 from regmix_bench.reporting.report import stale, write_report
 from regmix_bench.reporting.report_files import FORMATS
-from regmix_bench.reporting.site import site_files
 from regmix_bench.sheets.own import study_sheet
 from regmix_bench.sheets.reader import read_sheet
 from regmix_bench.specs import Recipe, Scoring

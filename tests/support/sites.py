@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.site.pictures import LEADING, PictureFiles, SitePictures
+
+
+def site_files(contents: Contents) -> Iterator[tuple[str, bytes]]:
+    """Write every file of the site; of pictures that lead none, which take long, no content."""
+    pictures = SitePictures.of(contents)
+    yield from site.undrawn_files(contents, pictures)
+    drawn = PictureFiles(pictures, contents.style)
+    for name in drawn:
+        leads = name.rpartition("/")[2].startswith(LEADING)
+        yield name, drawn[name] if leads else b""
 
 
 def write_site(folder: Path, contents: Contents) -> Path:
-    for name, content in site.site_files(contents):
+    for name, content in site_files(contents):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -16,7 +16,7 @@ from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.methods import LEVEL, MARGIN, Relation
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.captions import protocol_of, quantity, seed_words, sentence_of
+from regmix_bench.reporting.figures.captions import protocol_of, seed_words, sentence_of
 from regmix_bench.reporting.figures.limits import fitted_limits
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.figures.protocol import ReportFigure
@@ -150,8 +150,11 @@ def _caption(frame: pd.DataFrame, looks: Mapping[str, Look], attack: str, block:
     judged = others[others["low"].notna()].to_dict("records")
     ends = [judged[0], judged[-1]][: len(judged)]
     differences = [f"{_value(row)} of {short(looks[row['label']].name)}" for row in ends]
+    of = f"of {len(others)} rows " if len(others) > 1 else "the one other row "
+    if len(others) == 1:
+        verdicts = [said.removeprefix("1 ") for said in verdicts]
     words = (
-        f"Against {reference}{mean}, of {quantity(len(others), 'row')} {sentence_of(verdicts)}:"
+        f"Against {reference}{mean}, {of}{sentence_of(verdicts)}:"
         f" {attack} accuracy less that of the reference is"
         f" {'from ' * (len(ends) > 1)}{' to '.join(differences)}, in points;"
         f" {protocol_of(block, frame['seeds'])}."

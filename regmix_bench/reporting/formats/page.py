@@ -41,16 +41,16 @@ def page(contents: Contents, with_figures: bool) -> str:
                     placed.add(part.stem)
         subjects = {stem, *(cohort.stem for cohort in here)}
         shown = [picture for picture in pictures if picture.subject in subjects]
-        parts += map(_figure, shown)
+        parts += (_figure(picture, names) for picture in shown)
         placed |= {picture.stem for picture in shown}
     for title, chapter in contents.chapters.items():
         left = [part for part in chapter if part.stem not in placed]
         parts += [f"## {title}\n"] if left else []
         for part in left:
             parts += _section("###", part, names)
-            parts += [_figure(p) for p in pictures if p.stem == part.stem]
+            parts += [_figure(p, names) for p in pictures if p.stem == part.stem]
             placed.add(part.stem)
-    if further := [_figure(p) for p in pictures if p.stem not in placed]:
+    if further := [_figure(p, names) for p in pictures if p.stem not in placed]:
         parts += ["## Further figures\n", *further]
     missing = contents.gallery.missing if with_figures else ()
     if missing:
@@ -74,7 +74,8 @@ def _heading(block: Block) -> str:
     return f"Trained under {train}, attacked under {attack}{which}"
 
 
-def _figure(picture: ReportFigure) -> str:
+def _figure(picture: ReportFigure, names: Mapping[str, str]) -> str:
     alt, caption = map(cells.markdown_text, (picture.stem, picture.caption))
     text = f"![{alt}]({picture.stem}.png)\n\n{caption} Numbers: [{alt}]({picture.stem}.csv).\n"
-    return text + (f"\n{cells.markdown(picture.table)}" if picture.table else "")
+    table = picture.table
+    return text + (f"\n{cells.markdown(named(table, names))}" if table else "")

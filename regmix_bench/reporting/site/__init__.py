@@ -1,6 +1,6 @@
 """The report as a site: pages that open from disk or from any static host.
 
-:func:`site_files` and :func:`empty_site` yield each file as its path below the site, with ``/``,
+:func:`undrawn_files` and :func:`empty_site` yield each file as its path below the site, with ``/``,
 and its content. The same records give the same bytes. Nothing of a page comes from another host,
 and no script stands inside one, so that a strict content security policy may be sent with it.
 """
@@ -18,7 +18,7 @@ from regmix_bench.reporting.site.compared import comparison_data
 from regmix_bench.reporting.site.definitions import define
 from regmix_bench.reporting.site.leaderboard import Rankings
 from regmix_bench.reporting.site.method_pages import method_pages
-from regmix_bench.reporting.site.pictures import PictureFiles, SitePictures
+from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.site.runs import run_pages
 from regmix_bench.reporting.site.text import script
 
@@ -32,16 +32,6 @@ ASSETS = (
     "compare.js",
     "copy.js",
 )
-
-
-def site_files(contents: Contents, layout: Layout | None = None) -> Iterator[tuple[str, bytes]]:
-    """Write every file of the site with the pictures that lead comparisons, which are drawn here.
-
-    Raises :class:`~regmix_bench.errors.UserError` as :func:`undrawn_files` does.
-    """
-    pictures = SitePictures.of(contents, whole=False)
-    yield from undrawn_files(contents, pictures, layout)
-    yield from PictureFiles(pictures, contents.style).items()
 
 
 def undrawn_files(

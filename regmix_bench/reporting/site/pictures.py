@@ -73,16 +73,14 @@ class SitePictures:
     others: tuple[PagePicture, ...] = ()
 
     @classmethod
-    def of(cls, contents: Contents, *, whole: bool) -> SitePictures:
-        """Return those that lead each comparison, and where it is ``whole`` all of the report.
+    def of(cls, contents: Contents) -> SitePictures:
+        """Return all of the report, and those that lead comparisons that figures do not show.
 
         What a report shows of a cohort stands beside its main block. Raises as
         :attr:`Contents.gallery` does.
         """
-        if not whole and not contents.main_blocks:
-            return cls()  # failed runs alone do without the libraries that draw
         shown = contents.for_figures()
-        found = contents.gallery.pictures if whole else tuple(_leading(shown))
+        found = contents.gallery.pictures
         main = {block.stem for block in contents.main_blocks}
         beside, placed = {}, set()
         for block in contents.blocks:

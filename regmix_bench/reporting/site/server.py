@@ -164,7 +164,7 @@ class Site:
         drawn: Mapping[str, bytes] = {}
         if store.record_files(self._results):
             contents = Contents.of(self._results, **self._choices)
-            pictures = SitePictures.of(contents, whole=False)
+            pictures = SitePictures.of(contents)
             files = dict(site.undrawn_files(contents, pictures))
             drawn = PictureFiles(pictures, contents.style)
         else:

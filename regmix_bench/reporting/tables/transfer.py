@@ -11,6 +11,7 @@ import pandas as pd
 from regmix_bench.analysis.cohorts import row_order, threat_slug
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
+from regmix_bench.methods.declarations import display_name_of
 from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.reporting.values import Cell, Column, Table
 
@@ -66,8 +67,8 @@ def among(record: TransferRecord, places: Sequence[int]) -> TransferRecord:
 
 
 def transfer_table(record: TransferRecord) -> Table:
-    """Return the matrix as a table, its targets by the numbers of their rows."""
-    found = matrix(record)
+    """Return the matrix as a table, its targets by the numbers of their rows, by shown names."""
+    found = matrix(record, {run.label: display_name_of(run.label) for run in record.runs})
     numbered = [f"{i} {name}" for i, name in enumerate(found.columns, start=1)]
     targets = (
         Column(record.runs[place].run_id, str(number), "number", "higher")

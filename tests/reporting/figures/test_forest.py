@@ -93,6 +93,9 @@ def test_chosen_rows_are_judged_among_all(tmp_path):
     assert picture.frame["low"].iloc[0] == standings.verdicts["regmix"].interval[0]
     assert "Against PGD-AT, of 2 rows " in picture.caption
     assert rendered(picture)
+    pair = Contents.of(contents.results, across=("tricks",), methods=["standard"])
+    (picture,) = (p for p in pair.gallery.pictures if p.name == "forest")
+    assert picture.caption.startswith("Against PGD-AT, the one other row is worse: AutoAttack")
 
 
 def test_the_same_numbers_give_the_same_bytes_and_hostile_names_stay_text(tmp_path):

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from support.histories import planted_history
 from support.published import ROW, put
-from support.sites import rankings
+from support.sites import rankings, site_files
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.records.schema import Cost, Work
-from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.site.leaderboard import Ranking, Rankings
 from regmix_bench.specs import Recipe, Scoring
@@ -52,7 +51,7 @@ def test_unlike_runs_share_no_ranking_nor_a_choice(tmp_path: Path) -> None:
     for label in labels:
         write_run(tmp_path, make_spec(label))
     contents = Contents.of(tmp_path)
-    shown = rankings(dict(site.site_files(contents)))
+    shown = rankings(dict(site_files(contents)))
     sizes = [len(rows) for rows in shown.values()]
     assert sizes == [len(labels)] + [1] * len(UNLIKE)
     choices = Rankings.of(contents).choices
@@ -153,7 +152,7 @@ def test_published_numbers_stand_below_and_in_no_ranking(tmp_path: Path) -> None
     elsewhere = {"threat": {"norm": "Linf", "epsilon": "8/255"}, "label": "of another threat"}
     put(tmp_path, ROW, ROW | elsewhere, ROW | {"arch": "ResNet-18", "label": "of another class"})
     contents = Contents.of(tmp_path, with_published=True)
-    text = dict(site.site_files(contents))["index.html"].decode()
+    text = dict(site_files(contents))["index.html"].decode()
     before, _, below = text.partition('<section class="published"')
     panel = below.partition("</section>")[0]
     assert "AT [theirs]" in panel and "44.04 ± 0.15" in panel and "raw, last" in panel
@@ -179,5 +178,5 @@ def test_minutes_are_those_of_rows_that_had_the_machine_to_themselves(tmp_path: 
     (ranking,) = board(tmp_path)
     minutes = {row.label: row.minutes.shown for row in ranking.rows}
     assert ranking.timed and minutes == {"pgd-at": pytest.approx(0.2), "trades": None}
-    text = dict(site.site_files(Contents.of(tmp_path)))["index.html"].decode()
+    text = dict(site_files(Contents.of(tmp_path)))["index.html"].decode()
     assert ">Minutes<" in text and "had the machine to themselves" in text

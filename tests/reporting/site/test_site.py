@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from support.harness import cli
-from support.sites import rankings
+from support.sites import rankings, site_files
 from support.synthetic import make_eval_spec, make_spec, write_run
 
 from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
@@ -159,7 +159,7 @@ def test_every_page_says_what_it_is(pages: Path) -> None:
 
 def test_two_builds_are_identical(contents: Contents, pages: Path) -> None:
     again = Contents.of(contents.results)
-    built = dict(site.site_files(again))
+    built = dict(site_files(again))
     assert {path.relative_to(pages).as_posix() for path in pages.rglob("*") if path.is_file()} == (
         built.keys()
     )
@@ -170,9 +170,11 @@ def test_building_loads_no_torch(contents: Contents) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from regmix_bench.reporting import site
 from regmix_bench.reporting.contents import Contents
-for _ in site.site_files(Contents.of(Path({str(contents.results)!r}))): pass
+from regmix_bench.reporting.site import undrawn_files
+from regmix_bench.reporting.site.pictures import SitePictures
+contents = Contents.of(Path({str(contents.results)!r}))
+for _ in undrawn_files(contents, SitePictures.of(contents)): pass
 sys.exit("torch._C" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -206,7 +208,7 @@ def test_scores_of_given_models_alone_lead_from_the_first_page_to_their_table(
     tmp_path: Path,
 ) -> None:
     write_run(tmp_path, make_eval_spec("given"))
-    files = dict(site.site_files(Contents.of(tmp_path)))
+    files = dict(site_files(Contents.of(tmp_path)))
     assert b'no methods are ranked. The <a href="tables.html">' in files["index.html"]
     assert b"given" in files["tables.html"]
 

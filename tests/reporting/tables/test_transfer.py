@@ -42,7 +42,7 @@ def test_the_table_numbers_its_targets() -> None:
     text = cells.markdown(table)
     assert "| Source | 1 | 2 |" in text
     assert "| no attack | 90.0 | 90.5 |" in text
-    assert r"| 2 fgsm-pgi\[lambda\_=1\] | 5.5 | 6.0 |" in text
+    assert "| 2 FGSM-PGI (λ = 1) | 5.5 | 6.0 |" in text
     assert "PGD-20 under L∞ 8/255" in table.caption
     assert "200 test images" in table.notes[0]
     assert "Each model is that of seed 0." in table.notes[0]
