@@ -7,7 +7,8 @@ import re
 
 def plain(text: str) -> str:
     """Return one paragraph: what stands in backquotes is code, and nothing else is markup."""
-    parts = re.split(r"``?([^`]+)``?", " ".join(text.split()))
+    words = re.sub(r":[a-z]+:`~?([^`]+)`", r"`\1`", " ".join(text.split()))  # without a role
+    parts = re.split(r"``?([^`]+)``?", words)
     shown = [
         f"`{part}`" if at % 2 else re.sub(r"([*_\[\]<>|])", r"\\\1", part)
         for at, part in enumerate(parts)

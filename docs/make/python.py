@@ -7,13 +7,19 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from markdown import plain
+
 import regmix_bench
 from regmix_bench.cli.commands import options
+from regmix_bench.records.frame import COLUMNS
+from regmix_bench.reporting.figures import FIGURES
 
 INTRODUCTION = """# Python
 
 `from regmix_bench import …`; importing the package loads no torch. Verbs return values and print
-nothing.
+nothing. [From Python](../guide/python.md) shows them at work; the fields of records and of
+specifications, [Run](schema.md#run) and [RunSpec](schema.md#runspec-of-run), are those of their
+files.
 """
 
 
@@ -29,6 +35,7 @@ def pages() -> dict[str, str]:
     text += [_documented("autofunction", name) for name in others]
     text += ["## Classes\n"]
     text += [_documented("autoclass", name, members=True) for name in classes]
+    text += ["## Columns of load_results\n", *_columns(), "## Figures of plot\n", *_figures()]
     return {"python.md": "\n".join(text)}
 
 
@@ -42,6 +49,22 @@ def _function(name: str, verb: Any) -> Iterator[str]:
     yield "\n```\n"
 
 
+def _columns() -> Iterator[str]:
+    yield "A row is a record, one of its checkpoints and one ε.\n"
+    yield "| Column | Type | What it holds |\n| :--- | :--- | :--- |"
+    yield from (f"| `{name}` | {c.dtype} | {plain(c.words)} |" for name, c in COLUMNS.items())
+    yield ""
+
+
+def _figures() -> Iterator[str]:
+    yield "| Name | What it is |\n| :--- | :--- |"
+    for name in FIGURES.names():
+        if FIGURES.origin(name).startswith("regmix-bench "):
+            first = (inspect.getdoc(FIGURES[name]) or "").partition("\n\n")[0]
+            yield f"| `{name}` | {plain(first)} |"
+    yield ""
+
+
 def _bare(parameter: inspect.Parameter) -> inspect.Parameter:
     """Leave out the type, and of a function that is a default where it lies in memory."""
     default = ... if inspect.isfunction(parameter.default) else parameter.default
@@ -49,7 +72,7 @@ def _bare(parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def _documented(directive: str, name: str, members: bool = False) -> str:
-    listed = "   :members:\n" if members else ""
+    listed = "   :members:\n   :exclude-members: model_config\n" if members else ""
     return f"```{{eval-rst}}\n.. {directive}:: regmix_bench.{name}\n{listed}```\n"
 
 

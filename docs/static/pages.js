@@ -1,2 +1,2 @@
 // What scrolls by itself can be reached, and so scrolled, by the keyboard.
-for (const box of document.querySelectorAll("pre, .table-wrapper, .formula, .sig")) box.tabIndex = 0;
+for (const box of document.querySelectorAll("pre, .table-wrapper, .formula, .sig, .cell_output .output")) box.tabIndex = 0;

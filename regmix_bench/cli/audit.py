@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from regmix_bench.evaluation.findings import Audit
 
 
-@add_command(audit, "regmix-bench audit 3f2a --device cpu", flags={**AS_JSON, **QUIETLY})
+@add_command(audit, "regmix-bench audit eef7 --device cpu", flags={**AS_JSON, **QUIETLY})
 def print_audit(call: Call[Audit]) -> None:
     """Print each finding, how many images pass, and what has no evidence; exit 1 on a finding."""
     from regmix_bench.cli.display import Display

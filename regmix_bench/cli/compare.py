@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from regmix_bench.system.shown import ShownTuple
 
 
-@add_command(compare, "regmix-bench compare 3f2a 81c0", flags=AS_JSON)
+@add_command(compare, "regmix-bench compare eef7 9fe8", flags=AS_JSON)
 def print_pairs(call: Call[ShownTuple[Pair]]) -> None:
     """Print both accuracies with their intervals, and McNemar's verdict."""
     pairs = call()

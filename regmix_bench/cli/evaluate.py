@@ -12,7 +12,7 @@ from regmix_bench.cli.printing import say, score_lines
 
 @add_command(
     evaluate,
-    "regmix-bench eval 3f2a --eps 8/255 --attacks square",
+    "regmix-bench eval eef7 --eps 32/255 --attacks square",
     name="eval",
     defaults={"results": "results"},  # a command that kept nothing would be of little use
     flags={**AS_JSON, **QUIETLY, "verbose": "Print a line for each attack."},

@@ -10,7 +10,7 @@ from regmix_bench.cli.commands import add_command
 from regmix_bench.cli.printing import say
 
 
-@add_command(export, "regmix-bench export 3f2a --format safetensors --out my-model")
+@add_command(export, "regmix-bench export eef7 --format safetensors --out my-model")
 def print_export(call: partial[Path]) -> None:
     """Print the path, what an entry of RobustBench still needs, and where a model of the hub is."""
     say(f"written: {call()}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.views import Views
 
 
-@add_command(inspect, "regmix-bench inspect 3f2a 81c0 --device cpu", flags=QUIETLY)
+@add_command(inspect, "regmix-bench inspect eef7 9fe8 --device cpu", flags=QUIETLY)
 def print_views(call: Call[dict[Path, Views]]) -> None:
     """Print how it goes on, then the median curvature of each run."""
     import numpy as np

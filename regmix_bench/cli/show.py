@@ -22,7 +22,7 @@ _MARK = "# "
 
 @add_command(
     show,
-    "regmix-bench show 3f2a",
+    "regmix-bench show eef7",
     flags={**AS_JSON, "verbose": "Print the history too, and what is at its default."},
 )
 def print_record(call: Call[AnyRecord]) -> None:

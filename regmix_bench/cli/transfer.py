@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.schema import TransferRecord
 
 
-@add_command(transfer, "regmix-bench transfer 3f2a 81c0 --eps 8/255", flags=QUIETLY)
+@add_command(transfer, "regmix-bench transfer eef7 9fe8 --eps 32/255", flags=QUIETLY)
 def print_matrix(call: Call[TransferRecord]) -> None:
     """Print how it goes on, then the matrix, its notes and where it is recorded."""
     from regmix_bench.cli.display import Display

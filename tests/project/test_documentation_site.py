@@ -16,10 +16,15 @@ from regmix_bench.cli.commands import app
 from regmix_bench.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
-WIDTHS = (380, 1280)
+NARROW, WIDE = 380, 1280
 KINDS = ("run", "evaluation", "transfer", "outcomes")
-#: Pages of methods that are looked at for flaws: short, long, with a formula as it was typed.
-SEEN = ("standard", "regmix", "ikl-at")
+#: Pages whose colours are looked at in the dark, too: a page of each kind.
+DARK = ("index", "regmix", "python", "compare", "commands")
+#: What can be read to its end only by scrolling sideways.
+CUT = """[...document.querySelectorAll("article *")]
+    .filter(box => ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
+        && box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.innerText.slice(0, 80))"""
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +72,47 @@ def test_what_is_shipped_keeps_to_the_schema_on_its_page(site: Path) -> None:
 def test_pages_fit_narrow_and_wide_windows_and_have_no_serious_flaw(
     site: Path, browser: Any
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
     assert len(pages) > 40
-    options = {"preload": False, "resultTypes": ["violations"]}
+    heard: list[str] = []
     wrong: list[object] = []
-    page = browser.new_page()
-    page.on("request", lambda request: wrong.extend(_outside(request.url)))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    for path in pages:
-        page.goto(path.as_uri())
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
+    for width, scheme in ((WIDE, "light"), (NARROW, "dark")):
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        page.on("request", lambda request: heard.extend(_outside(request.url)))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        for path in pages:
+            page.goto(path.as_uri())
             wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             wrong += [(path.name, width, wider)] * (wider > 0)
-        if path.parent.name == "methods" and path.stem not in SEEN:  # all are made alike
-            continue
-        wrong += [
-            (path.name, flaw["id"], flaw["nodes"][0]["html"][:200])
-            for flaw in axe.run(page, options=options).response["violations"]
-            if flaw["impact"] in ("serious", "critical")
-        ]
+            if width == WIDE:
+                wrong += [(path.name, text) for text in page.evaluate(CUT)]
+            if scheme == "light" or path.stem in DARK:
+                wrong += [(path.name, *flaw) for flaw in _flaws(page, path == pages[0])]
+        page.close()
+    assert [*heard, *wrong] == [], "\n".join(map(str, [*heard, *wrong]))
+
+
+def _flaws(page: Any, with_navigation: bool) -> list[tuple[str, str]]:
+    """Return what axe finds serious; the navigation is the same on all pages."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    options = {"preload": False, "resultTypes": ["violations"]}
+    drawers = None if with_navigation else {"exclude": [[".sidebar-drawer"], [".toc-drawer"]]}
+    return [
+        (flaw["id"], flaw["nodes"][0]["html"][:200])
+        for flaw in axe.run(page, context=drawers, options=options).response["violations"]
+        if flaw["impact"] in ("serious", "critical")
+    ]
+
+
+def test_the_search_finds_pages_without_a_server(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q=mcnemar")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    found = page.locator("#search-results li a").all_inner_texts()
     page.close()
-    assert wrong == [], "\n".join(map(str, wrong))
+    assert any("Statistics" in title for title in found), found
 
 
 def _outside(url: str) -> list[str]:
