@@ -262,6 +262,11 @@ def run(
     target = cache(partial(machine.choose_device, device))
     if device == "cuda":
         target()
+
+    def place() -> Placement:
+        at_once = at_a_time or auto_jobs(target(), devices)
+        return Placement(folder, target(), at_once, devices, address)
+
     if devices != 1 and address is None:  # the nodes of a cluster have their own
         machine.check_devices(target(), devices)
     if reference is not None:
@@ -280,9 +285,8 @@ def run(
         def ahead() -> "Forecast":
             from regmix_bench.grid import fit, look_ahead
 
-            specs, at_once = [cell.spec for cell in waiting], at_a_time or auto_jobs(target())
-            place = Placement(folder, target(), at_once, devices, address)
-            return look_ahead.look_ahead(specs, place, fit.sizes_of(specs, data_folder))
+            specs = [cell.spec for cell in waiting]
+            return look_ahead.look_ahead(specs, place(), fit.sizes_of(specs, data_folder))
 
         return Plan(cells, states, tuple(waiting), ahead)
     if waiting:
@@ -297,16 +301,13 @@ def run(
             # What is asked for and is not here is refused before any run is begun.
             machine.choose_execution(target(), 0, channels_last, compile, sync_bn, devices, graphs)
         sizes = fit.check_fit(waited_for, data_folder, download)
-        at_once = at_a_time or auto_jobs(target(), devices)
-        place = Placement(folder, target(), at_once, devices, address)
-        if address is None:
-            heard.on_forecast(partial(look_ahead.look_ahead, waited_for, place, sizes))
+        heard.on_forecast(partial(look_ahead.look_ahead, waited_for, place(), sizes))
         work = partial(PlannedRun.run, results=folder, **execution)
         listed_waiting = {WaitingList.name: WaitingList(waited_for)}
         with (
             no_signal_lost(),
             logged(heard, listed_waiting | loggers, folder) as told,
-            closing(launch(waiting, work, place, told)) as endings,
+            closing(launch(waiting, work, place(), told)) as endings,
         ):
             for ending in endings:
                 told.on_end(ending)

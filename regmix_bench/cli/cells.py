@@ -84,8 +84,9 @@ class RunLine:
 class Cells:
     """The runs of a grid: how many there are in all and have ended, and those that go on.
 
-    ``expected`` are the seconds that each is forecast to take, by run_id; where nothing is, each
-    counts alike. What ended runs took corrects it.
+    ``expected`` are the seconds that each is forecast to take, by run_id, or its passes where no
+    seconds are ``known``; where nothing is, each counts alike. What ended runs took corrects it.
+    Before its first pass a run takes ``startup`` seconds.
     """
 
     total: int = 0
@@ -94,15 +95,21 @@ class Cells:
     failed: int = 0
     going: dict[str, RunLine] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
+    known: bool = False
     jobs: int = 1
+    startup: float = 0.0
     _done: float = 0.0
     _measured: float = 0.0
     _took: float = 0.0
 
     def forecast(self, found: Forecast) -> None:
         """Take over what the runs are expected to take."""
-        self.expected = {run_id: run.seconds for run_id, run in found.runs.items()}
-        self.jobs = found.jobs
+        self.known = found.seconds is not None
+        self.expected = {
+            run_id: run.passes if run.seconds is None else run.seconds
+            for run_id, run in found.runs.items()
+        }
+        self.jobs, self.startup = found.jobs, found.startup
 
     def start(self, spec: RunSpec | EvalSpec, now: float) -> RunLine:
         """Begin with a run."""
@@ -136,14 +143,16 @@ class Cells:
         going = []
         for run_id, cell in self.going.items():
             left = cell.left(now)
-            unknown = self._cost(run_id) * (1 - cell.share) * pace - (now - cell.started)
-            going.append(max(0.0, unknown) if left is None else left)
+            going.append(self._unmeasured(run_id, pace, now) if left is None else left)
         waiting = self.total - self.ended - len(self.going)
         costs = sum(self.expected.values()) - self._done
         costs -= sum(self._cost(run_id) for run_id in self.going)
         to_begin = max(0.0, costs) * pace if self.expected else waiting * pace
-        busy = max(1, min(self.jobs, self.total - self.ended))
-        return max((sum(going) + to_begin) / busy, max(going, default=0.0))
+        # How many a cluster takes at a time shows only as they go on.
+        jobs = max(self.jobs, len(self.going))
+        busy = max(1, min(jobs, self.total - self.ended))
+        first = self.startup if not self.number else 0.0
+        return first + max((sum(going) + to_begin) / busy, max(going, default=0.0))
 
     def cell_left(self, run_id: str, now: float) -> float | None:
         """Return the seconds that are left of a run, by the forecast before it is measured."""
@@ -151,7 +160,13 @@ class Cells:
         if (left := cell.left(now)) is not None or run_id not in self.expected:
             return left
         pace = self._pace(now)
-        return None if pace is None else max(0.0, self.expected[run_id] * pace * (1 - cell.share))
+        return None if pace is None else self._unmeasured(run_id, pace, now)
+
+    def _unmeasured(self, run_id: str, pace: float, now: float) -> float:
+        """Seconds that are left, by the forecast, of a run that has told of none."""
+        cell = self.going[run_id]
+        starting = max(0.0, self.startup - (now - cell.started)) if cell.progress is None else 0.0
+        return starting + self._cost(run_id) * pace * (1 - cell.share)
 
     def _cost(self, run_id: str) -> float:
         return self.expected.get(run_id, 0.0) if self.expected else 1.0
@@ -165,4 +180,4 @@ class Cells:
                 cost += self._cost(run_id) * (1 - cell.begun)
         if cost > 0:
             return took / cost
-        return 1.0 if self.expected else None
+        return 1.0 if self.known else None

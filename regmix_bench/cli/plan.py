@@ -44,7 +44,7 @@ def _table(
                 model_name(cell.spec),
                 str(cell.spec.seed),
                 "" if run is None else count_words(run.passes),
-                "" if run is None else duration(run.seconds),
+                "" if run is None or run.seconds is None else duration(run.seconds),
                 cell.run_id,
             )
         )
@@ -57,18 +57,20 @@ def forecast_lines(forecast: Forecast, results: object, width: int | None) -> It
     facts = []
     if runs:
         training, scoring = sum(run.training for run in runs), sum(run.scoring for run in runs)
-        facts += [
+        facts.append(
             (
                 "passes",
                 f"{count_words(training + scoring)} images through networks:"
                 f" {count_words(training)} to train, {count_words(scoring)} to score",
-            ),
-            (
-                "time",
+            )
+        )
+        time = "shows once the first runs go on: how fast the nodes are is not known here"
+        if forecast.seconds is not None:
+            time = (
                 f"about {duration(forecast.seconds)} here, be it half or twice that: a step of each"
-                " method was counted and each network timed for a second, just now",
-            ),
-        ]
+                " method was counted and each network timed for a second, just now"
+            )
+        facts.append(("time", time))
     if forecast.untried:
         facts.append(("unknown", f"{forecast.untried} runs could not be tried"))
     jobs = f"{forecast.jobs} runs at a time" if forecast.jobs > 1 else "one run at a time"

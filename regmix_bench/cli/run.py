@@ -57,8 +57,7 @@ def _print_plan(plan: Plan, given: Mapping[str, Any]) -> None:
     from regmix_bench.cli.plan import forecast_lines, plan_lines
 
     width = terminal_width()
-    here = given["address"] is None and plan.waiting
-    forecast = plan.look_ahead() if here else None
+    forecast = plan.look_ahead() if plan.waiting else None
     say(*plan_lines(plan, forecast, width))
     if forecast is not None:
         say(*forecast_lines(forecast, given["results"], width))

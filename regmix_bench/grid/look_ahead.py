@@ -4,7 +4,7 @@ A pass is one image through the network, forwards or backwards. Those of a train
 in one step on a few images, with a small network, as a method passes each image equally often
 whatever the network; those of scoring are planned. The pace is that of a few batches through the
 network itself, for about a second. Nothing of it is kept: another process may have the machine the
-next time.
+next time. Of a cluster's nodes no pace is known, and passes alone are told.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ Shape = tuple[int, int, int]
 
 #: Seconds that one batch is timed for at most, and the images that a step is counted on.
 _TIMED, _COUNTED = 0.1, 8
+#: Images that are too few to go by, and seconds of theirs after which they have to do.
+_FEW, _LONG = 16, 1.0
 #: Passes of a held-out image after each epoch, both ways: clean, FGSM and PGD-10.
 VALIDATION = 25
+#: Seconds before the first pass in this process, and where another one loads torch for it.
+_HERE, _ELSEWHERE = 1.0, 5.0
 #: The share of AutoAttack's passes that go backwards: Square, which takes most, needs none.
 BACKWARD = 0.2
 
@@ -46,11 +50,11 @@ BACKWARD = 0.2
 def look_ahead(
     specs: Sequence[RunSpec], place: Placement, sizes: Mapping[Drawn, DataSize | UserError]
 ) -> Forecast:
-    """Estimate what ``specs`` will take in a ``place`` here; each network takes a second of it."""
+    """Estimate what ``specs`` will take in a ``place``; here each network takes a second of it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // place.jobs))
     try:
-        forecaster, runs, untried = Forecaster(place.device), dict[str, Estimate](), 0
+        forecaster, runs, untried = Forecaster(place), dict[str, Estimate](), 0
         for spec in specs:
             if not isinstance(size := sizes[drawn(spec)], DataSize):
                 continue
@@ -69,22 +73,37 @@ def look_ahead(
                 f"{size.train:,} images to train on, {size.validation:,} to validate,"
                 f" {size.test:,} to score"
             )
-    name = f"CPU, {threads} thread{'s' * (threads > 1)}"
+    alone = place.jobs == place.devices == 1 and place.address is None
+    startup = _HERE if alone else _ELSEWHERE
+    return Forecast(runs, data, _place_words(place, threads), place.jobs, untried, startup)
+
+
+def _place_words(place: Placement, threads: int) -> str:
+    """Say where a run works: ``CPU, 2 threads``, ``2 × NVIDIA H100``, ``the cluster at auto``."""
+    if place.address is not None:
+        return f"the cluster at {place.address}"
     if place.device.type == "cuda":
-        name = torch.cuda.get_device_name(place.device)
-    return Forecast(runs, data, name, place.jobs, untried)
+        name, several = torch.cuda.get_device_name(place.device), f"{place.devices} × "
+        return several * (place.devices > 1) + name
+    shared = f", {place.devices} processes a run" * (place.devices > 1)
+    return f"CPU, {threads} thread{'s' * (threads > 1)}{shared}"
+
+
+def shared_by(place: Placement) -> int:
+    """Return how many devices share a run: GPUs, as processes on a CPU share its threads alone."""
+    return place.devices if place.device.type == "cuda" else 1
 
 
 class Forecaster:
-    """Estimates what runs will take on ``device``, one at a time.
+    """Estimates what runs will take in a ``place``, one at a time.
 
     An estimate is good within a factor of two or three on a machine that is otherwise idle: how
     many images later attacks see shows only as they run. Each method is counted and each network
     timed once.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, place: Placement) -> None:
+        self.place = place
         self._passes: dict[tuple[object, ...], float] = {}
         self._paces: dict[tuple[object, ...], Pace] = {}
 
@@ -94,13 +113,6 @@ class Forecaster:
         step = (spec.method.model_dump_json(), recipe.model_dump_json(), spec.train_threat.norm)
         if (counted := (*step, shape, classes)) not in self._passes:
             self._passes[counted] = step_passes(spec, shape, classes)
-        network = (spec.arch, spec.component("arch"), shape, classes)
-        if (timed := (*network, recipe.batch_size, recipe.precision)) not in self._paces:
-            arch, component, *_ = network
-            model = _network(arch, component, shape, classes).to(self.device)
-            run = choose_execution(self.device, min(shape[1:]), graphs="off")
-            runner = ModelRunner(model, run, recipe.precision)
-            self._paces[timed] = Pace.of(runner, shape, recipe.batch_size, self.device)
         kinds = 2 if averages_weights(spec) else 1
         validation = VALIDATION * kinds * size.validation
         images = recipe.images_per_epoch(size.train)
@@ -108,8 +120,22 @@ class Forecaster:
         scored = TRAINED if kinds > 1 else ("selected", "last")
         weights: list[dict[Checkpoint, bool]] = [{name: spec.attacks(name)} for name in scored]
         scoring = sum(planned_scoring(spec, weights, size.test, classes).values())
-        pace = self._paces[timed]
-        return Estimate(training, scoring, training * pace.training + scoring * pace.scoring)
+        if self.place.address is not None:
+            return Estimate(training, scoring, None)
+        pace = self._pace(spec, shape, classes)
+        seconds = training * pace.training + scoring * pace.scoring
+        return Estimate(training, scoring, seconds / shared_by(self.place))
+
+    def _pace(self, spec: RunSpec, shape: Shape, classes: int) -> Pace:
+        recipe, device = spec.recipe, self.place.device
+        component = spec.component("arch")
+        timed = (spec.arch, component, shape, classes, recipe.batch_size, recipe.precision)
+        if timed not in self._paces:
+            model = _network(spec.arch, component, shape, classes).to(device)
+            run = choose_execution(device, min(shape[1:]), graphs="off")
+            runner = ModelRunner(model, run, recipe.precision)
+            self._paces[timed] = Pace.of(runner, shape, recipe.batch_size, device)
+        return self._paces[timed]
 
 
 def step_passes(spec: RunSpec, shape: Shape, num_classes: int) -> float:
@@ -175,12 +201,20 @@ class Pace(NamedTuple):
 def _seconds(
     work: Callable[[Tensor], None], shape: Shape, batch_size: int, device: torch.device
 ) -> float:
-    """Return what some work takes for an image, the best of three times."""
+    """Return what some work takes for an image, the best of three times if it is quick.
+
+    On a busy machine a few images take as long as many: unless they take long indeed, more follow.
+    """
     images = min(2, batch_size)
     while True:
         x = torch.rand(images, *shape, device=device)
-        took = max(min(_timed(work, x) for _ in range(3)), 1e-6)
+        times = [_timed(work, x)]
+        while len(times) < 3 and sum(times) < 3 * _TIMED:
+            times.append(_timed(work, x))
+        took = max(min(times), 1e-6)
         larger = min(batch_size, 16 * images, int(images * _TIMED / took))
+        if images < _FEW and took < _LONG:
+            larger = max(larger, min(batch_size, _FEW))
         if larger <= images:
             return took / images
         images = larger

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """The expected cost of one run: passes of training and of scoring, and seconds."""
+    """The expected cost of one run: passes of training and of scoring, and seconds.
+
+    These are None where the run will work on another machine.
+    """
 
     training: float
     scoring: float
-    seconds: float
+    seconds: float | None
 
     @property
     def passes(self) -> float:
@@ -22,11 +25,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The expected cost of the runs of a grid on this machine, and what it rests on.
+    """The expected cost of the runs of a grid, and what it rests on.
 
     ``runs`` has an estimate for each whose data is here, by run_id; ``data`` says of each data set
-    what there is of it, or what is missing. ``jobs`` runs go on at a time, on ``device``. A step of
-    ``untried`` runs failed.
+    what there is of it, or what is missing. ``jobs`` runs go on at a time, on ``device``, which
+    says in words where. A step of ``untried`` runs failed. Before the first pass go ``startup``
+    seconds, beside those of the runs.
     """
 
     runs: Mapping[str, Estimate]
@@ -34,9 +38,12 @@ class Forecast:
     device: str
     jobs: int
     untried: int = 0
+    startup: float = 0.0
 
     @property
-    def seconds(self) -> float:
-        """The time of all runs together."""
-        found = [run.seconds for run in self.runs.values()]
-        return max(sum(found) / self.jobs, max(found, default=0.0))
+    def seconds(self) -> float | None:
+        """The time of all runs together, None where it is not known of one."""
+        found = [run.seconds for run in self.runs.values() if run.seconds is not None]
+        if len(found) < len(self.runs):
+            return None
+        return self.startup + max(sum(found) / self.jobs, max(found, default=0.0))

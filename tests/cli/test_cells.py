@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.synthetic import make_spec
 
@@ -30,6 +32,28 @@ def test_from_the_first_second_it_is_the_forecast() -> None:
     assert cells.left(0.0) == 20.0
     cells.start(SPECS[0], now=0.0)
     assert cells.cell_left(SPECS[0].run_id, 0.0) == 10.0
+
+
+def test_what_comes_before_the_first_pass_is_counted_too() -> None:
+    cells = Cells(total=4)
+    cells.forecast(replace(forecast(), startup=5.0))
+    assert cells.left(0.0) == 45.0
+    cells.start(SPECS[0], now=0.0)
+    assert (cells.left(2.0), cells.cell_left(SPECS[0].run_id, 2.0)) == (43.0, 13.0)
+    assert cells.cell_left(SPECS[0].run_id, 9.0) == 10.0  # nothing of it is done
+
+
+def test_of_a_cluster_passes_say_the_share_and_the_first_runs_the_time() -> None:
+    cells = Cells(total=4)
+    runs = {spec.run_id: Estimate(1e6, 1e6, None) for spec in SPECS}
+    cells.forecast(Forecast(runs, {}, "the cluster at auto", 1))
+    cells.start(SPECS[0], 0.0)
+    cells.start(SPECS[1], 0.0)
+    assert (cells.left(0.0), cells.cell_left(SPECS[0].run_id, 0.0)) == (None, None)
+    cells.going[SPECS[0].run_id].hear(halfway(0.0, 0.0), 0.0)
+    cells.going[SPECS[0].run_id].hear(halfway(20.0), 20.0)
+    assert cells.left(20.0) == pytest.approx((20 + 40 + 2 * 40) / 2)  # two at a time
+    assert cells.share == 0.125
 
 
 def test_what_is_measured_corrects_it() -> None:

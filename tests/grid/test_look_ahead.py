@@ -44,11 +44,23 @@ def test_runs_are_estimated_on_data_that_is_here_and_what_is_missing_is_said(
     assert pgd_at.training == 2 * (22 * 1_294 + 25 * 143)
     assert pgd_at.scoring == standard.scoring > 1e6
     assert pgd_at.seconds == pytest.approx(2e-6 * pgd_at.training + 1e-6 * pgd_at.scoring)
-    assert found.seconds == pgd_at.seconds + standard.seconds
+    assert found.seconds == pytest.approx(1 + pgd_at.seconds + standard.seconds)
     assert found.data["digits"] == "1,294 images to train on, 143 to validate, 360 to score"
     assert "give --download" in found.data["cifar10"]
     at_once = look_ahead.look_ahead(specs, place(jobs=2), sizes)
-    assert at_once.seconds == max(pgd_at.seconds, found.seconds / 2)
+    assert at_once.seconds == 5 + max(pgd_at.seconds, (pgd_at.seconds + standard.seconds) / 2)
+
+
+def test_gpus_share_a_run_and_a_cluster_has_a_pace_of_its_own() -> None:
+    (spec,) = plan([GRID | {"methods": ["standard"]}])
+    results, cpu = Path("results"), torch.device("cpu")
+    assert look_ahead.shared_by(Placement(results, torch.device("cuda"), 1, devices=2)) == 2
+    assert look_ahead.shared_by(Placement(results, cpu, 1, devices=2)) == 1
+    cluster = Placement(results, cpu, 1, address="ray://head:10001")
+    found = look_ahead.look_ahead([spec], cluster, {drawn(spec): DIGITS})
+    assert (found.seconds, found.device) == (None, "the cluster at ray://head:10001")
+    (run,) = found.runs.values()
+    assert run.training == 2 * (2 * 1_294 + 25 * 143) and run.seconds is None
 
 
 def test_a_method_that_fails_in_a_step_leaves_the_others_their_estimates(
