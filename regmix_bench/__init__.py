@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from regmix_bench.api.suite import suite
     from regmix_bench.api.test import check_contract
     from regmix_bench.api.transfer import transfer
+    from regmix_bench.api.tune import tune
     from regmix_bench.api.verify import verify
     from regmix_bench.cli.display import Display
     from regmix_bench.data import load_data
@@ -55,6 +56,7 @@ _VERBS = (
     "show",
     "suite",
     "transfer",
+    "tune",
     "verify",
 )
 _HOMES = {
@@ -106,6 +108,7 @@ __all__ = [
     "show",
     "suite",
     "transfer",
+    "tune",
     "verify",
 ]
 

@@ -28,6 +28,7 @@ from regmix_bench.cli import (  # noqa: F401
     suite,
     test,
     transfer,
+    tune,
     verify,
 )
 from regmix_bench.cli.commands import app, json_commands

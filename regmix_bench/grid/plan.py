@@ -25,7 +25,7 @@ from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.grid.suite_files import BY_DEVICE, Grid, merged, params_of, read_grid
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import all_params, configured, mass_of_labels, method_spec
+from regmix_bench.methods.configured import configured, mass_of_labels, method_spec
 from regmix_bench.methods.effects import require_effects
 from regmix_bench.models import ARCHS
 from regmix_bench.notation import format_value
@@ -154,19 +154,11 @@ def _reference(grid: Grid) -> str:
 
 
 def _provenance(grid: Grid, spec: RunSpec) -> Tuned | None:
-    """Return how its suite came to the values, where those of ``spec`` are the same."""
+    """Return how its suite came to the values of ``spec``, if it is what they were tuned for."""
     if grid.tuned is None:
         return None
     tuned = validated(Tuned, grid.tuned, "tuned")
-    groups = {
-        "recipe": spec.recipe.model_dump(mode="json"),
-        spec.method.name: all_params(spec.method),
-    }
-    for key, value in tuned.values.items():
-        group, _, name = key.rpartition(".")
-        if groups.get(group, {}).get(name) != value:
-            return None
-    return tuned
+    return tuned if tuned.training_id == spec.training_id else None
 
 
 def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpec]:

@@ -97,5 +97,6 @@ RECORD = FileKind(
         4: _same,
     },
 )
+STUDY = FileKind("study", {0: _same})  # none was written
 LEADERBOARD = FileKind("leaderboard", {1: _same, 2: _same, 3: _same})
 TRAINING_STATE = FileKind("training state", {0: _same}, unversioned=0)

@@ -19,8 +19,10 @@ NOTES, PUBLISHED = "notes.yaml", "published.yaml"
 ARTIFACTS = "artifacts"
 #: The results folder, inside of one, that comes with the project.
 SHIPPED = "shipped"
+#: The studies of `tune`: a folder for those that were given the same.
+TUNING = "tuning"
 #: What lies beside data sets in a results folder.
-NO_DATASETS = (ARTIFACTS, SHIPPED)
+NO_DATASETS = (ARTIFACTS, SHIPPED, TUNING)
 EVALUATED = "evaluated"
 TRANSFER = "transfer"
 #: The file in a run's artifacts that says who works on it.

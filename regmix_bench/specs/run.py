@@ -99,6 +99,12 @@ class RunSpec(Spec):
         return checkpoint in asked.get(self.evaluate, (self.evaluate,))
 
     @property
+    def training_id(self) -> str:
+        """Return the digest of what decides the trained weights, but for the seed."""
+        unscored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")
+        return digest({k: v for k, v in self.identity().items() if k not in unscored})
+
+    @property
     def label(self) -> str:
         """Return the name of the run's row."""
         return self.method.label
@@ -107,8 +113,8 @@ class RunSpec(Spec):
     def stem(self) -> str:
         """Return the file name of a new record without its ending, free of a path's characters."""
         threat = self.train_threat
-        slug = _slug(self.method.recorded_label or self.label)
-        return f"{slug}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
+        name = slug(self.method.recorded_label or self.label)
+        return f"{name}-{threat.norm}-{threat.epsilon.slug}-s{self.seed}-{self.run_id}"
 
 
 class EvalSpec(Spec):
@@ -125,9 +131,10 @@ class EvalSpec(Spec):
     @property
     def stem(self) -> str:
         """Return the file name of a new record without its ending, free of a path's characters."""
-        return f"{_slug(self.label)}-{self.run_id}"
+        return f"{slug(self.label)}-{self.run_id}"
 
 
-def _slug(label: str) -> str:
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", label.replace("=", ""))
-    return slug.strip("-.")[:80] or "model"
+def slug(label: str) -> str:
+    """Return a label as a part of a file's name, free of a path's characters."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", label.replace("=", ""))
+    return kept.strip("-.")[:80] or "model"

@@ -25,7 +25,7 @@ VERBS: dict[str, Callable[..., Any]] = {
         name: getattr(regmix_bench, name)
         for name in (
             *("run", "report", "check", "compare", "audit", "transfer", "export", "inspect"),
-            *("serve", "show", "suite", "power", "verify"),
+            *("serve", "show", "suite", "power", "tune", "verify"),
         )
     },
     "eval": regmix_bench.evaluate,
@@ -35,7 +35,7 @@ VERBS: dict[str, Callable[..., Any]] = {
 #: Of the command line alone: how much is said, and in which form.
 FLAGS = {"json", "quiet", "verbose"}
 #: Of Python alone: who listens.
-LISTENERS = {"observer", "say"}
+LISTENERS = {"observer", "say", "told"}
 #: The command keeps its record; a notebook that scores a live model need not.
 OTHER_DEFAULTS = {("eval", "results"): (None, "results")}
 

@@ -31,6 +31,7 @@ from regmix_bench.records.schema.scores import (
     RobustEval,
     ScoredCopy,
 )
+from regmix_bench.records.schema.study import Budget, StudyRecord, TrialLog, TrialState
 from regmix_bench.records.schema.tuned import Equal, TrialObjective, Tuned
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "MOST_CLASSES",
     "Alarm",
     "AnyRecord",
+    "Budget",
     "Check",
     "CheckpointFile",
     "Cost",
@@ -52,9 +54,12 @@ __all__ = [
     "RobustEval",
     "RunRecord",
     "ScoredCopy",
+    "StudyRecord",
     "TransferRecord",
     "TransferSide",
+    "TrialLog",
     "TrialObjective",
+    "TrialState",
     "Tuned",
     "Work",
 ]

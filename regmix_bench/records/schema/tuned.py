@@ -19,7 +19,8 @@ TrialObjective = Literal["pgd-10", "apgd-ce"]
 class Tuned(Frozen):
     """The study that chose a run's values, and its effort; no part of the run's identity.
 
-    ``study`` is its folder and the method's label, ``study_id`` its identity. Of its ``trials``,
+    ``study`` is its folder and the method's label, ``study_id`` its identity, and ``training_id``
+    that of the training which it is the provenance of. Of its ``trials``,
     pruned and failed ones included, number ``trial`` was best, at a robust accuracy ``value``, 0 to
     1. ``values`` are what was chosen, by the keys that ``--set`` takes; methods of the study had
     the same of what ``equal`` says.
@@ -27,6 +28,7 @@ class Tuned(Frozen):
 
     study: str = Field(max_length=300)
     study_id: str = Field(pattern="^[0-9a-f]{12}$")
+    training_id: str = Field(pattern="^[0-9a-f]{12}$")
     trial: Count
     trials: Count
     passes: Count

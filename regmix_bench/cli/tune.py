@@ -1,0 +1,79 @@
+"""Print how ``tune`` goes on, and what was best at which effort."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from regmix_bench.api.tune import Tuning, tune
+from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.flags import QUIETLY
+from regmix_bench.cli.printing import say, say_folded
+from regmix_bench.cli.times import duration
+
+if TYPE_CHECKING:
+    from regmix_bench.records.schema import StudyRecord, TrialLog
+
+
+@add_command(
+    tune,
+    "regmix-bench tune --methods fgsm-pgi,regmix --datasets digits --eps 32/255 --trials 20",
+    flags={**QUIETLY, "verbose": "Print a line for each epoch."},
+)
+def print_tuning(call: Call[Tuning]) -> None:
+    """Print each trial as it ends, and the best of each method; exit 1 where others still train."""
+    from regmix_bench.cli.display import Display
+
+    display = Display(call.flags)
+
+    def told(trial: TrialLog, study: StudyRecord) -> None:
+        if not call.flags.quiet:
+            display.say(trial_line(trial, study))
+
+    try:
+        with display:
+            found = call(observer=display, told=told)
+    except KeyboardInterrupt:
+        say("interrupted: the same command goes on where it stood", error=True)
+        raise typer.Exit(130) from None
+    say(*tuning_lines(found))
+    if found.suite is None:
+        say_folded("another process trains what is left: the same command then reads the studies")
+        raise typer.Exit(1)
+    results = str(call.keywords["results"])
+    folder = "" if results == "results" else f" --results {shlex.quote(results)}"
+    say(f"next: regmix-bench run {shlex.quote(str(found.suite))}{folder}")
+
+
+def trial_line(trial: TrialLog, study: StudyRecord) -> str:
+    """Return one line on a trial that has ended."""
+    values = ", ".join(f"{_short(key, study)} {value:g}" for key, value in trial.values.items())
+    if trial.state == "complete" and trial.value is not None:
+        best = study.best
+        first = " (best so far)" if best is not None and best.number == trial.number else ""
+        came = f"{trial.value:.1%}{first}"
+    else:
+        came = trial.error or f"ended after {trial.epochs} epochs"
+    return f"{study.label} trial {trial.number}: {values}: {came}"
+
+
+def tuning_lines(tuning: Tuning) -> Iterator[str]:
+    """Return a paragraph on each study: its effort, what was best, and what the gain is worth."""
+    for study in tuning.studies:
+        effort = (
+            f"{len(study.trials)} trials, {study.passes / 1e6:.3g} M images, "
+            f"{duration(study.seconds)}"
+        )
+        yield f"{study.label}: {effort}"
+        if (best := study.best) is None or best.value is None:
+            yield "  no trial has come to its end"
+            continue
+        values = " ".join(f"{_short(key, study)}={value:g}" for key, value in best.values.items())
+        yield f"  best {best.value:.1%}, trial {best.number}: {values}"
+
+
+def _short(key: str, study: StudyRecord) -> str:
+    return key.removeprefix(f"{study.spec.method.name}.")

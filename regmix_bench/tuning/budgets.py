@@ -1,0 +1,70 @@
+"""The budget of a tuning, as it is typed and as it is spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from regmix_bench.errors import UserError
+from regmix_bench.records.schema import Budget, TrialLog
+
+#: Trials of each method, where no budget is given.
+TRIALS = 20
+
+#: Trials that may fail at no cost.
+_FAILURES = 3
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_budget(trials: int | None, cost: str | None) -> Budget:
+    """Return the budget that ``--trials`` or ``--budget`` gives, :data:`TRIALS` without either.
+
+    Raises :class:`UserError` for both at once, and for what is no number above zero.
+    """
+    if cost is None:
+        if trials is not None and trials < 1:
+            raise UserError(f"--trials {trials}: a method needs one at least")
+        return Budget(equal="trials", amount=trials or TRIALS)
+    if trials is not None:
+        raise UserError("--trials and --budget: methods are given the same of one, not of both")
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([smhd]?)\s*", cost.replace(",", ""))
+    try:
+        amount = float(match[1]) if match else 0.0
+    except ValueError:
+        amount = 0.0
+    if match is None or not 0 < amount < 1e12:
+        raise UserError(
+            f"--budget {cost!r} is neither images through the network, such as 2e9, nor time, such"
+            " as 90m or 2h"
+        )
+    unit = _SECONDS.get(match[2])
+    return Budget(equal="seconds" if unit else "passes", amount=amount * (unit or 1))
+
+
+def share_spent(budget: Budget, trials: Sequence[TrialLog]) -> float:
+    """Return the part of a budget that ``trials`` have used, whatever came of them."""
+    return _spent(budget, trials) / budget.amount
+
+
+def allows(budget: Budget, trials: Sequence[TrialLog]) -> bool:
+    """Return whether one more trial may begin beside ``trials``, of which some may be running.
+
+    A cost is known when a trial has ended: the first is always trained, and each further one is
+    taken to cost what the dearest so far did.
+    """
+    if budget.equal == "trials":
+        return len(trials) < budget.amount
+    ended = [trial for trial in trials if trial.state != "running"]
+    if not ended:
+        return not trials
+    dearest = max(_spent(budget, [trial]) for trial in ended)
+    if not dearest:  # all have failed before their first step, and more would for ever
+        return len(trials) < _FAILURES
+    to_come = (len(trials) - len(ended) + 1) * dearest
+    return _spent(budget, ended) + to_come <= budget.amount
+
+
+def _spent(budget: Budget, trials: Sequence[TrialLog]) -> float:
+    if budget.equal == "trials":
+        return len(trials)
+    return sum(t.passes if budget.equal == "passes" else t.seconds for t in trials)

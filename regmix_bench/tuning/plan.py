@@ -1,0 +1,96 @@
+"""From a suite and flags to the studies that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regmix_bench.data import canonical_name
+from regmix_bench.errors import UserError
+from regmix_bench.grid.plan import PlannedRun, parse_method, plan_runs
+from regmix_bench.grid.settings import GROUPS, read_settings
+from regmix_bench.grid.suite_files import load_suite, merged, params_of
+from regmix_bench.methods import METHODS
+from regmix_bench.registry import parse_name
+from regmix_bench.tuning.space import Space
+
+if TYPE_CHECKING:
+    from regmix_bench.system.machine import Device
+
+
+@dataclass(frozen=True)
+class TuningPlan:
+    """The methods that are tuned, each with its space, and the runs that their best is for.
+
+    ``runs`` has one run of each method, ``seeds`` are those that the suite runs all with.
+    """
+
+    spaces: tuple[Space, ...]
+    runs: tuple[PlannedRun, ...]
+    seeds: tuple[int, ...]
+
+
+def plan_tuning(
+    suite: str | None,
+    given: Mapping[str, Any],
+    settings: Sequence[str],
+    include: Sequence[str],
+    data_dir: Path | None,
+    device: Device,
+    say: Callable[[str], None] = lambda line: None,
+) -> TuningPlan:
+    """Return what is to be tuned: the methods of a suite, or of ``given`` keys of one.
+
+    What is said of a method's parameters is held. Raises :class:`UserError` for a suite of several
+    data sets, architectures or budgets, and as :func:`~regmix_bench.grid.plan.plan_runs` and
+    :meth:`Space.of` do.
+    """
+    grids: list[dict[str, Any]] = load_suite(suite) if suite else [{"eps": ["8/255"]}]
+    planned = plan_runs(
+        grids,
+        given,
+        settings,
+        lambda name: canonical_name(name, data_dir, say, to_train=True),
+        device,
+    )
+    for what, option, found in (
+        ("data sets", "datasets", {run.spec.dataset_words for run in planned}),
+        ("architectures", "archs", {run.spec.arch_words for run in planned}),
+        ("budgets", "eps", {str(run.spec.train_threat) for run in planned}),
+    ):
+        if len(found) > 1:
+            raise UserError(
+                f"{len(found)} {what} are planned, {', '.join(sorted(found))}: tune for one of them"
+                f" with --{option}"
+            )
+    first = {run.spec.label: run for run in reversed(planned)}
+    for run in planned:
+        if run.spec.group_id != first[run.spec.label].spec.group_id:
+            raise UserError(
+                f"{run.spec.label} is planned with several recipes: tune it with one, in a suite or"
+                " with --methods"
+            )
+    runs = tuple(first.values())[::-1]
+    held = held_params(grids, given, settings)
+    spaces = tuple(Space.of(run.spec, held.get(run.spec.label, ()), include) for run in runs)
+    return TuningPlan(spaces, runs, tuple(dict.fromkeys(run.spec.seed for run in planned)))
+
+
+def held_params(
+    grids: Sequence[Mapping[str, Any]], given: Mapping[str, Any], settings: Sequence[str]
+) -> dict[str, set[str]]:
+    """Return by label the parameters that brackets, ``params`` and ``--set`` say of a method."""
+    said = read_settings(settings, (*GROUPS, *METHODS.names()))
+    held: dict[str, set[str]] = {}
+    for written in grids:
+        params = {
+            name: {**params_of(written).get(name, {}), **said.get(name, {})}
+            for name in METHODS.names()
+        }
+        for text in merged(written, given).get("methods", ()):
+            name, inside = parse_name("method", text)
+            label = parse_method(text, params).label
+            held.setdefault(label, set()).update(inside, params[name])
+    return held

@@ -1,0 +1,149 @@
+"""Tuning from the call to the suite: no look at the test images, and a record that says how."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import plug_ins
+
+from regmix_bench import UserError, run, tune
+from regmix_bench.data import DATASETS, Dataset
+from regmix_bench.grid.plan import plan_runs
+from regmix_bench.grid.suite_files import load_suite
+from regmix_bench.records.schema import EpochLog
+from regmix_bench.runs.observers import Silent
+
+QUICK: dict[str, Any] = {"methods": "fgsm-pgi,regmix[reset=2]", "eps": "32/255", "device": "cpu"}
+
+
+class WithoutTest(Dataset):
+    """A dataset whose test part raises."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("test_images", "test_labels"):
+            raise AssertionError("the test images were looked at")
+        return super().__getattribute__(name)
+
+
+class Untested(plug_ins.Stripes):
+    """Stripes of which nobody may see the test."""
+
+    name = "untested"
+
+    def load(self, data_dir: Path, download: bool) -> Dataset:
+        return WithoutTest(**vars(super().load(data_dir, download)))
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> None:
+    plug_ins.register()
+    DATASETS.register(Untested.name, Untested)
+
+
+class Heard(Silent):
+    """Counts the epochs that are trained."""
+
+    epochs = 0
+
+    def on_epoch(self, spec: Any, log: EpochLog) -> None:
+        self.epochs += 1
+
+
+def test_tuning_reads_no_test_image_and_what_is_finished_is_read(tmp_path: Path) -> None:
+    heard = Heard()
+    options: dict[str, Any] = {**QUICK, "datasets": "untested", "trials": 2, "results": tmp_path}
+    found = tune(objective="apgd-ce", include="recipe.lr", observer=heard, **options)
+    assert heard.epochs == 2 * 2 * 2
+    assert [study.label for study in found.studies] == ["fgsm-pgi", "regmix[reset=2]"]
+    for study in found.studies:
+        assert [trial.state for trial in study.trials] == ["complete"] * 2
+        assert study.finished and study.passes > 0 and "recipe.lr" in study.space
+        assert len({trial.run_id for trial in study.trials}) == 2
+    assert not list((found.folder / "artifacts").iterdir())
+
+    before = {path: path.read_bytes() for path in found.folder.glob("*.*")}
+    again = tune(objective="apgd-ce", include="recipe.lr", observer=heard, **options)
+    assert again == found and heard.epochs == 8
+    assert {path: path.read_bytes() for path in found.folder.glob("*.*")} == before
+
+    with pytest.raises(UserError, match=r"fgsm-pgi in .* is of another objective"):
+        tune(include="recipe.lr", **options)
+
+
+def test_run_takes_the_best_and_its_record_says_at_which_effort(tmp_path: Path) -> None:
+    found = tune(**QUICK, datasets="stripes", trials=3, halving=True, results=tmp_path)
+    assert found.suite is not None
+    records = run(
+        found.suite,
+        results=tmp_path,
+        device="cpu",
+        attacks="apgd-ce",
+        settings=["scoring.autoattack_batch_size=60"],
+    )
+    for record, study in zip(records, found.studies, strict=True):
+        best = study.best
+        assert best is not None and record.tuned == study.tuned(record.spec.training_id)
+        assert record.tuned and record.tuned.trials == 3 and record.tuned.equal == "trials"
+        for key, value in best.values.items():
+            assert {**record.spec.method.params}[key.rpartition(".")[2]] == value
+
+    # What is not the training of the study is not said to be.
+    grids = load_suite(str(found.suite))
+    assert all(planned.tuned for planned in plan_runs(grids, {"eval_eps": ["8/255"]}))
+    for given, settings in (
+        ({"methods": ["fgsm-pgi[lambda_=77]"]}, []),
+        ({}, ["recipe.epochs=3"]),
+        ({"eps": ["8/255"]}, []),
+    ):
+        assert not any(planned.tuned for planned in plan_runs(grids, given, settings))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": "standard"}, "standard has nothing to tune"),
+        ({"trials": 0}, "--trials 0"),
+        ({"trials": 3, "budget": "90m"}, "not of both"),
+        ({"budget": "soon"}, "neither images through the network"),
+        ({"eps": "8/255,32/255"}, "2 budgets are planned"),
+        ({"datasets": "stripes,digits"}, "2 data sets are planned"),
+        ({"name": "../elsewhere"}, "is no name of a folder"),
+        ({"seed": -1}, "--seed -1"),
+        ({"include": "recipe.epochs"}, "declares no range"),
+        ({"archs": "resnet18,one-layer"}, "2 architectures are planned"),
+        ({"settings": ["recipe.batch_size=1"]}, "recipe.batch_size"),
+        ({"objective": "square"}, "objective"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words) as refused:
+        tune(**{**QUICK, "datasets": "stripes", "results": tmp_path / "r", **options})
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_optuna_the_line_to_install_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r'pip install "regmix-bench\[tune\]"'):
+        tune(**QUICK, datasets="stripes", results=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_record_of_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
+    from regmix_bench.records.studies import load_study, study_files
+
+    found = tune(**{**QUICK, "methods": "fgsm-rs"}, datasets="stripes", trials=1, results=tmp_path)
+    (path,) = study_files(tmp_path)
+    assert load_study(path) == found.studies[0]
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"schema_version": 99}))
+    with pytest.raises(UserError, match="upgrade regmix-bench"):
+        load_study(path)
