@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from regmix_bench.api.again import lacking, score_again
 from regmix_bench.api.options import (
     EXECUTION,
     GRID,
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import RunSpec
     from regmix_bench.system.machine import Device
+
+
+#: How a run is executed, where that can be said of an evaluation, too.
+_OF_EVALUATIONS = ("save_adversarial", "diagnose", "data_dir", "device", "compile", "graphs")
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,9 +201,12 @@ def run(
     """Train and score a grid of methods, datasets, architectures, budgets and seeds.
 
     What the options say replaces what the suite says, and what is recorded already is not run
-    again. Returns the grid's :class:`Records`, among which a run that failed has the status
-    "error"; with ``dry_run`` its :class:`Plan`. A ``suite`` that is a :class:`RunSpec` is one run,
-    whose record is returned; the axes of the grid and scoring are its own.
+    again: its weights are scored again where ``save_adversarial`` or ``diagnose`` ask for what the
+    record lacks, which an evaluation beside it then has.
+
+    Returns the grid's :class:`Records`, among which a run that failed has the status "error"; with
+    ``dry_run`` its :class:`Plan`. A ``suite`` that is a :class:`RunSpec` is one run, whose record
+    is returned; the axes of the grid and scoring are its own.
 
     Killed or interrupted, the same call goes on where it stood. Raises :class:`UserError`, before
     anything is written, for what does not exist or does not fit: a suite, a method, data, a device,
@@ -277,7 +285,9 @@ def run(
     states = find.states({cell.run_id: cell.spec for cell in cells}, folder)
     again = {"to run", "to resume"} | ({"failed"} if retry_failed else set())
     waiting = [cell for cell in cells if force or states[cell.run_id] in again]
-    heard.on_plan(states, len(waiting))
+    specs = () if force else tuple(cell.spec for cell in cells)
+    scored_again = tuple(lacking(specs, states, folder, save_adversarial, diagnose))
+    heard.on_plan(states, len(waiting) + len(scored_again))
     for note in notes:
         heard.on_note(cells[0].spec, note)
     if dry_run:
@@ -311,6 +321,9 @@ def run(
         ):
             for ending in endings:
                 told.on_end(ending)
+    asked = {name: execution[name] for name in _OF_EVALUATIONS}
+    for spec in scored_again:
+        score_again(spec, folder, heard, download=download, **asked)
     found = (paths.find_record(folder, cell.spec) for cell in cells)
     return Records([path for path in found if path is not None])
 

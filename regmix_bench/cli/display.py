@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -121,8 +120,8 @@ class Display:
         failed = ending.error is not None
         cell = self.cells.end(ending.spec.run_id, failed, time.monotonic())
         lines = [f"failed: {ending.error}"] if failed else []
-        if ending.record is not None:
-            lines += score_lines(ending.record.evaluations)
+        if (record := ending.evaluation or ending.record) is not None:
+            lines += score_lines(record.evaluations)
         if ending.left is not None:
             lines.append(ending.left)
         for line in lines:
@@ -177,7 +176,13 @@ class GridDisplay(Display):
         lines = [f"{len(states)} runs: {summary}{forced}"]
         if counts["done"] and not given["force"]:
             if given["save_adversarial"] or given["diagnose"]:
-                lines.append(f"what is done stays as it is: {self._anew()}")
+                again = waiting - counts["to run"] - counts["to resume"]
+                again -= counts["failed"] * given["retry_failed"]
+                lines.append(
+                    f"of what is done {again} are scored again, as evaluations beside them"
+                    if again
+                    else "what is done has all that is asked for"
+                )
             if given["reference"]:
                 lines.append(
                     "what is done keeps its reference: `regmix-bench report --reference` takes"
@@ -187,21 +192,6 @@ class GridDisplay(Display):
             say(*lines)
         if not given["dry_run"]:
             super().on_plan(states, waiting)
-
-    def _anew(self) -> str:
-        """Say by which command a run that is done is given what was asked for."""
-        done = [run_id for run_id, state in self.states.items() if state == "done"]
-        several = len(done) > 1
-        words = ["eval", "RUN" if several else done[0]]
-        for name in ("screen", "save_adversarial", "diagnose"):
-            words += [f"--{name.replace('_', '-')}"] if self.given[name] else []
-        if self.given["attacks"] is not None:
-            words += ["--attacks", shlex.quote(str(self.given["attacks"]))]
-        if (results := str(self.given["results"])) != "results":
-            words += ["--results", shlex.quote(results)]
-        more = f" … ({len(done)} in all)" if len(done) > _NAMED else ""
-        each = f", RUN being each of {', '.join(done[:_NAMED])}{more}" if several else ""
-        return f"`regmix-bench {' '.join(words)}` does that anew{each}"
 
     def on_end(self, ending: Ending) -> None:
         super().on_end(ending)

@@ -11,7 +11,7 @@ from regmix_bench.errors import UserError, abridged
 if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
     from regmix_bench.records.progress import Progress
-    from regmix_bench.records.schema import EpochLog, RunRecord
+    from regmix_bench.records.schema import EpochLog, EvalRecord, RunRecord
     from regmix_bench.runs.forecast import Forecast
     from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class Ending:
     """The end of a run: its record, and what went wrong, the death of its process included.
 
+    ``evaluation`` is that of a finished run which was scored again.
     ``left`` says which other process works on the run, where one does.
     """
 
@@ -27,6 +28,7 @@ class Ending:
     record: RunRecord | None = None
     error: str | None = None
     left: str | None = None
+    evaluation: EvalRecord | None = None
 
 
 class Observer(Protocol):

@@ -90,11 +90,20 @@ def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> 
     status, output, _ = run_quick(
         command, "--seeds", "0", "--reference", "trades", "--diagnose", "--dry-run"
     )
-    done = store.load_record(paths[0]).run_id
     assert output.splitlines()[1:3] == [
-        f"what is done stays as it is: `regmix-bench eval {done} --diagnose` does that anew",
+        "of what is done 1 are scored again, as evaluations beside them",
         "what is done keeps its reference: `regmix-bench report --reference` takes another",
     ]
+
+    saved = ("--seeds", "0", "--save-adversarial")
+    for _ in range(2):  # the second finds the images of the first
+        status, output, _ = run_quick(command, *saved)
+        assert status == 0
+        assert output.splitlines()[1].startswith("of what is done 1 are scored again")
+    first = store.load_record(paths[0]).run_id
+    status, output, _ = command("audit", first)
+    assert (status, output.splitlines()[-1].split(":")[0]) == (0, "audited")
+    assert [path.stat().st_mtime_ns for path in paths] == times
 
     status, output, _ = run_quick(command, "--seeds", "0", "--force")
     assert status == 0 and "--force runs all 1" in output

@@ -178,7 +178,9 @@ def test_no_average_of_the_recipe_s_is_hashed_as_it_was() -> None:
         assert completed(Recipe, {"ema_decay": other})["ema_decay"] == other
 
 
-@pytest.mark.parametrize("broken", [{"method": 1}, {"recipe": None}, {"method": {"params": 3}}])
+@pytest.mark.parametrize(
+    "broken", [{"method": 1}, {"recipe": None}, {"method": {"params": 3, "code": None}}]
+)
 def test_what_is_no_run_is_left_to_validation(broken: dict[str, Any]) -> None:
     content = recorded("trades", {"true_class_mass": 1.0}) | broken
     found = completed(RunSpec, content)
