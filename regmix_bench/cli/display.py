@@ -73,7 +73,10 @@ class Display:
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
         """Measure how long the grid will take, where that is shown."""
         if self.screen.is_started:
-            self.cells.forecast(look_ahead())
+            forecast = look_ahead()
+            self.cells.forecast(forecast)
+            if forecast.warning and not self.flags.quiet:
+                self.say(forecast.warning)
 
     def on_start(self, spec: RunSpec | EvalSpec) -> None:
         """Begin with a run."""

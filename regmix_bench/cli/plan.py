@@ -71,6 +71,8 @@ def forecast_lines(forecast: Forecast, results: object, width: int | None) -> It
                 " method was counted and each network timed for a second, just now"
             )
         facts.append(("time", time))
+    if forecast.warning:
+        facts.append(("warning", forecast.warning))
     if forecast.untried:
         facts.append(("unknown", f"{forecast.untried} runs could not be tried"))
     jobs = f"{forecast.jobs} runs at a time" if forecast.jobs > 1 else "one run at a time"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+#: Seconds from which a grid is worth a warning.
+HOURS = 2 * 3600
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -39,6 +42,16 @@ class Forecast:
     jobs: int
     untried: int = 0
     startup: float = 0.0
+
+    @property
+    def warning(self) -> str | None:
+        """Say what makes a grid shorter, where it takes this machine hours."""
+        if self.seconds is None or self.seconds < HOURS:
+            return None
+        return (
+            f"{self.seconds / 3600:,.0f} hours or so on {self.device}: --archs smallcnn or resnet8,"
+            " --eval-examples 100 or --attacks apgd-ce,square are other runs, and shorter ones"
+        )
 
     @property
     def seconds(self) -> float | None:

@@ -112,3 +112,14 @@ def test_a_stage_is_said_in_fewer_words_where_there_is_less_room() -> None:
         "square 500/10,000",
         "square 5%",
     ]
+
+
+def test_hours_are_warned_of_and_no_less() -> None:
+    def warning(*seconds: float | None) -> str | None:
+        runs = {str(place): Estimate(1, 1, each) for place, each in enumerate(seconds)}
+        return Forecast(runs, {}, "CPU", 1).warning
+
+    assert warning(3600, None) is None
+    assert warning(3600, 3500) is None
+    long = warning(3600, 7200)
+    assert long is not None and long.startswith("3 hours or so on CPU: --archs smallcnn")
