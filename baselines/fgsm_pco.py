@@ -78,7 +78,12 @@ class FGSMPCO(StoredStartMethod):
         self, dataset_size: int, image_shape: tuple[int, int, int], device: torch.device
     ) -> None:
         self.prior = StoredPerturbations(
-            dataset_size, image_shape, device, compact=self.compact_state, seed=self.run_seed
+            dataset_size,
+            image_shape,
+            device,
+            compact=self.compact_state,
+            seed=self.run_seed,
+            count_visits=self.visits_vary,
         )
 
     def step(

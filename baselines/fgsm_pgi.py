@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import Field
 
-from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
+from regmix_bench.methods.unlabelled import known_cross_entropy
 from regmix_bench.types import Batch, Frozen, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class FGSMPGI(PriorGuidedMethod):
     colour = 5
     default_true_class_mass = 0.6
     smoothed = frozenset({"attack", "loss"})
+    takes_unlabelled = True
 
     class Config(Frozen):
         """λ, and the prior's resets, start and momentum."""
@@ -57,13 +58,15 @@ class FGSMPGI(PriorGuidedMethod):
     def step(
         self, model: nn.Module, batch: Batch, threat: ThreatModel, generator: torch.Generator
     ) -> StepOutput:
-        start = self.attack(model, batch, threat, generator)
+        with torch.no_grad():
+            clean = model(batch.x) if batch.partly_labelled else None
+        start = self.attack(model, batch, threat, generator, clean_logits=clean)
         logits = model(start.x_adv)
         weight = self.prior_weight(start.logits, logits, batch.y)
         self.prior.update(batch, start.initial, start.gradient, threat, weight)
 
         def terms(prior_logits: Tensor, logits: Tensor) -> dict[str, Tensor]:
-            ce = cross_entropy(logits, batch.y, self.true_class_mass)
+            ce = known_cross_entropy(logits, batch, self.true_class_mass)
             consistency = self.config.lambda_ * (logits - prior_logits).square().mean()
             return {"ce": ce, "consistency": consistency}
 

@@ -62,6 +62,7 @@ class FGSMPGK(FGSMPGI):
     averages_weights = True
     default_true_class_mass = 0.5
     smoothed = FGSMPGI.smoothed
+    takes_unlabelled = False  # the ratio of its attacks that succeed counts labels
 
     class Config(FGSMPGI.Config):
         """As FGSM-PGI, with the constants of the ratio r and of the average of weights."""

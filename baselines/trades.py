@@ -12,10 +12,11 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import gaussian_start
 from regmix_bench.attacks.pgd import Objective
-from regmix_bench.losses import cross_entropy, kl_divergence
+from regmix_bench.losses import kl_divergence
 from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import AttackBN, MultiStepMethod, PGDConfig
 from regmix_bench.methods.protocol import Citation
+from regmix_bench.methods.unlabelled import known_cross_entropy
 from regmix_bench.types import Batch, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class TRADES(MultiStepMethod):
     rank = 20
     colour = 2
     smoothed = frozenset({"loss"})
+    takes_unlabelled = True
 
     class Config(PGDConfig):
         """The attack and the weight of the divergence."""
@@ -79,7 +81,7 @@ class TRADES(MultiStepMethod):
 
         def terms() -> dict[str, Tensor]:
             logits = model(batch.x)
-            natural = cross_entropy(logits, batch.y, self.true_class_mass)
+            natural = known_cross_entropy(logits, batch, self.true_class_mass)
             divergence = kl_divergence(logits, model(x_adv))
             return {"natural": natural, "robust": config.beta * divergence}
 

@@ -359,6 +359,10 @@ class ThreatModel(metaclass=Refusing):
         return f"{self.norm} {self.epsilon}"
 
 
+#: The label of an image that has none.
+NO_LABEL = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Training images on the device.
@@ -366,13 +370,15 @@ class Batch:
     ``x`` (B, C, H, W) float in [0, 1]; ``y`` (B,) int64, or class probabilities (B, K) of mixed
     images, which the shared losses take alike; ``index`` (B,) int64, the position of each image in
     the training set, for methods that keep state per image. Where several processes share a batch,
-    these are its images in this one, of ``total`` in all.
+    these are its images in this one, of ``total`` in all. Only with ``partly_labelled`` there may
+    be images without a label, whose ``y`` is −1.
     """
 
     x: Tensor
     y: Tensor
     index: Tensor
     total: int | None = None
+    partly_labelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from regmix_bench.analysis.tricks import without_tricks
 from regmix_bench.notation import format_value
 from regmix_bench.specs import Recipe, RunSpec
-from regmix_bench.specs.tricks import Tricks
+from regmix_bench.specs.tricks import Tricks, without_tricks
 from regmix_bench.types import ThreatModel
 
 #: Suites that give every method the same tricks, by their data set.

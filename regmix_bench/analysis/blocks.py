@@ -94,7 +94,7 @@ class Row:
             found = Overfitting.of(record.history, record.n_validation)
             values["onset_epoch"].append(found.onset if found else None)
             values["val_pgd_drop"].append(found.drop if found else None)
-            values["training_seconds"].append(record.training_cost.seconds)
+            values["training_seconds"].append(record.whole_training_cost.seconds)
             values["passes"].append(_passes(record))
             values["scoring_seconds"].append(record.scoring_cost.seconds)
             if (throughput := Throughput.of(record.history)) is not None:
@@ -174,6 +174,5 @@ def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
 
 
 def _passes(record: RunRecord) -> float | None:
-    visits = record.spec.recipe.images_per_epoch(record.n_train or 0) * len(record.history)
-    cost = record.training_cost
-    return (cost.forward_images + cost.backward_images) / visits if visits else None
+    visits = record.visits * len(record.history)
+    return record.whole_training_cost.passes / visits if visits else None

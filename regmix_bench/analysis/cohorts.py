@@ -1,7 +1,8 @@
 """Runs that may be compared with one another.
 
 Runs that differ in the seed alone form a :class:`Group`, one row of a table. Groups that share
-data, architecture, recipe, tricks, scoring and training threat form a :class:`Cohort`, one figure.
+data, labels, architecture, recipe, tricks, scoring and training threat form a :class:`Cohort`, one
+figure.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
-from regmix_bench.analysis.tricks import Axis, without_tricks
+from regmix_bench.analysis.tricks import Axis
 from regmix_bench.data.sources import class_names
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
@@ -23,7 +24,8 @@ from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.specs import Component, DataNames, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
-from regmix_bench.specs.tricks import NONE, Tricks
+from regmix_bench.specs.supervision import FULL, Supervision
+from regmix_bench.specs.tricks import NONE, Tricks, without_tricks
 from regmix_bench.types import ThreatModel
 
 
@@ -43,8 +45,9 @@ class Run:
 class Setting:
     """Facts that runs must share before their accuracies may stand side by side.
 
-    ``recipe`` is without the tricks, which ``tricks`` has as they took effect; it is None where
-    rows may differ in them.
+    ``recipe`` is without the tricks, which ``tricks`` has as they took effect, and without the use
+    of images that have no label, which ``supervision`` has; each is None where rows may differ in
+    it.
     """
 
     dataset: str
@@ -54,6 +57,7 @@ class Setting:
     arch: str
     recipe: Recipe
     tricks: Tricks | None
+    supervision: Supervision | None
     scoring: Scoring
     components: tuple[Component, ...]
     #: The data set and the architecture with the parameters of plug-ins.
@@ -63,18 +67,19 @@ class Setting:
 
     @classmethod
     def of(cls, run: Run, across: Collection[Axis] = ()) -> Setting:
-        spec = run.spec
+        spec, joined = run.spec, "labels" in across
         return cls(
             dataset=spec.dataset,
             data_digest=run.record.data_digest,
             train_examples=spec.train_examples,
             eval_examples=spec.eval_examples,
             arch=spec.arch,
-            recipe=without_tricks(spec.recipe),
+            recipe=_shared(spec.recipe),
             tricks=None if "tricks" in across else trained_with(run.record),
+            supervision=None if joined else spec.supervision,
             scoring=spec.scoring,
             components=spec.components,
-            words=f"{spec.dataset_words}, {spec.arch_words}",
+            words=f"{spec.dataset_words if joined else spec.data_words}, {spec.arch_words}",
             data_names=spec.data_names,
         )
 
@@ -94,11 +99,13 @@ class Setting:
 
         It follows from the setting alone, so that no other run changes it.
         """
-        return self._stem() if self.tricks in (None, NONE) else self._stem("tricks")
+        more = ["tricks"] if self.tricks not in (None, NONE) else []
+        more += ["supervision"] if self.supervision not in (None, FULL) else []
+        return self._stem(*more)
 
     @property
     def family(self) -> str:
-        """Return what settings share that differ in their tricks alone."""
+        """Return what settings share that differ in their tricks and labels alone."""
         return self._stem()
 
     @property
@@ -115,6 +122,12 @@ class Setting:
         names = ("data_digest", "train_examples", "eval_examples", "recipe", "scoring")
         digits = short_digest(self, (*names, "components", *more))
         return f"{self.dataset}-{self.arch}-{digits}"
+
+
+@cache
+def _shared(recipe: Recipe) -> Recipe:
+    """Return what of a recipe rows share whatever they may differ in."""
+    return without_tricks(recipe).model_copy(update={"unlabelled": FULL.unlabelled})
 
 
 @dataclass(frozen=True)
@@ -236,7 +249,8 @@ def _in_order(cohorts: Collection[Cohort]) -> list[Cohort]:
         setting, threat = cohort.setting, cohort.train_threat
         family = bool(setting.rehearsal), largest[setting.family], setting.family
         tricks = largest[setting], setting.tricks != NONE, str(setting.tricks)
-        return *family, *tricks, threat.norm, threat.epsilon
+        labels = setting.supervision != FULL, str(setting.supervision)
+        return *family, *tricks, *labels, threat.norm, threat.epsilon
 
     return sorted(cohorts, key=place)
 
@@ -267,6 +281,7 @@ def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
     ]
     # Say that two rows are not the same thing even where their labels do.
     groups = _told_apart(groups, lambda group: group.tricks.suffix)
+    groups = _told_apart(groups, lambda group: group.spec.supervision.suffix)
     groups = _told_apart(groups, lambda group: f" #{group.spec.group_id[:4]}")
     return tuple(sorted(groups, key=lambda group: row_order(group.method, group.label)))
 

@@ -18,6 +18,7 @@ from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.records.words import model_name
+from regmix_bench.specs.supervision import Supervision
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, ShownTuple, Summary
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
@@ -76,8 +77,8 @@ def compare_records(
     ``checkpoint`` is the one of both trainings, else the selected one; a raw one is that of the
     same name without "raw" where a training averaged nothing. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
-    on other images, where outcomes are missing, and for two trainings whose tricks differ, unless
-    ``across`` has these.
+    on other images, where outcomes are missing, and for two trainings whose tricks or labels
+    differ, unless ``across`` has these.
     """
     one, two = (_Model.of(file, checkpoint) for file in files)
     if one.path.resolve() == two.path.resolve():
@@ -88,6 +89,12 @@ def compare_records(
         raise UserError(
             f"{one.name} and {two.name} were trained with other tricks ({one.tricks}; {two.tricks})"
             ": `--across tricks` compares them nevertheless"
+        )
+    labels = [model.supervision for model in (one, two)]
+    if "labels" not in across and None not in labels and labels[0] != labels[1]:
+        raise UserError(
+            f"{one.name} and {two.name} saw other labels ({labels[0]}; {labels[1]}): `--across"
+            " labels` compares them nevertheless"
         )
     if one.record.data_digest != two.record.data_digest:
         raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
@@ -151,6 +158,11 @@ class _Model:
         tricks = trained_with(self.record)
         raw = weights_of(self.record, self.checkpoint) == "raw"
         return tricks.of_raw_weights if raw else tricks
+
+    @property
+    def supervision(self) -> Supervision | None:
+        """The labels that its training saw, which is not known of a model scored as given."""
+        return self.record.spec.supervision if isinstance(self.record, RunRecord) else None
 
     @property
     def threats(self) -> str:

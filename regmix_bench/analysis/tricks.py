@@ -1,33 +1,19 @@
-"""Tricks as an axis of comparisons.
+"""Tricks and labels as axes of comparisons.
 
 They move robust accuracy by as much as methods do, so a comparison joins only rows that had the
-same ones, whether by its recipe or by its method.
+same tricks, whether by its recipe or by its method, that saw as many labels, and that used images
+without one in the same way.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from regmix_bench.errors import unknown
-from regmix_bench.specs import Recipe
 
 #: What rows of one comparison may differ in, where that is asked for.
-Axis = Literal["tricks"]
-AXES: tuple[Axis, ...] = ("tricks",)
-
-#: The fields of a recipe that are tricks.
-FIELDS = (
-    *("true_class_mass", "ema_decay", "ema_start", "ema_buffers"),
-    *("awp_gamma", "awp_warmup", "gradient_clip"),
-)
-
-
-@cache
-def without_tricks(recipe: Recipe) -> Recipe:
-    """Return the rest of a recipe: its tricks as they are where nobody sets them."""
-    plain = {name: Recipe.model_fields[name].default for name in FIELDS}
-    return recipe.model_copy(update=plain)
+Axis = Literal["tricks", "labels"]
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 def crossed(names: list[str] | None) -> tuple[Axis, ...]:

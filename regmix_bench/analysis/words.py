@@ -63,6 +63,12 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.awp_gamma is not None:
         start = f" after {recipe.awp_warmup} epochs" if recipe.awp_warmup else ""
         words.append(f"weights perturbed by {recipe.awp_gamma:g}{start}")
+    if recipe.unlabelled == "rst":
+        words.append("pseudo-labels for unlabelled images (RST)")
+    elif recipe.unlabelled == "consistency":
+        words.append("unlabelled images in the terms that need no label")
+    if recipe.init is not None:
+        words.append(f"started from the weights {recipe.init[:12]}")
     if recipe.selection == "last":
         words.append("last epoch selected")
     words.append(recipe.precision)

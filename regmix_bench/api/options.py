@@ -119,7 +119,7 @@ Reference = Annotated[
     str | None, Option("Row that the others are compared with; its suite's own if left out.")
 ]
 Across = Annotated[
-    Names | None, Option("Let the rows of a table differ in this, and show it: tricks.")
+    Names | None, Option("Let the rows of a table differ in these, and show them: tricks, labels.")
 ]
 Suites = Annotated[Names | None, Option("Take the runs of this suite alone, or of several.")]
 TargetAccuracy = Annotated[
@@ -178,6 +178,7 @@ def planned_runs(suites: Names | None) -> set[str] | None:
     names = listed("--suite", suites)
     if names is None:
         return None
+    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid.plan import plan
     from regmix_bench.grid.suite_files import load_suite
@@ -185,7 +186,9 @@ def planned_runs(suites: Names | None) -> set[str] | None:
     return {
         spec.run_id
         for name in names
-        for spec in plan(load_suite(name), canonical_name=canonical_name)
+        for spec in plan(
+            load_suite(name), canonical_name=canonical_name, digests=file_digests(None)
+        )
     }
 
 

@@ -341,6 +341,7 @@ def _planned(
     say: Callable[[str], None],
 ) -> "tuple[PlannedRun, ...]":
     """Return the runs of a suite, or of the options alone, over which these go."""
+    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
     from regmix_bench.grid.suite_files import load_suite
@@ -353,6 +354,7 @@ def _planned(
         tuple(settings),
         lambda name: canonical_name(name, data_dir, say, to_train=True),
         device,
+        file_digests(data_dir),
     )
     norm = given.get("norm")
     if norm and "eps" not in given and any(g.get("norm", DEFAULT_NORM) != norm for g in grids):

@@ -86,6 +86,7 @@ def suite(
     belongs, for a value that is refused, for data that is not there, and where the file to begin
     with exists.
     """
+    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
     from regmix_bench.grid.suite_files import load_suite
@@ -105,5 +106,6 @@ def suite(
     specs = plan.plan(
         load_suite(str(file)),
         canonical_name=lambda name: canonical_name(name, folder, to_train=True),
+        digests=file_digests(folder),
     )
     return CheckedSuite(str(file), specs)

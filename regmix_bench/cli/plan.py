@@ -22,7 +22,7 @@ def plan_lines(plan: Plan, forecast: Forecast | None, width: int | None) -> Iter
     settings: dict[str, list[PlannedRun]] = {}
     for cell in plan.cells:
         spec = cell.spec
-        words = (spec.dataset_words, spec.arch_words, spec.train_threat, spec.recipe.precision)
+        words = (spec.data_words, spec.arch_words, spec.train_threat, spec.recipe.precision)
         settings.setdefault(" · ".join(map(str, words)), []).append(cell)
     for setting, cells in settings.items():
         yield ""

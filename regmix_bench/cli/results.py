@@ -67,7 +67,7 @@ def _setting(record: RunRecord, score: RobustEval) -> str:
         threat = f"trained at {spec.train_threat}, attacked at {score.threat}"
     return " · ".join(
         (
-            spec.dataset_words,
+            spec.data_words,
             spec.arch_words,
             threat,
             f"{score.n_examples:,} images",

@@ -97,6 +97,7 @@ def _trained(record: RunRecord) -> Iterator[str]:
     from regmix_bench.records.alarms import alarms_of
     from regmix_bench.records.effort import efforts
     from regmix_bench.records.tricks import trained_with
+    from regmix_bench.records.words import labels_words
 
     recipe, n = record.spec.recipe, len(record.history)
     if n:
@@ -108,6 +109,8 @@ def _trained(record: RunRecord) -> Iterator[str]:
             told.append(f"epoch {record.selected_epoch} selected")
         yield f"trained: {', '.join(told)}"
     yield f"tricks: {trained_with(record)}"
+    if labels := labels_words(record):
+        yield f"labels: {labels}"
     for alarm in alarms_of(record):
         yield f"warning: {alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}: {alarm.message}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,11 @@ class Batches:
     of the side with zeros (4 at 32, 1 at 8, 8 at 64) and crops to the old size, "crop-flip" also
     mirrors it left to right with probability one half, "none" leaves it as it is. ``division`` is
     that of the recipe's ``batches``.
+
+    Images without a label come last, and their label is −1. Half of a batch is labelled then, and
+    an epoch has as many batches as ``length`` images would make. Each half goes through its images
+    in one random order after the other, and holds no image twice: where there are too few, the
+    other half is the larger one, or the batch is smaller.
     """
 
     def __init__(
@@ -37,30 +42,71 @@ class Batches:
         batch_size: int,
         augmentation: Augmentation,
         division: Division = "even",
+        length: int | None = None,
     ) -> None:
         self.size = len(images)
+        #: The number of images with a label of the data set's own, which come first.
+        self.labelled = int((labels >= 0).sum())
         self._images = images
         self._labels = labels
         self._batch_size = batch_size
         self._augmentation = augmentation
-        self._division = division
+        self._division: Division = division
+        #: The number of images that as many batches would hold whole.
+        self.length = self.size if length is None else length
+        #: Whether images come without a label, which they do until they get one.
+        self.partly_labelled = self.labelled < self.size
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, none of which is of one image alone."""
         if self._division == "equal":
-            return self.size // self._batch_size
+            return self.length // self._batch_size
         # Batch norm has no statistics of a single value.
-        return max(1, min(math.ceil(self.size / self._batch_size), self.size // 2))
+        return max(1, min(math.ceil(self.length / self._batch_size), self.length // 2))
 
     @property
     def visited(self) -> int:
-        """The number of images in an epoch: all, or those that fill equal batches."""
-        return len(self) * self._batch_size if self._division == "equal" else self.size
+        """The number of images in an epoch, which counts one as often as it is visited."""
+        return sum(map(sum, self._halves()))
 
     @property
     def batch_sizes(self) -> set[int]:
         """The sizes that batches have: one, or two that differ by one."""
-        return {self.visited // len(self), math.ceil(self.visited / len(self))}
+        return set(map(sum, self._halves()))
+
+    @property
+    def once_an_epoch(self) -> bool:
+        """True where every image has a label, and an epoch is of all of them."""
+        return self.labelled == self.size == self.length
+
+    def pseudo_label(self, labels: Tensor) -> None:
+        """Give the images without a label ``labels`` (U,) int64, which they keep."""
+        self._labels = torch.cat([self._labels[: self.labelled], labels.to(self._labels)])
+        self.partly_labelled = False
+
+    def labelled_alone(self) -> Batches:
+        """Return as many batches of the labelled images alone."""
+        return self._of(self._images[: self.labelled], self._labels[: self.labelled])
+
+    def unlabelled_images(self) -> Tensor:
+        """Return the images (U, C, H, W) without a label of the data set's own, as they lie."""
+        return self._images[self.labelled :]
+
+    def _of(self, images: Tensor, labels: Tensor) -> Batches:
+        rest = self._batch_size, self._augmentation, self._division, self.length
+        return Batches(images, labels, *rest)
+
+    def _halves(self) -> list[tuple[int, int]]:
+        """Return of each batch how many images are labelled, and how many are not."""
+        visits = len(self) * self._batch_size if self._division == "equal" else self.length
+        small, larger = divmod(visits, len(self))
+        without = self.size - self.labelled
+        found = []
+        for number in range(len(self)):
+            total = small + (number < larger)
+            others = min(total - min(math.ceil(total / 2), self.labelled), without)
+            found.append((min(total - others, self.labelled), others))
+        return found
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation per channel, in [0, 1], before augmentation."""
@@ -83,8 +129,21 @@ class Batches:
         Of ``repeats`` above 1 each batch comes so often in a row, the last as often as is left: an
         epoch has as many batches as ever, and only its first images.
         """
-        order = torch.randperm(self.size, generator=generator, device=self._labels.device)
-        batches = torch.tensor_split(order[: self.visited], len(self))
+        halves = self._halves()[: math.ceil(len(self) / repeats)]
+        device = self._labels.device
+        batches = _dealt(self.labelled, [known for known, _ in halves], generator, device)
+        if self.labelled < self.size:
+            others = _dealt(
+                self.size - self.labelled, [other for _, other in halves], generator, device
+            )
+            pairs = zip(batches, others, strict=True)
+            batches = [
+                torch.cat([known, self.labelled + other])[
+                    # In a group each process gets a part of the batch, with its share of both.
+                    torch.randperm(len(known) + len(other), generator=generator, device=device)
+                ]
+                for known, other in pairs
+            ]
         for start in range(0, len(self), repeats):
             index = batches[start // repeats]
             images = self._images[index]
@@ -96,8 +155,30 @@ class Batches:
                 y=self._labels[index[mine]],
                 index=index[mine],
                 total=len(index),
+                partly_labelled=self.partly_labelled,
             )
             yield from [batch] * min(repeats, len(self) - start)
+
+
+def _dealt(
+    size: int, numbers: Sequence[int], generator: torch.Generator, device: torch.device
+) -> list[Tensor]:
+    """Return positions below ``size`` in batches of ``numbers``, none of which holds one twice.
+
+    All come in random order, and all again in another when each has come.
+    """
+    order, used, dealt = torch.arange(0, device=device), 0, []
+    for number in numbers:
+        if used + number > len(order):
+            left = order[used:]
+            following = torch.randperm(size, generator=generator, device=device)
+            # Last come those that the batch at hand holds already; sorted, as the host waits for a
+            # mask.
+            last = torch.isin(following, left).int().argsort(stable=True)
+            order, used = torch.cat([left, following[last]]), 0
+        dealt.append(order[used : used + number])
+        used += number
+    return dealt
 
 
 def check_batches(size: int, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,35 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(map(shown_name, map(str, names)))
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_image_array(path: Path, keys: Sequence[str]) -> Images:
+    """Read and check the images (N, C, H, W) of the first of ``keys`` that a file has, alone.
+
+    Raises :class:`UserError` as :func:`read_npz` does.
+    """
+    arrays = _read_arrays(path, lambda held: [next((k for k in keys if k in held), keys[0])])
+    ((key, array),) = arrays.items()
+    return _images(f"{path}: {key}", array)
+
+
+def _split_keys(held: Sequence[str]) -> list[str]:
+    """Return the keys that a file of a data set needs; ``held`` are those that it has."""
+    pairs = [(f"{split}_images", f"{split}_labels") for split in SPLITS]
+    # Validation images may stand for those of the test, and training images for none.
+    keys = list(chain.from_iterable(pair for pair in pairs if set(pair) & set(held)))
+    if not {"test_images", "val_images"} & set(keys):
+        keys += pairs[1]
+    return keys
+
+
+def _read_arrays(
+    path: Path, choose: Callable[[Sequence[str]], list[str]] = _split_keys
+) -> dict[str, NDArray[Any]]:
+    """Read the arrays whose keys ``choose`` says, given those that a file has."""
     key = ""
     try:
         with open_archive(path) as archive:
             held = [name.removesuffix(".npy") for name in archive.namelist()]
-            pairs = [(f"{split}_images", f"{split}_labels") for split in SPLITS]
-            # Validation images may stand for those of the test, and training images for none.
-            keys = list(chain.from_iterable(pair for pair in pairs if set(pair) & set(held)))
-            if not {"test_images", "val_images"} & set(keys):
-                keys += pairs[1]
+            keys = choose(held)
             if missing := [key for key in keys if key not in held]:
                 raise UserError(
                     f"{path} has no {missing[0]!r}: it holds {', '.join(held) or 'nothing'}"

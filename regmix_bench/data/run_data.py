@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data.batches import Batches, as_float, check_batches
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_trainable
+from regmix_bench.data.extra import load_extra
 from regmix_bench.data.sources import load_dataset
 from regmix_bench.data.splits import MAX_VALIDATION, balanced_sample, hold_out
 from regmix_bench.errors import UserError
 from regmix_bench.specs import Component, RunSpec
 from regmix_bench.system.signatures import typed
+from regmix_bench.types import NO_LABEL
 
 __all__ = [
     "Batches",
@@ -75,13 +79,16 @@ class TrainingData:
     """The data that a model is trained and selected on, on their device.
 
     ``validation`` are images (N, C, H, W) float32 in [0, 1] and labels (N,) int64; every image has
-    the shape ``image_shape`` (C, H, W).
+    the shape ``image_shape`` (C, H, W). ``hidden`` (U,) are labels of the first images that are
+    trained on without one, in main memory: what is learnt never asks them, and how good
+    pseudo-labels are is told by them.
     """
 
     train: Batches
     validation: tuple[Tensor, Tensor]
     image_shape: tuple[int, int, int]
     num_classes: int
+    hidden: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +121,13 @@ def prepare(
 
     The training part is that of :func:`prepare_training`. ``spec.eval_examples`` are sampled,
     class-balanced, from the test set. Raises :class:`UserError` where there are fewer images than
-    asked for, too few for the classes or for an equal batch, or none to train on.
+    asked for, too few for the classes or for an equal batch, or none to train on, and for extra
+    images that do not fit, or are test images.
     """
     dataset = load_dataset(spec.dataset, data_dir, download, spec.component("dataset"))
     data = _training_data(dataset, spec, device)
+    if spec.extra is not None:
+        _check_apart(dataset, spec.extra)
     return RunData(**vars(data), test=_eval_data(dataset, spec.eval_examples, device))
 
 
@@ -127,8 +137,10 @@ def prepare_training(
     """Load what a run is trained and selected on, without a look at the test images.
 
     The same images for every method and seed: ``spec.train_examples`` are sampled, class-balanced,
-    from the training set, and the validation part is held out from these (:func:`hold_out`), unless
-    the dataset brings its own, of which at most 1,000 are used. Raises as :func:`prepare` does.
+    from the training set, ``spec.labelled`` of these likewise, and the validation part is held out
+    from those (:func:`hold_out`), unless the dataset brings its own, of which at most 1,000 are
+    used, and as small a share as of the training images are labelled. An epoch has as many batches
+    as if every image had its label. Raises as :func:`prepare` does.
     """
     component = spec.component("dataset")
     dataset = load_dataset(spec.dataset, data_dir, download, component, tested=False)
@@ -137,29 +149,43 @@ def prepare_training(
 
 def _training_data(dataset: Dataset, spec: RunSpec, device: torch.device) -> TrainingData:
     check_trainable(dataset.name, dataset.train_labels, dataset.classes)
-    train = _sampled(dataset.name, "train", dataset.train_labels, spec.train_examples)
+    drawn = _sampled(dataset.name, "train", dataset.train_labels, spec.train_examples)
+    train = drawn[_labelled(dataset, dataset.train_labels[drawn], spec.labelled)]
+    others = np.setdiff1d(drawn, train)
     if dataset.validation is None:
-        _check_two_per_class(dataset, dataset.train_labels[train], spec.train_examples)
+        _check_two_per_class(dataset, dataset.train_labels[train], spec)
         kept, held_out = hold_out(dataset.train_labels[train])
         validation_images = dataset.train_images[train[held_out]]
         validation_labels = dataset.train_labels[train[held_out]]
         train = train[kept]
     else:
         images, labels = dataset.validation
-        chosen = balanced_sample(labels, MAX_VALIDATION)
+        most = min(MAX_VALIDATION, len(labels)) * len(train) / len(drawn)
+        chosen = balanced_sample(labels, max(len(np.unique(labels)), round(most)))
         validation_images, validation_labels = images[chosen], labels[chosen]
-    check_batches(len(train), spec.recipe)
+    length = len(train) + len(others)
+    if spec.recipe.unlabelled == "none":
+        others = others[:0]
+    parts = [dataset.train_images[np.concatenate([train, others])]]
+    if spec.extra is not None:
+        parts.append(_extra_images(dataset, spec.extra))
+    pixels = _joined(parts)
+    check_batches(len(pixels), spec.recipe)
+    known = torch.full((len(pixels),), NO_LABEL)
+    known[: len(train)] = torch.from_numpy(dataset.train_labels[train])
     return TrainingData(
         train=Batches(
-            torch.from_numpy(dataset.train_images[train]).to(device),
-            torch.from_numpy(dataset.train_labels[train]).to(device),
+            torch.from_numpy(pixels).to(device),
+            known.to(device),
             spec.recipe.batch_size,
             spec.recipe.augmentation,
             spec.recipe.batches,
+            length,
         ),
         validation=_scored(validation_images, validation_labels, device),
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
+        hidden=torch.from_numpy(dataset.train_labels[others]),
     )
 
 
@@ -206,10 +232,61 @@ def _sampled(name: str, split: Literal["train", "test"], labels: Labels, n: int 
     return balanced_sample(labels, n)
 
 
-def _check_two_per_class(dataset: Dataset, labels: Labels, n: int | None) -> None:
+def _labelled(dataset: Dataset, labels: Labels, asked: int | float | None) -> NDArray[np.int64]:
+    """Return the positions of the training images, with ``labels`` (N,), that keep theirs."""
+    if asked is None:
+        return np.arange(len(labels))
+    n = asked if isinstance(asked, int) else round(asked * len(labels))
+    said = f"{asked}" if isinstance(asked, int) else f"{100 * asked:.12g}%, {n} images,"
+    if n > len(labels):
+        raise UserError(f"data.labelled = {said}: {dataset.name} has {len(labels)} training images")
+    if n < (classes := len(np.unique(labels))):
+        raise UserError(
+            f"data.labelled = {said} is less than one for each of the {classes} classes of"
+            f" {dataset.name}: choose {2 * classes} to {len(labels)}"
+        )
+    return balanced_sample(labels, n)
+
+
+def _extra_images(dataset: Dataset, name: str) -> Images:
+    """Load extra images; raises :class:`UserError` unless they are as those of ``dataset``."""
+    images = load_extra(name)
+    if images.shape[1:] != dataset.image_shape:
+        raise UserError(
+            f"data.extra {name}: its images are {images.shape[1:]} (C, H, W), and those of"
+            f" {dataset.name} {dataset.image_shape}"
+        )
+    return images
+
+
+def _check_apart(dataset: Dataset, name: str) -> None:
+    """Raise :class:`UserError` where extra images are test images of ``dataset``."""
+    tested = {image.tobytes() for image in _as_pixels(dataset.test_images)}
+    if found := sum(image.tobytes() in tested for image in _as_pixels(load_extra(name))):
+        raise UserError(
+            f"data.extra {name}: {found} of its images are test images of {dataset.name}"
+        )
+
+
+def _as_pixels(images: Images) -> Iterator[Images]:
+    """Yield each image with its values in 0 to 255, rounded where they were not stored so."""
+    for image in images:
+        yield image if image.dtype == np.uint8 else (image * 255).round().astype(np.uint8)
+
+
+def _joined(parts: Sequence[Images]) -> Images:
+    """Return all images in one array, as float32 in [0, 1] where not all have one type."""
+    if len({part.dtype for part in parts}) == 1:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return np.concatenate([as_float(torch.from_numpy(part)).numpy() for part in parts])
+
+
+def _check_two_per_class(dataset: Dataset, labels: Labels, spec: RunSpec) -> None:
     counts = np.bincount(labels, minlength=dataset.num_classes)
     if counts.min() < 2:
+        n, hidden = spec.train_examples, spec.labelled is not None
         asked = f" among the {n} of train_examples" if n is not None else ""
+        asked = f" among the {len(labels)} that are labelled" if hidden else asked
         raise UserError(
             f"class {dataset.classes[counts.argmin()]!r} of {dataset.name} has one training image"
             f"{asked}: two are needed, as one is held out for validation"

@@ -214,15 +214,15 @@ def _labelled(folders: Mapping[str, Path], classes: Sequence[str]) -> _Files:
     left_out: list[Path] = []
     for label, name in enumerate(classes):
         for path in sorted(folders[name].iterdir()) if name in folders else ():
-            if _is_named_as_image(path):
+            if is_named_as_image(path):
                 images.append((path, label))
             else:
                 left_out.append(path)
     return _Files(tuple(images), tuple(left_out))
 
 
-def _is_named_as_image(path: Path) -> bool:
-    """Whether a file has the name of an image, or none of any kind and an image's first bytes.
+def is_named_as_image(path: Path) -> bool:
+    """Return whether a file has the name of an image, or none and an image's first bytes.
 
     One that is named so and is broken is an error, and no reason to leave it out.
     """

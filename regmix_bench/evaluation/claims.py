@@ -52,7 +52,7 @@ def training_findings(record: RunRecord) -> Iterator[Finding]:
     seconds = sum(log.seconds for log in history)
     if not math.isclose(cost.seconds, seconds, rel_tol=1e-6):
         yield Finding(f"training took {cost.seconds:g} s in the record, {seconds:g} by the history")
-    least = record.spec.recipe.images_per_epoch(record.n_train or 0) * last
+    least = record.visits * last
     for name in ("forward_images", "backward_images"):
         if (images := getattr(cost, name)) < least:
             yield Finding(f"training_cost.{name} is {images}, and {last} epochs take {least}")

@@ -13,35 +13,44 @@ from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data import RunData, prepare
 from regmix_bench.data.batches import check_batches
 from regmix_bench.errors import UserError
+from regmix_bench.loading.initial import fill_initial
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import mass_of_labels
 from regmix_bench.models.weights import Description
 from regmix_bench.specs import RunSpec
+from regmix_bench.specs.supervision import Supervision
 
-#: A data set as a user types it, and how many of its images are drawn to train on and to score.
-Drawn = tuple[str, int | None, int | None]
+#: A data set as a user types it, how many of its images are drawn to train on and to score, and
+#: the labels that are seen.
+Drawn = tuple[str, int | None, int | None, Supervision]
 
 
 class DataSize(NamedTuple):
-    """The numbers of images and classes of a run's data, and the shape (C, H, W) of an image."""
+    """The numbers of images and classes of a run's data, and the shape (C, H, W) of an image.
+
+    Of the ``train`` images ``labelled`` have a label; an epoch is as long as ``length`` images.
+    """
 
     train: int
     validation: int
     test: int
     shape: tuple[int, int, int]
     num_classes: int
+    labelled: int
+    length: int
 
     @classmethod
     def of(cls, data: RunData) -> DataSize:
         """Count the data of a run."""
-        test = data.test
+        test, train = data.test, data.train
         held_out = len(data.validation[1])
-        return cls(data.train.size, held_out, len(test.y), test.image_shape, test.num_classes)
+        tested = len(test.y), test.image_shape, test.num_classes
+        return cls(train.size, held_out, *tested, train.labelled, train.length)
 
 
 def drawn(spec: RunSpec) -> Drawn:
     """Return what decides the images of a run."""
-    return spec.typed_dataset, spec.train_examples, spec.eval_examples
+    return spec.typed_dataset, spec.train_examples, spec.eval_examples, spec.supervision
 
 
 def check_fit(
@@ -54,7 +63,7 @@ def check_fit(
     that does not fit, or is not there.
     """
     sizes: dict[Drawn, DataSize] = {}
-    built: set[Description] = set()
+    built: set[tuple[Description, str | None]] = set()
     for spec in specs:
         key = drawn(spec)
         if key not in sizes:
@@ -70,10 +79,13 @@ def check_fit(
             num_classes=size.num_classes,
             component=spec.component("arch"),
         )
-        if description not in built:
+        init = spec.recipe.init
+        if (description, init) not in built:
             with torch.random.fork_rng([]):
-                description.build()
-        built.add(description)
+                model = description.build()
+            if init is not None:
+                fill_initial(model, init)
+        built.add((description, init))
     return sizes
 
 

@@ -31,7 +31,7 @@ from regmix_bench.specs import Component, RunSpec
 from regmix_bench.system.machine import Execution, choose_execution
 from regmix_bench.training.optim import make_optimizer
 from regmix_bench.training.update import Update
-from regmix_bench.types import TRAINED, Batch, Checkpoint
+from regmix_bench.types import NO_LABEL, TRAINED, Batch, Checkpoint
 
 Shape = tuple[int, int, int]
 
@@ -43,6 +43,8 @@ _FEW, _LONG = 16, 1.0
 VALIDATION = 25
 #: Seconds before the first pass in this process, and where another one loads torch for it.
 _HERE, _ELSEWHERE = 1.0, 5.0
+#: Passes of an image in a step without an attack, as of the model that gives pseudo-labels.
+_STANDARD = 2
 #: The share of AutoAttack's passes that go backwards: Square, which takes most, needs none.
 BACKWARD = 0.2
 
@@ -115,8 +117,10 @@ class Forecaster:
             self._passes[counted] = step_passes(spec, shape, classes)
         kinds = 2 if averages_weights(spec) else 1
         validation = VALIDATION * kinds * size.validation
-        images = recipe.images_per_epoch(size.train)
+        images = recipe.images_per_epoch(size.length)
         training = recipe.epochs * (self._passes[counted] * images + validation)
+        if recipe.unlabelled == "rst" and size.labelled < size.train:
+            training += recipe.epochs * (_STANDARD * images + VALIDATION * size.validation)
         scored = TRAINED if kinds > 1 else ("selected", "last")
         weights: list[dict[Checkpoint, bool]] = [{name: spec.attacks(name)} for name in scored]
         scoring = sum(planned_scoring(spec, weights, size.test, classes).values())
@@ -158,8 +162,11 @@ def step_passes(spec: RunSpec, shape: Shape, num_classes: int) -> float:
     generator = torch.Generator().manual_seed(0)
     x, index = torch.rand(_COUNTED, *shape, generator=generator), torch.arange(_COUNTED)
     model.train()
+    y, partly = index % num_classes, recipe.unlabelled == "consistency"
+    if partly:
+        y[1::2] = NO_LABEL
     with PassCounter(runner) as counted:
-        update(Batch(x, index % num_classes, index), generator)
+        update(Batch(x, y, index, partly_labelled=partly), generator)
     return (counted.forward_images + counted.backward_images) / _COUNTED
 
 

@@ -25,7 +25,7 @@ from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
 from regmix_bench.grid.suite_files import BY_DEVICE, Grid, merged, params_of, read_grid
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import configured, mass_of_labels, method_spec
+from regmix_bench.methods.configured import configured, mass_of_labels, method_spec, require_labels
 from regmix_bench.methods.effects import require_effects
 from regmix_bench.models import ARCHS
 from regmix_bench.notation import format_value
@@ -39,6 +39,10 @@ from regmix_bench.types import Epsilon, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
+
+
+#: What turns a text of a group's key, which names a file, into the name of its content.
+Digests = Mapping[tuple[str, str], Callable[[str], str]]
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,10 @@ def plan(
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
     device: Device = "auto",
+    digests: Digests = MappingProxyType({}),
 ) -> tuple[RunSpec, ...]:
     """Return the specifications of :func:`plan_runs`."""
-    planned = plan_runs(grids, flags, settings, canonical_name, device)
+    planned = plan_runs(grids, flags, settings, canonical_name, device, digests)
     return tuple(run.spec for run in planned)
 
 
@@ -82,14 +87,16 @@ def plan_runs(
     settings: Sequence[str] = (),
     canonical_name: Callable[[str], str] = lambda name: name,
     device: Device = "auto",
+    digests: Digests = MappingProxyType({}),
 ) -> tuple[PlannedRun, ...]:
     """Return the runs of all grids, each once, in the order of the axes.
 
     ``flags`` replace keys of the grids, ``recipe``, ``scoring`` and ``data`` key by key.
     ``settings`` are texts such as ``trades.beta=3`` or ``recipe.lr=0.05``. ``canonical_name`` turns
     a dataset as typed into the name by which it is recorded; ``device`` decides the precisions that
-    neither grid nor flag names, or that are ``auto``. Raises :class:`UserError` for anything that
-    does not exist or does not fit.
+    neither grid nor flag names, or that are ``auto``; ``digests`` turn the value of ``recipe.init``
+    and that of ``data.extra``, as typed, into what stands in a specification. Raises
+    :class:`UserError` for anything that does not exist or does not fit.
     """
     canonical_name, precisions = cache(canonical_name), cache(partial(_precisions, device))
     said = read_settings(settings, (*GROUPS, *METHODS.names()))
@@ -106,6 +113,9 @@ def plan_runs(
         for group, key in BY_DEVICE:
             if content[group].get(key, "auto") == "auto":
                 content[group][key] = precisions()[group, key]
+        for (group, key), digest in digests.items():
+            if isinstance(typed := content[group].get(key), str):
+                content[group][key] = digest(typed)
         grid = read_grid(content)
         named |= dict.fromkeys(grid.params)
         reference = _reference(grid)
@@ -183,10 +193,12 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         for (arch, of_arch), (method, of_method), seed in itertools.product(
             archs, rows, grid.seeds
         ):
-            yield RunSpec(
+            spec = RunSpec(
                 method=method,
                 dataset=dataset,
                 train_examples=data.train_examples,
+                labelled=data.labelled,
+                extra=data.extra,
                 eval_examples=data.eval_examples,
                 arch=arch,
                 train_threat=threat,
@@ -202,6 +214,8 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
                 ),
                 data_names=names,
             )
+            require_labels(spec)
+            yield spec
 
 
 def parse_method(text: str, params: Mapping[str, Mapping[str, Any]]) -> MethodSpec:

@@ -14,6 +14,7 @@ from regmix_bench.attacks import attack_labels
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.notation import parse_value
 from regmix_bench.specs import Scoring
+from regmix_bench.specs.supervision import Labelled
 from regmix_bench.types import Frozen
 
 #: The groups that a run's settings may name, besides the methods.
@@ -24,11 +25,15 @@ class DataSettings(Frozen):
     """Numbers of images in class-balanced samples to train and to score on; None means all.
 
     ``name`` is what tables call data that are named by a path; their file's name if left out.
+    ``labelled`` of the training images keep their label, a number or a share, and ``extra`` are
+    further ones without labels, ``npz:PATH`` or ``folder:PATH``.
     """
 
     train_examples: int | None = Field(None, ge=1)
     eval_examples: int | None = Field(None, ge=1)
     name: Annotated[str | None, Field(coerce_numbers_to_str=True)] = None
+    labelled: Labelled = None
+    extra: str | None = None
 
 
 def read_settings(texts: Sequence[str], groups: Collection[str]) -> dict[str, dict[str, Any]]:

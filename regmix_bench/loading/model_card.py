@@ -12,6 +12,7 @@ from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.schema import RobustEval, RunRecord
 from regmix_bench.records.tricks import trained_with
+from regmix_bench.records.words import labels_words
 from regmix_bench.reporting.formats.cells import markdown, markdown_text
 from regmix_bench.reporting.values import Cell, Column, Table, counted, measured
 from regmix_bench.types import Checkpoint
@@ -32,6 +33,7 @@ def model_card(record: RunRecord, config: ExportConfig, loading: str) -> str:
         "Trained against": threat_words(spec.train_threat),
         "Recipe": f"{recipe_words(spec.recipe)}; seed {spec.seed}",
         "Tricks": str(trained_with(record)),
+        "Labels": labels_words(record),
         "Checkpoint": f"{config.checkpoint}, epoch {config.epoch} of {spec.recipe.epochs}",
         "Data": f"SHA-256 {record.data_digest}" if record.data_digest else "",
         "Weights": f"SHA-256 {config.weights_sha256}",

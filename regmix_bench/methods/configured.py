@@ -97,15 +97,23 @@ def make_method(spec: MethodSpec) -> Method:
     return METHODS[spec.name](configured(spec))
 
 
-def tell_recipe(method: Method, recipe: Recipe, num_classes: int, seed: int = 0) -> None:
+def tell_recipe(
+    method: Method,
+    recipe: Recipe,
+    num_classes: int,
+    seed: int = 0,
+    visits_vary: bool = False,
+) -> None:
     """Tell ``method`` what its ``setup`` may ask of a run: the recipe, the classes, the seed.
 
-    Raises :class:`UserError` where the true class would get less of a label than the others.
+    ``visits_vary`` is that of the protocol. Raises :class:`UserError` where the true class would
+    get less of a label than the others.
     """
     method.true_class_mass = mass_of_labels(type(method), recipe, num_classes)
     method.keeps_average = recipe.ema_decay == "method"
     method.compact_state = recipe.precision == "bf16"
     method.run_seed, method.num_classes = seed, num_classes
+    method.visits_vary = visits_vary
     method.epochs, method.batch_size = recipe.epochs, recipe.batch_size
 
 
@@ -123,6 +131,24 @@ def mass_of_labels(method: type[Method], recipe: Recipe, num_classes: int) -> fl
             f" true one would get less than the others; 1/{num_classes} is the least"
         )
     return share
+
+
+def require_labels(spec: RunSpec) -> None:
+    """Raise :class:`UserError` where a run's images without labels are of no use to it."""
+    use, method = spec.recipe.unlabelled, METHODS[spec.method.name]
+    words = f"recipe.unlabelled = {use}"
+    if spec.extra is not None and use == "none":
+        raise UserError(f"data.extra has no effect where {words}: set it to rst or consistency")
+    if use != "none" and spec.labelled is None and spec.extra is None:
+        raise UserError(
+            f"{words} has no effect where every image has its label: set data.labelled or"
+            " data.extra"
+        )
+    if use == "consistency" and not method.takes_unlabelled:
+        raise UserError(
+            f"{words}: {spec.method.name} cannot be trained so, its steps need a label of every"
+            " image; rst gives them one"
+        )
 
 
 def relabelled(spec: S) -> S:

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from regmix_bench.attacks.pgd import Objective, frozen, pgd
-from regmix_bench.losses import cross_entropy
 from regmix_bench.methods.protocol import Method
+from regmix_bench.methods.unlabelled import attack_objective
 from regmix_bench.types import Batch, Frozen, Search, ThreatModel
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ class MultiStepMethod(Method):
 
         It is asked for once an attack, with the model in the mode in which it is attacked.
         """
-        mass = self.true_class_mass
-        return lambda x: cross_entropy(model(x), batch.y, mass, "sum")
+        mass, clean = self.true_class_mass, None
+        if batch.partly_labelled:  # constant during the attack, so computed once
+            with torch.no_grad():
+                clean = model(batch.x)
+        return lambda x: attack_objective(model(x), batch, mass, clean)
 
 
 @contextlib.contextmanager

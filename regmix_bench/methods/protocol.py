@@ -54,6 +54,8 @@ class Method(ABC):
     smoothed: ClassVar[frozenset[str]] = frozenset()
     #: Fields of the recipe that it cannot take off their defaults, each with the reason.
     refuses: ClassVar[Mapping[str, str]] = {}
+    #: Whether its steps take batches in which some images have no label.
+    takes_unlabelled: ClassVar[bool] = False
     #: Whether its loss contains a gradient of the model: the model is then trained uncompiled.
     second_derivatives: ClassVar[bool] = False
     #: Whether the images that it trains on lie in [0, 1].
@@ -67,6 +69,9 @@ class Method(ABC):
     #: Whether to keep per-image state in bfloat16, as in a bf16 run. Its range is float32's, which
     #: momentum near 1e-6 needs.
     compact_state: bool = False
+    #: Whether an epoch may visit an image twice or not at all, as where some have no label. What
+    #: is kept of an image then counts its visits, and not epochs.
+    visits_vary: bool = False
     #: The seed of the run, for what is drawn between steps.
     run_seed: int = 0
     #: Epochs of the run, images of a whole batch, and classes of the data.

@@ -32,7 +32,6 @@ from pydantic import Field
 
 from regmix_bench.attacks.noise import uniform_start
 from regmix_bench.losses import (
-    cross_entropy,
     kl_divergence,
     soft_cross_entropy,
     weighted_squared_error,
@@ -41,6 +40,7 @@ from regmix_bench.methods.effects import Idle
 from regmix_bench.methods.multi_step import MultiStepMethod, PGDConfig
 from regmix_bench.methods.prior import ClipStart, MomentumDecay, PriorGuidedMethod, Reset
 from regmix_bench.methods.protocol import Citation
+from regmix_bench.methods.unlabelled import known_cross_entropy
 from regmix_bench.types import Batch, Frozen, Later, Search, StepOutput, ThreatModel
 
 if TYPE_CHECKING:
@@ -124,20 +124,22 @@ def regmix_terms(
     x_adv: Tensor,
     weights: Weights,
     true_class_mass: float,
+    clean_logits: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of the loss, given the logits (B, K) at x+δ_init and ``x_adv`` = x+δ_final.
 
-    ``initial_logits`` is needed where α or β is not 0; the clean images pass where γ is not 0.
+    ``initial_logits`` is needed where α or β is not 0; the clean images pass where γ is not 0, if
+    ``clean_logits`` (B, K) are not given. Images without a label have AMR and AGR alone.
     """
     logits = model(x_adv)
     share = 1 / logits.shape[1] if weights.reduction == "mean" else 1.0
-    terms = {"ce": cross_entropy(logits, batch.y, true_class_mass)}
+    terms = {"ce": known_cross_entropy(logits, batch, true_class_mass)}
     if initial_logits is not None:
         amr = weights.alpha * mutual(logits, initial_logits, weights.form)
         amr = amr + weights.beta * mutual(initial_logits, logits, weights.form)
         terms["amr"] = share * amr
     if weights.gamma:
-        clean = model(batch.x)
+        clean = model(batch.x) if clean_logits is None else clean_logits
         sides = clean.detach() if weights.detach_clean else clean, logits
         agr = kl_divergence(*(sides if weights.agr == "forward" else reversed(sides)))
         terms["agr"] = share * weights.gamma * agr
@@ -162,6 +164,7 @@ class RegMix(PriorGuidedMethod):
     featured = True
     default_true_class_mass = 0.6
     smoothed = frozenset({"attack", "loss"})
+    takes_unlabelled = True
 
     class Config(Weights):
         """Weights, and the prior's resets, start and momentum."""
@@ -188,16 +191,20 @@ class RegMix(PriorGuidedMethod):
         mutual = bool(config.alpha or config.beta)
         stored = config.start == "stored"
         initial = None if stored else uniform_start(batch.x, threat, generator)
-        start = self.attack(model, batch, threat, generator, mutual, initial)
+        clean = None
+        if batch.partly_labelled:  # the attack asks them too
+            with torch.set_grad_enabled(bool(config.gamma)):
+                clean = model(batch.x)
+        start = self.attack(model, batch, threat, generator, mutual, initial, clean)
         if stored:
             self.prior.update(batch, start.initial, start.gradient, threat)
 
-        def terms(initial_logits: Tensor | None) -> dict[str, Tensor]:
+        def terms(initial: Tensor | None, clean: Tensor | None = None) -> dict[str, Tensor]:
             mass = self.true_class_mass
-            return regmix_terms(model, batch, initial_logits, start.x_adv, config, mass)
+            return regmix_terms(model, batch, initial, start.x_adv, config, mass, clean)
 
         return StepOutput.of(
-            terms(start.logits if mutual else None),
+            terms(start.logits if mutual else None, clean),
             start.x_adv,
             again=lambda: terms(model(batch.x + start.initial) if mutual else None),
         )
@@ -250,6 +257,7 @@ class RegMixPGD(MultiStepMethod):
     rank = 100
     colour = 10
     smoothed = frozenset({"attack", "loss"})
+    takes_unlabelled = True
 
     class Config(Weights, PGDConfig):
         """Weights and attack."""

@@ -45,7 +45,7 @@ def efforts(record: RunRecord) -> tuple[Effort, ...]:
     equal = (cost.forward_images + cost.backward_images) / len(history)
     known = [float(passes) for passes in counted if passes is not None]
     passes = known if len(known) == len(history) else [equal] * len(history)
-    visits = record.spec.recipe.images_per_epoch(record.n_train or 0)
+    visits = record.visits
     energies = [log.work.energy if log.work else None for log in history]
     return tuple(
         Effort(total / visits if visits else None, seconds, energy)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ROBUST, by_title, score_words, titles
 from regmix_bench.records.progress import Progress
-from regmix_bench.records.schema import AnyRecord, RobustEval, TransferRecord
+from regmix_bench.records.schema import AnyRecord, RobustEval, RunRecord, TransferRecord
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.shown import Summary
 from regmix_bench.types import NORMS, ThreatModel
@@ -27,12 +27,28 @@ def spec_words(spec: RunSpec | EvalSpec, symbols: bool = False) -> str:
     def threat_words(threat: ThreatModel) -> str:
         return f"{NORMS[threat.norm].symbol} {threat.epsilon}" if symbols else str(threat)
 
+    data = spec.data_words if isinstance(spec, RunSpec) else spec.dataset_words
     last = (
         (threat_words(spec.train_threat), f"seed {spec.seed}")
         if isinstance(spec, RunSpec)
         else (", ".join(map(threat_words, spec.eval_threats)), "evaluated")
     )
-    return " · ".join((model_name(spec), spec.dataset_words, spec.arch_words, *last))
+    return " · ".join((model_name(spec), data, spec.arch_words, *last))
+
+
+def labels_words(record: RunRecord) -> str:
+    """Say how many labels a training saw, such as ``130 labels seen, …``; nothing of all."""
+    if (found := record.labels) is None:
+        return ""
+    words = f"{found.labelled:,} seen to train on, {record.n_validation or 0:,} to validate"
+    use = record.spec.recipe.unlabelled
+    if not found.unlabelled:
+        return words
+    by = {"rst": "RST", "consistency": "consistency"}.get(use, use)
+    words += f"; {found.unlabelled:,} images without, by {by}"
+    if found.pseudo_label_acc is not None:
+        words += f", {found.pseudo_label_acc:.1%} of hidden labels hit"
+    return words
 
 
 def progress_words(progress: Progress) -> str:

@@ -13,12 +13,13 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import ALL, Layout
 from regmix_bench.reporting.tables.comparison import DIFFERENCE, INTERVAL, SEEDS
 from regmix_bench.reporting.tables.footnotes import MEANINGS
+from regmix_bench.reporting.tables.labels import LABELS
 from regmix_bench.reporting.tables.tricks import TRICKS
 from regmix_bench.reporting.values import Cell, Column, Table
 
 _ACCURACIES = [accuracy.id for accuracy in ACCURACIES]
 #: Columns of a comparison, beside the methods, where none are chosen.
-USUAL = (*_ACCURACIES, DIFFERENCE, TRICKS, "passes", SEEDS)
+USUAL = (*_ACCURACIES, DIFFERENCE, TRICKS, LABELS, "passes", SEEDS)
 #: Those of each ε, where several stand side by side.
 ASIDE = (*(name for name in _ACCURACIES if name != "pgd_acc"), DIFFERENCE)
 

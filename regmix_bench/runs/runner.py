@@ -14,7 +14,7 @@ from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.scorer import Extras, keep_traceback, tidy
 from regmix_bench.methods import METHODS
-from regmix_bench.methods.configured import mass_of_labels, require_code
+from regmix_bench.methods.configured import mass_of_labels, require_code, require_labels
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.paths import (
     LOCK,
@@ -90,6 +90,7 @@ def run_spec(
     require_code(spec.method)
     check_devices(target, devices)
     require_precisions(spec, target)
+    require_labels(spec)
     if not force and (done := _finished(spec, results)):
         return done
     folder = Path(data_dir) if data_dir is not None else None

@@ -29,15 +29,25 @@ from regmix_bench.records.alarms import with_derived
 from regmix_bench.records.paths import artifacts_dir, outputs_path, record_path, views_path
 from regmix_bench.records.progress import Progress, ProgressMeter
 from regmix_bench.records.running import StatusFile
-from regmix_bench.records.schema import Alarm, Cost, EpochLog, RobustEval, RunRecord, Tuned
+from regmix_bench.records.schema import (
+    Alarm,
+    Cost,
+    EpochLog,
+    LabelUse,
+    RobustEval,
+    RunRecord,
+    Tuned,
+)
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
 from regmix_bench.specs import RunSpec
+from regmix_bench.specs.supervision import FULL
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution, arithmetic, environment
 from regmix_bench.training.history import TrainingProgress
+from regmix_bench.training.pseudo_labels import PseudoLabels
 from regmix_bench.training.setup import make_trainer
 from regmix_bench.training.states import States
 from regmix_bench.types import TRAINED, Checkpoint, TrainedCheckpoint
@@ -82,6 +92,7 @@ class ActiveRun:
         self.trained = False
         self.steps: dict[str, Any] = {}  # how those of training were done
         self.attacked: AttackedModel | None = None
+        self.pseudo_labels: PseudoLabels | None = None
         self.meter = ProgressMeter(self._tell)
         self.status = StatusFile(self.task.results, self.task.spec)
         if rank() == 0:
@@ -129,6 +140,7 @@ class ActiveRun:
         say = partial(self.observer.on_note, spec)
         trainer = make_trainer(spec, data, task.directory, self.device, task.execution, say)
         self.n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+        self.pseudo_labels = trainer.pseudo_labels
         self.progress = trainer.progress
         expected = _expected_weights(spec, trainer.averages)
 
@@ -233,7 +245,20 @@ class ActiveRun:
             reference=task.reference,
             tuned=task.tuned,
             tricks=tricks_of(task.spec),
+            labels=self._labels(),
             error=error,
+        )
+
+    def _labels(self) -> LabelUse | None:
+        """Return how many labels the training saw, where not all; and how right others are."""
+        if self.task.spec.supervision == FULL:
+            return None
+        train, found = self.data.train, self.pseudo_labels
+        return LabelUse(
+            labelled=train.labelled,
+            unlabelled=train.size - train.labelled,
+            pseudo_label_acc=found and found.agreement(self.data.hidden),
+            pseudo_label_cost=found and found.cost,
         )
 
 

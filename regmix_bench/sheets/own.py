@@ -9,7 +9,7 @@ from typing import Any
 
 from regmix_bench.analysis.blocks import Block, Row, blocks_of
 from regmix_bench.analysis.cohorts import Cohort, Group, Run, sort_into_cohorts
-from regmix_bench.analysis.tricks import AXES, without_tricks
+from regmix_bench.analysis.tricks import Axis
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.errors import UserError
 from regmix_bench.methods import declared
@@ -24,12 +24,15 @@ from regmix_bench.sheets.notes import with_notes
 from regmix_bench.sheets.reader import SHARED, make_sheet
 from regmix_bench.sheets.sheet import NO_EXTRA_DATA, Sheet
 from regmix_bench.specs import MethodSpec, RunSpec
-from regmix_bench.specs.tricks import Tricks
+from regmix_bench.specs.tricks import Tricks, without_tricks
 
 PGD = "pgd-20"
 #: What the name of a table ends with whose rows have the tricks of their methods' authors.
 AS_AUTHORS = "-as-authors"
 _NONE = "none"
+
+#: In what rows of such a table may differ.
+_TRICKS: tuple[Axis, ...] = ("tricks",)
 
 #: What is written with a row, though all rows may have the same.
 _OF_A_ROW = ("method", "numbers", "runs")
@@ -49,7 +52,7 @@ def study_content(
     left = [run for run in runs if run.spec.recipe == without_tricks(run.spec.recipe)]
     together = {
         cohort.stem + AS_AUTHORS: cohort
-        for cohort in sort_into_cohorts(left, AXES)
+        for cohort in sort_into_cohorts(left, _TRICKS)
         if len({group.tricks for group in cohort.groups}) > 1
     }
     taken = {run.path for cohort in together.values() for run in _runs(cohort)}
@@ -114,7 +117,7 @@ def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
         "architecture": spec.arch_words,
         "dataset": spec.dataset_words,
         "train_images": record.n_train,
-        "extra_data": NO_EXTRA_DATA,
+        "extra_data": spec.extra or NO_EXTRA_DATA,
         "threat": threat,
         "recipe": _recipe(run),
         "tricks": tricks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, TypeGuard
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from regmix_bench.types import LARGEST, Frozen, Later, Search
 
@@ -13,6 +13,10 @@ Augmentation = Literal["none", "crop", "crop-flip"]
 
 #: How an epoch is divided: all images into even batches, or into equal ones without the remainder.
 Division = Literal["even", "equal"]
+
+#: The use of images without labels: none, with the labels that a standard model of the labelled
+#: images gives them (RST), or in those terms of a method's loss that need no label.
+UnlabelledUse = Literal["none", "rst", "consistency"]
 
 #: How the checkpoint to score is chosen: by PGD-10 on the validation part, the earlier epoch on a
 #: tie, or not at all.
@@ -60,6 +64,9 @@ class Recipe(Frozen):
     like weights, or the "live" ones of the model that is trained. ``awp_gamma`` perturbs weights
     (Wu et al., NeurIPS 2020), after ``awp_warmup`` epochs without.
 
+    ``unlabelled`` is the use of images whose labels are hidden, or that have none. ``init`` is the
+    SHA-256 of the weights that a training starts from, in the place of random ones.
+
     Of one cycle ``cycle_momentum`` has the momentum too, 0.95 → 0.85 → 0.95 in the place of
     ``momentum``. A schedule takes its steps after each batch or after each epoch.
     """
@@ -88,6 +95,10 @@ class Recipe(Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
     validation_precision: Annotated[Literal["fp32", "tf32", "bf16"], Later("fp32")] = "fp32"
     selection: Annotated[SelectionRule, Later("val-pgd10")] = "val-pgd10"
+    unlabelled: Annotated[UnlabelledUse, Later("none")] = "none"
+    init: Annotated[str | None, Later(None), WithJsonSchema({"type": ["string", "null"]})] = Field(
+        None, pattern=r"^[0-9a-f]{64}$"
+    )
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> Self:

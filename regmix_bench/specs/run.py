@@ -18,6 +18,7 @@ from regmix_bench.specs.components import (
 from regmix_bench.specs.identity import IDENTITY_VERSION, digest, hashed
 from regmix_bench.specs.recipe import Recipe
 from regmix_bench.specs.scoring import Scoring
+from regmix_bench.specs.supervision import Labelled, Supervision
 from regmix_bench.types import (
     TRAINED,
     Evaluated,
@@ -84,10 +85,16 @@ class Spec(Frozen, metaclass=RefusingModel):
 
 
 class RunSpec(Spec):
-    """Everything that decides a training's numbers, and nothing that does not."""
+    """Everything that decides a training's numbers, and nothing that does not.
+
+    Of the training images all but ``labelled`` lose their labels; ``extra`` are further images that
+    have none, by the name that the cache has for them.
+    """
 
     method: MethodSpec
     train_examples: int | None = Field(None, ge=1, lt=2**63)
+    labelled: Annotated[Labelled, Later(None)] = None
+    extra: Annotated[str | None, Later(None)] = Field(None, pattern=FILE_NAME)
     train_threat: ThreatModel
     evaluate: Evaluated = "selected"
     recipe: Recipe = Recipe()
@@ -103,6 +110,17 @@ class RunSpec(Spec):
         """Return the digest of what decides the trained weights, but for the seed."""
         unscored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")
         return digest({k: v for k, v in self.identity().items() if k not in unscored})
+
+    @property
+    def supervision(self) -> Supervision:
+        """Return the labels that it sees, and its use of images without one."""
+        unlabelled = self.recipe.unlabelled
+        return Supervision(labelled=self.labelled, unlabelled=unlabelled, extra=self.extra)
+
+    @property
+    def data_words(self) -> str:
+        """Return the data set, and the labels that are seen where not all are."""
+        return self.dataset_words + self.supervision.suffix
 
     @property
     def label(self) -> str:

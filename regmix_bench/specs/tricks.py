@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -81,6 +82,19 @@ class Tricks(Frozen):
 
 #: Of a training as plain as can be.
 NONE = Tricks()
+
+#: The fields of a recipe that are tricks.
+FIELDS = (
+    *("true_class_mass", "ema_decay", "ema_start", "ema_buffers"),
+    *("awp_gamma", "awp_warmup", "gradient_clip"),
+)
+
+
+@cache
+def without_tricks(recipe: Recipe) -> Recipe:
+    """Return the rest of a recipe: its tricks as they are where nobody sets them."""
+    plain = {name: Recipe.model_fields[name].default for name in FIELDS}
+    return recipe.model_copy(update=plain)
 
 
 def _number(value: float) -> str:

@@ -138,10 +138,11 @@ class ReplayedSteps(Steps):
     def _kind_of(self, batch: Batch) -> _Kind:
         """Return the kind of step for ``batch``, with its images filled in."""
         x, y, index = batch.x, batch.y, batch.index
-        key = x.shape, x.dtype, y.shape, y.dtype, batch.total, self.update.branch
+        partly = batch.partly_labelled
+        key = x.shape, x.dtype, y.shape, y.dtype, batch.total, partly, self.update.branch
         kind = self._kinds.get(key)
         if kind is None:
-            held = Batch(x.clone(), y.clone(), index.clone(), batch.total)
+            held = Batch(x.clone(), y.clone(), index.clone(), batch.total, partly)
             # The compiler's code is in a recording, and cannot be watched.
             unwatched = REHEARSALS if self.update.trained.execution.compile else REHEARSALS - 2
             kind = self._kinds[key] = _Kind(held, unwatched)

@@ -43,6 +43,7 @@ from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
+from regmix_bench.training.pseudo_labels import PseudoLabels
 from regmix_bench.training.states import States
 from regmix_bench.training.steps import make_steps
 from regmix_bench.training.totals import EpochTotals
@@ -56,6 +57,9 @@ class Trainer:
 
     ``say`` gets a line for each state that is not whole.
     """
+
+    #: Those that it trains on, where another model gave some.
+    pseudo_labels: PseudoLabels | None = None
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class Trainer:
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
         self.steps = make_steps(update, device, execution, say)
-        tell_recipe(method, recipe, data.num_classes, spec.seed)
+        self._tell(method)
         own_average = method.averages_weights and method.keeps_average
         self.averages = self.average is not None or own_average
         method.setup(data.train.size, data.image_shape, device)
@@ -108,6 +112,11 @@ class Trainer:
         )
         progress = self.progress
         self.keeper = StateKeeper(states, about, progress.epoch, progress.checkpoints)
+
+    def _tell(self, method: Method) -> None:
+        spec, data = self.spec, self.data
+        varied = not data.train.once_an_epoch
+        tell_recipe(method, spec.recipe, data.num_classes, spec.seed, varied)
 
     def _trainable(self, execution: Execution) -> Execution:
         """``execution`` without what the method's steps do not bear."""
@@ -218,13 +227,14 @@ class Trainer:
         mine = share(total)
         n, shape = mine.stop - mine.start, self.data.image_shape
         method = type(self.method)(self.method.config)
-        tell_recipe(method, self.spec.recipe, self.data.num_classes, self.spec.seed)
+        self._tell(method)
         method.setup(total, shape, self.device)
         method.on_epoch_start(1)
         method.on_batch_start(0)
         x = torch.zeros(n, *shape, device=self.device)
-        labels, index = torch.zeros(n, dtype=torch.int64), torch.arange(mine.start, mine.stop)
-        batch = Batch(x, labels.to(self.device), index.to(self.device), total)
+        index, partly = torch.arange(mine.start, mine.stop), self.data.train.partly_labelled
+        labels = -(index % 2) if partly else torch.zeros(n, dtype=torch.int64)
+        batch = Batch(x, labels.to(self.device), index.to(self.device), total, partly)
         attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
         with whole_batch(total):
             output = method.step(runner, batch, self.spec.train_threat, attack)

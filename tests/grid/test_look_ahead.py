@@ -13,7 +13,7 @@ from regmix_bench.grid.fit import DataSize, drawn, sizes_of
 from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.plan import plan
 
-DIGITS = DataSize(1_294, 143, 360, (1, 8, 8), 10)
+DIGITS = DataSize(1_294, 143, 360, (1, 8, 8), 10, 1_294, 1_294)
 GRID = {"eps": ["8/255"], "recipe": {"precision": "fp32", "epochs": 2}}
 
 

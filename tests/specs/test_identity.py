@@ -33,6 +33,8 @@ OTHER: dict[str, Any] = {
     "method.params": {**METHOD, "params": {"beta": 5.0}},
     "dataset": "cifar10",
     "train_examples": 1,
+    "labelled": 0.1,
+    "extra": "extra-npz-0123456789ab",
     "eval_examples": 1,
     "arch": "resnet8",
     "train_threat": ThreatModel("Linf", "48/255"),
@@ -67,6 +69,8 @@ OTHER_RECIPE: dict[str, Any] = {
     "precision": "bf16",
     "validation_precision": "tf32",
     "selection": "last",
+    "unlabelled": "rst",
+    "init": "0" * 64,
 }
 #: What some of these need.
 NEEDED: dict[str, dict[str, Any]] = {

@@ -73,6 +73,20 @@ class CheckpointFile(Frozen):
     sha256: str
 
 
+class LabelUse(Frozen):
+    """The training images with and without a label, where not all had theirs.
+
+    Those held out for validation are counted by themselves. Of RST, ``pseudo_label_acc`` (0 to 1)
+    is the share of hidden labels that pseudo-labels hit, which no training asks, and
+    ``pseudo_label_cost`` that of the model that gave them, which is no part of ``training_cost``.
+    """
+
+    labelled: Count
+    unlabelled: Count
+    pseudo_label_acc: Share | None = None
+    pseudo_label_cost: Cost | None = None
+
+
 class _Shown(Shown):
     """A record as a prompt and a notebook show it."""
 
@@ -129,7 +143,8 @@ class RunRecord(_Record):
 
     ``reference`` is the label that the run's suite compares the others with; ``tuned`` says how its
     suite came to its values, where a study chose them; ``tricks`` are those that took effect, which
-    older records leave to their specification; ``selected_epoch`` is that of the checkpoint
+    older records leave to their specification; ``labels`` says how many were seen, None of all;
+    ``n_train`` counts images with and without one; ``selected_epoch`` is that of the checkpoint
     ``selected``; ``views_digest`` the SHA-256 of the file of views, if there is one.
     """
 
@@ -139,6 +154,7 @@ class RunRecord(_Record):
     reference: str | None = None
     tuned: Tuned | None = None
     tricks: Tricks | None = None
+    labels: LabelUse | None = None
     n_train: Count | None = None
     n_validation: Count | None = None
     selected_epoch: Epoch | None = None
@@ -162,6 +178,29 @@ class RunRecord(_Record):
             if self.history and epoch > last:
                 raise ValueError(f"the checkpoint {name} is of epoch {epoch} of {last}")
         return self
+
+    @model_validator(mode="after")
+    def _labels_are_those_of_the_images(self) -> Self:
+        if (found := self.labels) is not None and found.labelled + found.unlabelled != self.n_train:
+            raise ValueError(
+                f"{found.labelled} images with a label and {found.unlabelled} without are not the"
+                f" {self.n_train} that it was trained on"
+            )
+        return self
+
+    @property
+    def visits(self) -> int:
+        """The number of images that an epoch visits, one as often as it is visited."""
+        first = self.history[0].work if self.history else None
+        if self.labels is not None and first is not None:
+            return first.images
+        return self.spec.recipe.images_per_epoch(self.n_train or 0)
+
+    @property
+    def whole_training_cost(self) -> Cost:
+        """The cost of the training, and of the model that gave it pseudo-labels, if one did."""
+        taught = self.labels.pseudo_label_cost if self.labels is not None else None
+        return self.training_cost if taught is None else self.training_cost + taught
 
     @model_validator(mode="after")
     def _tricks_are_of_the_recipe(self) -> Self:

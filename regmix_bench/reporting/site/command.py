@@ -48,7 +48,8 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
             yield f"--{name} {shlex.quote(str(value))}"
     if scoring.screen:
         yield "--screen"
-    data = {"train_examples": spec.train_examples, "eval_examples": spec.eval_examples}
+    data = spec.model_dump(mode="json", include={"train_examples", "eval_examples"})
+    data |= spec.model_dump(mode="json", include={"labelled", "extra"})
     for group, values, default in (
         ("data", data, dict.fromkeys(data)),
         ("recipe", recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")),

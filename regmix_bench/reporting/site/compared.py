@@ -59,6 +59,7 @@ def _row(ranked: RankedRow, row: Row, ranking: Ranking, outcomes: Outcomes) -> d
             *((f"{header}, 95 % interval", line(cell, "interval")) for header, cell in accuracies),
             ("Passes", line(ranked.passes, "number")),
             ("Tricks", ranked.tricks),
+            ("Labels", str(row.group.spec.supervision)),
             ("Seeds", f"{len(ranked.seeds)}"),
         ],
         "curves": _curves(row),

@@ -16,6 +16,7 @@ from regmix_bench.methods.configured import all_params
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import trained_with
+from regmix_bench.records.words import labels_words
 from regmix_bench.reporting.formats.cells import fixed
 
 Facts = tuple[tuple[str, str], ...]
@@ -38,6 +39,7 @@ def specification_facts(run: Run) -> Facts:
         **{f"· {key}": _words(value) for key, value in all_params(spec.method).items()},
         "Dataset": spec.dataset_words,
         "Images": images,
+        "Labels": labels_words(record),
         "Architecture": spec.arch_words
         + (f", {record.n_parameters:,} parameters" if record.n_parameters else ""),
         "Trained under": threat_words(spec.train_threat),

@@ -202,7 +202,10 @@ def _protocol(block: Block) -> Iterator[str]:
     setting = block.cohort.setting
     recipe, scoring = setting.recipe, setting.scoring
     run, score = block.rows[0].scores[0] if block.rows else (None, None)
-    images = f" of {run.record.n_train:,} images" if run and run.record.n_train else ""
+    trained = run.record if run and setting.supervision is not None else None
+    images = f" of {trained.n_train:,} images" if trained and trained.n_train else ""
+    if trained and trained.labels:
+        images += f", {trained.labels.labelled:,} with their label"
     yield f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}{images}"
     yield f"batch {recipe.batch_size}"
     yield schedule_words(recipe)

@@ -67,7 +67,7 @@ class RunPage:
     @property
     def setting(self) -> str:
         spec = self.run.spec
-        named = f"{spec.dataset_words}, {spec.arch_words}"
+        named = f"{spec.data_words}, {spec.arch_words}"
         return f"{named}, trained under {threat_words(spec.train_threat)}"
 
     @property

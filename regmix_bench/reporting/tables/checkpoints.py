@@ -11,6 +11,7 @@ from regmix_bench.analysis.selection import WEIGHTS, Selected, SelectionGain, Se
 from regmix_bench.analysis.words import checkpoint_words, threat_words
 from regmix_bench.records.accuracies import accuracies
 from regmix_bench.records.checkpoints import Choice
+from regmix_bench.reporting.tables.labels import labels_column
 from regmix_bench.reporting.tables.tricks import tricks_column, tricks_said
 from regmix_bench.reporting.values import Cell, Column, Table, averaged, counted
 from regmix_bench.types import Weights
@@ -32,6 +33,7 @@ def checkpoints_table(found: Selections) -> Table:
         filled += _accuracies(found, weights, word)
         filled += _gains([by_weights[weights] for _, by_weights in found.rows], weights, word)
     filled += tricks_column(found.cohort.setting, (group for group, _ in found.rows))
+    filled += labels_column(found.cohort.setting, (group for group, _ in found.rows))
     seeds = [len({e.run.spec.seed for w in WEIGHTS for e in by[w]}) for _, by in found.rows]
     filled.append((Column("seeds", "Seeds", "count"), [counted(number) for number in seeds]))
     caption = f"{checkpoints_heading(found)}. {tricks_said(found.cohort.setting)}"

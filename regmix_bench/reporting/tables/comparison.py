@@ -15,6 +15,7 @@ from regmix_bench.analysis.words import checkpoint_words, recipe_words, threat_w
 from regmix_bench.records.accuracies import ROBUST, accuracies
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
+from regmix_bench.reporting.tables.labels import labels_column
 from regmix_bench.reporting.tables.overfitting import (
     overfitting_columns,
     overfitting_note,
@@ -59,6 +60,7 @@ def comparison_table(
         *race_columns(block, target),
         *throughput_columns(block),
         *tricks_column(block.cohort.setting, groups, block.checkpoint),
+        *labels_column(block.cohort.setting, groups),
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
@@ -143,7 +145,10 @@ def _notes(block: Block, names: Mapping[str, str]) -> Iterator[str]:
         return
     run, score = block.rows[0].scores[0]
     n = score.n_examples
-    trained = f"{run.record.n_train:,} training and " if run.record.n_train else ""
+    labels, n_train = run.record.labels, run.record.n_train
+    seen = f" ({labels.labelled:,} with their label)" if labels is not None else ""
+    shown = n_train and block.cohort.setting.supervision is not None
+    trained = f"{n_train:,} training{seen} and " if shown else ""
     drop = "Drop: points of PGD accuracy that the last checkpoint has less."
     yield (
         f"Accuracy in percent, {trained}{n:,} test images (one standard error at most"
