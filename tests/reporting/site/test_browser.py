@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from support.histories import planted_history
 from support.sites import write_site
 from support.synthetic import make_spec, write_run
 
@@ -543,7 +546,8 @@ def test_each_format_of_table_and_figure_is_downloaded_and_read(
     for name, right in {"pgd-at": 280, "trades": 300}.items():
         for seed in range(3):
             spec = make_spec(name, seed=seed)
-            write_run(tmp_path, spec, autoattack=right + seed, reference="pgd-at")
+            history = planted_history([0.3, 0.5])
+            write_run(tmp_path, spec, autoattack=right + seed, reference="pgd-at", history=history)
     contents = Contents.of(tmp_path)
     with served(tmp_path) as server:
         page = opened("index.html", root=server.url.rstrip("/"))
@@ -570,6 +574,14 @@ def test_each_format_of_table_and_figure_is_downloaded_and_read(
         page.goto(f"{server.url}runs.html")
         runs = pd.read_csv(io.BytesIO(fetched("Accuracies of all runs as CSV")))
         assert set(runs["seed"]) >= {0, 1}
+        page.goto(f"{server.url}runs/{contents.runs[0].record.run_id}.html")
+        page.wait_for_selector(".chart svg[role]")
+        picture = ElementTree.fromstring(fetched(" as SVG$"))
+        texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+        assert "validation accuracy (%)" in texts and not list(picture.iter("{*}script"))
+        for _ in range(2):  # it is made anew each time
+            chart = plt.imread(io.BytesIO(fetched("[^)] as PNG$")), format="png")
+            assert chart.shape[1] == 2 * round(float(picture.attrib["width"])) and chart.std() > 0
         page.close()
 
 

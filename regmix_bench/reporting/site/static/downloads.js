@@ -80,6 +80,30 @@ const files = (() => {
     return made;
   }
 
+  // A picture as PNG, of twice as many pixels as it has on the page.
+  function image(label, name, drawing) {
+    const made = document.createElement("a");
+    made.href = "";
+    made.download = name;
+    made.textContent = "PNG";
+    made.setAttribute("aria-label", `${label} as PNG`);
+    made.addEventListener("click", async (event) => {
+      if (made.href.startsWith("data:")) return; // had a moment ago, below
+      event.preventDefault();
+      const picture = drawing();
+      const shown = new Image();
+      shown.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture.outerHTML)}`;
+      await shown.decode();
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [2 * shown.naturalWidth, 2 * shown.naturalHeight];
+      canvas.getContext("2d").drawImage(shown, 0, 0, canvas.width, canvas.height);
+      made.href = canvas.toDataURL("image/png");
+      made.click();
+      made.href = "";
+    });
+    return made;
+  }
+
   for (const table of document.querySelectorAll("table[data-files]")) {
     const frame = table.closest(".scroll");
     const line = document.createElement("p");
@@ -90,5 +114,5 @@ const files = (() => {
     }
     frame.after(line);
   }
-  return { csv, latex, link };
+  return { csv, image, latex, link };
 })();

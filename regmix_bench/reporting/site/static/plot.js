@@ -9,6 +9,8 @@ const plot = (() => {
   const LISTED = 8; // values that a tip has
   const NEAR = 40; // pixels from a point to a pointer that means it
   const PAPER = 480; // pixels, for two charts beside each other on a page
+  const LINE = 20; // pixels of a line of a legend
+  const LOOKS = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "vector-effect", "font-size"];
   const drawn = new Map();
   const hidden = new Set(new URLSearchParams(location.search).getAll("hide"));
   let printing = false;
@@ -154,7 +156,7 @@ const plot = (() => {
     answer(picture, tip, seen, chart, width);
   }
 
-  // What is drawn as CSV.
+  // What is drawn as CSV, SVG and PNG.
   function download(element, chart) {
     const write = () => {
       const rows = chart.series.flatMap(({ name, x, y, low, high }) =>
@@ -165,8 +167,53 @@ const plot = (() => {
       );
       return files.csv([["series", "x", "y", "low", "high"], ...rows]);
     };
-    const link = files.link("CSV", element.dataset.label, `${element.dataset.chart}.csv`, write);
-    return make("p", { class: "files" }, link);
+    const { label, chart: stem } = element.dataset;
+    const line = make("p", { class: "files" }, files.link("CSV", label, `${stem}.csv`, write));
+    const picture = () => drawing(element, chart);
+    line.append(" ", files.link("SVG", label, `${stem}.svg`, () => picture().outerHTML));
+    line.append(" ", files.image(label, `${stem}.png`, picture));
+    return line;
+  }
+
+  // The chart with its legend as a picture of its own: of the looks that a style sheet gives, and white.
+  function drawing(element, chart) {
+    const shown = element.querySelector("svg[role]");
+    const [width, high] = [shown.viewBox.baseVal.width, LINE * (chart.legend.length > 1)];
+    const { copy, look } = styled(shown);
+    const entries = chart.legend.filter((series) => !hidden.has(series.group));
+    const wide = Math.max(...entries.map(({ name }) => 40 + 7 * name.length), 1);
+    const across = Math.max(1, Math.floor(width / wide));
+    const rows = high && Math.ceil(entries.length / across);
+    const all = HEIGHT + rows * LINE;
+    const made = make("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${width} ${all}`, width, height: all });
+    made.setAttribute("style", look);
+    made.append(make("path", { d: `M0 0H${width}V${all}H0Z`, fill: getComputedStyle(document.body).backgroundColor }), copy);
+    const keys = element.querySelectorAll(".legend button");
+    for (const [at, series] of rows ? entries.entries() : []) {
+      const sign = keys[chart.legend.indexOf(series)].querySelector("svg");
+      const group = make("g", { transform: `translate(${10 + (at % across) * wide} ${HEIGHT + Math.floor(at / across) * LINE})` });
+      group.append(styled(sign).copy, make("text", { x: 32, y: 11, fill: getComputedStyle(shown).color }, series.name));
+      made.append(group);
+    }
+    return made;
+  }
+
+  // A copy of an element of SVG, in which each has what it is drawn with as its own attributes.
+  function styled(original) {
+    const copy = original.cloneNode(true);
+    const inside = [...copy.querySelectorAll("*")];
+    for (const [at, one] of [...original.querySelectorAll("*")].entries()) {
+      const found = getComputedStyle(one);
+      for (const name of LOOKS) inside[at].setAttribute(name, found.getPropertyValue(name));
+      for (const name of ["style", "class"]) inside[at].removeAttribute(name);
+    }
+    copy.querySelector("circle")?.remove(); // where a reader points
+    const { viewBox, attributes } = copy;
+    const { width, height } = viewBox.baseVal;
+    for (const { name } of [...attributes]) if (name !== "viewBox") copy.removeAttribute(name);
+    for (const [name, value] of Object.entries({ width, height })) copy.setAttribute(name, value);
+    const font = getComputedStyle(original);
+    return { copy, look: `font-family: ${font.fontFamily}; font-size: ${font.fontSize}` };
   }
 
   function legend(element, chart) {
