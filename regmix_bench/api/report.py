@@ -1,5 +1,6 @@
 """``report``: tables and figures."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,9 @@ def report(
         Names | None,
         Option("Show the rows of these alone, by label, method or shown name.", _FIGURES),
     ] = None,
+    site_url: Annotated[
+        str | None, Option("Where the site will stand, https://…, for the images of shared links.")
+    ] = None,
     check: Annotated[bool, Option("Write nothing; exit 1 where the report is stale.")] = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
@@ -95,9 +99,9 @@ def report(
     are removed. A picture that an earlier report drew of the same is not drawn again. ``say`` is
     told what is done, a line at a time. Raises :class:`UserError` for an unknown format, reference,
     axis, suite, style, font, method, row or table column, a caption that several tables would
-    share, a width that is no length between 3 and 20 inches, a target that is no accuracy, a folder
-    without records, a record or published numbers that cannot be read, and a folder that cannot be
-    written.
+    share, a width that is no length between 3 and 20 inches, a target that is no accuracy, a site's
+    address that is none, a folder without records, a record or published numbers that cannot be
+    read, and a folder that cannot be written.
     """
     from regmix_bench.reporting.report import stale, write_report
     from regmix_bench.reporting.report_files import FORMATS
@@ -118,10 +122,18 @@ def report(
     choices = report_choices(with_published, reference, across, suite, target_accuracy)
     choices["style"] = style_for(style, width, font)
     choices["methods"] = listed("--methods", methods)
+    choices["site_url"] = _address(site_url)
     if check:
         return Report(folder, stale=tuple(stale(source, folder, layout=layout, **choices)))
     written = write_report(source, folder, chosen, layout=layout, say=say, **choices)
     return Report(folder, tuple(written))
+
+
+def _address(text: str | None) -> str | None:
+    """Return an address without its last /; raises :class:`UserError` for what is none."""
+    if text is not None and not re.fullmatch(r"https?://[^\s/?#\"'<>]+(/[^\s?#\"'<>]*)?", text):
+        raise UserError(f"--site-url {text!r} is no address such as https://example.org/regmix")
+    return text and text.rstrip("/")
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

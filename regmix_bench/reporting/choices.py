@@ -15,7 +15,8 @@ class Manner(TypedDict, total=False):
     ``reference`` is the row that the others are compared with, by default that of each suite, and
     ``across`` what the rows of a table may differ in. ``target_accuracy`` (0 to 1) is what costs
     are compared at, by default the reference's. Figures are drawn for ``style`` and show
-    ``methods``, by label, method or shown name, by default all rows.
+    ``methods``, by label, method or shown name, by default all rows. ``site_url`` is where the
+    site will stand, for what needs a whole address.
     """
 
     reference: str | None
@@ -23,6 +24,7 @@ class Manner(TypedDict, total=False):
     target_accuracy: float | None
     style: Style
     methods: Collection[str] | None
+    site_url: str | None
 
 
 class Choices(Manner, total=False):

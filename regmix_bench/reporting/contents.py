@@ -77,6 +77,7 @@ class Contents:
     target_accuracy: float | None = None
     style: Style = PLAIN
     methods: Collection[str] | None = None
+    site_url: str | None = None
     say: Callable[[str], None] = field(default=_silent, compare=False)
 
     @classmethod

@@ -407,13 +407,15 @@ def test_the_sheet_of_some_runs_takes_the_notes_of_these(results, tmp_path):
         ({"width": "0in"}, "--width '0in' is not between 3 and 20 inches"),
         ({"width": "-3.25in"}, "--width '-3.25in' is not between"),
         ({"width": "3.25"}, "--width '3.25' is no length"),
+        ({"site_url": "example.org"}, "--site-url 'example.org' is no address"),
+        ({"site_url": 'https://e.org/">'}, "is no address such as https://example.org/regmix"),
         ({"width": "9000cm"}, "--width '9000cm' is not between"),
         ({"font": "No Such Font"}, "unknown font 'No Such Font'"),
         ({"methods": "trades,tradez"}, "unknown method 'tradez': did you mean 'trades'?"),
         ({"methods": "trades,"}, "--methods 'trades,' has an empty place"),
     ],
 )
-def test_what_figures_cannot_be_drawn_for_is_refused_before_anything_is_written(
+def test_what_nothing_can_be_drawn_for_is_refused_before_anything_is_written(
     results, tmp_path, option, said
 ):
     with pytest.raises(UserError, match=re.escape(said)):

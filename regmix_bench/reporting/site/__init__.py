@@ -44,7 +44,8 @@ def undrawn_files(
     """
     board = Rankings.of(contents)
     found = run_pages(contents)
-    preview = next(filter(None, (pictures.preview(one.stem) for one in board.rankings)), "")
+    usual = next(filter(None, (pictures.preview(one.stem) for one in board.rankings)), "")
+    preview = pages.Preview(contents.site_url, usual)
     yield "index.html", pages.index_page(board, pictures, found, preview)
     yield from downloads.picture_numbers(pictures)
     layout = layout or Layout()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,33 @@ if TYPE_CHECKING:
 _NO_NUMBER = -1e9
 
 
+@dataclass(frozen=True)
+class Preview:
+    """The image that others show where a page is linked to.
+
+    They take whole addresses alone, so that there is none of a site of which nobody has said where
+    it will stand.
+    """
+
+    site_url: str | None = None
+    image: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of the image, empty where there is none."""
+        return f"{self.site_url}/{self.image}" if self.site_url and self.image else ""
+
+    def of(self, image: str) -> Preview:
+        """Return that of a page with an image of its own, if it has one."""
+        return replace(self, image=image or self.image)
+
+
 def index_page(
-    board: Rankings, pictures: SitePictures, runs: Sequence[RunPage], preview: str
+    board: Rankings, pictures: SitePictures, runs: Sequence[RunPage], preview: Preview
 ) -> bytes:
     """Write the front page: the comparison that leads, and a list of all.
 
-    Here and below ``preview`` is the image that others show where a page is linked to.
+    Here and below ``preview`` tells which image others show where a page is linked to.
     """
     ranking = next(iter(board.rankings), None)
     return _render(
@@ -55,19 +77,19 @@ def index_page(
 
 
 def comparison_page(
-    board: Rankings, ranking: Ranking, pictures: SitePictures, preview: str
+    board: Rankings, ranking: Ranking, pictures: SitePictures, preview: Preview
 ) -> bytes:
     """Write the page of one comparison."""
     return _render(
         "comparison.html",
-        pictures.preview(ranking.stem) or preview,
+        preview.of(pictures.preview(ranking.stem)),
         board=board,
         ranking=ranking,
         pictures=pictures.beside.get(ranking.stem, ()),
     )
 
 
-def tables_page(contents: Contents, pictures: SitePictures, preview: str) -> bytes:
+def tables_page(contents: Contents, pictures: SitePictures, preview: Preview) -> bytes:
     """Write the report's tables beside those of methods, and the pictures that belong to them."""
     chapters = {
         title: [part._replace(table=named(part.table, contents.names)) for part in chapter]
@@ -79,20 +101,20 @@ def tables_page(contents: Contents, pictures: SitePictures, preview: str) -> byt
     return _render("tables.html", preview, chapters=chapters, beside=beside, further=further)
 
 
-def runs_page(found: Sequence[RunPage], preview: str) -> bytes:
+def runs_page(found: Sequence[RunPage], preview: Preview) -> bytes:
     """Write every run in one table."""
     attacks = {attack_words(page.run.spec.scoring) for page in found}
     attack = attacks.pop() if len(attacks) == 1 else ""
     return _render("runs.html", preview, runs=found, titles=titles(), attack=attack)
 
 
-def run_page(page: RunPage, preview: str) -> bytes:
+def run_page(page: RunPage, preview: Preview) -> bytes:
     """Write the page of one run."""
     record = page.run.record
     shown = page.examples.shown if page.examples else ()
     return _render(
         "run.html",
-        f"images/{page.id}-0.png" if shown else preview,
+        preview.of(f"images/{page.id}-0.png" if shown else ""),
         page=page,
         specification=facts.specification_facts(page.run),
         cost=facts.cost_facts(record),
@@ -101,26 +123,26 @@ def run_page(page: RunPage, preview: str) -> bytes:
     )
 
 
-def method_page(definition: Definition, page: MethodPage, preview: str) -> bytes:
+def method_page(definition: Definition, page: MethodPage, preview: Preview) -> bytes:
     """Write the page of one method."""
     return _render("method.html", preview, page=page, definition=definition)
 
 
-def methods_page(methods: Sequence[tuple[Definition, MethodPage]], preview: str) -> bytes:
+def methods_page(methods: Sequence[tuple[Definition, MethodPage]], preview: Preview) -> bytes:
     """Write the index of methods, and what to cite."""
     own = paper(SUBJECT)
     regmix = bibtex(own) if own else ""
     return _render("methods.html", preview, methods=methods, suite=suite_entry(), regmix=regmix)
 
 
-def compare_page(preview: str) -> bytes:
+def compare_page(preview: Preview) -> bytes:
     """Write the page that a script fills with the rows or runs which its address names."""
     return _render("compare.html", preview)
 
 
 def empty_page() -> bytes:
     """Write what to do where nothing is recorded yet."""
-    return _render("empty.html", "")
+    return _render("empty.html", Preview())
 
 
 def order(cell: Cell) -> float:
@@ -139,10 +161,12 @@ def capital(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def _render(template: str, preview: str, **context: object) -> bytes:
+def _render(template: str, preview: Preview, **context: object) -> bytes:
     # Pages one folder down reach the others, and the assets, through it.
     root = "../" if template in ("comparison.html", "run.html", "method.html") else ""
-    page = _environment().get_template(template).render(root=root, preview=preview, **context)
+    page = (
+        _environment().get_template(template).render(root=root, preview=preview.address, **context)
+    )
     return page.encode()
 
 

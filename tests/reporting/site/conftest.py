@@ -15,7 +15,7 @@ from regmix_bench.reporting.contents import Contents
 def contents(tmp_path_factory: pytest.TempPathFactory) -> Contents:
     results = tmp_path_factory.mktemp("records") / "results"
     fill(results)
-    return Contents.of(results)
+    return Contents.of(results, site_url="https://example.org/board")
 
 
 @pytest.fixture(scope="session")

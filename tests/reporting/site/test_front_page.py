@@ -72,7 +72,9 @@ def test_the_first_window_holds_the_claim_both_pictures_and_a_row(
 
 def test_the_head_tells_others_what_the_page_is(tmp_path: Path) -> None:
     study(tmp_path / "results", 3)
-    folder = write_site(tmp_path / "site", Contents.of(tmp_path / "results"))
+    address = "https://example.org/board"
+    contents = Contents.of(tmp_path / "results", site_url=address)
+    folder = write_site(tmp_path / "site", contents)
     head = (folder / "index.html").read_text("utf-8").partition("</head>")[0]
     title = re.search(r"<title>(.*?)</title>", head)
     description = re.search(r'<meta name="description" content="(.*?)">', head)
@@ -80,6 +82,6 @@ def test_the_head_tells_others_what_the_page_is(tmp_path: Path) -> None:
     assert description and "The difference is " in description[1]
     for page in folder.rglob("*.html"):
         preview = re.search('og:image" content="(.*?)">', page.read_text("utf-8"))
-        assert preview and "files/forest-" in preview[1], page
-        assert (page.parent / preview[1]).read_bytes().startswith(b"\x89PNG")
+        assert preview and preview[1].startswith(f"{address}/files/forest-"), page
+        assert (folder / preview[1].removeprefix(f"{address}/")).read_bytes().startswith(b"\x89PNG")
     assert 'href="data:image/svg+xml,' in head

@@ -90,4 +90,5 @@ def test_a_report_draws_each_picture_once_for_its_folder_and_its_site(
     for name, data in own.items():
         assert (tmp_path / "site/files" / name).read_bytes() == data
     page = (tmp_path / "site/index.html").read_text("utf-8")
+    assert "og:image" not in page  # which is nothing without a whole address
     assert page.count('loading="lazy"') > 1 and "<h3>Further figures</h3>" in page
