@@ -29,13 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/guide/*.md", "results/shipped/*.md")
 SHELL = ("bash", "console", "sh", "shell")
 #: Pages whose commands are run, too, in this order in one folder; the others' are only parsed.
-RUN = (
-    "docs/guide/quickstart.md",
-    "README.md",
-    "docs/guide/*.md",
-    "docs/*ing.md",
-    "docs/own-data.md",
-)
+RUN = ("docs/guide/quickstart.md", "README.md", "docs/guide/*.md", "docs/*.md")
 #: What a run of little is given, so that it is over in seconds.
 TINY = ("--attacks", "apgd-ce", "--set", "data.train_examples=100", "--device", "cpu")
 #: These read all that is shipped, or draw a lot, and have tests of their own.
