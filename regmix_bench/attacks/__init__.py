@@ -31,6 +31,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "fab": "regmix_bench.attacks.autoattack:FAB",
         "fab-t": "regmix_bench.attacks.autoattack:FABT",
         "square": "regmix_bench.attacks.autoattack:Square",
+        "quick-apgd": "regmix_bench.attacks.quick:QuickAPGD",
         "random-directions": "regmix_bench.attacks.black_box:RandomDirections",
     },
 )

@@ -19,10 +19,10 @@ class GAMAPGD(Attack):
     """PGD on the margin of probabilities, guided by the output's move (GAMA-PGD, NeurIPS 2020).
 
     Sriramanan, Addepalli, Baburaj and Babu, "Guided adversarial attack for evaluating and enhancing
-    adversarial defenses", eq. 4: it climbs ``max_j≠y p_j(x') − p_y(x') + w·‖p(x') − p(x)‖²`` from a
-    corner of the ball. The weight w falls to 0 in the first quarter of the steps; a step is 2ε
-    long, a tenth of that after 60 % of them and a hundredth after 85 %. The authors' program
-    measures how far the output has moved from that at the corner instead: ``guide=start``.
+    adversarial defenses", eq. 4: it climbs ``max_j≠y p_j(x') − p_y(x') + w·‖p(x') − p(x₀)‖²`` from
+    a corner x₀ of the ball. The weight w falls to 0 in the first quarter of the steps; a step is 2ε
+    long, a tenth of that after 60 % of them and a hundredth after 85 %. So does the authors'
+    program; in the paper the output moves away from that of the image itself: ``guide=image``.
     """
 
     name = "gama-pgd"
@@ -33,7 +33,7 @@ class GAMAPGD(Attack):
         steps: int = Field(100, ge=1, description="Steps of the attack")
         n_restarts: int = Field(1, ge=1, description="Starts, one after the other")
         weight: float = Field(50.0, ge=0, description="Weight of the guide at the first step")
-        guide: Literal["image", "start"] = "image"
+        guide: Literal["start", "image"] = "start"
 
     @property
     def passes(self) -> float:

@@ -72,7 +72,7 @@ def test_a_further_start_is_tried_on_what_still_holds() -> None:
     model, threat = Tanh().eval(), ThreatModel("Linf", EPSILON)
     x = torch.rand(60, 3, 2, 2, generator=torch.Generator().manual_seed(1))
     y = model(x).argmax(1)
-    once, often = GAMAPGD.of(steps=2), GAMAPGD.of(steps=2, n_restarts=6)
+    once, often = GAMAPGD.of(steps=1), GAMAPGD.of(steps=1, n_restarts=8)
     with torch.no_grad():
         broke = ~correct(model, once.perturb(model, x, y, threat, seed=0), y)
         found = often.perturb(model, x, y, threat, seed=0)
