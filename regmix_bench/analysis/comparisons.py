@@ -15,7 +15,13 @@ from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.outcomes import read_outcomes
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.schema import (
+    CorruptionRecord,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    TransferRecord,
+)
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.records.words import model_name
 from regmix_bench.specs.supervision import Supervision
@@ -129,6 +135,8 @@ class _Model:
         record = store.load_record(path)
         if isinstance(record, TransferRecord):
             raise UserError(f"{path} records a transfer, not a model: choose from its runs")
+        if isinstance(record, CorruptionRecord):
+            raise UserError(f"{path} records corrupted images, and models are compared by attacks")
         checkpoint: Checkpoint = asked or "selected"
         if isinstance(record, EvalRecord):
             checkpoint = "given"

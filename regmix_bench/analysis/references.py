@@ -29,7 +29,6 @@ from regmix_bench.records.schema import (
     EvalRecord,
     RobustEval,
     RunRecord,
-    TransferRecord,
 )
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
@@ -103,7 +102,7 @@ def renew_references(
     """
     runs = []
     for path, record in store.load_records(results).items():
-        if isinstance(record, TransferRecord):
+        if not isinstance(record, RunRecord | EvalRecord):
             continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
         if record.status != "success" or not scored:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.find import RunState
     from regmix_bench.records.progress import Progress
     from regmix_bench.runs.observers import Observer
-    from regmix_bench.specs import EvalSpec, RunSpec
+    from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 
 
 def lacking(
@@ -52,6 +52,7 @@ def score_again(spec: "RunSpec", results: Path, observer: "Observer", **asked: A
         observer=_OfRun(spec, observer),
         **asked,
     )
+    assert found.record.kind == "evaluation"  # as no corruptions are asked for
     observer.on_end(Ending(spec, evaluation=found.record))
 
 
@@ -61,7 +62,7 @@ class _OfRun(Silent):
     def __init__(self, spec: "RunSpec", observer: "Observer") -> None:
         self.spec, self.observer = spec, observer
 
-    def on_progress(self, spec: "RunSpec | EvalSpec", progress: "Progress") -> None:
+    def on_progress(self, spec: "AnySpec", progress: "Progress") -> None:
         self.observer.on_progress(self.spec, progress)
 
     def on_attack(
@@ -69,5 +70,5 @@ class _OfRun(Silent):
     ) -> None:
         self.observer.on_attack(self.spec, threat, attack, accuracy)
 
-    def on_note(self, spec: "RunSpec | EvalSpec", line: str) -> None:
+    def on_note(self, spec: "AnySpec", line: str) -> None:
         self.observer.on_note(self.spec, line)

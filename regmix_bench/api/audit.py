@@ -9,7 +9,7 @@ from regmix_bench.api.options import MODEL, DataDir, DeviceName, Option, Results
 if TYPE_CHECKING:
     from regmix_bench.evaluation.findings import Audit
     from regmix_bench.runs.observers import Observer
-    from regmix_bench.specs import EvalSpec, RunSpec
+    from regmix_bench.specs import AnySpec
 
 
 @verb
@@ -33,7 +33,8 @@ def audit(
     The images are there where the model was scored with ``save_adversarial``, by the run itself or
     by an evaluation of its weights, which is found. Scores without them,
     costs and the like follow from weights, data and history; what follows from nothing is named,
-    and exit 1 too. A transfer is recomputed from its outcomes. Raises :class:`UserError` for the
+    and exit 1 too. A transfer is recomputed from its outcomes, and
+    corrupted images are made again. Raises :class:`UserError` for the
     record of a model without saved images, for data that is not the record's, and for a file
     that is missing or unreadable.
     """
@@ -44,7 +45,7 @@ def audit(
 
     heard = listener(observer)
 
-    def begin(spec: "RunSpec | EvalSpec") -> ProgressMeter:
+    def begin(spec: "AnySpec") -> ProgressMeter:
         heard.on_start(spec)
         return ProgressMeter(partial(heard.on_progress, spec))
 

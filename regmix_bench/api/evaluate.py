@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from regmix_bench.api.asked import asked_data, asked_threats
+from regmix_bench.api.corrupted import refuse_attacks, score_corrupted
 from regmix_bench.api.options import (
     EXECUTION,
     MODEL,
@@ -31,13 +32,13 @@ from regmix_bench.api.options import (
 )
 from regmix_bench.errors import UserError, abridged, validated
 from regmix_bench.system.shown import Shown, Summary
-from regmix_bench.types import TrainedCheckpoint
+from regmix_bench.types import DEFAULT_NORM, TrainedCheckpoint
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
 
-    from regmix_bench.records.schema import EvalRecord
+    from regmix_bench.records.schema import CorruptionRecord, EvalRecord
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import EvalSpec
     from regmix_bench.system.machine import Device
@@ -48,10 +49,11 @@ class Evaluation(Shown):
     """A scored model: its record, and what became of every image.
 
     ``outcomes`` has a row for each image and threat, with the columns of
-    :mod:`regmix_bench.records.outcomes`; None where a record that was found has lost its file.
+    :mod:`regmix_bench.records.outcomes`, or for each image and corruption, with those of
+    :mod:`regmix_bench.records.corrupted`; None where a record that was found has lost its file.
     """
 
-    record: "EvalRecord"
+    record: "EvalRecord | CorruptionRecord"
     outcomes: "pd.DataFrame | None"
 
     def summary(self) -> Summary:
@@ -105,6 +107,13 @@ def evaluate(
     eval_examples: EvalExamples = None,
     attacks: Attacks = None,
     screen: Screen = False,
+    corruptions: Annotated[
+        Literal["made", "cifar10c"] | None,
+        Option(
+            "Common corruptions instead of attacks: made here, or the arrays of CIFAR-10-C.",
+            SCORING,
+        ),
+    ] = None,
     save_adversarial: SaveAdversarial = False,
     diagnose: Diagnose = False,
     results: Annotated[str | Path | None, Option("Folder of the records.", RECORDS)] = None,
@@ -126,7 +135,8 @@ def evaluate(
     ``Linf:8/255``, or budgets in the norm ``norm``. Without a folder ``results`` nothing is
     written, and a run of ours is looked for in the folder named ``results``; with one, what is
     recorded there is returned as it is, unless ``force`` discards it. The command writes into that
-    folder if not told another.
+    folder if not told another. With ``corruptions`` nothing is attacked: images are corrupted as
+    Hendrycks and Dietterich do.
 
     Raises :class:`UserError`, with nothing written, for a model or data that is not there or does
     not fit: pixels outside [0, 1], labels that are no class, a module in training mode, logits that
@@ -160,6 +170,18 @@ def evaluate(
 
     heard = listener(observer)
     said = read_settings(tuple(settings), ("scoring", "data"))
+    if corruptions is not None:
+        refuse_attacks(
+            {
+                "--threats": threats,
+                "--norm": norm,
+                "--attacks": attacks,
+                "--screen": screen,
+                "--save-adversarial": save_adversarial,
+                "--diagnose": diagnose,
+                "--set scoring": said.get("scoring"),
+            }
+        )
     data = validated(DataSettings, said.get("data", {}), "data")
     keys = {"search_precision": "auto"} | scoring_keys(attacks, screen) | said.get("scoring", {})
     n = data.eval_examples if eval_examples is None else eval_examples
@@ -176,10 +198,10 @@ def evaluate(
     scoring = make_scoring(keys)
     machine.require_precision(target, scoring.search_precision, "scoring.search_precision")
     run = None if live is not None else own_run(str(model), folder)
-    if run is None and (dataset is None or threats is None):
+    if run is None and (dataset is None or (threats is None and corruptions is None)):
         missing = "--dataset" if dataset is None else "--threats"
         raise UserError(f"{_shown(model)} was not trained here: say {missing}")
-    budgets = asked_threats(threats, norm, run)
+    budgets = asked_threats(threats, norm, run) if corruptions is None else []
     require_defined(scoring, budgets)
     if results is not None:
         store.check_writable(folder)
@@ -198,12 +220,28 @@ def evaluate(
             arch=arch,
             checkpoint=checkpoint,
             dataset=asked.name,
-            norm=budgets[0].norm,
+            norm=budgets[0].norm if budgets else DEFAULT_NORM,
             image_shape=test.image_shape,
             num_classes=test.num_classes,
         )
     if test.classes_from_labels:
         test = with_classes(test, count_classes(loaded.model.to(target), test.x))
+    if corruptions is not None:
+        return Evaluation(
+            *score_corrupted(
+                loaded,
+                corruptions,
+                label,
+                asked,
+                test,
+                None if results is None else folder,
+                target,
+                data_dir,
+                force,
+                heard,
+                [*notes, *loaded.notes],
+            )
+        )
     require_defined(scoring, budgets, test.attacked_data)
     spec = EvalSpec(
         model=loaded.source,

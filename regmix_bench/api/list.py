@@ -227,6 +227,8 @@ def _run(record: "AnyRecord") -> Facts:
     score, attack, weights, tricks = None, "", "", ""
     if record.kind == "transfer":
         attack = record.attack
+    elif record.kind == "corruptions":
+        attack = "corruptions"
     else:
         score = next((e for e in record.evaluations if e.robust_acc is not None), None)
         attack = attack_words(record.spec.scoring) if score else ""

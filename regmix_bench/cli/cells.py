@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from regmix_bench.records.words import model_name
-from regmix_bench.specs import RunSpec
+from regmix_bench.specs import CorruptionSpec, RunSpec
 
 if TYPE_CHECKING:
     from regmix_bench.records.progress import Progress
     from regmix_bench.runs.forecast import Forecast
-    from regmix_bench.specs import EvalSpec
+    from regmix_bench.specs import AnySpec
 
 
 @dataclass
@@ -23,7 +23,7 @@ class RunLine:
     first heard, as of a run that resumes; ``news`` are its latest numbers.
     """
 
-    spec: RunSpec | EvalSpec
+    spec: AnySpec
     number: int
     started: float
     progress: Progress | None = None
@@ -65,7 +65,7 @@ class RunLine:
         elif found.stage == "diagnosis":
             yield "diagnosis"
         else:
-            threats = {*self.spec.eval_threats}
+            threats = {*()} if isinstance(self.spec, CorruptionSpec) else {*self.spec.eval_threats}
             threats |= {*self.spec.pgd_threats} if isinstance(self.spec, RunSpec) else {*()}
             weights = "" if found.checkpoint in ("selected", "given") else f"{found.checkpoint} "
             threat = f" {found.threat}" if len(threats) > 1 else ""
@@ -111,7 +111,7 @@ class Cells:
         }
         self.jobs, self.startup = found.jobs, found.startup
 
-    def start(self, spec: RunSpec | EvalSpec, now: float) -> RunLine:
+    def start(self, spec: AnySpec, now: float) -> RunLine:
         """Begin with a run."""
         self.number += 1
         cell = self.going[spec.run_id] = RunLine(spec, self.number, now)

@@ -23,7 +23,7 @@ from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.words import spec_words
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 
 if TYPE_CHECKING:
     from regmix_bench.records.progress import Progress
@@ -78,13 +78,13 @@ class Display:
             if forecast.warning and not self.flags.quiet:
                 self.say(forecast.warning)
 
-    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+    def on_start(self, spec: AnySpec) -> None:
         """Begin with a run."""
         cell = self.cells.start(spec, time.monotonic())
         self._show()
         self._detail(cell, "started")
 
-    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+    def on_progress(self, spec: AnySpec, progress: Progress) -> None:
         """Take over how far a run is."""
         if cell := self.cells.going.get(spec.run_id):  # one that is lost may be heard of later
             cell.hear(progress, time.monotonic())
@@ -112,7 +112,7 @@ class Display:
         cell.news = f"{accuracy:.1%} after {attack}"
         self._detail(cell, f"{attack_words(spec.scoring)} at {threat}: {cell.news}")
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+    def on_note(self, spec: AnySpec, line: str) -> None:
         """Say what was not as it should be."""
         cell = self.cells.going.get(spec.run_id)
         name = self._title(cell) if cell else spec_words(spec)

@@ -7,7 +7,7 @@ import typer
 from regmix_bench.api.evaluate import Evaluation, evaluate
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
-from regmix_bench.cli.printing import say, score_lines
+from regmix_bench.cli.printing import print_table, say, score_lines
 
 
 @add_command(
@@ -37,7 +37,12 @@ def print_evaluation(call: Call[Evaluation]) -> None:
     (cell,) = display.cells.going.values()
     if cell.progress is None and not call.flags.quiet:
         say("recorded already: --force scores it again")
-    for line in score_lines(record.evaluations):
-        say(line)
+    if record.kind == "corruptions":
+        summary = record.summary()
+        print_table(tuple(summary.header), [tuple(row) for row in summary.rows])
+        say(summary.line)
+    else:
+        for line in score_lines(record.evaluations):
+            say(line)
     if not call.flags.quiet:
         say(next_line(f"show {record.run_id[:DIGITS]}", call.keywords["results"]))

@@ -61,7 +61,7 @@ def summary_lines(record: AnyRecord, path: Path, width: int | None) -> Iterator[
         yield ""
     if record.kind == "run":
         yield from _trained(record)
-    if record.kind != "transfer":
+    if record.kind in ("run", "evaluation"):
         yield from _scored(record)
     yield f"recorded in {path}"
 
@@ -71,7 +71,7 @@ def _scores(record: AnyRecord) -> list[Sequence[str]]:
     from regmix_bench.cli.results import interval_words
     from regmix_bench.records.accuracies import ROBUST, by_title, titles
 
-    if record.kind == "transfer":
+    if record.kind == "transfer" or record.kind == "corruptions":
         summary = record.summary()
         return [summary.header, *summary.rows]
     table: list[Sequence[str]] = [

@@ -9,17 +9,21 @@ the history (:mod:`regmix_bench.evaluation.claims`), and named where there is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import EvalData
+from regmix_bench.data.corruptions import corrupted
 from regmix_bench.errors import UserError
 from regmix_bench.evaluation.claims import audit_transfer, score_findings, training_findings
+from regmix_bench.evaluation.corruptions import audit_corruptions
 from regmix_bench.evaluation.evidence import SHOWN, evaluation_findings, examine
 from regmix_bench.evaluation.findings import Audit, Finding
 from regmix_bench.evaluation.recorded import recorded_images
@@ -35,12 +39,18 @@ from regmix_bench.records.adversarial import SavedImages, read_adversarial
 from regmix_bench.records.outcomes import read_images, read_measured, recorded_outcomes
 from regmix_bench.records.paths import adversarial_path, outcomes_path, results_of
 from regmix_bench.records.progress import Part, ProgressMeter, uncounted
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, TransferRecord
+from regmix_bench.records.schema import (
+    CorruptionRecord,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    TransferRecord,
+)
 from regmix_bench.records.store import load_record
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import AnySpec
 from regmix_bench.system.files import NoSuchFile, file_digest
 from regmix_bench.system.machine import Device, arithmetic, choose_device
-from regmix_bench.types import Checkpoint, ThreatModel
+from regmix_bench.types import DEFAULT_NORM, Checkpoint, ThreatModel
 
 
 def audit_record(
@@ -50,7 +60,7 @@ def audit_record(
     weights: Path | None = None,
     data_dir: str | Path | None = None,
     device: Device = "auto",
-    begin: Callable[[RunSpec | EvalSpec], ProgressMeter] = uncounted,
+    begin: Callable[[AnySpec], ProgressMeter] = uncounted,
 ) -> Audit:
     """Audit a record, given by its path; of a transfer, its accuracies by their outcomes.
 
@@ -66,6 +76,8 @@ def audit_record(
     found = load_record(path)
     if isinstance(found, TransferRecord):
         return audit_transfer(path, found)
+    if isinstance(found, CorruptionRecord):
+        return _audit_corrupted(path, found, model, weights, data_dir, choose_device(device), begin)
     if isinstance(found, RunRecord) and (model or weights):
         raise UserError(
             f"{record} is a training, whose weights are known: leave out --model and --weights"
@@ -137,6 +149,25 @@ def _n_saved(score: RobustEval, n: int) -> int:
     return max(1, sum(round((score.clean_acc - share) * n) for share in left))
 
 
+def _audit_corrupted(
+    path: Path,
+    record: CorruptionRecord,
+    model: str | None,
+    weights: Path | None,
+    data_dir: str | Path | None,
+    device: torch.device,
+    begin: Callable[[AnySpec], ProgressMeter],
+) -> Audit:
+    """Make the corrupted images of a record again, and ask its model of each."""
+    test = recorded_images(record, device, data_dir, str(path))
+    network, altered = _given(record, model, weights, test, path)
+    folder = None if data_dir is None else Path(data_dir)
+    images = corrupted(record.spec.corruptions, record.spec.dataset, test, record.spec.seed, folder)
+    audit = audit_corruptions(path, record, network.to(device), test, images, begin(record.spec))
+    other = Finding("the SHA-256 of the weights is not the recorded one")
+    return replace(audit, findings=(other, *audit.findings)) if altered else audit
+
+
 def _trained(record: RunRecord, checkpoint: Checkpoint, path: Path) -> tuple[nn.Module, bool]:
     """The model of a run, and whether its weights are others than those that were recorded."""
     _, file, weights = find_checkpoint(str(path), results_of(path), checkpoint)
@@ -149,11 +180,19 @@ def _trained(record: RunRecord, checkpoint: Checkpoint, path: Path) -> tuple[nn.
 
 
 def _given(
-    record: EvalRecord, model: str | None, weights: Path | None, test: EvalData, path: Path
+    record: EvalRecord | CorruptionRecord,
+    model: str | None,
+    weights: Path | None,
+    test: EvalData,
+    path: Path,
 ) -> tuple[nn.Module, bool]:
     """The same of a model from outside."""
     recorded = record.spec.model
     name, checkpoint = recorded.name, "selected"
+    norm, forward = DEFAULT_NORM, None
+    if isinstance(record, EvalRecord):
+        norm = record.spec.eval_threats[0].norm
+        forward = record.spec.scoring.forward_batch_size
     if recorded.kind == "robustbench":
         name = f"robustbench:{name}"
     elif recorded.kind == "run":
@@ -168,11 +207,11 @@ def _given(
         arch=record.spec.arch_words if recorded.kind == "weights" else None,
         checkpoint=cast(Checkpoint, checkpoint),
         dataset=record.spec.dataset,
-        norm=record.spec.eval_threats[0].norm,
+        norm=norm,
         image_shape=test.image_shape,
         num_classes=test.num_classes,
     )
-    chunks = Chunks(record.spec.scoring.forward_batch_size)
+    chunks = Chunks(forward)
     check_model(ChunkedModel(source.model, chunks), test.x.cpu(), test.num_classes)
     live = recorded.kind == "module"
     digest = state_digest(source.model) if live else source.source.sha256

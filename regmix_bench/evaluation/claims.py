@@ -20,10 +20,10 @@ from regmix_bench.evaluation.findings import Audit, Finding
 from regmix_bench.evaluation.transfer import craft
 from regmix_bench.models.predictions import accuracy, correct
 from regmix_bench.records.parquet import read_columns
-from regmix_bench.records.paths import transfer_outcomes_path
+from regmix_bench.records.paths import own_outcomes_path
 from regmix_bench.records.schema import RobustEval, RunRecord, TransferRecord
 from regmix_bench.records.selection import chosen_epochs
-from regmix_bench.records.store import check_transfer_outcomes
+from regmix_bench.records.store import check_own_outcomes
 
 #: Share of the images that another device, or a fused batch norm, may let PGD break or not.
 PGD_ROUNDING = 0.02
@@ -96,8 +96,8 @@ def audit_transfer(path: Path, record: TransferRecord) -> Audit:
     if record.outcomes_digest is None:
         reason = f"{len(claims)} accuracies name no outcomes, which they would follow from"
         return Audit(len(claims), 0, (Finding(reason, unproven=True),))
-    check_transfer_outcomes(path, record)
-    shown = _transferred(transfer_outcomes_path(path), record.n_examples, len(claims))
+    check_own_outcomes(path, record)
+    shown = _transferred(own_outcomes_path(path), record.n_examples, len(claims))
     findings = tuple(
         Finding(
             f"accuracy of {target} under {f'images crafted on {source}' if source else 'no attack'}"

@@ -8,11 +8,14 @@ import torch
 
 from regmix_bench.data import EvalData, prepare_eval
 from regmix_bench.data.tensors import with_classes
-from regmix_bench.records.schema import EvalRecord, RunRecord
+from regmix_bench.records.schema import CorruptionRecord, EvalRecord, RunRecord
 
 
 def recorded_images(
-    record: RunRecord | EvalRecord, device: torch.device, data_dir: str | Path | None, owner: str
+    record: RunRecord | EvalRecord | CorruptionRecord,
+    device: torch.device,
+    data_dir: str | Path | None,
+    owner: str,
 ) -> EvalData:
     """Load the test images of ``record`` onto ``device``; errors call it ``owner``.
 

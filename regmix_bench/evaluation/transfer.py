@@ -26,13 +26,13 @@ from regmix_bench.models.predictions import BATCH_SIZE, PassCounter, accuracy, c
 from regmix_bench.models.weights import load_checkpoint
 from regmix_bench.records.paths import (
     TRANSFER,
-    transfer_outcomes_path,
+    own_outcomes_path,
     transfer_path,
 )
 from regmix_bench.records.progress import Part, ProgressMeter, uncounted
 from regmix_bench.records.schema import CheckpointFile, RunRecord, TransferRecord, TransferSide
 from regmix_bench.records.store import (
-    check_transfer_outcomes,
+    check_own_outcomes,
     check_writable,
     load_record,
     record_files,
@@ -80,7 +80,7 @@ def transfer_matrix(
         if path.stem.endswith(f"-{run_id}") and isinstance(
             record := load_record(path), TransferRecord
         ):
-            check_transfer_outcomes(path, record)
+            check_own_outcomes(path, record)
             return record
 
     check_writable(results / first.spec.dataset / TRANSFER)
@@ -113,7 +113,7 @@ def transfer_matrix(
         accuracy=tuple(tuple(accuracy(outcomes[a, b]) for b in names) for a in names),
         environment=environment(target),
     )
-    path = transfer_outcomes_path(transfer_path(results, record))
+    path = own_outcomes_path(transfer_path(results, record))
     record = record.model_copy(
         update={"outcomes_digest": write_parquet(path, _table(outcomes, test))}
     )

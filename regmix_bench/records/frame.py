@@ -12,7 +12,7 @@ from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting
-from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
+from regmix_bench.records.schema import EvalRecord, RunRecord
 from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
@@ -108,7 +108,7 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in record_files(folder):
         record = load_record(path)
-        if not isinstance(record, TransferRecord):
+        if isinstance(record, RunRecord | EvalRecord):
             rows += _rows(record, path.relative_to(folder).as_posix())
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in _BUDGETS:

@@ -32,11 +32,12 @@ from regmix_bench.records.paths import outcomes_path, views_path
 from regmix_bench.records.schema import (
     MOST_CLASSES,
     AnyRecord,
+    CorruptionRecord,
     RobustEval,
     RunRecord,
     TransferRecord,
 )
-from regmix_bench.records.store import check_transfer_outcomes, write_parquet
+from regmix_bench.records.store import check_own_outcomes, write_parquet
 from regmix_bench.specs.run import MOST_THREATS
 from regmix_bench.system.files import file_digest
 from regmix_bench.types import Epsilon, ThreatModel
@@ -120,8 +121,8 @@ def require_files(path: Path, record: AnyRecord) -> None:
 
     Weights and adversarial images may be missing: they may stay on the machine that made them.
     """
-    if isinstance(record, TransferRecord):
-        check_transfer_outcomes(path, record)
+    if isinstance(record, TransferRecord | CorruptionRecord):
+        check_own_outcomes(path, record)
         return
     for evaluation in record.evaluations:
         recorded_outcomes(path, evaluation)

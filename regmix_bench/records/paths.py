@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.schema import TransferRecord
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint
 
 LEADERBOARD = "leaderboard.json"
@@ -25,6 +25,7 @@ TUNING = "tuning"
 NO_DATASETS = (ARTIFACTS, SHIPPED, TUNING)
 EVALUATED = "evaluated"
 TRANSFER = "transfer"
+CORRUPTED = "corrupted"
 #: The file in a run's artifacts that says who works on it.
 LOCK = "lock"
 #: That which says how far it is, and those beside all artifacts that say what a grid has to run.
@@ -56,6 +57,13 @@ def transfer_path(results: Path, record: TransferRecord) -> Path:
     return results / record.dataset / TRANSFER / name
 
 
+def corruption_path(results: Path, spec: CorruptionSpec) -> Path:
+    """Return ``<results>/<dataset>/corrupted/<stem>.json``, or the record of another label."""
+    folder = results / spec.dataset / CORRUPTED
+    found = sorted(folder.glob(f"*-{spec.run_id}.json"))
+    return found[0] if found else folder / f"{spec.stem}.json"
+
+
 def run_id_of(record: Path) -> str:
     """Return the run_id in a record's file name."""
     return record.stem.rpartition("-")[2]
@@ -77,11 +85,12 @@ def outcomes_path(record: Path, checkpoint: Checkpoint) -> Path:
     return record.with_name(f"{record.stem}.{checkpoint}.outcomes.parquet")
 
 
-def transfer_outcomes_path(record: Path) -> Path:
-    """Return the file of per-image outcomes of a transfer, beside its record.
+def own_outcomes_path(record: Path) -> Path:
+    """Return the file of per-image outcomes of a transfer or of corruptions, beside its record.
 
-    Columns ``source`` and ``target`` (run_ids; no source means no attack), ``index`` (position in
-    the test split) and ``correct`` (right under the attack and without it).
+    Of a transfer columns ``source`` and ``target`` (run_ids; no source means no attack), of
+    corruptions ``corruption`` and ``severity`` (0 without one). In both ``index`` (position in the
+    test split) and ``correct``, which under an attack means right without it too.
     """
     return record.with_suffix(".outcomes.parquet")
 

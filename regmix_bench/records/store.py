@@ -20,11 +20,18 @@ from regmix_bench.records.paths import (
     NO_DATASETS,
     NOTES,
     PUBLISHED,
+    corruption_path,
+    own_outcomes_path,
     record_path,
-    transfer_outcomes_path,
     transfer_path,
 )
-from regmix_bench.records.schema import AnyRecord, EvalRecord, RunRecord, TransferRecord
+from regmix_bench.records.schema import (
+    AnyRecord,
+    CorruptionRecord,
+    EvalRecord,
+    RunRecord,
+    TransferRecord,
+)
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest, require_apart
 from regmix_bench.system.signatures import typed
 
@@ -35,6 +42,7 @@ _MODELS: dict[str, type[AnyRecord]] = {
     "run": RunRecord,
     "evaluation": EvalRecord,
     "transfer": TransferRecord,
+    "corruptions": CorruptionRecord,
 }
 
 
@@ -54,6 +62,8 @@ def load_record(path: str | Path) -> AnyRecord:
         return record
     if record.run_id != record.spec.run_id:
         raise UserError(f"{path}: run_id {record.run_id!r} is not that of its specification")
+    if isinstance(record, CorruptionRecord):
+        return record
     return record.model_copy(update={"spec": relabelled(record.spec)})
 
 
@@ -61,7 +71,7 @@ def load_run(path: str | Path) -> RunRecord:
     """Read the record of a training; raises :class:`UserError` for a record of another kind."""
     record = load_record(path)
     if not isinstance(record, RunRecord):
-        kind = "an evaluation" if isinstance(record, EvalRecord) else "a transfer"
+        kind = "a transfer" if isinstance(record, TransferRecord) else "an evaluation"
         raise UserError(f"{path} is the record of {kind}, not of a training")
     return record
 
@@ -121,6 +131,8 @@ def save_record(results: Path, record: AnyRecord) -> Path:
     """Write a record in its place, atomically; returns the path."""
     if isinstance(record, TransferRecord):
         path = transfer_path(results, record)
+    elif isinstance(record, CorruptionRecord):
+        path = corruption_path(results, record.spec)
     else:
         path = record_path(results, record.spec)
     write_json(path, record.model_dump(mode="json"))
@@ -173,16 +185,17 @@ def check_writable(results: Path) -> None:
         raise UserError(f"results folder {results} cannot be written: {error.strerror}") from error
 
 
-def check_transfer_outcomes(path: Path, record: TransferRecord) -> None:
+def check_own_outcomes(path: Path, record: TransferRecord | CorruptionRecord) -> None:
     """Raise :class:`UserError` unless the outcomes beside the record at ``path`` are its own."""
     if record.outcomes_digest is None:
         return
-    file = transfer_outcomes_path(path)
-    remade = f"remove {path} and `regmix-bench transfer` makes both anew"
+    file = own_outcomes_path(path)
+    command = "transfer" if isinstance(record, TransferRecord) else "eval --corruptions"
+    remade = f"remove {path} and `regmix-bench {command}` makes both anew"
     try:
         digest = file_digest(file)
     except NoSuchFile as error:
-        raise UserError(f"{file} is missing, the outcomes of a transfer: {remade}") from error
+        raise UserError(f"{file} is missing, the outcomes of {path.name}: {remade}") from error
     if digest != record.outcomes_digest:
         raise UserError(
             f"{file} is not the outcomes file of its record: its SHA-256 differs; {remade}"

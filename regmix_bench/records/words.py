@@ -7,18 +7,32 @@ from collections.abc import Iterable
 from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ROBUST, by_title, score_words, titles
 from regmix_bench.records.progress import Progress
-from regmix_bench.records.schema import AnyRecord, RobustEval, RunRecord, TransferRecord
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.records.schema import (
+    AnyRecord,
+    CorruptionRecord,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    TransferRecord,
+)
+from regmix_bench.specs import AnySpec, CorruptionSpec, RunSpec
+from regmix_bench.specs.corruptions import SEVERITIES
 from regmix_bench.system.shown import Summary
 from regmix_bench.types import NORMS, ThreatModel
 
+#: Sources of corrupted images as a reader is told of them.
+CORRUPTED_BY = {
+    "made": "corruptions made here with ImageNet's severities",
+    "cifar10c": "CIFAR-10-C",
+}
 
-def model_name(spec: RunSpec | EvalSpec) -> str:
+
+def model_name(spec: AnySpec) -> str:
     """Return what tables call a model: its method's shown name, or the label of a given one."""
     return display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
 
 
-def spec_words(spec: RunSpec | EvalSpec, symbols: bool = False) -> str:
+def spec_words(spec: AnySpec, symbols: bool = False) -> str:
     """Name a run or an evaluation in a few words, as a person would.
 
     Norms are as they are typed, ``Linf``, or with ``symbols`` as pages show them, ``L∞``.
@@ -28,11 +42,13 @@ def spec_words(spec: RunSpec | EvalSpec, symbols: bool = False) -> str:
         return f"{NORMS[threat.norm].symbol} {threat.epsilon}" if symbols else str(threat)
 
     data = spec.data_words if isinstance(spec, RunSpec) else spec.dataset_words
-    last = (
-        (threat_words(spec.train_threat), f"seed {spec.seed}")
-        if isinstance(spec, RunSpec)
-        else (", ".join(map(threat_words, spec.eval_threats)), "evaluated")
-    )
+    last: tuple[str, ...]
+    if isinstance(spec, RunSpec):
+        last = threat_words(spec.train_threat), f"seed {spec.seed}"
+    elif isinstance(spec, CorruptionSpec):
+        last = (CORRUPTED_BY[spec.corruptions],)
+    else:
+        last = ", ".join(map(threat_words, spec.eval_threats)), "evaluated"
     return " · ".join((model_name(spec), data, spec.arch_words, *last))
 
 
@@ -81,7 +97,7 @@ def records_table(records: Iterable[AnyRecord]) -> tuple[tuple[str, ...], list[t
     """Return the header and the rows of a table of records, each with its first score."""
     rows = []
     for record in records:
-        scores = () if record.kind == "transfer" else record.evaluations
+        scores = record.evaluations if isinstance(record, RunRecord | EvalRecord) else ()
         score = next((score for score in scores if score.robust_acc is not None), None)
         shares = by_title(score).values()
         told = ("" if share is None else f"{share:.1%}" for share in shares)
@@ -99,6 +115,13 @@ def summarised(record: AnyRecord) -> Summary:
             for name, row in zip(names, record.accuracy, strict=True)
         ]
         return Summary(line, ("crafted on", *names), rows)
+    if isinstance(record, CorruptionRecord):
+        rows = [
+            (name, *(f"{share:.1%}" for share in shares))
+            for name, shares in record.accuracy.items()
+        ]
+        line += f" · clean {record.clean_acc:.1%}  corrupted {record.mean_accuracy:.1%}"
+        return Summary(line, ("corruption", *map(str, range(1, SEVERITIES + 1))), rows)
     if record.kind == "run" and record.error is not None:
         return Summary(f"{line} · failed: {record.error}")
     scores = sorted(record.evaluations, key=lambda score: score.robust_acc is None)

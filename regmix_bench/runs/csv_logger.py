@@ -10,7 +10,7 @@ from regmix_bench.records.paths import artifacts_dir
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.loggers import Logger, epoch_numbers
 from regmix_bench.runs.observers import Ending
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 from regmix_bench.system.files import require_sole
 
 FILE = "log.csv"
@@ -43,7 +43,7 @@ class CSVLogger(Logger):
     ) -> None:
         self._write(spec, ("attack", "", threat, attack, accuracy))
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+    def on_note(self, spec: AnySpec, line: str) -> None:
         self._write(spec, ("note", "", "", line, ""))
 
     def on_end(self, ending: Ending) -> None:
@@ -51,7 +51,7 @@ class CSVLogger(Logger):
             how = "success" if ending.error is None else f"error: {ending.error}"
             self._write(ending.spec, ("end", "", "", how, ""))
 
-    def _write(self, spec: RunSpec | EvalSpec, *rows: tuple[object, ...]) -> None:
+    def _write(self, spec: AnySpec, *rows: tuple[object, ...]) -> None:
         path = artifacts_dir(self.results, spec.run_id) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         time = datetime.now(UTC).isoformat(timespec="seconds")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog
     from regmix_bench.runs.forecast import Forecast
-    from regmix_bench.specs import EvalSpec, RunSpec
+    from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 
 
 #: Seconds that runs wait for a logger to take an event, at most.
@@ -113,7 +113,7 @@ class _Relay:
     ) -> None:
         self.observer, self.results, self.patience = observer, results, patience
         self.loggers = {text: (logger, BoundedThread(text)) for text, logger in loggers.items()}
-        self.latest: RunSpec | EvalSpec | None = None
+        self.latest: AnySpec | None = None
 
     def on_plan(self, states: Mapping[str, RunState], waiting: int) -> None:
         self.observer.on_plan(states, waiting)
@@ -121,7 +121,7 @@ class _Relay:
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
         self.observer.on_forecast(look_ahead)
 
-    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+    def on_start(self, spec: AnySpec) -> None:
         self.observer.on_start(spec)
         if self.latest is None:
             self._tell(spec, "open", self.results)
@@ -132,7 +132,7 @@ class _Relay:
         self._tell(spec, "on_epoch", spec, log)
         self.observer.on_epoch(spec, log)
 
-    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+    def on_progress(self, spec: AnySpec, progress: Progress) -> None:
         self._tell(spec, "on_progress", spec, progress)
         self.observer.on_progress(spec, progress)
 
@@ -142,7 +142,7 @@ class _Relay:
         self._tell(spec, "on_attack", spec, threat, attack, accuracy)
         self.observer.on_attack(spec, threat, attack, accuracy)
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+    def on_note(self, spec: AnySpec, line: str) -> None:
         self._tell(spec, "on_note", spec, line)
         self.observer.on_note(spec, line)
 
@@ -156,7 +156,7 @@ class _Relay:
         for _, thread in self.loggers.values():
             thread.end()
 
-    def _tell(self, spec: RunSpec | EvalSpec, event: str, *details: Any) -> None:
+    def _tell(self, spec: AnySpec, event: str, *details: Any) -> None:
         for text, (logger, thread) in list(self.loggers.items()):
             try:
                 thread.call(self.patience, getattr(logger, event), *details)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from regmix_bench.records.progress import Progress
     from regmix_bench.records.schema import EpochLog, EvalRecord, RunRecord
     from regmix_bench.runs.forecast import Forecast
-    from regmix_bench.specs import EvalSpec, RunSpec
+    from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Observer(Protocol):
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None:
         """Hear that the runs of a grid begin; ``look_ahead`` takes seconds to say how long for."""
 
-    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+    def on_start(self, spec: AnySpec) -> None:
         """Hear that a run begins or goes on."""
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Hear that an epoch has been trained and validated."""
 
-    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+    def on_progress(self, spec: AnySpec, progress: Progress) -> None:
         """Hear how far a run is: at most twice a second, and when a stage or an attack begins."""
 
     def on_attack(
@@ -54,7 +54,7 @@ class Observer(Protocol):
     ) -> None:
         """Hear that an attack at ``threat``, an ε as ``8/255``, leaves ``accuracy``, in [0, 1]."""
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+    def on_note(self, spec: AnySpec, line: str) -> None:
         """Hear of something that was not as it should be, and has been dealt with."""
 
     def on_end(self, ending: Ending) -> None:
@@ -68,17 +68,17 @@ class Silent:
 
     def on_forecast(self, look_ahead: Callable[[], Forecast]) -> None: ...
 
-    def on_start(self, spec: RunSpec | EvalSpec) -> None: ...
+    def on_start(self, spec: AnySpec) -> None: ...
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None: ...
 
-    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None: ...
+    def on_progress(self, spec: AnySpec, progress: Progress) -> None: ...
 
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None: ...
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None: ...
+    def on_note(self, spec: AnySpec, line: str) -> None: ...
 
     def on_end(self, ending: Ending) -> None: ...
 
@@ -105,7 +105,7 @@ class Messenger(Silent):
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         self.send(("on_epoch", spec, log))
 
-    def on_progress(self, spec: RunSpec | EvalSpec, progress: Progress) -> None:
+    def on_progress(self, spec: AnySpec, progress: Progress) -> None:
         self.send(("on_progress", spec, progress))
 
     def on_attack(
@@ -113,7 +113,7 @@ class Messenger(Silent):
     ) -> None:
         self.send(("on_attack", spec, threat, attack, accuracy))
 
-    def on_note(self, spec: RunSpec | EvalSpec, line: str) -> None:
+    def on_note(self, spec: AnySpec, line: str) -> None:
         self.send(("on_note", spec, line))
 
 

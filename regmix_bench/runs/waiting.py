@@ -9,7 +9,7 @@ from regmix_bench.records.running import GridFile
 from regmix_bench.records.words import spec_words
 from regmix_bench.runs.loggers import Logger
 from regmix_bench.runs.observers import Ending
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import AnySpec, RunSpec
 
 
 class WaitingList(Logger):
@@ -25,7 +25,7 @@ class WaitingList(Logger):
     def open(self, results: Path) -> None:
         self._file = GridFile(results, self._runs)
 
-    def on_start(self, spec: RunSpec | EvalSpec) -> None:
+    def on_start(self, spec: AnySpec) -> None:
         if self._file is not None:
             self._file.begin(spec.run_id)
 

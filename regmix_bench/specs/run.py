@@ -33,10 +33,9 @@ from regmix_bench.types import (
 MOST_THREATS = 100
 
 
-class Spec(Frozen, metaclass=RefusingModel):
-    """The part that the specifications of all scored models share.
+class TestedSpec(Frozen, metaclass=RefusingModel):
+    """The part that the specifications of all tested models share.
 
-    AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
     ``components`` are the attacks, data sets and architectures of plug-ins among what is named, and
     ``data_names`` what readers call data that ``dataset`` names by a digest.
     """
@@ -44,9 +43,6 @@ class Spec(Frozen, metaclass=RefusingModel):
     dataset: str = Field(pattern=FILE_NAME)
     eval_examples: int | None = Field(None, ge=1, lt=2**63)
     arch: str = Field(pattern=FILE_NAME)
-    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1, max_length=MOST_THREATS)
-    pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
-    scoring: Scoring = Scoring()
     components: Annotated[tuple[Component, ...], Later(())] = ()
     data_names: DataNames | None = None
 
@@ -74,14 +70,25 @@ class Spec(Frozen, metaclass=RefusingModel):
         """Return the digest of :meth:`identity`, twelve hex digits."""
         return digest(self.identity())
 
-    @property
-    def group_id(self) -> str:
-        """Return the same without the seed: runs that a mean over seeds may join."""
-        return digest({**self.identity(), "seed": None})
-
     def identity(self) -> dict[str, Any]:
         """Return what the run_id hashes; :mod:`regmix_bench.specs.identity` has the rule."""
         return {"identity": IDENTITY_VERSION, **hashed(self)}
+
+
+class Spec(TestedSpec):
+    """The part that the specifications of all attacked models share.
+
+    AutoAttack runs under ``eval_threats``; under ``pgd_threats`` clean accuracy and PGD have to do.
+    """
+
+    eval_threats: tuple[ThreatModel, ...] = Field(min_length=1, max_length=MOST_THREATS)
+    pgd_threats: Annotated[tuple[ThreatModel, ...], Later(())] = ()
+    scoring: Scoring = Scoring()
+
+    @property
+    def group_id(self) -> str:
+        """Return the run_id without the seed: runs that a mean over seeds may join."""
+        return digest({**self.identity(), "seed": None})
 
 
 class RunSpec(Spec):

@@ -142,7 +142,7 @@ def transfer(results: Path, **changes: Any) -> Path:
     }
     record = TransferRecord(**fields)
     path = paths.transfer_path(results, record)
-    digest = store.write_parquet(paths.transfer_outcomes_path(path), pd.concat(tables))
+    digest = store.write_parquet(paths.own_outcomes_path(path), pd.concat(tables))
     update = {"outcomes_digest": digest} | changes
     return store.save_record(results, record.model_copy(update=update))
 
@@ -171,6 +171,6 @@ def test_a_transfer_is_audited_by_its_outcomes(
 
 def test_a_transfer_without_its_outcomes_is_one_line(tmp_path: Path) -> None:
     path = transfer(tmp_path)
-    paths.transfer_outcomes_path(path).unlink()
+    paths.own_outcomes_path(path).unlink()
     with pytest.raises(UserError, match="is missing, the outcomes of a transfer"):
         audit_record(path)

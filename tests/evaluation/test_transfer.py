@@ -121,7 +121,7 @@ def test_the_outcome_of_every_image_is_kept(
     path = paths.transfer_path(tmp_path, record)
     assert store.load_record(path) == record
     assert record.threat == make_spec().train_threat
-    outcomes = paths.transfer_outcomes_path(path)
+    outcomes = paths.own_outcomes_path(path)
     assert record.outcomes_digest == file_digest(outcomes)
     frame = pd.read_parquet(outcomes)
     assert list(frame.columns) == ["source", "target", "index", "correct"]
@@ -150,7 +150,7 @@ def test_what_is_recorded_is_returned(
 def test_lost_or_altered_outcomes_are_noticed(tmp_path: Path, runs: list[str]) -> None:
     record = transfer.transfer_matrix(runs, tmp_path, device="cpu")
     path = paths.transfer_path(tmp_path, record)
-    outcomes = paths.transfer_outcomes_path(path)
+    outcomes = paths.own_outcomes_path(path)
 
     def refused() -> str:
         with pytest.raises(UserError) as again:

@@ -122,7 +122,7 @@ def fill_small(results: Path) -> None:
         [(a, b, i, i == 0 or not a) for a, b in pairs for i in range(2)],
         columns=["source", "target", "index", "correct"],
     )
-    file = paths.transfer_outcomes_path(paths.transfer_path(results, record))
+    file = paths.own_outcomes_path(paths.transfer_path(results, record))
     digest = store.write_parquet(file, frame)
     store.save_record(results, record.model_copy(update={"outcomes_digest": digest}))
     renew_references(results, results / paths.LEADERBOARD)

@@ -17,6 +17,7 @@ from regmix_bench.records.schema.quantities import MOST_CLASSES, Epoch
 from regmix_bench.records.schema.records import (
     AnyRecord,
     CheckpointFile,
+    CorruptionRecord,
     Cost,
     EvalRecord,
     LabelUse,
@@ -43,6 +44,7 @@ __all__ = [
     "Budget",
     "Check",
     "CheckpointFile",
+    "CorruptionRecord",
     "Cost",
     "Diagnosis",
     "Epoch",

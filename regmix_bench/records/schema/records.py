@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,7 +20,8 @@ from regmix_bench.records.schema.quantities import (
 from regmix_bench.records.schema.scores import RobustEval
 from regmix_bench.records.schema.tuned import Tuned
 from regmix_bench.registry import FILE_NAME
-from regmix_bench.specs import DataNames, EvalSpec, RunSpec
+from regmix_bench.specs import CorruptionSpec, DataNames, EvalSpec, RunSpec
+from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import (
@@ -267,5 +269,39 @@ class TransferRecord(_Shown, Frozen):
         return self
 
 
+class CorruptionRecord(_Shown, Frozen):
+    """Accuracies (0 to 1) of a model on test images with common corruptions.
+
+    ``accuracy`` has, by corruption, those at severities 1 to 5; ``clean_acc`` is that without one.
+    """
+
+    schema_version: int = RECORD.version
+    kind: Literal["corruptions"] = "corruptions"
+    status: Literal["success"] = "success"
+    run_id: str = Field(pattern=FILE_NAME)
+    spec: CorruptionSpec
+    data_digest: str
+    n_examples: Images
+    num_classes: int = Field(ge=1, le=MOST_CLASSES)
+    clean_acc: Share
+    accuracy: dict[Corruption, tuple[Share, ...]]
+    outcomes_digest: str | None = None
+    scoring_cost: Cost = Cost()
+    environment: JSONValues = {}
+
+    @model_validator(mode="after")
+    def _each_at_every_severity(self) -> Self:
+        if tuple(self.accuracy) != CORRUPTIONS:
+            raise ValueError(f"the accuracies are not those of {len(CORRUPTIONS)} corruptions")
+        if any(len(shares) != SEVERITIES for shares in self.accuracy.values()):
+            raise ValueError(f"a corruption has not {SEVERITIES} severities")
+        return self
+
+    @property
+    def mean_accuracy(self) -> float:
+        """The mean over all corruptions and severities, the one number of RobustBench's table."""
+        return statistics.fmean(share for each in self.accuracy.values() for share in each)
+
+
 #: What a JSON file below ``results/`` may hold, told apart by its ``kind``.
-AnyRecord = RunRecord | EvalRecord | TransferRecord
+AnyRecord = RunRecord | EvalRecord | TransferRecord | CorruptionRecord
