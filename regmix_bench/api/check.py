@@ -45,7 +45,9 @@ def check(
     *,
     reference: Annotated[
         str | Path | None,
-        Option("The references; leaderboard.json among the results, or in results/, if left out."),
+        Option(
+            "The references; leaderboard.json of the results, of results/ or of what is shipped."
+        ),
     ] = None,
     results: Results = "results",
     only: Annotated[
@@ -99,15 +101,17 @@ def check(
 
 
 def _references(results: Path, update: bool) -> Path:
-    """Return the references of ``results``: its own, else those of the usual results folder."""
-    from regmix_bench.records.paths import LEADERBOARD
+    """Return the references of ``results``: its own, else the usual ones, else those shipped."""
+    from regmix_bench.records.paths import LEADERBOARD, SHIPPED
 
     own, usual = results / LEADERBOARD, Path("results", LEADERBOARD)
     if own.exists() or update:
         return own
-    if usual.exists():
-        return usual
-    looked = " or ".join(map(str, dict.fromkeys((own, usual))))
+    places = dict.fromkeys((own, usual, Path("results", SHIPPED, LEADERBOARD)))
+    for place in places:
+        if place.exists():
+            return place
+    looked = " or ".join(map(str, places))
     raise UserError(
         f"no references at {looked}: name them by --reference, or make them by `regmix-bench check"
         " --update`"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from regmix_bench.errors import reason, unknown
 
 if TYPE_CHECKING:
+    from regmix_bench.data.protocol import DataSource
     from regmix_bench.specs import RunSpec
 
 #: More of an entry, by the name of the column: text, or rows of parameters.
@@ -89,10 +90,20 @@ def _dataset(name: str) -> Details:
         "about": _about(source),
         "images": f"{sides} (channels, height, width)" if sides else "",
         "classes": ", ".join(source.classes) or ("" if count is None else f"{count}"),
-        "default architecture": source.arch,
+        "default architecture": _default_arch(source),
         "default recipe": ", ".join(recipe),
         "parameters": _parameters(source.Config),
     }
+
+
+def _default_arch(source: type[DataSource]) -> str:
+    from regmix_bench.data.protocol import PathSource
+    from regmix_bench.data.sources import ARCH_OF_LARGE, ARCHS_BY_SIDE
+
+    if not issubclass(source, PathSource):
+        return source.arch
+    steps = (f"{arch} up to {side} pixels" for side, arch in ARCHS_BY_SIDE)
+    return f"{', '.join(steps)}, {ARCH_OF_LARGE} beyond"
 
 
 def _arch(name: str) -> Details:

@@ -39,7 +39,8 @@ def print_record(call: Call[AnyRecord]) -> None:
     keywords = call.keywords
     path = resolve_run(str(keywords["run"]), Path(keywords["results"]))
     width = terminal_width()
-    lines = summary_lines(record, path, None if width is None else width - len(_MARK))
+    room = None if width is None else width - len(_MARK)
+    lines = summary_lines(record, path, room, Path(keywords["results"]))
     say(*(f"{_MARK}{line}".rstrip() for line in lines))
     verbose = call.flags.verbose
     content = record.model_dump(
@@ -48,7 +49,9 @@ def print_record(call: Call[AnyRecord]) -> None:
     say(*yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines())
 
 
-def summary_lines(record: AnyRecord, path: Path, width: int | None) -> Iterator[str]:
+def summary_lines(
+    record: AnyRecord, path: Path, width: int | None, results: Path = Path("results")
+) -> Iterator[str]:
     """Yield what a record says in a few lines: scores, cost, warnings, and where it lies."""
     from regmix_bench.records.words import record_words
 
@@ -63,7 +66,26 @@ def summary_lines(record: AnyRecord, path: Path, width: int | None) -> Iterator[
         yield from _trained(record)
     if record.kind in ("run", "evaluation"):
         yield from _scored(record)
+    if record.kind == "run":
+        yield from _again(path, record, results)
     yield f"recorded in {path}"
+
+
+def _again(path: Path, record: RunRecord, results: Path) -> Iterator[str]:
+    """Yield what else has been asked of a run's weights, and in which evaluation the answer is."""
+    from regmix_bench.records.accuracies import attack_words
+    from regmix_bench.records.find import evaluations_of
+
+    for found in evaluations_of(path, record, results).values():
+        _, _, checkpoint = found.spec.model.name.partition(":")
+        told = [checkpoint, ", ".join(map(str, found.spec.eval_threats))]
+        told.append(attack_words(found.spec.scoring))
+        if any(score.adversarial_digest for score in found.evaluations):
+            told.append("images saved")
+        if asked := [each for score in found.evaluations for each in score.diagnoses]:
+            raised = sum(each.alarm for each in asked)
+            told.append(f"{len(asked)} questions about masked gradients, {raised} raised")
+        yield f"scored again, {found.run_id}: {'; '.join(told)}"
 
 
 def _scores(record: AnyRecord) -> list[Sequence[str]]:

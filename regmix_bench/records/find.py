@@ -77,16 +77,24 @@ def with_images(path: Path, results: Path) -> Path:
     record = load_record(path)
     if not isinstance(record, RunRecord) or _saved(record):
         return path
+    found = evaluations_of(path, record, results)
+    return next((other for other, each in found.items() if _saved(each)), path)
+
+
+def evaluations_of(path: Path, run: RunRecord, results: Path) -> dict[Path, EvalRecord]:
+    """Return the evaluations of a run's weights, in its results folder and in ``results``.
+
+    ``path`` is that of the run's record.
+    """
     roots = dict.fromkeys((results.absolute(), results_of(path).absolute()))
-    for other in (each for root in roots for each in _evaluations(root, record)):
-        found = load_record(other)
-        if isinstance(found, EvalRecord) and _is_of(found, record) and _saved(found):
-            return other
-    return path
-
-
-def _evaluations(root: Path, run: RunRecord) -> list[Path]:
-    return sorted((root / run.spec.dataset / EVALUATED).glob("*.json"))
+    folders = [root / run.spec.dataset / EVALUATED for root in roots]
+    files = (file for folder in folders for file in sorted(folder.glob("*.json")))
+    found = {file: load_record(file) for file in files}
+    return {
+        file: record
+        for file, record in found.items()
+        if isinstance(record, EvalRecord) and _is_of(record, run)
+    }
 
 
 def _is_of(found: EvalRecord, run: RunRecord) -> bool:

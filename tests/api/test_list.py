@@ -61,7 +61,15 @@ def test_runs_are_sorted_by_seed_and_chosen_by_what_their_names_say(tmp_path: Pa
     [
         ("methods", "trades", {"cost": "25 passes", "paper": "Zhang et al. 2019", "loss": "L ="}),
         ("attacks", "square", {"cost": "about 5,000 passes"}),
-        ("datasets", "npz", {"dataset": "npz:PATH"}),
+        (
+            "datasets",
+            "npz",
+            {
+                "dataset": "npz:PATH",
+                "default architecture": "smallcnn up to 16 pixels, preactresnet18 up to 64 pixels,"
+                " timm-resnet18 beyond",
+            },
+        ),
         ("datasets", "digits", {"images": "1 × 8 × 8", "default architecture": "smallcnn"}),
         ("archs", "smallcnn", {"cost": "weights, and"}),
         ("archs", "timm:resnet50", {"architecture": "timm:NAME"}),

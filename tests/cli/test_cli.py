@@ -101,6 +101,7 @@ def test_a_grid_runs_once_and_is_then_done(command: Command, tmp_path: Path) -> 
         assert status == 0
         assert output.splitlines()[1].startswith("of what is done 1 are scored again")
     first = store.load_record(paths[0]).run_id
+    assert "images saved\n" in command("show", first)[1]
     status, output, _ = command("audit", first)
     assert (status, output.splitlines()[-1].split(":")[0]) == (0, "audited")
     assert [path.stat().st_mtime_ns for path in paths] == times
@@ -219,7 +220,11 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
     status, output, _ = command("check", "--results", "second")
     assert status == 0 and "ok against results/leaderboard.json" in output
     assert "3 of them unpaired: the reference's outcomes are not there" in output
-    (tmp_path / "results/leaderboard.json").rename(tmp_path / "first/leaderboard.json")
+    (tmp_path / "results/shipped").mkdir()
+    (tmp_path / "results/leaderboard.json").rename(tmp_path / "results/shipped/leaderboard.json")
+    status, output, _ = command("check", "--results", "second")
+    assert status == 0 and "ok against results/shipped/leaderboard.json" in output
+    (tmp_path / "results/shipped/leaderboard.json").rename(tmp_path / "first/leaderboard.json")
 
     status, output, _ = command("check", "--results", "empty", *reference, "--junit", "j.xml")
     assert status == 1 and "missing" in output
