@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from regmix_bench import run
-from regmix_bench.api.run import Plan
+from regmix_bench.api.planned import Plan
 from regmix_bench.cli.display import Display, duration
 from regmix_bench.cli.printing import say
 from regmix_bench.errors import UserError

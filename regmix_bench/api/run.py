@@ -1,9 +1,7 @@
 """``run``: train and score a grid."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -35,57 +33,23 @@ from regmix_bench.api.options import (
     scoring_keys,
     verb,
 )
+from regmix_bench.api.planned import Plan, planned_runs
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import LauncherName
 from regmix_bench.system.deferred import defer
-from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.system.signals import no_signal_lost
 from regmix_bench.types import Evaluated
 
 if TYPE_CHECKING:
-    from regmix_bench.grid.plan import PlannedRun
-    from regmix_bench.records.find import RunState
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.records.sequence import Records
     from regmix_bench.runs.forecast import Forecast
     from regmix_bench.runs.observers import Observer
     from regmix_bench.specs import RunSpec
-    from regmix_bench.system.machine import Device
 
 
 #: How a run is executed, where that can be said of an evaluation, too.
 _OF_EVALUATIONS = ("save_adversarial", "diagnose", "data_dir", "device", "compile", "graphs")
-
-
-@dataclass(frozen=True, repr=False)
-class Plan(Shown):
-    """The runs of a grid, each once, and what of each there is already, by run_id.
-
-    ``waiting`` are those that are to be run; ``look_ahead`` finds what these will take here, which
-    is measured for some seconds.
-    """
-
-    cells: "tuple[PlannedRun, ...]"
-    states: "Mapping[str, RunState]"
-    waiting: "tuple[PlannedRun, ...]"
-    look_ahead: "Callable[[], Forecast]"
-
-    @property
-    def specs(self) -> "tuple[RunSpec, ...]":
-        """The specifications, in the order of the axes."""
-        return tuple(cell.spec for cell in self.cells)
-
-    def summary(self) -> Summary:
-        from regmix_bench.records.words import spec_words
-
-        rows = [
-            (self.states[cell.run_id], spec_words(cell.spec), cell.run_id) for cell in self.cells
-        ]
-        counts = Counter(state for state, *_ in rows)
-        said = ", ".join(f"{count} {state}" for state, count in counts.items())
-        return Summary(
-            f"{len(rows)} run{'s' * (len(rows) != 1)}: {said}", ("state", "run", "run_id"), rows
-        )
 
 
 @verb
@@ -280,7 +244,7 @@ def run(
     if reference is not None:
         given["reference"] = METHODS.loaded(reference)
     notes: list[str] = []
-    cells = _planned(suite, given, settings, data_folder, device, notes.append)
+    cells = planned_runs(suite, given, settings, data_folder, device, notes.append)
     store.check_writable(folder)
     states = find.states({cell.run_id: cell.spec for cell in cells}, folder)
     again = {"to run", "to resume"} | ({"failed"} if retry_failed else set())
@@ -330,36 +294,6 @@ def run(
 
 def _said(**options: object) -> dict[str, object]:
     return {key: value for key, value in options.items() if value is not None}
-
-
-def _planned(
-    suite: str | Path | None,
-    given: Mapping[str, Any],
-    settings: Iterable[str],
-    data_dir: Path | None,
-    device: "Device",
-    say: Callable[[str], None],
-) -> "tuple[PlannedRun, ...]":
-    """Return the runs of a suite, or of the options alone, over which these go."""
-    from regmix_bench.api.asked import file_digests
-    from regmix_bench.data import canonical_name
-    from regmix_bench.grid import plan
-    from regmix_bench.grid.suite_files import load_suite
-    from regmix_bench.types import DEFAULT_NORM
-
-    grids = load_suite(str(suite)) if suite else [{"eps": ["8/255"]}]
-    planned = plan.plan_runs(
-        grids,
-        given,
-        tuple(settings),
-        lambda name: canonical_name(name, data_dir, say, to_train=True),
-        device,
-        file_digests(data_dir),
-    )
-    norm = given.get("norm")
-    if norm and "eps" not in given and any(g.get("norm", DEFAULT_NORM) != norm for g in grids):
-        raise UserError(f"--norm {norm} needs --eps: the budgets given are of another norm")
-    return planned
 
 
 def _run_alone(spec: "RunSpec", observer: "Observer", **options: Any) -> "RunRecord":

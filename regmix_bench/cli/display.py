@@ -15,6 +15,7 @@ from regmix_bench.analysis.words import throughput_words
 from regmix_bench.cli.cells import Cells, RunLine
 from regmix_bench.cli.flags import NO_FLAGS, Flags
 from regmix_bench.cli.frame import grid_frame
+from regmix_bench.cli.layout import runs_words
 from regmix_bench.cli.printing import say, score_lines
 from regmix_bench.cli.screens import screen_for
 from regmix_bench.cli.times import duration
@@ -176,7 +177,7 @@ class GridDisplay(Display):
             f"{counts[name]} {name}" for name in ("done", "to resume", "to run", "failed")
         )
         forced = f"; --force runs all {len(states)}" if given["force"] else ""
-        lines = [f"{len(states)} runs: {summary}{forced}"]
+        lines = [f"{runs_words(len(states))}: {summary}{forced}"]
         if counts["done"] and not given["force"]:
             if given["save_adversarial"] or given["diagnose"]:
                 again = waiting - counts["to run"] - counts["to resume"]

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from regmix_bench.cli.cells import Cells, RunLine
-from regmix_bench.cli.layout import GAP
+from regmix_bench.cli.layout import GAP, runs_words
 from regmix_bench.cli.times import duration
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.text import one_line
@@ -56,7 +56,7 @@ def grid_frame(cells: Cells, now: float, width: int, height: int, plain: bool = 
     lines = []
     if cells.total:
         failed = f", {cells.failed} failed" if cells.failed else ""
-        count = f"{cells.ended}/{cells.total} run{'s' * (cells.total != 1)}{failed}"
+        count = f"{cells.ended}/{runs_words(cells.total)}{failed}"
         left = _left(cells.left(now))
         lines.append(_line(widths, "grid", "", cells.share, [count], left, "", plain))
     room = max(1, height - 2)

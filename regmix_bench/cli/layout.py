@@ -15,6 +15,11 @@ _FEW = 4
 _NUMBER = re.compile(r"[+−-]?[\d.,:]+%?")
 
 
+def runs_words(number: int) -> str:
+    """Write a number of runs: ``1 run``, ``2 runs``."""
+    return f"{number} run{'s' * (number != 1)}"
+
+
 def terminal_width(error: bool = False) -> int | None:
     """Return the columns of the terminal that standard output is; None where it is a pipe.
 

@@ -9,7 +9,7 @@ from regmix_bench.cli.layout import aligned, fold
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
-    from regmix_bench.api.run import Plan
+    from regmix_bench.api.planned import Plan
     from regmix_bench.grid.plan import PlannedRun
     from regmix_bench.runs.forecast import Forecast
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from regmix_bench.api.run import Plan, run
+from regmix_bench.api.planned import Plan
+from regmix_bench.api.run import run
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import QUIETLY
-from regmix_bench.cli.layout import terminal_width
+from regmix_bench.cli.layout import runs_words, terminal_width
 from regmix_bench.cli.printing import say, say_folded
 from regmix_bench.cli.times import duration
 
@@ -39,7 +40,7 @@ def print_grid(call: Call[Any]) -> None:
         if not display.cells.number:  # nothing has begun
             raise
         after = duration(time.monotonic() - started)
-        say(f"{display.cells.ended} of {display.cells.total} runs ended in {after}")
+        say(f"{display.cells.ended} of {runs_words(display.cells.total)} ended in {after}")
         for cell in display.cells.going.values():
             say_folded(f"stopped: {cell.name}, seed {cell.spec.seed}: {next(cell.stages())}")
         say("interrupted: the same command resumes at the last checkpoint", error=True)
@@ -77,13 +78,11 @@ def _print_results(
     _print_apart([record.spec for record in records])
     done = [record for record in records if record.status == "success"]
     if display.cells.number:
-        runs = (
-            f"{display.cells.number} run{'s' * (display.cells.number > 1)} in {duration(seconds)}"
-        )
+        runs = f"{runs_words(display.cells.number)} in {duration(seconds)}"
         say_folded(f"{runs}, recorded in {results}")
     if display.failed:
-        total = len(display.states)
-        say_folded(f"{len(display.failed)} of {total} runs failed: --retry-failed tries them again")
+        total = runs_words(len(display.states))
+        say_folded(f"{len(display.failed)} of {total} failed: --retry-failed tries again")
     elif done:
         command = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
         say(next_line(command, results))

@@ -10,7 +10,7 @@ import pytest
 from support.harness import SUITE, cli
 
 from regmix_bench import RunRecord, UserError, load_results, run
-from regmix_bench.api.run import Plan
+from regmix_bench.api.planned import Plan
 from regmix_bench.attacks import ATTACKS
 from regmix_bench.attacks.protocol import Attack, AttackedData
 from regmix_bench.attacks.white_box import FGSM

@@ -171,7 +171,7 @@ def test_interrupt_during_a_run_is_one_line_and_130(command: Command, monkeypatc
     assert status == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
     ended, stopped = output.splitlines()[-2:]
-    assert ended.startswith("0 of 1 runs ended in 0:0")
+    assert ended.startswith("0 of 1 run ended in 0:0")
     assert stopped == "stopped: Standard, seed 0: starting"
 
 

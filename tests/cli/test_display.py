@@ -231,7 +231,7 @@ def test_the_words_for_a_run_name_what_tells_runs_apart() -> None:
 
 
 def test_a_grid_that_is_stopped_and_goes_on_fits_its_terminal(tmp_path: Path) -> None:
-    """Two runs at a time until Ctrl-C, then again one after the other, at 80 columns."""
+    """Two runs at a time until Ctrl-C, the plan, then one after the other, at 80 columns."""
     suite = tmp_path / "suite.yaml"
     suite.write_text(yaml.safe_dump(SUITE | {"recipe": SUITE["recipe"] | {"epochs": 30}}))
     command = ("run", suite.name, "--device", "cpu")
@@ -244,14 +244,20 @@ def test_a_grid_that_is_stopped_and_goes_on_fits_its_terminal(tmp_path: Path) ->
     assert stopped.lines()[0] == "2 runs: 0 done, 0 to resume, 2 to run, 0 failed"
     assert stopped.lines()[-1] == "interrupted: the same command resumes at the last checkpoint"
     assert sum(line.startswith("stopped: ") and "epoch" in line for line in stopped.lines()) == 2
+    status, planned = run_in_terminal([*command, "--dry-run"], tmp_path)
+    lines = planned.lines()
+    assert status == 0 and "2 to resume" in lines[0]
+    assert sum(line.startswith("to resume  ") for line in lines) == 2
+    facts = [line.split()[0] for line in lines[-8:] if line and not line.startswith(" ")]
+    assert facts[-5:] == ["passes", "time", "device", "data", "folder"]
     status, finished = run_in_terminal(command, tmp_path)
     assert status == 0
     lines = finished.everything()
     assert "2 to resume" in lines[0]
     assert lines[-1] == "next: regmix-bench report"
     assert sum(line.startswith(("Standard", "FGSM-RS")) for line in lines) == 2
+    assert max(terminal.widest for terminal in (stopped, planned, finished)) <= 80
     for terminal in (stopped, finished):
-        assert terminal.widest <= 80
         going = [s for s in terminal.states if any(line.startswith("grid") for line in s)]
         cells = [
             line for state in going for line in state if " · s0" in line[:40] and "[" not in line
