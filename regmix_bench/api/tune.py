@@ -142,7 +142,7 @@ def tune(
     for a method with nothing to tune, for a folder whose studies are of something else, and where
     Optuna is not installed.
     """
-    from regmix_bench.tuning.budgets import parse_budget
+    from regmix_bench.tuning.budgets import parse_budget, trials_left
     from regmix_bench.tuning.journal import StudyJournal, require_optuna
 
     require_optuna()
@@ -239,7 +239,8 @@ def tune(
         study.require_same()
     for study in tuned:
         study.open()
-    if not all(study.record().finished for study in tuned):
+    records = tuple(study.record() for study in tuned)
+    if not all(record.finished for record in records):
         work = partial(
             run_trial,
             results=folder,
@@ -249,9 +250,10 @@ def tune(
             graphs=graphs,
         )
         place = Placement(folder, target, at_a_time or auto_jobs(target), address=address)
+        heard.on_plan({}, sum(map(trials_left, records)))
         with closing(journal), no_signal_lost():
             run_studies(tuned, launch, work, place, heard, told or _silent)
-    records = tuple(study.record() for study in tuned)
+        records = tuple(study.record() for study in tuned)
     for record in records:
         studies.save_study(folder, record)
     path = None

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from regmix_bench.analysis.tuning import Gain, trial_values
 from regmix_bench.api.tune import Tuning, tune
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import QUIETLY
 from regmix_bench.cli.printing import say, say_folded
 from regmix_bench.cli.times import duration
+from regmix_bench.methods.declarations import display_name, symbol_of
 
 if TYPE_CHECKING:
     from regmix_bench.records.schema import StudyRecord, TrialLog
@@ -39,7 +41,8 @@ def print_tuning(call: Call[Tuning]) -> None:
     except KeyboardInterrupt:
         say("interrupted: the same command goes on where it stood", error=True)
         raise typer.Exit(130) from None
-    say(*tuning_lines(found))
+    for line in tuning_lines(found):
+        say_folded(line)
     if found.suite is None:
         say_folded("another process trains what is left: the same command then reads the studies")
         raise typer.Exit(1)
@@ -50,30 +53,36 @@ def print_tuning(call: Call[Tuning]) -> None:
 
 def trial_line(trial: TrialLog, study: StudyRecord) -> str:
     """Return one line on a trial that has ended."""
-    values = ", ".join(f"{_short(key, study)} {value:g}" for key, value in trial.values.items())
     if trial.state == "complete" and trial.value is not None:
         best = study.best
-        first = " (best so far)" if best is not None and best.number == trial.number else ""
+        first = ", the best so far" if best is not None and best.number == trial.number else ""
         came = f"{trial.value:.1%}{first}"
     else:
         came = trial.error or f"ended after {trial.epochs} epochs"
-    return f"{study.label} trial {trial.number}: {values}: {came}"
+    return f"{display_name(study.spec.method)}, trial {trial.number}: {_said(trial)}: {came}"
 
 
 def tuning_lines(tuning: Tuning) -> Iterator[str]:
-    """Return a paragraph on each study: its effort, what was best, and what the gain is worth."""
+    """Return lines on each study: its effort, what was best, and what the gain is worth."""
     for study in tuning.studies:
-        effort = (
-            f"{len(study.trials)} trials, {study.passes / 1e6:.3g} M images, "
-            f"{duration(study.seconds)}"
-        )
-        yield f"{study.label}: {effort}"
-        if (best := study.best) is None or best.value is None:
+        cost = f"{study.passes / 1e6:,.3g} M images, {duration(study.seconds)}"
+        name = display_name(study.spec.method)
+        yield f"{name}: {len(study.trials)} trials, {cost}"
+        best, values = study.best, trial_values(study)
+        if best is None or best.value is None:
             yield "  no trial has come to its end"
             continue
-        values = " ".join(f"{_short(key, study)}={value:g}" for key, value in best.values.items())
-        yield f"  best {best.value:.1%}, trial {best.number}: {values}"
+        yield f"  best {best.value:.1%}, trial {best.number}: {_said(best)}"
+        yield f"  {gain_words(Gain.of(values))}"
 
 
-def _short(key: str, study: StudyRecord) -> str:
-    return key.removeprefix(f"{study.spec.method.name}.")
+def gain_words(gain: Gain) -> str:
+    """Return what the gain over the first trial is worth."""
+    words = f"{100 * gain.gain:.1f} points above the values to start from"
+    if gain.told_apart:
+        return f"{words}; chance gives up to {100 * gain.by_chance:.1f}"
+    return f"{words}, of which chance gives up to {100 * gain.by_chance:.1f}: no gain is shown"
+
+
+def _said(trial: TrialLog) -> str:
+    return ", ".join(f"{symbol_of(key)} = {value:g}" for key, value in trial.values.items())

@@ -42,6 +42,13 @@ def display_name_of(label: str) -> str:
     return _display_name(name, lambda: params, label)
 
 
+def symbol_of(key: str) -> str:
+    """Return the sign of what ``--set`` calls ``key``: λ for ``fgsm-pgi.lambda_``."""
+    group, _, name = key.rpartition(".")
+    method = declared(group)
+    return method.symbols.get(name, name) if method else key
+
+
 def _display_name(name: str, params: Callable[[], Mapping[str, Any]], label: str) -> str:
     method = declared(name)
     if method is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.schema import Budget, TrialLog
+from regmix_bench.records.schema import Budget, StudyRecord, TrialLog
 
 #: Trials of each method, where no budget is given.
 TRIALS = 20
@@ -62,6 +62,14 @@ def allows(budget: Budget, trials: Sequence[TrialLog]) -> bool:
         return len(trials) < _FAILURES
     to_come = (len(trials) - len(ended) + 1) * dearest
     return _spent(budget, ended) + to_come <= budget.amount
+
+
+def trials_left(study: StudyRecord) -> int:
+    """Return how many trials have still to end; 0 where a cost decides, and nobody knows."""
+    if study.budget.equal != "trials":
+        return 0
+    ended = sum(trial.state != "running" for trial in study.trials)
+    return max(0, round(study.budget.amount) - ended)
 
 
 def _spent(budget: Budget, trials: Sequence[TrialLog]) -> float:
