@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from regmix_bench.analysis.blocks import Block
+from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.selection import Selections
-from regmix_bench.records.schema import TransferRecord
+from regmix_bench.records.schema import StudyRecord, TransferRecord
 from regmix_bench.reporting.published import Published, PublishedTerms, arch_class
-from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer
+from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer, tuning
 from regmix_bench.reporting.values import Table
 
 
@@ -41,6 +42,8 @@ def chapters_of(
     selections: Iterable[Selections],
     panels: Iterable[evaluated.Panel],
     transfers: Iterable[TransferRecord],
+    studies: Mapping[str, Sequence[StudyRecord]],
+    runs: Sequence[Run],
     quoted: Quoted,
 ) -> dict[str, list[Section]]:
     """Return the sections beside the comparison of methods by title, none that is empty."""
@@ -56,6 +59,14 @@ def chapters_of(
         "Transfer": [
             Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))
             for r in transfers
+        ],
+        tuning.TITLE: [
+            Section(
+                tuning.tuning_stem(name),
+                tuning.tuning_words(found),
+                tuning.tuning_table(found, runs),
+            )
+            for name, found in studies.items()
         ],
         published.TITLE: [section for sections in quoted.values() for section in sections],
     }

@@ -29,7 +29,8 @@ from regmix_bench.errors import UserError
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
-from regmix_bench.records.schema import AnyRecord, EvalRecord, TransferRecord
+from regmix_bench.records.schema import AnyRecord, EvalRecord, StudyRecord, TransferRecord
+from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.reporting.calling import labels_called
 from regmix_bench.reporting.chapters import (
     Section,
@@ -47,7 +48,7 @@ from regmix_bench.reporting.published import (
     load_published,
     published_file,
 )
-from regmix_bench.reporting.tables import evaluated, transfer
+from regmix_bench.reporting.tables import evaluated, transfer, tuning
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import notes, own
@@ -227,9 +228,17 @@ class Contents:
         return tuple(curve for curve in curves if curve.rows)
 
     @cached_property
+    def studies(self) -> dict[str, tuple[StudyRecord, ...]]:
+        """The studies of `tune` by their folders, where all records are shown."""
+        files = study_files(self.results) if self.whole else []
+        return tuning.by_folder(map(load_study, files))
+
+    @cached_property
     def chapters(self) -> dict[str, list[Section]]:
         """The sections beside the comparison of methods, by title."""
-        return chapters_of(self.selections, self.panels, self.transfers, self.quoted)
+        return chapters_of(
+            self.selections, self.panels, self.transfers, self.studies, self.runs, self.quoted
+        )
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -329,6 +338,7 @@ class Contents:
         """SHA-256 of every file the report reads, by path relative to ``results``."""
         files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
         files += [paths.views_path(run.path) for run in self.runs]
+        files += study_files(self.results) if self.studies else []
         files += verdicts.outcome_files(self.blocks)
         files += [file for curves in self.query_curves for file in curves.files]
         files += selection_files(self.selections)

@@ -7,7 +7,6 @@ What a trial is follows from the study's seed, the trial's number and those that
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -172,9 +171,7 @@ class Study:
 
     def record(self) -> StudyRecord:
         """Return the study as far as it is."""
-        with self.journal.alone():
-            trials = self.storage.get_all_trials(self.id)
-        logs = tuple(map(_log, trials))
+        logs = self._logs()
         running = any(log.state == "running" for log in logs)
         finished = not running and not allows(self.blank.budget, logs)
         update = {
@@ -187,7 +184,11 @@ class Study:
     @property
     def share_spent(self) -> float:
         """The part of the budget that is spent or being spent, from 0 on."""
-        return share_spent(self.blank.budget, self.record().trials)
+        return share_spent(self.blank.budget, self._logs())
+
+    def _logs(self) -> tuple[TrialLog, ...]:
+        with self.journal.alone():
+            return tuple(map(_log, self.storage.get_all_trials(self.id, deepcopy=False)))
 
     def _proposed(self, trials: Sequence[FrozenTrial]) -> dict[str, float]:
         """Return the values of the next trial, each rounded to what its range has."""
@@ -221,17 +222,17 @@ class Study:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
 
     def _importance(self) -> dict[str, float]:
-        """Return the share that each of several has in the spread of the values, if enough tell."""
+        """Return the share that each of several has in the variance of the values, if enough tell.
+
+        It is that of a functional analysis of variance (Hutter et al., ICML 2014).
+        """
         study = optuna.load_study(study_name=self.label, storage=self.storage)
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) < _TELLING or len({trial.value for trial in complete}) == 1:
             return {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return {
-                key: min(1.0, float(share))
-                for key, share in optuna.importance.get_param_importances(study).items()
-            }
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        return {key: min(1.0, float(share)) for key, share in shares.items()}
 
 
 _STATES = {

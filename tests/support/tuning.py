@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from regmix_bench.methods.configured import method_spec
 from regmix_bench.records.schema import Budget, Cost, EpochLog, StudyRecord
+from regmix_bench.records.studies import save_study, tuning_folder
 from regmix_bench.tuning.journal import StudyJournal
 from regmix_bench.tuning.space import Space
 from regmix_bench.tuning.studies import Study
@@ -79,3 +81,23 @@ def work_off(study: Study, planted: Planted) -> StudyRecord:
     while (trial := study.claim()) is not None:
         study.tell(trial.number, ended(trial, planted(values_of(study, trial))), None)
     return study.record()
+
+
+def write_studies(results: Path, name: str = "planted", trials: int = 24) -> list[StudyRecord]:
+    """Save the studies of three methods below ``results``, as `tune` leaves them."""
+    folder = tuning_folder(results, name)
+    peaks = {"fgsm-pgi": ("lambda_", 5.0), "regmix": ("beta", 2.0), "trades": ("beta", 9.0)}
+    budget = Budget(equal="trials", amount=trials)
+    found = []
+    for method, (parameter, best) in peaks.items():
+        study = make_study(folder, method=method, held=(), budget=budget)
+
+        def planted(
+            values: Mapping[str, float], key: str = f"{method}.{parameter}", best: float = best
+        ) -> float:
+            distance = math.log(values[key] / best)
+            return 0.6 * math.exp(-(distance**2) / 4) + 0.05 * math.sin(1e4 * distance) ** 2
+
+        found.append(work_off(study, planted))
+        save_study(folder, found[-1])
+    return found

@@ -46,8 +46,8 @@ class StudyRecord(Frozen):
 
     ``name`` is the folder of the studies that were given the same; ``spec`` is the run that the
     first trial is, but for its seed, and ``spec.seed`` that of the study; ``data_digest`` is of the
-    images that are trained and validated on. ``importance`` shares out the spread of the values
-    among what was tuned, where there are trials enough to tell.
+    images that are trained and validated on. ``importance`` shares out the variance of the
+    values among what was tuned, where there are trials enough to tell.
     """
 
     schema_version: int = STUDY.version

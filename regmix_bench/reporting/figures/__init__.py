@@ -27,6 +27,9 @@ BUILT_IN = {
     "features": "regmix_bench.reporting.figures.maps:FeatureMap",
     "surface": "regmix_bench.reporting.figures.surface:LossSurface",
     "examples": "regmix_bench.reporting.figures.examples:ExampleImages",
+    "tuning": "regmix_bench.reporting.figures.tuning:BestOfTrials",
+    "importance": "regmix_bench.reporting.figures.importance:ParameterImportance",
+    "coordinates": "regmix_bench.reporting.figures.coordinates:ParallelCoordinates",
     "transfer": "regmix_bench.reporting.figures.transfer:TransferMap",
 }
 

@@ -16,6 +16,7 @@ from regmix_bench.analysis.cohorts import Group, row_order
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.methods import declared
 from regmix_bench.methods.declarations import display_name
+from regmix_bench.specs import MethodSpec
 
 #: matplotlib's: a letter, or a star's points, 1 and angle.
 Marker = str | tuple[int, int, int]
@@ -114,6 +115,13 @@ def looks(groups: Sequence[Group]) -> dict[str, Look]:
         featured = label == method and own is not None and own.featured
         found[label] = Look(names[label], colour, marker, line, fill, featured=featured)
     return found
+
+
+def look_of(method: MethodSpec) -> Look:
+    """Return the look of a method that stands in a figure for itself, and for no row."""
+    colour, marker = _colours(method.name)
+    line, fill = _variant(method.label.removeprefix(method.name))
+    return Look(display_name(method), colour, marker, line, fill)
 
 
 def given_looks(labels: Iterable[str]) -> dict[str, Look]:

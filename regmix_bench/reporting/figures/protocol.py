@@ -74,3 +74,8 @@ class ReportFigure(ABC):
     def stem(self) -> str:
         """The name of its files without their endings."""
         return f"{self.name}-{self.subject}"
+
+    @property
+    def beside(self) -> str:
+        """The stem of the table in a chapter under which it stands, its own if there is one."""
+        return self.stem

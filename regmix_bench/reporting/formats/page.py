@@ -48,8 +48,9 @@ def page(contents: Contents, with_figures: bool) -> str:
         parts += [f"## {title}\n"] if left else []
         for part in left:
             parts += _section("###", part, names)
-            parts += [_figure(p, names) for p in pictures if p.stem == part.stem]
-            placed.add(part.stem)
+            shown = [picture for picture in pictures if picture.beside == part.stem]
+            parts += [_figure(picture, names) for picture in shown]
+            placed |= {part.stem, *(picture.stem for picture in shown)}
     if further := [_figure(p, names) for p in pictures if p.stem not in placed]:
         parts += ["## Further figures\n", *further]
     missing = contents.gallery.missing if with_figures else ()

@@ -96,8 +96,10 @@ def tables_page(contents: Contents, pictures: SitePictures, preview: Preview) ->
         for title, chapter in contents.chapters.items()
     }
     stems = {section.stem for chapter in chapters.values() for section in chapter}
-    beside = {picture.stem: picture for picture in pictures.others if picture.stem in stems}
-    further = [picture for picture in pictures.others if picture.stem not in stems]
+    beside = {
+        stem: [each for each in pictures.others if each.picture.beside == stem] for stem in stems
+    }
+    further = [each for each in pictures.others if each.picture.beside not in stems]
     return _render("tables.html", preview, chapters=chapters, beside=beside, further=further)
 
 

@@ -24,6 +24,7 @@ from regmix_bench.reporting.tables.overfitting import (
 from regmix_bench.reporting.tables.race import race_columns, race_note
 from regmix_bench.reporting.tables.throughput import throughput_columns, throughput_notes
 from regmix_bench.reporting.tables.tricks import tricks_column, tricks_said
+from regmix_bench.reporting.tables.tuning import effort_note
 from regmix_bench.reporting.values import Cell, Column, Scale, Table, averaged, counted
 
 #: Columns that the site treats in its own way, as their ids say.
@@ -64,7 +65,12 @@ def comparison_table(
         (Column(SEEDS, "Seeds", "count"), [counted(len(row.seeds)) for row in block.rows]),
     ]
     searched = search_note(block.cohort.setting.scoring)
-    said = (*_notes(block, names), *race_note(block, target, names), *searched)
+    said = (
+        *_notes(block, names),
+        *effort_note(block, names),
+        *race_note(block, target, names),
+        *searched,
+    )
     notes = (*said, *standings.notes, *signed, *_failures(block, names))
     return Table.of(_caption(block), filled, notes, block.cohort.setting.words)
 

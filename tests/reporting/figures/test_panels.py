@@ -29,7 +29,8 @@ THREATS = tuple(ThreatModel("Linf", f"{k}/255") for k in (8, 16, 24, 32))
 KINDS = ["tradeoff", "robustness-vs-epsilon", "curves", "race", "cascade", "classes", "surface"]
 KINDS += ["examples", "transfer", "tsne", "features"]
 #: Those whose own tests ask the same of 5, 13 and 25 rows, as they need other results.
-ELSEWHERE = {"forest", "pareto", "strip", "epochs", "critical-difference"}
+ELSEWHERE = {"forest", "pareto", "strip", "epochs", "critical-difference", "queries"}
+ELSEWHERE |= {"tuning", "importance", "coordinates"}
 
 
 @pytest.fixture(scope="module")

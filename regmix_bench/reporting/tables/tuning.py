@@ -1,0 +1,176 @@
+"""The tables of tuning: each method at equal effort, beside its values to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from regmix_bench.analysis.blocks import Block, Stat
+from regmix_bench.analysis.cohorts import Run
+from regmix_bench.analysis.tuning import Gain, trial_values
+from regmix_bench.analysis.words import threat_words
+from regmix_bench.methods.declarations import display_name, symbol_of
+from regmix_bench.records.accuracies import attack_words, robust_metric
+from regmix_bench.records.schema import StudyRecord, Tuned
+from regmix_bench.reporting.values import Cell, Column, Table, alike, averaged, counted
+
+Filled = tuple[Column, list[Cell]]
+
+TITLE = "Tuning"
+
+_HELD_EQUAL = {"trials": "trials", "passes": "images through the network", "seconds": "time"}
+_OBJECTIVES = {"pgd-10": "PGD-10", "apgd-ce": "APGD-CE"}
+
+
+def by_folder(studies: Iterable[StudyRecord]) -> dict[str, tuple[StudyRecord, ...]]:
+    """Return the studies of each folder, by its name: those that were given the same."""
+    ordered = sorted(studies, key=lambda study: (study.name, study.label))
+    return {name: tuple(found) for name, found in groupby(ordered, key=lambda study: study.name)}
+
+
+def tuning_stem(name: str) -> str:
+    """Return the name of the files of a folder of studies without their endings."""
+    return f"tuning-{name}"
+
+
+def tuning_words(studies: Sequence[StudyRecord]) -> str:
+    """Name what studies were tuned on and for: ``digits, smallcnn, L∞ 32/255``."""
+    spec = studies[0].spec
+    return f"{spec.dataset_words}, {spec.arch_words}, {threat_words(spec.train_threat)}"
+
+
+def effort_words(studies: Sequence[StudyRecord]) -> str:
+    """Say what all methods were given the same of."""
+    kinds = {_HELD_EQUAL[study.budget.equal] for study in studies}
+    amounts = {study.budget for study in studies}
+    if len(amounts) > 1:
+        return "the methods were not given the same"
+    return f"{kinds.pop()} were held equal"
+
+
+def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
+    """Return the table of a folder of studies; ``runs`` are those among which its best are sought.
+
+    On test images there is what the runs of its suite came to, beside those with the values that
+    the study started from, of the same seeds, and the difference.
+    """
+    attack = _OBJECTIVES[studies[0].objective]
+    filled: list[Filled] = [
+        (Column("method", "Method"), [Cell(display_name(study.spec.method)) for study in studies]),
+        (Column("trials", "Trials", "count"), [counted(len(s.trials)) for s in studies]),
+        (Column("passes", "M images", "number"), alike([Cell(s.passes / 1e6) for s in studies])),
+        (Column("minutes", "Minutes", "number"), [Cell(s.seconds, "seconds") for s in studies]),
+        (
+            Column("start", f"{attack} held out, start", "number", "higher"),
+            [Cell(study.trials[0].value if study.trials else None, "share") for study in studies],
+        ),
+        (
+            Column("best", f"{attack} held out, best", "number", "higher"),
+            [Cell(study.best.value if study.best else None, "share") for study in studies],
+        ),
+        (Column("gain", "Gain (by chance)"), [Cell(_gain(s)) for s in studies]),
+        (Column("values", "Best values"), [Cell(_values(study)) for study in studies]),
+    ]
+    scored = _scored_alike(studies, runs)
+    if scored:
+        robust = attack_words(scored[0].spec.scoring)
+        columns = zip(*(_on_test(study, scored) for study in studies), strict=True)
+        start, tuned, gain = ([averaged(stat, "share") for stat in each] for each in columns)
+        filled += [
+            (Column("test_start", f"{robust}, authors' defaults", "mean", "higher"), start),
+            (Column("test_tuned", f"{robust}, tuned at equal effort", "mean", "higher"), tuned),
+            (
+                Column("test_gain", "Difference", "difference", "higher"),
+                [replace(cell, scale="points") for cell in gain],
+            ),
+        ]
+    words = tuning_words(studies)
+    caption = (
+        f"{words}: values chosen at equal effort by {attack} accuracy on"
+        f" {studies[0].n_validation:,} held-out training images; {effort_words(studies)}."
+    )
+    return Table.of(caption, filled, tuple(_notes(studies, bool(scored))), words)
+
+
+def effort_note(block: Block, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the footnote of a comparison that says which rows were tuned, and how much."""
+    found: dict[str, list[str]] = {}
+    for row in block.rows:
+        tuned = [run.record.tuned for run, _ in row.scores]
+        if tuned[0] is not None and all(tuned):
+            found.setdefault(_effort(tuned[0]), []).append(names.get(row.label, row.label))
+    if not found:
+        return ()
+    parts = (f"{', '.join(rows)} by {effort}" for effort, rows in found.items())
+    all_rows = sum(map(len, found.values())) == len(block.rows)
+    others = "" if all_rows else ". Those of the other rows are as they were given"
+    return (f"Values chosen on held-out training images: {'; '.join(parts)}{others}.",)
+
+
+def _effort(tuned: Tuned) -> str:
+    cost = f"{tuned.passes / 1e6:,.3g} M images and {tuned.seconds / 60:,.3g} minutes"
+    return f"{tuned.trials} trials, {cost} ({_HELD_EQUAL[tuned.equal]} held equal)"
+
+
+def _gain(study: StudyRecord) -> str:
+    if study.best is None:
+        return "no trial came to its end"
+    gain = Gain.of(trial_values(study))
+    return f"{100 * gain.gain:.1f} ({100 * gain.by_chance:.1f})"
+
+
+def _values(study: StudyRecord) -> str:
+    if study.best is None:
+        return ""
+    return ", ".join(f"{symbol_of(key)} = {value:g}" for key, value in study.best.values.items())
+
+
+def _scored_alike(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that are scored as the first is that some of ``studies`` tuned, if any is."""
+    ids = {study.study_id for study in studies}
+    tuned = [run for run in runs if run.record.tuned and run.record.tuned.study_id in ids]
+    return [run for run in runs if tuned and _scored(run) == _scored(tuned[0])]
+
+
+def _scored(run: Run) -> tuple[object, ...]:
+    return run.spec.scoring, run.spec.eval_examples, run.record.data_digest
+
+
+def _on_test(study: StudyRecord, runs: Sequence[Run]) -> tuple[Stat | None, ...]:
+    """Return robust test accuracy of the starting and of the tuned values, and the difference."""
+    start = _by_seed(run for run in runs if run.spec.training_id == study.spec.training_id)
+    tuned = _by_seed(
+        run for run in runs if run.record.tuned and run.record.tuned.study_id == study.study_id
+    )
+    gains = [tuned[seed] - start[seed] for seed in sorted(tuned.keys() & start.keys())]
+    return Stat.of(start.values()), Stat.of(tuned.values()), Stat.of(gains)
+
+
+def _by_seed(runs: Iterable[Run]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for run in runs:
+        score = run.record.evaluation("selected", run.spec.train_threat)
+        robust = getattr(score, robust_metric(run.spec.scoring), None)
+        if robust is not None:
+            found[run.spec.seed] = robust
+    return found
+
+
+def _notes(studies: Sequence[StudyRecord], tested: bool) -> Iterator[str]:
+    yield (
+        "The best of several numbers is too good: were no value better than another, it would be"
+        " above the first by as much as stands beside the gain in 19 of 20 tunings, and fewer than"
+        " 20 trials tell nothing. Trials that were pruned or failed count."
+    )
+    yield "M images: those that went through networks in training steps, both ways counted."
+    if tested:
+        yield (
+            "Authors' defaults: the values that the search started from. On test images, which the"
+            " choice has not seen: mean ± sample standard deviation over"
+            " seeds, and the difference of runs of the same seeds with its 95 % interval (Student's"
+            " t)."
+        )
+    if unfinished := [study for study in studies if not study.finished]:
+        names = ", ".join(display_name(study.spec.method) for study in unfinished)
+        yield f"Not finished: {names}."
