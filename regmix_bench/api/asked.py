@@ -1,4 +1,4 @@
-"""Names that users give to budgets, test images and files, and what they stand for."""
+"""The budgets and test images that a model is asked to be scored on; a run's own if left out."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from regmix_bench.data import EvalData
-    from regmix_bench.grid.plan import Digests
     from regmix_bench.records.schema import RunRecord
     from regmix_bench.specs import Component, DataNames
     from regmix_bench.types import ThreatModel
@@ -93,18 +92,3 @@ def asked_data(
         test.require(run.data_digest, name, f"run {run.run_id}")
     names = run.spec.data_names if run and chosen == own and title is None else None
     return AskedData(name, component, names or data_names(name, title), n, test)
-
-
-def file_digests(data_dir: Path | None) -> "Digests":
-    """Return by setting what turns the file that it names into what a specification has."""
-    from regmix_bench.data.extra import canonical_extra
-
-    def digest_of_weights(text: str) -> str:
-        from regmix_bench.loading.initial import keep_initial  # here, because it needs torch
-
-        return keep_initial(text)
-
-    return {
-        ("data", "extra"): lambda text: canonical_extra(text, data_dir),
-        ("recipe", "init"): digest_of_weights,
-    }

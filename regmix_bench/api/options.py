@@ -178,9 +178,9 @@ def planned_runs(suites: Names | None) -> set[str] | None:
     names = listed("--suite", suites)
     if names is None:
         return None
-    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid.plan import plan
+    from regmix_bench.grid.settings import file_digests
     from regmix_bench.grid.suite_files import load_suite
 
     return {

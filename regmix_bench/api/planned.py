@@ -61,9 +61,9 @@ def planned_runs(
     ``say`` hears of data that is found in another place. Raises :class:`UserError` for what does
     not exist or does not fit.
     """
-    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
+    from regmix_bench.grid.settings import file_digests
     from regmix_bench.grid.suite_files import load_suite
     from regmix_bench.types import DEFAULT_NORM
 

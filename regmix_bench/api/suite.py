@@ -86,9 +86,9 @@ def suite(
     belongs, for a value that is refused, for data that is not there, and where the file to begin
     with exists.
     """
-    from regmix_bench.api.asked import file_digests
     from regmix_bench.data import canonical_name
     from regmix_bench.grid import plan
+    from regmix_bench.grid.settings import file_digests
     from regmix_bench.grid.suite_files import load_suite
     from regmix_bench.grid.suite_schema import suite_schema
     from regmix_bench.system.files import atomic_write

@@ -151,9 +151,10 @@ def _training_data(dataset: Dataset, spec: RunSpec, device: torch.device) -> Tra
     check_trainable(dataset.name, dataset.train_labels, dataset.classes)
     drawn = _sampled(dataset.name, "train", dataset.train_labels, spec.train_examples)
     train = drawn[_labelled(dataset, dataset.train_labels[drawn], spec.labelled)]
-    others = np.setdiff1d(drawn, train)
+    others, length = np.setdiff1d(drawn, train), len(drawn)
     if dataset.validation is None:
         _check_two_per_class(dataset, dataset.train_labels[train], spec)
+        length = len(hold_out(dataset.train_labels[drawn])[0])
         kept, held_out = hold_out(dataset.train_labels[train])
         validation_images = dataset.train_images[train[held_out]]
         validation_labels = dataset.train_labels[train[held_out]]
@@ -163,7 +164,6 @@ def _training_data(dataset: Dataset, spec: RunSpec, device: torch.device) -> Tra
         most = min(MAX_VALIDATION, len(labels)) * len(train) / len(drawn)
         chosen = balanced_sample(labels, max(len(np.unique(labels)), round(most)))
         validation_images, validation_labels = images[chosen], labels[chosen]
-    length = len(train) + len(others)
     if spec.recipe.unlabelled == "none":
         others = others[:0]
     parts = [dataset.train_images[np.concatenate([train, others])]]

@@ -22,7 +22,13 @@ from regmix_bench.data.sources import (
     path_source,
 )
 from regmix_bench.errors import UserError, unknown, validated
-from regmix_bench.grid.settings import GROUPS, DataSettings, make_scoring, read_settings
+from regmix_bench.grid.settings import (
+    GROUPS,
+    DataSettings,
+    Digests,
+    make_scoring,
+    read_settings,
+)
 from regmix_bench.grid.suite_files import BY_DEVICE, Grid, merged, params_of, read_grid
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import configured, mass_of_labels, method_spec, require_labels
@@ -39,10 +45,6 @@ from regmix_bench.types import Epsilon, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.system.machine import Device
-
-
-#: What turns a text of a group's key, which names a file, into the name of its content.
-Digests = Mapping[tuple[str, str], Callable[[str], str]]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Suites take the same keys, in mappings named as the groups.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,6 +20,10 @@ from regmix_bench.types import Frozen
 
 #: The groups that a run's settings may name, besides the methods.
 GROUPS = ("recipe", "scoring", "data")
+
+
+#: What turns the text of a key of a group, which names a file, into the name of its content.
+Digests = Mapping[tuple[str, str], Callable[[str], str]]
 
 
 class DataSettings(Frozen):
@@ -61,3 +66,18 @@ def make_scoring(values: Mapping[str, Any]) -> Scoring:
     scoring = validated(Scoring, values, "scoring")
     # Under their labels, so that an attack that is named in two ways is one.
     return validated(Scoring, {**values, "attacks": attack_labels(scoring.attacks)}, "scoring")
+
+
+def file_digests(data_dir: Path | None) -> Digests:
+    """Return by setting what turns the file that it names into what a specification has."""
+    from regmix_bench.data.extra import canonical_extra
+
+    def digest_of_weights(text: str) -> str:
+        from regmix_bench.loading.initial import keep_initial  # here, because it needs torch
+
+        return keep_initial(text)
+
+    return {
+        ("data", "extra"): lambda text: canonical_extra(text, data_dir),
+        ("recipe", "init"): digest_of_weights,
+    }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import PlannedRun, parse_method, plan_runs
-from regmix_bench.grid.settings import GROUPS, read_settings
+from regmix_bench.grid.settings import GROUPS, file_digests, read_settings
 from regmix_bench.grid.suite_files import load_suite, merged, params_of
 from regmix_bench.methods import METHODS
 from regmix_bench.registry import parse_name
@@ -54,6 +54,7 @@ def plan_tuning(
         settings,
         lambda name: canonical_name(name, data_dir, say, to_train=True),
         device,
+        file_digests(data_dir),
     )
     for what, option, found in (
         ("data sets", "datasets", {run.spec.dataset_words for run in planned}),

@@ -182,3 +182,56 @@ def test_channel_statistics_are_those_of_the_images():
     pixels = images.double() / 255
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
     assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    labelled=st.integers(2, 40),
+    others=st.integers(0, 40),
+    hidden=st.integers(0, 60),
+    batch_size=st.integers(2, 20),
+    seed=st.integers(0, 3),
+)
+def test_half_of_a_batch_is_labelled_and_no_image_is_in_it_twice(
+    labelled, others, hidden, batch_size, seed
+):
+    size, length = labelled + others, labelled + hidden
+    labels = torch.cat([torch.arange(labelled), torch.full((others,), -1)])
+    batches = Batches(torch.zeros(size, 1, 2, 2), labels, batch_size, "none", "even", length)
+    whole = Batches(torch.zeros(length, 1, 2, 2), torch.arange(length), batch_size, "none")
+    epoch, full = list(batches.epoch(generator(seed))), list(whole.epoch(generator(seed)))
+    assert len(epoch) == len(batches) == len(full)
+    for batch, beside in zip(epoch, full, strict=True):
+        assert len(batch.index.unique()) == len(batch.index)
+        assert torch.equal(batch.y, labels[batch.index])
+        known = int((batch.y >= 0).sum())
+        without, half = len(batch.y) - known, -(-len(beside.y) // 2)
+        # A half that has too few images leaves its places to the other.
+        assert len(batch.y) == min(len(beside.y), size)
+        if labelled >= half and others >= len(beside.y) - half:
+            assert known == half
+        else:
+            assert known == labelled or without == others
+        assert batch.partly_labelled == (others > 0)
+    assert batches.visited == sum(len(batch.y) for batch in epoch)
+    assert batches.batch_sizes == {len(batch.y) for batch in epoch}
+    # Each half comes around.
+    visits = torch.cat([batch.index for batch in epoch]).bincount(minlength=size)
+    for part in (visits[:labelled], visits[labelled:]):
+        assert not len(part) or part.max() - part.min() <= 1
+    if hidden == others == 0:
+        assert all(torch.equal(a.index, b.index) for a, b in zip(epoch, full, strict=True))
+        assert batches.once_an_epoch
+
+
+def test_pseudo_labels_are_kept_and_labelled_images_stand_alone():
+    labels = torch.tensor([3, 1, 2, -1, -1])
+    batches = Batches(coded_images(5), labels, 4, "none")
+    alone = batches.labelled_alone()
+    assert (alone.size, alone.labelled, len(alone), alone.partly_labelled) == (3, 3, 2, False)
+    assert len(batches.unlabelled_images()) == 2 and not batches.once_an_epoch
+    batches.pseudo_label(torch.tensor([7, 8]))
+    for batch in batches.epoch(generator()):
+        expected = torch.tensor([3, 1, 2, 7, 8])[batch.index]
+        assert torch.equal(batch.y, expected) and not batch.partly_labelled
+    assert batches.labelled == 3
