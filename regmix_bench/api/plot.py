@@ -76,6 +76,7 @@ def plot(
     from regmix_bench.reporting.figures.gallery import laid_out
     from regmix_bench.reporting.figures.style import applied
     from regmix_bench.reporting.figures.venues import Venue, style_for
+    from regmix_bench.reporting.narrowing import for_figures
 
     names = figure_names() if figure is None else listed("figure", figure) or []
     for name in names:
@@ -88,7 +89,7 @@ def plot(
     choices["only"] = only
     choices["style"] = look = style_for(style, width, font)
     choices["methods"] = listed("methods", methods)
-    contents = Contents.of(folder, **choices).for_figures()
+    contents = for_figures(Contents.of(folder, **choices))
     figures: dict[str, Figure] = {}
     captions: dict[str, str] = {}
     for name in names:

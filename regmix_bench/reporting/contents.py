@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from copy import copy
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -31,7 +30,6 @@ from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import AnyRecord, EvalRecord, StudyRecord, TransferRecord
 from regmix_bench.records.studies import load_study, study_files
-from regmix_bench.reporting.calling import labels_called
 from regmix_bench.reporting.chapters import (
     Section,
     chapters_of,
@@ -42,6 +40,7 @@ from regmix_bench.reporting.chapters import (
 from regmix_bench.reporting.choices import Manner
 from regmix_bench.reporting.figures.looks import Look, emphasised, looks
 from regmix_bench.reporting.figures.venues import PLAIN, Style
+from regmix_bench.reporting.narrowing import chosen_labels, for_figures
 from regmix_bench.reporting.published import (
     Published,
     PublishedTerms,
@@ -108,7 +107,7 @@ class Contents:
         for path, record in records.items():
             require_files(path, record)
         contents = cls(results, records, entries, only is None, say=say, **manner)
-        _ = contents._chosen  # what is not there is refused before anything is compared
+        chosen_labels(contents)  # what is not there is refused before anything is compared
         return contents
 
     @cached_property
@@ -122,7 +121,7 @@ class Contents:
     @cached_property
     def apart(self) -> str:
         """Return a line on rows that stand in tables of their own for their tricks, or nothing."""
-        pairs = ((one.spec, one.tricks) for one in self._groups)
+        pairs = ((one.spec, one.tricks) for one in self.groups)
         found = None if self.across else tables_apart(pairs)
         return found or ""
 
@@ -254,7 +253,7 @@ class Contents:
     @cached_property
     def looks(self) -> dict[str, Look]:
         """The look of each label in figures and on pages."""
-        return looks(list(self._groups))
+        return looks(list(self.groups))
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -283,55 +282,11 @@ class Contents:
         """The pictures of every figure."""
         from regmix_bench.reporting.figures.gallery import collect  # it loads plotting libraries
 
-        return collect(self.for_figures())
-
-    def for_figures(self) -> Contents:
-        """Return what figures show: the rows of ``methods`` alone, judged among all rows."""
-        if self.methods is None:
-            return self
-        cohorts = (
-            replace(cohort, groups=tuple(g for g in cohort.groups if self._shown(g)))
-            for cohort in self.cohorts
-        )
-        narrowed = replace(self)
-        # What is computed of all rows stays so: to leave some out changes no verdict and no look.
-        vars(narrowed).update(
-            cohorts=tuple(cohort for cohort in cohorts if cohort.groups),
-            transfers=tuple(self._narrowed(self.transfers)),
-            standings=self.standings,
-            outcomes=self.outcomes,
-            targets=self.targets,
-            looks=self.looks,
-        )
-        return narrowed
-
-    def with_main(self, block: Block) -> Contents:
-        """Return the same, of which figures show nothing but a block."""
-        alone = copy(self)
-        vars(alone)["main_blocks"] = (block,)
-        return alone
-
-    def _narrowed(self, transfers: Iterable[TransferRecord]) -> Iterator[TransferRecord]:
-        """Yield what is between the models of shown methods, of those that have two at least."""
-        names = {name for g in self._groups if self._shown(g) for name in (g.label, *g.names)}
-        for record in transfers:
-            kept = [place for place, side in enumerate(record.runs) if side.label in names]
-            if len(kept) > 1:
-                yield transfer.among(record, kept)
+        return collect(for_figures(self))
 
     @property
-    def _groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[Group]:
         return (group for cohort in self.cohorts for group in cohort.groups)
-
-    def _shown(self, group: Group) -> bool:
-        return self._chosen is None or group.label in self._chosen
-
-    @cached_property
-    def _chosen(self) -> list[str] | None:
-        """The labels of the rows that ``methods`` asks for; None for all."""
-        if self.methods is None:
-            return None
-        return labels_called(self.methods, self._groups, self.names, "method")
 
     @cached_property
     def inputs(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from regmix_bench.notation import read_yaml
 from regmix_bench.records import store
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import Layout
+from regmix_bench.reporting.narrowing import for_figures
 from regmix_bench.reporting.paper import named, paper_tables, side_by_side
 from regmix_bench.reporting.report import write_report
 from regmix_bench.reporting.report_files import text_files
@@ -101,7 +102,7 @@ def test_rows_come_in_the_order_asked_for_by_label_method_or_name(results):
 @pytest.mark.parametrize("asked", ["TRADES (β = 3)", "trades[beta=3]", "trades"])
 def test_tables_and_figures_take_a_row_by_all_that_it_goes_by(results, asked):
     (table,) = (t for stem, t in tables_of(results, rows=(asked,)).items() if stem == HOME)
-    figures = Contents.of(results, methods=(asked,)).for_figures()
+    figures = for_figures(Contents.of(results, methods=(asked,)))
     shown = [group.label for cohort in figures.cohorts for group in cohort.groups]
     assert [row[0] for row in texts(table)] == ["TRADES (β = 3)"] and shown == [GENTLE.label]
 

@@ -15,6 +15,7 @@ from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import FIGURES
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.venues import Style
+from regmix_bench.reporting.narrowing import for_figures, with_main
 
 #: The figures that lead each comparison, drawn into its page: the differences to the reference, and
 #: accuracy over cost.
@@ -79,7 +80,7 @@ class SitePictures:
         What a report shows of a cohort stands beside its main block. Raises as
         :attr:`Contents.gallery` does.
         """
-        shown = contents.for_figures()
+        shown = for_figures(contents)
         found = contents.gallery.pictures
         main = {block.stem for block in contents.main_blocks}
         beside, placed = {}, set()
@@ -146,5 +147,5 @@ def _alone(shown: Contents, stem: str) -> Iterator[ReportFigure]:
     for block in shown.blocks:
         robust = robust_metric(block.cohort.setting.scoring)
         if block.stem == stem and any(robust in row.metrics for row in block.rows):
-            for picture in _leading(shown.with_main(block)):
+            for picture in _leading(with_main(shown, block)):
                 yield replace(picture, subject=stem)

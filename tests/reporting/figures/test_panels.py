@@ -19,6 +19,7 @@ from regmix_bench.reporting.figures import BUILT_IN, FIGURES
 from regmix_bench.reporting.figures.gallery import laid_out, rendered
 from regmix_bench.reporting.figures.style import applied
 from regmix_bench.reporting.figures.venues import style_for
+from regmix_bench.reporting.narrowing import for_figures
 from regmix_bench.types import ThreatModel
 
 ICML = style_for("icml")
@@ -68,7 +69,7 @@ def test_every_figure_of_ours_is_asked_here_or_in_its_own_tests():
 
 @pytest.fixture(scope="module", params=[FIVE, THIRTEEN, None], ids=["5", "13", "25"])
 def contents(request, results):
-    return Contents.of(results, style=ICML, methods=request.param).for_figures()
+    return for_figures(Contents.of(results, style=ICML, methods=request.param))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,6 +15,7 @@ from support.transfers import make_transfer, sides
 
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.transfer import TransferMap
+from regmix_bench.reporting.narrowing import for_figures
 from regmix_bench.reporting.tables import transfer
 
 
@@ -55,7 +56,7 @@ def test_chosen_methods_narrow_the_map_and_go_by_their_names(tmp_path: Path) -> 
     ):
         contents = Contents.of(tmp_path, methods=methods)
         contents.records[path] = record
-        pictures = list(TransferMap.of(contents.for_figures()))
+        pictures = list(TransferMap.of(for_figures(contents)))
         assert [list(picture.matrix) for picture in pictures] == ([names] if names else [])
         if methods and pictures:
             (picture,) = pictures
