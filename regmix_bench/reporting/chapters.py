@@ -11,7 +11,14 @@ from regmix_bench.analysis.cohorts import Run
 from regmix_bench.analysis.selection import Selections
 from regmix_bench.records.schema import StudyRecord, TransferRecord
 from regmix_bench.reporting.published import Published, PublishedTerms, arch_class
-from regmix_bench.reporting.tables import checkpoints, evaluated, published, transfer, tuning
+from regmix_bench.reporting.tables import (
+    checkpoints,
+    corruptions,
+    evaluated,
+    published,
+    transfer,
+    tuning,
+)
 from regmix_bench.reporting.values import Table
 
 
@@ -41,6 +48,7 @@ def quoted_sections(rows: Sequence[Published]) -> dict[PublishedTerms, list[Sect
 def chapters_of(
     selections: Iterable[Selections],
     panels: Iterable[evaluated.Panel],
+    corrupted: Iterable[corruptions.CorruptionPanel],
     transfers: Iterable[TransferRecord],
     studies: Mapping[str, Sequence[StudyRecord]],
     runs: Sequence[Run],
@@ -55,6 +63,10 @@ def chapters_of(
         "Evaluated models": [
             Section(panel.stem, evaluated.heading(panel), _evaluated(panel, quoted))
             for panel in panels
+        ],
+        "Common corruptions": [
+            Section(panel.terms.stem, panel.heading, corruptions.corruptions_table(panel))
+            for panel in corrupted
         ],
         "Transfer": [
             Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))

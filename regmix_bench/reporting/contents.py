@@ -28,7 +28,13 @@ from regmix_bench.errors import UserError
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
-from regmix_bench.records.schema import AnyRecord, EvalRecord, StudyRecord, TransferRecord
+from regmix_bench.records.schema import (
+    AnyRecord,
+    CorruptionRecord,
+    EvalRecord,
+    StudyRecord,
+    TransferRecord,
+)
 from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.reporting.chapters import (
     Section,
@@ -47,7 +53,7 @@ from regmix_bench.reporting.published import (
     load_published,
     published_file,
 )
-from regmix_bench.reporting.tables import evaluated, transfer, tuning
+from regmix_bench.reporting.tables import corruptions, evaluated, transfer, tuning
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import notes, own
@@ -213,6 +219,11 @@ class Contents:
         return transfer.in_order(r for r in records if isinstance(r, TransferRecord))
 
     @cached_property
+    def corrupted(self) -> tuple[corruptions.CorruptionPanel, ...]:
+        records = self.records.values()
+        return corruptions.corruption_panels(r for r in records if isinstance(r, CorruptionRecord))
+
+    @cached_property
     def query_curves(self) -> tuple[QueryCurves, ...]:
         """The queries of black boxes, on the rows of comparisons and of tables of given models."""
         found = []
@@ -236,7 +247,13 @@ class Contents:
     def chapters(self) -> dict[str, list[Section]]:
         """The sections beside the comparison of methods, by title."""
         return chapters_of(
-            self.selections, self.panels, self.transfers, self.studies, self.runs, self.quoted
+            self.selections,
+            self.panels,
+            self.corrupted,
+            self.transfers,
+            self.studies,
+            self.runs,
+            self.quoted,
         )
 
     @cached_property

@@ -11,8 +11,16 @@ import numpy as np
 import pandas as pd
 
 from regmix_bench.records import paths, store
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord
-from regmix_bench.specs import EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec
+from regmix_bench.records.schema import CorruptionRecord, EvalRecord, RobustEval, RunRecord
+from regmix_bench.specs import (
+    CorruptionSpec,
+    EvalSpec,
+    MethodSpec,
+    ModelSource,
+    Recipe,
+    RunSpec,
+)
+from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES
 from regmix_bench.types import Checkpoint, ThreatModel
 
 
@@ -120,3 +128,24 @@ def forget_outcomes(record: Path, checkpoint: Checkpoint = "selected") -> None:
 def unmeasured() -> dict[str, str]:
     """The environment without coverage: for a process that is limited, or interrupted anywhere."""
     return {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+
+
+def write_corrupted(results: Path, label: str = "net", clean: int = 90, **changes: Any) -> Path:
+    """Save a model's test on corrupted images, of which each severity costs it 2 in 100 more."""
+    fields = {"dataset": "cifar10", "arch": "resnet18", "corruptions": "made"} | changes
+    source = ModelSource(kind="weights", name=f"{label}.pt", sha256="a1b2c3d4" * 8)
+    spec = CorruptionSpec(model=source, label=label, **fields)
+    shares = {
+        name: tuple((clean - place - 2 * severity) / 100 for severity in range(1, SEVERITIES + 1))
+        for place, name in enumerate(CORRUPTIONS)
+    }
+    record = CorruptionRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        data_digest="d" * 64,
+        n_examples=100,
+        num_classes=10,
+        clean_acc=clean / 100,
+        accuracy=shares,
+    )
+    return store.save_record(results, record)

@@ -27,6 +27,7 @@ BUILT_IN = {
     "features": "regmix_bench.reporting.figures.maps:FeatureMap",
     "surface": "regmix_bench.reporting.figures.surface:LossSurface",
     "examples": "regmix_bench.reporting.figures.examples:ExampleImages",
+    "corruptions": "regmix_bench.reporting.figures.corruptions:CorruptionDots",
     "tuning": "regmix_bench.reporting.figures.tuning:BestOfTrials",
     "importance": "regmix_bench.reporting.figures.importance:ParameterImportance",
     "coordinates": "regmix_bench.reporting.figures.coordinates:ParallelCoordinates",
