@@ -32,6 +32,7 @@ from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord
+from regmix_bench.records.unions import require_unions
 from regmix_bench.records.words import model_name
 from regmix_bench.specs import EvalSpec, RunSpec
 
@@ -60,6 +61,7 @@ def compare_with_references(
     records = store.load_records(results).items()
     for path, record in records:
         require_files(path, record)
+        require_unions(path, record)
     found = _Candidates((path, r) for path, r in records if isinstance(r, RunRecord | EvalRecord))
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:

@@ -125,7 +125,7 @@ class Display:
         cell = self.cells.end(ending.spec.run_id, failed, time.monotonic())
         lines = [f"failed: {ending.error}"] if failed else []
         if (record := ending.evaluation or ending.record) is not None:
-            lines += score_lines(record.evaluations)
+            lines += score_lines(record.evaluations, record.unions)
         if ending.left is not None:
             lines.append(ending.left)
         for line in lines:

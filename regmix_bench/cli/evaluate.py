@@ -42,7 +42,7 @@ def print_evaluation(call: Call[Evaluation]) -> None:
         print_table(tuple(summary.header), [tuple(row) for row in summary.rows])
         say(summary.line)
     else:
-        for line in score_lines(record.evaluations):
+        for line in score_lines(record.evaluations, record.unions):
             say(line)
     if not call.flags.quiet:
         say(next_line(f"show {record.run_id[:DIGITS]}", call.keywords["results"]))

@@ -10,7 +10,7 @@ from regmix_bench.cli.layout import aligned, fold, terminal_width
 from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
-    from regmix_bench.records.schema import Diagnosis, RobustEval
+    from regmix_bench.records.schema import Diagnosis, RobustEval, UnionScore
 
 
 def say(*lines: object, error: bool = False) -> None:
@@ -24,9 +24,14 @@ def say_folded(line: object, error: bool = False) -> None:
     say(*fold(one_line(str(line)), terminal_width(error)), error=error)
 
 
-def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
-    """Yield a line for each evaluation with AutoAttack, one for its warnings and one a failure."""
-    from regmix_bench.records.words import accuracy_words
+def score_lines(
+    evaluations: Iterable[RobustEval], unions: Iterable[UnionScore] = ()
+) -> Iterator[str]:
+    """Yield a line for each evaluation with AutoAttack, one for its warnings and one a failure.
+
+    Each of ``unions`` has a line at the end.
+    """
+    from regmix_bench.records.words import accuracy_words, scored_under
 
     for e in evaluations:
         if e.robust_acc is None and not e.failed_attacks:
@@ -38,6 +43,8 @@ def score_lines(evaluations: Iterable[RobustEval]) -> Iterator[str]:
             yield f"  {attack} failed, and is tried again with --retry-failed or by eval: {why}"
         for d in e.diagnoses:
             yield f"  {diagnosis_words(d)}"
+    for union in unions:
+        yield f"{union.checkpoint} at {scored_under(union)}: {accuracy_words(union)}"
 
 
 def diagnosis_words(diagnosis: Diagnosis) -> str:

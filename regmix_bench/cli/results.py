@@ -10,9 +10,9 @@ from regmix_bench.cli.layout import aligned, fits_width, fold
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
-    from regmix_bench.records.schema import RobustEval, RunRecord
+    from regmix_bench.records.schema import RobustEval, RunRecord, UnionScore
 
-    Scored = tuple[RunRecord, RobustEval]
+    Scored = tuple[RunRecord, RobustEval | UnionScore]
 
 #: Of a run_id, as many digits as tell the runs of a study apart: any start of it names the run.
 DIGITS = 8
@@ -48,7 +48,7 @@ def _told_apart(settings: Mapping[str, list[Scored]]) -> Iterator[tuple[str, lis
         yield from by_tricks.items()
 
 
-def _scores(record: RunRecord) -> Iterator[RobustEval]:
+def _scores(record: RunRecord) -> Iterator[RobustEval | UnionScore]:
     """Yield the score to show under each threat: the one with a robust accuracy, if there is."""
     if record.status != "success":
         return
@@ -56,15 +56,18 @@ def _scores(record: RunRecord) -> Iterator[RobustEval]:
         found = [score for score in record.evaluations if score.threat == threat]
         robust = [score for score in found if score.robust_acc is not None]
         yield from (robust or found)[:1]
+    attacked = [union for union in record.unions if union.robust_acc is not None]
+    yield from (attacked or record.unions)[:1]
 
 
-def _setting(record: RunRecord, score: RobustEval) -> str:
+def _setting(record: RunRecord, score: RobustEval | UnionScore) -> str:
     from regmix_bench.records.accuracies import attack_words
+    from regmix_bench.records.words import scored_under
 
     spec = record.spec
-    threat = f"{score.threat}"
-    if score.threat != spec.train_threat:
-        threat = f"trained at {spec.train_threat}, attacked at {score.threat}"
+    threat = scored_under(score)
+    if threat != str(spec.train_threat):
+        threat = f"trained at {spec.train_threat}, attacked at {threat}"
     return " · ".join(
         (
             spec.data_words,
@@ -121,12 +124,15 @@ def _warnings(rows: Sequence[Scored]) -> Iterator[str]:
         yield f"! {', '.join(runs)}: {warning}"
 
 
-def _raised(record: RunRecord, score: RobustEval) -> Iterator[str]:
+def _raised(record: RunRecord, score: RobustEval | UnionScore) -> Iterator[str]:
     """Yield what a reader of a row's numbers should know."""
     from regmix_bench.records.alarms import alarms_of
+    from regmix_bench.records.schema import UnionScore
 
     for alarm in alarms_of(record):
         yield f"{alarm.kind.replace('-', ' ')} at epoch {alarm.epoch}"
+    if isinstance(score, UnionScore):  # its threats have said what they raised
+        return
     if score.checks:
         yield f"scoring raised {', '.join(score.checks)}"
     if score.failed_attacks:

@@ -92,6 +92,8 @@ def _scores(record: AnyRecord) -> list[Sequence[str]]:
     """Return the header and the rows of a table of all scores, the robust ones with intervals."""
     from regmix_bench.cli.results import interval_words
     from regmix_bench.records.accuracies import ROBUST, by_title, titles
+    from regmix_bench.records.schema import RobustEval
+    from regmix_bench.records.words import scored_under, with_unions
 
     if record.kind == "transfer" or record.kind == "corruptions":
         summary = record.summary()
@@ -99,16 +101,16 @@ def _scores(record: AnyRecord) -> list[Sequence[str]]:
     table: list[Sequence[str]] = [
         ("checkpoint", "threat", *titles(), "[95 %]", "images", "raised"),
     ]
-    for score in sorted(record.evaluations, key=lambda score: score.robust_acc is None):
+    for score in with_unions(record):
         shares = by_title(score)
         table.append(
             (
                 score.checkpoint,
-                str(score.threat),
+                scored_under(score),
                 *map(percent, shares.values()),
                 interval_words(shares[ROBUST], score.n_examples),
                 f"{score.n_examples:,}",
-                ", ".join(score.checks),
+                ", ".join(score.checks) if isinstance(score, RobustEval) else "",
             )
         )
     return table

@@ -47,6 +47,7 @@ from regmix_bench.records.schema import (
     TransferRecord,
 )
 from regmix_bench.records.store import load_record
+from regmix_bench.records.unions import require_unions
 from regmix_bench.specs import AnySpec
 from regmix_bench.system.files import NoSuchFile, file_digest
 from regmix_bench.system.machine import Device, arithmetic, choose_device
@@ -123,6 +124,10 @@ def audit_record(
                 findings.append(about("the logits of an image depend on the rest of its batch"))
             with PassCounter(audited, meter.passed):
                 findings += _audit_checkpoint(path, found.run_id, scores, test, audited, meter)
+    try:
+        require_unions(path, found)
+    except UserError as error:
+        findings.append(Finding(str(error)))
     images = set(test.index.tolist())
     failed = {(f.checkpoint, f.threat, f.index) for f in findings if f.index in images}
     n_images = len(saved) * len(images)

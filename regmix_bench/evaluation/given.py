@@ -34,8 +34,9 @@ from regmix_bench.records.locks import run_lock
 from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
 from regmix_bench.records.progress import Part, Progress, ProgressMeter
-from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval
+from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, UnionScore
 from regmix_bench.records.store import load_record, save_record
+from regmix_bench.records.unions import union_of
 from regmix_bench.specs import EvalSpec, Scoring
 from regmix_bench.system.files import copy_file
 from regmix_bench.system.machine import Execution, arithmetic, environment
@@ -188,7 +189,8 @@ def score_in_memory(
         raise UserError(f"scoring failed: {reason(error)}") from error
     cost = sum((evaluation.cost for evaluation in scored), Cost())
     outcomes = pd.concat([evaluation.outcomes for evaluation in scored], ignore_index=True)
-    return _record(spec, test, model, evaluations, cost, device), outcomes
+    union = union_of(evaluations, [evaluation.outcomes for evaluation in scored])
+    return _record(spec, test, model, evaluations, union, cost, device), outcomes
 
 
 @contextlib.contextmanager
@@ -224,6 +226,7 @@ def _record(
     test: EvalData,
     model: nn.Module,
     evaluations: Sequence[RobustEval],
+    union: UnionScore | None,
     cost: Cost,
     device: torch.device,
 ) -> EvalRecord:
@@ -235,6 +238,7 @@ def _record(
         num_classes=test.num_classes,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         evaluations=tuple(evaluations),
+        unions=() if union is None else (union,),
         scoring_cost=cost,
         environment=environment(device),
     )
@@ -262,7 +266,7 @@ def _scored(
         )
         return recorded.model_copy(update={"evaluations": asked})
     meter.plan(_planned(spec, test, extras.diagnose))
-    scored, cost = score_weights(
+    scored = score_weights(
         AttackedModel.of(model, test.x, spec.scoring, execution, say),
         spec.model.sha256,
         test,
@@ -273,7 +277,8 @@ def _scored(
         on_attack=on_attack,
         meter=meter,
     )
-    return _record(spec, test, model, scored["given"], cost, device)
+    union = scored.unions.get("given")
+    return _record(spec, test, model, scored.of["given"], union, scored.cost, device)
 
 
 def _planned(spec: EvalSpec, test: EvalData, diagnosed: bool) -> dict[Part, float]:

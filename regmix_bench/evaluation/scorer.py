@@ -36,7 +36,15 @@ from regmix_bench.records.paths import (
     record_path,
 )
 from regmix_bench.records.progress import Part, ProgressMeter
-from regmix_bench.records.schema import Cost, Diagnosis, EvalRecord, RobustEval, RunRecord
+from regmix_bench.records.schema import (
+    Cost,
+    Diagnosis,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    UnionScore,
+)
+from regmix_bench.records.unions import union_of
 from regmix_bench.specs import EvalSpec, RunSpec, Scoring
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
@@ -55,6 +63,14 @@ class Extras:
     diagnose: bool = False
 
 
+class Scores(NamedTuple):
+    """The scores of each checkpoint that weights are, the unions of their threats, and the cost."""
+
+    of: dict[Checkpoint, list[RobustEval]]
+    unions: dict[Checkpoint, UnionScore]
+    cost: Cost
+
+
 def score_weights(
     attacked: AttackedModel,
     sha256: str,
@@ -66,7 +82,7 @@ def score_weights(
     extras: Extras,
     on_attack: OnAttack,
     meter: ProgressMeter | None = None,
-) -> tuple[dict[Checkpoint, list[RobustEval]], Cost]:
+) -> Scores:
     """Score a model with weights ``sha256`` under each evaluation threat, and write its outcomes.
 
     ``asked`` are the checkpoints that these weights are, each with whether AutoAttack scores it.
@@ -101,6 +117,8 @@ def score_weights(
             lambda: _diagnosed(attacked.model, test, threat, other, spec.scoring, meter.passed)
         )
 
+    unions: dict[Checkpoint, UnionScore] = {}
+
     def score_as(checkpoint: Checkpoint, with_autoattack: bool) -> list[RobustEval]:
         scored = [score(checkpoint, threat, with_autoattack) for threat in spec.eval_threats]
         without = [score(checkpoint, threat, False) for threat in spec.pgd_threats]
@@ -109,6 +127,8 @@ def score_weights(
             found = [_with(result, findings(result.threat)) for result in found]
         path = outcomes_path(record_path(results, spec), checkpoint)
         tables = [evaluation.outcomes for evaluation in scored]
+        if (union := union_of(found, tables)) is not None:
+            unions[checkpoint] = union
         if not with_autoattack:
             tables = [table[list(REQUIRED)] for table in tables]
         digests = {"outcomes_digest": on_first(lambda: write_outcomes(path, tables))}
@@ -124,7 +144,7 @@ def score_weights(
     found = {checkpoint: score_as(checkpoint, attack) for checkpoint, attack in asked.items()}
     # Whoever asks for more under a threat has measured, or read, all that the others ask for.
     largest = (max(of_one, key=lambda cost: cost.forward_images) for of_one in costs.values())
-    return found, sum(largest, Cost())
+    return Scores(found, unions, sum(largest, Cost()))
 
 
 def discard_journals(results: Path, run_id: str) -> None:

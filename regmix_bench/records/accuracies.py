@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from regmix_bench.records.schema import RobustEval
+from regmix_bench.records.schema import RobustEval, UnionScore
 from regmix_bench.specs import Scoring
 
 
@@ -27,7 +27,7 @@ class Accuracy:
     id: str
     title: str
     header: Callable[[Scoring], str]
-    read: Callable[[RobustEval], float | None]
+    read: Callable[[RobustEval | UnionScore], float | None]
     asked: Callable[[Scoring], bool] = lambda scoring: True
 
 
@@ -93,7 +93,7 @@ def titles() -> tuple[str, ...]:
     return tuple(dict.fromkeys(accuracy.title for accuracy in ACCURACIES))
 
 
-def by_title(score: RobustEval | None) -> dict[str, float | None]:
+def by_title(score: RobustEval | UnionScore | None) -> dict[str, float | None]:
     """Return what a score holds for each of :func:`titles`; of no score, None for each."""
     found: dict[str, float | None] = dict.fromkeys(titles())
     for accuracy in ACCURACIES:

@@ -14,6 +14,7 @@ from regmix_bench.records.schema import (
     RobustEval,
     RunRecord,
     TransferRecord,
+    UnionScore,
 )
 from regmix_bench.specs import AnySpec, CorruptionSpec, RunSpec
 from regmix_bench.specs.corruptions import SEVERITIES
@@ -84,13 +85,27 @@ def record_words(record: AnyRecord) -> str:
     return spec_words(record.spec)
 
 
-def accuracy_words(score: RobustEval) -> str:
+def accuracy_words(score: RobustEval | UnionScore) -> str:
     """Write the accuracies of a score: ``clean 97.5%  PGD-20 84.1%  AutoAttack 80.5%``."""
+    robust = score_words(score) if isinstance(score, RobustEval) else ROBUST
     return "  ".join(
-        f"{score_words(score) if title == ROBUST else title} {share:.1%}"
+        f"{robust if title == ROBUST else title} {share:.1%}"
         for title, share in by_title(score).items()
         if share is not None
     )
+
+
+def with_unions(record: RunRecord | EvalRecord) -> list[RobustEval | UnionScore]:
+    """Return all scores of a record, those with a robust accuracy first and its unions last."""
+    scores = sorted(record.evaluations, key=lambda score: score.robust_acc is None)
+    return [*scores, *record.unions]
+
+
+def scored_under(score: RobustEval | UnionScore) -> str:
+    """Name what a score is under: ``Linf 8/255``, or ``all of Linf 8/255, L2 0.5``."""
+    if isinstance(score, RobustEval):
+        return str(score.threat)
+    return f"all of {', '.join(map(str, score.threats))}"
 
 
 def records_table(records: Iterable[AnyRecord]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -124,18 +139,17 @@ def summarised(record: AnyRecord) -> Summary:
         return Summary(line, ("corruption", *map(str, range(1, SEVERITIES + 1))), rows)
     if record.kind == "run" and record.error is not None:
         return Summary(f"{line} · failed: {record.error}")
-    scores = sorted(record.evaluations, key=lambda score: score.robust_acc is None)
-    if not scores:
+    if not record.evaluations:
         return Summary(line)
     rows = [
         (
             score.checkpoint,
-            str(score.threat),
+            scored_under(score),
             *("" if share is None else f"{share:.1%}" for share in by_title(score).values()),
             f"{score.n_examples:,}",
-            ", ".join(score.checks),
+            ", ".join(score.checks) if isinstance(score, RobustEval) else "",
         )
-        for score in scores
+        for score in with_unions(record)
     ]
-    line += f" · {accuracy_words(scores[0])}"
+    line += f" · {accuracy_words(with_unions(record)[0])}"
     return Summary(line, ("checkpoint", "threat", *titles(), "images", "raised"), rows)

@@ -36,6 +36,7 @@ from regmix_bench.records.schema import (
     TransferRecord,
 )
 from regmix_bench.records.studies import load_study, study_files
+from regmix_bench.records.unions import require_unions
 from regmix_bench.reporting.chapters import (
     Section,
     chapters_of,
@@ -112,6 +113,7 @@ class Contents:
                 raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
         for path, record in records.items():
             require_files(path, record)
+            require_unions(path, record)
         contents = cls(results, records, entries, only is None, say=say, **manner)
         chosen_labels(contents)  # what is not there is refused before anything is compared
         return contents

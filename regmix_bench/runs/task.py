@@ -37,6 +37,7 @@ from regmix_bench.records.schema import (
     RobustEval,
     RunRecord,
     Tuned,
+    UnionScore,
 )
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
@@ -86,6 +87,7 @@ class ActiveRun:
     def __post_init__(self) -> None:
         self.progress = TrainingProgress([], [], {}, Cost())
         self.evaluations: dict[Checkpoint, list[RobustEval]] = {}
+        self.unions: dict[Checkpoint, UnionScore] = {}
         self.scoring_cost = Cost()
         self.n_parameters: int | None = None
         self.views_digest: str | None = None
@@ -180,7 +182,7 @@ class ActiveRun:
     def _score(self, checkpoints: Sequence[TrainedCheckpoint]) -> None:
         task, spec, file = self.task, self.task.spec, self.progress.checkpoints[checkpoints[0]]
         model = load_checkpoint(task.directory / file.file, file.sha256).to(self.device)
-        evaluations, cost = score_weights(
+        scored = score_weights(
             self._attacked(model),
             file.sha256,
             self.data.test,
@@ -191,8 +193,9 @@ class ActiveRun:
             on_attack=partial(self.observer.on_attack, spec),
             meter=self.meter,
         )
-        self.evaluations |= evaluations
-        self.scoring_cost += cost
+        self.evaluations |= scored.of
+        self.unions |= scored.unions
+        self.scoring_cost += scored.cost
         if "selected" in checkpoints:
             self.views_digest = on_first(partial(self._look, model))
 
@@ -232,6 +235,7 @@ class ActiveRun:
             history=tuple(progress.history),
             alarms=self._alarms(),
             evaluations=tuple(e for name in TRAINED for e in self.evaluations.get(name, ())),
+            unions=tuple(self.unions[name] for name in TRAINED if name in self.unions),
             training_cost=progress.cost,
             scoring_cost=self.scoring_cost,
             checkpoints=progress.checkpoints,

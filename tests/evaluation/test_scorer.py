@@ -264,7 +264,7 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
         (("RUN", "--label", " "), ["--label"]),
         (("nosuchrun",), ["'nosuchrun'"]),
         (("no:such", "--eps", "8/255"), ["--dataset"]),
-        (("no:such", "--dataset", "digits"), ["--eps"]),
+        (("no:such", "--dataset", "digits"), ["--threats"]),
         (("no:such", "--dataset", "digits", "--eps", "8/255"), ["no:such"]),
         (("gone.pt", "--dataset", "digits", "--eps", "8/255"), ["gone.pt"]),
         (("RUN", "--eps", "8"), ["epsilon 8", "8/255"]),
@@ -403,7 +403,7 @@ def test_weights_that_are_two_checkpoints_are_attacked_once(
             on_attack=lambda *_: None,
         )
         discard_journals(results, run.run_id)
-        return found
+        return found.of, found.cost
 
     try:
         together, cost = scored(asked)

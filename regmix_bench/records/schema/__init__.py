@@ -32,6 +32,7 @@ from regmix_bench.records.schema.scores import (
     Question,
     RobustEval,
     ScoredCopy,
+    UnionScore,
 )
 from regmix_bench.records.schema.study import Budget, StudyRecord, TrialLog, TrialState
 from regmix_bench.records.schema.tuned import Equal, TrialObjective, Tuned
@@ -65,5 +66,6 @@ __all__ = [
     "TrialObjective",
     "TrialState",
     "Tuned",
+    "UnionScore",
     "Work",
 ]

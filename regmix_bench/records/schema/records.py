@@ -17,7 +17,7 @@ from regmix_bench.records.schema.quantities import (
     Seconds,
     Share,
 )
-from regmix_bench.records.schema.scores import RobustEval
+from regmix_bench.records.schema.scores import RobustEval, UnionScore
 from regmix_bench.records.schema.tuned import Tuned
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import CorruptionSpec, DataNames, EvalSpec, RunSpec
@@ -113,6 +113,7 @@ class _Record(_Shown, Frozen, metaclass=RefusingModel):
     num_classes: int | None = Field(None, ge=1, le=MOST_CLASSES)
     n_parameters: Count | None = None
     evaluations: tuple[RobustEval, ...] = ()
+    unions: tuple[UnionScore, ...] = ()
     scoring_cost: Cost = Cost()
     environment: JSONValues = {}
 
@@ -125,6 +126,8 @@ class _Record(_Shown, Frozen, metaclass=RefusingModel):
             raise ValueError(f"a robust accuracy is not one of a scoring with screen = {screen}")
         if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
             raise ValueError(f"a score is of more than the {self.n_test} test images")
+        if any(union.exceeds(scores) for union in self.unions):
+            raise ValueError("more images hold under all threats than under one of them")
         return self
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from regmix_bench.records.schema.quantities import Count, Images, Share
 from regmix_bench.specs.scoring import SearchPrecision
@@ -115,3 +116,37 @@ class RobustEval(Frozen):
     def robust_acc(self) -> float | None:
         """Whichever of the two robust accuracies was measured, if any: never compare them."""
         return self.autoattack_acc if self.screened_acc is None else self.screened_acc
+
+
+class UnionScore(Frozen):
+    """Accuracies (0 to 1) of one checkpoint under all of several threats, of two norms or more.
+
+    An image counts where it is right without an attack and under every one of ``threats``, which is
+    no more than the least of the accuracies under one, and mostly less. There is a robust accuracy
+    where each of the threats has one.
+    """
+
+    checkpoint: Checkpoint
+    threats: tuple[ThreatModel, ...] = Field(min_length=2)
+    n_examples: Images
+    clean_acc: Share
+    pgd_acc: Share
+    autoattack_acc: Share | None = None
+    screened_acc: Share | None = None
+
+    @property
+    def robust_acc(self) -> float | None:
+        """Whichever of the two robust accuracies was measured, if any: never compare them."""
+        return self.autoattack_acc if self.screened_acc is None else self.screened_acc
+
+    def exceeds(self, scores: Iterable[RobustEval]) -> bool:
+        """Tell whether an accuracy is larger than that of ``scores`` under one of the threats."""
+        names = ("clean_acc", "pgd_acc", "autoattack_acc", "screened_acc")
+        ones = [s for s in scores if s.checkpoint == self.checkpoint and s.threat in self.threats]
+        return any(
+            (mine := getattr(self, name)) is not None
+            and (theirs := getattr(one, name)) is not None
+            and mine > theirs
+            for one in ones
+            for name in names
+        )
