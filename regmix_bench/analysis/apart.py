@@ -1,4 +1,4 @@
-"""A line on rows that stand in tables of their own, as their tricks differ."""
+"""A line on rows that stand in tables of their own, as their tricks or labels differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from regmix_bench.notation import format_value
 from regmix_bench.specs import Recipe, RunSpec
-from regmix_bench.specs.tricks import Tricks, without_tricks
+from regmix_bench.specs.supervision import Supervision, shared_recipe
+from regmix_bench.specs.tricks import Tricks
 from regmix_bench.types import ThreatModel
 
 #: Suites that give every method the same tricks, by their data set.
@@ -16,15 +17,18 @@ _MOST = 3
 
 
 def tables_apart(trained: Iterable[tuple[RunSpec, Tricks]]) -> str | None:
-    """Return a line where runs that differ in their tricks cannot stand in one table, or None.
+    """Return a line where runs of other tricks or labels cannot stand in one table, or None.
 
     ``trained`` are runs with the tricks that took effect. The line is about the first of their
-    settings in which rows are apart.
+    settings in which rows are apart, by their tricks before their labels.
     """
-    found: dict[tuple[str, str, Recipe, ThreatModel], dict[Tricks, None]] = {}
+    found: dict[tuple[str, str, Recipe, ThreatModel, Supervision], dict[Tricks, None]] = {}
+    seen: dict[tuple[str, str, Recipe, ThreatModel, Tricks], dict[Supervision, None]] = {}
     for spec, tricks in trained:
-        place = spec.typed_dataset, spec.arch_words, without_tricks(spec.recipe), spec.train_threat
-        found.setdefault(place, {})[tricks] = None
+        recipe, labels = shared_recipe(spec.recipe), spec.supervision
+        place = spec.typed_dataset, spec.arch_words, recipe, spec.train_threat
+        found.setdefault((*place, labels), {})[tricks] = None
+        seen.setdefault((*place, tricks), {})[labels] = None
     for (dataset, *_), kinds in found.items():
         if len(kinds) > 1:
             words = [str(tricks) for tricks in kinds]
@@ -34,6 +38,14 @@ def tables_apart(trained: Iterable[tuple[RunSpec, Tricks]]) -> str | None:
             return (
                 f"Rows whose tricks differ ({shown}) stand in tables of their own:"
                 f" `--across tricks` joins them, and `{settings}`{suite} trains all alike."
+            )
+    for several in seen.values():
+        if len(several) > 1:
+            words = [str(labels) for labels in several]
+            shown = " / ".join(words) if len(words) <= _MOST else f"{len(words)} kinds"
+            return (
+                f"Rows that saw other labels ({shown}) stand in tables of their own:"
+                " `--across labels` joins them."
             )
     return None
 

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from regmix_bench.analysis.tricks import Axis
@@ -24,8 +24,8 @@ from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.records.tricks import trained_with
 from regmix_bench.specs import Component, DataNames, Recipe, RunSpec, Scoring
 from regmix_bench.specs.identity import digest, hashed
-from regmix_bench.specs.supervision import FULL, Supervision
-from regmix_bench.specs.tricks import NONE, Tricks, without_tricks
+from regmix_bench.specs.supervision import FULL, Supervision, shared_recipe
+from regmix_bench.specs.tricks import NONE, Tricks
 from regmix_bench.types import ThreatModel
 
 
@@ -74,7 +74,7 @@ class Setting:
             train_examples=spec.train_examples,
             eval_examples=spec.eval_examples,
             arch=spec.arch,
-            recipe=_shared(spec.recipe),
+            recipe=shared_recipe(spec.recipe),
             tricks=None if "tricks" in across else trained_with(run.record),
             supervision=None if joined else spec.supervision,
             scoring=spec.scoring,
@@ -122,12 +122,6 @@ class Setting:
         names = ("data_digest", "train_examples", "eval_examples", "recipe", "scoring")
         digits = short_digest(self, (*names, "components", *more))
         return f"{self.dataset}-{self.arch}-{digits}"
-
-
-@cache
-def _shared(recipe: Recipe) -> Recipe:
-    """Return what of a recipe rows share whatever they may differ in."""
-    return without_tricks(recipe).model_copy(update={"unlabelled": FULL.unlabelled})
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from regmix_bench.registry import FILE_NAME
-from regmix_bench.specs.recipe import UnlabelledUse
+from regmix_bench.specs.recipe import Recipe, UnlabelledUse
+from regmix_bench.specs.tricks import without_tricks
 from regmix_bench.types import Frozen
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
@@ -70,3 +72,9 @@ class Supervision(Frozen):
 
 #: Of a training that sees the label of every image.
 FULL = Supervision()
+
+
+@cache
+def shared_recipe(recipe: Recipe) -> Recipe:
+    """Return what of a recipe rows share that may differ in their tricks and labels."""
+    return without_tricks(recipe).model_copy(update={"unlabelled": FULL.unlabelled})

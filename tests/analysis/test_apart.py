@@ -62,6 +62,19 @@ def test_nothing_is_said_where_tricks_are_alike_or_settings_differ_anyway() -> N
     assert said() is None
 
 
+def test_labels_that_differ_are_said_where_tricks_are_alike() -> None:
+    def rows(*labels: float | None) -> str | None:
+        specs = [make_spec("trades", labelled=seen) for seen in labels]
+        return tables_apart((spec, tricks_of(spec)) for spec in specs)
+
+    assert rows(None, None) is None
+    assert rows(None, 0.1, 500) == (
+        "Rows that saw other labels (all labels / 10% of labels / 500 labels) stand in tables of"
+        " their own: `--across labels` joins them."
+    )
+    assert "(4 kinds)" in (rows(None, 0.1, 0.2, 500) or "")
+
+
 def test_the_report_says_it_before_its_first_table(tmp_path: Path) -> None:
     for name in ("trades", "regmix"):
         write_run(tmp_path, make_spec(name))

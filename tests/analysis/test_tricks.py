@@ -184,3 +184,22 @@ def test_an_unknown_axis_is_one_line(plain, command):
     refused = cli(*arguments, "--results", plain, "--across", "trick")
     assert refused.status == 2
     assert refused.errors == "error: unknown --across 'trick': did you mean 'tricks'?\n"
+
+
+def test_rows_that_saw_other_labels_are_joined_only_where_that_is_asked(plain):
+    recipe, words = Recipe(epochs=50, unlabelled="rst"), "10% of labels, others by RST"
+    full = write_run(plain, with_tricks("pgd-at", 3), autoattack=303)
+    for seed, right in enumerate((280, 282, 281)):
+        spec = make_spec("pgd-at", seed=seed, recipe=recipe, labelled=0.1)
+        few = write_run(plain, spec, autoattack=right)
+    alone, joined = Contents.of(plain), Contents.of(plain, across=("labels",))
+    settings = [cohort.setting for cohort in alone.cohorts]
+    assert [s.words for s in settings] == ["digits, smallcnn", f"digits ({words}), smallcnn"]
+    assert settings[0].stem != settings[1].stem and settings[0].recipe == settings[1].recipe
+    assert "Labels" not in headers(next(iter(alone.comparisons.values())))
+    assert "`--across labels` joins them" in alone.apart
+    (table,) = joined.comparisons.values()
+    assert column(table, "Labels") == {"pgd-at": "all labels", f"pgd-at ({words})": words}
+    with pytest.raises(UserError, match=rf"saw other labels \(all labels; {words}\)"):
+        comparisons.compare_records([full, few])
+    assert comparisons.compare_records([full, few], across=("labels",))

@@ -64,6 +64,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "fgsm-pgi",
         {"awp_gamma": 0.01, "awp_warmup": 1, "ema_decay": 0.5, "ema_start": 3},
     ),
+    "images without a label, and visits that are counted": (
+        "regmix[reset=2]",
+        {"unlabelled": "consistency"},
+    ),
 }
 
 
@@ -71,7 +75,8 @@ def make_spec(method: str, seed: int = 0, **recipe: Any) -> RunSpec:
     """541 images in batches of 90 and 91, or 91 alone, which two processes share unevenly."""
     shared = {"epochs": EPOCHS, "batch_size": 91, "schedule": "cosine", "augmentation": "none"}
     grid = {"methods": [method], "seeds": [seed], "eps": ["16/255"], "train_examples": 601}
-    return plan([grid | {"recipe": shared | recipe}])[0]
+    data = {"labelled": 300} if "unlabelled" in recipe else {}
+    return plan([grid | {"recipe": shared | recipe, "data": data}])[0]
 
 
 class Plain(nn.Sequential):
