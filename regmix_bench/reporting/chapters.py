@@ -16,6 +16,7 @@ from regmix_bench.reporting.tables import (
     corruptions,
     evaluated,
     published,
+    threats,
     transfer,
     tuning,
 )
@@ -48,6 +49,7 @@ def quoted_sections(rows: Sequence[Published]) -> dict[PublishedTerms, list[Sect
 def chapters_of(
     selections: Iterable[Selections],
     panels: Iterable[evaluated.Panel],
+    several: Iterable[threats.ThreatPanel],
     corrupted: Iterable[corruptions.CorruptionPanel],
     transfers: Iterable[TransferRecord],
     studies: Mapping[str, Sequence[StudyRecord]],
@@ -63,6 +65,9 @@ def chapters_of(
         "Evaluated models": [
             Section(panel.stem, evaluated.heading(panel), _evaluated(panel, quoted))
             for panel in panels
+        ],
+        threats.TITLE: [
+            Section(panel.stem, panel.heading, threats.threats_table(panel)) for panel in several
         ],
         "Common corruptions": [
             Section(panel.terms.stem, panel.heading, corruptions.corruptions_table(panel))

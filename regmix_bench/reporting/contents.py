@@ -54,7 +54,7 @@ from regmix_bench.reporting.published import (
     load_published,
     published_file,
 )
-from regmix_bench.reporting.tables import corruptions, evaluated, transfer, tuning
+from regmix_bench.reporting.tables import corruptions, evaluated, threats, transfer, tuning
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import notes, own
@@ -216,6 +216,12 @@ class Contents:
         )
 
     @cached_property
+    def threat_panels(self) -> tuple[threats.ThreatPanel, ...]:
+        """Models under several threats, trained here or given."""
+        given = (r for r in self.records.values() if isinstance(r, EvalRecord))
+        return threats.threat_panels(self.cohorts, given)
+
+    @cached_property
     def transfers(self) -> tuple[TransferRecord, ...]:
         records = self.records.values()
         return transfer.in_order(r for r in records if isinstance(r, TransferRecord))
@@ -251,6 +257,7 @@ class Contents:
         return chapters_of(
             self.selections,
             self.panels,
+            self.threat_panels,
             self.corrupted,
             self.transfers,
             self.studies,

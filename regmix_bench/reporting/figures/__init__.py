@@ -16,6 +16,7 @@ BUILT_IN = {
     "strip": "regmix_bench.reporting.figures.strip:SeedStrip",
     "tradeoff": "regmix_bench.reporting.figures.tradeoff:Tradeoff",
     "robustness-vs-epsilon": "regmix_bench.reporting.figures.robustness:RobustnessVsEpsilon",
+    "budgets": "regmix_bench.reporting.figures.budgets:BudgetCurve",
     "critical-difference": "regmix_bench.reporting.figures.ranking:CriticalDifference",
     "curves": "regmix_bench.reporting.figures.curves:TrainingCurves",
     "epochs": "regmix_bench.reporting.figures.epochs:RobustByEpoch",

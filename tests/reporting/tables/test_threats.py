@@ -1,0 +1,79 @@
+"""Tables of models under several threats, and the curve of one model over its budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.figures import drawn, pictures_of
+from support.synthetic import make_eval_spec, make_spec, write_run
+
+from regmix_bench.records import store
+from regmix_bench.records.schema import UnionScore
+from regmix_bench.reporting.contents import Contents
+from regmix_bench.types import ThreatModel
+
+NORMS = (ThreatModel("Linf", "32/255"), ThreatModel("L1", "2"))
+BUDGETS = tuple(ThreatModel("Linf", f"{n}/255") for n in (32, 8, 24, 16))
+
+
+def add_union(path: Path, share: float) -> None:
+    record = store.load_record(path)
+    first = record.evaluations[0]
+    union = UnionScore(
+        checkpoint=first.checkpoint,
+        threats=record.spec.eval_threats,
+        n_examples=first.n_examples,
+        clean_acc=first.clean_acc,
+        pgd_acc=share,
+        autoattack_acc=share,
+    )
+    bare = tuple(e.model_copy(update={"outcomes_digest": None}) for e in record.evaluations)
+    changed = record.model_copy(update={"unions": (union,), "evaluations": bare})
+    for file in path.parent.glob(f"{path.stem}*.parquet"):
+        file.unlink()
+    path.write_bytes(store.json_bytes(changed.model_dump(mode="json")))
+
+
+def test_methods_have_their_accuracy_under_each_threat_and_under_all(tmp_path: Path) -> None:
+    for seed, share in enumerate((0.2, 0.3)):
+        add_union(write_run(tmp_path, make_spec(seed=seed, eval_threats=NORMS)), share)
+    contents = Contents.of(tmp_path)
+    (panel,) = contents.threat_panels
+    (section,) = contents.chapters["Under several threats"]
+    headers = [column.header for column in section.table.columns]
+    assert headers == ["Method", "Clean", "L∞ 32/255", "L1 2", "Union"]
+    assert section.table.columns[-1].kind == "mean"
+    ((*_, union),) = section.table.rows
+    assert (union.value, union.count) == (pytest.approx(0.25), 2)
+    assert section.stem == panel.stem
+    assert contents.tables[panel.stem] is section.table
+
+
+def test_one_norm_has_no_union_and_methods_under_it_a_comparison_each(tmp_path: Path) -> None:
+    write_run(tmp_path, make_spec(eval_threats=BUDGETS))
+    assert Contents.of(tmp_path).threat_panels == ()
+    write_run(tmp_path, make_eval_spec(eval_threats=BUDGETS), checkpoint="given")
+    (section,) = Contents.of(tmp_path).chapters["Under several threats"]
+    assert section.table.columns[-1].header == "L∞ 16/255"
+    assert "Union" not in section.table.notes[0]
+
+
+def test_the_budgets_of_one_model_are_a_curve_beside_its_table(tmp_path: Path) -> None:
+    write_run(tmp_path, make_eval_spec(eval_threats=(*BUDGETS, NORMS[1])), checkpoint="given")
+    contents = Contents.of(tmp_path)
+    (picture,) = pictures_of("budgets", tmp_path)
+    assert picture.beside == contents.threat_panels[0].stem
+    assert picture.frame["epsilon"].tolist() == ["0", "8/255", "16/255", "24/255", "32/255"]
+    record = next(iter(contents.records.values()))
+    assert picture.frame["accuracy"].iloc[0] == record.evaluations[0].clean_acc
+    assert picture.frame["accuracy"].iloc[1] == record.evaluations[0].robust_acc
+    assert (picture.frame["low"] < picture.frame["accuracy"]).all()
+    (axis,) = drawn(picture).axes
+    assert axis.get_xlabel() == "ε of the attack (L∞, 1/255)"
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0", "8", "16", "24", "32"]
+
+
+def test_few_budgets_are_no_curve(tmp_path: Path) -> None:
+    write_run(tmp_path, make_eval_spec(eval_threats=BUDGETS[:3]), checkpoint="given")
+    assert pictures_of("budgets", tmp_path) == []
