@@ -8,9 +8,14 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from regmix_bench.specs.search import search_space
+
 
 class Parameter(NamedTuple):
-    """One parameter: its default, the values it may take, and its description, if any."""
+    """One parameter: its default, the values it may take, and its description, if any.
+
+    What is ``allowed`` says, too, in which range `tune` looks for a value.
+    """
 
     name: str
     default: str
@@ -20,12 +25,12 @@ class Parameter(NamedTuple):
 
 def parameters_of(config: type[BaseModel]) -> tuple[Parameter, ...]:
     """Return the parameters that a ``Config`` declares, in its order."""
-    fields = config.model_json_schema().get("properties", {})
+    fields, tuned = config.model_json_schema().get("properties", {}), search_space(config)
     return tuple(
         Parameter(
             key,
             value_words(field.get("default")),
-            ", ".join(_allowed(field)),
+            ", ".join(_allowed(field)) + (f"; tuned from {tuned[key]}" if key in tuned else ""),
             field.get("description", ""),
         )
         for key, field in fields.items()

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from regmix_bench.data.run_data import prepare_training
+from regmix_bench.errors import first_problem
 from regmix_bench.grid.plan import plan
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models import build_model
 from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.specs.search import search_space
 from regmix_bench.system.machine import Execution
 from regmix_bench.testing.contract import (
     Rule,
@@ -48,6 +51,21 @@ from regmix_bench.types import StepOutput
 TERMS = frozenset({"attack", "loss", "regulariser"})
 #: A tenth is chance; a few hundred digits and six epochs bring a method far above these.
 CLEAN_FLOOR, PGD_FLOOR = 0.5, 0.35
+
+
+def ranges_to_tune_hold_their_defaults(subject: Subject) -> None:
+    """Look at the ranges that parameters declare for `tune`, and set each to both of its ends."""
+    config = subject.cls.Config
+    for name, found in search_space(config).items():
+        default = config.model_fields[name].get_default(call_default_factory=True)
+        require(default in found, f"{name} is tuned from {found}, and its default is {default}")
+        require(found.low > 0 or not found.log, f"{name}: {found} has no logarithm")
+        for value in (found.low, found.high):
+            try:
+                config(**{name: found.fitted(value)})
+            except ValidationError as error:
+                problem = first_problem(error)
+                require(False, f"{name} = {value:g}, an end of its range, is refused: {problem}")
 
 
 def the_loss_is_a_finite_scalar_that_reaches_every_weight(subject: Subject) -> None:
@@ -232,6 +250,7 @@ RULES: tuple[Rule, ...] = (
     its_norms_are_known,
     its_tricks_are_known,
     parameters_without_effect_say_so,
+    ranges_to_tune_hold_their_defaults,
     the_loss_is_a_finite_scalar_that_reaches_every_weight,
     adversarial_images_stay_inside_the_threat_model,
     it_leaves_the_batch_and_the_model_as_they_were,

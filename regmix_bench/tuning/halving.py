@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from regmix_bench.tuning.journal import require_optuna
+
 if TYPE_CHECKING:
     import optuna
 
@@ -22,10 +24,12 @@ Curve = tuple[float, ...]
 class Halving:
     """Judges one trial of ``epochs`` epochs by the ``rivals`` that have ended, in their order.
 
-    So the verdict on a trial follows from those before it, also where it is trained again.
+    So the verdict on a trial follows from those before it, also where it is trained again. Raises
+    :class:`UserError` where Optuna is not installed.
     """
 
     def __init__(self, rivals: Sequence[Curve], epochs: int) -> None:
+        require_optuna()
         import optuna
 
         pruner = optuna.pruners.SuccessiveHalvingPruner(

@@ -90,6 +90,6 @@ def test_parameters_have_default_values_and_meaning() -> None:
     assert entry["parameters"][-2] == {  # type: ignore[index]
         "name": "beta",
         "default": "6.0",
-        "allowed": "number, ≥ 0",
+        "allowed": "number, ≥ 0; tuned from 1 to 20, log",
         "description": "Weight of the divergence",
     }

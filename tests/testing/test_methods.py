@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from support.harness import cli
 from torch import Tensor, nn
 
@@ -20,8 +20,11 @@ from regmix_bench.methods.protocol import Method
 from regmix_bench.testing import Failure, Subject, check_method
 from regmix_bench.testing.contract import Rule, findings
 from regmix_bench.testing.effects import parameters_without_effect_say_so
-from regmix_bench.testing.methods import replayed_steps_are_those_of_training
-from regmix_bench.types import Frozen, StepOutput
+from regmix_bench.testing.methods import (
+    ranges_to_tune_hold_their_defaults,
+    replayed_steps_are_those_of_training,
+)
+from regmix_bench.types import Frozen, Search, StepOutput
 
 
 class Noise(Method):
@@ -499,6 +502,38 @@ def test_what_has_no_effect_is_noted_and_a_mark_that_is_wrong_told(
     method: type[Noise], found: str | None
 ) -> None:
     assert ruled(method, parameters_without_effect_say_so) == found
+
+
+class OutOfRange(Noise):
+    class Config(Noise.Config):
+        weight: Annotated[float, Search(2, 5)] = 1.0
+
+
+class WithoutLogarithm(Noise):
+    class Config(Noise.Config):
+        weight: Annotated[float, Search(0, 5, log=True)] = 1.0
+
+
+class RefusedEnd(Noise):
+    class Config(Noise.Config):
+        weight: Annotated[float, Search(1, 5)] = Field(1.0, le=4)
+
+
+@pytest.mark.parametrize(
+    ("method", "found"),
+    [
+        (Noise, None),
+        (OutOfRange, "weight is tuned from 2 to 5, and its default is 1.0"),
+        (WithoutLogarithm, "weight: 0 to 5, log has no logarithm"),
+        (
+            RefusedEnd,
+            "weight = 5, an end of its range, is refused: weight: input should be less than or"
+            " equal to 4",
+        ),
+    ],
+)
+def test_a_range_to_tune_that_does_not_fit_is_told(method: type[Noise], found: str | None) -> None:
+    assert ruled(method, ranges_to_tune_hold_their_defaults) == found
 
 
 def ruled(method: type[Noise], rule: Rule) -> str | None:
