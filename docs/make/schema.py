@@ -11,18 +11,22 @@ from pydantic import TypeAdapter
 
 from regmix_bench.grid.suite_schema import suite_schema
 from regmix_bench.records import outcomes
-from regmix_bench.records.schema import EvalRecord, RunRecord, TransferRecord
+from regmix_bench.records.schema import CorruptionRecord, EvalRecord, RunRecord, TransferRecord
 
 INTRODUCTION = """# Schema
 
-A record is one JSON file for each run, evaluation or transfer; beside it lies a Parquet file with
-one row for each image and threat. Here is what either may hold, and what a suite file may say, as
-JSON Schema 2020-12. A reader of
-this package asks more: lengths agree, what is one of several is there once, and old versions are
-read by `records/migrations.py`.
+A record is one JSON file for each run, evaluation, transfer or test on corrupted images; beside
+it lies a Parquet file with one row for each image and threat. Here is what either may hold, and
+what a suite file may say, as JSON Schema 2020-12. A reader of this package asks more: lengths
+agree, what is one of several is there once, and old versions are read by `records/migrations.py`.
 """
 
-RECORDS = {"run": RunRecord, "evaluation": EvalRecord, "transfer": TransferRecord}
+RECORDS = {
+    "run": RunRecord,
+    "evaluation": EvalRecord,
+    "transfer": TransferRecord,
+    "corruptions": CorruptionRecord,
+}
 
 #: What the columns of outcomes mean, those of each stage by their last word.
 COLUMNS = {
@@ -42,6 +46,7 @@ STAGES = {
     "_norm$": ("number", "The length of the perturbation that this stage made."),
     "_margin$": ("number", "The margin after this stage."),
     "_broke$": ("boolean", "Whether this attack broke the image."),
+    "_queries$": ("integer", "The passes of a black box until it found one, or in all."),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,13 @@ def test_an_image_of_one_channel_keeps_it() -> None:
 def test_images_for_which_there_are_no_corruptions_are_refused(test: EvalData, said: str) -> None:
     with pytest.raises(UserError, match=said):
         corrupted("made", "mine", test, 0, None)
+
+
+def test_where_the_package_is_missing_a_line_says_how_to_install_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecorruptions", None)
+    with pytest.raises(UserError, match=r'pip install "regmix-bench\[corruptions\]"') as error:
+        corrupted("made", "mine", some_images(), 0, None)
+    assert "\n" not in str(error.value)
 
 
 def write_arrays(folder: Path, n: int = 20) -> None:
