@@ -7,6 +7,10 @@ are images that AutoAttack breaks and the attack does not, ``beyond`` those that
 that the record counts for its scoring. What APGD-CE and APGD-T of AutoAttack itself leave is read
 off the records.
 
+Measured on 92 models of 360 images: of ``quick-apgd`` 99.54 % agree, 125 are missed and 27 beyond,
+at most 1.67 points, for 6.9 % of the passes; of ``gama-pgd`` 98.58 %, at most 4.17 points, for
+2.9 %. A processor of two that were shared took 40 minutes.
+
     python benchmarks/quick.py [--results results/shipped] [--attacks quick-apgd gama-pgd]
 """
 
