@@ -20,9 +20,11 @@ from regmix_bench.api.options import (
     Norm,
     Option,
     Results,
+    known_methods,
     listed,
     verb,
 )
+from regmix_bench.api.planned import planned_runs
 from regmix_bench.errors import UserError
 from regmix_bench.grid.launchers import LauncherName
 from regmix_bench.registry import FILE_NAME
@@ -170,7 +172,7 @@ def tune(
     from regmix_bench.system import machine
     from regmix_bench.system.files import atomic_write
     from regmix_bench.system.signals import no_signal_lost
-    from regmix_bench.tuning.plan import plan_tuning
+    from regmix_bench.tuning.plan import held_params, plan_tuning
     from regmix_bench.tuning.studies import Study
     from regmix_bench.tuning.suite import suite_text
     from regmix_bench.tuning.trial import run_trial
@@ -179,7 +181,7 @@ def tune(
     heard = observer or Silent()
     data_folder = None if data_dir is None else Path(data_dir).absolute()
     given = {
-        "methods": listed("--methods", methods),
+        "methods": known_methods(methods),
         "datasets": None if datasets is None else split_names("--datasets", datasets, data_folder),
         "archs": listed("--archs", archs),
         "eps": listed("--eps", eps),
@@ -189,14 +191,13 @@ def tune(
     launch, at_a_time = load_launcher(launcher), parse_jobs(jobs)
     target = machine.choose_device(device)
     machine.choose_execution(target, 0, graphs=graphs)
-    plan = plan_tuning(
-        None if suite is None else str(suite),
-        given,
-        tuple(settings),
-        listed("--include", include) or (),
-        data_folder,
-        device,
-    )
+    said = tuple(settings)
+    notes: list[str] = []
+    runs = planned_runs(suite, given, said, data_folder, device, notes.append)
+    held = held_params(None if suite is None else str(suite), given, said)
+    plan = plan_tuning(runs, held, listed("--include", include) or ())
+    for note in notes:
+        heard.on_note(plan.runs[0].spec, note)
     first = plan.runs[0].spec
     called = name or _default_name(first)
     if not re.fullmatch(FILE_NAME, called):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
-from regmix_bench.grid.plan import PlannedRun, parse_method, plan_runs
-from regmix_bench.grid.settings import GROUPS, file_digests, read_settings
+from regmix_bench.grid.plan import PlannedRun, parse_method
+from regmix_bench.grid.settings import GROUPS, read_settings
 from regmix_bench.grid.suite_files import load_suite, merged, params_of
 from regmix_bench.methods import METHODS
 from regmix_bench.registry import parse_name
 from regmix_bench.tuning.space import Space
-
-if TYPE_CHECKING:
-    from regmix_bench.system.machine import Device
 
 
 @dataclass(frozen=True)
@@ -33,29 +28,13 @@ class TuningPlan:
 
 
 def plan_tuning(
-    suite: str | None,
-    given: Mapping[str, Any],
-    settings: Sequence[str],
-    include: Sequence[str],
-    data_dir: Path | None,
-    device: Device,
-    say: Callable[[str], None] = lambda line: None,
+    planned: Sequence[PlannedRun], held: Mapping[str, Collection[str]], include: Sequence[str]
 ) -> TuningPlan:
-    """Return what is to be tuned: the methods of a suite, or of ``given`` keys of one.
+    """Return what is to be tuned for the ``planned`` runs: their methods, but for what is held.
 
-    What is said of a method's parameters is held. Raises :class:`UserError` for a suite of several
-    data sets, architectures or budgets, and as :func:`~regmix_bench.grid.plan.plan_runs` and
-    :meth:`Space.of` do.
+    ``held`` are parameters by label, as of :func:`held_params`. Raises :class:`UserError` for runs
+    on several data sets, architectures or budgets, and as :meth:`Space.of` does.
     """
-    grids: list[dict[str, Any]] = load_suite(suite) if suite else [{"eps": ["8/255"]}]
-    planned = plan_runs(
-        grids,
-        given,
-        settings,
-        lambda name: canonical_name(name, data_dir, say, to_train=True),
-        device,
-        file_digests(data_dir),
-    )
     for what, option, found in (
         ("data sets", "datasets", {run.spec.dataset_words for run in planned}),
         ("architectures", "archs", {run.spec.arch_words for run in planned}),
@@ -74,18 +53,17 @@ def plan_tuning(
                 " with --methods"
             )
     runs = tuple(first.values())[::-1]
-    held = held_params(grids, given, settings)
     spaces = tuple(Space.of(run.spec, held.get(run.spec.label, ()), include) for run in runs)
     return TuningPlan(spaces, runs, tuple(dict.fromkeys(run.spec.seed for run in planned)))
 
 
 def held_params(
-    grids: Sequence[Mapping[str, Any]], given: Mapping[str, Any], settings: Sequence[str]
+    suite: str | None, given: Mapping[str, Any], settings: Sequence[str]
 ) -> dict[str, set[str]]:
     """Return by label the parameters that brackets, ``params`` and ``--set`` say of a method."""
     said = read_settings(settings, (*GROUPS, *METHODS.names()))
     held: dict[str, set[str]] = {}
-    for written in grids:
+    for written in load_suite(suite) if suite else [{}]:
         params = {
             name: {**params_of(written).get(name, {}), **said.get(name, {})}
             for name in METHODS.names()
@@ -93,5 +71,5 @@ def held_params(
         for text in merged(written, given).get("methods", ()):
             name, inside = parse_name("method", text)
             label = parse_method(text, params).label
-            held.setdefault(label, set()).update(inside, params[name])
+            held.setdefault(label, set()).update(inside, params.get(name, {}))
     return held

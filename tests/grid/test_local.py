@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,19 @@ def test_interrupt_and_kill_leave_no_worker_and_lose_nothing(tmp_path: Path) -> 
     assert not store.record_files(results)
     states = find.states({spec.run_id: spec for spec in specs}, results)
     assert set(states.values()) == {"to resume"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_depends_on_others_is_asked_for_once_these_have_ended(jobs: int) -> None:
+    known: list[int] = []
+    asked: list[list[int]] = []
+
+    def dependent() -> Iterator[PlannedRun]:
+        for cell in cells(2, 3, 4, 5):
+            asked.append(list(known))
+            yield cell
+
+    for ended in launch(dependent(), mortal, place(jobs), Heard()):
+        known.append(ended.spec.seed)
+    assert sorted(known) == [2, 3, 4, 5]
+    assert [len(before) for before in asked] == ([0, 1, 2, 3] if jobs == 1 else [0, 0, 1, 2])
