@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import tempfile
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ from regmix_bench.testing.steps import (
     train_epoch,
 )
 from regmix_bench.training.trainer import Trainer
-from regmix_bench.types import StepOutput
+from regmix_bench.types import NO_LABEL, StepOutput
 
 #: What may see smoothed labels.
 TERMS = frozenset({"attack", "loss", "regulariser"})
@@ -225,6 +226,21 @@ def replayed_steps_are_those_of_training(subject: Subject) -> str | None:
     return None
 
 
+def missing_labels_are_not_asked(subject: Subject) -> None:
+    """Take a step on a batch of which every other image has no label, if the class takes such."""
+    if not subject.cls.takes_unlabelled:
+        return
+    for norm in norms_of(subject):
+        model, method = network(), ready(subject)
+        method.on_epoch_start(1)
+        method.on_batch_start(0)
+        batch, _ = batches_of()
+        y = torch.where(batch.index % 2 == 0, batch.y, NO_LABEL)
+        partly = dataclasses.replace(batch, y=y, partly_labelled=True)
+        output = take_step(method, model, partly, norm)
+        require(bool(output.loss.isfinite()), f"the loss is {output.loss.item()}")
+
+
 def digits_are_learnt(subject: Subject) -> None:
     """Train six epochs on a few hundred digits."""
     spec = _digits_spec(subject)
@@ -256,6 +272,7 @@ RULES: tuple[Rule, ...] = (
     it_leaves_the_batch_and_the_model_as_they_were,
     it_sees_smoothed_labels_where_it_says,
     it_gives_its_loss_again,
+    missing_labels_are_not_asked,
     a_seed_fixes_the_result,
     the_global_generator_plays_no_part,
     a_saved_state_continues_as_if_never_stopped,

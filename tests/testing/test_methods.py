@@ -116,6 +116,10 @@ class DrawnAgain(Noise):
         return StepOutput(output.loss, output.x_adv, again=again)
 
 
+class LabelsAsked(Noise):
+    takes_unlabelled = True
+
+
 class Outside(Noise):
     def images(self, x: Tensor, delta: Tensor) -> Tensor:
         return (x + 2 * delta).clamp(0, 1)
@@ -369,6 +373,7 @@ GLOBAL = "the global generator plays no part"
 PARAMETERS = "parameters are named validated and written down"
 SEES = "it sees smoothed labels where it says"
 AGAIN = "it gives its loss again"
+MISSING = "missing labels are not asked"
 TRICKS = "its tricks are known"
 
 
@@ -430,6 +435,7 @@ def test_what_a_method_says_of_its_tricks_is_taken_as_said(method: Any) -> None:
         (AnotherLossAgain, AGAIN, "again, after"),
         (KeptLossAgain, AGAIN, "at other weights it is the same"),
         (DrawnAgain, AGAIN, "again it draws numbers"),
+        (LabelsAsked, MISSING, "Target -1 is out of bounds"),
         (UnknownNorm, "its norms are known", "there is no norm ['L0']"),
         (Versionless, "it says what it is", "its version is '2'"),
         (Loose, PARAMETERS, "does not derive from regmix_bench.types.Frozen"),
