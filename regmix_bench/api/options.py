@@ -162,12 +162,7 @@ def known_methods(methods: Names | None) -> list[str] | None:
     from regmix_bench.methods import METHODS
 
     names = listed("--methods", methods)
-    if names is None:
-        return None
-    return [
-        METHODS.canonical(text.partition("[")[0]) + "".join(text.partition("[")[1:])
-        for text in names
-    ]
+    return None if names is None else [METHODS.loaded(text) for text in names]
 
 
 def planned_runs(suites: Names | None) -> set[str] | None:

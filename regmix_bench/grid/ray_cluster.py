@@ -30,6 +30,8 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
         # Ray listens on every interface and runs what it is sent: by this driver, and nobody else.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Ray's workers are of the lowest priority but four, and stand still on a busy machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     shelter_children()
     try:
         import ray

@@ -192,7 +192,8 @@ def test_the_command_prints_the_matrix(tmp_path: Path, runs: list[str]) -> None:
     # Rows are in the order of the reports' tables, in which TRADES comes before MART.
     shown = [line.split() for line in found.out.splitlines()]
     percent = [[f"{100 * share:.1f}" for share in row] for row in record.accuracy]
-    assert ["1", "trades", *percent[0]] in shown and ["2", "mart", *percent[1]] in shown
+    assert ["1", "TRADES", *percent[0]] in shown
+    assert ["2", "MART", *percent[1]] in shown
     assert ["no", "attack", *(f"{100 * share:.1f}" for share in record.clean_acc)] in shown
     assert shown[-1] == ["recorded", "as", str(path)]
 

@@ -23,6 +23,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.grid import ray as ray_launcher
 from regmix_bench.grid.launchers import Placement
 from regmix_bench.grid.plan import PlannedRun, plan_runs
+from regmix_bench.grid.ray_cluster import connected
 from regmix_bench.records import find, store
 from regmix_bench.records.schema import EpochLog, RunRecord
 from regmix_bench.runs import observers
@@ -84,6 +85,19 @@ def test_the_command_gives_the_records_of_the_local_launcher(
     assert recorded(results) == recorded(local)
     assert "Traceback" not in found.errors
     assert not [path.name for path in results.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("told", "taken"), [({}, "0"), ({"RAY_worker_niceness": "9"}, "9")])
+def test_workers_are_as_urgent_as_their_driver(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], taken: str
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "environ", dict(os.environ) | told)
+    monkeypatch.setattr(ray, "init", lambda **_: started.append(dict(os.environ)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with connected(None, 2):
+        pass
+    assert [found["RAY_worker_niceness"] for found in started] == [taken]
 
 
 def test_a_worker_killed_twice_costs_an_epoch(

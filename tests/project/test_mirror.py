@@ -13,6 +13,7 @@ TESTS = ROOT / "tests"
 ACROSS = {"faults", "plug_in", "project"}
 #: What several modules of a room do together, each with its reason.
 TOGETHER = {
+    "api/test_progress.py": "what an observer hears of the verbs that look at runs once more",
     "evaluation/test_autoattack.py": "the stages of one AutoAttack, as the authors run them",
     "evaluation/test_flags.py": "the flags of whole evaluations, as one call of theirs gives them",
     "reporting/site/test_browser.py": "the pages in a browser",

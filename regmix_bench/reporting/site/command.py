@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from regmix_bench.specs import Recipe, RunSpec, Scoring
+from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.specs.threats import threat_text
 from regmix_bench.types import ThreatModel
 
@@ -22,7 +22,8 @@ _OPTIONS = {"attacks", "screen"}
 def command(spec: RunSpec, reference: str | None) -> str:
     """Return the ``regmix-bench run`` of exactly this specification, for a POSIX shell.
 
-    What equals a default is left out, except where a dataset brings a default of its own.
+    What equals a default is left out, except where a dataset brings a default of its own. A method
+    of a file is ``FILE.py:CLASS``, as no record knows which file that was.
     """
     return " ".join(["regmix-bench run", *_options(spec, reference)])
 
@@ -31,7 +32,7 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
     scoring, recipe = spec.scoring, spec.recipe
     own = (spec.train_threat,)
     options: dict[str, object] = {
-        "methods": spec.method.label,
+        "methods": _method(spec.method),
         "datasets": spec.typed_dataset,
         "archs": spec.arch_words,
         "norm": spec.train_threat.norm,
@@ -59,6 +60,11 @@ def _options(spec: RunSpec, reference: str | None) -> Iterator[str]:
             if name not in _OPTIONS and (name in _SAID or value != default[name]):
                 text = value if isinstance(value, str) else json.dumps(value)
                 yield f"--set {shlex.quote(f'{group}.{name}={text}')}"
+
+
+def _method(method: MethodSpec) -> str:
+    parameters = method.label.removeprefix(method.name)
+    return method.label if method.code is None else f"FILE.py:CLASS{parameters}"
 
 
 def _typed(spec: RunSpec, threats: tuple[ThreatModel, ...]) -> str:

@@ -313,7 +313,14 @@ def test_the_command_plans_the_very_run(spec: RunSpec, tmp_path: Path) -> None:
     assert program == "regmix-bench"
     done = cli(*arguments, "--dry-run", "--results", tmp_path)
     assert done.status == 0, done
-    assert "1 runs" in done.out and spec.run_id in done.out
+    assert done.out.startswith("1 run:") and spec.run_id in done.out
+
+
+@pytest.mark.parametrize("parameters", ["", "[scale=2.0]"])
+def test_a_command_says_that_a_method_is_of_a_file(parameters: str) -> None:
+    method = MethodSpec(name="x", version=1, params={}, label=f"x{parameters}", code="a" * 12)
+    typed = shlex.split(command(make_spec(method=method), "x"))
+    assert typed[3] == f"FILE.py:CLASS{parameters}"
 
 
 def test_a_command_cannot_be_broken_out_of() -> None:
