@@ -190,12 +190,15 @@ def check_own_outcomes(path: Path, record: TransferRecord | CorruptionRecord) ->
     if record.outcomes_digest is None:
         return
     file = own_outcomes_path(path)
-    command = "transfer" if isinstance(record, TransferRecord) else "eval --corruptions"
+    transfer = isinstance(record, TransferRecord)
+    command, what = (
+        ("transfer", "a transfer") if transfer else ("eval --corruptions", "corruptions")
+    )
     remade = f"remove {path} and `regmix-bench {command}` makes both anew"
     try:
         digest = file_digest(file)
     except NoSuchFile as error:
-        raise UserError(f"{file} is missing, the outcomes of {path.name}: {remade}") from error
+        raise UserError(f"{file} is missing, the outcomes of {what}: {remade}") from error
     if digest != record.outcomes_digest:
         raise UserError(
             f"{file} is not the outcomes file of its record: its SHA-256 differs; {remade}"

@@ -6,6 +6,7 @@ import pytest
 from support.figures import drawn, overlaps, pictures_of
 from support.synthetic import write_corrupted
 
+from regmix_bench.reporting.figures.venues import style_for
 from regmix_bench.specs.corruptions import CORRUPTIONS
 
 
@@ -27,3 +28,13 @@ def test_each_model_has_a_mark_for_each_corruption(tmp_path: Path) -> None:
     assert len(marks) == 3 * 16
     assert marks["tip:second net, fog: 69.0 %"] == pytest.approx(84 - 9 - 6)
     assert not overlaps(figure)
+
+
+@pytest.mark.parametrize("models", [5, 13, 25])
+def test_many_models_have_room_in_a_column(tmp_path: Path, models: int) -> None:
+    for place in range(models):
+        write_corrupted(tmp_path, f"network number {place}", 95 - place)
+    style = style_for("icml")
+    (picture,) = pictures_of("corruptions", tmp_path, style)
+    figure = drawn(picture, style)
+    assert not overlaps(figure) and figure.get_figwidth() == pytest.approx(style.width)

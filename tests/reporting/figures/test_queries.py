@@ -9,6 +9,7 @@ from support.figures import drawn, overlaps, pictures_of
 from support.synthetic import make_eval_spec, make_spec, write_run
 
 from regmix_bench.records import paths, store
+from regmix_bench.reporting.figures.venues import style_for
 from regmix_bench.specs import EvalSpec, RunSpec, Scoring
 
 SQUARE = Scoring(autoattack_version="custom", attacks=("square",))
@@ -57,3 +58,13 @@ def test_a_curve_ends_at_the_score_of_the_attack(tmp_path: Path) -> None:
     for picture in (trained, given):
         figure = drawn(picture)
         assert figure.axes[0].get_xscale() == "log" and not overlaps(figure)
+
+
+@pytest.mark.parametrize("models", [5, 13])
+def test_many_models_have_room_in_a_column(tmp_path: Path, models: int) -> None:
+    for place in range(models):
+        attacked(tmp_path, make_eval_spec(f"network {place}", scoring=SQUARE), first=1 + 5 * place)
+    style = style_for("icml")
+    (picture,) = pictures_of("queries", tmp_path, style)
+    figure = drawn(picture, style)
+    assert not overlaps(figure) and figure.get_figwidth() == pytest.approx(style.width)
