@@ -112,11 +112,15 @@ class RunSpec(Spec):
         asked = {"both": ("selected", "last"), "all": TRAINED}
         return checkpoint in asked.get(self.evaluate, (self.evaluate,))
 
+    def training_identity(self) -> dict[str, Any]:
+        """Return what decides the trained weights, but for the seed."""
+        scored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")
+        return {key: value for key, value in self.identity().items() if key not in scored}
+
     @property
     def training_id(self) -> str:
-        """Return the digest of what decides the trained weights, but for the seed."""
-        unscored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")
-        return digest({k: v for k, v in self.identity().items() if k not in unscored})
+        """Return the digest of :meth:`training_identity`."""
+        return digest(self.training_identity())
 
     @property
     def supervision(self) -> Supervision:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.schema import RunRecord, StudyRecord, TrialLog
-from regmix_bench.specs.identity import digest, hashed
+from regmix_bench.specs.identity import digest
 from regmix_bench.specs.run import slug
 from regmix_bench.tuning.budgets import allows, share_spent
 from regmix_bench.tuning.journal import StudyJournal
@@ -35,12 +35,13 @@ _IDENTITY = "identity"
 def study_identity(blank: StudyRecord) -> dict[str, Any]:
     """Return what a study is of, by what to say of one that differs in it."""
     spec = blank.spec
-    same = ("dataset", "train_examples", "arch", "train_threat")
+    training = spec.training_identity()
+    method, recipe = training.pop("method"), training.pop("recipe")
     return {
-        "other data": [blank.data_digest, *(str(hashed(getattr(spec, key))) for key in same)],
-        "another version of the method": [spec.method.name, spec.method.version],
-        "other values to start from": hashed(spec.method.params),
-        "another recipe": hashed(spec.recipe),
+        "other data": [blank.data_digest, training],
+        "another version of the method": [method["name"], method["version"]],
+        "other values to start from": method["params"],
+        "another recipe": recipe,
         "another search space": {key: str(found) for key, found in blank.space.items()},
         "another objective": blank.objective,
         "another rule for ending trials": blank.halving,

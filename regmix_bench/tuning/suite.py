@@ -12,6 +12,7 @@ from regmix_bench.errors import UserError, validated
 from regmix_bench.grid.suite_files import BY_DEVICE
 from regmix_bench.records.schema import StudyRecord
 from regmix_bench.specs import Recipe, RunSpec
+from regmix_bench.specs.threats import threat_text
 from regmix_bench.tuning.plan import TuningPlan
 from regmix_bench.tuning.space import Space
 
@@ -37,20 +38,16 @@ def suite_text(plan: TuningPlan, studies: Sequence[StudyRecord]) -> str:
         for key in shared:
             del recipe[key]
     content = {
-        "datasets": [first.dataset_words],
+        "datasets": [first.typed_dataset],
         "archs": [first.arch_words],
         "norm": first.train_threat.norm,
         "eps": [str(first.train_threat.epsilon)],
-        "eval_eps": [str(threat.epsilon) for threat in first.eval_threats],
-        "pgd_eps": [str(threat.epsilon) for threat in first.pgd_threats],
+        "threats": [threat_text(threat) for threat in first.eval_threats],
+        "pgd_eps": [threat_text(threat) for threat in first.pgd_threats],
         "seeds": list(plan.seeds),
         "evaluate": first.evaluate,
         "recipe": shared,
-        "data": {
-            key: value
-            for key in ("train_examples", "eval_examples")
-            if (value := getattr(first, key)) is not None
-        },
+        "data": _data(first),
         "scoring": {
             **first.scoring.model_dump(mode="json", exclude_defaults=True),
             "search_precision": first.scoring.search_precision,
@@ -75,6 +72,13 @@ def _grid(space: Space, study: StudyRecord) -> dict[str, Any]:
         "recipe": _said(best),
         "tuned": tuned.model_dump(mode="json"),
     }
+
+
+def _data(spec: RunSpec) -> dict[str, Any]:
+    """Return what a suite says of the images that are drawn, and of their name."""
+    keys = ("train_examples", "eval_examples", "labelled", "extra")
+    found = {key: value for key in keys if (value := getattr(spec, key)) is not None}
+    return found | ({"name": spec.data_names.title} if spec.data_names else {})
 
 
 def _said(spec: RunSpec) -> dict[str, Any]:

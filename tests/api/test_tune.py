@@ -18,6 +18,18 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.observers import Silent
 
 QUICK: dict[str, Any] = {"methods": "fgsm-pgi,regmix[reset=2]", "eps": "32/255", "device": "cpu"}
+#: What a suite says, beside its methods, that tuning has nothing to do with.
+SCORED: dict[str, Any] = {
+    "datasets": ["stripes"],
+    "eps": ["32/255"],
+    "threats": ["Linf:32/255", "L2:0.5"],
+    "pgd_eps": ["8/255"],
+    "data": {"eval_examples": 30, "train_examples": 42},
+    "recipe": {"lr": 0.05, "precision": "fp32", "validation_precision": "fp32"},
+    "scoring": {"search_precision": "fp32"},
+    "evaluate": "last",
+    "reference": "fgsm-pgi",
+}
 
 
 class WithoutTest(Dataset):
@@ -75,7 +87,9 @@ def test_tuning_reads_no_test_image_and_what_is_finished_is_read(tmp_path: Path)
 
 
 def test_run_takes_the_best_and_its_record_says_at_which_effort(tmp_path: Path) -> None:
-    found = tune(**QUICK, datasets="stripes", trials=3, halving=True, results=tmp_path)
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(json.dumps({**SCORED, "methods": ["fgsm-pgi", "regmix[reset=2]"]}))
+    found = tune(suite, trials=3, halving=True, device="cpu", results=tmp_path)
     assert found.suite is not None
     records = run(
         found.suite,
@@ -90,6 +104,11 @@ def test_run_takes_the_best_and_its_record_says_at_which_effort(tmp_path: Path) 
         assert record.tuned and record.tuned.trials == 3 and record.tuned.equal == "trials"
         for key, value in best.values.items():
             assert {**record.spec.method.params}[key.rpartition(".")[2]] == value
+
+    # But for what was tuned, the suite plans what was asked for.
+    for planned, record in zip(plan_runs(load_suite(str(found.suite))), records, strict=True):
+        asked = plan_runs([{**SCORED, "methods": [planned.spec.label]}])[0].spec
+        assert planned.spec == asked and record.spec.training_id == asked.training_id
 
     # What is not the training of the study is not said to be.
     grids = load_suite(str(found.suite))

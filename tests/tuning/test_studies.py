@@ -12,6 +12,7 @@ import pytest
 from support.tuning import ended, make_study, values_of, work_off
 
 from regmix_bench.errors import UserError
+from regmix_bench.methods import METHODS
 from regmix_bench.records.schema import Budget, StudyRecord
 from regmix_bench.tuning.studies import Study
 
@@ -163,6 +164,15 @@ def test_a_study_of_something_else_is_refused_and_stays_as_it_is(
     with pytest.raises(UserError, match=f"the study of fgsm-pgi in .* is of {words}"):
         make_study(tmp_path / "a", **changes)  # type: ignore[arg-type]
     assert (tmp_path / "a" / "journal.log").read_bytes() == before
+
+
+def test_a_study_of_another_version_of_the_method_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(tmp_path / "a")
+    monkeypatch.setattr(METHODS["fgsm-pgi"], "version", 99)
+    with pytest.raises(UserError, match=r"is of another version of the method: give another"):
+        make_study(tmp_path / "a")
 
 
 def test_more_trials_go_on_from_those_there_are(tmp_path: Path) -> None:
