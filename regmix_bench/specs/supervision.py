@@ -49,7 +49,7 @@ class Supervision(Frozen):
     extra: str | None = Field(None, pattern=FILE_NAME)
 
     def __str__(self) -> str:
-        """Return such as ``all labels`` or ``10% of labels, others by RST``."""
+        """Return such as ``all labels`` or ``10% of labels + RST``."""
         if self.labelled is None:
             words = "all labels"
         elif isinstance(self.labelled, int):
@@ -59,10 +59,7 @@ class Supervision(Frozen):
         if self.unlabelled == "none":
             return words
         use = {"rst": "RST", "consistency": "consistency"}[self.unlabelled]
-        others = f"{self.extra}" if self.labelled is None else "others"
-        if self.extra is not None and self.labelled is not None:
-            others = f"others and {self.extra}"
-        return f"{words}, {others} by {use}"
+        return f"{words} + {use}" + ("" if self.extra is None else f" on {self.extra}")
 
     @property
     def suffix(self) -> str:

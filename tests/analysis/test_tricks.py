@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
@@ -187,7 +189,7 @@ def test_an_unknown_axis_is_one_line(plain, command):
 
 
 def test_rows_that_saw_other_labels_are_joined_only_where_that_is_asked(plain):
-    recipe, words = Recipe(epochs=50, unlabelled="rst"), "10% of labels, others by RST"
+    recipe, words = Recipe(epochs=50, unlabelled="rst"), "10% of labels + RST"
     full = write_run(plain, with_tricks("pgd-at", 3), autoattack=303)
     for seed, right in enumerate((280, 282, 281)):
         spec = make_spec("pgd-at", seed=seed, recipe=recipe, labelled=0.1)
@@ -200,6 +202,6 @@ def test_rows_that_saw_other_labels_are_joined_only_where_that_is_asked(plain):
     assert "`--across labels` joins them" in alone.apart
     (table,) = joined.comparisons.values()
     assert column(table, "Labels") == {"pgd-at": "all labels", f"pgd-at ({words})": words}
-    with pytest.raises(UserError, match=rf"saw other labels \(all labels; {words}\)"):
+    with pytest.raises(UserError, match=re.escape(f"saw other labels (all labels; {words})")):
         comparisons.compare_records([full, few])
     assert comparisons.compare_records([full, few], across=("labels",))

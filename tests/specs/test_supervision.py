@@ -43,12 +43,12 @@ def test_what_is_no_number_of_labels_is_refused(typed: str) -> None:
 def test_words_say_what_becomes_of_other_images() -> None:
     extra = "extra-npz-0123456789ab"
     for made, words in (
-        (Supervision(labelled=0.1, unlabelled="rst"), "10% of labels, others by RST"),
+        (Supervision(labelled=0.1, unlabelled="rst"), "10% of labels + RST"),
         (
             Supervision(labelled=9, unlabelled="consistency", extra=extra),
-            f"9 labels, others and {extra} by consistency",
+            f"9 labels + consistency on {extra}",
         ),
-        (Supervision(unlabelled="rst", extra=extra), f"all labels, {extra} by RST"),
+        (Supervision(unlabelled="rst", extra=extra), f"all labels + RST on {extra}"),
     ):
         assert str(made) == words and made.suffix == f" ({words})"
     assert FULL.suffix == ""
