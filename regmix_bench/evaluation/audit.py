@@ -145,7 +145,7 @@ def _planned(scores: Sequence[RobustEval], n: int) -> dict[Part, float]:
 
 def _part(score: RobustEval) -> Part:
     what = ATTACK if score.adversarial_digest is None else "saved images"
-    return Part(score.checkpoint, str(score.threat.epsilon), what)
+    return Part(score.checkpoint, str(score.threat), what)
 
 
 def _n_saved(score: RobustEval, n: int) -> int:

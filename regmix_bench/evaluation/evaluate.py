@@ -101,7 +101,7 @@ def evaluate_threat(
         failed: dict[str, str] = {}
         for stage in stages:
             seen = len(y) if stage.everywhere else int(standing.sum())
-            meter.begin(Part(checkpoint, str(threat.epsilon), stage.name), seen)
+            meter.begin(Part(checkpoint, str(threat), stage.name), seen)
             outcome = run_stage(stage, model, x, y, right, standing, threat, journal, meter)
             if stage.name == outcomes.CLEAN:
                 right = standing = outcome.pred.to(y.device) == y

@@ -33,7 +33,7 @@ from regmix_bench.loading.model import LoadedModel
 from regmix_bench.records.locks import run_lock
 from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
-from regmix_bench.records.progress import Part, Progress, ProgressMeter
+from regmix_bench.records.progress import Part, Progress, ProgressMeter, told
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, UnionScore
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.records.unions import union_of
@@ -173,7 +173,7 @@ def score_in_memory(
                     test,
                     threat,
                     spec.scoring,
-                    on_attack=partial(on_attack, str(threat.epsilon)),
+                    on_attack=partial(on_attack, told(str(threat), map(str, spec.eval_threats))),
                     meter=meter,
                 )
                 for threat in spec.eval_threats

@@ -47,7 +47,7 @@ def measure_record(
     test = recorded_images(found, target, data_dir, str(record))
     looked_at = ChunkedModel(model.to(target), Chunks(spec.scoring.forward_batch_size))
     threat, meter = spec.eval_threats[0], meter or ProgressMeter(lambda progress: None)
-    part = Part("selected", str(threat.epsilon), "views")
+    part = Part("selected", str(threat), "views")
     meter.plan({part: view_passes(len(test.y), spec.scoring)})
     meter.begin(part, min(MEASURED, len(test.y)))
     with arithmetic("fp32"), PassCounter(looked_at, meter.passed):

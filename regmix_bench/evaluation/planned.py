@@ -38,12 +38,12 @@ def planned_scoring(
         first = next(iter(same))
         for checkpoint, with_ensemble in same.items():
             for threat, attacked in threats.items():
-                epsilon, seen = str(threat.epsilon), robust if scoring.screen else clean
+                under, seen = str(threat), robust if scoring.screen else clean
                 version = scoring.autoattack_version
                 members, _ = ensemble(version, scoring.attacks, classes, threat.norm)
                 for stage in stages_of(scoring, members if with_ensemble and attacked else {}):
                     share = 1.0 if stage.everywhere else seen
-                    part = Part(first, epsilon, stage.name)
+                    part = Part(first, under, stage.name)
                     if part not in measured:
                         passes = (stage.attack.passes + 1) * images * share  # 1 for the verdict
                         parts[part._replace(checkpoint=checkpoint)] = passes
@@ -51,5 +51,5 @@ def planned_scoring(
                     if not stage.everywhere:
                         seen = robust
                 if diagnosed and attacked:
-                    parts[Part(first, epsilon)] = PASSES * min(images, LIMIT) * clean
+                    parts[Part(first, under)] = PASSES * min(images, LIMIT) * clean
     return parts

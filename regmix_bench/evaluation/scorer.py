@@ -35,7 +35,7 @@ from regmix_bench.records.paths import (
     outcomes_path,
     record_path,
 )
-from regmix_bench.records.progress import Part, ProgressMeter
+from regmix_bench.records.progress import Part, ProgressMeter, told
 from regmix_bench.records.schema import (
     Cost,
     Diagnosis,
@@ -51,7 +51,8 @@ from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
 
 _TRACEBACK = "error.txt"
 
-#: Hears ε, the name of an attack that is done, and the accuracy that it leaves.
+#: Hears ε, with its norm where there are several, the name of an attack that is done, and the
+#: accuracy that it leaves.
 OnAttack = Callable[[str, str, float], None]
 
 
@@ -101,7 +102,7 @@ def score_weights(
         return Journal(folder / name, _binding(sha256, test, threat, spec))
 
     def score(checkpoint: Checkpoint, threat: ThreatModel, with_ensemble: bool) -> ThreatEvaluation:
-        heard = partial(on_attack, str(threat.epsilon))
+        heard = partial(on_attack, told(str(threat), map(str, spec.eval_threats)))
         found = evaluate_threat(
             *(attacked, test, threat, spec.scoring, checkpoint, journal(threat), with_ensemble),
             on_attack=heard,
@@ -112,7 +113,7 @@ def score_weights(
 
     @cache
     def findings(threat: ThreatModel) -> _Findings:
-        meter.begin(Part(first, str(threat.epsilon)), len(test.y))
+        meter.begin(Part(first, str(threat)), len(test.y))
         return on_first(
             lambda: _diagnosed(attacked.model, test, threat, other, spec.scoring, meter.passed)
         )
@@ -193,7 +194,7 @@ def with_diagnoses(
 
     It has the check ``batch-dependent-model`` too, where the model is one. ``meter`` counts.
     """
-    meter.begin(Part(result.checkpoint, str(result.threat.epsilon)), len(test.y))
+    meter.begin(Part(result.checkpoint, str(result.threat)), len(test.y))
     return _with(result, _diagnosed(model, test, result.threat, other, scoring, meter.passed))
 
 

@@ -182,7 +182,7 @@ def _outcomes(
     clean = {name: correct(model, test.x, test.y) for name, model in targets.items()}
     held = {("", name): flags for name, flags in clean.items()}
     sources: dict[str, AttackedModel] = {}  # of one architecture, whose recordings they share
-    part, n = Part("selected", str(threat.epsilon), ATTACK), len(test.y)
+    part, n = Part("selected", str(threat), ATTACK), len(test.y)
     for run, model in zip(runs, models, strict=True):
         meter = begin(run.spec)
         meter.plan({part: (PGD.of(steps=STEPS).passes + len(runs)) * n})

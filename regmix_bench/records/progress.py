@@ -8,7 +8,7 @@ has done a batch, and the rate of those so far turns what is left into seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from regmix_bench.records.schema.quantities import Count, Epoch, Images, Seconds, Share
@@ -22,13 +22,13 @@ class Progress(Frozen):
     """The progress of a run, as an observer hears it: twice a second, and when a stage begins.
 
     In ``training``, ``epoch`` of ``epochs`` is trained, counted from 1, and ``epoch_share`` (0 to
-    1) of its batches are done. In ``scoring``, ``attack`` at ``threat``, an ε as ``8/255``, is done
-    with ``images_done`` of the ``images`` that it sees, of the weights ``checkpoint``; the attack
-    may be ``clean``, the ``views`` of an inspection or the ``saved images`` of an audit.
-    ``attack_share`` (0 to 1) of its passes are done: as batches may take long, images of one count
-    by the passes that are made of them. It is ``part`` of ``parts``, counted from 1, of all that is
-    to be scored. A ``diagnosis`` has all these but an attack and its images. What a stage does not
-    have is None.
+    1) of its batches are done. In ``scoring``, ``attack`` at ``threat``, an ε as ``8/255``, or with
+    its norm where there are several, is done with ``images_done`` of the ``images`` that it sees,
+    of the weights ``checkpoint``; the attack may be ``clean``, the ``views`` of an inspection or
+    the ``saved images`` of an audit. ``attack_share`` (0 to 1) of its passes are done: as batches
+    may take long, images of one count by the passes that are made of them. It is ``part`` of
+    ``parts``, counted from 1, of all that is to be scored. A ``diagnosis`` has all these but an
+    attack and its images. What a stage does not have is None.
 
     ``share`` (0 to 1) of the planned cost of training and scoring is done; it never falls while a
     process goes on. ``seconds_left`` are an estimate, None before anything is measured.
@@ -51,11 +51,20 @@ class Progress(Frozen):
 
 
 class Part(NamedTuple):
-    """A part of scoring: an attack on a checkpoint at an ε; without an attack, its diagnosis."""
+    """A part of scoring: an attack on a checkpoint under a threat; without one, its diagnosis.
+
+    ``threat`` is as ``Linf 8/255``.
+    """
 
     checkpoint: Checkpoint
     threat: str
     attack: str | None = None
+
+
+def told(threat: str, among: Iterable[str]) -> str:
+    """Return ``Linf 8/255`` as ``8/255`` where no threat is ``among`` them of another norm."""
+    norm, _, epsilon = threat.rpartition(" ")
+    return epsilon if all(other.rpartition(" ")[0] == norm for other in among) else threat
 
 
 class ProgressMeter:
@@ -73,6 +82,7 @@ class ProgressMeter:
         self._training, self._scoring = _Rate(), _Rate()
         self._epoch, self._epochs, self._epoch_share, self._per_epoch = 1, 0, 0.0, 0.0
         self._planned: dict[Part, float] = {}
+        self._threats: set[str] = set()
         self._parts = 0
         self._part: Part | None = None
         self._images, self._judged, self._images_done = 0, 0, 0
@@ -82,6 +92,7 @@ class ProgressMeter:
     def plan(self, parts: Mapping[Part, float]) -> None:
         """Take over what is to be scored, and the passes that each part is expected to take."""
         self._planned, self._parts = dict(parts), len(parts)
+        self._threats = {part.threat for part in self._planned}
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Begin ``epoch``, counted from 1, of ``epochs``."""
@@ -165,7 +176,7 @@ class ProgressMeter:
         return Progress(
             stage="scoring" if attack else "diagnosis",
             checkpoint=checkpoint,
-            threat=threat,
+            threat=told(threat, self._threats),
             attack=attack,
             images_done=self._images_done if attack else None,
             images=self._images if attack else None,

@@ -52,7 +52,10 @@ class Observer(Protocol):
     def on_attack(
         self, spec: RunSpec | EvalSpec, threat: str, attack: str, accuracy: float
     ) -> None:
-        """Hear that an attack at ``threat``, an ε as ``8/255``, leaves ``accuracy``, in [0, 1]."""
+        """Hear that an attack at ``threat`` leaves ``accuracy``, in [0, 1].
+
+        That is an ε as ``8/255``, or ``L2 0.5`` where the scoring has several norms.
+        """
 
     def on_note(self, spec: AnySpec, line: str) -> None:
         """Hear of something that was not as it should be, and has been dealt with."""

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import regmix_bench
+from regmix_bench.attacks import load_attack
 from regmix_bench.attacks.ball import ascend, ball_tolerance, project
 from regmix_bench.attacks.noise import noise, uniform_start
 from regmix_bench.attacks.white_box import PGD
+from regmix_bench.data import load_data
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import plan
 from regmix_bench.methods import load_method
@@ -85,6 +87,32 @@ def test_another_norm_is_planned_and_trained_under(l3: ThreatModel, name: str) -
     output = load_method(name).step(model, batch, spec.train_threat, generator)
     output.loss.backward()
     assert (L3().length(output.x_adv - x) <= 0.2 * (1 + 1e-5)).all()
+
+
+def test_training_under_l1_holds_more_under_l1_than_training_under_linf() -> None:
+    """Forty steps of PGD-AT on digits; ``benchmarks/l1_training.py`` has whole trainings."""
+    x, y = load_data("digits", "train")
+    test_x, test_y = (part[:80] for part in load_data("digits", "test"))
+    threat = ThreatModel("L1", "2")
+    attack = load_attack("apgd-ce[n_iter=20,n_restarts=1,use_largereps=true]")
+    held = []
+    for trained in (threat, ThreatModel("Linf", "32/255")):
+        generator = torch.Generator().manual_seed(0)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            model, method = build_model("smallcnn", (1, 8, 8), 10), load_method("pgd-at")
+            optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+            for _ in range(40):
+                index = torch.randint(len(x), (64,), generator=generator)
+                batch = Batch(x[index], y[index], index)
+                loss = method.step(model, batch, trained, generator).loss
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            with torch.no_grad():
+                x_adv = attack.perturb(model.eval(), test_x, test_y, threat, seed=0)
+                held.append((model(x_adv).argmax(1) == test_y).float().mean().item())
+    assert held[0] > held[1] + 0.2
 
 
 def test_what_is_not_registered_is_no_norm() -> None:

@@ -13,13 +13,19 @@ from matplotlib.figure import Figure
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import norm_words
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.reporting.figures.captions import extreme, grey_words, in_percent
+from regmix_bench.reporting.figures.captions import extreme, in_percent
 from regmix_bench.reporting.figures.labels import Spot, ends_inches, name_ends
-from regmix_bench.reporting.figures.looks import Look, given_looks
+from regmix_bench.reporting.figures.looks import MOST_COLOURED, Look, given_looks
 from regmix_bench.reporting.figures.panels import Rim, panels
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.robustness import FEWEST_BUDGETS, MOST_TICKS
-from regmix_bench.reporting.figures.style import fitted_axis, tip
+from regmix_bench.reporting.figures.style import (
+    fitted_axis,
+    legend_below,
+    legend_handles,
+    legend_inches,
+    tip,
+)
 from regmix_bench.reporting.figures.venues import Style
 from regmix_bench.reporting.tables.threats import ThreatPanel
 from regmix_bench.types import NORMS
@@ -71,7 +77,7 @@ class BudgetCurve(ReportFigure):
             caption=(
                 f"{said}; {panel.subject}. {attack} accuracy against the ε of the attack, with 95 %"
                 " intervals over images (Wilson); ε = 0 is clean accuracy. Each budget is attacked"
-                f" by itself.{grey_words(looks.values())}"
+                " by itself."
             ),
             protocol=f"{panel.subject}, {norm_words(norm)}",
             looks=looks,
@@ -87,14 +93,16 @@ class BudgetCurve(ReportFigure):
     def draw(self, style: Style) -> Figure:
         """Return one panel with a line per label."""
         looks = {str(label): self.looks[str(label)] for label in self.frame["label"].unique()}
-        right = ends_inches(list(looks.values()), style)
-        rim = Rim(right=right, bottom=0.42, top=0.1)
+        named = len(looks) <= MOST_COLOURED
+        handles = [] if named else legend_handles(looks, lines=True)
+        right = ends_inches(list(looks.values()), style) if named else 0.1
+        rim = Rim(right=right, bottom=0.42 + legend_inches(handles, style), top=0.1)
         figure, ((axis,),) = panels(style, (1, 1), 2.0, rim, self.protocol)
         unit = NORMS[self.norm].unit
         spots = []
         for label, line in self.frame.groupby("label", sort=False):
             look, x = looks[str(label)], line["value"] * unit
-            if not look.quiet:
+            if named:  # bands of many would hide each other
                 ends = (100 * line["low"], 100 * line["high"])
                 axis.fill_between(x, *ends, color=look.colour, alpha=0.15, lw=0)
             (curve,) = axis.plot(
@@ -102,8 +110,8 @@ class BudgetCurve(ReportFigure):
                 100 * line["accuracy"],
                 look.line,
                 color=look.colour,
-                linewidth=0.6 if look.quiet else 1.3,
-                zorder=2 if look.quiet else 3,
+                linewidth=1.3,
+                zorder=3,
             )
             tip(curve, look.name)
             end = 100 * float(line["accuracy"].iloc[-1])
@@ -116,7 +124,10 @@ class BudgetCurve(ReportFigure):
         counted = f", 1/{unit}" if unit > 1 else ""
         axis.set_xlabel(f"ε of the attack ({norm_words(self.norm)}{counted})")
         axis.set_ylabel(f"{self.attack} accuracy (%)")
-        name_ends(axis, spots, style)
+        if named:
+            name_ends(axis, spots, style)
+        if handles:
+            legend_below(figure, handles, style, handlelength=3.2)
         return figure
 
 

@@ -31,7 +31,7 @@ KINDS = ["tradeoff", "robustness-vs-epsilon", "curves", "race", "cascade", "clas
 KINDS += ["examples", "transfer", "tsne", "features"]
 #: Those whose own tests ask the same of 5, 13 and 25 rows, as they need other results.
 ELSEWHERE = {"forest", "pareto", "strip", "epochs", "critical-difference", "queries"}
-ELSEWHERE |= {"tuning", "importance", "coordinates"}
+ELSEWHERE |= {"tuning", "importance", "coordinates", "corruptions", "budgets"}
 
 
 @pytest.fixture(scope="module")

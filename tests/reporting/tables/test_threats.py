@@ -1,11 +1,10 @@
-"""Tables of models under several threats, and the curve of one model over its budgets."""
+"""Tables of models under several threats."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from support.figures import drawn, pictures_of
 from support.synthetic import make_eval_spec, make_spec, write_run
 
 from regmix_bench.records import store
@@ -57,23 +56,3 @@ def test_one_norm_has_no_union_and_methods_under_it_a_comparison_each(tmp_path: 
     (section,) = Contents.of(tmp_path).chapters["Under several threats"]
     assert section.table.columns[-1].header == "L∞ 16/255"
     assert "Union" not in section.table.notes[0]
-
-
-def test_the_budgets_of_one_model_are_a_curve_beside_its_table(tmp_path: Path) -> None:
-    write_run(tmp_path, make_eval_spec(eval_threats=(*BUDGETS, NORMS[1])), checkpoint="given")
-    contents = Contents.of(tmp_path)
-    (picture,) = pictures_of("budgets", tmp_path)
-    assert picture.beside == contents.threat_panels[0].stem
-    assert picture.frame["epsilon"].tolist() == ["0", "8/255", "16/255", "24/255", "32/255"]
-    record = next(iter(contents.records.values()))
-    assert picture.frame["accuracy"].iloc[0] == record.evaluations[0].clean_acc
-    assert picture.frame["accuracy"].iloc[1] == record.evaluations[0].robust_acc
-    assert (picture.frame["low"] < picture.frame["accuracy"]).all()
-    (axis,) = drawn(picture).axes
-    assert axis.get_xlabel() == "ε of the attack (L∞, 1/255)"
-    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0", "8", "16", "24", "32"]
-
-
-def test_few_budgets_are_no_curve(tmp_path: Path) -> None:
-    write_run(tmp_path, make_eval_spec(eval_threats=BUDGETS[:3]), checkpoint="given")
-    assert pictures_of("budgets", tmp_path) == []
