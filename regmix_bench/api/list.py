@@ -83,6 +83,10 @@ def _in_order(text: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in parts]
 
 
+#: The statuses of a run that has failed: once recorded, and while its grid goes on.
+_FAILED = {"error", "failed"}
+
+
 def _chosen(runs: list[Facts], words: Iterable[str]) -> list[Facts]:
     """Return the runs that have each of ``words``, or of those of one kind any."""
     from regmix_bench.methods import METHODS, declared
@@ -99,7 +103,8 @@ def _chosen(runs: list[Facts], words: Iterable[str]) -> list[Facts]:
         if place is None:
             raise unknown("part of a run", word, statuses.union(METHODS.names(), *has))
         titled = method.title.casefold() if method else part
-        wanted.setdefault(place, set()).update({part, titled})
+        meant = _FAILED if part in _FAILED else {part, titled}
+        wanted.setdefault(place, set()).update(meant)
     return [
         run
         for run, parts in zip(runs, has, strict=True)
@@ -205,9 +210,13 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
 def _under_way(run: "WatchedRun") -> Facts:
     """Return the columns of :func:`_run` of one that is not recorded yet."""
     from regmix_bench.records.accuracies import by_title
+    from regmix_bench.types import NORMS
 
+    name = run.name  # as pages show it
+    for typed in NORMS.names():
+        name = name.replace(f"{_BETWEEN}{NORMS[typed].symbol} ", f"{_BETWEEN}{typed} ")
     return {
-        "run": run.name,
+        "run": name,
         "run_id": run.run_id,
         "status": run.standing,
         **by_title(None),

@@ -1,4 +1,4 @@
-"""What a grid is planned to be: its runs, and what of each there is already."""
+"""The plan of a grid: its runs, and what of each there is already."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

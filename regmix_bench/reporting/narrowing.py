@@ -1,4 +1,4 @@
-"""What figures show of a report: chosen rows, or one comparison, all judged as in the whole."""
+"""The part of a report that figures show: rows or one comparison, judged as in the whole."""
 
 from __future__ import annotations
 

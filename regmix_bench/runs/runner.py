@@ -154,7 +154,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     try:
         with no_signal_lost():
             record = run.share_out() if task.devices > 1 else run.train_and_score()
-    except (CannotWrite, PermissionError, LostProcess):
+    except (CannotWrite, PermissionError, LostProcess, BrokenPipeError):
         raise  # of no run's making: the next would meet it too, or this one goes on
     except Exception as error:
         record = run.record(status="error", error=explained(error, run))

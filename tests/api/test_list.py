@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.checkpoints import write_checkpoints
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
 
 from regmix_bench import UserError, list_entries
+from regmix_bench.records.running import StatusFile
 from regmix_bench.records.store import save_record
 from regmix_bench.specs import MethodSpec
+from regmix_bench.types import ThreatModel
 
 
 def test_a_run_is_listed_with_its_tricks_also_where_it_failed(tmp_path: Path) -> None:
@@ -50,10 +53,20 @@ def test_runs_are_sorted_by_seed_and_chosen_by_what_their_names_say(tmp_path: Pa
     assert listed() == ["GradAlign seed 2", "GradAlign seed 10", "TRADES seed 2"]
     assert listed("grad-align") == listed("success", "running") == listed()[:2]
     assert listed("trades", "grad-align", "seed 2") == [listed()[0], listed()[2]]
+    assert listed("failed") == listed("error") == listed()[2:]
     assert listed("trades", "success") == listed("mart") == []
     for wrong, near in {"trade": "trades", "seed 3": "seed 2", "erorr": "error"}.items():
         with pytest.raises(UserError, match=f"{wrong}'.*{near}"):
             listed(wrong)
+
+
+def test_norms_of_a_run_that_was_cut_off_are_as_they_are_typed(tmp_path: Path) -> None:
+    norms: tuple[Literal["Linf", "L2"], ...] = ("Linf", "L2")
+    for norm in norms:
+        spec = make_spec(train_threat=ThreatModel(norm, "0.5"))
+        StatusFile(tmp_path, spec).write(None)
+    found = list_entries("runs", ["interrupted"], results=tmp_path)
+    assert sorted(str(run["run"]).split(" · ")[-2] for run in found) == ["L2 0.5", "Linf 0.5"]
 
 
 @pytest.mark.parametrize(

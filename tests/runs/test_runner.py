@@ -302,6 +302,18 @@ def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing)
     assert mended.status == "success" and mended.history[0] == record.history[0]
 
 
+@pytest.mark.parametrize("heard", ["on_epoch", "on_attack"])
+def test_who_reads_no_further_makes_no_run_fail(tmp_path: Path, heard: str) -> None:
+    def gone(*told: object) -> None:
+        raise BrokenPipeError
+
+    spec, observer = quick_spec(), observers.Silent()
+    setattr(observer, heard, gone)
+    with pytest.raises(BrokenPipeError):
+        runner.run_spec(spec, tmp_path, device="cpu", observer=observer)
+    assert find.states({spec.run_id: spec}, tmp_path) == {spec.run_id: "to resume"}
+
+
 CUDA_SAYS = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB"
 CPU_SAYS = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"
 
