@@ -66,7 +66,7 @@ def threat_panels(
         for group in cohort.groups:
             if several_norms(group.spec.eval_threats):
                 records = tuple(run.record for run in group.runs)
-                rows[group.spec.eval_threats].append((group.label, records))
+                rows[_sorted(group.spec.eval_threats)].append((group.label, records))
         trained = f"{setting.words}, trained under {threat_words(cohort.train_threat)}"
         found += [
             ThreatPanel(
@@ -85,8 +85,13 @@ def threat_panels(
         spec = record.spec
         if len(spec.eval_threats) > 1:
             shared = record.data_digest, record.evaluations[0].n_examples, spec.scoring
-            alike[(spec.dataset, spec.eval_threats, *shared)].append(record)
+            alike[(spec.dataset, _sorted(spec.eval_threats), *shared)].append(record)
     return (*found, *map(_given_panel, alike.values()))
+
+
+def _sorted(threats: Iterable[ThreatModel]) -> tuple[ThreatModel, ...]:
+    """Return threats in an order in which they are the same however they were typed."""
+    return tuple(sorted(threats, key=lambda threat: (threat.norm, threat.epsilon)))
 
 
 def _given_panel(records: Sequence[EvalRecord]) -> ThreatPanel:
@@ -96,7 +101,7 @@ def _given_panel(records: Sequence[EvalRecord]) -> ThreatPanel:
         subject=first.spec.dataset,
         data_digest=first.data_digest,
         home=f"{first.spec.dataset} {first.evaluations[0].n_examples}",
-        threats=first.spec.eval_threats,
+        threats=_sorted(first.spec.eval_threats),
         scoring=first.spec.scoring,
         checkpoint="given",
         rows=tuple(

@@ -37,14 +37,16 @@ def add_union(path: Path, share: float) -> None:
 def test_methods_have_their_accuracy_under_each_threat_and_under_all(tmp_path: Path) -> None:
     for seed, share in enumerate((0.2, 0.3)):
         add_union(write_run(tmp_path, make_spec(seed=seed, eval_threats=NORMS)), share)
+    turned = make_spec("pgd-at", eval_threats=NORMS[::-1])  # typed in the other order
+    add_union(write_run(tmp_path, turned), 0.4)
     contents = Contents.of(tmp_path)
     (panel,) = contents.threat_panels
     (section,) = contents.chapters["Under several threats"]
     headers = [column.header for column in section.table.columns]
-    assert headers == ["Method", "Clean", "L∞ 32/255", "L1 2", "Union"]
+    assert headers == ["Method", "Clean", "L1 2", "L∞ 32/255", "Union"]
     assert section.table.columns[-1].kind == "mean"
-    ((*_, union),) = section.table.rows
-    assert (union.value, union.count) == (pytest.approx(0.25), 2)
+    (*_, other), (*_, union) = section.table.rows
+    assert (union.value, union.count, other.value) == (pytest.approx(0.25), 2, 0.4)
     assert section.stem == panel.stem
     assert contents.tables[panel.stem] is section.table
 
@@ -54,5 +56,5 @@ def test_one_norm_has_no_union_and_methods_under_it_a_comparison_each(tmp_path: 
     assert Contents.of(tmp_path).threat_panels == ()
     write_run(tmp_path, make_eval_spec(eval_threats=BUDGETS), checkpoint="given")
     (section,) = Contents.of(tmp_path).chapters["Under several threats"]
-    assert section.table.columns[-1].header == "L∞ 16/255"
+    assert section.table.columns[-1].header == "L∞ 32/255"
     assert "Union" not in section.table.notes[0]
