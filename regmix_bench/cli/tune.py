@@ -67,7 +67,8 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
     for study in tuning.studies:
         cost = f"{study.passes / 1e6:,.3g} M images, {duration(study.seconds)}"
         name = display_name(study.spec.method)
-        yield f"{name}: {len(study.trials)} trials, {cost}"
+        number = len(study.trials)
+        yield f"{name}: {number} trial{'s' * (number != 1)}, {cost}"
         best, values = study.best, trial_values(study)
         if best is None or best.value is None:
             yield "  no trial has come to its end"
