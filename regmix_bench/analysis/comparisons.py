@@ -14,6 +14,7 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
+from regmix_bench.records.find import evaluations_of
 from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import (
     CorruptionRecord,
@@ -76,6 +77,7 @@ def compare_records(
     checkpoint: Checkpoint | None = None,
     epsilon: str | None = None,
     across: Collection[Axis] = (),
+    results: Path | None = None,
 ) -> ShownTuple[Pair]:
     """Compare the models of the records in two files, image by image.
 
@@ -84,7 +86,8 @@ def compare_records(
     same name without "raw" where a training averaged nothing. Raises :class:`UserError`
     where the two were attacked in different ways or with other seeds, under different threats or
     on other images, where outcomes are missing, and for two trainings whose tricks or labels
-    differ, unless ``across`` has these.
+    differ, unless ``across`` has these; the error names evaluations that may have what a run lacks,
+    of those beside it and in ``results``.
     """
     one, two = (_Model.of(file, checkpoint) for file in files)
     if one.path.resolve() == two.path.resolve():
@@ -107,17 +110,19 @@ def compare_records(
     if one.attack != two.attack:
         raise UserError(
             f"{one.name} was attacked by {one.attack}, {two.name} by {two.attack}: no pair to test"
+            + _evaluations(one, two, results)
         )
     shared = [threat for threat in one.scores if threat in two.scores]
     if epsilon is not None:
         wanted = Epsilon(epsilon)
         if not any(threat.epsilon == wanted for threat in shared):
-            raise unknown("common ε", wanted, (str(threat.epsilon) for threat in shared))
+            known = unknown("common ε", wanted, (str(threat.epsilon) for threat in shared))
+            raise UserError(f"{known}{_evaluations(one, two, results)}")
         shared = [threat for threat in shared if threat.epsilon == wanted]
     if not shared:
         raise UserError(
             f"no threat in common: {one.name} was attacked under {one.threats},"
-            f" {two.name} under {two.threats}"
+            f" {two.name} under {two.threats}{_evaluations(one, two, results)}"
         )
     return ShownTuple(_pair(one, two, threat) for threat in shared)
 
@@ -175,6 +180,20 @@ class _Model:
     @property
     def threats(self) -> str:
         return ", ".join(map(str, self.scores))
+
+
+def _evaluations(one: _Model, two: _Model, results: Path | None) -> str:
+    """Name the evaluations of trained models, which may have been scored as the other was."""
+    found = [
+        f"{record.run_id[:8]} is {model.name} under {attack_words(record.spec.scoring)} at "
+        + ", ".join(map(str, record.spec.eval_threats))
+        for model in (one, two)
+        if isinstance(model.record, RunRecord)
+        for record in evaluations_of(
+            model.path, model.record, results or paths.results_of(model.path)
+        ).values()
+    ]
+    return f". Evaluations: {'; '.join(found)}" if found else ""
 
 
 def _pair(one: _Model, two: _Model, threat: ThreatModel) -> Pair:

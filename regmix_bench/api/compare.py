@@ -36,5 +36,6 @@ def compare(
     from regmix_bench.analysis.tricks import crossed
     from regmix_bench.records.find import resolve_run
 
-    paths = [resolve_run(str(run), Path(results)) for run in (first, second)]
-    return compare_records(paths, checkpoint, eps, crossed(listed("--across", across)))
+    folder = Path(results)
+    paths = [resolve_run(str(run), folder) for run in (first, second)]
+    return compare_records(paths, checkpoint, eps, crossed(listed("--across", across)), folder)

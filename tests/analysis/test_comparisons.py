@@ -12,9 +12,10 @@ from support.synthetic import make_eval_spec, make_spec, write_run
 from regmix_bench.analysis import comparisons as pairs
 from regmix_bench.analysis.statistics import mcnemar
 from regmix_bench.errors import UserError
+from regmix_bench.records.paths import run_id_of
 from regmix_bench.records.schema import TransferRecord, TransferSide
 from regmix_bench.records.store import save_record
-from regmix_bench.specs import Scoring
+from regmix_bench.specs import ModelSource, Scoring
 from regmix_bench.types import ThreatModel
 
 RAND = Scoring(autoattack_version="rand")
@@ -48,6 +49,25 @@ def test_a_training_and_a_given_model_are_a_pair_too(tmp_path):
     two = write_run(tmp_path, make_eval_spec(), autoattack=280, checkpoint="given")
     (pair,) = pairs.compare_records([one, two], checkpoint="selected")
     assert (pair.lost, pair.gained) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "eps"),
+    [({}, "48/255"), ({"eval_threats": BOTH[1:]}, None), ({"scoring": RAND}, None)],
+)
+def test_where_there_is_no_pair_evaluations_are_named(tmp_path, other, eps):
+    one = write_run(tmp_path, make_spec("pgd-at"))
+    two = write_run(tmp_path, make_spec("trades", **other))
+    with pytest.raises(UserError) as alone:
+        pairs.compare_records([one, two], epsilon=eps)
+    assert "Evaluations" not in str(alone.value)
+    source = ModelSource(kind="run", name=f"{run_id_of(one)}:selected", sha256="a" * 64)
+    spec = make_eval_spec(model=source, eval_threats=BOTH[1:])
+    write_run(tmp_path, spec, checkpoint="given")
+    with pytest.raises(UserError) as found:
+        pairs.compare_records([one, two], epsilon=eps)
+    said = f". Evaluations: {spec.run_id[:8]} is pgd-at {run_id_of(one)} under AutoAttack at Linf"
+    assert str(found.value) == f"{alone.value}{said} 48/255"
 
 
 @pytest.mark.parametrize("choice", ["selected", "last"])
