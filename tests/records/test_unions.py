@@ -26,7 +26,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, EvalRe
     results = tmp_path_factory.mktemp("union") / "results"
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(60, 1, 5, 5, generator=generator)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 3)).eval()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 3, bias=False)).eval()
     with torch.no_grad():
         weight = torch.randn(3, 25, generator=generator)
         weight[1] *= (torch.rand(25, generator=generator) < 0.2) * 2.5
