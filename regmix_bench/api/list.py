@@ -180,11 +180,11 @@ def _loggers() -> Iterable[Facts]:
 
 
 def _suites() -> Iterable[Facts]:
-    from regmix_bench.api.options import planned_runs
+    from regmix_bench.api.options import suite_run_ids
     from regmix_bench.grid.suite_files import packaged_suites, suite_words
 
     for name in packaged_suites():
-        runs = len(planned_runs(name) or ())
+        runs = len(suite_run_ids(name) or ())
         yield {"suite": name, "runs": f"{runs:,}", "what it is": suite_words(name)}
 
 

@@ -165,7 +165,7 @@ def known_methods(methods: Names | None) -> list[str] | None:
     return None if names is None else [METHODS.loaded(text) for text in names]
 
 
-def planned_runs(suites: Names | None) -> set[str] | None:
+def suite_run_ids(suites: Names | None) -> set[str] | None:
     """Return the run_ids that suites plan, by name or path; None for all that there are.
 
     Raises :class:`UserError` for a suite that is unknown or cannot be planned.
@@ -207,6 +207,6 @@ def report_choices(
         "with_published": with_published,
         "reference": reference,
         "across": crossed(listed("--across", across)),
-        "only": planned_runs(suites),
+        "only": suite_run_ids(suites),
         "target_accuracy": target_accuracy,
     }

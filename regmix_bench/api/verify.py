@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import RECORDS, Option, Suites, planned_runs, verb
+from regmix_bench.api.options import RECORDS, Option, Suites, suite_run_ids, verb
 
 if TYPE_CHECKING:
     from regmix_bench.sheets.verification import Verification
@@ -55,7 +55,7 @@ def verify(
     else:
         from regmix_bench.sheets.recount import hold_to_files
 
-        found = hold_to_files(folder or path, sheet, planned_runs(suite))
+        found = hold_to_files(folder or path, sheet, suite_run_ids(suite))
     forms = {"--json": partial(as_json, found), "--sarif": partial(as_sarif, found, path)}
     write_together({file: json_bytes(forms[option]()) for option, file in outputs.items()})
     return found

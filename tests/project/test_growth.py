@@ -32,7 +32,7 @@ CLASSES = (Component, EvalSpec, MethodSpec, ModelSource, Recipe, RunSpec, Scorin
 FIELDS = (
     ("regmix_bench/specs/recipe.py", "    epochs: int"),
     ("regmix_bench/specs/scoring.py", "    #: Of the PGD attack of every score."),
-    ("regmix_bench/specs/components.py", "    label: str\n    recorded_label"),  # a method
+    ("regmix_bench/specs/components.py", "    label: str\n    code: "),  # a method
     ("regmix_bench/specs/components.py", '    kind: Literal["run"'),  # a model
     ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
@@ -77,7 +77,7 @@ def test_what_older_runs_had_never_changes() -> None:
             "unlabelled": "none",
             "init": None,
         },
-        "MethodSpec": {},
+        "MethodSpec": {"code": None},
         "ModelSource": {},
         "ThreatModel": {},
         "Component": {},

@@ -69,7 +69,7 @@ def test_function_and_command_have_the_same_parameters_and_defaults(name: str) -
 
 def test_a_report_is_served_with_the_choices_it_is_written_with() -> None:
     written, served = (inspect.signature(VERBS[name]).parameters for name in ("report", "serve"))
-    files = {"out", "format", "check", "say"}
+    files = {"out", "format", "site_url", "check", "say"}
     apart = {"LaTeX tables", "Figures"}  # of which the site has none
     panels = {name: option.panel for name, (_, option) in options(VERBS["report"]).items()}
     shared = {name for name in written if name not in files and panels[name] not in apart}
