@@ -105,6 +105,7 @@ def test_a_strangers_method_is_trained_scored_and_recorded(tmp_path: Path) -> No
         "version": 1,
         "params": {"weight": 2.0},
         "label": "noise[weight=2]",
+        "code": None,
     }
     assert record["environment"]["method_origin"] == "noise-for-robustness 1.5"
     assert len(record["history"]) == 2

@@ -28,8 +28,10 @@ def lacking(
     if not (save_adversarial or diagnose):
         return
     for spec in specs:
-        path = find_record(results, spec) if states[spec.run_id] == "done" else None
-        scores = load_run(path).evaluations if path else ()
+        path = find_record(results, spec)
+        if states[spec.run_id] != "done" or path is None:
+            continue
+        scores = load_run(path).evaluations
         robust = [score for score in scores if score.robust_acc is not None] or scores
         images = any(score.adversarial_digest for score in robust)
         if (save_adversarial and not images) or (diagnose and not any(s.diagnoses for s in robust)):

@@ -405,7 +405,7 @@ def test_what_a_method_says_of_its_tricks_is_taken_as_said(method: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "rule", "reason"),
     [
-        (Outside, INSIDE, "under L2 8/255 an image has moved by 0.06"),
+        (Outside, INSIDE, "under L1 8/255 an image has moved by 0.06"),
         (OutOfRange, INSIDE, "pixels span 0.00"),
         (Attached, INSIDE, "they are not detached"),
         (InPlace, LEAVES, "the images were changed in place"),
@@ -418,7 +418,7 @@ def test_what_a_method_says_of_its_tricks_is_taken_as_said(method: Any) -> None:
         (EvaluationMode, LEAVES, "a layer is left in eval mode"),
         (LeftFrozen, LEAVES, "a weight is left frozen"),
         (Measured, LEAVES, "metric 'images' is no detached scalar"),
-        (GlobalNoise, GLOBAL, "a second time under L2, the images differ"),
+        (GlobalNoise, GLOBAL, "a second time under L1, the images differ"),
         (GlobalDraw, GLOBAL, "numbers were drawn from it"),
         (Clocked, "a seed fixes the result", "the images differ"),
         (Forgetful, "a saved state continues as if never stopped", "resumed, the losses differ"),
