@@ -15,7 +15,7 @@ from pathlib import Path
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.cohorts import require_records
 from regmix_bench.analysis.tricks import Axis
-from regmix_bench.api.options import planned_runs
+from regmix_bench.api.options import suite_run_ids
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import fixed, markdown
 from regmix_bench.reporting.headline import headline
@@ -145,7 +145,7 @@ class Recorded:
         return {tricks: found[tricks] for tricks in order}
 
     def _suites(self, names: str, across: Collection[Axis] = ()) -> Contents:
-        asked = planned_runs(names) or ()
+        asked = suite_run_ids(names) or ()
         chosen = {path: each for path, each in self.records.items() if each.run_id in asked}
         return Contents(self.results, chosen, (), whole=False, across=across)
 

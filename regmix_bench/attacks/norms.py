@@ -143,8 +143,10 @@ class _L1(Norm):
         # The last end at which all of it is no longer than ε, and what is left from there.
         last = (length <= epsilon).sum(1, keepdim=True) - 1
         left = (epsilon - length.gather(1, last)) / growing.gather(1, last).clamp_min(1)
-        loss = (ends.gather(1, last) - left).clamp_min(0).to(delta.dtype).view(-1, 1, 1, 1)
-        return cut(delta.sign() * (delta.abs() - loss).clamp_min(0), low, high)
+        loss = (ends.gather(1, last) - left).clamp_min(0).view(-1, 1, 1, 1)
+        # In double too, as what is left of many like pixels is small beside what they lose.
+        kept = (delta.abs().double() - loss).clamp_min(0).to(delta.dtype)
+        return cut(delta.sign() * kept, low, high)
 
     def start(self, x: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
         """Draw the direction from a Laplacian, the radius as the d-th root of a uniform number."""

@@ -1,9 +1,10 @@
 """The loss around test images: its surface, how much it bends, and what an attack makes of them.
 
 The adversarial direction is that of steepest ascent, as FGSM takes it: the sign of the input
-gradient for L∞, the normalised gradient for L2; both directions of a surface have length ε in the
-threat's norm. No image is clipped to [0, 1]: that would bend the surface where pixels meet the ends
-of their range, so that parts of it lie outside of what the attacker may do.
+gradient for L∞, the normalised gradient for L2, the signs of its largest entries for L1. Both
+directions of a surface have length ε in the threat's norm. No image is clipped to [0, 1]: that
+would bend the surface where pixels meet the ends of their range, so that parts of it lie outside of
+what the attacker may do.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class StudyJournal:
         """Remove the half of a line that a process left when it was killed."""
         if not self.path.exists() or not (size := self.path.stat().st_size):
             return
-        with open(self.path, "rb+") as stream:
+        with open(require_sole(self.path), "rb+") as stream:
             stream.seek(-1, os.SEEK_END)
             if stream.read(1) == b"\n":
                 return

@@ -44,7 +44,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 def reach(line: Line, threat: ThreatModel) -> float:
     """How much a step of length ε along the gradient changes w·x."""
-    order = 1 if threat.norm == "Linf" else 2
+    order = {"Linf": 1, "L2": 2, "L1": math.inf}[threat.norm]  # under L1 it moves one pixel
     return float(threat.epsilon) * torch.linalg.vector_norm(line.weight.detach(), order).item()
 
 

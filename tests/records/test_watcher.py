@@ -72,7 +72,7 @@ def test_a_grid_tells_what_waits_runs_and_has_failed(tmp_path: Path) -> None:
     assert [run.reason for run in watcher.look()] == ["the disk is full", ""]
     grid.close()
     other.close()
-    assert standings(watcher) == {spec_words(FIRST): "interrupted"}
+    assert standings(watcher) == {spec_words(FIRST, symbols=True): "interrupted"}
 
 
 def test_a_grid_that_was_killed_has_nothing_to_say_and_is_swept_by_the_next(tmp_path: Path) -> None:
