@@ -19,10 +19,10 @@ from regmix_bench.methods.declarations import display_name, symbol_of
 from regmix_bench.records.schema import StudyRecord
 from regmix_bench.reporting.figures.captions import in_percent
 from regmix_bench.reporting.figures.panels import Rim, panels
-from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.studies import StudyFigure
 from regmix_bench.reporting.figures.style import HEAT, fitted, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.tables.tuning import tuning_stem, tuning_words
+from regmix_bench.reporting.tables.tuning import tuning_words
 from regmix_bench.specs.run import slug
 from regmix_bench.types import Search
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ParallelCoordinates(ReportFigure):
+class ParallelCoordinates(StudyFigure):
     """Values of every complete trial, a line over an axis for each parameter, by its accuracy.
 
     A picture per study with two complete trials or more.
@@ -40,11 +40,6 @@ class ParallelCoordinates(ReportFigure):
     name = "coordinates"
 
     space: Mapping[str, Search]
-    folder: str
-
-    @property
-    def beside(self) -> str:
-        return tuning_stem(self.folder)
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:

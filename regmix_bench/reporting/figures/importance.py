@@ -13,18 +13,18 @@ from regmix_bench.methods.declarations import symbol_of
 from regmix_bench.records.schema import StudyRecord
 from regmix_bench.reporting.figures.captions import in_percent
 from regmix_bench.reporting.figures.looks import Look, look_of
-from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.row_panel import PanelRow, row_panel
+from regmix_bench.reporting.figures.studies import StudyFigure
 from regmix_bench.reporting.figures.style import fitted, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.tables.tuning import tuning_stem, tuning_words
+from regmix_bench.reporting.tables.tuning import tuning_words
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ParameterImportance(ReportFigure):
+class ParameterImportance(StudyFigure):
     """Importance of each tuned parameter, a bar, method by method.
 
     A picture per folder of studies, of those with several parameters and trials enough to tell.
@@ -33,11 +33,6 @@ class ParameterImportance(ReportFigure):
     name = "importance"
 
     looks: Mapping[str, Look]
-    folder: str
-
-    @property
-    def beside(self) -> str:
-        return tuning_stem(self.folder)
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:

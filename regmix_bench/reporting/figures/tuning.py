@@ -15,17 +15,17 @@ from regmix_bench.records.schema import StudyRecord
 from regmix_bench.reporting.figures.captions import in_percent
 from regmix_bench.reporting.figures.looks import Look, look_of
 from regmix_bench.reporting.figures.panels import Rim, panels
-from regmix_bench.reporting.figures.protocol import ReportFigure
+from regmix_bench.reporting.figures.studies import StudyFigure
 from regmix_bench.reporting.figures.style import legend_below, legend_handles, legend_inches, tip
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.reporting.tables.tuning import effort_words, tuning_stem, tuning_words
+from regmix_bench.reporting.tables.tuning import effort_words, tuning_words
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BestOfTrials(ReportFigure):
+class BestOfTrials(StudyFigure):
     """Expected best accuracy of so many trials, with its interval, a line for each tuned method.
 
     A picture per folder of studies, of those that have two trials or more.
@@ -34,11 +34,6 @@ class BestOfTrials(ReportFigure):
     name = "tuning"
 
     looks: Mapping[str, Look]
-    folder: str
-
-    @property
-    def beside(self) -> str:
-        return tuning_stem(self.folder)
 
     @classmethod
     def of(cls, contents: Contents) -> Iterator[Self]:
