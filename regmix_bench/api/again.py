@@ -28,8 +28,7 @@ def lacking(
     if not (save_adversarial or diagnose):
         return
     for spec in specs:
-        path = find_record(results, spec)
-        if states[spec.run_id] != "done" or path is None:
+        if states[spec.run_id] != "done" or (path := find_record(results, spec)) is None:
             continue
         scores = load_run(path).evaluations
         robust = [score for score in scores if score.robust_acc is not None] or scores

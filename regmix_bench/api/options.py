@@ -93,6 +93,10 @@ Graphs = Annotated[
     Literal["auto", "on", "off"],
     Option("Record CUDA graphs of what is done again and again; auto does on CUDA.", EXECUTION),
 ]
+Address = Annotated[
+    str | None,
+    Option("With --launcher ray: the cluster, or auto; else one is started here.", EXECUTION),
+]
 DataDir = Annotated[
     str | Path | None, Option("Folder of the datasets.", EXECUTION, envvar="REGMIX_BENCH_DATA")
 ]

@@ -13,6 +13,7 @@ from regmix_bench.api.options import (
     OUTPUT,
     RECORDS,
     SCORING,
+    Address,
     Attacks,
     DataDir,
     DataName,
@@ -137,10 +138,7 @@ def run(
     launcher: Annotated[
         LauncherName, Option("Who starts the runs: ray is for a cluster.", EXECUTION)
     ] = "local",
-    address: Annotated[
-        str | None,
-        Option("With --launcher ray: the cluster, or auto; else one is started here.", EXECUTION),
-    ] = None,
+    address: Address = None,
     compile: Annotated[
         Literal["auto", "on", "off"],
         Option("Compile the network, which takes a minute or two; auto does not.", EXECUTION),

@@ -12,6 +12,7 @@ from regmix_bench.api.options import (
     EXECUTION,
     GRID,
     RECORDS,
+    Address,
     DataDir,
     DeviceName,
     Download,
@@ -122,10 +123,7 @@ def tune(
     launcher: Annotated[
         LauncherName, Option("Who starts the trials: ray is for a cluster.", EXECUTION)
     ] = "local",
-    address: Annotated[
-        str | None,
-        Option("With --launcher ray: the cluster, or auto; else one is started here.", EXECUTION),
-    ] = None,
+    address: Address = None,
     graphs: Graphs = "auto",
     data_dir: DataDir = None,
     download: Download = False,
