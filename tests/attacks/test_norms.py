@@ -244,7 +244,7 @@ def test_a_comparison_is_found(source: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "types.py"],
+    [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "types/norms.py"],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_no_module_compares_the_name_of_a_norm(path: Path) -> None:

@@ -36,7 +36,7 @@ FIELDS = (
     ("regmix_bench/specs/components.py", '    kind: Literal["run"'),  # a model
     ("regmix_bench/specs/components.py", "    kind: ComponentKind\n"),
     ("regmix_bench/specs/run.py", "    dataset: str"),
-    ("regmix_bench/types.py", "    bounds: ClassVar"),  # of a threat model
+    ("regmix_bench/types/threats.py", "    bounds: ClassVar"),  # of a threat model
     ("regmix_baselines/fgsm_rs.py", "        step_ratio: "),
 )
 
@@ -94,14 +94,12 @@ def grown(folder: Path, declared: str) -> None:
         assert text.count(before) == 1, (name, before)
         indent = before[: len(before) - len(before.lstrip())]
         text = text.replace(before, f"{indent}made_up: {declared}\n{before}")
-        (folder / name).write_text(text.replace(FUTURE, IMPORTS + LATER * (name != TYPES), 1))
+        (folder / name).write_text(text.replace(FUTURE, IMPORTS, 1))
 
 
 KEPT, CHANGED = "Annotated[int, Later(3)] = 3", "Annotated[int, Later(3)] = 4"
-TYPES = "regmix_bench/types.py"
 FUTURE = "from __future__ import annotations\n"
-IMPORTS = f"{FUTURE}\nfrom typing import Annotated\n"
-LATER = "from regmix_bench.types import Later\n"
+IMPORTS = f"{FUTURE}\nfrom typing import Annotated\nfrom regmix_bench.types.marks import Later\n"
 
 CODE = """
 import json, sys

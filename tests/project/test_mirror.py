@@ -29,8 +29,9 @@ def misplaced(test: Path) -> bool:
         return False
     if room.parts and room.parts[0] == "baselines":
         return not (ROOT / room / f"{name}.py").is_file()
-    module = ROOT / "regmix_bench" / room / f"{name}.py"
-    return not module.is_file() and not (room.parts and name == room.name)
+    subject = ROOT / "regmix_bench" / room / name
+    is_room = subject.is_dir() or (room.parts and name == room.name)
+    return not is_room and not subject.with_suffix(".py").is_file()
 
 
 def test_every_test_file_is_where_its_module_is() -> None:
