@@ -22,7 +22,8 @@ class Throughput:
 
     ``mfu`` is the model FLOPs utilisation (Chowdhery et al., "PaLM", 2022, section 4.1), here the
     share (0 to 1) of the FLOP/s that a large matrix product reaches on the same devices, not of
-    what their data sheet promises. ``peak_memory`` is in bytes, ``energy`` in joules.
+    what their data sheet promises. It is None above 1, too: then other work on the machine held
+    the product up while it was timed. ``peak_memory`` is in bytes, ``energy`` in joules.
     """
 
     images_per_second: float | None
@@ -43,11 +44,12 @@ class Throughput:
             for seconds, work in epochs
             if work.flop is not None and work.product is not None
         ]
+        share = _rate(compared)
         memory = [work.peak_memory for _, work in epochs if work.peak_memory is not None]
         return cls(
             _rate((seconds, float(work.images)) for seconds, work in epochs),
             _rate(counted),
-            _rate(compared),
+            share if share is not None and share <= 1 else None,
             max(memory, default=None),
             _energy([work for _, work in epochs]),
         )

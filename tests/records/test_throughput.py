@@ -63,7 +63,13 @@ def test_no_rate_follows_from_no_time(seconds: float) -> None:
     found = Throughput.of([epoch_of(seconds, WHOLE)])
     assert found is not None
     assert (found.images_per_second, found.flop_per_second) == (None, None)
-    assert found.mfu is None or found.mfu < 1e40
+    assert found.mfu is None
+
+
+def test_a_share_above_the_whole_is_none() -> None:
+    slowed = PRODUCT.model_copy(update={"flop_per_second": 5e12})
+    found = Throughput.of([epoch_of(2.0, WHOLE.model_copy(update={"product": slowed}))])
+    assert found is not None and (found.flop_per_second, found.mfu) == (5.5e12, None)
 
 
 @pytest.mark.parametrize(
