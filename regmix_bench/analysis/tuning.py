@@ -58,25 +58,28 @@ class BestCurve:
 
 @dataclass(frozen=True)
 class Gain:
-    """The best value less that of the start, and up to where chance alone would bring it."""
+    """The best value less that of the start, and up to where chance alone would bring it.
+
+    ``by_chance`` is None for fewer than 20 trials, which tell nothing.
+    """
 
     gain: float
-    by_chance: float
+    by_chance: float | None
 
     @property
     def told_apart(self) -> bool:
         """True where the gain is beyond what chance brings in 19 of 20 tunings."""
-        return self.gain > self.by_chance
+        return self.by_chance is not None and self.gain > self.by_chance
 
     @classmethod
     def of(cls, values: Sequence[float] | NDArray[np.float64]) -> Gain:
         """Return the gain of the ``values`` (N,) of trials, of which the first is the start.
 
         Were no value better than another, the start would be any of the trials, whatever the
-        noise: so the best less each of them is what chance gives. Fewer than 20 trials tell
-        nothing.
+        noise: so the best less each of them is what chance gives.
         """
         ordered = np.sort(np.asarray(values, dtype=np.float64))
         passed_over = int(round(len(ordered) * (1 - _LEVEL), 9))
         best = float(ordered[-1])
-        return cls(best - float(values[0]), best - float(ordered[passed_over]))
+        by_chance = best - float(ordered[passed_over]) if passed_over else None
+        return cls(best - float(values[0]), by_chance)

@@ -80,6 +80,8 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
 def gain_words(gain: Gain) -> str:
     """Return what the gain over the first trial is worth."""
     words = f"{100 * gain.gain:.1f} points above the values to start from"
+    if gain.by_chance is None:
+        return f"{words}: fewer than 20 trials cannot tell this from chance"
     if gain.told_apart:
         return f"{words}; chance gives up to {100 * gain.by_chance:.1f}"
     return f"{words}, of which chance gives up to {100 * gain.by_chance:.1f}: no gain is shown"

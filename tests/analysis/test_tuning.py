@@ -38,4 +38,6 @@ def test_a_start_that_all_others_beat_is_told_apart_and_few_trials_tell_nothing(
     assert Gain.of([0.1, *others]).told_apart
     assert Gain.of([0.1, *others]).gain == pytest.approx(0.4)
     assert not Gain.of([0.1, *others[:10]]).told_apart
-    assert Gain.of([0.3]) == Gain(0.0, 0.0)
+    assert Gain.of([0.3]) == Gain(0.0, None)
+    assert Gain.of(others[:19]).by_chance is None
+    assert Gain.of(others[:20]).by_chance == pytest.approx(others[19] - others[1])

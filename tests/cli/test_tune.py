@@ -25,6 +25,6 @@ def test_lines_name_method_values_and_what_chance_gives(tmp_path: Path) -> None:
     assert said[0] == "FGSM-PGI: 3 trials, 0.003 M images, 0:09"
     assert said[1].startswith("  best 52.0%, trial 1: λ = ")
     assert said[2] == (
-        "  2.0 points above the values to start from, of which chance gives up to 52.0: no gain is"
-        " shown"
+        "  2.0 points above the values to start from: fewer than 20 trials cannot tell this from"
+        " chance"
     )

@@ -117,7 +117,8 @@ def _gain(study: StudyRecord) -> str:
     if study.best is None:
         return "no trial came to its end"
     gain = Gain.of(trial_values(study))
-    return f"{100 * gain.gain:.1f} ({100 * gain.by_chance:.1f})"
+    chance = "few trials" if gain.by_chance is None else f"{100 * gain.by_chance:.1f}"
+    return f"{100 * gain.gain:.1f} ({chance})"
 
 
 def _values(study: StudyRecord) -> str:
