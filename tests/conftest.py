@@ -44,6 +44,23 @@ def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     return refuse
 
 
+@pytest.fixture
+def forget() -> Iterator[Callable[[], None]]:
+    """Forgets what this process was told of, as a new process has not been told of it."""
+    from regmix_bench.methods import METHODS
+
+    before = dict(METHODS.registered)
+
+    def forget() -> None:
+        METHODS.files.clear()
+        METHODS.registered.clear()
+        METHODS.registered.update(before)
+
+    forget()
+    yield forget
+    forget()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A browser to open pages in, one for all tests."""

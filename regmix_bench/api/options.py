@@ -85,6 +85,10 @@ RunNames = Annotated[
     Iterable[str | Path],
     Option("Records' paths, run_ids or the starts of some.", argument=True),
 ]
+MethodFiles = Annotated[
+    Names | None,
+    Option("FILE.py:CLASS of methods that the suite names, whose code this runs.", GRID),
+]
 Results = Annotated[str | Path, Option("Folder of the records.", RECORDS)]
 DeviceName = Annotated[
     Literal["auto", "cpu", "cuda"], Option("Where models run; auto is CUDA if there is.", EXECUTION)
@@ -167,6 +171,20 @@ def known_methods(methods: Names | None) -> list[str] | None:
 
     names = listed("--methods", methods)
     return None if names is None else [METHODS.loaded(text) for text in names]
+
+
+def load_method_files(files: Names | None) -> None:
+    """Make known the methods of files by the names that they have; none for None.
+
+    Raises :class:`UserError` for what is no ``FILE.py:CLASS``, or cannot be loaded.
+    """
+    from regmix_bench.methods import METHODS
+    from regmix_bench.methods.files import names_file
+
+    for text in listed("--method-files", files) or ():
+        if not names_file(text):
+            raise UserError(f"--method-files {text!r} is not like my_method.py:TwoStep")
+        METHODS.canonical(text)
 
 
 def suite_run_ids(suites: Names | None) -> set[str] | None:

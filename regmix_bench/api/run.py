@@ -23,6 +23,7 @@ from regmix_bench.api.options import (
     EvalExamples,
     Force,
     Graphs,
+    MethodFiles,
     Names,
     Norm,
     Option,
@@ -31,6 +32,7 @@ from regmix_bench.api.options import (
     Screen,
     known_methods,
     listed,
+    load_method_files,
     scoring_keys,
     verb,
 )
@@ -68,6 +70,7 @@ def run(
             GRID,
         ),
     ] = None,
+    method_files: MethodFiles = None,
     datasets: Annotated[
         Names | None, Option("digits, cifar10, npz:PATH, folder:PATH, …", GRID)
     ] = None,
@@ -187,6 +190,7 @@ def run(
     from regmix_bench.specs import RunSpec
     from regmix_bench.system import machine
 
+    load_method_files(method_files)
     data_folder = None if data_dir is None else Path(data_dir).absolute()
     given = {
         "methods": known_methods(methods),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from regmix_bench.api.options import DataDir, Option, verb
+from regmix_bench.api.options import DataDir, MethodFiles, Option, load_method_files, verb
 from regmix_bench.errors import UserError
 from regmix_bench.system.shown import Shown, Summary
 
@@ -78,6 +78,7 @@ def suite(
         str | Path, Option("The YAML file; check takes a packaged suite's name too.", argument=True)
     ],
     *,
+    method_files: MethodFiles = None,
     data_dir: DataDir = None,
 ) -> CheckedSuite:
     """Begin a suite file with a commented example, or say which runs a suite stands for.
@@ -93,6 +94,7 @@ def suite(
     from regmix_bench.grid.suite_schema import suite_schema
     from regmix_bench.system.files import atomic_write
 
+    load_method_files(method_files)
     if action == "init":
         if Path(file).suffix not in (".yaml", ".yml"):
             raise UserError(f"a suite is a file such as mine.yaml, not {file}")

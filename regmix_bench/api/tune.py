@@ -17,12 +17,14 @@ from regmix_bench.api.options import (
     DeviceName,
     Download,
     Graphs,
+    MethodFiles,
     Names,
     Norm,
     Option,
     Results,
     known_methods,
     listed,
+    load_method_files,
     verb,
 )
 from regmix_bench.api.planned import planned_runs
@@ -48,6 +50,11 @@ class Tuning(Shown):
     folder: Path
     suite: Path | None
 
+    @property
+    def best(self) -> "dict[str, TrialLog | None]":
+        """The best trial of each method, by its label; None where none has come to its end."""
+        return {study.label: study.best for study in self.studies}
+
     def summary(self) -> Summary:
         done = sum(study.finished for study in self.studies)
         line = f"{self.folder}: {done} of {len(self.studies)} studies finished"
@@ -68,6 +75,7 @@ def tune(
         Names | None,
         Option("Methods to tune; what stands in brackets is held: fgsm-pgi[reset=10].", GRID),
     ] = None,
+    method_files: MethodFiles = None,
     datasets: Annotated[Names | None, Option("digits, cifar10, npz:PATH, …; one.", GRID)] = None,
     archs: Annotated[Names | None, Option("An architecture; see list archs.", GRID)] = None,
     eps: Annotated[Names | None, Option("A training budget, such as 8/255.", GRID)] = None,
@@ -142,7 +150,7 @@ def tune(
     for a method with nothing to tune, for a folder whose studies are of something else, and where
     Optuna is not installed.
     """
-    from regmix_bench.tuning.budgets import parse_budget, trials_left
+    from regmix_bench.tuning.budgets import parse_budget
     from regmix_bench.tuning.journal import StudyJournal, require_optuna
 
     require_optuna()
@@ -177,6 +185,7 @@ def tune(
     from regmix_bench.tuning.tuner import run_studies
 
     heard = observer or Silent()
+    load_method_files(method_files)
     data_folder = None if data_dir is None else Path(data_dir).absolute()
     given = {
         "methods": known_methods(methods),
@@ -249,7 +258,6 @@ def tune(
             graphs=graphs,
         )
         place = Placement(folder, target, at_a_time or auto_jobs(target), address=address)
-        heard.on_plan({}, sum(map(trials_left, records)))
         with closing(journal), no_signal_lost():
             run_studies(tuned, launch, work, place, heard, told or _silent)
         records = tuple(study.record() for study in tuned)

@@ -20,7 +20,8 @@ class RunLine:
     """A run that goes on, since ``started`` on a clock in seconds, and the news of it.
 
     ``told`` is when ``progress`` was heard; ``begun`` the share (0 to 1) that was done when it was
-    first heard, as of a run that resumes; ``news`` are its latest numbers.
+    first heard, as of a run that resumes; ``news`` are its latest numbers. ``called`` names it in
+    place of what its specification says.
     """
 
     spec: AnySpec
@@ -31,6 +32,7 @@ class RunLine:
     begun: float = 0.0
     news: str = ""
     said: float = 0.0
+    called: str | None = None
 
     @property
     def name(self) -> str:
@@ -86,7 +88,8 @@ class Cells:
 
     ``expected`` are the seconds that each is forecast to take, by run_id, or its passes where no
     seconds are ``known``; where nothing is, each counts alike. What ended runs took corrects it.
-    Before its first pass a run takes ``startup`` seconds.
+    Before its first pass a run takes ``startup`` seconds. ``unit`` is what one is called,
+    ``called`` are names of some, by run_id.
     """
 
     total: int = 0
@@ -98,6 +101,8 @@ class Cells:
     known: bool = False
     jobs: int = 1
     startup: float = 0.0
+    unit: str = "run"
+    called: dict[str, str] = field(default_factory=dict)
     _done: float = 0.0
     _measured: float = 0.0
     _took: float = 0.0
@@ -114,7 +119,8 @@ class Cells:
     def start(self, spec: AnySpec, now: float) -> RunLine:
         """Begin with a run."""
         self.number += 1
-        cell = self.going[spec.run_id] = RunLine(spec, self.number, now)
+        cell = RunLine(spec, self.number, now, called=self.called.get(spec.run_id))
+        self.going[spec.run_id] = cell
         return cell
 
     def end(self, run_id: str, failed: bool, now: float) -> RunLine:

@@ -26,6 +26,9 @@ class Call(partial[T]):
 
 _NAMED = inspect.Parameter.KEYWORD_ONLY
 
+#: Parameters that name the same places whichever verb has them.
+_PLACES = ("method_files", "results", "data_dir")
+
 #: Names of the commands whose flag ``--json`` asks for one document.
 json_commands: set[str] = set()
 
@@ -110,6 +113,19 @@ def command_line(
         if name in always or value != parameter.default:
             words.append(flag(name, option))
             words += [] if value is True else [shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def next_line(following: Callable[..., object], typed: str, given: Mapping[str, object]) -> str:
+    """Return the line that names the command to type next, on the same files and folders.
+
+    ``typed`` are the words after its name, ``given`` the values of the command before it.
+    """
+    words = ["next: regmix-bench", following.__name__, *([typed] if typed else [])]
+    for name, (parameter, option) in options(following).items():
+        value = given.get(name)
+        if name in _PLACES and value is not None and str(value) != parameter.default:
+            words += [flag(name, option), shlex.quote(str(value))]
     return " ".join(words)
 
 

@@ -152,7 +152,7 @@ class Display:
 
     def _title(self, cell: RunLine) -> str:
         number = f"[{cell.number}/{self.cells.total}] " if self.cells.total else ""
-        return f"{number}{spec_words(cell.spec)}"
+        return f"{number}{cell.called or spec_words(cell.spec)}"
 
     def _frame(self) -> Text:
         plain = not self.console.encoding.startswith("utf")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from regmix_bench.api.evaluate import Evaluation, evaluate
-from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.api.show import show
+from regmix_bench.cli.commands import Call, add_command, next_line
 from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
 from regmix_bench.cli.printing import print_table, say, score_lines
 
@@ -20,7 +21,7 @@ from regmix_bench.cli.printing import print_table, say, score_lines
 def print_evaluation(call: Call[Evaluation]) -> None:
     """Print how it goes on, then the scores."""
     from regmix_bench.cli.display import Display
-    from regmix_bench.cli.results import DIGITS, next_line
+    from regmix_bench.cli.results import DIGITS
 
     display = Display(call.flags)
     try:
@@ -45,4 +46,4 @@ def print_evaluation(call: Call[Evaluation]) -> None:
         for line in score_lines(record.evaluations, record.unions):
             say(line)
     if not call.flags.quiet:
-        say(next_line(f"show {record.run_id[:DIGITS]}", call.keywords["results"]))
+        say(next_line(show, record.run_id[:DIGITS], call.keywords))

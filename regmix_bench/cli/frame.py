@@ -56,7 +56,7 @@ def grid_frame(cells: Cells, now: float, width: int, height: int, plain: bool = 
     lines = []
     if cells.total:
         failed = f", {cells.failed} failed" if cells.failed else ""
-        count = f"{cells.ended}/{runs_words(cells.total)}{failed}"
+        count = f"{cells.ended}/{runs_words(cells.total, cells.unit)}{failed}"
         left = _left(cells.left(now))
         lines.append(_line(widths, "grid", "", cells.share, [count], left, "", plain))
     room = max(1, height - 2)
@@ -111,6 +111,8 @@ def _left(seconds: float | None) -> str:
 
 def _name_parts(cell: RunLine, cells: Cells) -> tuple[str, str]:
     """Return the name of a run, and what else tells it from the others that go on."""
+    if cell.called is not None:
+        return cell.called, ""
     spec = cell.spec
     words = []
     if isinstance(spec, RunSpec):

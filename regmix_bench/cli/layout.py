@@ -15,9 +15,9 @@ _FEW = 4
 _NUMBER = re.compile(r"[+−-]?[\d.,:]+%?")
 
 
-def runs_words(number: int) -> str:
+def runs_words(number: int, unit: str = "run") -> str:
     """Write a number of runs: ``1 run``, ``2 runs``."""
-    return f"{number} run{'s' * (number != 1)}"
+    return f"{number} {unit}{'s' * (number != 1)}"
 
 
 def terminal_width(error: bool = False) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -139,12 +138,6 @@ def _raised(record: RunRecord, score: RobustEval | UnionScore) -> Iterator[str]:
         yield f"{', '.join(score.failed_attacks)} failed: --retry-failed tries again"
     if alarms := [diagnosis.name for diagnosis in score.diagnoses if diagnosis.alarm]:
         yield f"the gradients may mislead: {', '.join(alarms)}"
-
-
-def next_line(command: str, results: object) -> str:
-    """Return the line that names the command to type next, on the same folder of results."""
-    folder = "" if str(results) == "results" else f" --results {shlex.quote(str(results))}"
-    return f"next: regmix-bench {command}{folder}"
 
 
 def interval_words(share: float | None, images: int) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from regmix_bench.api.planned import Plan
+from regmix_bench.api.report import report
 from regmix_bench.api.run import run
-from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.api.show import show
+from regmix_bench.cli.commands import Call, add_command, next_line
 from regmix_bench.cli.flags import QUIETLY
 from regmix_bench.cli.layout import runs_words, terminal_width
 from regmix_bench.cli.printing import say, say_folded
@@ -48,7 +50,7 @@ def print_grid(call: Call[Any]) -> None:
     if isinstance(found, Plan):
         _print_plan(found, call.keywords)
     else:
-        _print_results(found, display, call.keywords["results"], time.monotonic() - started)
+        _print_results(found, display, call.keywords, time.monotonic() - started)
     if display.failed:
         raise typer.Exit(1)
 
@@ -66,10 +68,10 @@ def _print_plan(plan: Plan, given: Mapping[str, Any]) -> None:
 
 
 def _print_results(
-    found: Sequence[RunRecord], display: GridDisplay, results: object, seconds: float
+    found: Sequence[RunRecord], display: GridDisplay, given: Mapping[str, Any], seconds: float
 ) -> None:
     """Print the scores of all runs of the grid, what this command took, and what may come next."""
-    from regmix_bench.cli.results import DIGITS, next_line, result_lines
+    from regmix_bench.cli.results import DIGITS, result_lines
 
     records = list(found)
     lines = list(result_lines(records, terminal_width()))
@@ -79,13 +81,14 @@ def _print_results(
     done = [record for record in records if record.status == "success"]
     if display.cells.number:
         runs = f"{runs_words(display.cells.number)} in {duration(seconds)}"
-        say_folded(f"{runs}, recorded in {results}")
+        say_folded(f"{runs}, recorded in {given['results']}")
     if display.failed:
         total = runs_words(len(display.states))
         say_folded(f"{len(display.failed)} of {total} failed: --retry-failed tries again")
     elif done:
-        command = "report" if len(done) > 1 else f"show {done[0].run_id[:DIGITS]}"
-        say(next_line(command, results))
+        one = len(done) == 1
+        typed = done[0].run_id[:DIGITS] if one else ""
+        say(next_line(show if one else report, typed, given))
 
 
 def _print_apart(specs: Iterable[RunSpec]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 
+from regmix_bench.api.run import run
 from regmix_bench.api.suite import CheckedSuite, suite
-from regmix_bench.cli.commands import Call, add_command
+from regmix_bench.cli.commands import Call, add_command, next_line
 from regmix_bench.cli.printing import say
 
 
@@ -13,4 +14,5 @@ from regmix_bench.cli.printing import say
 def print_suite(call: Call[CheckedSuite]) -> None:
     """Print the runs of the suite by method, and the command that plans them."""
     found = call()
-    say(found.summary().line, f"next: regmix-bench run {shlex.quote(found.name)} --dry-run")
+    typed = f"{shlex.quote(found.name)} --dry-run"
+    say(found.summary().line, next_line(run, typed, call.keywords))

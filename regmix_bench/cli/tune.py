@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from regmix_bench.analysis.tuning import Gain, trial_values
+from regmix_bench.api.run import run
 from regmix_bench.api.tune import Tuning, tune
-from regmix_bench.cli.commands import Call, add_command
-from regmix_bench.cli.flags import QUIETLY
+from regmix_bench.cli.commands import Call, add_command, next_line
+from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
 from regmix_bench.cli.printing import say, say_folded
 from regmix_bench.cli.times import duration
 from regmix_bench.methods.declarations import display_name, symbol_of
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
 @add_command(
     tune,
     "regmix-bench tune --methods fgsm-pgi,regmix --datasets digits --eps 32/255 --trials 20",
-    flags={**QUIETLY, "verbose": "Print a line for each epoch."},
+    flags={**AS_JSON, **QUIETLY, "verbose": "Print a line for each epoch."},
 )
 def print_tuning(call: Call[Tuning]) -> None:
     """Print each trial as it ends, and the best of each method; exit 1 where others still train."""
     from regmix_bench.cli.display import Display
 
     display = Display(call.flags)
+    display.cells.unit = "trial"
 
     def told(trial: TrialLog, study: StudyRecord) -> None:
-        if not call.flags.quiet:
+        if trial.state == "running":
+            display.cells.called[str(trial.run_id)] = trial_words(trial, study)
+        elif not call.flags.quiet:
             display.say(trial_line(trial, study))
 
     try:
@@ -41,14 +45,25 @@ def print_tuning(call: Call[Tuning]) -> None:
     except KeyboardInterrupt:
         say("interrupted: the same command goes on where it stood", error=True)
         raise typer.Exit(130) from None
-    for line in tuning_lines(found):
-        say_folded(line)
+    if call.flags.json:
+        print_json("tune", found)
+    else:
+        for line in tuning_lines(found):
+            say_folded(line)
     if found.suite is None:
-        say_folded("another process trains what is left: the same command then reads the studies")
+        if not call.flags.json:
+            say_folded("another process trains what is left: the same command then reads it")
         raise typer.Exit(1)
-    results = str(call.keywords["results"])
-    folder = "" if results == "results" else f" --results {shlex.quote(results)}"
-    say(f"next: regmix-bench run {shlex.quote(str(found.suite))}{folder}")
+    if not call.flags.json:
+        files = [study.spec.method.source_file for study in found.studies]
+        named = ",".join(file for file in files if file is not None)
+        given = {**call.keywords, "method_files": named or None}
+        say(next_line(run, shlex.quote(str(found.suite)), given))
+
+
+def trial_words(trial: TrialLog, study: StudyRecord) -> str:
+    """Name a trial."""
+    return f"{display_name(study.spec.method)}, trial {trial.number}"
 
 
 def trial_line(trial: TrialLog, study: StudyRecord) -> str:
@@ -59,7 +74,7 @@ def trial_line(trial: TrialLog, study: StudyRecord) -> str:
         came = f"{trial.value:.1%}{first}"
     else:
         came = trial.error or f"ended after {trial.epochs} epochs"
-    return f"{display_name(study.spec.method)}, trial {trial.number}: {_said(trial)}: {came}"
+    return f"{trial_words(trial, study)}: {_said(trial)}: {came}"
 
 
 def tuning_lines(tuning: Tuning) -> Iterator[str]:

@@ -52,7 +52,8 @@ class _Methods(Registry["type[Method]"]):
     def __getitem__(self, name: str) -> type[Method]:
         if names_file(name):
             raise UserError(
-                f"method {name!r} is a file, which --methods names: suites name methods of packages"
+                f"method {name!r} is a file, to which no suite leads: write its own name, and"
+                f" --method-files {name} beside it"
             )
         return super().__getitem__(name)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.schema import Budget, StudyRecord, TrialLog
+from regmix_bench.records.schema import Budget, TrialLog
 
 #: Trials of each method, where no budget is given.
 TRIALS = 20
@@ -47,29 +48,31 @@ def share_spent(budget: Budget, trials: Sequence[TrialLog]) -> float:
 
 
 def allows(budget: Budget, trials: Sequence[TrialLog]) -> bool:
-    """Return whether one more trial may begin beside ``trials``, of which some may be running.
+    """Return whether one more trial may begin beside ``trials``, of which some may be running."""
+    left = trials_left(budget, trials)
+    return not trials if left is None else _running(trials) < left
 
-    A cost is known when a trial has ended: the first is always trained, and each further one is
-    taken to cost what the dearest so far did.
+
+def trials_left(budget: Budget, trials: Sequence[TrialLog]) -> int | None:
+    """Return how many trials have still to end, those among ``trials`` that are running included.
+
+    A cost is known when a trial has ended: each further one is taken to cost what the dearest so
+    far did, and before that the answer is None.
     """
+    running = _running(trials)
+    ended = len(trials) - running
     if budget.equal == "trials":
-        return len(trials) < budget.amount
-    ended = [trial for trial in trials if trial.state != "running"]
+        return max(running, round(budget.amount) - ended)
     if not ended:
-        return not trials
-    dearest = max(_spent(budget, [trial]) for trial in ended)
+        return None
+    dearest = max(_spent(budget, [trial]) for trial in trials)
     if not dearest:  # all have failed before their first step, and more would for ever
-        return len(trials) < _FAILURES
-    to_come = (len(trials) - len(ended) + 1) * dearest
-    return _spent(budget, ended) + to_come <= budget.amount
+        return max(running, _FAILURES - ended)
+    return max(running, math.floor((budget.amount - _spent(budget, trials)) / dearest))
 
 
-def trials_left(study: StudyRecord) -> int:
-    """Return how many trials have still to end; 0 where a cost decides, and nobody knows."""
-    if study.budget.equal != "trials":
-        return 0
-    ended = sum(trial.state != "running" for trial in study.trials)
-    return max(0, round(study.budget.amount) - ended)
+def _running(trials: Sequence[TrialLog]) -> int:
+    return sum(trial.state == "running" for trial in trials)
 
 
 def _spent(budget: Budget, trials: Sequence[TrialLog]) -> float:

@@ -19,7 +19,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records.schema import RunRecord, StudyRecord, TrialLog
 from regmix_bench.specs.identity import digest
 from regmix_bench.specs.run import slug
-from regmix_bench.tuning.budgets import allows, share_spent
+from regmix_bench.tuning.budgets import allows, share_spent, trials_left
 from regmix_bench.tuning.journal import StudyJournal
 from regmix_bench.tuning.space import Space
 from regmix_bench.tuning.trial import Trial, TrialRecord
@@ -39,7 +39,9 @@ def study_identity(blank: StudyRecord) -> dict[str, Any]:
     method, recipe = training.pop("method"), training.pop("recipe")
     return {
         "other data": [blank.data_digest, training],
-        "another version of the method": [method["name"], method["version"]],
+        "another version of the method": [
+            *(method[key] for key in ("name", "version", "code") if key in method)
+        ],
         "other values to start from": method["params"],
         "another recipe": recipe,
         "another search space": {key: str(found) for key, found in blank.space.items()},
@@ -186,6 +188,11 @@ class Study:
     def share_spent(self) -> float:
         """The part of the budget that is spent or being spent, from 0 on."""
         return share_spent(self.blank.budget, self._logs())
+
+    @property
+    def trials_left(self) -> int | None:
+        """The trials that have still to end; None where nobody can know yet."""
+        return trials_left(self.blank.budget, self._logs())
 
     def _logs(self) -> tuple[TrialLog, ...]:
         with self.journal.alone():

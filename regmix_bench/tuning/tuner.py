@@ -12,7 +12,7 @@ from regmix_bench.runs.observers import Observer
 from regmix_bench.tuning.studies import Study
 from regmix_bench.tuning.trial import Trial
 
-#: Hears of each trial that has ended, beside its study as it is now.
+#: Hears of each trial that begins or has ended, beside its study as it is then.
 Told = Callable[[TrialLog, StudyRecord], None]
 
 
@@ -24,16 +24,22 @@ def run_studies(
     observer: Observer,
     told: Told,
 ) -> None:
-    """Train trials until no study has one left to begin, that of the least effort first."""
+    """Train trials until no study has one left to begin, that of the least effort first.
+
+    ``observer`` hears of a plan whenever more is known of how many there will be.
+    """
     given: dict[str, tuple[Study, int]] = {}
 
     def trials() -> Iterator[Trial]:
         while (found := _next(studies)) is not None:
             study, trial = found
             given[trial.run_id] = study, trial.number
+            record = study.record()
+            told(record.trials[trial.number], record)
             yield trial
 
-    begun = -1
+    ended, begun = 0, -1
+    _foretell(studies, ended, observer)
     while begun < len(given):  # a study may give none as long as others of its are trained
         begun = len(given)
         with closing(launch(trials(), work, placement, observer)) as endings:
@@ -44,6 +50,8 @@ def run_studies(
                     observer.on_end(ending)
                     continue
                 log = study.tell(number, ending.record, ending.error)
+                ended += 1
+                _foretell(studies, ended, observer)
                 observer.on_end(ending)
                 record = study.record()
                 save_study(study.journal.folder, record)
@@ -55,3 +63,10 @@ def _next(studies: Sequence[Study]) -> tuple[Study, Trial] | None:
         if (trial := study.claim()) is not None:
             return study, trial
     return None
+
+
+def _foretell(studies: Sequence[Study], ended: int, observer: Observer) -> None:
+    left = [study.trials_left for study in studies]
+    known = [number for number in left if number is not None]
+    if len(known) == len(left):
+        observer.on_plan({}, ended + sum(known))

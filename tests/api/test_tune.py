@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import plug_ins
+from support.harness import cli
 
 from regmix_bench import UserError, run, tune
 from regmix_bench.data import DATASETS, Dataset
@@ -119,6 +121,44 @@ def test_run_takes_the_best_and_its_record_says_at_which_effort(tmp_path: Path) 
         ({"eps": ["8/255"]}, []),
     ):
         assert not any(planned.tuned for planned in plan_runs(grids, given, settings))
+
+
+def test_the_best_of_a_method_in_a_file_is_run_with_that_file(
+    tmp_path: Path, forget: Callable[[], None]
+) -> None:
+    file, results = tmp_path / "mine.py", tmp_path / "r"
+    file.write_text(plug_ins.METHOD_FILE)
+    place = ("--results", results, "--data-dir", tmp_path, "--device", "cpu")
+    asked = ("--methods", f"{file}:Plain", "--datasets", "stripes", "--eps", "32/255", *place)
+    found = cli("tune", *asked, "--trials", 2)
+    suite = results / "tuning/stripes-one-layer-Linf-32-255/suite.yaml"
+    assert found.out.splitlines()[-1] == (
+        f"next: regmix-bench run {suite} --method-files {file}:Plain --results {results}"
+        f" --data-dir {tmp_path}"
+    )
+    forget()
+    said = json.loads(cli("tune", *asked, "--trials", 2, "--json").out)["result"]
+    assert said["suite"] == str(suite) and said["best"]["plain"]["value"] > 0
+
+    forget()
+    assert "unknown method 'plain'" in cli("run", suite, "--dry-run").words
+    (record,) = run(
+        suite,
+        method_files=f"{file}:Plain",
+        results=results,
+        device="cpu",
+        attacks="apgd-ce",
+        settings=["scoring.autoattack_batch_size=60"],
+    )
+    assert record.status == "success" and record.tuned and record.tuned.trials == 2
+    assert record.tuned.values == said["best"]["plain"]["values"]
+    assert record.spec.method.code is not None
+
+    forget()  # other code is another method
+    file.write_text(plug_ins.METHOD_FILE + "# changed\n")
+    assert "is of another version of the method" in cli("tune", *asked).words
+    (planned,) = plan_runs(load_suite(str(suite)))
+    assert planned.tuned is None
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.harness import cli
+from support.plug_ins import METHOD_FILE as CODE
 
 from regmix_bench.data import canonical_name
 from regmix_bench.errors import UserError
@@ -15,38 +15,6 @@ from regmix_bench.grid.plan import plan
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import make_method, require_code
 from regmix_bench.specs import MethodSpec, RunSpec
-
-CODE = """
-from pydantic import Field
-from regmix_bench import Method, StepOutput
-from regmix_bench.losses import cross_entropy
-from regmix_bench.types import Frozen
-
-class Plain(Method):
-    "CE on clean images."
-    name = "plain"
-
-    class Config(Frozen):
-        scale: float = Field(1.0, gt=0)
-
-    def step(self, model, batch, threat, generator):
-        return StepOutput(self.config.scale * cross_entropy(model(batch.x), batch.y, 1.0, "mean"))
-"""
-
-
-@pytest.fixture
-def forget() -> Iterator[Callable[[], None]]:
-    """Forgets what this process was told of, as a new process has not been told of it."""
-    before = dict(METHODS.registered)
-
-    def forget() -> None:
-        METHODS.files.clear()
-        METHODS.registered.clear()
-        METHODS.registered.update(before)
-
-    forget()
-    yield forget
-    forget()
 
 
 def spec_of(text: str, *settings: str) -> RunSpec:
@@ -148,5 +116,13 @@ def test_no_suite_runs_a_file(tmp_path, monkeypatch, forget):
     for verb in (("run", "suite.yaml", "--dry-run"), ("suite", "check", "suite.yaml")):
         answered = cli(*verb)
         assert answered.status == 2
-        assert "which --methods names" in answered.words
+        assert answered.words.endswith("its own name, and --method-files mine.py:Plain beside it")
     assert not Path("trace").exists()
+    Path("suite.yaml").write_text("methods: [plain]\neps: [8/255]\n")
+    assert "unknown method 'plain'" in cli("suite", "check", "suite.yaml").words
+    refused = cli("suite", "check", "suite.yaml", "--method-files", "plain")
+    assert refused.words == "error: --method-files 'plain' is not like my_method.py:TwoStep"
+    found = cli("suite", "check", "suite.yaml", "--method-files", "mine.py:Plain")
+    assert found.out.splitlines()[1] == (
+        "next: regmix-bench run suite.yaml --dry-run --method-files mine.py:Plain"
+    )

@@ -18,6 +18,27 @@ from regmix_bench.models.classifier import ImageClassifier
 from regmix_bench.models.protocol import Architecture
 from regmix_bench.types import Frozen
 
+#: A method of a user's own, ``Plain`` in a file.
+METHOD_FILE = """
+from typing import Annotated
+
+from pydantic import Field
+from regmix_bench import Method, StepOutput
+from regmix_bench.losses import cross_entropy
+from regmix_bench.types import Frozen, Search
+
+class Plain(Method):
+    "CE on clean images."
+    name = "plain"
+
+    class Config(Frozen):
+        scale: Annotated[float, Search(0.1, 10, log=True)] = Field(1.0, gt=0)
+
+    def step(self, model, batch, threat, generator):
+        loss = cross_entropy(model(batch.x), batch.y, 1.0, "mean")
+        return StepOutput(self.config.scale * loss, batch.x)
+"""
+
 
 class Stripes(DataSource):
     """Bars at the place that is their class's, 1x6x6."""
