@@ -28,8 +28,6 @@ from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import check_devices, choose_execution
 
-pytestmark = pytest.mark.alone
-
 GRID = SUITE | {"methods": ["regmix"], "eval_examples": 40}
 
 

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from support.harness import PAGES, Answer, Grid, answer, cli, recorded, saved, start, wait_for
 
-pytestmark = pytest.mark.alone
-
 Tell = Callable[[Answer, str], None]
 
 

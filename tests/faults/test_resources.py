@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 from support.harness import Answer, Grid, answer, cli, recorded, saved, start, wait_for
 
-pytestmark = pytest.mark.alone
-
 Tell = Callable[[Answer, str], None]
 
 # Of Linux: prctl(2) and capabilities(7).

@@ -16,8 +16,6 @@ import yaml
 from support.harness import SUITE, Answer, allow_interrupt, answer, start, wait_for
 from support.synthetic import make_spec, write_run
 
-pytestmark = pytest.mark.alone
-
 Tell = Callable[[Answer, str], None]
 
 

@@ -11,8 +11,6 @@ import yaml
 from support.harness import SUITE, Answer, answer, start
 from support.synthetic import make_spec, write_run
 
-pytestmark = pytest.mark.alone
-
 Tell = Callable[[Answer, str], None]
 
 #: As a user types it; ``python -m`` would itself look into the working folder.
@@ -42,7 +40,12 @@ def test_modules_beside_a_report(folder: Path, tell: Tell) -> None:
 
 
 @pytest.mark.parametrize(
-    "launcher", [("--jobs", "2"), ("--devices", "2"), ("--launcher", "ray", "--jobs", "2")]
+    "launcher",
+    [
+        ("--jobs", "2"),
+        ("--devices", "2"),
+        pytest.param(("--launcher", "ray", "--jobs", "2"), marks=pytest.mark.alone),
+    ],
 )
 def test_modules_beside_a_grid(folder: Path, tell: Tell, launcher: tuple[str, ...]) -> None:
     if "ray" in launcher:

@@ -29,8 +29,6 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.runs.observers import Ending, Silent
 from regmix_bench.specs import RunSpec
 
-pytestmark = pytest.mark.alone
-
 QUICK: dict[str, Any] = {
     "methods": ["fgsm-rs"],
     "eps": ["32/255"],

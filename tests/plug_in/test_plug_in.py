@@ -159,7 +159,7 @@ def test_it_is_scored_again_and_reported(home: Path, record: Path) -> None:
     (evaluated,) = home.glob("results/stripes/evaluated/*.json")
     kinds = [each["kind"] for each in json.loads(evaluated.read_text())["spec"]["components"]]
     assert sorted(kinds) == ["arch", "attack", "dataset"]
-    done(home, "report")
+    done(home, "report", "--format", "latex,markdown,figures")
     (picture,) = home.glob("reports/survivors-*.csv")
     assert picture.with_suffix(".png").stat().st_size > 1000
     (table,) = home.glob("reports/table-stripes-one-layer-*.tex")

@@ -76,22 +76,29 @@ def test_pages_fit_narrow_and_wide_windows_and_have_no_serious_flaw(
     assert len(pages) > 40
     heard: list[str] = []
     wrong: list[object] = []
-    for width, scheme in ((WIDE, "light"), (NARROW, "dark")):
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        page.on("request", lambda request: heard.extend(_outside(request.url)))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        for path in pages:
-            page.goto(path.as_uri())
-            wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            wrong += [(path.name, width, wider)] * (wider > 0)
-            if width == WIDE:
-                wrong += [(path.name, text) for text in page.evaluate(CUT)]
-            if scheme == "light" or path.stem in DARK:
-                wrong += [(path.name, *flaw) for flaw in _flaws(page, path == pages[0])]
-        page.close()
+    page = browser.new_page(reduced_motion="reduce")
+    page.on("request", lambda request: heard.extend(_outside(request.url)))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    for path in pages:
+        page.set_viewport_size({"width": WIDE, "height": 900})
+        page.emulate_media(color_scheme="light")
+        page.goto(path.as_uri())
+        wrong += [(path.name, text) for text in page.evaluate(CUT)]
+        wrong += [(path.name, *flaw) for flaw in _flaws(page, path == pages[0])]
+        wrong += _wider(page, path.name)
+        page.set_viewport_size({"width": NARROW, "height": 900})
+        wrong += _wider(page, path.name)
+        if path.stem in DARK:
+            page.emulate_media(color_scheme="dark")
+            wrong += [(path.name, *flaw) for flaw in _flaws(page, False)]
+    page.close()
     assert [*heard, *wrong] == [], "\n".join(map(str, [*heard, *wrong]))
+
+
+def _wider(page: Any, name: str) -> list[tuple[object, ...]]:
+    """Return by how much the page does not fit its window."""
+    width, wider = page.evaluate("[innerWidth, document.documentElement.scrollWidth - innerWidth]")
+    return [(name, width, wider)] * (wider > 0)
 
 
 def _flaws(page: Any, with_navigation: bool) -> list[tuple[str, str]]:
