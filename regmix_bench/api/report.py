@@ -1,8 +1,8 @@
 """``report``: tables and figures."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -66,11 +66,19 @@ def report(
     label: Annotated[str, Option("What the label of each starts with.", _LATEX)] = "tab:",
     table_columns: Annotated[
         Names | None,
-        Option("Columns of comparisons, by id or header; all is in as many panels as fit.", _LATEX),
+        Option(
+            "Columns of LaTeX tables of comparisons, by id or header; all is in as many panels as"
+            " fit. Other formats have all.",
+            _LATEX,
+        ),
     ] = None,
     rows: Annotated[
         Names | None,
-        Option("Rows of comparisons in this order, by label, method or shown name.", _LATEX),
+        Option(
+            "Rows of LaTeX tables of comparisons in this order, by label, method or shown name."
+            " Other formats have all.",
+            _LATEX,
+        ),
     ] = None,
     notes: Annotated[Notes, Option("What stands below a table.", _LATEX)] = "short",
     style: Annotated[
@@ -98,10 +106,10 @@ def report(
     Each file is replaced whole, and those that an earlier report left and this one no longer makes
     are removed. A picture that an earlier report drew of the same is not drawn again. ``say`` is
     told what is done, a line at a time. Raises :class:`UserError` for an unknown format, reference,
-    axis, suite, style, font, method, row or table column, a caption that several tables would
-    share, a width that is no length between 3 and 20 inches, a target that is no accuracy, a site's
-    address that is none, a folder without records, a record or published numbers that cannot be
-    read, and a folder that cannot be written.
+    axis, suite, style, font, method, row or table column, an option of tables or figures where none
+    are written, a caption that several tables would share, a width that is no length between 3 and
+    20 inches, a target that is no accuracy, a site's address that is none, a folder without
+    records, a record or published numbers that cannot be read, and a folder that cannot be written.
     """
     from regmix_bench.reporting.report import stale, write_report
     from regmix_bench.reporting.report_files import FORMATS
@@ -119,6 +127,10 @@ def report(
         _tuple(listed("--rows", rows)),
         notes,
     )
+    changed = [one.name for one in fields(layout) if getattr(layout, one.name) != one.default]
+    _require("latex", "LaTeX tables", chosen, changed)
+    drawn = {"style": style != "plain", "width": width, "font": font, "methods": methods}
+    _require("figures", "figures", chosen, [name for name, given in drawn.items() if given])
     choices = report_choices(with_published, reference, across, suite, target_accuracy)
     choices["style"] = style_for(style, width, font)
     choices["methods"] = listed("--methods", methods)
@@ -127,6 +139,18 @@ def report(
         return Report(folder, stale=tuple(stale(source, folder, layout=layout, **choices)))
     written = write_report(source, folder, chosen, layout=layout, say=say, **choices)
     return Report(folder, tuple(written))
+
+
+def _require(format: str, what: str, chosen: Collection[str], options: Sequence[str]) -> None:
+    """Raise :class:`UserError` for options that change nothing in the chosen formats.
+
+    The site offers tables and figures to take away, too.
+    """
+    if options and not {format, "html"} & {*chosen}:
+        flag = "--" + options[0].replace("_", "-")
+        raise UserError(
+            f"{flag} changes {what}, which --format {','.join(chosen)} has not: add {format}"
+        )
 
 
 def _address(text: str | None) -> str | None:

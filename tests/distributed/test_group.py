@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import torch
 import yaml
 from support.group_work import member, unfinished
-from support.harness import SUITE, Answer, cli, recorded, start
+from support.harness import SUITE, Answer, cli, recorded, start, wait_for
 
 from regmix_bench.distributed.group import LostProcess, run_group
 from regmix_bench.errors import UserError
@@ -209,17 +208,12 @@ def test_whatever_ends_a_group_leaves_nobody_and_the_run_resumes(tmp_path: Path)
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        deadline = time.monotonic() + 120
-        while latest() <= before:
-            assert parent.poll() is None and time.monotonic() < deadline, parent.communicate()
-            time.sleep(0.05)
+        wait_for(lambda: latest() > before, parent)
         group = sorted(children(parent.pid))
         assert len(group) >= 2
         end(parent.pid, group)
-        out, errors = parent.communicate(timeout=60)
-        while any(map(alive, group)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        out, errors = parent.communicate(timeout=120)
+        wait_for(lambda: not any(map(alive, group)))
         assert find.states(specs, results) == {run_id: "to resume"}
         return Answer(parent.returncode, out, errors)
 

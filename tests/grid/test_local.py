@@ -195,14 +195,14 @@ def test_interrupt_and_kill_leave_no_worker_and_lose_nothing(tmp_path: Path) -> 
 
     parent, workers = begin()
     os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
-    _, errors = parent.communicate(timeout=60)
+    _, errors = parent.communicate(timeout=120)
     assert parent.returncode == 130
     assert errors == "interrupted: the same command resumes at the last checkpoint\n"
     wait_for(lambda: not any(map(alive, workers)))
 
     parent, workers = begin()
     parent.kill()
-    _, errors = parent.communicate(timeout=60)
+    _, errors = parent.communicate(timeout=120)
     wait_for(lambda: not any(map(alive, workers)))
     assert errors == ""
     assert not store.record_files(results)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support.harness import SUITE, answer, cli, recorded, start
+from support.harness import SUITE, answer, cli, recorded, start, wait_for
 
 from regmix_bench.cli.display import Display
 from regmix_bench.errors import UserError
@@ -247,10 +247,7 @@ def test_a_signal_ends_all_with_one_line(
         *("--results", results),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
-    while len({path.parent for path in results.rglob("state-*")}) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: len({path.parent for path in results.rglob("state-*")}) == 2, process)
     process.send_signal(number)
     found = answer(process)
     assert found.status == status, found

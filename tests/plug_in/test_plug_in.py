@@ -49,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
-    subprocess.run([*pip, "--target", home / "site", wheel], check=True, timeout=60)
+    subprocess.run([*pip, "--target", home / "site", wheel], check=True, timeout=120)
     return home
 
 

@@ -85,5 +85,5 @@ def test_a_column_of_digests_is_text(folders):
 def test_the_script_says_by_its_status_whether_reports_differ(folders, changed, status):
     pair = folders({"a.csv": TABLE}, {"a.csv": changed})
     script = Path(compare_reports.__file__)
-    done = subprocess.run([sys.executable, script, *pair], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, script, *pair], capture_output=True, timeout=120)
     assert done.returncode == status

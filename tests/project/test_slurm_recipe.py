@@ -131,7 +131,7 @@ def test_a_grid_that_runs_out_of_time_and_is_queued_again(job: Job) -> None:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
         time.sleep(0.05)
     process.send_signal(signal.SIGUSR1)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 143, (out, errors)
     assert "terminated: the same command goes on from what is finished" in errors
     assert "Traceback" not in out + errors

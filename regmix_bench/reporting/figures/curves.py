@@ -32,8 +32,9 @@ _ACCURACIES = ("val_clean_acc", "val_fgsm_acc", "val_pgd_acc")
 _RAW = ("raw_val_fgsm_acc", "raw_val_pgd_acc")
 #: Seeds beyond which a method has the band they lie in instead of a line each.
 MOST_LINES = 12
-#: Panels beyond which a narrow figure leaves out rows that are not in colour.
-MOST_PANELS = 2 * MOST_COLOURED
+#: Panels that a narrow figure has at most, and rows of them that a wide one has: more than these
+#: would be longer than a page.
+MOST_PANELS, MOST_ROWS = 2 * MOST_COLOURED, 6
 #: Points that the axis of accuracies shows at least.
 LEAST_RANGE = 20.0
 #: The share of the epochs in which curves may rise from below the axes.
@@ -44,8 +45,8 @@ BEGINNING = 0.2
 class TrainingCurves(ReportFigure):
     """Validation accuracy epoch by epoch, with the selected one and where overfitting sets in.
 
-    A picture per cohort, a panel per label. A narrow one of more than :data:`MOST_PANELS` has
-    panels of the rows in colour alone, as it would be longer than a page.
+    A picture per cohort, a panel per label. One of more than fill a page has panels of the rows in
+    colour alone; where all are, of those with the highest accuracy under PGD-10 in the last epoch.
     """
 
     name = "curves"
@@ -60,10 +61,10 @@ class TrainingCurves(ReportFigure):
             if frame.empty:
                 continue
             looks = contents.looks_in(cohort)
-            labels = [str(label) for label in frame["label"].unique()]
-            shown = _shown(labels, looks, contents.style)
             last = frame[frame["epoch"] == frame["epoch"].max()].drop_duplicates("label")
             means = dict(zip(last["label"], last["val_pgd_acc_mean"].astype(float), strict=True))
+            labels = [str(label) for label in frame["label"].unique()]
+            shown = _shown(labels, means, looks, contents.style)
             said = extreme(
                 means,
                 contents.looks,
@@ -76,7 +77,7 @@ class TrainingCurves(ReportFigure):
                 f"Validation accuracy,"
                 " clean and under PGD-10, mean over seeds with the single seeds behind it"
                 f"{_banded(frame)}.{_averaged(frame)}{_overfitted(frame)}"
-                f"{_left_out(labels, shown) or grey_words(looks.values())}"
+                f"{_left_out(labels, shown, looks) or grey_words(looks.values())}"
             )
             yield cls(
                 subject=cohort.stem,
@@ -104,8 +105,8 @@ class TrainingCurves(ReportFigure):
                 Line2D([], [], color=GREY, linestyle=":", label="FGSM"),
                 Line2D([], [], color="black", marker="x", linestyle="", label="onset"),
             ]
-        many = style.narrow and len(labels) > MOST_PANELS
-        columns = 3 if many else max(2, int((style.width - 0.5) / 1.25))
+        many = style.narrow and len(labels) > MOST_COLOURED
+        columns = 3 if many else _columns(style)
         figure, axes = titled_grid(
             style,
             [self.looks[label].name for label in labels],
@@ -171,19 +172,33 @@ def curves_frame(cohort: Cohort) -> pd.DataFrame:
     return frame
 
 
-def _shown(labels: Sequence[str], looks: Mapping[str, Look], style: Style) -> tuple[str, ...]:
-    if not style.narrow or len(labels) <= MOST_PANELS:
+def _columns(style: Style) -> int:
+    return max(2, int((style.width - 0.5) / 1.25))
+
+
+def _shown(
+    labels: Sequence[str], last: Mapping[str, float], looks: Mapping[str, Look], style: Style
+) -> tuple[str, ...]:
+    """Return the rows that have panels, in their order; ``last`` is what they end with."""
+    most = MOST_PANELS if style.narrow else MOST_ROWS * _columns(style)
+    if len(labels) <= most:
         return tuple(labels)
-    return tuple(label for label in labels if not looks[label].quiet)
+    if any(look.quiet for look in looks.values()):
+        return tuple(label for label in labels if not looks[label].quiet)
+    highest = sorted(labels, key=lambda label: -last.get(label, -1.0))[:most]
+    return tuple(label for label in labels if label in highest)
 
 
-def _left_out(labels: Sequence[str], shown: Sequence[str]) -> str:
+def _left_out(labels: Sequence[str], shown: Sequence[str], looks: Mapping[str, Look]) -> str:
     if len(shown) == len(labels):
         return ""
-    return (
-        f" Of {len(labels)} rows {len(shown)} are shown: the reference, what is featured and those"
-        " that differ from the reference most, significantly."
-    )
+    which = "those with the highest accuracy under PGD-10 in the last epoch"
+    if any(look.quiet for look in looks.values()):
+        which = (
+            "the reference, what is featured and those that differ from the reference most,"
+            " significantly"
+        )
+    return f" Of {len(labels)} rows {len(shown)} are shown: {which}."
 
 
 def _banded(frame: pd.DataFrame) -> str:

@@ -9,7 +9,10 @@ from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.figure import Figure
 from support.checkpoints import write_checkpoints
 from support.figures import drawn, overlaps, pictures_of
+from support.hostile import method
 from support.rankings import write_ranking
+from support.reports import trained_record
+from support.synthetic import make_spec, write_run
 
 from regmix_bench.reporting.figures import style
 from regmix_bench.reporting.figures.curves import MOST_LINES, TrainingCurves
@@ -63,6 +66,21 @@ def test_a_narrow_figure_of_many_rows_fits_a_page_and_says_what_it_leaves_out(tm
     assert f" Of 13 rows {len(titles)} are shown: the reference," in picture.caption
     assert picture.frame.equals(wide.frame) and picture.frame["label"].nunique() == 13
     assert len(drawn(wide).axes) == 13 and "are shown" not in wide.caption
+
+
+@pytest.mark.parametrize(("width", "most"), [("3.25in", 12), ("5.5in", 24)])
+def test_rows_that_nothing_is_said_of_fit_a_page_too(tmp_path, width, most):
+    for beta in range(1, 27):  # of one seed each, which has no verdicts
+        record = trained_record("trades", pgd=0.03 * beta)
+        spec = make_spec(method=method("trades", f"trades[beta={beta}]", beta=float(beta)))
+        write_run(tmp_path, spec, history=record.history, selected_epoch=3)
+    asked = style_for(width=width)
+    (picture,) = pictures_of("curves", tmp_path, asked)
+    figure = drawn(picture, asked)
+    assert figure.get_figheight() < 9 and overlaps(figure) == []
+    assert len(figure.axes) == most
+    assert f" Of 26 rows {most} are shown: those with the highest" in picture.caption
+    assert picture.shown[-1] == "trades[beta=26]" and "trades[beta=1]" not in picture.shown
 
 
 def test_the_onset_is_marked_and_the_single_step_shown_where_there_is_one():

@@ -53,7 +53,7 @@ def server(results, pages):
 
 
 def ask(server, path="/", method="GET", **headers):
-    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": f"localhost:{server.server_port}", **headers}.items():
@@ -161,7 +161,7 @@ def test_what_a_reader_has_is_not_sent_again(server, results):
 
 
 def test_a_connection_carries_several_requests(server):
-    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(ADDRESS, server.server_port, timeout=60)
     for path in ("/", "/assets/site.css", "/"):
         connection.request("GET", path)
         answered = connection.getresponse()
@@ -320,7 +320,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
     )
     line = process.stdout.readline()
     port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", line)[1])
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=10)
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=60)
     connection.request("GET", "/")
     assert connection.getresponse().status == 200
     connection.close()
