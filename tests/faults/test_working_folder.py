@@ -51,12 +51,14 @@ def test_modules_beside_a_grid(folder: Path, tell: Tell, launcher: tuple[str, ..
     if "ray" in launcher:
         pytest.importorskip("ray", reason="ray is not installed")
     suite = SUITE | {"recipe": SUITE["recipe"] | {"epochs": 1}}
+    if "--devices" in launcher:
+        suite["methods"] = suite["methods"][:1]  # several processes share one run
     (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
     found = answer(
         start("run", "suite.yaml", "--device", "cpu", *launcher, program=PROGRAM, cwd=folder)
     )
     assert found.status == 0, found
-    assert len(list((folder / "results").rglob("*.json"))) == 2
+    assert len(list((folder / "results").rglob("*.json"))) == len(suite["methods"])
     tell(found, "all: no process of a grid looks into the working folder")
 
 

@@ -101,10 +101,11 @@ class AttackCascade(ReportFigure):
         room = style.width - wide - 0.2
         cells = min(cells, 0.6 * room)
         lines = max(stage.count("\n") + 1 for stage in stages)
+        heads = (1.6 * lines - 0.2) * style.small  # in points
         rim = Rim(
             left=wide + 0.1,
             right=0.08,
-            top=0.28 + 1.4 * lines * style.small / 72,
+            top=0.28 + heads / 72,
             bottom=0.42 + legend_inches(handles, style),
         )
         figure, ((left, right),) = panels(
@@ -129,7 +130,7 @@ class AttackCascade(ReportFigure):
         right.annotate(
             "points lost to",
             ((len(stages) - 1) / 2, 1),
-            (0, 1.4 * lines * style.small + 5),
+            (0, heads + 5),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             ha="center",
@@ -139,9 +140,8 @@ class AttackCascade(ReportFigure):
 
 
 def _broken(stage: str) -> str:
-    """Return the name of an attack on two lines, the second what stands after its hyphen."""
-    first, hyphen, rest = stage.partition("-")
-    return f"{first}{hyphen}\n{rest}" if hyphen else stage
+    """Return the name of an attack on two lines, the second what begins with its hyphen."""
+    return stage.replace("-", "\n-", 1)
 
 
 def cascade_frame(block: Block) -> pd.DataFrame:

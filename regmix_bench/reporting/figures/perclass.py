@@ -96,7 +96,10 @@ class ClassAccuracy(ReportFigure):
         shares = 100 * table.to_numpy(float)
         images = self.frame.drop_duplicates("class").set_index("class").loc[table.columns, "images"]
         mean = np.average(shares, axis=1, weights=images.to_numpy())
-        names = names_of(self.looks, labels, style)
+        # Names are cut before numbers touch each other.
+        least = (inches("00", style.small) + 0.05) * (shares.shape[1] + 2.3)
+        room = max(0.8, style.width - 0.18 - least)
+        names = names_of(self.looks, labels, style, min(room, 2.0))
         wide, high = column_of(names, style)
         left = wide + 0.1
         # As many numbers as this column of a paper has room for.

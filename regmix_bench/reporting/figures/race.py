@@ -121,7 +121,7 @@ class AccuracyRace(ReportFigure):
             below.set_xlabel(label)
             self._draw_way(above, name, labels)
             self._draw_ends(below, name, labels, style)
-            _log_axis(below)
+            _log_axis(below, 2 if room < 1.3 else 3)
         ways[0].set_ylabel("PGD-10 on validation (%)")
         ways[0].set_ylim(bottom=0)
         rows[0].set_yticks(range(len(labels)), names)
@@ -178,8 +178,8 @@ class AccuracyRace(ReportFigure):
                 )
 
 
-def _log_axis(axis: Axes) -> None:
-    """Give an axis a logarithmic scale of half a decade or more, with a few ticks in digits."""
+def _log_axis(axis: Axes, few: int) -> None:
+    """Give an axis a logarithmic scale of half a decade or more, with about as few ticks."""
     axis.set(xscale="log")
     low, high = axis.get_xlim()
     short = max(0.0, 0.5 - math.log10(high / low)) / 2
@@ -189,7 +189,7 @@ def _log_axis(axis: Axes) -> None:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]
-    axis.xaxis.set_major_locator(FixedLocator(ticks[:: max(1, round(len(ticks) / 3))]))
+    axis.xaxis.set_major_locator(FixedLocator(ticks[:: max(1, round(len(ticks) / few))]))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
 

@@ -146,13 +146,15 @@ def fitted_axis(percent: Iterable[float], least: float) -> tuple[float, float]:
     return bottom, min(max(bottom + 2 * half, high + margin), 100 + margin)
 
 
-def names_of(looks: Mapping[str, Look], labels: Iterable[str], style: Style) -> tuple[str, ...]:
+def names_of(
+    looks: Mapping[str, Look], labels: Iterable[str], style: Style, room: float = 2.0
+) -> tuple[str, ...]:
     """Return the names of rows in small text, cut where they are longer than 0.38 of the width.
 
-    Where two were cut to the same, all have a second line.
+    Or than ``room`` inches. Where two were cut to the same, all have a second line.
     """
     whole = [looks[label].name for label in labels]
-    room = min(0.38 * style.width, 2.0)
+    room = min(0.38 * style.width, room)
     cut = tuple(fitted(name, room, style.small) for name in whole)
     if len(set(cut)) == len(set(whole)):
         return cut

@@ -9,6 +9,7 @@ from typing import Any
 
 from regmix_bench.analysis.cohorts import Run, row_order
 from regmix_bench.analysis.selection import WEIGHTS, Selected
+from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import display_name
 from regmix_bench.records.accuracies import ROBUST, accuracies, by_title
@@ -93,6 +94,22 @@ class RunPage:
         scores = [e for e in self.run.record.evaluations if e.checkpoint == "selected"]
         own = [e for e in scores if e.threat == self.run.spec.train_threat]
         return next(iter(own or scores), None)
+
+    @property
+    def finding(self) -> str:
+        """What :attr:`score` says, in a sentence; empty without an attack."""
+        scoring, score = self.run.spec.scoring, self.score
+        found = [] if score is None else [each for each in accuracies(scoring) if each.read(score)]
+        if score is None or not found or found[-1].id == "clean_acc":
+            return ""
+        share = found[-1].read(score) or 0.0
+        low, high = accuracy_interval(share, score.n_examples)
+        return (
+            f"{fixed(100 * share)} % [{fixed(100 * low)}, {fixed(100 * high)}] of"
+            f" {score.n_examples:,} test images hold under {found[-1].header(scoring)} at"
+            f" {threat_words(score.threat)}, and {fixed(100 * score.clean_acc)} % are right without"
+            " an attack."
+        )
 
     @cached_property
     def alarms(self) -> tuple[Alarm, ...]:

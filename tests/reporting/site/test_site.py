@@ -80,6 +80,22 @@ def parsed(pages: Path) -> dict[Path, Page]:
     return {path: Page(path) for path in sorted(pages.rglob("*.html"))}
 
 
+def test_pages_of_runs_and_methods_begin_with_what_was_found(
+    pages: Path, contents: Contents
+) -> None:
+    for run in contents.runs:
+        if run.spec.label != "trades" or run.spec.arch != "smallcnn":
+            continue
+        text = (pages / "runs" / f"{run.record.run_id}.html").read_text("utf-8")
+        held = 100 * (290 + run.spec.seed) / 360
+        lead = text.partition("</h1>")[2].partition("<h2")[0]
+        assert re.search(rf"{held:.1f} % \[.*\] of 360 test images hold under AutoAttack", lead)
+    text = (pages / "methods" / "trades.html").read_text("utf-8")
+    lead = text.partition("</h1>")[2].partition("<h2")[0]
+    assert re.search(r"rank \d of \d with <strong>\d\d\.\d %</strong> under AutoAttack", lead)
+    assert 'href="#results"' in lead and 'id="results"' in text
+
+
 def test_every_kind_of_page_is_there(pages: Path, contents: Contents) -> None:
     assert {path.name for path in pages.glob("*.html")} == {
         "index.html",
