@@ -72,6 +72,13 @@ def test_matched_digits_differs_from_digits_in_its_tricks_alone() -> None:
     assert recipes["digits"] == recipes["matched-digits"]
 
 
+def test_union_digits_trains_as_matched_digits_does_and_is_scored_under_three_norms() -> None:
+    specs = planned("union-digits")
+    assert {s.training_id for s in specs} <= {s.training_id for s in planned("matched-digits")}
+    assert {tuple(t.norm for t in s.eval_threats) for s in specs} == {("Linf", "L2", "L1")}
+    assert set(Counter(s.method.label for s in specs).values()) == {6}
+
+
 def test_the_benchmark_of_others_is_planned_as_its_code_runs_it() -> None:
     specs = planned("fastat-cifar10")
     assert {spec.seed for spec in specs} == {0, 1, 2}
