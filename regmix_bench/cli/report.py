@@ -19,6 +19,9 @@ def print_report(call: partial[Report]) -> None:
     found = call(say=partial(say, error=True)) if sys.stderr.isatty() else call()
     if not call.keywords["check"]:
         say(f"{len(found.written)} files in {found.out}")
+        for page in (found.out / "site" / "index.html", found.out / "report.md"):
+            if page in found.written:
+                say(f"open {page}")
         return
     for line in found.stale:
         say(line)

@@ -126,7 +126,11 @@ def test_pages_can_be_followed(checkout: Path) -> None:
             answered = cli(verb, *quickly(verb, arguments))
             assert answered.status == 0, (block.page, verb, arguments, answered)
             said[shlex.join((verb, *arguments))] = answered.out
-    ends_as_shown(next(out for line, out in said.items() if "--eval-examples 50" in line))
+    small = next(out for line, out in said.items() if "--eval-examples 50" in line)
+    for page in ("README.md", "docs/guide/quickstart.md"):
+        ends_as_shown(page, small)
+    compared = shown_on("docs/guide/quickstart.md")[1]
+    assert said["compare eef7 9fe8"].split() == compared.split()
     assert list(checkout.glob("reports/tables/*.tex"))
 
 
@@ -138,9 +142,14 @@ def quickly(verb: str, arguments: list[str]) -> list[str]:
     return arguments
 
 
-def ends_as_shown(said: str) -> None:
-    """A small grid ends with the table that the README shows, whatever its numbers."""
-    shown = next(b.text for b in ALL if (b.page, b.language) == ("README.md", "text"))
+def shown_on(page: str) -> list[str]:
+    """What a page shows that commands print."""
+    return [block.text for block in ALL if (block.page, block.language) == (page, "text")]
+
+
+def ends_as_shown(page: str, said: str) -> None:
+    """A small grid ends with the table that a page shows, whatever its numbers."""
+    shown = shown_on(page)[0]
     for line in (1, -1):
         assert shown.splitlines()[line].split() == said.rstrip().splitlines()[-6:][line].split()
 

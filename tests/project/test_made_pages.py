@@ -55,6 +55,14 @@ def test_the_readme_is_short_and_counts_the_methods() -> None:
     assert f"trains {len(ours)} methods" in README
 
 
+def test_installing_names_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    page = (ROOT / "docs/guide/install.md").read_text("utf-8")
+    assert [name for name in extras if f"`{name}`" not in page] == []
+
+
 @pytest.mark.parametrize("file", [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / "action.yml"])
 def test_what_a_host_of_code_reads_is_yaml(file: Path) -> None:
     found = yaml.safe_load(file.read_text("utf-8"))
