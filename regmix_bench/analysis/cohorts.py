@@ -19,6 +19,7 @@ from regmix_bench.data.sources import class_names
 from regmix_bench.errors import UserError
 from regmix_bench.methods.declarations import row_rank
 from regmix_bench.records import store
+from regmix_bench.records.data_names import with_data_told_apart
 from regmix_bench.records.paths import SHIPPED
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.records.tricks import trained_with
@@ -175,13 +176,16 @@ class Cohort:
 
 
 def require_records(results: Path) -> dict[Path, AnyRecord]:
-    """Load all records below ``results``; raises :class:`UserError` where there are none."""
+    """Load all records below ``results``; raises :class:`UserError` where there are none.
+
+    Data of paths that their records call alike have digits of their content behind their names.
+    """
     records = store.load_records(results)
     if not records:
         shipped = results / SHIPPED
         others = f", and --results {shipped} has others" if store.record_files(shipped) else ""
         raise UserError(f"no records in {results}: `regmix-bench run digits` makes some{others}")
-    return records
+    return with_data_told_apart(records)
 
 
 def runs_among(records: Mapping[Path, AnyRecord]) -> tuple[Run, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from regmix_bench.analysis.drops import Verdict, model_words
+from regmix_bench.records.accuracies import metric_words
 
 
 def as_junit(verdicts: Iterable[Verdict]) -> bytes:
@@ -16,7 +17,7 @@ def as_junit(verdicts: Iterable[Verdict]) -> bytes:
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "regmix-bench check", **counts})
     for verdict in verdicts:
-        what = f"{verdict.checkpoint} {verdict.threat} {verdict.metric}"
+        what = f"{verdict.checkpoint} {verdict.threat} {metric_words(verdict.metric)}"
         name = f"{model_words(verdict)} · {what}"
         attributes = {"classname": _xml_text(verdict.record), "name": _xml_text(name)}
         case = ElementTree.SubElement(suite, "testcase", attributes)

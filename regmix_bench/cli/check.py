@@ -36,11 +36,13 @@ def print_check(call: Call[Check]) -> None:
 
 def _print_verdicts(found: Check, verbose: bool) -> None:
     from regmix_bench.analysis.drops import UNPAIRED, model_words
+    from regmix_bench.records.accuracies import metric_words
 
     verdicts = found.verdicts
     rows = [
         (
-            f"{model_words(v)} · {v.dataset} · {v.arch} · {v.threat} · {v.checkpoint} {v.metric}",
+            f"{model_words(v)} · {v.dataset} · {v.arch} · {v.threat} · {v.checkpoint}",
+            metric_words(v.metric),
             _points(v.reference),
             _points(v.now),
             _points(v.difference, sign=True),
@@ -51,7 +53,8 @@ def _print_verdicts(found: Check, verbose: bool) -> None:
         if verbose or v.failed
     ]
     if rows:
-        print_table(("metric", "reference", "now", "difference", "tolerance", "verdict"), rows)
+        header = ("checked", "metric", "reference", "now", "difference", "tolerance", "verdict")
+        print_table(header, rows)
     counts = Counter(v.verdict for v in verdicts)
     said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
     more = " (-v shows them all)" if len(rows) < len(verdicts) else ""

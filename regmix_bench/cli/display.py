@@ -24,6 +24,7 @@ from regmix_bench.records.find import RunState
 from regmix_bench.records.schema import EpochLog
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.words import spec_words
+from regmix_bench.runs.forecast import hours_warning
 from regmix_bench.specs import AnySpec, EvalSpec, RunSpec
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two plain lines of one training.
 QUIET_SECONDS = 5.0
+
+#: Seconds of a run after which the time that is left of it can be believed.
+_SURE = 10.0
 
 #: Runs that are named where a command has to be given for each.
 _NAMED = 3
@@ -53,6 +57,7 @@ class Display:
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.live = terminal or self.console.is_jupyter  # which is no terminal
         self.screen = screen_for(self.console, self._frame)
+        self.warned = False
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +93,10 @@ class Display:
     def on_progress(self, spec: AnySpec, progress: Progress) -> None:
         """Take over how far a run is."""
         if cell := self.cells.going.get(spec.run_id):  # one that is lost may be heard of later
-            cell.hear(progress, time.monotonic())
+            now = time.monotonic()
+            cell.hear(progress, now)
+            if not (self.live or self.flags.quiet or self.warned) and now - cell.started > _SURE:
+                self._warn_of_hours(now)
 
     def on_epoch(self, spec: RunSpec, log: EpochLog) -> None:
         """Show the epoch's loss, accuracies and rates, and the time left."""
@@ -140,6 +148,13 @@ class Display:
             self.screen.say(line)
         else:
             say(line, error=error or self.flags.json)
+
+    def _warn_of_hours(self, now: float) -> None:
+        """Warn of what a terminal was told by a forecast; elsewhere nothing is measured for it."""
+        left = self.cells.left(now)
+        if left is not None and (warning := hours_warning(left, "this machine")) is not None:
+            self.warned = True
+            self.say(warning)
 
     def _show(self) -> None:
         if self.live and not self.flags.quiet and not self.screen.is_started:

@@ -140,9 +140,7 @@ def _told_apart(runs: Collection[PlannedRun]) -> Iterator[PlannedRun]:
     for run in runs:
         names = run.spec.data_names
         if names is not None and len(called[names.title]) > 1:
-            _, _, content = run.spec.dataset.rpartition("-")
-            title = f"{names.title[:70].rstrip()} ({content[:4]})"
-            update = {"data_names": names.model_copy(update={"title": title})}
+            update = {"data_names": names.told_apart(run.spec.dataset)}
             yield replace(run, spec=run.spec.model_copy(update=update))
         else:
             yield run

@@ -115,6 +115,7 @@ class _Found(NamedTuple):
             image_shape=self.about.image_shape,
             num_classes=self.about.num_classes,
             dataset=self.record.spec.dataset,
+            dataset_name=self.record.spec.dataset_words,
             data_digest=self.record.data_digest,
             threat=self.record.spec.train_threat,
             weights_sha256=self.file.sha256,

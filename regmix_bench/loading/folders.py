@@ -21,7 +21,8 @@ WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "graph.pt2", "config.json", 
 
 
 class ExportConfig(Frozen):
-    """The description in an exported folder; ``threat`` is what its model was trained against.
+    """The description in an exported folder; ``threat`` is what its model was trained against,
+    and ``dataset_name`` what a reader calls the data.
 
     ``graph_sha256`` is None where no program lies beside the weights.
     """
@@ -35,6 +36,7 @@ class ExportConfig(Frozen):
     image_shape: tuple[int, int, int]
     num_classes: int
     dataset: str
+    dataset_name: str | None = None
     data_digest: str | None
     threat: ThreatModel
     weights_sha256: str

@@ -93,6 +93,11 @@ def titles() -> tuple[str, ...]:
     return tuple(dict.fromkeys(accuracy.title for accuracy in ACCURACIES))
 
 
+def metric_words(metric: str) -> str:
+    """Return the title of an accuracy that files call ``metric``; what is none, as it is."""
+    return next((found.title for found in ACCURACIES if found.id == metric), metric)
+
+
 def by_title(score: RobustEval | UnionScore | None) -> dict[str, float | None]:
     """Return what a score holds for each of :func:`titles`; of no score, None for each."""
     found: dict[str, float | None] = dict.fromkeys(titles())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regmix_bench.methods.declarations import display_name
+from regmix_bench.methods.declarations import display_name, display_name_of
 from regmix_bench.records.accuracies import ROBUST, by_title, score_words, titles
 from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import (
@@ -29,8 +29,16 @@ CORRUPTED_BY = {
 
 
 def model_name(spec: AnySpec) -> str:
-    """Return what tables call a model: its method's shown name, or the label of a given one."""
-    return display_name(spec.method) if isinstance(spec, RunSpec) else spec.label
+    """Return what a reader calls a model: its method's shown name, or the label of a given one.
+
+    A run of ours that is scored as one has the label of its method, and maybe a checkpoint.
+    """
+    if isinstance(spec, RunSpec):
+        return display_name(spec.method)
+    if spec.model.kind != "run":
+        return spec.label
+    method, gap, checkpoint = spec.label.partition(" (")
+    return display_name_of(method) + gap + checkpoint
 
 
 def spec_words(spec: AnySpec, symbols: bool = False) -> str:

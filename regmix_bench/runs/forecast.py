@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Seconds from which a grid is worth a warning.
 HOURS = 2 * 3600
+#: The work for each processor from which a machine is busy with others': its own is one of it.
+BUSY = 2
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,7 @@ class Forecast:
     @property
     def warning(self) -> str | None:
         """Say what makes a grid shorter, where it takes this machine hours."""
-        if self.seconds is None or self.seconds < HOURS:
-            return None
-        return (
-            f"{self.seconds / 3600:,.0f} hours or so on {self.device}: --archs smallcnn or resnet8,"
-            " --eval-examples 100 or --attacks apgd-ce,square are other runs, and shorter ones"
-        )
+        return None if self.seconds is None else hours_warning(self.seconds, self.device)
 
     @property
     def seconds(self) -> float | None:
@@ -60,3 +58,31 @@ class Forecast:
         if len(found) < len(self.runs):
             return None
         return self.startup + max(sum(found) / self.jobs, max(found, default=0.0))
+
+
+def hours_warning(seconds: float, device: str) -> str | None:
+    """Say what makes ``seconds`` on a ``device`` less, where they are hours."""
+    if seconds < HOURS:
+        return None
+    shorter = (
+        "--archs smallcnn or resnet8, --eval-examples 100 or --attacks apgd-ce,square are other"
+        " runs, and shorter ones"
+    )
+    return f"{seconds / 3600:,.0f} hours or so on {device}: {shorter}{_busy()}"
+
+
+def _busy() -> str:
+    """Say that other work holds up this machine, where there is more than it has processors for.
+
+    Threads that wait for each other then wait for whatever runs in between: on two processors with
+    four times their work, two threads trained a thirtieth of the images that one did.
+    """
+    if not hasattr(os, "getloadavg"):  # Windows has none
+        return ""
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load < BUSY * processors:
+        return ""
+    return (
+        f"; other work keeps the {processors} processors busy (load {load:.0f}), where one thread,"
+        " OMP_NUM_THREADS=1, may be many times as fast as several"
+    )

@@ -69,6 +69,12 @@ class DataNames(Frozen):
     title: ShownName
     classes: tuple[ShownName, ...] = ()
 
+    def told_apart(self, dataset: str) -> DataNames:
+        """Return the names with digits of the content of ``dataset`` behind the title."""
+        _, _, content = dataset.rpartition("-")
+        title = f"{self.title[:70].rstrip()} ({content[:4]})"
+        return self.model_copy(update={"title": title})
+
 
 def shown_name(text: str) -> str:
     """Return ``text``, such as the name of a file, with a dash for what no shown name may hold."""

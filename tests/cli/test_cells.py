@@ -123,3 +123,11 @@ def test_hours_are_warned_of_and_no_less() -> None:
     assert warning(3600, 3500) is None
     long = warning(3600, 7200)
     assert long is not None and long.startswith("3 hours or so on CPU: --archs smallcnn")
+
+
+@pytest.mark.parametrize(("load", "told"), [(1.9, False), (4.0, True), (9.0, True)])
+def test_a_machine_that_is_busy_with_other_work_is_said_to_be(monkeypatch, load, told) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0, 0))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    warning = Forecast({"a": Estimate(1, 1, 7200)}, {}, "CPU", 1).warning
+    assert warning is not None and ("OMP_NUM_THREADS=1" in warning) is told

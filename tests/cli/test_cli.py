@@ -228,6 +228,7 @@ def test_check_holds_a_repeated_run_and_fails_without_it(command: Command, tmp_p
 
     status, output, _ = command("check", "--results", "empty", *reference, "--junit", "j.xml")
     assert status == 1 and "missing" in output
+    assert "PGD-20" in output and "pgd_acc" not in output + (tmp_path / "j.xml").read_text()
     assert list(ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure"))
 
 

@@ -87,6 +87,20 @@ def test_without_a_terminal_there_are_plain_lines(capsys, clock) -> None:
     assert "\x1b" not in output.out and output.err == ""
 
 
+def test_hours_are_warned_of_once_where_no_forecast_is_shown(capsys, clock) -> None:
+    for left, flags in ((7300.0, NO_FLAGS), (7100.0, NO_FLAGS), (7300.0, Flags(quiet=True))):
+        spec = make_spec()
+        with counting(1, flags) as display:
+            display.on_start(spec)
+            for _ in range(3):
+                clock[0] += 6
+                display.on_progress(spec, trained(1, left))
+        said = capsys.readouterr().out
+        assert said.count("2 hours or so on this machine: --archs smallcnn") == (
+            left > 7200 and not flags.quiet
+        )
+
+
 def test_what_is_said_follows_the_flags(capsys, clock) -> None:
     spec = make_spec()
     said = {}

@@ -9,6 +9,12 @@ from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.records.sequence import Records
 from regmix_bench.records.store import load_record
 from regmix_bench.records.words import record_words
+from regmix_bench.specs import EvalSpec, ModelSource
+
+
+def of_run(label: str) -> EvalSpec:
+    """What scores a run of ours once more."""
+    return make_eval_spec(label, model=ModelSource(kind="run", name="eef7:last", sha256="0" * 64))
 
 
 @pytest.mark.parametrize(
@@ -16,8 +22,11 @@ from regmix_bench.records.words import record_words
     [
         (make_spec(), "TRADES · digits · smallcnn · Linf 32/255 · seed 0"),
         (make_eval_spec(), "net · digits · smallcnn · Linf 32/255 · evaluated"),
+        (of_run("trades"), "TRADES · digits · smallcnn · Linf 32/255 · evaluated"),
+        (of_run("pgd-at (last)"), "PGD-AT (last) · digits · smallcnn · Linf 32/255 · evaluated"),
+        (make_eval_spec("trades"), "trades · digits · smallcnn · Linf 32/255 · evaluated"),
     ],
-    ids=["a run", "an evaluation"],
+    ids=["a run", "an evaluation", "of a run", "of its last epoch", "of weights called so"],
 )
 def test_a_record_is_shown_in_a_line_and_as_a_table(spec, words: str, tmp_path: Path) -> None:
     record: AnyRecord = load_record(write_run(tmp_path, spec))
