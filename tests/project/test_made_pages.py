@@ -55,12 +55,12 @@ def test_the_readme_is_short_and_counts_the_methods() -> None:
     assert f"trains {len(ours)} methods" in README
 
 
-def test_installing_names_every_extra() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+def test_every_extra_is_named_and_installed_for_the_tests() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = sorted(project["optional-dependencies"])
     page = (ROOT / "docs/guide/install.md").read_text("utf-8")
     assert [name for name in extras if f"`{name}`" not in page] == []
+    assert f"'.[{','.join(extras)}]'" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("file", [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / "action.yml"])
