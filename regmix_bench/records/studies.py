@@ -9,7 +9,7 @@ from regmix_bench.methods.configured import relabelled
 from regmix_bench.records.migrations import STUDY
 from regmix_bench.records.paths import TUNING
 from regmix_bench.records.schema import StudyRecord
-from regmix_bench.records.store import write_json
+from regmix_bench.records.store import record_files, write_json
 from regmix_bench.specs.run import slug
 
 #: What `run` takes, beside the studies.
@@ -36,6 +36,11 @@ def load_study(path: Path) -> StudyRecord:
     """Read the record of a study; raises :class:`UserError` for a file that is none."""
     study = STUDY.parse(STUDY.load(path), StudyRecord, path)
     return study.model_copy(update={"spec": relabelled(study.spec)})
+
+
+def reported_files(results: Path) -> list[Path]:
+    """Return all that a report is made of: the records below ``results``, those of studies too."""
+    return [*record_files(results), *study_files(results)]
 
 
 def study_files(results: Path) -> list[Path]:

@@ -35,6 +35,7 @@ from regmix_bench.records.schema import (
     StudyRecord,
     TransferRecord,
 )
+from regmix_bench.records.store import load_records
 from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.records.unions import require_unions
 from regmix_bench.reporting.chapters import (
@@ -106,7 +107,8 @@ class Contents:
         """
         entries = load_published(results) if with_published else ()
         say(f"reading the records below {results}")
-        records = require_records(results)
+        alone = only is None and study_files(results)
+        records = load_records(results) if alone else require_records(results)
         if only is not None:
             records = {path: record for path, record in records.items() if record.run_id in only}
             if not records:

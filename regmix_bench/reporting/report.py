@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Unpack
 
 from regmix_bench.errors import unknown
-from regmix_bench.records.store import record_files
+from regmix_bench.records.studies import reported_files
 from regmix_bench.reporting import site
 from regmix_bench.reporting.choices import Choices
 from regmix_bench.reporting.contents import Contents
@@ -56,7 +56,7 @@ def write_report(
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
-    if "html" in formats and results.is_dir() and not record_files(results):
+    if "html" in formats and results.is_dir() and not reported_files(results):
         with sole_writer(out):
             return [_write(out, SITE + name, data) for name, data in site.empty_site()]
     with _loaded(results, say, **choices) as contents, sole_writer(out):

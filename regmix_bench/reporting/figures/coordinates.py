@@ -68,22 +68,29 @@ class ParallelCoordinates(StudyFigure):
             between=(0.3, 0),
             widths=(1, 0.03),
         )
-        accuracy = 100 * self.frame["value"]
-        low, high = float(accuracy.min()), max(float(accuracy.max()), float(accuracy.min()) + 0.1)
+        accuracy = 100 * self.frame["value"].to_numpy()
+        low = least_usual(accuracy)
+        high = max(float(accuracy.max()), low + 0.1)
         norm = Normalize(low, high)
         colours = matplotlib.colormaps[HEAT]
         keys = list(self.space)
         heights = np.array([self._place(key, self.frame[key].to_numpy()) for key in keys])
         places = range(len(keys))
-        for column in np.argsort(accuracy.to_numpy(), kind="stable"):
-            value = float(accuracy.iloc[column])
-            path = np.append(heights[:, column], (value - low) / (high - low))
+        *others, best = np.lexsort((-np.arange(len(accuracy)), accuracy))  # of a tie the earlier
+        for column in (*others, best):
+            value = float(accuracy[column])
+            path = np.append(heights[:, column], max(0.0, (value - low) / (high - low)))
             (line,) = axis.plot(
-                [*places, len(keys)], path, color=colours(norm(value)), linewidth=1.1, alpha=0.9
+                [*places, len(keys)],
+                path,
+                color=colours(norm(value)),
+                linewidth=3 if column == best else 1.1,
+                alpha=0.9,
             )
             tip(line, f"trial {self.frame['number'].iloc[column]}: {value:.1f} %")
-        self._label(axis, keys, style, (low, high))
-        figure.colorbar(ScalarMappable(norm, HEAT), cax=bar)
+        below = bool(accuracy.min() < low)
+        self._label(axis, keys, style, (f"{'≤ ' * below}{low:.1f}", f"{high:.1f}"))
+        figure.colorbar(ScalarMappable(norm, HEAT), cax=bar, extend="min" if below else "neither")
         bar.set_title("%", fontsize=style.small)
         bar.grid(visible=False)
         return figure
@@ -97,7 +104,7 @@ class ParallelCoordinates(StudyFigure):
         placed: npt.NDArray[np.float64] = (scale(values) - low) / (high - low)
         return placed
 
-    def _label(self, axis: Axes, keys: list[str], style: Style, ends: tuple[float, float]) -> None:
+    def _label(self, axis: Axes, keys: list[str], style: Style, ends: tuple[str, str]) -> None:
         """Name the axes, and write the ends of each at its foot and its head."""
         room = (style.width - 1.3) / (len(keys) + 1)
         names = [*(symbol_of(key) for key in keys), "held out"]
@@ -108,12 +115,13 @@ class ParallelCoordinates(StudyFigure):
         axis.set(xlim=(-0.25, len(keys) + 0.25), ylim=(0, 1), yticks=[])
         axis.grid(visible=False)
         axis.spines[["left", "bottom"]].set_visible(False)
-        spans = [*((self.space[key].low, self.space[key].high) for key in keys), ends]
+        spans = [(f"{self.space[k].low:.3g}", f"{self.space[k].high:.3g}") for k in keys]
+        spans.append(ends)
         for place, (low, high) in enumerate(spans):
             axis.axvline(place, color="#555555", linewidth=0.7, zorder=1)
             for at, number, side in ((0, low, "top"), (1, high, "bottom")):
                 axis.annotate(
-                    f"{number:.3g}",
+                    number,
                     (place, at),
                     (0, -1 if side == "top" else 1),
                     textcoords="offset points",
@@ -122,6 +130,15 @@ class ParallelCoordinates(StudyFigure):
                     fontsize=style.small,
                     annotation_clip=False,
                 )
+
+
+def least_usual(values: npt.NDArray[np.float64]) -> float:
+    """Return the least of ``values`` that is no outlier by Tukey's rule, 1.5 interquartile ranges.
+
+    One trial that failed to learn would else leave all others in one colour.
+    """
+    lower, upper = np.percentile(values, (25, 75))
+    return float(values[values >= lower - 1.5 * (upper - lower)].min())
 
 
 def coordinates_frame(study: StudyRecord) -> pd.DataFrame:
@@ -140,6 +157,6 @@ def _caption(study: StudyRecord) -> str:
     return (
         f"The best of {len(study.trials)} trials of {display_name(study.spec.method)} had"
         f" {in_percent(best.value)} with {values}; {tuning_words([study])}. Each line is a trial"
-        " that came to its end, its colour its accuracy on held-out training images; axes are on"
-        " the scale that was searched, from end to end."
+        " that came to its end, the thick one the best, its colour its accuracy on held-out"
+        " training images; axes are on the scale that was searched, from end to end."
     )

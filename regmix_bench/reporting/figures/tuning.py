@@ -71,7 +71,14 @@ class BestOfTrials(StudyFigure):
             )
             axis.plot(rows["trials"].iloc[-1], 100 * rows["expected"].iloc[-1], **look.marks)
             tip(line, f"{look.name}: {100 * rows['expected'].iloc[-1]:.1f} %")
-        axis.set(xlabel="trials", ylabel="best, held out (%)")
+        # Of few trials the band goes far down, where there is nothing to see.
+        last = self.frame.groupby("label")["low"].last()
+        floor = 100 * min(self.frame["expected"].min(), last.min())
+        top = 100 * self.frame["high"].max()
+        room = max(0.05 * (top - floor), 0.1)
+        axis.set(
+            xlabel="trials spent", ylabel="best, held out (%)", ylim=(floor - room, top + room)
+        )
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         legend_below(figure, handles, style)
         return figure

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 from urllib.parse import unquote
 
 from regmix_bench.errors import UserError, reason
-from regmix_bench.records import store
 from regmix_bench.records.paths import PUBLISHED
+from regmix_bench.records.studies import reported_files
 from regmix_bench.records.watcher import RunWatcher
 from regmix_bench.reporting.site.live import SCRIPT, STYLE, live_files, under_way
 
@@ -150,7 +150,7 @@ class Site:
         if not self._results.is_dir():
             raise UserError(f"no folder {self._results}: `regmix-bench run` makes it")
         found = set()
-        for path in (*store.record_files(self._results), self._results / PUBLISHED):
+        for path in (*reported_files(self._results), self._results / PUBLISHED):
             with suppress(FileNotFoundError):  # gone meanwhile, or no published numbers
                 status = path.stat()
                 found.add((path, status.st_mtime_ns, status.st_size))
@@ -162,7 +162,7 @@ class Site:
         from regmix_bench.reporting.site.pictures import PictureFiles, SitePictures
 
         drawn: Mapping[str, bytes] = {}
-        if store.record_files(self._results):
+        if reported_files(self._results):
             contents = Contents.of(self._results, **self._choices)
             pictures = SitePictures.of(contents)
             files = dict(site.undrawn_files(contents, pictures))

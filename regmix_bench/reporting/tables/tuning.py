@@ -41,12 +41,17 @@ def tuning_words(studies: Sequence[StudyRecord]) -> str:
 
 
 def effort_words(studies: Sequence[StudyRecord]) -> str:
-    """Say what all methods were given the same of."""
-    kinds = {_HELD_EQUAL[study.budget.equal] for study in studies}
-    amounts = {study.budget for study in studies}
-    if len(amounts) > 1:
-        return "the methods were not given the same"
-    return f"{kinds.pop()} were held equal"
+    """Say what all methods were given the same of: ``20 trials for each method``."""
+    budget, *others = {study.budget for study in studies}
+    if others:
+        return "not the same effort for all methods"
+    if budget.equal == "trials":
+        amount = f"{budget.amount:g} trial{'s' * (budget.amount != 1)}"
+    elif budget.equal == "passes":
+        amount = f"{budget.amount / 1e6:,.3g} M images through the network"
+    else:
+        amount = f"{budget.amount / 60:,.3g} minutes"
+    return f"{amount} for each method"
 
 
 def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
@@ -56,21 +61,32 @@ def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
     the study started from, of the same seeds, and the difference.
     """
     attack = _OBJECTIVES[studies[0].objective]
+    gains = [Gain.of(trial_values(study)) if study.best else None for study in studies]
     filled: list[Filled] = [
         (Column("method", "Method"), [Cell(display_name(study.spec.method)) for study in studies]),
         (Column("trials", "Trials", "count"), [counted(len(s.trials)) for s in studies]),
-        (Column("passes", "M images", "number"), alike([Cell(s.passes / 1e6) for s in studies])),
+        (
+            Column("passes", "Cost, M images", "number"),
+            alike([Cell(s.passes / 1e6) for s in studies]),
+        ),
         (Column("minutes", "Minutes", "number"), [Cell(s.seconds, "seconds") for s in studies]),
         (
-            Column("start", f"{attack} held out, start", "number", "higher"),
+            Column("start", f"{attack} held out, defaults", "number", "higher"),
             [Cell(study.trials[0].value if study.trials else None, "share") for study in studies],
         ),
         (
-            Column("best", f"{attack} held out, best", "number", "higher"),
+            Column("best", f"{attack} held out, tuned", "number", "higher"),
             [Cell(study.best.value if study.best else None, "share") for study in studies],
         ),
-        (Column("gain", "Gain (by chance)"), [Cell(_gain(s)) for s in studies]),
-        (Column("values", "Best values"), [Cell(_values(study)) for study in studies]),
+        (
+            Column("gain", "Gain", "number", "higher"),
+            [Cell(gain.gain if gain else None, "points") for gain in gains],
+        ),
+        (
+            Column("by_chance", "By chance, up to", "number"),
+            [Cell(gain.by_chance if gain else None, "points") for gain in gains],
+        ),
+        (Column("values", "Default → tuned"), [Cell(_values(study)) for study in studies]),
     ]
     scored = _scored_alike(studies, runs)
     if scored:
@@ -87,8 +103,8 @@ def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
         ]
     words = tuning_words(studies)
     caption = (
-        f"{words}: values chosen at equal effort by {attack} accuracy on"
-        f" {studies[0].n_validation:,} held-out training images; {effort_words(studies)}."
+        f"{words}: what tuning gains, with {effort_words(studies)}, in {attack} accuracy on"
+        f" {studies[0].n_validation:,} held-out training images."
     )
     return Table.of(caption, filled, tuple(_notes(studies, bool(scored))), words)
 
@@ -113,18 +129,15 @@ def _effort(tuned: Tuned) -> str:
     return f"{tuned.trials} trials, {cost} ({_HELD_EQUAL[tuned.equal]} held equal)"
 
 
-def _gain(study: StudyRecord) -> str:
+def _values(study: StudyRecord) -> str:
+    """Write what the best trial has in place of what the first had: ``λ 10 → 2.98, reset 40``."""
     if study.best is None:
         return "no trial came to its end"
-    gain = Gain.of(trial_values(study))
-    chance = "few trials" if gain.by_chance is None else f"{100 * gain.by_chance:.1f}"
-    return f"{100 * gain.gain:.1f} ({chance})"
-
-
-def _values(study: StudyRecord) -> str:
-    if study.best is None:
-        return ""
-    return ", ".join(f"{symbol_of(key)} = {value:g}" for key, value in study.best.values.items())
+    first = study.trials[0].values
+    return ", ".join(
+        f"{symbol_of(key)} {first[key]:g}" + (f" → {value:g}" if value != first[key] else "")
+        for key, value in study.best.values.items()
+    )
 
 
 def _scored_alike(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> list[Run]:
@@ -160,17 +173,17 @@ def _by_seed(runs: Iterable[Run]) -> dict[int, float]:
 
 def _notes(studies: Sequence[StudyRecord], tested: bool) -> Iterator[str]:
     yield (
-        "The best of several numbers is too good: were no value better than another, it would be"
-        " above the first by as much as stands beside the gain in 19 of 20 tunings, and fewer than"
-        " 20 trials tell nothing. Trials that were pruned or failed count."
+        "Defaults: the values that the search started from. The best of several trials is too good:"
+        " were no value better than another, it would gain as much as stands under chance in 1 of"
+        " 20 tunings, and fewer than 20 trials tell nothing. Trials that were pruned or failed"
+        " count."
     )
     yield "M images: those that went through networks in training steps, both ways counted."
     if tested:
         yield (
-            "Authors' defaults: the values that the search started from. On test images, which the"
-            " choice has not seen: mean ± sample standard deviation over"
-            " seeds, and the difference of runs of the same seeds with its 95 % interval (Student's"
-            " t)."
+            "Authors' defaults beside tuned, on test images, which the choice has not seen: mean ±"
+            " sample standard deviation over seeds, and the difference of runs of the same seeds"
+            " with its 95 % interval (Student's t)."
         )
     if unfinished := [study for study in studies if not study.finished]:
         names = ", ".join(display_name(study.spec.method) for study in unfinished)

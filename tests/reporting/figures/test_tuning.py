@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.figures import drawn, overlaps
 from support.synthetic import make_spec, write_run
 from support.tuning import write_studies
 
+from regmix_bench import plot
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures import FIGURES
+from regmix_bench.reporting.figures.coordinates import least_usual
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.venues import PLAIN, Style, style_for
 from regmix_bench.reporting.formats.page import page
+from regmix_bench.reporting.site.server import Site
 from regmix_bench.tuning.space import Space
 
 KINDS = ("tuning", "importance", "coordinates")
@@ -67,13 +71,34 @@ def test_the_table_sets_tuned_beside_defaults_and_the_comparison_says_at_whose_e
     gains = [row[columns.index("test_gain")] for row in table.rows]
     assert gains[0].value == pytest.approx(18 / 360) and gains[0].interval is not None
     assert gains[2].value is None
-    assert "trials were held equal" in table.caption
+    assert "what tuning gains, with 24 trials for each method, in PGD-10" in table.caption
+    values = str(table.rows[0][columns.index("values")].value)
+    assert values.startswith("λ 10 → ") and ", reset " in values
     notes = [note for table in contents.comparisons.values() for note in table.notes]
     assert any("24 trials" in note and "(trials held equal)" in note for note in notes)
     written = page(contents, with_figures=True)
     assert written.index("## Tuning") < written.index("coordinates-planted-trades.png")
     assert "## Further figures" not in written
     assert any(name.startswith("tuning/planted/") for name in contents.inputs)
+
+
+def test_a_trial_that_failed_to_learn_leaves_the_others_their_colours() -> None:
+    usual = np.array([86.0, 86.5, 87.0, 87.2, 87.9, 88.0])
+    assert least_usual(np.append(usual, 31.5)) == 86.0
+    assert least_usual(usual) == 86.0 and least_usual(usual[:1]) == 86.0
+
+
+def test_studies_alone_are_a_report_that_follows_them(tmp_path: Path) -> None:
+    write_studies(tmp_path, trials=3)
+    found = Contents.of(tmp_path)
+    assert [*found.chapters] == ["Tuning"] and found.blocks == ()
+    assert "## Tuning" in page(found, with_figures=True)
+    assert "tuning-planted" in plot(tmp_path, "tuning")
+    served = Site(tmp_path)
+    assert b"tables.html" in served.state.files["index.html"]
+    assert not served.refresh()
+    write_studies(tmp_path, name="other", trials=1)
+    assert served.refresh() and b"other" in served.state.files["tables.html"]
 
 
 def test_without_studies_nothing_is_said_of_tuning(tmp_path: Path) -> None:
