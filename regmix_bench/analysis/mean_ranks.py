@@ -15,6 +15,8 @@ from regmix_bench.analysis.methods import LEVEL
 FEWEST_COMPARISONS = 6
 #: Methods, below which Friedman's test is none.
 FEWEST_METHODS = 3
+#: Sets of methods that are looked at as what comparisons share.
+_MOST_SETS = 1000
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,23 @@ def shared_methods(comparisons: Sequence[Mapping[str, float]]) -> tuple[list[str
     """Choose methods that comparisons share, and the places of these comparisons.
 
     They are those with the most accuracies among at least :data:`FEWEST_COMPARISONS` comparisons
-    and :data:`FEWEST_METHODS` methods; none where there are fewer.
+    and :data:`FEWEST_METHODS` methods, and of as many those of more comparisons; none where there
+    are fewer. Of comparisons that differ in very many ways the most may be missed.
     """
-    order = sorted(range(len(comparisons)), key=lambda place: -len(comparisons[place]))
+    shared: set[frozenset[str]] = set()
+    for methods in dict.fromkeys(map(frozenset, comparisons)):
+        met = {methods, *(methods & other for other in shared)}
+        shared |= {each for each in met if len(each) >= FEWEST_METHODS}
+        if len(shared) > _MOST_SETS:
+            shared = set(sorted(shared, key=lambda each: (-len(each), sorted(each)))[:_MOST_SETS])
     best: tuple[list[str], list[int]] = ([], [])
-    for number in range(FEWEST_COMPARISONS, len(order) + 1):
-        places = sorted(order[:number])
-        first = comparisons[places[0]]
-        labels = [k for k in first if all(k in comparisons[place] for place in places)]
-        enough = len(labels) >= FEWEST_METHODS
-        if enough and len(labels) * number > len(best[0]) * len(best[1]):
-            best = labels, places
+    most = (0, 0)
+    for each in sorted(shared, key=sorted):
+        places = [place for place, found in enumerate(comparisons) if each <= found.keys()]
+        size = (len(each) * len(places), len(places))
+        if len(places) >= FEWEST_COMPARISONS and size > most:
+            most = size
+            best = [label for label in comparisons[places[0]] if label in each], places
     return best
 
 

@@ -70,5 +70,8 @@ def test_what_comparisons_share_is_chosen_by_the_most_accuracies():
     narrow = dict.fromkeys("abc", 0.5)
     assert shared_methods([wide] * 6 + [narrow]) == (list("abcdef"), [0, 1, 2, 3, 4, 5])
     assert shared_methods([narrow] + [wide] * 6 + [narrow] * 9)[0] == list("abc")
+    odd = dict.fromkeys("axyzw", 0.5)  # of more methods than the narrow ones, and unlike all
+    assert shared_methods([wide, odd, wide, *[narrow] * 4]) == (list("abc"), [0, 2, 3, 4, 5, 6])
+    assert shared_methods([odd] * 5 + [narrow] * 5) == ([], [])
     assert shared_methods([wide] * 5) == ([], [])
     assert shared_methods([{"a": 1.0, "b": 0.5}] * 9) == ([], [])
