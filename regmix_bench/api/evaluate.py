@@ -150,7 +150,7 @@ def evaluate(
     from torch import nn
 
     from regmix_bench.attacks import attack_components
-    from regmix_bench.attacks.autoattack import require_defined
+    from regmix_bench.attacks.ensembles import require_defined
     from regmix_bench.data.tensors import with_classes
     from regmix_bench.evaluation.given import (
         evaluate_model,

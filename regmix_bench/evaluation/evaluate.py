@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from regmix_bench.attacks.autoattack import ensemble
 from regmix_bench.attacks.autoattack_checks import (
     check_behaviour,
     check_square,
     collected_warnings,
 )
+from regmix_bench.attacks.ensembles import ensemble
 from regmix_bench.attacks.pgd import frozen
 from regmix_bench.attacks.protocol import Attack
 from regmix_bench.attacks.white_box import PGD, Clean

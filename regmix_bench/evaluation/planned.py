@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from regmix_bench.attacks.autoattack import ensemble
+from regmix_bench.attacks.ensembles import ensemble
 from regmix_bench.evaluation.evaluate import stages_of
 from regmix_bench.evaluation.masking import LIMIT, PASSES
 from regmix_bench.records.progress import Part

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from regmix_bench.attacks.autoattack import require_defined
+from regmix_bench.attacks.ensembles import require_defined
 from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data import RunData, prepare
 from regmix_bench.data.batches import check_batches

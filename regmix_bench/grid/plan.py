@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from regmix_bench.attacks import attack_components
-from regmix_bench.attacks.autoattack import require_defined
+from regmix_bench.attacks.ensembles import require_defined
 from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data.protocol import DataSource
 from regmix_bench.data.sources import (

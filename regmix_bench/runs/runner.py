@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from regmix_bench.attacks.autoattack import require_defined
+from regmix_bench.attacks.ensembles import require_defined
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.group import LostProcess
 from regmix_bench.errors import UserError

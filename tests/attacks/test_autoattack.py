@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from regmix_bench.attacks import load_attack
-from regmix_bench.attacks.autoattack import require_defined
 from regmix_bench.attacks.protocol import AttackedData
-from regmix_bench.errors import UserError
-from regmix_bench.specs import Scoring
 from regmix_bench.types import ThreatModel
 
 AUTOATTACK = ("apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square")
@@ -74,44 +69,6 @@ def test_square_in_linf_takes_every_size() -> None:
     with torch.random.fork_rng([]):
         for size in itertools.product((1, 2, 4, 14, 19), repeat=2):
             assert square_is_defined(*size, norm="Linf") and square_runs(*size, norm="Linf")
-
-
-@pytest.mark.parametrize(
-    "scoring",
-    [
-        Scoring(),
-        Scoring(autoattack_version="plus"),
-        Scoring(autoattack_version="custom", attacks=("pgd", "square[n_queries=7]")),
-    ],
-)
-def test_what_is_not_defined_is_one_line_with_attack_norm_and_size(scoring: Scoring) -> None:
-    data = AttackedData((3, 14, 19), 10, 100)
-    with pytest.raises(UserError, match=r"attack 'square.*L2.*14×19 pixels") as refused:
-        require_defined(scoring, [THREATS[0], L2], data)
-    assert "\n" not in str(refused.value)
-    require_defined(scoring, [THREATS[0]], data)
-    require_defined(scoring, [L2], AttackedData((3, 32, 32)))
-    require_defined(scoring, [L2])
-
-
-def test_an_ensemble_without_square_is_defined_on_any_image() -> None:
-    for scoring in (
-        Scoring(autoattack_version="rand"),
-        Scoring(autoattack_version="custom", attacks=("fab-t", "random-directions")),
-    ):
-        require_defined(scoring, THREATS, AttackedData((1, 14, 14)))
-
-
-def test_asking_loads_no_torch() -> None:
-    program = (
-        "import sys; from regmix_bench.attacks.autoattack import require_defined as ask;"
-        "from regmix_bench.attacks.protocol import AttackedData as Data;"
-        "from regmix_bench.specs import Scoring; from regmix_bench.types import ThreatModel as T;"
-        "ask(Scoring(), [T('L2', '1'), T('Linf', '1')], Data((1, 8, 8)));"
-        "ask(Scoring(autoattack_version='custom', attacks=('fgsm', 'square')), [T('L2', '1')]);"
-        "assert not {'torch', 'pyautoattack'} & sys.modules.keys()"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 class Tied(nn.Module):
