@@ -47,6 +47,11 @@ def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
     return int.from_bytes(digest[:7], "big")
 
 
+def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
+    """Return the generator on ``device`` of that seed."""
+    return torch.Generator(device).manual_seed(epoch_seed(seed, epoch, purpose))
+
+
 def batch_sum(value: Tensor) -> Tensor:
     """Return the sum over a whole batch, given that over this process's images; no gradient."""
     return all_sum(value)

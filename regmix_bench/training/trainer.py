@@ -14,20 +14,18 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from regmix_bench.attacks.noise import epoch_seed
+from regmix_bench.attacks.noise import epoch_generator, epoch_seed
 from regmix_bench.data import TrainingData
-from regmix_bench.distributed.collectives import all_sum, on_first, rank, share, size, whole_batch
+from regmix_bench.distributed.collectives import all_sum, on_first, rank, size
 from regmix_bench.distributed.group import finished_first
 from regmix_bench.errors import UserError, reason
 from regmix_bench.methods.averaging import WeightAverage
-from regmix_bench.methods.configured import tell_recipe
 from regmix_bench.methods.protocol import Method
 from regmix_bench.models.execution import ModelRunner
 from regmix_bench.models.weights import Description
@@ -38,18 +36,18 @@ from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite, atomic_write, sweep
 from regmix_bench.system.machine import Execution
-from regmix_bench.training.flops import count_flop
 from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.keeper import StateKeeper
 from regmix_bench.training.meter import WorkMeter
 from regmix_bench.training.optim import load_optimizer, make_optimizer, make_schedule
 from regmix_bench.training.pseudo_labels import PseudoLabels
+from regmix_bench.training.rehearsal import Rehearsal, tell_method
 from regmix_bench.training.states import States
 from regmix_bench.training.steps import make_steps
 from regmix_bench.training.totals import EpochTotals
 from regmix_bench.training.update import LENGTH, LONGEST, Update
 from regmix_bench.training.validation import Validation
-from regmix_bench.types import Batch, TrainedCheckpoint
+from regmix_bench.types import TrainedCheckpoint
 
 
 class Trainer:
@@ -95,7 +93,7 @@ class Trainer:
             model, self.trained, method, spec.train_threat, self.optimizer, recipe, self.average
         )
         self.steps = make_steps(update, device, execution, say)
-        self._tell(method)
+        tell_method(method, spec, data)
         own_average = method.averages_weights and method.keeps_average
         self.averages = self.average is not None or own_average
         method.setup(data.train.size, data.image_shape, device)
@@ -112,11 +110,6 @@ class Trainer:
         )
         progress = self.progress
         self.keeper = StateKeeper(states, about, progress.epoch, progress.checkpoints)
-
-    def _tell(self, method: Method) -> None:
-        spec, data = self.spec, self.data
-        varied = not data.train.once_an_epoch
-        tell_recipe(method, spec.recipe, data.num_classes, spec.seed, varied)
 
     def _trainable(self, execution: Execution) -> Execution:
         """``execution`` without what the method's steps do not bear."""
@@ -138,8 +131,9 @@ class Trainer:
         try:
             with finished_first(self.keeper.flush):
                 if self.progress.epoch < self.spec.recipe.epochs:
-                    self._warm_up()
-                    work = WorkMeter(self.device, self._flop_per_image())
+                    rehearsal = Rehearsal(self.spec, self.data, self.method, self.device)
+                    self.progress.cost += rehearsal.warm_up(self.trained, self.say)
+                    work = WorkMeter(self.device, rehearsal.flop_per_image(self.model))
                     self._train(on_epoch, work, meter or ProgressMeter(lambda progress: None))
                 self.progress.checkpoints = on_first(self.keeper.flush)
         except BaseException as error:
@@ -199,48 +193,6 @@ class Trainer:
             self.progress.checkpoints = self.keeper.flush()
         except (CannotWrite, PermissionError) as refused:
             self.say(f"the newest state is lost: {refused}")
-
-    def _warm_up(self) -> None:
-        """Compile, and choose kernels, before the clock runs."""
-        self.model.train()
-        mine = share(max(self.data.train.batch_sizes))
-        shape = mine.stop - mine.start, *self.data.image_shape
-        took = self.trained.choose_kernels(torch.zeros(shape, device=self.device), self.say)
-        self.progress.cost += Cost(compile_seconds=took)
-        if self.trained.execution.compile:
-            took = self.trained.warm_up(
-                partial(self._rehearse, self.trained, total)
-                for total in sorted(self.data.train.batch_sizes)
-            )
-            self.progress.cost += Cost(compile_seconds=took)
-
-    def _flop_per_image(self) -> float | None:
-        """Those of a step, counted on two blank images for each process, as batch norm needs."""
-        total = 2 * size()
-        flop = count_flop(
-            self.model, self.spec.recipe.precision, lambda runner: self._rehearse(runner, total)
-        )
-        return None if flop is None else flop / 2
-
-    def _rehearse(self, runner: ModelRunner, total: int) -> Tensor:
-        """The loss of the method on a batch of ``total`` blank images that no state is kept of."""
-        mine = share(total)
-        n, shape = mine.stop - mine.start, self.data.image_shape
-        method = type(self.method)(self.method.config)
-        self._tell(method)
-        method.setup(total, shape, self.device)
-        method.on_epoch_start(1)
-        method.on_batch_start(0)
-        x = torch.zeros(n, *shape, device=self.device)
-        index, partly = torch.arange(mine.start, mine.stop), self.data.train.partly_labelled
-        labels = -(index % 2) if partly else torch.zeros(n, dtype=torch.int64)
-        batch = Batch(x, labels.to(self.device), index.to(self.device), total, partly)
-        attack = epoch_generator(self.device, self.spec.seed, 0, "attack")
-        with whole_batch(total):
-            output = method.step(runner, batch, self.spec.train_threat, attack)
-            if self.spec.recipe.awp_gamma is None or output.again is None:
-                return output.loss
-            return output.loss + output.again()
 
     def _train_epoch(self, epoch: int, meter: ProgressMeter) -> tuple[dict[str, float], Cost, int]:
         """One pass over the training set; the host waits for the device only at its end.
@@ -359,8 +311,3 @@ class Trainer:
                 f"{self.directory}: the state of this training was written by another version and"
                 f" cannot be resumed ({reason(error)}); --force trains anew"
             ) from error
-
-
-def epoch_generator(device: torch.device, seed: int, epoch: int, purpose: str) -> torch.Generator:
-    """Return the generator for one ``purpose`` of one epoch, which follows from the run's seed."""
-    return torch.Generator(device).manual_seed(epoch_seed(seed, epoch, purpose))

@@ -28,13 +28,12 @@ from support.group_work import (
 from torch import Tensor
 
 from regmix_bench.analysis.pairs import compare_methods
-from regmix_bench.attacks.noise import gaussian_start, uniform_start
+from regmix_bench.attacks.noise import epoch_generator, gaussian_start, uniform_start
 from regmix_bench.data.batches import Batches
 from regmix_bench.distributed import collectives as distributed
 from regmix_bench.distributed.collectives import Sharding, share
 from regmix_bench.distributed.group import run_group
 from regmix_bench.specs.recipe import Division
-from regmix_bench.training.trainer import epoch_generator
 from regmix_bench.types import ThreatModel
 
 

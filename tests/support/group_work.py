@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regmix_bench.attacks.noise import batch_sum, gaussian_start, uniform_start
+from regmix_bench.attacks.noise import batch_sum, epoch_generator, gaussian_start, uniform_start
 from regmix_bench.attacks.protocol import Attack
 from regmix_bench.attacks.white_box import PGD
 from regmix_bench.data import prepare
@@ -41,7 +41,7 @@ from regmix_bench.records.schema import EpochLog
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import Execution
-from regmix_bench.training.trainer import Trainer, epoch_generator
+from regmix_bench.training.trainer import Trainer
 from regmix_bench.types import ThreatModel
 
 CPU = torch.device("cpu")
