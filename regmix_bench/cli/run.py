@@ -77,8 +77,8 @@ def _print_results(
     lines = list(result_lines(records, terminal_width()))
     if lines:
         say(*lines)
-    _print_apart([record.spec for record in records])
     done = [record for record in records if record.status == "success"]
+    _print_apart(record.spec for record in done)
     if display.cells.number:
         runs = f"{runs_words(display.cells.number)} in {duration(seconds)}"
         say_folded(f"{runs}, recorded in {given['results']}")

@@ -61,6 +61,11 @@ def resolve_run(run: str, results: Path) -> Path:
             raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
         if ids or not known:
             known[folder] = len(ids)
+    if not any(known.values()):
+        raise UserError(
+            f"unknown run {run!r}: none is recorded in {results}, and those that come with the"
+            " project are found in its checkout alone"
+        )
     shown = " and ".join(
         f"`regmix-bench list runs --results {shlex.quote(str(folder))}` shows all {count}"
         for folder, count in known.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from regmix_bench.grid.suite_files import packaged_suites
 from regmix_bench.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,11 @@ def test_every_extra_is_named_and_installed_for_the_tests() -> None:
     page = (ROOT / "docs/guide/install.md").read_text("utf-8")
     assert [name for name in extras if f"`{name}`" not in page] == []
     assert f"'.[{','.join(extras)}]'" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def test_every_suite_is_named() -> None:
+    page = (ROOT / "docs/guide/compare.md").read_text("utf-8")
+    assert [name for name in packaged_suites() if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("file", [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / "action.yml"])

@@ -337,6 +337,8 @@ def test_an_unknown_run_points_at_the_list(tmp_path: Path, run: str) -> None:
         UserError, match=f"unknown run .*regmix-bench list runs --results {tmp_path}"
     ):
         find.resolve_run(run, tmp_path)
+    with pytest.raises(UserError, match=rf"unknown run .*none is recorded in {tmp_path}/none"):
+        find.resolve_run(run, tmp_path / "none")
 
 
 TRANSFER = {
