@@ -8,7 +8,7 @@ from regmix_bench.api.evaluate import Evaluation, evaluate
 from regmix_bench.api.show import show
 from regmix_bench.cli.commands import Call, add_command, next_line
 from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
-from regmix_bench.cli.printing import print_table, say, score_lines
+from regmix_bench.cli.printing import print_table, say, say_folded, score_lines
 
 
 @add_command(
@@ -22,6 +22,7 @@ def print_evaluation(call: Call[Evaluation]) -> None:
     """Print how it goes on, then the scores."""
     from regmix_bench.cli.display import Display
     from regmix_bench.cli.results import DIGITS
+    from regmix_bench.records.words import spec_words
 
     display = Display(call.flags)
     try:
@@ -43,7 +44,8 @@ def print_evaluation(call: Call[Evaluation]) -> None:
         print_table(tuple(summary.header), [tuple(row) for row in summary.rows])
         say(summary.line)
     else:
-        for line in score_lines(record.evaluations, record.unions):
-            say(line)
+        say_folded(spec_words(record.spec))
+        for line in score_lines(record.evaluations, record.unions, with_interval=True):
+            say_folded(line)
     if not call.flags.quiet:
         say(next_line(show, record.run_id[:DIGITS], call.keywords))

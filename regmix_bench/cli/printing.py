@@ -25,18 +25,28 @@ def say_folded(line: object, error: bool = False) -> None:
 
 
 def score_lines(
-    evaluations: Iterable[RobustEval], unions: Iterable[UnionScore] = ()
+    evaluations: Iterable[RobustEval],
+    unions: Iterable[UnionScore] = (),
+    with_interval: bool = False,
 ) -> Iterator[str]:
     """Yield a line for each evaluation with AutoAttack, one for its warnings and one a failure.
 
-    Each of ``unions`` has a line at the end.
+    Each of ``unions`` has a line at the end. The 95 % interval is that of the robust accuracy.
     """
+    from regmix_bench.cli.results import interval_words
     from regmix_bench.records.words import accuracy_words, scored_under
+
+    def measured(score: RobustEval | UnionScore) -> str:
+        words = accuracy_words(score)
+        if with_interval and score.robust_acc is not None:
+            interval = interval_words(score.robust_acc, score.n_examples)
+            words += f" {interval} of {score.n_examples:,} images"
+        return words
 
     for e in evaluations:
         if e.robust_acc is None and not e.failed_attacks:
             continue
-        yield f"{e.checkpoint} at {e.threat}: {accuracy_words(e)}"
+        yield f"{e.checkpoint} at {e.threat}: {measured(e)}"
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"
         for attack, why in e.failed_attacks.items():
@@ -44,7 +54,7 @@ def score_lines(
         for d in e.diagnoses:
             yield f"  {diagnosis_words(d)}"
     for union in unions:
-        yield f"{union.checkpoint} at {scored_under(union)}: {accuracy_words(union)}"
+        yield f"{union.checkpoint} at {scored_under(union)}: {measured(union)}"
 
 
 def diagnosis_words(diagnosis: Diagnosis) -> str:
