@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +12,14 @@ from typing import Any
 
 import pytest
 from support import plug_ins
-from support.harness import cli
+from support.harness import Answer, cli, wait_for
 
 from regmix_bench import UserError, run, tune
 from regmix_bench.data import DATASETS, Dataset
 from regmix_bench.grid.plan import plan_runs
 from regmix_bench.grid.suite_files import load_suite
 from regmix_bench.records.schema import EpochLog
+from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.runs.observers import Silent
 
 QUICK: dict[str, Any] = {"methods": "fgsm-pgi,regmix[reset=2]", "eps": "32/255", "device": "cpu"}
@@ -86,6 +89,53 @@ def test_tuning_reads_no_test_image_and_what_is_finished_is_read(tmp_path: Path)
 
     with pytest.raises(UserError, match=r"fgsm-pgi in .* is of another objective"):
         tune(include="recipe.lr", **options)
+
+
+def trials_of(results: Path) -> list[tuple[object, ...]]:
+    """Return all that a study of FGSM-PGI says of its trials, without what the clock decides."""
+    (path,) = study_files(results)
+    return [
+        (t.number, t.run_id, t.state, t.values, t.value, t.passes, t.epochs)
+        for t in load_study(path).trials
+    ]
+
+
+def test_killed_five_times_the_command_ends_with_the_trials_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
+    def command(results: Path) -> Answer:
+        asked = ("--methods", "fgsm-pgi", "--datasets", "stripes", "--eps", "32/255")
+        effort = ("--trials", 10, "--set", "recipe.epochs=5", "--device", "cpu")
+        return cli("tune", *asked, *effort, "--results", results)
+
+    def ended(results: Path) -> int:
+        return sum(len(trials_of(path)) for path in (results,) if study_files(path))
+
+    undisturbed, killed = tmp_path / "a", tmp_path / "b"
+    assert command(undisturbed).status == 0
+    for number in range(1, 6):
+        if not (child := os.fork()):
+            command(killed)
+            os._exit(0)
+        wait_for(lambda number=number: ended(killed) >= number)  # type: ignore[misc]
+        os.kill(child, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert len(trials_of(killed)) < 10
+    assert command(killed).status == 0
+    assert trials_of(killed) == trials_of(undisturbed)
+    assert not list((killed / "tuning").glob("*/artifacts/*"))
+
+
+def test_two_trials_at_a_time_are_the_same_that_follow_each_other(tmp_path: Path) -> None:
+    heard = Heard()
+    data = plug_ins.write_stripes(tmp_path / "bars.npz")  # workers know no class of this process
+    options: dict[str, Any] = {"methods": "fgsm-pgi", "datasets": f"npz:{data}", "eps": "32/255"}
+    options |= {"trials": 4, "device": "cpu", "settings": ["recipe.epochs=2"]}
+    tune(results=tmp_path / "a", **options)
+    tune(results=tmp_path / "b", jobs=2, observer=heard, **options)
+    assert heard.epochs == 4 * 2
+    # No trial among the first five depends on those before it.
+    assert trials_of(tmp_path / "b") == trials_of(tmp_path / "a")
 
 
 def test_run_takes_the_best_and_its_record_says_at_which_effort(tmp_path: Path) -> None:
@@ -197,8 +247,6 @@ def test_without_optuna_the_line_to_install_it_is_said(
 
 
 def test_the_record_of_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
-    from regmix_bench.records.studies import load_study, study_files
-
     found = tune(**{**QUICK, "methods": "fgsm-rs"}, datasets="stripes", trials=1, results=tmp_path)
     (path,) = study_files(tmp_path)
     assert load_study(path) == found.studies[0]

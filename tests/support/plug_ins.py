@@ -77,6 +77,19 @@ class OneLayer(Architecture):
         return ImageClassifier(trunk, width, image_shape[0], num_classes, mean, std)
 
 
+def write_stripes(path: Path) -> Path:
+    """Write the images of :class:`Stripes` as an array file, which any process can read."""
+    found = Stripes(Stripes.Config()).load(path.parent, download=False)
+    np.savez(
+        path,
+        train_images=(255 * found.train_images).astype(np.uint8).transpose(0, 2, 3, 1),
+        train_labels=found.train_labels,
+        test_images=(255 * found.test_images).astype(np.uint8).transpose(0, 2, 3, 1),
+        test_labels=found.test_labels,
+    )
+    return path
+
+
 def register() -> None:
     """Make the two known to this process."""
     DATASETS.register(Stripes.name, Stripes)
