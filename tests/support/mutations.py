@@ -354,9 +354,8 @@ def readers(results: Path, out: Path, changed: Path) -> Iterator[Callable[[], An
     yield lambda: audit_record(record, device="cpu")
     yield lambda: transfer_matrix([str(record), str(other)], results, device="cpu")
     yield lambda: verify(results)
-    yield lambda: stale(results, out)
+    yield lambda: stale(results, out)  # the pictures of its pages are collected, too
     yield lambda: Contents.of(results, across=("tricks",)).standings
-    yield lambda: Contents.of(results).gallery.pictures
 
 
 def refusals(calls: Iterable[Callable[[], Any]]) -> list[str]:
