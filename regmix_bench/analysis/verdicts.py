@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.outcomes import read_images, recorded_outcomes
+from regmix_bench.specs.supervision import FULL
 
 
 @dataclass(frozen=True)
@@ -237,20 +239,34 @@ def reference_row(
 
 
 def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:
-    """Say with which tricks a row was trained that nothing else keeps from this table."""
+    """Say what a row had that nothing else keeps from this table: other tricks, or other labels."""
     setting, place = block.cohort.setting, (block.cohort.train_threat, block.eval_threat)
-    found = [
-        str(other.cohort.setting.tricks)
+    settings = [
+        other.cohort.setting
         for other in blocks
-        if replace(other.cohort.setting, tricks=setting.tricks) == setting
-        and (other.cohort.train_threat, other.eval_threat) == place
+        if (other.cohort.train_threat, other.eval_threat) == place
         and other.checkpoint == block.checkpoint
         and any(name in row.group.names for row in other.rows)
     ]
-    if not found:
+    tricks = [str(s.tricks) for s in settings if replace(s, tricks=setting.tricks) == setting]
+    if tricks:
+        return (
+            f", where tricks are {setting.tricks}: it had {' or '.join(tricks)};"
+            " `--across tricks` lets rows differ in them"
+        )
+    labels = [
+        other.supervision
+        for other in settings
+        if replace(other, supervision=setting.supervision) == setting
+    ]
+    if not labels:
         return ""
+    seen = " or ".join(map(str, labels))
+    # Of several rows of one name, only that which saw all labels bears it alone.
+    one = None if len(labels) == 1 or FULL in labels else labels[0]
+    chosen = "" if one is None else f" --reference {shlex.quote(name + one.suffix)}"
     return (
-        f", where tricks are {setting.tricks}: it had {' or '.join(found)}; `--across tricks` lets"
+        f", where rows saw {setting.supervision}: it saw {seen}; `--across labels{chosen}` lets"
         " rows differ in them"
     )
 

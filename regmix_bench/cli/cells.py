@@ -61,6 +61,9 @@ class RunLine:
         found = self.progress
         if found is None:
             yield "starting"
+        elif found.stage == "pseudo-labels":
+            yield f"standard model: epoch {found.epoch}/{found.epochs}"
+            yield f"labels {found.epoch}/{found.epochs}"
         elif found.stage == "training":
             yield f"epoch {found.epoch}/{found.epochs}"
             yield f"{found.epoch}/{found.epochs}"

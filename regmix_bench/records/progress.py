@@ -22,19 +22,20 @@ class Progress(Frozen):
     """The progress of a run, as an observer hears it: twice a second, and when a stage begins.
 
     In ``training``, ``epoch`` of ``epochs`` is trained, counted from 1, and ``epoch_share`` (0 to
-    1) of its batches are done. In ``scoring``, ``attack`` at ``threat``, an ε as ``8/255``, or with
-    its norm where there are several, is done with ``images_done`` of the ``images`` that it sees,
-    of the weights ``checkpoint``; the attack may be ``clean``, the ``views`` of an inspection or
-    the ``saved images`` of an audit. ``attack_share`` (0 to 1) of its passes are done: as batches
-    may take long, images of one count by the passes that are made of them. It is ``part`` of
-    ``parts``, counted from 1, of all that is to be scored. A ``diagnosis`` has all these but an
-    attack and its images. What a stage does not have is None.
+    1) of its batches are done; in ``pseudo-labels`` that is said of the standard model that labels
+    images for the training, which then has not begun. In ``scoring``, ``attack`` at ``threat``, an
+    ε as ``8/255``, or with its norm where there are several, is done with ``images_done`` of the
+    ``images`` that it sees, of the weights ``checkpoint``; the attack may be ``clean``, the
+    ``views`` of an inspection or the ``saved images`` of an audit. ``attack_share`` (0 to 1) of its
+    passes are done: as batches may take long, images of one count by the passes that are made of
+    them. It is ``part`` of ``parts``, counted from 1, of all that is to be scored. A ``diagnosis``
+    has all these but an attack and its images. What a stage does not have is None.
 
     ``share`` (0 to 1) of the planned cost of training and scoring is done; it never falls while a
     process goes on. ``seconds_left`` are an estimate, None before anything is measured.
     """
 
-    stage: Literal["training", "scoring", "diagnosis"]
+    stage: Literal["pseudo-labels", "training", "scoring", "diagnosis"]
     epoch: Epoch | None = None
     epochs: Epoch | None = None
     epoch_share: Share | None = None
@@ -184,6 +185,19 @@ class ProgressMeter:
             part=self._parts - len(self._planned),
             parts=self._parts,
         )
+
+
+def before_training(tell: Callable[[Progress], None]) -> ProgressMeter:
+    """Return the meter of the model that gives pseudo-labels, of which ``tell`` hears as such.
+
+    Of the run itself nothing is done then, and nothing measured.
+    """
+
+    def told_of_run(progress: Progress) -> None:
+        nothing = {"stage": "pseudo-labels", "share": 0.0, "seconds_left": None}
+        tell(progress.model_copy(update=nothing))
+
+    return ProgressMeter(told_of_run)
 
 
 def uncounted(spec: object) -> ProgressMeter:

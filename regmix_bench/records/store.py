@@ -71,9 +71,19 @@ def load_run(path: str | Path) -> RunRecord:
     """Read the record of a training; raises :class:`UserError` for a record of another kind."""
     record = load_record(path)
     if not isinstance(record, RunRecord):
-        kind = "a transfer" if isinstance(record, TransferRecord) else "an evaluation"
-        raise UserError(f"{path} is the record of {kind}, not of a training")
+        raise UserError(f"{path} is the record of {_other_than_run(record)}")
     return record
+
+
+def _other_than_run(record: EvalRecord | TransferRecord | CorruptionRecord) -> str:
+    """Say what a record is of, and which run that is made of, if it is one."""
+    if isinstance(record, TransferRecord):
+        return "a transfer, not of a training"
+    kind = "corruptions" if isinstance(record, CorruptionRecord) else "an evaluation"
+    source = record.spec.model
+    if source.kind != "run":
+        return f"{kind}, not of a training"
+    return f"{kind}, not of a training: that is run {source.name.partition(':')[0]}"
 
 
 def load_records(results: Path) -> dict[Path, AnyRecord]:

@@ -80,6 +80,8 @@ def progress_words(progress: Progress) -> str:
     """Say what a run is doing, such as ``square at 8/255: 120 of 343 images``."""
     if progress.stage == "training":
         return f"training, epoch {progress.epoch} of {progress.epochs}"
+    if progress.stage == "pseudo-labels":
+        return f"standard model for pseudo-labels, epoch {progress.epoch} of {progress.epochs}"
     if progress.stage == "diagnosis":
         return f"looking for masked gradients at {progress.threat}"
     done = f"{progress.images_done or 0:,} of {progress.images or 0:,} images"

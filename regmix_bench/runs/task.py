@@ -140,7 +140,9 @@ class ActiveRun:
     def _train(self) -> None:
         task, spec, data = self.task, self.task.spec, self.data
         say = partial(self.observer.on_note, spec)
-        trainer = make_trainer(spec, data, task.directory, self.device, task.execution, say)
+        trainer = make_trainer(
+            spec, data, task.directory, self.device, task.execution, say, self._tell
+        )
         self.n_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
         self.pseudo_labels = trainer.pseudo_labels
         self.progress = trainer.progress

@@ -103,6 +103,13 @@ RULES = (
         "train_images",
     ),
     shared_by_rows(
+        "unlike-labels",
+        "rows saw unlike numbers of labels",
+        "labels are what a method of few labels does without: rows that saw more of them, or all,"
+        " answer another question",
+        "labelled_images",
+    ),
+    shared_by_rows(
         "unlike-extra-data",
         "rows have unlike data beyond the training set",
         "more images help any method: generated ones alone raised the best of their time by 9"

@@ -204,13 +204,15 @@ class SheetRow(_Facts):
     ``threat`` is the one that the table says; ``trained_under`` and ``attacked_under`` are those of
     the program where they differ. ``numbers`` are what the table shows, by attack: ``clean``,
     ``autoattack``, and whatever else, such as ``pgd-20``. ``tuned_on`` says where the
-    hyper-parameters come from. ``files`` are paths or addresses of what bears the numbers out.
+    hyper-parameters come from, ``labelled_images`` how many training images kept their label.
+    ``files`` are paths or addresses of what bears the numbers out.
     """
 
     method: Text
     architecture: Text
     dataset: Text
     train_images: Count | None = None
+    labelled_images: Count | None = None
     extra_data: Text | None = None
     threat: Threat
     trained_under: Threat | None = None

@@ -13,6 +13,7 @@ from regmix_bench.loading.initial import fill_initial
 from regmix_bench.methods.configured import make_method
 from regmix_bench.models import build_model
 from regmix_bench.models.execution import require_synchronisable
+from regmix_bench.records.progress import Progress
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.teacher import taught
@@ -26,13 +27,14 @@ def make_trainer(
     device: torch.device,
     execution: Execution,
     say: Callable[[str], None] = lambda line: None,
+    tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Trainer:
     """Return the trainer of a run, whose weights follow from its seed, whatever was drawn before.
 
     It goes on from the newest state in ``directory``. Where the recipe asks for pseudo-labels,
-    another model is trained for them first. Raises :class:`UserError` for a method or an
-    architecture that is not installed, one whose batch norm cannot be synchronised, and for weights
-    to start from that are not here or do not fit.
+    another model is trained for them first, of which ``tell`` hears. Raises :class:`UserError` for
+    a method or an architecture that is not installed, one whose batch norm cannot be synchronised,
+    and for weights to start from that are not here or do not fit.
     """
 
     def make(spec: RunSpec, data: TrainingData, directory: Path) -> Trainer:
@@ -40,7 +42,7 @@ def make_trainer(
 
     found = None
     if spec.recipe.unlabelled == "rst" and data.train.partly_labelled:
-        found = taught(spec, data, directory, make, say)
+        found = taught(spec, data, directory, make, say, tell)
         data.train.pseudo_label(found.tensor())
     trainer = make(spec, data, directory)
     trainer.pseudo_labels = found

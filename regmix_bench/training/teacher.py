@@ -21,6 +21,7 @@ from regmix_bench.distributed.collectives import on_first
 from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import method_spec
 from regmix_bench.models.predictions import BATCH_SIZE
+from regmix_bench.records.progress import Progress, before_training
 from regmix_bench.records.schema import Cost
 from regmix_bench.specs import RunSpec
 from regmix_bench.specs.tricks import without_tricks
@@ -47,15 +48,17 @@ def taught(
     directory: Path,
     make: MakeTrainer,
     say: Callable[[str], None],
+    tell: Callable[[Progress], None],
 ) -> PseudoLabels:
     """Return the pseudo-labels of a run, which ``directory`` keeps; a model is trained for them.
 
-    A training that was cut off goes on. To be called by all processes of a group.
+    ``tell`` hears how far that model is. A training that was cut off goes on. To be called by all
+    processes of a group.
     """
     n = data.train.size - data.train.labelled
     found = on_first(lambda: PseudoLabels.read(directory, n, data.num_classes))
     if found is None:
-        found = new = _teach(spec, data, directory / FOLDER, make, say)
+        found = new = _teach(spec, data, directory / FOLDER, make, say, tell)
         on_first(lambda: new.write(directory))
     on_first(lambda: shutil.rmtree(directory / FOLDER, ignore_errors=True))
     return found
@@ -67,11 +70,12 @@ def _teach(
     directory: Path,
     make: MakeTrainer,
     say: Callable[[str], None],
+    tell: Callable[[Progress], None],
 ) -> PseudoLabels:
     known = dataclasses.replace(data, train=data.train.labelled_alone())
     say(f"a standard model is trained on {known.train.size:,} labelled images for pseudo-labels")
     trainer = make(teacher_spec(spec), known, directory)
-    trainer.run()
+    trainer.run(meter=before_training(tell))
     if trainer.progress.failure:
         raise UserError(f"no pseudo-labels: {trainer.progress.failure} of the standard model")
     model, images = trainer.evaluated_model().eval(), data.train.unlabelled_images()

@@ -93,7 +93,8 @@ def run_trial(
         try:
             data = prepare_training(spec, target, data_dir)
             execution = choose_execution(target, min(data.image_shape[1:]), graphs=graphs)
-            trainer = make_trainer(spec, data, directory, target, execution, say)
+            tell = partial(observer.on_progress, spec)
+            trainer = make_trainer(spec, data, directory, target, execution, say, tell)
             progress, before = trainer.progress, trainer.progress.cost.seconds
             _train(trial, trainer, observer)
             if (error := progress.failure) is None:

@@ -205,3 +205,28 @@ def test_rows_that_saw_other_labels_are_joined_only_where_that_is_asked(plain):
     with pytest.raises(UserError, match=re.escape(f"saw other labels (all labels; {words})")):
         comparisons.compare_records([full, few])
     assert comparisons.compare_records([full, few], across=("labels",))
+
+
+def test_a_reference_of_other_labels_is_pointed_to(plain, tmp_path_factory):
+    few = Recipe(epochs=50, unlabelled="rst")
+    write_run(plain, make_spec("trades", recipe=few, labelled=0.1))
+    said = "there is no row pgd-at here, where rows saw 10% of labels + RST: it saw"
+    assert reference_note(plain) == (
+        f"No verdicts: {said} all labels; `--across labels` lets rows differ in them."
+    )
+    several = tmp_path_factory.mktemp("several")
+    write_run(several, make_spec("trades", recipe=few, labelled=0.1))
+    for labelled in (0.2, 0.5):
+        write_run(several, make_spec("pgd-at", recipe=few, labelled=labelled))
+    assert reference_note(several) == (
+        f"No verdicts: {said} 20% of labels + RST or 50% of labels + RST; `--across labels"
+        " --reference 'pgd-at (20% of labels + RST)'` lets rows differ in them."
+    )
+
+
+def reference_note(results):
+    """What is said of the table of trades where pgd-at is to be the reference."""
+    blocks = [b for cohort in sort_into_cohorts(load_runs(results)) for b in blocks_of(cohort)]
+    judged = verdicts.judge_blocks(blocks, "pgd-at")
+    (note,) = (judged[b.stem].notes for b in blocks if b.rows[0].label == "trades")
+    return note[0]

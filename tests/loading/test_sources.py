@@ -487,7 +487,8 @@ def test_an_evaluation_is_no_run(here: Path) -> None:
     source = load(run_id(here))
     spec = make_eval_spec("again", model=source.source, arch=source.arch)
     save_record(Path("results"), make_record(spec))
-    with pytest.raises(UserError, match="record of an evaluation, not of a training"):
+    made_of = source.source.name.partition(":")[0]
+    with pytest.raises(UserError, match=f"evaluation, not of a training: that is run {made_of}$"):
         load(spec.run_id)
 
 

@@ -12,8 +12,9 @@ import torch
 from regmix_bench.data import prepare
 from regmix_bench.errors import UserError
 from regmix_bench.grid.plan import plan
+from regmix_bench.records.progress import Progress
 from regmix_bench.records.schema import LabelUse, RunRecord
-from regmix_bench.records.words import labels_words
+from regmix_bench.records.words import labels_words, progress_words
 from regmix_bench.runs import runner
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.system.machine import Execution
@@ -44,8 +45,9 @@ def trained(
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
     execution: Execution = Execution(),  # noqa: B008
+    tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Trainer:
-    trainer = make_trainer(spec, prepare(spec, CPU), folder, CPU, execution, say)
+    trainer = make_trainer(spec, prepare(spec, CPU), folder, CPU, execution, say, tell)
     trainer.run()
     return trainer
 
@@ -107,7 +109,10 @@ def test_the_model_that_labels_sees_labelled_images_alone_and_no_trick(tmp_path:
     assert taught.method.name == "standard" and taught.recipe.selection == "last"
     left = {"unlabelled": "none", **{name: Recipe.model_fields[name].default for name in tricks}}
     assert taught.recipe == spec.recipe.model_copy(update={**left, "selection": "last"})
-    trainer = trained(spec, tmp_path)
+    heard: list[Progress] = []
+    trainer = trained(spec, tmp_path, tell=heard.append)
+    assert [(p.stage, p.share) for p in heard[:1]] == [("pseudo-labels", 0)]
+    assert {p.epoch for p in heard} == {1, 2, 3} and "standard model" in progress_words(heard[-1])
     found, data = trainer.pseudo_labels, trainer.data
     assert found is not None and len(found.labels) == len(data.hidden) == 150
     assert (
