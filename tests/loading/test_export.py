@@ -21,7 +21,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.loading.export import export_robustbench, export_safetensors
 from regmix_bench.loading.robustbench import import_robustbench
 from regmix_bench.records.store import load_run
-from regmix_bench.specs import Scoring
+from regmix_bench.specs import DataNames, Scoring
 from regmix_bench.types import ThreatModel
 
 SHAPE = (1, 8, 8)
@@ -104,6 +104,14 @@ def test_the_card_of_a_screened_run_holds_its_robust_accuracy(tmp_path: Path) ->
     assert header.split(" | ")[-1] == "PGD → AutoAttack |"
     assert row.split(" | ")[-1].startswith("60.0 [")
     assert "AutoAttack version standard, seed 0" in card
+
+
+def test_data_of_a_path_are_called_by_their_name(tmp_path: Path) -> None:
+    own = {"dataset": "npz-593afea0f413", "data_names": DataNames(title="Ward 3")}
+    folder = export(str(save_run(tmp_path / "results", MODEL, **own)), out=tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["dataset"], config["dataset_name"]) == ("npz-593afea0f413", "Ward 3")
+    assert "Ward 3" in (folder / "README.md").read_text()
 
 
 def test_a_checkpoint_that_was_not_scored_says_so(run_id: str) -> None:

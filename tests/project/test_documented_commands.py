@@ -131,6 +131,7 @@ def test_pages_can_be_followed(checkout: Path) -> None:
         ends_as_shown(page, small)
     compared = shown_on("docs/guide/quickstart.md")[1]
     assert said["compare eef7 9fe8"].split() == compared.split()
+    assert said["report"].splitlines()[-1] == "open reports/report.md"
     assert list(checkout.glob("reports/tables/*.tex"))
 
 
