@@ -22,6 +22,8 @@ from support.harness import cli
 from support.synthetic import make_spec, write_run
 from typer.main import get_command
 
+from regmix_bench import run
+from regmix_bench.api.planned import Plan
 from regmix_bench.cli.commands import app
 from regmix_bench.cli.program import run_command  # whose module registers the commands
 
@@ -30,6 +32,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/guide/*.md", "result
 SHELL = ("bash", "console", "sh", "shell")
 #: Pages whose commands are run, too, in this order in one folder; the others' are only parsed.
 RUN = ("docs/guide/quickstart.md", "README.md", "docs/guide/*.md", "docs/*.md")
+#: Pages with a command whose end they show.
+SHOWN = ("README.md", "docs/guide/quickstart.md")
 #: What a run of little is given, so that it is over in seconds.
 TINY = ("--attacks", "apgd-ce", "--set", "data.train_examples=100", "--device", "cpu")
 #: These read all that is shipped, or draw a lot, and have tests of their own.
@@ -127,7 +131,7 @@ def test_pages_can_be_followed(checkout: Path) -> None:
             assert answered.status == 0, (block.page, verb, arguments, answered)
             said[shlex.join((verb, *arguments))] = answered.out
     small = next(out for line, out in said.items() if "--eval-examples 50" in line)
-    for page in ("README.md", "docs/guide/quickstart.md"):
+    for page in SHOWN:
         ends_as_shown(page, small)
     compared = shown_on("docs/guide/quickstart.md")[1]
     assert said["compare eef7 9fe8"].split() == compared.split()
@@ -153,6 +157,26 @@ def ends_as_shown(page: str, said: str) -> None:
     shown = shown_on(page)[0]
     for line in (1, -1):
         assert shown.splitlines()[line].split() == said.rstrip().splitlines()[-6:][line].split()
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_runs_of_a_shown_table_have_the_ids_of_the_command_above_it(page: str) -> None:
+    options = {"--methods": "methods", "--eps": "eps", "--eval-examples": "eval_examples"}
+    ids = re.findall(r" ([0-9a-f]{8})$", shown_on(page)[0], re.M)
+    typed = next(
+        words
+        for (where, _), words in COMMANDS.items()
+        if where == page and "recipe.true_class_mass=0.6" in words
+    )
+    asked: dict[str, Any] = {"settings": []}
+    for option, value in zip(typed[1::2], typed[2::2], strict=True):
+        if option == "--set":
+            asked["settings"].append(value)
+        else:
+            asked[options[option]] = int(value) if option == "--eval-examples" else value
+    planned = run(**asked, device="cpu", dry_run=True)
+    assert isinstance(planned, Plan)
+    assert [cell.run_id[:8] for cell in planned.cells] == ids
 
 
 def test_the_package_of_a_method_installs_and_keeps_the_contract_with_pytest_alone(
