@@ -4,6 +4,12 @@
 
 const status = document.getElementById("status");
 const comparison = document.getElementById("comparison");
+const VERDICTS = {
+  better: "better than",
+  worse: "worse than",
+  equivalent: "equivalent to",
+  "not distinguishable": "not distinguishable from",
+};
 
 function load(id) {
   return new Promise((resolve) => {
@@ -121,9 +127,13 @@ async function showRows(stem, keys) {
   const rows = keys.map((key) => found?.rows.find((row) => row.key === key)).filter(Boolean);
   tell(rows.length, "row", keys.length - rows.length);
   if (!rows.length) return;
-  status.textContent += `. ${found.title}.`;
   fill(document.getElementById("accuracies"), rows, rowFacts(rows), false);
-  fillPairs(rows, found);
+  const sentences = Object.entries(fillPairs(rows, found)).map(([verdict, names]) => {
+    const last = names.pop();
+    const listed = names.length ? `${names.join(", ")} and ${last} are` : `${last} is`;
+    return `${listed} ${VERDICTS[verdict]} ${rows[0].title} under ${found.attack}.`;
+  });
+  status.textContent = [...sentences, `${status.textContent}.`, `${found.title}.`].join(" ");
   drawRows(rows, found);
 }
 
@@ -138,7 +148,7 @@ function rowFacts(rows) {
   return rows[0].facts.map(([name], at) => [name, rows.map((row) => row.facts[at][1])]);
 }
 
-// Each row against the first.
+// Each row against the first; returns those that are judged, by their verdicts.
 function fillPairs(rows, { rows: all, pairs, attack }) {
   const table = document.getElementById("pairs");
   const [first, ...others] = rows;
@@ -154,6 +164,7 @@ function fillPairs(rows, { rows: all, pairs, attack }) {
     cell(head, "th", title, "col");
   }
   const body = document.createElement("tbody");
+  const said = {};
   for (const row of seen) {
     const [i, j] = [at(pairs.places, row), at(pairs.places, first)];
     const [a, b] = [at(pairs.judged, row), at(pairs.judged, first)];
@@ -166,6 +177,7 @@ function fillPairs(rows, { rows: all, pairs, attack }) {
     cell(line, "td", judged ? `[${signed(pairs.low[a][b])}, ${signed(pairs.high[a][b])}]` : "–");
     cell(line, "td", judged ? `${pairs.p[a][b]}` : "–");
     const verdict = judged ? pairs.verdict[a][b] : "too few seeds";
+    if (judged && Object.hasOwn(VERDICTS, verdict)) (said[verdict] ??= []).push(row.title);
     const chip = document.createElement("span");
     chip.className = `chip ${verdict.replaceAll(" ", "-")}`;
     chip.textContent = verdict;
@@ -176,6 +188,7 @@ function fillPairs(rows, { rows: all, pairs, attack }) {
   }
   table.replaceChildren(head.parentElement, body);
   document.getElementById("attack").textContent = attack;
+  return said;
 }
 
 function signed(points) {
