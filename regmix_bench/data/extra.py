@@ -6,7 +6,6 @@ They are decoded once and kept in the cache beside data sets, as ``extra-npz-…
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from regmix_bench.data import cache
 from regmix_bench.data.dataset import Dataset, Images, check_scale
 from regmix_bench.data.npz import read_image_array
-from regmix_bench.data.sources import default_data_dir
+from regmix_bench.data.sources import find_path
 from regmix_bench.data.trees import decode_images, is_named_as_image
 from regmix_bench.errors import UserError, abridged
 from regmix_bench.types import NO_LABEL
@@ -41,11 +40,8 @@ def canonical_extra(text: str, data_dir: Path | None = None) -> str:
     kind, colon, typed = text.partition(":")
     if not colon or kind not in ("npz", "folder") or not typed:
         raise UserError(f"data.extra {abridged(text)}: {_FORM}")
-    path = Path(os.path.expanduser(typed))
-    if not path.exists():
-        path = (data_dir or default_data_dir()) / path
     try:
-        return _entry(kind, path)
+        return _entry(kind, find_path(f"data.extra {text!r}", typed, data_dir))
     except OSError as error:
         raise UserError(f"cannot read data.extra {text!r}: {error}") from error
     except MemoryError as error:
@@ -60,13 +56,17 @@ def load_extra(name: str) -> Images:
 def _entry(kind: str, path: Path) -> str:
     if kind == "npz":
         if not path.is_file():
-            raise UserError(f"data.extra 'npz:{path}': there is no such file")
+            raise UserError(
+                f"data.extra 'npz:{path}': not a file; for images in a folder give folder:{path}"
+            )
         found = cache.fingerprint(path.parent, [path], "extra")
         return cache.entry(
             "extra-npz", found, lambda: _without_labels(read_image_array(path, KEYS))
         )
     if not path.is_dir():
-        raise UserError(f"data.extra 'folder:{path}': there is no such folder")
+        raise UserError(
+            f"data.extra 'folder:{path}': not a folder; for an array file give npz:{path}"
+        )
     files = sorted(file for file in path.rglob("*") if is_named_as_image(file))
     if not files:
         raise UserError(f"data.extra 'folder:{path}': it holds no images")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from regmix_bench.data.dataset import Dataset, Images, Labels, check_scale
 from regmix_bench.errors import UserError
-from regmix_bench.specs.components import shown_name
+from regmix_bench.specs.components import shown_classes
 from regmix_bench.system.archives import open_archive
 
 SPLITS = ("train", "test", "val")
@@ -77,8 +77,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
             if key not in held:
                 return ()
             names = _read_array(archive, key)
-            labelled = [key for split in SPLITS if (key := f"{split}_labels") in held]
-            labels = [_read_array(archive, key) for key in labelled]
+            labelled = {f"{split}_labels" for split in SPLITS} & held
+            labels = [_read_array(archive, each) for each in labelled]
     except Exception as error:
         mend = ": save them as numpy.array(names, dtype=str)" if "Object" in str(error) else ""
         raise UserError(f"cannot read {path}, {key}: {error}{mend}") from error
@@ -86,7 +86,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise UserError(f"{path}: {key} is {names.dtype} {names.shape}: expected texts, by label")
     if len(names) <= (highest := max(int(part.max()) for part in labels if part.size)):
         raise UserError(f"{path}: {key} names {len(names)} classes, and labels go up to {highest}")
-    return tuple(map(shown_name, map(str, names)))
+    return shown_classes(map(str, names))
 
 
 def read_image_array(path: Path, keys: Sequence[str]) -> Images:

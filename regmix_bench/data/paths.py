@@ -12,7 +12,7 @@ from regmix_bench.data.npz import read_class_names, read_npz
 from regmix_bench.data.protocol import PathSource
 from regmix_bench.data.trees import class_tree
 from regmix_bench.errors import UserError
-from regmix_bench.specs.components import shown_name
+from regmix_bench.specs.components import shown_classes
 
 # A mirror image of an unknown class may be another class.
 _UNMIRRORED = {"augmentation": "crop"}
@@ -54,7 +54,7 @@ class ImageFolder(PathSource):
             )
         tree = class_tree(path)
         self.notes = tree.notes
-        self.class_names = tuple(map(shown_name, tree.classes))
+        self.class_names = shown_classes(tree.classes)
         if self.to_train:
             labels = np.array([label for _, label in tree.train], dtype=np.int64)
             check_trainable(str(path), labels, tree.classes)

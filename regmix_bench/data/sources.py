@@ -264,9 +264,23 @@ def _in_one_line(text: str, name: str) -> Iterator[None]:
 def _locate(text: str, path: str, data_dir: Path | None) -> Path:
     if not path:
         raise UserError(f"dataset {text!r} names no path: write it like {text}PATH")
+    return find_path(f"dataset {text!r}", path, data_dir)
+
+
+def find_path(called: str, path: str, data_dir: Path | None) -> Path:
+    """Return where ``path`` leads to: as a user typed it, else in the folder of the datasets.
+
+    Raises :class:`UserError` where neither is there; ``called`` begins what it says.
+    """
     found = _found(path, data_dir)
     if not found.exists():
-        raise UserError(f"dataset {text!r}: there is no {os.path.expanduser(path)}")
+        typed = os.path.expanduser(path)
+        other = (
+            ""
+            if os.path.isabs(typed)
+            else f", neither here nor in {data_dir or default_data_dir()}"
+        )
+        raise UserError(f"{called}: there is no {typed}{other}")
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_serializer
@@ -79,6 +81,16 @@ class DataNames(Frozen):
 def shown_name(text: str) -> str:
     """Return ``text``, such as the name of a file, with a dash for what no shown name may hold."""
     return re.sub(r"[^\w .,+()-]+", "-", text).lstrip(" .,+()-")[:80].strip(" -") or "unnamed"
+
+
+def shown_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the shown names of classes by label, with the label where two would have the same."""
+    shown = [shown_name(name) for name in names]
+    times = Counter(shown)
+    return tuple(
+        f"{name[:70].rstrip()} ({label})" if times[name] > 1 else name
+        for label, name in enumerate(shown)
+    )
 
 
 def _require_shown(text: str) -> str:

@@ -35,7 +35,8 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function refuse values that are not of its types, as the command line does.
 
     A Literal, a class and what may be gone through are told apart; where a parameter takes several
-    texts, one alone is a list of one. A type that is there for a type checker alone is not asked.
+    texts, one alone is a list of one. An empty text, as a shell makes of a variable that is not
+    set, is none. A type that is there for a type checker alone is not asked.
     The function raises :class:`UserError` for the first value that it refuses.
     """
     signature = inspect.signature(function)
@@ -93,10 +94,14 @@ def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
     classes = tuple(_CLASSES.get(kind, kind) for kind in kinds if isinstance(kind, type))
     if value in choices if choices else not kinds:
         return
-    if isinstance(value, classes) and not (isinstance(value, bool) and bool not in kinds):
+    # Whoever has a list takes it apart, and says which of its texts is empty.
+    empty = isinstance(value, str) and not value.strip() and Iterable not in kinds
+    truth = isinstance(value, bool) and bool not in kinds
+    if isinstance(value, classes) and not truth and not empty:
         return
     option = name.replace("_", "-")
     if choices:
         raise unknown(option, value, choices)
     words = [_WORDS.get(kind, f"a {kind.__name__}") for kind in kinds if kind is not type(None)]
-    raise UserError(f"{option} is {abridged(value)}, not {' or '.join(words)}")
+    said = "empty: give" if empty else f"{abridged(value)}, not"
+    raise UserError(f"{option} is {said} {' or '.join(words)}")

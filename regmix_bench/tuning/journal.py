@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from regmix_bench.errors import UserError
+from regmix_bench.errors import UserError, reason
 from regmix_bench.records.locks import is_held
 from regmix_bench.records.studies import JOURNAL
 from regmix_bench.system.files import CannotWrite, require_sole
@@ -112,5 +112,7 @@ class StudyJournal:
         lock = JournalFileOpenLock(path, grace_period=_GRACE)
         try:
             return JournalStorage(JournalFileBackend(path, lock_obj=lock))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise UserError(f"{self.path} is not a journal of Optuna: {error}") from error
+        except OSError:
+            raise
+        except Exception as error:  # of a damaged file Optuna may raise anything
+            raise UserError(f"{self.path} is not a journal of Optuna: {reason(error)}") from error

@@ -88,8 +88,8 @@ def test_test_images_are_refused_among_them(tmp_path: Path) -> None:
         ("more.npz", "write it like npz:PATH or folder:PATH"),
         ("tar:more", "write it like npz:PATH or folder:PATH"),
         ("npz:", "write it like npz:PATH or folder:PATH"),
-        ("npz:nowhere.npz", "there is no such file"),
-        ("folder:nowhere", "there is no such folder"),
+        ("npz:nowhere.npz", "there is no nowhere.npz, neither here nor in "),
+        ("folder:nowhere", "there is no nowhere, neither here nor in "),
         ("extra-npz-0123456789ab", "is not in the cache"),
     ],
 )

@@ -297,13 +297,27 @@ def test_what_data_are_called_follows_the_file_and_renames_nothing(tmp_path, arr
     ("names", "said"),
     [
         (np.array(["cat", "dog"]), "names 2 classes, and labels go up to 2"),
-        (np.array([1, 2, 3]), "expected texts"),
+        (np.array([1, 2, 3]), "class_names is int64"),
+        (np.array([b"cat", b"dog", b"hen"]), "class_names is |S3 (3,): expected texts"),
         (np.array([["cat", "dog", "hen"]]), "expected texts"),
         (np.array(["cat", "dog", "hen"], object), "save them as numpy.array(names, dtype=str)"),
     ],
 )
 def test_class_names_that_are_none(tmp_path, arrays, names, said):
     assert said in refused(save(tmp_path, arrays, class_names=names))
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["cat", "cat", "hen"], ("cat (0)", "cat (1)", "hen")),
+        (["a$", "a%", ""], ("a (0)", "a (1)", "unnamed")),
+        (["x" * 99, "x" * 98, "y"], ("x" * 70 + " (0)", "x" * 70 + " (1)", "y")),
+    ],
+)
+def test_classes_that_would_be_called_the_same_have_their_number(tmp_path, arrays, names, shown):
+    name = canonical_name(save(tmp_path, arrays, class_names=np.array(names)))
+    assert data_names(name).classes == shown
 
 
 @pytest.mark.parametrize("title", ["", "a\nb", "\x1b[31m", "<b>", "$x$", "x" * 81, " a"])

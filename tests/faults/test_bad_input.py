@@ -64,6 +64,11 @@ EVAL = ("eval", "models:build", "--dataset", "digits", "--eps", "8/255")
         ((*TRADES, "--set", "scoring.autoattack_seed=-1"), ["autoattack_seed = -1"]),
         ((*TRADES, "--set", f"scoring.autoattack_seed={2**63}"), [f"{2**63}", "less than"]),
         ((*TRADES, "--set", f"scoring.autoattack_batch_size={2**31}"), [f"{2**31}", "less than"]),
+        ((*TRADES, "--results", ""), ["results is empty: give text or a path"]),
+        ((*TRADES, "--reference", " "), ["reference is empty: give text"]),
+        (("run", ""), ["suite is empty"]),
+        (("report", "--out", ""), ["out is empty"]),
+        (("tune", "--methods", "trades", "--name", ""), ["name is empty"]),
         (("check", "--update", "--only", "*"), ["--update renews all references", "--only"]),
         (("run", "digit"), ["suite 'digit'", "'digits'"]),
         ((*TRADES, "--datasets", "digit"), ["dataset 'digit'", "'digits'"]),
@@ -328,7 +333,7 @@ def test_results_that_are_no_folder_are_refused(refused, tmp_path, command, resu
         (("report", "--style", "nature"), "'nature' is not one of 'plain', 'neurips'"),
         *(
             (("report", "--width", width), f"--width {width!r} is n")
-            for width in ("0in", "-3in", "nanin", "3.25", "3.25furlong", "9" * 30 + "cm", "")
+            for width in ("0in", "-3in", "nanin", "3.25", "3.25furlong", "9" * 30 + "cm")
         ),
         (("report", "--font", "No Such"), "unknown font 'No Such'"),
         (("report", "--methods", "tradez"), "unknown method 'tradez': did you mean 'trades'?"),

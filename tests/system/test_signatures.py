@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 @typed
 def called(
-    folder: str | Path = "",
+    folder: str | Path = "results",
     n: int | None = None,
     share: float = 0.5,
     names: Iterable[str] = (),
     side: Literal["left", "right"] = "left",
     error: UserError | None = None,
     say: Callable[[str], None] = print,
+    title: str | None = None,
     price: Decimal | None = None,
     anything: object = None,
     **more: Any,
@@ -37,6 +38,8 @@ def called(
     ("given", "said"),
     [
         ({"folder": 3}, "folder is 3, not text or a path"),
+        ({"folder": ""}, "folder is empty: give text or a path"),
+        ({"title": " "}, "title is empty: give text"),
         ({"n": 1.5}, "n is 1.5, not a whole number"),
         ({"n": True}, "n is True, not a whole number"),
         ({"share": "half"}, "share is 'half', not a number"),
