@@ -87,9 +87,12 @@ class Registry(Generic[T]):
         self._builtin = dict(builtin or {})
         self.registered: dict[str, T] = {}
 
-    def register(self, name: str, item: T) -> None:
-        """Add ``item`` for this process; raises :class:`UserError` where it cannot be one."""
-        self._check(name, item, THIS_PROCESS)
+    def register(self, name: str, item: T, origin: str = THIS_PROCESS) -> None:
+        """Add ``item`` for this process; raises :class:`UserError` where it cannot be one.
+
+        ``origin`` says there where it is from.
+        """
+        self._check(name, item, origin)
         self.registered[name] = item
 
     def names(self) -> list[str]:

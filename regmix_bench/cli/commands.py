@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ForwardRef, TypeVar, get_args, get_origin
@@ -22,6 +24,12 @@ class Call(partial[T]):
     """A verb with what was typed for its parameters, and the flags of the command beside them."""
 
     flags: Flags
+
+    def __call__(self, /, *arguments: Any, **options: Any) -> T:
+        """Return what the verb does; what a model's own code prints is kept out of a document."""
+        aside = redirect_stdout(sys.stderr) if self.flags.json else nullcontext()
+        with aside:
+            return super().__call__(*arguments, **options)
 
 
 _NAMED = inspect.Parameter.KEYWORD_ONLY

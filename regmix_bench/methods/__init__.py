@@ -36,11 +36,13 @@ class _Methods(Registry["type[Method]"]):
             return name
         method, file = load_method_file(name)
         called = str(getattr(method, "name", ""))
+        if not called:
+            raise UserError(f'{name} has no name: say it in the class, as in name = "mine"')
         known = self.files.get(called)
         if known != file and (known or called in self.names()):
             other = known.place if known else self.origin(called)
             raise UserError(f"{name} is called {called!r}, as is one of {other}: rename it")
-        self.register(called, method)
+        self.register(called, method, os.path.basename(file.place))
         self.files[called] = file
         return called
 

@@ -94,8 +94,7 @@ def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
     classes = tuple(_CLASSES.get(kind, kind) for kind in kinds if isinstance(kind, type))
     if value in choices if choices else not kinds:
         return
-    # Whoever has a list takes it apart, and says which of its texts is empty.
-    empty = isinstance(value, str) and not value.strip() and Iterable not in kinds
+    empty = isinstance(value, str) and not value.strip()
     truth = isinstance(value, bool) and bool not in kinds
     if isinstance(value, classes) and not truth and not empty:
         return

@@ -72,6 +72,37 @@ def test_a_check_that_fails_is_a_document_too(results: Path) -> None:
     assert len(cli("check", "-v", "--results", results).out.splitlines()) > len(lines)
 
 
+LOUD = """
+print("imported")
+from regmix_bench import Method
+class Loud(Method):
+    "Say what it does."
+    name = "loud"
+    def step(self, model, batch, threat, generator): ...
+def build():
+    print("built")
+    raise ValueError("no weights")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("list", "methods", "loud.py:Loud"), 0),
+        (("eval", "loud:build", "--dataset", "digits", "--eps", "8/255"), 2),
+    ],
+)
+def test_what_the_code_of_a_user_prints_is_no_part_of_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], status: int
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = cli(*arguments, "--json")
+    assert found.status == status and json.loads(found.out)["command"] == arguments[0]
+    assert "imported" in found.errors
+
+
 @pytest.mark.parametrize("command", [("list", "suites"), ("show", "RUN"), ("check",)])
 def test_json_into_a_full_disk_is_one_line(results: Path, command: tuple[str, ...]) -> None:
     run_id = make_spec("trades").run_id

@@ -66,7 +66,7 @@ EVAL = ("eval", "models:build", "--dataset", "digits", "--eps", "8/255")
         ((*TRADES, "--set", f"scoring.autoattack_batch_size={2**31}"), [f"{2**31}", "less than"]),
         ((*TRADES, "--results", ""), ["results is empty: give text or a path"]),
         ((*TRADES, "--reference", " "), ["reference is empty: give text"]),
-        (("run", ""), ["suite is empty"]),
+        (("tune", ""), ["suite is empty"]),
         (("report", "--out", ""), ["out is empty"]),
         (("tune", "--methods", "trades", "--name", ""), ["name is empty"]),
         (("check", "--update", "--only", "*"), ["--update renews all references", "--only"]),

@@ -14,7 +14,13 @@ pytest.importorskip("optuna")
 
 @pytest.mark.parametrize(
     "content",
-    [b"my notes\n", b"\xff\xfe\n", b"3\n", b"[]\n", b'{"op_code": 99, "worker_id": "a"}\n'],
+    [
+        b"my notes\nof June\n",
+        b"\xff\xfe\n",
+        b"3\n",
+        b"[]\n",
+        b'{"op_code": 99, "worker_id": "a"}\n',
+    ],
 )
 def test_a_journal_that_is_none_is_said_in_one_line_and_kept(
     tmp_path: Path, content: bytes
