@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
+from regmix_bench.analysis.cohorts import Cohort, Group, Run
 from regmix_bench.analysis.statistics import accuracy_interval, t_interval
 from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.checkpoints import last_beside
 from regmix_bench.records.overfitting import Overfitting
-from regmix_bench.records.schema import RobustEval, RunRecord
+from regmix_bench.records.schema import RobustEval, RunRecord, Score
 from regmix_bench.records.throughput import Throughput
-from regmix_bench.types import Checkpoint, ThreatModel
+from regmix_bench.types import AnyThreat, Checkpoint, ThreatUnion
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class Stat:
 
 @dataclass(frozen=True)
 class Row:
-    """One group under one threat and checkpoint: each run with its evaluation there."""
+    """One group under one threat or a union, and checkpoint: each run with its score there."""
 
     group: Group
-    threat: ThreatModel
-    scores: tuple[tuple[Run, RobustEval], ...]
+    threat: AnyThreat
+    scores: tuple[tuple[Run, Score], ...]
 
     @classmethod
-    def of(cls, group: Group, threat: ThreatModel, checkpoint: Checkpoint) -> Row:
-        found = ((run, run.record.evaluation(checkpoint, threat)) for run in group.runs)
+    def of(cls, group: Group, threat: AnyThreat, checkpoint: Checkpoint) -> Row:
+        found = ((run, run.record.score(checkpoint, threat)) for run in group.runs)
         return cls(group, threat, tuple((run, score) for run, score in found if score is not None))
 
     @property
@@ -72,6 +72,11 @@ class Row:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(run.spec.seed for run, _ in self.scores)
+
+    @property
+    def evaluations(self) -> tuple[tuple[Run, RobustEval], ...]:
+        """Those of its scores that are under one threat: all, or of a union none."""
+        return tuple((run, found) for run, found in self.scores if isinstance(found, RobustEval))
 
     @cached_property
     def metrics(self) -> Mapping[str, Stat]:
@@ -86,7 +91,7 @@ class Row:
         values: dict[str, list[float | None]] = defaultdict(list)
         for run, evaluation in self.scores:
             record = run.record
-            last = record.evaluation(last_beside(evaluation.checkpoint), self.threat)
+            last = record.score(last_beside(evaluation.checkpoint), self.threat)
             for accuracy in ACCURACIES:
                 values[accuracy.id].append(accuracy.read(evaluation))
             values["last_pgd_acc"].append(last.pgd_acc if last else None)
@@ -112,10 +117,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """One table: a cohort under one evaluation threat, scored at one checkpoint."""
+    """One table: a cohort under one evaluation threat or a union, scored at one checkpoint."""
 
     cohort: Cohort
-    eval_threat: ThreatModel
+    eval_threat: AnyThreat
     checkpoint: Checkpoint
     rows: tuple[Row, ...]
 
@@ -124,7 +129,7 @@ class Block:
         elsewhere = self.eval_threat != self.cohort.train_threat
         return (
             self.cohort.stem
-            + (f"-at-{threat_slug(self.eval_threat)}" if elsewhere else "")
+            + (f"-at-{self.eval_threat.slug}" if elsewhere else "")
             + ("" if self.checkpoint == "selected" else f"-{self.checkpoint}")
         )
 
@@ -136,35 +141,48 @@ class Block:
     @property
     def csv_columns(self) -> dict[str, object]:
         """The columns that name a block in a CSV file, those of its cohort first."""
+        threat = self.eval_threat
+        norm, epsilon = (
+            ("union", ", ".join(map(str, threat.threats)))
+            if isinstance(threat, ThreatUnion)
+            else (threat.norm, str(threat.epsilon))
+        )
         return {
             **self.cohort.csv_columns,
-            "eval_norm": self.eval_threat.norm,
-            "eval_epsilon": str(self.eval_threat.epsilon),
+            "eval_norm": norm,
+            "eval_epsilon": epsilon,
             "checkpoint": self.checkpoint,
         }
 
 
 def blocks_of(cohort: Cohort) -> tuple[Block, ...]:
-    """Make one block per evaluation threat, and per checkpoint that AutoAttack saw.
+    """Make one block per evaluation threat, their unions last, and checkpoint that AutoAttack saw.
 
     The selected checkpoint always has its block, with or without AutoAttack. A cohort of failed
     runs alone has blocks without rows, so that the failures are still shown.
     """
-    keys: dict[tuple[ThreatModel, Checkpoint], None] = {}
+    keys: dict[tuple[AnyThreat, Checkpoint], None] = {}
     for group in cohort.groups:
         for run in group.runs:
             for found in run.record.evaluations:
                 attacked = found.robust_acc is not None or found.failed_attacks
                 if found.checkpoint == "selected" or attacked:
                     keys[(found.threat, found.checkpoint)] = None
+            for union in run.record.unions:
+                if union.checkpoint == "selected" or union.robust_acc is not None:
+                    keys[(union.threat, union.checkpoint)] = None
     if not cohort.groups:
         for run in cohort.failures:
-            for threat in run.spec.eval_threats:
-                keys[(threat, "selected")] = None
+            keys |= {(threat, "selected"): None for threat in run.spec.eval_threats}
 
-    def place(key: tuple[ThreatModel, Checkpoint]) -> tuple[object, ...]:
+    def place(key: tuple[AnyThreat, Checkpoint]) -> tuple[object, ...]:
         threat, checkpoint = key
-        return threat.norm, threat.epsilon, checkpoint != "selected", checkpoint
+        kind: tuple[object, ...] = (
+            (True, threat.slug)
+            if isinstance(threat, ThreatUnion)
+            else (False, threat.norm, threat.epsilon)
+        )
+        return *kind, checkpoint != "selected", checkpoint
 
     blocks = []
     for threat, checkpoint in sorted(keys, key=place):

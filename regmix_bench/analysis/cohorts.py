@@ -163,7 +163,7 @@ class Cohort:
     @property
     def stem(self) -> str:
         """The part of a file name that says which cohort it shows."""
-        return f"{self.setting.stem}-{threat_slug(self.train_threat)}"
+        return f"{self.setting.stem}-{self.train_threat.slug}"
 
     @property
     def csv_columns(self) -> dict[str, object]:
@@ -251,11 +251,6 @@ def _in_order(cohorts: Collection[Cohort]) -> list[Cohort]:
         return *family, *tricks, *labels, threat.norm, threat.epsilon
 
     return sorted(cohorts, key=place)
-
-
-def threat_slug(threat: ThreatModel) -> str:
-    """Write a threat as it stands in file names: ``Linf-8-255``."""
-    return f"{threat.norm}-{threat.epsilon.slug}"
 
 
 def short_digest(key: object, names: Iterable[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from regmix_bench.analysis.methods import LEVEL
 from regmix_bench.analysis.references import scoring_differences
 from regmix_bench.analysis.statistics import mcnemar, wilson_interval
@@ -15,20 +17,21 @@ from regmix_bench.records import paths, store
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.records.checkpoints import Choice, checkpoint_of, weights_of
 from regmix_bench.records.find import evaluations_of
-from regmix_bench.records.outcomes import read_outcomes
 from regmix_bench.records.schema import (
     CorruptionRecord,
     EvalRecord,
-    RobustEval,
     RunRecord,
+    Score,
     TransferRecord,
+    parts_of,
 )
 from regmix_bench.records.tricks import trained_with
+from regmix_bench.records.unions import read_score
 from regmix_bench.records.words import model_name
 from regmix_bench.specs.supervision import Supervision
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, ShownTuple, Summary
-from regmix_bench.types import Checkpoint, Epsilon, ThreatModel
+from regmix_bench.types import AnyThreat, Checkpoint, Epsilon, ThreatModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +42,7 @@ class Pair(Shown):
     """
 
     names: tuple[str, str]
-    threat: ThreatModel
+    threat: AnyThreat
     attack: str
     n_examples: int
     right: tuple[int, int]
@@ -115,10 +118,11 @@ def compare_records(
     shared = [threat for threat in one.scores if threat in two.scores]
     if epsilon is not None:
         wanted = Epsilon(epsilon)
-        if not any(threat.epsilon == wanted for threat in shared):
-            known = unknown("common ε", wanted, (str(threat.epsilon) for threat in shared))
+        single = [threat for threat in shared if isinstance(threat, ThreatModel)]
+        shared = [threat for threat in single if threat.epsilon == wanted]
+        if not shared:
+            known = unknown("common ε", wanted, (str(threat.epsilon) for threat in single))
             raise UserError(f"{known}{_evaluations(one, two, results)}")
-        shared = [threat for threat in shared if threat.epsilon == wanted]
     if not shared:
         raise UserError(
             f"no threat in common: {one.name} was attacked under {one.threats},"
@@ -133,7 +137,7 @@ class _Model:
     name: str
     record: RunRecord | EvalRecord
     checkpoint: Checkpoint
-    scores: dict[ThreatModel, RobustEval]
+    scores: dict[AnyThreat, Score]
 
     @classmethod
     def of(cls, path: Path, asked: Checkpoint | None) -> _Model:
@@ -150,7 +154,7 @@ class _Model:
             checkpoint = checkpoint_of(record, "raw", choice)
         scores = {
             found.threat: found
-            for found in record.evaluations
+            for found in record.scores
             if found.checkpoint == checkpoint and found.robust_acc is not None
         }
         if not scores:
@@ -196,18 +200,21 @@ def _evaluations(one: _Model, two: _Model, results: Path | None) -> str:
     return f". Evaluations: {'; '.join(found)}" if found else ""
 
 
-def _pair(one: _Model, two: _Model, threat: ThreatModel) -> Pair:
-    columns = []
+def _pair(one: _Model, two: _Model, threat: AnyThreat) -> Pair:
+    columns, each = [], []
     for model in (one, two):
         file = paths.outcomes_path(model.path, model.checkpoint)
         if not file.is_file():
             raise UserError(f"no outcomes per image at {file}")
         robust = robust_metric(model.record.spec.scoring)
-        columns.append(read_outcomes(file, model.scores[threat])[robust].sort_index())
-    was, now = columns
-    if not was.index.equals(now.index):
+        score, evaluations = model.scores[threat], model.record.evaluations
+        each.append(parts_of(score, evaluations))
+        images = read_score(file, score, evaluations)
+        columns.append((images.index, images.right[robust]))
+    (index, was), (other, now) = columns
+    if not np.array_equal(index, other):
         raise UserError(f"{one.name} and {two.name} were scored on other images: no pair to test")
-    if differing := scoring_differences(one.scores[threat], two.scores[threat]):
+    if differing := scoring_differences(each[0][0], each[1][0]):
         raise UserError(
             f"{one.name} and {two.name} were scored in different ways: {'; '.join(differing)}:"
             " no pair to test"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
-from regmix_bench.types import Checkpoint, ThreatModel
+from regmix_bench.types import AnyThreat, Checkpoint
 
 #: Level of each one-sided test.
 ALPHA = 0.01
@@ -50,7 +50,7 @@ class Verdict:
     arch: str
     seed: int | None
     checkpoint: Checkpoint
-    threat: ThreatModel
+    threat: AnyThreat
     metric: str
     n_examples: int
     reference: float | None

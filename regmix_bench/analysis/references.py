@@ -11,11 +11,11 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import all_params, relabelled
@@ -29,7 +29,11 @@ from regmix_bench.records.schema import (
     EvalRecord,
     RobustEval,
     RunRecord,
+    Score,
+    UnionScore,
+    parts_of,
 )
+from regmix_bench.records.unions import read_score
 from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
 from regmix_bench.types import Checkpoint, Frozen
@@ -37,6 +41,8 @@ from regmix_bench.types import Checkpoint, Frozen
 #: What is accepted by name: all that a score may have raised, and overfitting that is new.
 ALLOWABLE: tuple[str, ...] = (*CHECKS, "catastrophic-overfitting")
 METRICS = ("clean_acc", "pgd_acc", "autoattack_acc")
+#: A record and its file.
+Found = tuple[Path, RunRecord | EvalRecord]
 #: The images (N,) that are right on one side and on the other.
 Pair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -60,8 +66,20 @@ class Reference(Frozen):
     spec: RunSpec | EvalSpec
     data_digest: str | None
     evaluations: tuple[RobustEval, ...] = Field(min_length=1)
+    unions: tuple[UnionScore, ...] = ()
     outcomes: dict[Checkpoint, OutcomesFile] = {}
     onset: Epoch | None = None
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """All evaluations, and then the unions of their threats."""
+        return *self.evaluations, *self.unions
+
+    @model_validator(mode="after")
+    def _unions_are_of_its_scores(self) -> Self:
+        if any(len(parts_of(u, self.evaluations)) < len(u.threats) for u in self.unions):
+            raise ValueError("a union is of threats that are not among its evaluations")
+        return self
 
 
 class Leaderboard(Frozen):
@@ -80,7 +98,7 @@ def load_leaderboard(path: Path) -> Leaderboard:
     for entry in board.runs:
         if entry.run_id != entry.spec.run_id:
             raise UserError(f"{path}: run_id {entry.run_id!r} is not that of its specification")
-        if any(evaluation.autoattack_acc is None for evaluation in entry.evaluations):
+        if any(score.autoattack_acc is None for score in entry.scores):
             raise UserError(f"{path}: a reference of {entry.record} has no autoattack_acc")
     # As records are, which they are matched with.
     runs = tuple(entry.model_copy(update={"spec": relabelled(entry.spec)}) for entry in board.runs)
@@ -122,6 +140,7 @@ def renew_references(
                 spec=record.spec,
                 data_digest=record.data_digest,
                 evaluations=scored,
+                unions=tuple(u for u in record.unions if u.autoattack_acc is not None),
                 outcomes=outcomes,
                 onset=onset_of(record),
             )
@@ -142,23 +161,24 @@ def onset_of(record: RunRecord | EvalRecord) -> int | None:
 
 
 def pair_outcomes(
-    entry: Reference, old: RobustEval, folder: Path, new: RobustEval, record: Path
+    entry: Reference, old: Score, folder: Path, new: Score, record: Found
 ) -> tuple[dict[str, Pair] | None, str]:
     """Return for each metric which images were right and which are now, in the same order.
 
-    ``folder`` is the leaderboard's, ``record`` the file that holds ``new``. Returns None, and the
+    ``folder`` is the leaderboard's, ``record`` the one that holds ``new``. Returns None, and the
     reason, where a side has no outcomes or they are of different images; a reference's that lie
     neither with the references nor with the results are not opened. Raises :class:`UserError` where
     a file is not the one that was recorded; a reference that this very run has replaced has none.
     """
-    now_file = recorded_outcomes(record, new)
+    path, evaluations = record[0], record[1].evaluations
+    now_file = recorded_outcomes(path, parts_of(new, evaluations)[0])
     if now_file is None:
-        return None, f"{record.name} names no outcomes"
-    now = read_images(now_file, new)
+        return None, f"{path.name} names no outcomes"
+    now = read_score(now_file, new, evaluations)
     stored = entry.outcomes.get(old.checkpoint)
     if stored is None:
         return None, "the reference's outcomes are not there"
-    was_file = _within(stored.file, folder, paths.results_of(record))
+    was_file = _within(stored.file, folder, paths.results_of(path))
     if was_file is None:
         return None, f"the reference's outcomes lie outside of {folder}"
     if not was_file.is_file():
@@ -169,11 +189,10 @@ def pair_outcomes(
             return None, "this run has replaced the reference's outcomes"
         raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
     # Most references are the very records that they are compared with.
-    was = now if same and old == new else read_images(was_file, old)
-    then, today = was.index.argsort(), now.index.argsort()
-    if not np.array_equal(was.index[then], now.index[today]):
+    was = now if same and old == new else read_score(was_file, old, entry.evaluations)
+    if not np.array_equal(was.index, now.index):
         return None, "the outcomes are of different images"
-    return {name: (was.right[name][then], now.right[name][today]) for name in now.right}, ""
+    return {name: (was.right[name], now.right[name]) for name in now.right}, ""
 
 
 def _within(file: str, folder: Path, results: Path) -> Path | None:

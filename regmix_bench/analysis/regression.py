@@ -21,6 +21,7 @@ from pathlib import Path
 from regmix_bench.analysis.drops import CorrectCounts, Judgement, Verdict, judge_counts, pooled
 from regmix_bench.analysis.references import (
     METRICS,
+    Found,
     Reference,
     load_leaderboard,
     onset_of,
@@ -31,13 +32,10 @@ from regmix_bench.analysis.references import (
 from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord
+from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, Score, parts_of
 from regmix_bench.records.unions import require_unions
 from regmix_bench.records.words import model_name
 from regmix_bench.specs import EvalSpec, RunSpec
-
-#: A record and its file.
-Found = tuple[Path, RunRecord | EvalRecord]
 
 
 def compare_with_references(
@@ -104,9 +102,9 @@ def _cell(spec: RunSpec | EvalSpec) -> tuple[object, ...]:
 
 def _obstacle(
     entry: Reference,
-    old: RobustEval,
+    old: Score,
     record: RunRecord | EvalRecord | None,
-    new: RobustEval | None,
+    new: Score | None,
     allowed: Collection[str],
 ) -> tuple[Judgement, str] | None:
     """Why the two cannot be compared, if they cannot."""
@@ -116,14 +114,18 @@ def _obstacle(
         lines = (record.error or "").strip().splitlines() or ["no message"]
         return "missing", f"the run failed: {lines[-1]}"
     differing = setting_differences(entry, record)
-    if new is not None and (new.autoattack_acc is not None or new.failed_attacks):
-        differing += scoring_differences(old, new)
+    parts = parts_of(new, record.evaluations) if new is not None else []
+    then = {part.threat: part for part in parts_of(old, entry.evaluations)}
+    for part in parts:
+        if part.autoattack_acc is not None or part.failed_attacks:
+            differing += scoring_differences(then[part.threat], part)
     if differing:
         return "not comparable", "; ".join(differing)
     if new is None:
-        return "missing", f"no evaluation of the {old.checkpoint} checkpoint under {old.threat}"
-    if new.failed_attacks:
-        failed = "; ".join(f"{name} failed: {why}" for name, why in new.failed_attacks.items())
+        return "missing", f"no score of the {old.checkpoint} checkpoint under {old.threat}"
+    failures = {name: why for part in parts for name, why in part.failed_attacks.items()}
+    if failures:
+        failed = "; ".join(f"{name} failed: {why}" for name, why in failures.items())
         return None if "failed-attack" in allowed else ("missing", failed)
     if new.autoattack_acc is None:
         return "missing", f"AutoAttack did not run on the {old.checkpoint} checkpoint"
@@ -134,10 +136,10 @@ def _compare(
     entry: Reference, match: Found | None, folder: Path, allowed: Collection[str]
 ) -> Iterator[tuple[Verdict, CorrectCounts | None]]:
     """The verdicts of one run, and the counts behind those that could be reached."""
-    path, record = match or (None, None)
+    record = match[1] if match else None
     cleaned = set()
-    for old in entry.evaluations:
-        new = record.evaluation(old.checkpoint, old.threat) if record else None
+    for old in entry.scores:
+        new = record.score(old.checkpoint, old.threat) if record else None
         obstacle = _obstacle(entry, old, record, new, allowed)
         # A checkpoint's clean accuracy is the same under each of its threats.
         metrics = METRICS[1:] if old.checkpoint in cleaned else METRICS
@@ -145,9 +147,9 @@ def _compare(
         if obstacle:
             for metric in metrics:
                 yield _verdict(entry, old, new, metric, *obstacle), None
-        elif path and new:
+        elif match and new:
             n = old.n_examples
-            pairs, why = pair_outcomes(entry, old, folder, new, path)
+            pairs, why = pair_outcomes(entry, old, folder, new, match)
             # Where an attack failed there is no robust accuracy.
             for metric in (name for name in metrics if getattr(new, name) is not None):
                 counts = CorrectCounts(
@@ -158,7 +160,7 @@ def _compare(
                     changed = int((was & ~now).sum()), int((now & ~was).sum())
                     counts = replace(counts, changed=changed)
                 yield judge_counts(_verdict(entry, old, new, metric, "ok", why), counts), counts
-        if new and new.checks:
+        if isinstance(new, RobustEval) and new.checks:
             yield _reliability(entry, new, allowed), None
     if record and (onset := onset_of(record)) and not setting_differences(entry, record):
         yield _overfitting(entry, onset, allowed), None
@@ -166,8 +168,8 @@ def _compare(
 
 def _verdict(
     entry: Reference,
-    old: RobustEval,
-    new: RobustEval | None,
+    old: Score,
+    new: Score | None,
     metric: str,
     judgement: Judgement,
     note: str,

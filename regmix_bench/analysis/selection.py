@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.cohorts import Cohort, Group, Run, threat_slug
+from regmix_bench.analysis.cohorts import Cohort, Group, Run
 from regmix_bench.analysis.statistics import mcnemar
 from regmix_bench.records.checkpoints import checkpoint_of, epoch_of, validation_accuracy
 from regmix_bench.records.outcomes import read_images, recorded_outcomes
@@ -128,7 +128,7 @@ class Selections:
     def stem(self) -> str:
         """The name of its files without their endings."""
         elsewhere = self.threat != self.cohort.train_threat
-        at = f"-at-{threat_slug(self.threat)}" if elsewhere else ""
+        at = f"-at-{self.threat.slug}" if elsewhere else ""
         return f"checkpoints-{self.cohort.stem}{at}"
 
 

@@ -19,7 +19,9 @@ from regmix_bench.analysis.standings import Standings, standings
 from regmix_bench.errors import UserError, unknown
 from regmix_bench.records import paths
 from regmix_bench.records.accuracies import attack_words, robust_metric
-from regmix_bench.records.outcomes import read_images, recorded_outcomes
+from regmix_bench.records.outcomes import recorded_outcomes
+from regmix_bench.records.schema import parts_of
+from regmix_bench.records.unions import read_score
 from regmix_bench.specs.supervision import FULL
 
 
@@ -81,16 +83,14 @@ def read(block: Block) -> Outcomes:
     for row in block.rows:
         right = []
         for run, score in row.scores:
-            file = recorded_outcomes(run.path, score)
+            file = recorded_outcomes(run.path, parts_of(score, run.record.evaluations)[0])
             if score.robust_acc is None or file is None:
                 continue
-            images = read_images(file, score)
-            order = np.argsort(images.index)
-            index, labels = images.index[order], images.labels[order]
-            first = first or (file, index, labels)
-            if not np.array_equal(index, first[1]):
+            images = read_score(file, score, run.record.evaluations)
+            first = first or (file, images.index, images.labels)
+            if not np.array_equal(images.index, first[1]):
                 raise UserError(f"{file} and {first[0]} hold outcomes of different images")
-            right.append(images.right[robust][order])
+            right.append(images.right[robust])
         if right:
             found[row.label] = np.stack(right)
     return Outcomes(first[2] if first else np.empty(0, np.int64), found)

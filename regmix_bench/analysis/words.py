@@ -5,7 +5,7 @@ from __future__ import annotations
 from regmix_bench.records.accuracies import ensemble_words
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.specs import Recipe, Scoring
-from regmix_bench.types import NORMS, Checkpoint, ThreatModel
+from regmix_bench.types import NORMS, AnyThreat, Checkpoint, ThreatUnion
 
 
 def throughput_words(found: Throughput) -> str:
@@ -21,8 +21,10 @@ def throughput_words(found: Throughput) -> str:
     return ", ".join(words)
 
 
-def threat_words(threat: ThreatModel) -> str:
-    """Write a threat as ``L∞ 8/255``."""
+def threat_words(threat: AnyThreat) -> str:
+    """Write a threat as ``L∞ 8/255``, and a union as ``all of L∞ 8/255, L2 0.5``."""
+    if isinstance(threat, ThreatUnion):
+        return f"all of {', '.join(map(threat_words, threat.threats))}"
     return f"{norm_words(threat.norm)} {threat.epsilon}"
 
 

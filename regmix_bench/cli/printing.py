@@ -10,7 +10,7 @@ from regmix_bench.cli.layout import aligned, fold, terminal_width
 from regmix_bench.system.text import one_line
 
 if TYPE_CHECKING:
-    from regmix_bench.records.schema import Diagnosis, RobustEval, UnionScore
+    from regmix_bench.records.schema import Diagnosis, RobustEval, Score, UnionScore
 
 
 def say(*lines: object, error: bool = False) -> None:
@@ -34,9 +34,9 @@ def score_lines(
     Each of ``unions`` has a line at the end. The 95 % interval is that of the robust accuracy.
     """
     from regmix_bench.cli.results import interval_words
-    from regmix_bench.records.words import accuracy_words, scored_under
+    from regmix_bench.records.words import accuracy_words
 
-    def measured(score: RobustEval | UnionScore) -> str:
+    def measured(score: Score) -> str:
         words = accuracy_words(score)
         if with_interval and score.robust_acc is not None:
             interval = interval_words(score.robust_acc, score.n_examples)
@@ -54,7 +54,7 @@ def score_lines(
         for d in e.diagnoses:
             yield f"  {diagnosis_words(d)}"
     for union in unions:
-        yield f"{union.checkpoint} at {scored_under(union)}: {measured(union)}"
+        yield f"{union.checkpoint} at {union.threat}: {measured(union)}"
 
 
 def diagnosis_words(diagnosis: Diagnosis) -> str:

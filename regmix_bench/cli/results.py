@@ -9,9 +9,9 @@ from regmix_bench.cli.layout import aligned, fits_width, fold
 from regmix_bench.cli.times import duration
 
 if TYPE_CHECKING:
-    from regmix_bench.records.schema import RobustEval, RunRecord, UnionScore
+    from regmix_bench.records.schema import RunRecord, Score
 
-    Scored = tuple[RunRecord, RobustEval | UnionScore]
+    Scored = tuple[RunRecord, Score]
 
 #: Of a run_id, as many digits as tell the runs of a study apart: any start of it names the run.
 DIGITS = 8
@@ -47,7 +47,7 @@ def _told_apart(settings: Mapping[str, list[Scored]]) -> Iterator[tuple[str, lis
         yield from by_tricks.items()
 
 
-def _scores(record: RunRecord) -> Iterator[RobustEval | UnionScore]:
+def _scores(record: RunRecord) -> Iterator[Score]:
     """Yield the score to show under each threat: the one with a robust accuracy, if there is."""
     if record.status != "success":
         return
@@ -59,12 +59,11 @@ def _scores(record: RunRecord) -> Iterator[RobustEval | UnionScore]:
     yield from (attacked or record.unions)[:1]
 
 
-def _setting(record: RunRecord, score: RobustEval | UnionScore) -> str:
+def _setting(record: RunRecord, score: Score) -> str:
     from regmix_bench.records.accuracies import attack_words
-    from regmix_bench.records.words import scored_under
 
     spec = record.spec
-    threat = scored_under(score)
+    threat = str(score.threat)
     if threat != str(spec.train_threat):
         threat = f"trained at {spec.train_threat}, attacked at {threat}"
     return " · ".join(
@@ -123,7 +122,7 @@ def _warnings(rows: Sequence[Scored]) -> Iterator[str]:
         yield f"! {', '.join(runs)}: {warning}"
 
 
-def _raised(record: RunRecord, score: RobustEval | UnionScore) -> Iterator[str]:
+def _raised(record: RunRecord, score: Score) -> Iterator[str]:
     """Yield what a reader of a row's numbers should know."""
     from regmix_bench.records.alarms import alarms_of
     from regmix_bench.records.schema import UnionScore

@@ -93,7 +93,7 @@ def _scores(record: AnyRecord) -> list[Sequence[str]]:
     from regmix_bench.cli.results import interval_words
     from regmix_bench.records.accuracies import ROBUST, by_title, titles
     from regmix_bench.records.schema import RobustEval
-    from regmix_bench.records.words import scored_under, with_unions
+    from regmix_bench.records.words import with_unions
 
     if record.kind == "transfer" or record.kind == "corruptions":
         summary = record.summary()
@@ -106,7 +106,7 @@ def _scores(record: AnyRecord) -> list[Sequence[str]]:
         table.append(
             (
                 score.checkpoint,
-                scored_under(score),
+                str(score.threat),
                 *map(percent, shares.values()),
                 interval_words(shares[ROBUST], score.n_examples),
                 f"{score.n_examples:,}",

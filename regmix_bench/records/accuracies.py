@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from regmix_bench.records.schema import RobustEval, UnionScore
+from regmix_bench.records.schema import RobustEval, Score
 from regmix_bench.specs import Scoring
 
 
@@ -27,7 +27,7 @@ class Accuracy:
     id: str
     title: str
     header: Callable[[Scoring], str]
-    read: Callable[[RobustEval | UnionScore], float | None]
+    read: Callable[[Score], float | None]
     asked: Callable[[Scoring], bool] = lambda scoring: True
 
 
@@ -98,7 +98,7 @@ def metric_words(metric: str) -> str:
     return next((found.title for found in ACCURACIES if found.id == metric), metric)
 
 
-def by_title(score: RobustEval | UnionScore | None) -> dict[str, float | None]:
+def by_title(score: Score | None) -> dict[str, float | None]:
     """Return what a score holds for each of :func:`titles`; of no score, None for each."""
     found: dict[str, float | None] = dict.fromkeys(titles())
     for accuracy in ACCURACIES:

@@ -6,16 +6,28 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from regmix_bench.errors import UserError
 from regmix_bench.records.outcomes import (
     CLEAN_CORRECT,
     INDEX,
     PGD_CORRECT,
+    ImageOutcomes,
     held,
+    read_images,
     read_outcomes,
     recorded_outcomes,
 )
-from regmix_bench.records.schema import AnyRecord, EvalRecord, RobustEval, RunRecord, UnionScore
+from regmix_bench.records.schema import (
+    AnyRecord,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    Score,
+    UnionScore,
+    parts_of,
+)
 from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:
@@ -59,6 +71,27 @@ def held_under_all(flags: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     common = [name for name in flags[0] if all(name in each for each in flags)]
     return pd.concat([each[common] for each in flags]).groupby(level=0).all()
+
+
+def read_score(file: Path, score: Score, evaluations: Sequence[RobustEval]) -> ImageOutcomes:
+    """Read the images that each metric of a score counts as right, by rising index.
+
+    ``file`` holds the outcomes of all ``evaluations`` of the model. Raises :class:`UserError` where
+    it disagrees with one that the score is of, or holds other images under one than another.
+    """
+    found = [_in_order(read_images(file, each)) for each in parts_of(score, evaluations)]
+    first = found[0]
+    if any(not np.array_equal(each.index, first.index) for each in found):
+        raise UserError(f"{file} holds outcomes of different images under each threat")
+    metrics = [name for name in first.right if getattr(score, name) is not None]
+    right = {name: np.logical_and.reduce([each.right[name] for each in found]) for name in metrics}
+    return ImageOutcomes(first.index, first.labels, right)
+
+
+def _in_order(images: ImageOutcomes) -> ImageOutcomes:
+    order = images.index.argsort()
+    right = {name: flags[order] for name, flags in images.right.items()}
+    return ImageOutcomes(images.index[order], images.labels[order], right)
 
 
 def require_unions(path: Path, record: AnyRecord) -> None:

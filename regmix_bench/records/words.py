@@ -13,8 +13,8 @@ from regmix_bench.records.schema import (
     EvalRecord,
     RobustEval,
     RunRecord,
+    Score,
     TransferRecord,
-    UnionScore,
 )
 from regmix_bench.specs import AnySpec, CorruptionSpec, RunSpec
 from regmix_bench.specs.corruptions import SEVERITIES
@@ -95,7 +95,7 @@ def record_words(record: AnyRecord) -> str:
     return spec_words(record.spec)
 
 
-def accuracy_words(score: RobustEval | UnionScore) -> str:
+def accuracy_words(score: Score) -> str:
     """Write the accuracies of a score: ``clean 97.5%  PGD-20 84.1%  AutoAttack 80.5%``."""
     robust = score_words(score) if isinstance(score, RobustEval) else ROBUST
     return "  ".join(
@@ -105,17 +105,10 @@ def accuracy_words(score: RobustEval | UnionScore) -> str:
     )
 
 
-def with_unions(record: RunRecord | EvalRecord) -> list[RobustEval | UnionScore]:
+def with_unions(record: RunRecord | EvalRecord) -> list[Score]:
     """Return all scores of a record, those with a robust accuracy first and its unions last."""
     scores = sorted(record.evaluations, key=lambda score: score.robust_acc is None)
     return [*scores, *record.unions]
-
-
-def scored_under(score: RobustEval | UnionScore) -> str:
-    """Name what a score is under: ``Linf 8/255``, or ``all of Linf 8/255, L2 0.5``."""
-    if isinstance(score, RobustEval):
-        return str(score.threat)
-    return f"all of {', '.join(map(str, score.threats))}"
 
 
 def records_table(records: Iterable[AnyRecord]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -154,7 +147,7 @@ def summarised(record: AnyRecord) -> Summary:
     rows = [
         (
             score.checkpoint,
-            scored_under(score),
+            str(score.threat),
             *("" if share is None else f"{share:.1%}" for share in by_title(score).values()),
             f"{score.n_examples:,}",
             ", ".join(score.checks) if isinstance(score, RobustEval) else "",

@@ -95,7 +95,7 @@ def terms_of(block: Block) -> PublishedTerms | None:
     setting = block.cohort.setting
     if not block.at_home:
         return None
-    return PublishedTerms(setting.dataset, arch_class(setting.arch), block.eval_threat)
+    return PublishedTerms(setting.dataset, arch_class(setting.arch), block.cohort.train_threat)
 
 
 def pointing(table: Table, quoted: Sequence[Section]) -> Table:

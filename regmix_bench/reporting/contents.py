@@ -60,6 +60,7 @@ from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import notes, own
 from regmix_bench.system.files import file_digest
+from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.figures.gallery import Gallery
@@ -239,8 +240,9 @@ class Contents:
         found = []
         for block in self.main_blocks:
             words = block.cohort.setting.words
-            each = {r.label: [(run.path, s) for run, s in r.scores] for r in block.rows}
-            found.append((block.cohort.stem, words, block.eval_threat, each))
+            each = {r.label: [(run.path, s) for run, s in r.evaluations] for r in block.rows}
+            if isinstance(threat := block.eval_threat, ThreatModel):
+                found.append((block.cohort.stem, words, threat, each))
         for panel in self.panels:
             each = {r.label: [(self._paths[r.record.run_id], r.score)] for r in panel.rows}
             found.append((panel.stem, panel.terms.dataset, panel.terms.threat, each))

@@ -137,7 +137,7 @@ def _several_budgets(contents: Contents) -> dict[str, dict[str, Table]]:
     """Return the comparisons of each setting and norm that has several ε, by stem and by ε."""
     found: dict[str, dict[str, Table]] = {}
     for block in contents.main_blocks:
-        threat = block.eval_threat
+        threat = block.cohort.train_threat
         if block.at_home:
             stem = f"budgets-{block.cohort.setting.stem}-{threat.norm}"
             tables = found.setdefault(stem, {})

@@ -108,10 +108,11 @@ def _table(block: Block) -> dict[str, Any]:
 
 
 def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
-    spec, (run, score) = row.group.spec, row.scores[0]
+    spec, (run, score) = row.group.spec, row.evaluations[0]
     record = run.record
     tricks = _tricks(run)
-    threat = {"norm": block.eval_threat.norm, "epsilon": str(block.eval_threat.epsilon)}
+    at = block.cohort.train_threat
+    threat = {"norm": at.norm, "epsilon": str(at.epsilon)}
     found: dict[str, Any] = {
         "method": row.label,
         "architecture": spec.arch_words,
@@ -136,7 +137,8 @@ def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
         "hyperparameters": _unlike_authors(spec.method),
         "overfitting": _overfitting(row.group),
         "numbers": _claims(row),
-        "runs": [_counted(run, score) for run, score in row.scores] + [_failed(r) for r in failed],
+        "runs": [_counted(run, score) for run, score in row.evaluations]
+        + [_failed(r) for r in failed],
     }
     return {key: value for key, value in found.items() if value not in (None, {})}
 

@@ -13,7 +13,7 @@ from regmix_bench.types.checkpoints import (
 from regmix_bench.types.marks import Later, Search
 from regmix_bench.types.norms import DEFAULT_NORM, NORMS, Norm, NormName, cut
 from regmix_bench.types.steps import NO_LABEL, Batch, StepOutput
-from regmix_bench.types.threats import Epsilon, ThreatModel
+from regmix_bench.types.threats import AnyThreat, Epsilon, ThreatModel, ThreatUnion
 from regmix_bench.types.written import LARGEST, Frozen, JSONValues, Refusing, RefusingModel
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "NORMS",
     "NO_LABEL",
     "TRAINED",
+    "AnyThreat",
     "Batch",
     "Checkpoint",
     "Epsilon",
@@ -36,6 +37,7 @@ __all__ = [
     "Search",
     "StepOutput",
     "ThreatModel",
+    "ThreatUnion",
     "TrainedCheckpoint",
     "Weights",
     "cut",

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic import dataclasses as pydantic_dataclasses
@@ -123,3 +124,37 @@ class ThreatModel(metaclass=Refusing):
 
     def __str__(self) -> str:
         return f"{self.norm} {self.epsilon}"
+
+    @property
+    def slug(self) -> str:
+        """The threat as it stands in file names: ``Linf-8-255``."""
+        return f"{self.norm}-{self.epsilon.slug}"
+
+
+@pydantic_dataclasses.dataclass(frozen=True, eq=False)
+class ThreatUnion:
+    """Several threats at once: an image has to hold under every one of ``threats``.
+
+    They keep the order in which they were typed, and are equal to the same ones in another.
+    """
+
+    threats: tuple[ThreatModel, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ThreatUnion) and {*self.threats} == {*other.threats}
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.threats))
+
+    def __str__(self) -> str:
+        return f"all of {', '.join(map(str, self.threats))}"
+
+    @property
+    def slug(self) -> str:
+        """The union as it stands in file names, which have no room for all of many threats."""
+        threats = " ".join(sorted(threat.slug for threat in self.threats))
+        return f"union-{hashlib.sha256(threats.encode()).hexdigest()[:8]}"
+
+
+#: Whatever an image may have to hold under.
+AnyThreat: TypeAlias = ThreatModel | ThreatUnion

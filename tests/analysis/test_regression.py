@@ -25,6 +25,7 @@ from regmix_bench.system.files import file_digest
 from regmix_bench.types import ThreatModel
 
 N = 360
+L1 = {"norm": "L1", "epsilon": "1"}
 
 
 @pytest.fixture
@@ -52,6 +53,39 @@ def test_records_are_ok_beside_themselves(held: Path) -> None:
         assert (verdict.verdict, verdict.difference) == ("ok", 0)
         assert verdict.tolerance == 7 / N
         assert verdict.note == "paired: 0 lost, 0 gained of 360 images"
+
+
+def test_a_union_is_held_where_each_threat_alone_shows_no_loss(tmp_path: Path) -> None:
+    threats = (ThreatModel("Linf", "32/255"), ThreatModel("L2", "0.5"))
+    board = tmp_path / "held" / paths.LEADERBOARD
+    for folder, moved in {"held": 0, "now": 40}.items():
+        for seed in (0, 1):
+            spec = make_spec(seed=seed, eval_threats=threats)
+            write_run(tmp_path / folder, spec, autoattack=290, fixed=(0, moved))
+    renew_references(tmp_path / "held", board)
+    assert not failed(check(board.parent, board))
+    found = check(tmp_path / "now", board)
+    assert {(str(v.threat), v.seed) for v in found if v.failed} == {
+        ("all of Linf 32/255, L2 0.5", seed) for seed in (0, 1, None)
+    }
+    union = next(v for v in found if v.verdict == "regressed")
+    assert (union.metric, union.note) == (
+        "autoattack_acc",
+        "paired: 40 lost, 0 gained of 360 images",
+    )
+
+
+@pytest.mark.parametrize("forged", ["autoattack_acc", "threats"])
+def test_a_union_of_what_is_not_held_is_refused(tmp_path: Path, forged: str) -> None:
+    threats = (ThreatModel("Linf", "32/255"), ThreatModel("L2", "0.5"))
+    write_run(tmp_path, make_spec(eval_threats=threats))
+    renew_references(tmp_path, board := tmp_path / paths.LEADERBOARD)
+    content = json.loads(board.read_text())
+    (union,) = content["runs"][0]["unions"]
+    union[forged] = None if forged == "autoattack_acc" else [*union["threats"][:1], L1]
+    board.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"no autoattack_acc|not among its evaluations"):
+        check(tmp_path, board)
 
 
 def test_the_leaderboard_speaks_the_records_language(held: Path) -> None:
@@ -291,7 +325,7 @@ def test_missing_names_its_reason(held: Path, tmp_path: Path) -> None:
     store.save_record(now, make_record(make_spec(), status="error", error=error))
     assert outcome() == ("missing", "the run failed: FloatingPointError: the loss is nan")
     store.save_record(now, make_record(make_spec()))
-    assert outcome() == ("missing", "no evaluation of the selected checkpoint under Linf 32/255")
+    assert outcome() == ("missing", "no score of the selected checkpoint under Linf 32/255")
     write_run(now, make_spec(), scored={"autoattack_acc": None})
     assert outcome() == ("missing", "AutoAttack did not run on the selected checkpoint")
 

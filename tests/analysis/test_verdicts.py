@@ -10,6 +10,7 @@ from regmix_bench.analysis.cohorts import load_runs, sort_into_cohorts
 from regmix_bench.analysis.pairs import compare_methods
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths, store
+from regmix_bench.types import ThreatModel, ThreatUnion
 
 
 def blocks_in(results):
@@ -66,6 +67,27 @@ def test_each_row_is_compared_with_the_reference(results):
     assert worse.interval == tuple(ends[0, 2] for ends in both.intervals())
     assert worse.p_value == both.p_values()[0, 2]
     assert judged(results, "standard").verdicts["trades"].relation == "better"
+
+
+def test_a_union_has_verdicts_on_the_images_that_hold_under_every_threat(tmp_path):
+    threats = (ThreatModel("Linf", "32/255"), ThreatModel("L2", "0.5"))
+    for label, moved in {"pgd-at": 0, "standard": 40}.items():
+        for seed, count in enumerate((280, 282, 281)):
+            spec = make_spec(label, seed=seed, eval_threats=threats)
+            write_run(tmp_path, spec, autoattack=count, fixed=(0, moved))
+    *each, union = blocks_in(tmp_path)
+    assert union.eval_threat == ThreatUnion(threats[::-1]), "whatever the order"
+    assert [block.eval_threat for block in each] == sorted(threats, key=lambda t: t.norm)
+    rights = verdicts.read(union).rights
+    # Of as many images under each threat, others: 40 less hold under both.
+    assert rights["standard"].sum(axis=1).tolist() == [240, 242, 241]
+    alone = [verdicts.read(block).rights["standard"] for block in each]
+    assert (rights["standard"] == (alone[0] & alone[1])).all()
+    found = verdicts.judge_blocks(blocks_in(tmp_path), "pgd-at")
+    said = {stem: one.verdicts["standard"] for stem, one in found.items()}
+    assert said[union.stem].relation == "worse"
+    assert said[union.stem].difference == pytest.approx(-40 / 360)
+    assert {said[block.stem].difference for block in each} == {0}
 
 
 def test_the_notes_state_the_margin_and_the_rate_of_seed_pairs(results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import CorruptionRecord, EvalRecord, RobustEval, RunRecord
+from regmix_bench.records.unions import union_of
 from regmix_bench.specs import (
     CorruptionSpec,
     EvalSpec,
@@ -68,7 +70,7 @@ def write_run(
     clean: int = 340,
     pgd: int = 310,
     autoattack: int = 300,
-    fixed: int = 0,
+    fixed: int | Sequence[int] = 0,
     checkpoint: Checkpoint = "selected",
     outcomes: bool = True,
     scored: dict[str, Any] | None = None,
@@ -77,10 +79,13 @@ def write_run(
     """Save a scored model with that many images right; returns the record's path.
 
     The first images are the right ones, so that two runs differ on as few images as their counts
-    allow. ``fixed`` images are moved under AutoAttack: wrong at the front, right further on.
+    allow. ``fixed`` images are moved under AutoAttack, under each threat its number: wrong at the
+    front, right further on.
     """
+    threats = spec.eval_threats
+    moved = [fixed] * len(threats) if isinstance(fixed, int) else fixed
     right = {name: np.arange(n) < k for name, k in (("clean", clean), ("pgd", pgd))}
-    held = (np.arange(n) >= fixed) & (np.arange(n) < autoattack + fixed)
+    held = [(np.arange(n) >= by) & (np.arange(n) < autoattack + by) for by in moved]
     frames = [
         pd.DataFrame(
             {
@@ -90,10 +95,10 @@ def write_run(
                 "label": np.arange(n) % 10,
                 "clean_correct": right["clean"],
                 "pgd_correct": right["pgd"],
-                "broken_by": np.where(held | ~right["clean"], "", "apgd-ce"),
+                "broken_by": np.where(holds | ~right["clean"], "", "apgd-ce"),
             }
         )
-        for threat in spec.eval_threats
+        for threat, holds in zip(threats, held, strict=True)
     ]
     path, digest = paths.record_path(results, spec), None
     if outcomes:
@@ -111,9 +116,11 @@ def write_run(
             autoattack_batch_size=500,
             outcomes_digest=digest,
         ).model_copy(update=scored or {})
-        for threat in spec.eval_threats
+        for threat in threats
     )
-    return store.save_record(results, make_record(spec, evaluations=evaluations, **changes))
+    union = union_of(evaluations, frames)
+    fields = {"evaluations": evaluations, "unions": () if union is None else (union,)}
+    return store.save_record(results, make_record(spec, **fields | changes))
 
 
 def forget_outcomes(record: Path, checkpoint: Checkpoint = "selected") -> None:

@@ -31,8 +31,10 @@ from regmix_bench.records.schema.scores import (
     Diagnosis,
     Question,
     RobustEval,
+    Score,
     ScoredCopy,
     UnionScore,
+    parts_of,
 )
 from regmix_bench.records.schema.study import Budget, StudyRecord, TrialLog, TrialState
 from regmix_bench.records.schema.tuned import Equal, TrialObjective, Tuned
@@ -58,6 +60,7 @@ __all__ = [
     "Question",
     "RobustEval",
     "RunRecord",
+    "Score",
     "ScoredCopy",
     "StudyRecord",
     "TransferRecord",
@@ -68,4 +71,5 @@ __all__ = [
     "Tuned",
     "UnionScore",
     "Work",
+    "parts_of",
 ]

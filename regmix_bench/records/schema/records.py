@@ -17,7 +17,7 @@ from regmix_bench.records.schema.quantities import (
     Seconds,
     Share,
 )
-from regmix_bench.records.schema.scores import RobustEval, UnionScore
+from regmix_bench.records.schema.scores import RobustEval, Score, UnionScore, parts_of
 from regmix_bench.records.schema.tuned import Tuned
 from regmix_bench.registry import FILE_NAME
 from regmix_bench.specs import CorruptionSpec, DataNames, EvalSpec, RunSpec
@@ -25,6 +25,7 @@ from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.shown import Shown, Summary
 from regmix_bench.types import (
+    AnyThreat,
     Checkpoint,
     Frozen,
     JSONValues,
@@ -126,6 +127,8 @@ class _Record(_Shown, Frozen, metaclass=RefusingModel):
             raise ValueError(f"a robust accuracy is not one of a scoring with screen = {screen}")
         if self.n_test is not None and any(s.n_examples > self.n_test for s in scores):
             raise ValueError(f"a score is of more than the {self.n_test} test images")
+        if any(len(parts_of(union, scores)) < len(union.threats) for union in self.unions):
+            raise ValueError("a union is of threats that were not scored")
         if any(union.exceeds(scores) for union in self.unions):
             raise ValueError("more images hold under all threats than under one of them")
         return self
@@ -135,12 +138,22 @@ class _Record(_Shown, Frozen, metaclass=RefusingModel):
         """True where an attack of a score broke off, which is tried again with the record."""
         return any(evaluation.failed_attacks for evaluation in self.evaluations)
 
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """All evaluations, and then the unions of their threats."""
+        return *self.evaluations, *self.unions
+
     def evaluation(self, checkpoint: Checkpoint, threat: ThreatModel) -> RobustEval | None:
         """The evaluation of ``checkpoint`` under ``threat``, if there is one."""
         for found in self.evaluations:
             if found.checkpoint == checkpoint and found.threat == threat:
                 return found
         return None
+
+    def score(self, checkpoint: Checkpoint, threat: AnyThreat) -> Score | None:
+        """The accuracies of ``checkpoint`` under a threat or a union, if there are any."""
+        mine = (score for score in self.scores if score.checkpoint == checkpoint)
+        return next((score for score in mine if score.threat == threat), None)
 
 
 class RunRecord(_Record):

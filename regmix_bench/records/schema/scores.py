@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
 from regmix_bench.records.schema.quantities import Count, Images, Share
 from regmix_bench.specs.scoring import SearchPrecision
-from regmix_bench.types import Checkpoint, Frozen, ThreatModel
+from regmix_bench.types import Checkpoint, Frozen, ThreatModel, ThreatUnion
 
 #: What scoring may warn of, as :attr:`RobustEval.checks` names it; most is of AutoAttack.
 Check = Literal[
@@ -135,6 +135,11 @@ class UnionScore(Frozen):
     screened_acc: Share | None = None
 
     @property
+    def threat(self) -> ThreatUnion:
+        """What an image has to hold under."""
+        return ThreatUnion(self.threats)
+
+    @property
     def robust_acc(self) -> float | None:
         """Whichever of the two robust accuracies was measured, if any: never compare them."""
         return self.autoattack_acc if self.screened_acc is None else self.screened_acc
@@ -150,3 +155,15 @@ class UnionScore(Frozen):
             for one in ones
             for name in names
         )
+
+
+#: The accuracies of one checkpoint, under one threat or under all of several.
+Score: TypeAlias = RobustEval | UnionScore
+
+
+def parts_of(score: Score, evaluations: Iterable[RobustEval]) -> list[RobustEval]:
+    """Return the ``evaluations`` of a model that a score is of: itself, or those of a union."""
+    if isinstance(score, RobustEval):
+        return [score]
+    mine = {one.threat: one for one in evaluations if one.checkpoint == score.checkpoint}
+    return [mine[threat] for threat in score.threats if threat in mine]

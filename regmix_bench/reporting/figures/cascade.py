@@ -171,7 +171,7 @@ def cascade_frame(block: Block) -> pd.DataFrame:
 
 def _stages(row: Row) -> list[tuple[str, float, float | None, int]]:
     """Stage, accuracy and points lost, 0 to 1, and the seeds; none where there are no stages."""
-    scores = [score for _, score in row.scores if score.after_attack]
+    scores = [score for _, score in row.evaluations if score.after_attack]
     if not scores:
         return []
     n = len(scores)

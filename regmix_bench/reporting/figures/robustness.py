@@ -28,7 +28,7 @@ from regmix_bench.reporting.figures.style import (
     tip,
 )
 from regmix_bench.reporting.figures.venues import Style
-from regmix_bench.types import NORMS, Epsilon
+from regmix_bench.types import NORMS, Epsilon, ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.contents import Contents
@@ -158,16 +158,21 @@ def robustness_frame(blocks: Iterable[Block]) -> pd.DataFrame:
     ε = 0 is clean accuracy.
     """
     rows: dict[tuple[object, ...], dict[str, object]] = {}
-    selected = (block for block in blocks if block.checkpoint == "selected")
-    for (stem, norm), members in groupby(selected, lambda b: (b.cohort.stem, b.eval_threat.norm)):
+    selected = [
+        (block, block.eval_threat)
+        for block in blocks
+        if block.checkpoint == "selected" and isinstance(block.eval_threat, ThreatModel)
+    ]
+    for (stem, norm), members in groupby(selected, lambda b: (b[0].cohort.stem, b[1].norm)):
         here = list(members)
-        for (metric, attack), block in product(_attacks(here).items(), here):
+        attacks = _attacks([block for block, _ in here])
+        for (metric, attack), (block, threat) in product(attacks.items(), here):
             for row in block.rows:
                 if metric not in row.metrics:
                     continue
                 for epsilon, name in (
                     ("0", "clean_acc"),
-                    (str(block.eval_threat.epsilon), metric),
+                    (str(threat.epsilon), metric),
                 ):
                     stat = row.metrics[name]
                     rows[stem, norm, attack, row.label, epsilon] = {

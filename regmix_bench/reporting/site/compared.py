@@ -86,7 +86,7 @@ def _curves(row: Row) -> dict[str, list[float]] | None:
 
 def _cascade(row: Row) -> dict[str, list[Any]] | None:
     """Return means over seeds after each attack that all of them were scored with."""
-    scores = [score for _, score in row.scores if score.after_attack]
+    scores = [score for _, score in row.evaluations if score.after_attack]
     if not scores:
         return None
     names = [name for name in scores[0].after_attack if all(name in s.after_attack for s in scores)]

@@ -13,6 +13,7 @@ from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target
 from regmix_bench.analysis.words import checkpoint_words, recipe_words, threat_words
 from regmix_bench.records.accuracies import ROBUST, accuracies
+from regmix_bench.records.schema import parts_of
 from regmix_bench.reporting.formats.cells import fixed
 from regmix_bench.reporting.tables.footnotes import Remark, footnotes, remarks_on, search_note
 from regmix_bench.reporting.tables.labels import labels_column
@@ -131,7 +132,8 @@ def _difference(label: str, standings: Standings) -> Cell:
 def _remarks(block: Block) -> Iterator[Remark]:
     for row in block.rows:
         for run, score in row.scores:
-            yield from remarks_on(row.label, run.spec.seed, score)
+            for evaluation in parts_of(score, run.record.evaluations):
+                yield from remarks_on(row.label, run.spec.seed, evaluation)
     yield from overfitting_remarks(block)
 
 
@@ -186,7 +188,7 @@ def _selected_early(row: Row, names: Mapping[str, str]) -> str:
     """What training went on to, where the checkpoint is from before it had well begun."""
     epochs = [run.record.selected_epoch or 0 for run, _ in row.scores]
     totals = {run.spec.recipe.epochs for run, _ in row.scores}
-    lasts = [last for run, _ in row.scores if (last := run.record.evaluation("last", row.threat))]
+    lasts = [last for run, _ in row.scores if (last := run.record.score("last", row.threat))]
     if not lasts or max(epochs) > min(totals) / 10:
         return ""
     clean, pgd = (

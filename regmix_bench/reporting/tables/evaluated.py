@@ -9,7 +9,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from regmix_bench.analysis.cohorts import short_digest, threat_slug
+from regmix_bench.analysis.cohorts import short_digest
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import ACCURACIES, accuracies, attack_words
@@ -36,7 +36,7 @@ class Terms:
     def stem(self) -> str:
         """The part of a file name that follows from the terms alone."""
         short = short_digest(self, ("data_digest", "n_examples", "scoring"))
-        return f"evaluated-{self.dataset}-{short}-{threat_slug(self.threat)}"
+        return f"evaluated-{self.dataset}-{short}-{self.threat.slug}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.cohorts import Cohort, short_digest
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, UnionScore
+from regmix_bench.records.schema import EvalRecord, RunRecord, Score, UnionScore
 from regmix_bench.records.unions import several_norms
 from regmix_bench.reporting.values import Cell, Column, Kind, Table, averaged, measured
 from regmix_bench.specs import Scoring
@@ -154,7 +154,7 @@ def threats_table(panel: ThreatPanel) -> Table:
     return Table.of(f"{panel.heading}.", columns, (note,), panel.subject)
 
 
-_Read: TypeAlias = Callable[[RunRecord | EvalRecord], RobustEval | UnionScore | None]
+_Read: TypeAlias = Callable[[RunRecord | EvalRecord], Score | None]
 
 
 def _under(panel: ThreatPanel, threat: ThreatModel) -> _Read:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from regmix_bench.analysis.cohorts import row_order, threat_slug
+from regmix_bench.analysis.cohorts import row_order
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import display_name_of
@@ -27,7 +27,7 @@ def in_order(records: Iterable[TransferRecord]) -> tuple[TransferRecord, ...]:
 
 def stem(record: TransferRecord) -> str:
     """Return the name of a transfer's files without their endings."""
-    return f"transfer-{record.dataset}-{threat_slug(record.threat)}-{record.run_id}"
+    return f"transfer-{record.dataset}-{record.threat.slug}-{record.run_id}"
 
 
 def transfer_heading(record: TransferRecord) -> str:
