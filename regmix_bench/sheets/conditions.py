@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from regmix_bench.sheets.rule import each_row, fact, shared_by_rows
 from regmix_bench.sheets.sheet import SheetRow
 
@@ -102,12 +104,16 @@ RULES = (
         "dataset",
         "train_images",
     ),
-    shared_by_rows(
-        "unlike-labels",
-        "rows saw unlike numbers of labels",
-        "labels are what a method of few labels does without: rows that saw more of them, or all,"
-        " answer another question",
-        "labelled_images",
+    # A row that does not say how many labels it saw has seen all, and is asked like any other.
+    replace(
+        shared_by_rows(
+            "unlike-labels",
+            "rows saw unlike numbers of labels",
+            "labels are what a method of few labels does without: rows that saw more of them, or"
+            " all, answer another question",
+            "labels",
+        ),
+        reads=("labelled_images", "train_images"),
     ),
     shared_by_rows(
         "unlike-extra-data",

@@ -118,7 +118,7 @@ def _row(row: Row, block: Block, failed: Iterable[Run]) -> dict[str, Any]:
         "architecture": spec.arch_words,
         "dataset": spec.dataset_words,
         "train_images": record.n_train,
-        "labelled_images": record.n_train if record.labels is None else record.labels.labelled,
+        "labelled_images": record.labels and record.labels.labelled,
         "extra_data": spec.extra or NO_EXTRA_DATA,
         "threat": threat,
         "recipe": _recipe(run),

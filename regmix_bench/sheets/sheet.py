@@ -204,8 +204,8 @@ class SheetRow(_Facts):
     ``threat`` is the one that the table says; ``trained_under`` and ``attacked_under`` are those of
     the program where they differ. ``numbers`` are what the table shows, by attack: ``clean``,
     ``autoattack``, and whatever else, such as ``pgd-20``. ``tuned_on`` says where the
-    hyper-parameters come from, ``labelled_images`` how many training images kept their label.
-    ``files`` are paths or addresses of what bears the numbers out.
+    hyper-parameters come from, ``labelled_images`` how many training images kept their label, all
+    of them where it is left out. ``files`` are paths or addresses of what bears the numbers out.
     """
 
     method: Text
@@ -250,6 +250,13 @@ class SheetRow(_Facts):
             if epoch is not None and epoch > epochs:
                 raise ValueError(f"{name} is epoch {epoch} of {epochs}")
         return self
+
+    @property
+    def labels(self) -> int | str:
+        """The number of training images that kept their label, or ``all``."""
+        if self.labelled_images in (None, self.train_images):
+            return "all"
+        return self.labelled_images
 
     @property
     def counted(self) -> tuple[SeedRun, ...]:

@@ -68,7 +68,7 @@ PLANTED: dict[str, list[tuple[str, object, str]]] = {
         ("dataset", "cifar100", "cifar100, where"),
         ("train_images", 50_000, "50000, where"),
     ],
-    "unlike-labels": [("labelled_images", 4000, "4000, where 2 of 3 rows have 49000")],
+    "unlike-labels": [("labelled_images", 4000, "labels 4000, where 2 of 3 rows have all")],
     "unlike-extra-data": [("extra_data", "1M generated", "1M generated, where 2 of 3")],
     "unlike-augmentation": [("recipe.augmentation", "autoaugment", "autoaugment, where")],
     "unlike-budget": [("recipe.epochs", 200, "200, where 2 of 3 rows have 30")],

@@ -19,7 +19,6 @@ ROW: dict[str, Any] = {
     "architecture": "resnet18",
     "dataset": "cifar10",
     "train_images": 49_000,
-    "labelled_images": 49_000,
     "extra_data": "none",
     "threat": {"norm": "Linf", "epsilon": "8/255"},
     "recipe": {
