@@ -152,18 +152,14 @@ def evaluate(
     from regmix_bench.attacks import attack_components
     from regmix_bench.attacks.ensembles import require_defined
     from regmix_bench.data.tensors import with_classes
-    from regmix_bench.evaluation.given import (
-        evaluate_model,
-        named_before,
-        read_table,
-        score_in_memory,
-    )
+    from regmix_bench.evaluation.given import evaluate_model, score_in_memory
     from regmix_bench.evaluation.scorer import Extras
     from regmix_bench.grid.settings import DataSettings, make_scoring, read_settings
     from regmix_bench.loading.checks import count_classes
     from regmix_bench.loading.live import choose_live_device, from_module
     from regmix_bench.loading.sources import load_any_model, own_run
     from regmix_bench.records import paths, store
+    from regmix_bench.records.given import named_before, read_table
     from regmix_bench.runs.observers import listener
     from regmix_bench.specs import EvalSpec
     from regmix_bench.system import machine

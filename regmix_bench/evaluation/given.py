@@ -30,17 +30,15 @@ from regmix_bench.evaluation.surrogates import load_surrogate
 from regmix_bench.evaluation.verdict import UnusableOutcome
 from regmix_bench.loading.checks import check_model
 from regmix_bench.loading.model import LoadedModel
+from regmix_bench.records.given import remove_given, with_label
 from regmix_bench.records.locks import run_lock
-from regmix_bench.records.outcomes import read_images
-from regmix_bench.records.paths import LOCK, artifacts_dir, find_record, outcomes_path, record_path
+from regmix_bench.records.paths import LOCK, artifacts_dir, find_record
 from regmix_bench.records.progress import Part, Progress, ProgressMeter, told
 from regmix_bench.records.schema import AnyRecord, Cost, EvalRecord, RobustEval, UnionScore
 from regmix_bench.records.store import load_record, save_record
 from regmix_bench.records.unions import union_of
 from regmix_bench.specs import EvalSpec, Scoring
-from regmix_bench.system.files import copy_file
 from regmix_bench.system.machine import Execution, arithmetic, environment
-from regmix_bench.system.reading import open_regular
 from regmix_bench.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def evaluate_model(
     if existing is not None and isinstance(recorded, EvalRecord):
         if _has(recorded, extras):
             tidy(results, recorded)
-            return _labelled(recorded, existing, spec, results)
+            return with_label(recorded, existing, spec, results)
         extras = Extras(  # what was asked for earlier is kept
             extras.save_adversarial or any(e.adversarial_digest for e in recorded.evaluations),
             extras.diagnose or any(e.diagnoses for e in recorded.evaluations),
@@ -108,38 +106,9 @@ def evaluate_model(
             ) from error
         path = save_record(results, record)
         if existing not in (None, path):
-            _remove(existing)
+            remove_given(existing)
         tidy(results, record)
-        return _labelled(record, path, spec, results)
-
-
-def named_before(spec: EvalSpec, results: Path) -> EvalSpec:
-    """Return ``spec`` with the label that its record was given earlier, where there is one."""
-    existing = find_record(results, spec)
-    recorded = load_record(existing) if existing is not None else None
-    if isinstance(recorded, EvalRecord):
-        return spec.model_copy(update={"label": recorded.spec.label})
-    return spec
-
-
-def read_table(record: EvalRecord, results: Path) -> pd.DataFrame | None:
-    """Return the outcomes of a recorded scoring, all columns; None where their file is gone.
-
-    Raises :class:`UserError` where it is another one than was recorded.
-    """
-    import pandas as pd
-
-    path = find_record(results, record.spec)
-    file = None if path is None else outcomes_path(path, "given")
-    if file is None or not file.is_file():
-        return None
-    for evaluation in record.evaluations:
-        read_images(file, evaluation)
-    try:
-        with open_regular(file) as stream:
-            return pd.read_parquet(stream)
-    except Exception as error:  # of columns that we did not write pandas may raise anything
-        raise UserError(f"{file} is not an outcomes file: {reason(error)}") from error
+        return with_label(record, path, spec, results)
 
 
 def score_in_memory(
@@ -285,26 +254,6 @@ def _planned(spec: EvalSpec, test: EvalData, diagnosed: bool) -> dict[Part, floa
     """The passes of each part of a scoring."""
     asked: dict[Checkpoint, bool] = {"given": True}
     return planned_scoring(spec, [asked], len(test.y), test.num_classes, diagnosed=diagnosed)
-
-
-def _labelled(record: EvalRecord, path: Path, spec: EvalSpec, results: Path) -> EvalRecord:
-    """The record under the label of ``spec``, of which its file has the name."""
-    if record.spec.label == spec.label:
-        return record
-    record = record.model_copy(update={"spec": spec})
-    new = record_path(results, spec)
-    outcomes = outcomes_path(path, "given")
-    if new != path and outcomes.exists():
-        copy_file(outcomes, outcomes_path(new, "given"))
-    save_record(results, record)
-    if new != path:
-        _remove(path)
-    return record
-
-
-def _remove(path: Path) -> None:
-    outcomes_path(path, "given").unlink(missing_ok=True)
-    path.unlink()
 
 
 def _has(record: EvalRecord, extras: Extras) -> bool:
