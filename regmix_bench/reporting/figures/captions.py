@@ -98,7 +98,7 @@ def grey_words(looks: Iterable[Look]) -> str:
     shown = list(looks)
     if not any(look.quiet for look in shown):
         return ""
-    featured = [look.name for look in shown if look.featured]
+    featured = dict.fromkeys(look.name for look in shown if look.featured)  # once for all panels
     kept = sentence_of(
         ["the reference", *featured, "the rows that differ most from it, significantly"]
     )

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.synthetic import make_spec, write_run
 
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.figures.captions import (
     ends,
     extreme,
+    grey_words,
     in_percent,
     most_robust,
     seed_words,
@@ -37,6 +40,12 @@ def test_the_least_and_the_only_and_no_value():
         extreme(values, LOOKS, None, "has least,", in_percent, least=True) == "B has least, 10.0 %"
     )
     assert extreme({}, LOOKS, None, "has most,", in_percent) == ""
+
+
+def test_a_row_of_several_panels_is_named_once_among_those_in_colour():
+    panel = [replace(LOOKS["a"], featured=True), replace(LOOKS["b"], quiet=True)]
+    assert ", the reference, A and the rows that" in grey_words([*panel, *panel])
+    assert grey_words(LOOKS.values()) == ""
 
 
 def test_seeds_are_counted_in_words():
