@@ -99,7 +99,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 def running(ray_folder: str) -> list[str]:
     """Processes of the cluster; they end soon after it is told to."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         left = [
             path.parent.name
