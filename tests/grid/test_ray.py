@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from support import plug_ins
 from support.harness import SUITE, answer, cli, recorded, start, wait_for
 
+from regmix_bench import tune
 from regmix_bench.cli.display import Display
 from regmix_bench.errors import UserError
 from regmix_bench.grid import ray as ray_launcher
@@ -49,7 +51,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of two CPUs that outlives the grids."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else its workers stand still on a busy machine
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -85,6 +89,23 @@ def test_the_command_gives_the_records_of_the_local_launcher(
     assert recorded(results) == recorded(local)
     assert "Traceback" not in found.errors
     assert not [path.name for path in results.iterdir() if path.name.startswith(".")]
+
+
+def test_a_tuning_has_the_trials_of_the_local_launcher(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    data = plug_ins.write_stripes(tmp_path / "bars.npz")
+    options: dict[str, Any] = {"methods": "fgsm-pgi", "datasets": f"npz:{data}", "eps": "32/255"}
+    options |= {"trials": 3, "device": "cpu", "settings": ["recipe.epochs=1"]}
+    there = tune(launcher="ray", address="auto", results=tmp_path / "r", **options).studies
+    here = tune(results=tmp_path / "l", **options).studies
+    for study, other in zip(there, here, strict=True):
+        assert [(t.run_id, t.value, t.passes) for t in study.trials] == [
+            (t.run_id, t.value, t.passes) for t in other.trials
+        ]
+        assert study.finished and {trial.state for trial in study.trials} == {"complete"}
 
 
 @pytest.mark.parametrize(("told", "taken"), [({}, "0"), ({"RAY_worker_niceness": "9"}, "9")])
