@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: More of an entry, by the name of the column: text, or rows of parameters.
 Details = dict[str, str | list[dict[str, str]]]
 
+#: What one is called, where that is not the word without its s.
+_ONE = {"studies": "study"}
 #: What costs are told of where an entry does not say it: images (C, H, W), and classes.
 _SHAPE, _CLASSES = (3, 32, 32), 10
 
@@ -34,7 +36,7 @@ def chosen_entries(
     for typed in names:
         name = typed if typed in known else stems.get(typed.partition(":")[0], typed)
         if name not in known:
-            raise unknown(what.removesuffix("s"), typed, known)
+            raise unknown(_ONE.get(what, what.removesuffix("s")), typed, known)
         more = _DETAILS[what](name) if what in _DETAILS else {}
         found.append({**known[name], **more})
     return found

@@ -36,6 +36,7 @@ def list_entries(
             "suites",
             "rules",
             "runs",
+            "studies",
         ],
         Option("What to list.", argument=True),
     ],
@@ -59,9 +60,9 @@ def list_entries(
     Raises :class:`UserError` for a name that there is not, a folder that is not there and a record
     that cannot be read.
     """
+    if what in ("runs", "studies") and not Path(results).exists():
+        raise UserError(f"there is no results folder {results}: `regmix-bench run` makes one")
     if what == "runs":
-        if not Path(results).exists():
-            raise UserError(f"there is no results folder {results}: `regmix-bench run` makes one")
         from regmix_bench.records.store import load_record, record_files
         from regmix_bench.records.watcher import RunWatcher
 
@@ -73,7 +74,7 @@ def list_entries(
     if what == "methods":
         names = known_methods(names) or ()
 
-    rows = list(_LISTS[what]())
+    rows = list(_studies(Path(results)) if what == "studies" else _LISTS[what]())
     return chosen_entries(rows, what, names) if names else rows
 
 
@@ -205,6 +206,21 @@ _LISTS: Mapping[str, Callable[[], Iterable[Facts]]] = {
     "suites": _suites,
     "rules": _rules,
 }
+
+
+def _studies(results: Path) -> Iterable[Facts]:
+    from regmix_bench.records.studies import load_study, study_files
+    from regmix_bench.reporting.tables.tuning import values_words
+
+    for study in map(load_study, study_files(results)):
+        yield {
+            "study": f"{study.name}/{study.label}",
+            "status": "finished" if study.finished else "not finished",
+            "trials": str(len(study.trials)),
+            "default": study.trials[0].value if study.trials else None,
+            "tuned": study.best.value if study.best else None,
+            "values": values_words(study),
+        }
 
 
 def _under_way(run: "WatchedRun") -> Facts:

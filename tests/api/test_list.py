@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 from support.checkpoints import write_checkpoints
 from support.synthetic import make_eval_spec, make_record, make_spec, write_run
+from support.tuning import write_studies
 
 from regmix_bench import UserError, list_entries
 from regmix_bench.records.running import StatusFile
@@ -29,6 +30,19 @@ def test_a_run_is_listed_with_its_tricks_also_where_it_failed(tmp_path: Path) ->
     found = {entry["run_id"]: entry["tricks"] for entry in list_entries("runs", results=tmp_path)}
     said = [found[next(run_id for run_id in found if str(run_id) in path.name)] for path in paths]
     assert said == ["none", "EMA 0.9, AWP 0.005", "mass 0.6", ""]
+
+
+def test_studies_are_listed_with_what_they_came_to(tmp_path: Path) -> None:
+    (first, *_) = write_studies(tmp_path, trials=2)
+    listed = list_entries("studies", results=tmp_path)
+    assert [row["study"] for row in listed] == [
+        f"planted/{method}" for method in ("fgsm-pgi", "regmix", "trades")
+    ]
+    assert first.best and listed[0]["tuned"] == first.best.value
+    assert (listed[0]["status"], listed[0]["trials"]) == ("finished", "2")
+    assert list_entries("studies", ["planted/trades"], results=tmp_path) == listed[2:]
+    with pytest.raises(UserError, match="unknown study 'planted/trade'"):
+        list_entries("studies", ["planted/trade"], results=tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["none", "none/below"])

@@ -54,6 +54,17 @@ def effort_words(studies: Sequence[StudyRecord]) -> str:
     return f"{amount} for each method"
 
 
+def values_words(study: StudyRecord) -> str:
+    """Say what the best trial has in place of what the first had: ``λ 10 → 2.98, reset 40``."""
+    if study.best is None:
+        return "no trial came to its end"
+    first = study.trials[0].values
+    return ", ".join(
+        f"{symbol_of(key)} {first[key]:g}" + (f" → {value:g}" if value != first[key] else "")
+        for key, value in study.best.values.items()
+    )
+
+
 def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
     """Return the table of a folder of studies; ``runs`` are those among which its best are sought.
 
@@ -86,7 +97,7 @@ def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
             Column("by_chance", "By chance, up to", "number"),
             [Cell(gain.by_chance if gain else None, "points") for gain in gains],
         ),
-        (Column("values", "Default → tuned"), [Cell(_values(study)) for study in studies]),
+        (Column("values", "Default → tuned"), [Cell(values_words(study)) for study in studies]),
     ]
     scored = _scored_alike(studies, runs)
     if scored:
@@ -127,17 +138,6 @@ def effort_note(block: Block, names: Mapping[str, str]) -> tuple[str, ...]:
 def _effort(tuned: Tuned) -> str:
     cost = f"{tuned.passes / 1e6:,.3g} M images and {tuned.seconds / 60:,.3g} minutes"
     return f"{tuned.trials} trials, {cost} ({_HELD_EQUAL[tuned.equal]} held equal)"
-
-
-def _values(study: StudyRecord) -> str:
-    """Write what the best trial has in place of what the first had: ``λ 10 → 2.98, reset 40``."""
-    if study.best is None:
-        return "no trial came to its end"
-    first = study.trials[0].values
-    return ", ".join(
-        f"{symbol_of(key)} {first[key]:g}" + (f" → {value:g}" if value != first[key] else "")
-        for key, value in study.best.values.items()
-    )
 
 
 def _scored_alike(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> list[Run]:
