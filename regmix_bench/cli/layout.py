@@ -35,13 +35,14 @@ def terminal_width(error: bool = False) -> int | None:
 def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> Iterator[str]:
     """Yield the lines of a table, its header first, at most ``width`` columns wide.
 
-    Numbers stand right in their column. Where a row is too long, what all rows share is said once,
-    below; then the last cell is folded, and where that is not enough the first one has a line of
-    its own, with the others below.
+    Numbers stand right in their column. Where a row is too long, columns in which no row says
+    anything are left out, and what all rows share is said once, below; then the last cell is
+    folded, and where that is not enough the first one has a line of its own, with the others below.
     """
+    if not fits_width(table, width):
+        table = _without(table, [number for number in _shared(table) if not table[1][number]])
     shared = [] if fits_width(table, width) or len(table) < _FEW else _shared(table)
-    kept = [number for number in range(len(table[0])) if number not in shared]
-    for lines in _rows([[row[number] for number in kept] for row in table], width):
+    for lines in _rows(_without(table, shared), width):
         yield from lines
     if shared and width is not None:
         said = [f"{table[0][number]} {table[1][number]}" for number in shared]
@@ -69,6 +70,11 @@ def _shared(table: Sequence[Sequence[str]]) -> list[int]:
     """Return the columns, but for the first, in which all rows of a table say the same."""
     columns = [set(column[1:]) for column in zip(*table, strict=True)]
     return [number for number, found in enumerate(columns) if number and len(found) == 1]
+
+
+def _without(table: Sequence[Sequence[str]], numbers: Sequence[int]) -> Sequence[Sequence[str]]:
+    """Return a table without the columns of these numbers."""
+    return [[cell for number, cell in enumerate(row) if number not in numbers] for row in table]
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from regmix_bench.api.show import show
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
-from regmix_bench.cli.layout import aligned, terminal_width
+from regmix_bench.cli.layout import aligned, fold, terminal_width
 from regmix_bench.cli.printing import percent, say
 from regmix_bench.cli.times import duration
 
@@ -41,7 +41,7 @@ def print_record(call: Call[AnyRecord]) -> None:
     width = terminal_width()
     room = None if width is None else width - len(_MARK)
     lines = summary_lines(record, path, room, Path(keywords["results"]))
-    say(*(f"{_MARK}{line}".rstrip() for line in lines))
+    say(*(f"{_MARK}{part}".rstrip() for line in lines for part in fold(line, room)))
     verbose = call.flags.verbose
     content = record.model_dump(
         mode="json", exclude=set() if verbose else {"history"}, exclude_defaults=not verbose

@@ -30,6 +30,18 @@ def test_what_all_rows_share_is_said_once_where_room_is_scarce() -> None:
     assert sum("success" in line for line in aligned([HEADER, *ROWS], 200)) == len(ROWS)
 
 
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS[:2], ROWS])
+def test_a_column_that_says_nothing_is_left_out_where_room_is_scarce(
+    rows: list[tuple[str, ...]],
+) -> None:
+    table = [(*row[:4], "", row[4]) for row in rows]
+    header = (*HEADER[:4], "tolerance", HEADER[4])
+    assert "tolerance" in " ".join(aligned([header, *table], 250))
+    narrow = list(aligned([header, *table], 80))
+    assert "tolerance" not in " ".join(narrow) and max(map(cell_len, narrow)) <= 80
+    assert narrow == list(aligned([HEADER, *rows], 80))
+
+
 def test_a_pipe_has_every_row_on_one_line() -> None:
     assert len(list(aligned([HEADER, *ROWS]))) == 1 + len(ROWS)
 
