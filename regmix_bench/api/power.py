@@ -54,8 +54,8 @@ class Power(Shown):
     def summary(self) -> Summary:
         some = f"{self.comparisons} {'comparisons' if self.comparisons > 1 else 'comparison'}"
         line = (
-            f"{self.stem}: chance to find {self.points:g} points in a table of {some} with at most"
-            " 5% false finds"
+            f"{self.stem}: chance to find {self.points:g} point{'s' * (self.points != 1)} in a"
+            f" table of {some} with at most 5% false finds"
         )
         return Summary(line, self.columns(), self.table())
 

@@ -9,7 +9,7 @@ import typer
 from regmix_bench.api.audit import audit
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, QUIETLY, print_json
-from regmix_bench.cli.printing import say
+from regmix_bench.cli.printing import say, say_folded
 
 if TYPE_CHECKING:
     from regmix_bench.evaluation.findings import Audit
@@ -26,7 +26,7 @@ def print_audit(call: Call[Audit]) -> None:
         print_json("audit", found)
     else:
         for finding in found.findings:
-            say(finding)
+            say_folded(finding)
         bare = f", {found.n_unproven} without evidence" if found.n_unproven else ""
         say(f"audited: {found.n_passed} of {found.n_images}{bare}")
     if found.findings:

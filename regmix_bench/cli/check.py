@@ -9,7 +9,7 @@ import typer
 from regmix_bench.api.check import Check, check
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
-from regmix_bench.cli.printing import print_table, say
+from regmix_bench.cli.printing import print_table, say, say_folded
 
 #: Reasons why outcomes are not paired that are told without ``--verbose``.
 _NOTES = 3
@@ -58,11 +58,11 @@ def _print_verdicts(found: Check, verbose: bool) -> None:
     counts = Counter(v.verdict for v in verdicts)
     said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
     more = " (-v shows them all)" if len(rows) < len(verdicts) else ""
-    say(f"{said or 'no references'} against {found.reference}{more}")
+    say_folded(f"{said or 'no references'} against {found.reference}{more}")
     if not verbose:
         unpaired = Counter(v.note for v in verdicts if not v.failed and v.note.startswith(UNPAIRED))
         for note, count in unpaired.most_common(_NOTES):
-            say(f"{count:,} of them {note}")
+            say_folded(f"{count:,} of them {note}")
         if len(unpaired) > _NOTES:
             say(f"and {len(unpaired) - _NOTES:,} other reasons why some are unpaired")
     resolved = [v.tolerance for v in verdicts if v.tolerance is not None]

@@ -8,7 +8,7 @@ from regmix_bench.api.compare import compare
 from regmix_bench.api.power import Power, power
 from regmix_bench.cli.commands import Call, add_command
 from regmix_bench.cli.flags import AS_JSON, print_json
-from regmix_bench.cli.printing import print_table, say
+from regmix_bench.cli.printing import print_table, say, say_folded
 
 if TYPE_CHECKING:
     from regmix_bench.analysis.comparisons import Pair
@@ -33,8 +33,12 @@ def print_pairs(call: Call[ShownTuple[Pair]]) -> None:
             say(f"  {name}: {right / pair.n_examples:.1%} [{low:.1%}, {high:.1%}]")
         say(f"  the second loses {pair.lost} images and gains {pair.gained}")
         one, two = pair.names
-        say(f"  {two} is {pair.relation} {one} (McNemar's exact test, p = {pair.p_value:.2g})")
-    say(f"too few seeds, one each, to compare their methods: `report` does from {FEWEST_SEEDS} on")
+        say_folded(
+            f"  {two} is {pair.relation} {one} (McNemar's exact test, p = {pair.p_value:.2g})"
+        )
+    say_folded(
+        f"too few seeds, one each, to compare their methods: `report` does from {FEWEST_SEEDS} on"
+    )
 
 
 @add_command(power, "regmix-bench power 1.0 --results results", flags=AS_JSON)
@@ -45,7 +49,7 @@ def print_power(call: Call[ShownTuple[Power]]) -> None:
         print_json("power", powers)
         return
     for found in powers:
-        say(
+        say_folded(
             f"{found.summary().line} (standard deviation from seed to seed"
             f" {100 * found.seed_deviation:.1f} points, of a difference by the choice of"
             f" {found.recorded} images {100 * found.image_deviation:.1f})"

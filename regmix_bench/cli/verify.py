@@ -12,7 +12,7 @@ import typer
 
 from regmix_bench.api.verify import verify
 from regmix_bench.cli.commands import add_command
-from regmix_bench.cli.printing import say
+from regmix_bench.cli.printing import say, say_folded
 
 if TYPE_CHECKING:
     from regmix_bench.sheets.verification import Verification, Violation
@@ -25,17 +25,19 @@ def print_verification(call: partial[Verification]) -> None:
 
     found = call()
     for rule, violations in groupby(found.broken, lambda each: each.rule):
-        say(f"{rule.name}: {rule.title}", f"  why it matters: {rule.why}")
+        say_folded(f"{rule.name}: {rule.title}")
+        say_folded(f"  why it matters: {rule.why}")
         for (table, said), rows in _together(violations).items():
             whole = 1 < len(rows) == len(found.sheet.tables[table].rows)
             words = "every row" if whole else ", ".join(rows)
-            say(f"  {' · '.join([table, *filter(None, [words])])}: {said}")
+            say_folded(f"  {' · '.join([table, *filter(None, [words])])}: {said}")
     reasons: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
     for each in found.allowed:
         reasons[each.rule.name, each.allowed][each.table] += 1
     for (name, reason), tables in reasons.items():
         times = tables.total()
-        say(f"allowed: {name} in {', '.join(tables)} ({times} time{'s' * (times > 1)}): {reason}")
+        where = f"{', '.join(tables)} ({times} time{'s' * (times > 1)})"
+        say_folded(f"allowed: {name} in {where}: {reason}")
     for name in found.needless:
         say(f"allow names {name}, which nothing breaks")
     broken = len({violation.rule.name for violation in found.broken})
