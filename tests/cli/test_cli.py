@@ -256,7 +256,7 @@ def test_check_fails_on_a_warned_of_score_until_it_is_allowed(command: Command, 
 
     status, output, _ = command("check", "--junit", "j.xml")
     assert status == 1 and "3 ok, 1 unreliable" in output
-    assert "selected reliability" in output
+    assert "reliability" in output
     assert "unreliable: raised softmax-output, zero-gradients" in output
     (failure,) = ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure")
     assert "softmax-output, zero-gradients" in str(failure.get("message"))
