@@ -25,7 +25,7 @@ def test_junit_is_well_formed_and_says_why(tmp_path: Path) -> None:
     assert suite.get("tests") == root.get("tests") == "3"
     assert suite.get("failures") == root.get("failures") == "1"
     names = [case.get("name") for case in suite]
-    metrics = ("clean_acc", "pgd_acc", "autoattack_acc")
+    metrics = ("clean", "PGD-20", "robust")
     assert names == [f"TRADES · seed 0 · selected Linf 32/255 {metric}" for metric in metrics]
     assert [case.find("failure") is not None for case in suite] == [False, False, True]
     failure = suite[2].find("failure")
