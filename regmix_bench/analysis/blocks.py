@@ -75,7 +75,7 @@ class Row:
 
     @property
     def evaluations(self) -> tuple[tuple[Run, RobustEval], ...]:
-        """Those of its scores that are under one threat: all, or of a union none."""
+        """The scores under one threat: all of them, or of a union none."""
         return tuple((run, found) for run, found in self.scores if isinstance(found, RobustEval))
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from regmix_bench.errors import UserError, first_problem, reason
 from regmix_bench.models import build_model
+from regmix_bench.models.misfits import first_few, misfit_advice, misfit_words, misfits, same_memory
 from regmix_bench.specs.components import Component
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.system.reading import open_regular, open_tensors
@@ -24,18 +25,6 @@ from regmix_bench.types import Frozen
 
 if TYPE_CHECKING:
     from regmix_bench.models.classifier import ImageClassifier
-
-# Batch norm's count of batches, which no model asks for in evaluation.
-_COUNT = "num_batches_tracked"
-
-# Of keys that do not fit, so many are named and the others counted.
-_NAMED_KEYS = 3
-
-# Where the model of timm lies in ours.
-_TIMM = "trunk.0."
-
-# Names that torch's wrappers put into keys: DataParallel, torch.compile, FSDP, checkpointing.
-_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 # Far above any data set's, and below what a damaged file could ask for.
 _Size = Annotated[int, Field(gt=0, le=100_000)]
@@ -168,12 +157,12 @@ def read_weights(path: Path) -> WeightsFile:
     states = _state_dicts(content) if isinstance(content, Mapping) else {}
     if len(states) > 1:
         raise UserError(
-            f"{path} holds several state dicts, {_some(list(states))}: save the one that is meant"
-            " alone"
+            f"{path} holds several state dicts, {first_few(list(states))}: save the one that is"
+            " meant alone"
         )
     for key, tensors in states.items():
         return WeightsFile(dict(tensors), key=key)
-    held = _some(list(content)) if isinstance(content, Mapping) else type(content).__name__
+    held = first_few(list(content)) if isinstance(content, Mapping) else type(content).__name__
     raise UserError(f"{path} is no state dict, but holds {held} alone: save model.state_dict()")
 
 
@@ -186,13 +175,15 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> 
     numbers where the model has floating-point ones.
     """
     expected: dict[str, Any] = model.state_dict()
-    problems = _problems(expected, tensors)
+    problems = misfits(expected, tensors)
     if problems.keys() & {"of another type"}:  # which torch would round without a word
-        raise UserError(f"{name} does not fit the model: {_listed(problems)}")
+        raise UserError(f"{name} does not fit the model: {misfit_words(problems)}")
     try:
-        model.load_state_dict({**tensors, **_same_memory(expected, tensors)})
+        model.load_state_dict({**tensors, **same_memory(expected, tensors)})
     except Exception as error:  # a stranger's model may load its state as it likes
-        said = _listed(problems) + _mend(expected, tensors) if problems else reason(error)
+        said = (
+            misfit_words(problems) + misfit_advice(expected, tensors) if problems else reason(error)
+        )
         raise UserError(f"{name} does not fit the model: {said}") from error
 
 
@@ -249,95 +240,3 @@ def _state_dicts(content: Mapping[Any, Any], depth: int = 2) -> dict[str, Mappin
         elif any(tensor.ndim for tensor in value.values()):
             found[key] = value
     return found
-
-
-def _same_memory(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return of a model's state what ``tensors`` lack but fill under another name."""
-
-    def place(value: Tensor) -> tuple[object, ...]:
-        return value.data_ptr(), value.shape, value.stride(), value.dtype
-
-    state = {
-        key: value
-        for key, value in expected.items()
-        if isinstance(value, Tensor) and value.layout == torch.strided
-    }
-    filled = {place(value) for key, value in state.items() if key in tensors and value.numel()}
-    return {
-        key: value for key, value in state.items() if key not in tensors and place(value) in filled
-    }
-
-
-def _problems(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Return what keeps ``tensors`` from being the state ``expected``: keys, by what is wrong."""
-    shared = {
-        key: (tensors[key], value)
-        for key, value in expected.items()
-        if key in tensors and isinstance(value, Tensor)
-    }
-    missing = expected.keys() - tensors.keys() - _same_memory(expected, tensors).keys()
-    groups = {
-        "missing": sorted(key for key in missing if not key.endswith(_COUNT)),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
-        "of another shape": [
-            f"{key} {tuple(given.shape)} instead of {tuple(value.shape)}"
-            for key, (given, value) in shared.items()
-            if given.shape != value.shape
-        ],
-        "of another type": [
-            f"{key} {given.dtype} instead of {value.dtype}"
-            for key, (given, value) in shared.items()
-            if given.is_floating_point() != value.is_floating_point() and not key.endswith(_COUNT)
-        ],
-    }
-    return {what: keys for what, keys in groups.items() if keys}
-
-
-def _listed(problems: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems.items())
-
-
-def _mend(expected: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Return advice where names of wrappers, such as ``DataParallel``'s, are all that is wrong."""
-    for prefix in _prefixes(tensors):
-        inner = {key.removeprefix(prefix): value for key, value in tensors.items()}
-        if len(inner) == len(tensors) and not _problems(expected, inner):
-            return f"; without {prefix!r} before its keys it would: save the inner model's state"
-    for prefix in _prefixes(expected):
-        if not _problems(expected, {prefix + key: value for key, value in tensors.items()}):
-            return f"; with {prefix!r} before its keys it would: load it into the inner model"
-    if (trunk := {key[len(_TIMM) :] for key in expected if key.startswith(_TIMM)}) and (
-        trunk <= tensors.keys()
-    ):
-        return (
-            "; it is the state of timm's model alone, without the normalisation of pixels: give a"
-            " MODULE:CALLABLE that makes both"
-        )
-    bare = {_unwrapped(key): value for key, value in tensors.items()}
-    if not _problems({_unwrapped(key): value for key, value in expected.items()}, bare):
-        found = {part for key in tensors for part in key.split(".")} & _WRAPPERS
-        named = " and ".join(repr(f"{part}.") for part in sorted(found)) or "names of wrappers"
-        return f"; without {named} in its keys it would: save the inner model's state"
-    return ""
-
-
-def _prefixes(keys: Iterable[str]) -> list[str]:
-    """Return what the first and the last of the keys begin with, ``a.`` and ``a.b.`` of a.b.c."""
-    ordered = sorted(keys)
-    return list(
-        dict.fromkeys(
-            key[: place + 1]
-            for key in (*ordered[:1], *ordered[-1:])
-            for place, letter in enumerate(key)
-            if letter == "."
-        )
-    )
-
-
-def _unwrapped(key: str) -> str:
-    return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
-
-
-def _some(keys: Sequence[object]) -> str:
-    named = ", ".join(str(key)[:100] for key in keys[:_NAMED_KEYS])
-    return named + (", …" if len(keys) > _NAMED_KEYS else "")

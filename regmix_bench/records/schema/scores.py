@@ -136,7 +136,7 @@ class UnionScore(Frozen):
 
     @property
     def threat(self) -> ThreatUnion:
-        """What an image has to hold under."""
+        """The threats that an image has to hold under, every one."""
         return ThreatUnion(self.threats)
 
     @property

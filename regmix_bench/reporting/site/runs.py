@@ -97,7 +97,7 @@ class RunPage:
 
     @property
     def finding(self) -> str:
-        """What :attr:`score` says, in a sentence; empty without an attack."""
+        """The sentence that says :attr:`score`; empty without an attack."""
         scoring, score = self.run.spec.scoring, self.score
         found = [] if score is None else [each for each in accuracies(scoring) if each.read(score)]
         if score is None or not found or found[-1].id == "clean_acc":
