@@ -1,4 +1,4 @@
-"""Scored models as a table, one row for each record and evaluation."""
+"""Scored models as a table, one row for each record and score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting
-from regmix_bench.records.schema import EvalRecord, RunRecord
+from regmix_bench.records.schema import EvalRecord, RunRecord, Score, UnionScore
 from regmix_bench.records.store import load_record, record_files
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
@@ -51,7 +51,7 @@ COLUMNS: dict[str, Typed] = {
     "name": Typed("category", "method with its parameters, as tables show it"),
     "label": Typed("category", "the same as --methods takes it"),
     "seed": Typed("Int64", "seed of the training, or of the attacks on a model that was given"),
-    "norm": Typed("category", "norm of ε, such as Linf"),
+    "norm": Typed("category", "norm of ε, such as Linf, or union"),
     "train_epsilon": Typed("category", "ε of the training as typed, in order of size"),
     "epochs": Typed("Int64", "epochs of the training"),
     "tricks": Typed("category", "all tricks that took effect in these weights, in words"),
@@ -99,8 +99,9 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
 
     :data:`COLUMNS` says of each column its type and what it holds: categories, ``Int64``,
     ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
-    accuracies; a model that was not trained here has nothing of a training. Accuracies are
-    0 to 1. Raises :class:`UserError` for what is no folder, and at the first unreadable record.
+    accuracies; a model that was not trained here has nothing of a training. What holds under all of
+    several threats has ``norm`` "union", and no ε. Accuracies are 0 to 1. Raises :class:`UserError`
+    for what is no folder, and at the first unreadable record.
     """
     import pandas as pd
 
@@ -150,21 +151,30 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
         }
     if not record.evaluations:
         yield model
-    for evaluation in record.evaluations:
+    for score in record.scores:
         if isinstance(record, RunRecord):
-            model |= _tricks(seen_tricks(trained_with(record), evaluation.checkpoint))
-            model["weights"] = weights_of(record, evaluation.checkpoint)
-            model["checkpoint_epoch"] = epoch_of(record, evaluation.checkpoint)
+            model |= _tricks(seen_tricks(trained_with(record), score.checkpoint))
+            model["weights"] = weights_of(record, score.checkpoint)
+            model["checkpoint_epoch"] = epoch_of(record, score.checkpoint)
         yield model | {
-            "norm": evaluation.threat.norm,
-            "checkpoint": evaluation.checkpoint,
-            "epsilon": str(evaluation.threat.epsilon),
-            "epsilon_value": float(evaluation.threat.epsilon),
-            "n_examples": evaluation.n_examples,
-            **{accuracy.id: accuracy.read(evaluation) for accuracy in ACCURACIES},
-            "autoattack_version": evaluation.autoattack_version,
-            "checks": ", ".join(evaluation.checks),
+            **_under(score),
+            "checkpoint": score.checkpoint,
+            "n_examples": score.n_examples,
+            **{accuracy.id: accuracy.read(score) for accuracy in ACCURACIES},
         }
+
+
+def _under(score: Score) -> dict[str, Any]:
+    """The threat of a score, and what scoring under it said; of a union each threat has said it."""
+    if isinstance(score, UnionScore):
+        return {"norm": "union"}
+    return {
+        "norm": score.threat.norm,
+        "epsilon": str(score.threat.epsilon),
+        "epsilon_value": float(score.threat.epsilon),
+        "autoattack_version": score.autoattack_version,
+        "checks": ", ".join(score.checks),
+    }
 
 
 def _tricks(tricks: Tricks) -> dict[str, str | float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from support.harness import cli
 from torch import Tensor, nn
 
-from regmix_bench import RunSpec, ThreatModel, UserError, audit, evaluate, load_data
+from regmix_bench import RunSpec, ThreatModel, UserError, audit, evaluate, load_data, load_results
 from regmix_bench.records import paths, store
 from regmix_bench.runs.observers import Silent
 from regmix_bench.specs import EvalSpec
@@ -162,10 +163,12 @@ def test_recorded_outcomes_are_those_of_the_record(net: Net, pair: tuple[Tensor,
 def test_the_command_and_the_function_find_the_same(net: Net, tmp_path: Path) -> None:
     torch.save(net.state_dict(), "w.pt")
     Path("nets.py").write_text(
+        "import torch\n"
         "from torch import nn\n"
         "class Net(nn.Module):\n"
         "    def __init__(self):\n"
         "        super().__init__()\n"
+        "        torch.manual_seed(0)\n"
         "        self.layer = nn.Linear(64, 10)\n"
         "    def forward(self, x): return self.layer(x.flatten(1))\n"
     )
@@ -202,6 +205,64 @@ def test_a_live_model_is_audited_from_where_it_can_be_loaded(net: Net) -> None:
     assert audit(run_id, results="kept", model="live:build").findings == ()
     altered = audit(run_id, results="kept", model="live:other").findings
     assert "SHA-256 of the weights" in str(altered[0])
+
+
+class Interrupting(Silent):
+    """Interrupts a scoring after so many attacks."""
+
+    def __init__(self, attacks: int) -> None:
+        self.left = attacks
+
+    def on_attack(self, spec: Any, threat: str, attack: str, accuracy: float) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_several_norms_and_their_union_resume_with_the_same_bytes_and_are_audited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def build():\n"
+        "    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    settings = ["scoring.autoattack_batch_size=8"]
+    options = {"eval_examples": 20, "attacks": "apgd-ce", "settings": settings}
+    threats = ["Linf:1/255", "L2:0.02"]
+    whole = evaluate(net, "digits", threats, results="whole", save_adversarial=True, **options)
+    for attacks in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(
+                *(net, "digits", threats),
+                results="killed",
+                save_adversarial=True,
+                observer=Interrupting(attacks),
+                **options,
+            )
+    again = evaluate(net, "digits", threats, results="killed", save_adversarial=True, **options)
+    assert again.record.evaluations == whole.record.evaluations, "which have the files' digests"
+    (union,) = whole.record.unions
+    assert again.record.unions == (union,)
+    frame = load_results("whole")
+    row = frame[frame["norm"] == "union"].iloc[0]
+    assert len(frame) == 3 and row["autoattack_acc"] == union.robust_acc
+    assert row["epsilon"] is None or pd.isna(row["epsilon"])
+    run_id = whole.record.run_id
+    assert audit(run_id, results="whole", model="made:build").findings == ()
+    (path,) = store.record_files(Path("whole"))
+    content = json.loads(path.read_bytes())
+    assert union.clean_acc > 0
+    content["unions"][0] |= {"clean_acc": 0.0, "pgd_acc": 0.0, "autoattack_acc": 0.0}
+    path.write_text(json.dumps(content))
+    (found,) = audit(run_id, results="whole", model="made:build").findings
+    assert "another union of given than its outcomes" in str(found)
 
 
 @pytest.mark.parametrize("answer", ["z / z.abs().max()", "z - z.mean(0)"])
