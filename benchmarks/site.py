@@ -8,20 +8,22 @@ site. Pages are had from ``serve`` over 10 Mbit/s with 40 ms there and back, in 
 stands when it can be sorted, and a chart when it is drawn. Given are the medians. Needs playwright
 and a chromium on PATH.
 
-Two-core AVX512 CPU that had four to six times the work it has cores for, three times each. Before,
-under a load of three times, charts were drawn by Plotly and tables sorted by DataTables, nothing
-was compressed or kept, and the front page held every comparison:
+Two-core AVX512 CPU that had five to six times the work it has cores for, most of it of a higher
+priority, three times each (27 November 2026; of 2,000 runs every question for news was refused,
+which cost 500 runs up to a fifth). Before, under a load of three times, charts were drawn by Plotly
+and tables sorted by DataTables, nothing was compressed or kept, and the front page held every
+comparison:
 
 ===================================  ========  ========  ==========  ==========
 ..                                   500 runs    before  2,000 runs      before
 ===================================  ========  ========  ==========  ==========
-built, seconds on the processor           6.3       5.5        22.7        20.5
-size, MB                                 22.2      24.1        81.6        80.6
-first view of the front page, s          0.33      0.28        0.38        0.29
-its table stands, s                      0.26      0.94        0.36        1.21
-first view of the list of runs, s        0.25      0.32        0.34        0.32
-its table stands, s                      0.30      0.78        0.80        1.98
-first chart of a run, s (at most 1)      0.21      5.37        0.26        5.36
+built, seconds on the processor          11.3       5.5        36.4        20.5
+size, MB                                 37.4      24.1       137.1        80.6
+first view of the front page, s          0.48      0.28        0.55        0.29
+its table stands, s                      0.46      0.94        0.52        1.21
+first view of the list of runs, s        0.34      0.32        0.54        0.32
+its table stands, s                      0.42      0.78        1.82        1.98
+first chart of a run, s (at most 1)      0.44      5.37        0.50        5.36
 ===================================  ========  ========  ==========  ==========
 
     python benchmarks/site.py [--runs 500] [--times 5]
@@ -159,7 +161,7 @@ def main() -> None:
         size = sum(map(len, files.values()))
         print(f"{arguments.runs} runs: built in {seconds:.1f} s, {of_it:.1f} s on the processor")
         print(f"{len(files)} files, {size / 1e6:.1f} MB")
-        server.site = SimpleNamespace(state=state)
+        server.site = SimpleNamespace(state=state, runs={})
         threading.Thread(target=server.serve_forever, daemon=True).start()
         run = next(name for name in files if name.startswith("runs/"))
         for page, drawn in (
