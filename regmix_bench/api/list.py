@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from regmix_bench.api.options import Option, Results, known_methods, verb
-from regmix_bench.errors import UserError, unknown
+from regmix_bench.errors import unknown
 from regmix_bench.system.deferred import defer
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def list_entries(
     Raises :class:`UserError` for a name that there is not, a folder that is not there and a record
     that cannot be read.
     """
-    if what in ("runs", "studies") and not Path(results).exists():
-        raise UserError(f"there is no results folder {results}: `regmix-bench run` makes one")
+    if what in ("runs", "studies"):
+        from regmix_bench.records.store import require_results
+
+        require_results(Path(results))
     if what == "runs":
         from regmix_bench.records.store import load_record, record_files
         from regmix_bench.records.watcher import RunWatcher

@@ -13,7 +13,7 @@ from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import EvalRecord, RunRecord, Score, UnionScore
-from regmix_bench.records.store import load_record, record_files
+from regmix_bench.records.store import load_record, record_files, require_results
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
 from regmix_bench.specs.tricks import Tricks
@@ -101,11 +101,12 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
     accuracies; a model that was not trained here has nothing of a training. What holds under all of
     several threats has ``norm`` "union", and no ε. Accuracies are 0 to 1. Raises :class:`UserError`
-    for what is no folder, and at the first unreadable record.
+    for what is not there or no folder, and at the first unreadable record.
     """
     import pandas as pd
 
     folder = Path(results)
+    require_results(folder)
     rows: list[dict[str, Any]] = []
     for path in record_files(folder):
         record = load_record(path)

@@ -112,6 +112,12 @@ def _transfer_relabelled(record: AnyRecord, labels: Mapping[str, str]) -> AnyRec
     return record.model_copy(update={"runs": sides})
 
 
+def require_results(results: Path) -> None:
+    """Raise :class:`UserError` where there is no results folder, which is not an empty one."""
+    if not results.exists():
+        raise UserError(f"there is no results folder {results}: `regmix-bench run` makes one")
+
+
 def record_files(results: Path) -> list[Path]:
     """Return every record file below ``results``, sorted by path.
 

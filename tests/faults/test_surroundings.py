@@ -61,6 +61,20 @@ def nobody(*command: str) -> tuple[str, ...]:
     return (*program, *command)
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_a_closed_stream(tmp_path: Path, tell: Tell, closed: tuple[int, ...]) -> None:
+    """As of a job that a daemon starts: no file takes the place of standard output."""
+    suite = tmp_path / "mine.yaml"
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    found = answer(start("suite", "init", suite, preexec_fn=close, stdin=subprocess.DEVNULL))
+    assert found.status == 0 and "next:" not in suite.read_text()
+    tell(found, "the file that was asked for")
+
+
 @pytest.mark.parametrize("unset", [("HOME",), ("HOME", "USER", "LOGNAME", "XDG_CACHE_HOME")])
 def test_no_home_and_no_name(tmp_path: Path, tell: Tell, unset: tuple[str, ...]) -> None:
     suite = SUITE | {"methods": ["fgsm-rs"], "recipe": SUITE["recipe"] | {"epochs": 1}}

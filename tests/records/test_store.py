@@ -474,10 +474,14 @@ def test_runs_in_a_transfer_bear_the_labels_of_their_records(tmp_path: Path) -> 
 def test_results_have_the_types_that_their_columns_say(tmp_path: Path) -> None:
     for epsilon in ("8/255", "4/255", "12/255"):
         write_run(tmp_path, make_spec(epsilon=epsilon))
-    for frame in (load_results(tmp_path), load_results(tmp_path / "none")):
+    (empty := tmp_path / "none").mkdir()
+    for frame in (load_results(tmp_path), load_results(empty)):
         assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
             name: column.dtype for name, column in COLUMNS.items()
         }
+    for gone in (tmp_path / "gone", str(tmp_path / "none/results")):
+        with pytest.raises(UserError, match="there is no results folder"):
+            load_results(gone)
     budgets = load_results(tmp_path)["epsilon"]
     assert list(budgets.cat.categories) == ["4/255", "8/255", "12/255"] and budgets.cat.ordered
 
