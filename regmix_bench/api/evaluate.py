@@ -142,8 +142,8 @@ def evaluate(
     not fit: pixels outside [0, 1], labels that are no class, a module in training mode, logits that
     are not finite or of another number of classes; and for a folder that cannot be written.
     """
-    if label is not None and not (label := " ".join(label.split())):
-        raise UserError("--label is empty: leave it out for the model's own name")
+    if label is not None:
+        label = " ".join(label.split())
     if save_adversarial and results is None:
         raise UserError("--save-adversarial needs a results folder to keep the images in")
 

@@ -390,7 +390,7 @@ def test_logits_that_are_not_finite_under_attack_alone_are_refused(
         ({"eval_examples": "all"}, "eval-examples is 'all', not a whole number"),
         ({"device": "gpu"}, "device 'gpu'"),
         ({"eval_examples": 3}, "eval_examples 3"),
-        ({"label": " "}, "--label is empty"),
+        ({"label": " "}, "label is empty"),
     ],
 )
 def test_bad_options_are_refused(

@@ -104,7 +104,7 @@ def test_json_and_sarif_are_written_whether_or_not_a_rule_is_broken(tmp_path: Pa
         ({"--json": "x", "--sarif": "sheet.yaml/y"}, "cannot write sheet.yaml/y"),
         ({"--json": "sheet.yaml/y", "--sarif": "x"}, "cannot write sheet.yaml/y"),
         ({"--json": "x", "--sarif": "results"}, "cannot write results: it is no regular file"),
-        ({"--json": "x", "--sarif": ""}, "cannot write"),
+        ({"--json": "x", "--sarif": ""}, "sarif is empty"),
     ],
 )
 def test_what_is_found_is_written_in_whole_or_not_at_all(

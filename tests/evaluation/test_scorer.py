@@ -261,7 +261,7 @@ def test_a_model_has_one_record_whatever_it_is_called(trained_run, evaluated) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("RUN", "--label", " "), ["--label"]),
+        (("RUN", "--label", " "), ["label is empty"]),
         (("nosuchrun",), ["'nosuchrun'"]),
         (("no:such", "--eps", "8/255"), ["--dataset"]),
         (("no:such", "--dataset", "digits"), ["--threats"]),
