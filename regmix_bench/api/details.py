@@ -183,5 +183,5 @@ def _told(cost: Callable[[], str]) -> str:
     """Return a cost that is measured with what may be a stranger's, or why it is not known."""
     try:
         return cost()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"not known: {reason(error)}"

@@ -254,7 +254,7 @@ def _in_one_line(text: str, name: str) -> Iterator[None]:
         raise UserError(f"dataset {text!r} does not fit into memory: {error}") from error
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if DATASETS.is_builtin(name):
             raise
         origin = DATASETS.origin(name)

@@ -226,9 +226,10 @@ def _enter(
         if number == 0:
             tell("returned", result)
         torch.distributed.destroy_process_group()
-    except Exception as error:
-        known = isinstance(error, (UserError, PermissionError))
-        told = error if known else UserError(reason(error))
+    except (Exception, SystemExit) as error:
+        told = (
+            error if isinstance(error, (UserError, PermissionError)) else UserError(reason(error))
+        )
         tell("failed", _Failure(told, traceback.format_exc()))
         # Were it to end, the others would fail as well, and the first to die would be blamed.
         threading.Event().wait()

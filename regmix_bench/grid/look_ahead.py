@@ -62,7 +62,7 @@ def look_ahead(
                 continue
             try:
                 runs[spec.run_id] = forecaster.estimate(spec, size)
-            except Exception:  # of a stranger's method; its run will say so and be recorded
+            except (Exception, SystemExit):  # of a stranger's method; its run will say so
                 untried += 1
     finally:
         torch.set_num_threads(threads)

@@ -55,7 +55,8 @@ def _display_name(name: str, params: Callable[[], Mapping[str, Any]], label: str
         return label
     try:
         return str(method.display_name(method.Config(**params())))
-    except Exception:  # today's version does not know its parameters, or is a stranger's and fails
+    # Today's version does not know its parameters, or is a stranger's and fails.
+    except (Exception, SystemExit):
         return label
 
 

@@ -180,7 +180,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> 
         raise UserError(f"{name} does not fit the model: {misfit_words(problems)}")
     try:
         model.load_state_dict({**tensors, **same_memory(expected, tensors)})
-    except Exception as error:  # a stranger's model may load its state as it likes
+    except (Exception, SystemExit) as error:  # a stranger's model may load its state as it likes
         said = (
             misfit_words(problems) + misfit_advice(expected, tensors) if problems else reason(error)
         )
@@ -198,7 +198,7 @@ def state_digest(model: nn.Module) -> str:
             if isinstance(value, Tensor):
                 hashed.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
                 hashed.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    except Exception as error:  # of meta, lazy and sparse tensors, and of a stranger's state_dict
+    except (Exception, SystemExit) as error:  # of meta and sparse tensors, of a stranger's state
         raise UserError(f"the model's weights cannot be read: {reason(error)}") from error
     return hashed.hexdigest()
 

@@ -156,7 +156,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
             record = run.share_out() if task.devices > 1 else run.train_and_score()
     except (CannotWrite, PermissionError, LostProcess, BrokenPipeError):
         raise  # of no run's making: the next would meet it too, or this one goes on
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a stranger's method may raise anything
         record = run.record(status="error", error=explained(error, run))
         keep_traceback(task.directory)
     save_record(task.results, record)

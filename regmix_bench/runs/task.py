@@ -279,7 +279,7 @@ def _take_part(
         return run.train_and_score()
     except (CannotWrite, PermissionError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a stranger's method may raise anything
         raise UserError(explained(error, run)) from error
 
 
@@ -291,7 +291,7 @@ def _expected_weights(spec: RunSpec, averages: bool) -> Weights:
     return pairs if spec.recipe.selection == "last" else [[name] for pair in pairs for name in pair]
 
 
-def explained(error: Exception, run: ActiveRun) -> str:
+def explained(error: BaseException, run: ActiveRun) -> str:
     """Say what went wrong on one line; where memory ran out, with what would need less."""
     if isinstance(error, UserError):
         return " ".join(str(error).split())

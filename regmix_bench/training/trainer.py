@@ -306,7 +306,7 @@ class Trainer:
                 raise ValueError("it has averaged weights alone")
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # a method reads its own state
+        except (Exception, SystemExit) as error:  # a method reads its own state
             raise UserError(
                 f"{self.directory}: the state of this training was written by another version and"
                 f" cannot be resumed ({reason(error)}); --force trains anew"

@@ -89,6 +89,7 @@ class Update:
         """Take the method's step and its gradients at the present weights."""
         with self.trained.step():
             output = self.method.step(self.trained, batch, self.threat, generator)
+            self._require_output(output, batch)
             if self.perturbation is not None and output.again is None:  # in a warm-up already
                 raise UserError(
                     f"recipe.awp_gamma = {self.recipe.awp_gamma:g}: {self.method.name} cannot be"
@@ -97,6 +98,18 @@ class Update:
             self.optimizer.zero_grad(set_to_none=True)
             self._backward(output.loss, batch)
         return output
+
+    def _require_output(self, output: object, batch: Batch) -> None:
+        """Raise :class:`UserError` for what no update can be made of; reads no tensor's value."""
+        said = f"the step of {self.method.name} returns"
+        if not isinstance(output, StepOutput):
+            found = "nothing" if output is None else f"a {type(output).__name__}"
+            raise UserError(f"{said} {found}, and a StepOutput is expected")
+        loss, moved = output.loss, output.x_adv
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            raise UserError(f"{said} a loss that is no scalar tensor with a gradient")
+        if not isinstance(moved, Tensor) or moved.shape != batch.x.shape:
+            raise UserError(f"{said} an x_adv that has not the shape of the batch")
 
     def _perturbed(
         self, perturbation: WeightPerturbation, batch: Batch, generator: torch.Generator

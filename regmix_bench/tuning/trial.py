@@ -103,7 +103,7 @@ def run_trial(
             pruned = True
         except (CannotWrite, PermissionError):
             raise
-        except Exception as raised:
+        except (Exception, SystemExit) as raised:  # a stranger's method may raise anything
             error = str(raised) if isinstance(raised, UserError) else reason(raised)
     shutil.rmtree(directory, ignore_errors=True)
     return TrialRecord(

@@ -265,15 +265,16 @@ def test_cuda_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Failing(Method):
-    """Raises in its second epoch while ``broken``."""
+    """Raises ``error`` in its second epoch while ``broken``."""
 
     name = "failing"
     Config = type("Config", (Frozen,), {})
     broken = True
+    error: BaseException = ZeroDivisionError("out of\nluck")
 
     def on_epoch_start(self, epoch: int) -> None:
         if epoch == 2 and self.broken:
-            raise ZeroDivisionError("out of\nluck")
+            raise self.error
 
     def step(self, model, batch, threat, generator) -> StepOutput:
         return StepOutput(nn.functional.cross_entropy(model(batch.x), batch.y), batch.x)
@@ -286,11 +287,21 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
     return Failing
 
 
-def test_a_failure_is_recorded_with_its_traceback_and_resumed(tmp_path, failing) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Failing.error, "ZeroDivisionError: out of luck"),
+        (SystemExit(4), "SystemExit: 4"),  # which would end the grid without a word
+    ],
+)
+def test_a_failure_is_recorded_with_its_traceback_and_resumed(
+    tmp_path, failing, monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+) -> None:
+    monkeypatch.setattr(failing, "error", error)
     spec = quick_spec(methods=["failing"])
     record = runner.run_spec(spec, tmp_path, device="cpu")
 
-    assert (record.status, record.error) == ("error", "ZeroDivisionError: out of luck")
+    assert (record.status, record.error) == ("error", said)
     assert len(record.history) == 1 and record.evaluations == ()
     assert find.states({spec.run_id: spec}, tmp_path) == {spec.run_id: "failed"}
     trace = paths.artifacts_dir(tmp_path, spec.run_id) / "error.txt"

@@ -320,3 +320,30 @@ def test_a_mass_below_that_of_the_other_classes_is_refused(
     for count in (classes, 49, 1000):  # 49·(1/49) is below 1
         tell_recipe(method, Recipe(true_class_mass=1 / count), count)
         assert method.true_class_mass == 1 / count
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda loss, x: None, "nothing, and a StepOutput is expected"),
+        (lambda loss, x: loss.mean(), "a Tensor, and a StepOutput is expected"),
+        (lambda loss, x: StepOutput(1.0, x), "a loss that is no scalar tensor with a gradient"),
+        (lambda loss, x: StepOutput(loss, x), "a loss that is no scalar tensor with a gradient"),
+        (lambda loss, x: StepOutput(loss.mean().detach(), x), "no scalar tensor with a gradient"),
+        (lambda loss, x: StepOutput(loss.mean(), None), "an x_adv that has not the shape"),
+        (lambda loss, x: StepOutput(loss.mean(), x[:1]), "an x_adv that has not the shape"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_named(made: Any, said: str) -> None:
+    class Careless(Method):
+        name = "careless"
+
+        def step(self, model: Any, batch: Batch, threat: Any, generator: Any) -> StepOutput:
+            return made(ce(model(batch.x), batch.y, 1.0), batch.x)
+
+    model, recipe = network(), Recipe()
+    optimizer = make_optimizer(model.parameters(), recipe, CPU)
+    runner, method = ModelRunner(model, Execution()), Careless(None)
+    update = Update(model, runner, method, THREAT, optimizer, recipe, None)
+    with pytest.raises(UserError, match=f"the step of careless returns .*{said}"):
+        update(batches()[0], torch.Generator())

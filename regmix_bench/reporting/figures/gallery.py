@@ -105,7 +105,7 @@ def collect(contents: Contents) -> Gallery:
             files = {picture.stem: rendered(picture, contents.style) for picture in found}
             if any(files[picture.stem].keys() != set(picture.suffixes) for picture in found):
                 raise UserError("its suffixes are not those of the files that it draws")
-        except Exception as error:  # a stranger's figure may raise anything
+        except (Exception, SystemExit) as error:  # a stranger's figure may raise anything
             said = str(error) if isinstance(error, UserError) else reason(error)
             _log.warning("figure %r is left out: %s", name, one_line(said))
             continue
