@@ -48,13 +48,13 @@ def test_outcomes_are_read_once_for_verdicts_and_classes(tmp_path, monkeypatch):
         for seed in (0, 1):
             write_run(tmp_path, make_spec(label, seed=seed))
     files = []
-    true = verdicts.read_images
+    true = verdicts.read_score
 
     def counted(file, *rest, **more):
         files.append(file)
         return true(file, *rest, **more)
 
-    monkeypatch.setattr(verdicts, "read_images", counted)
+    monkeypatch.setattr(verdicts, "read_score", counted)
     contents = contents_of(tmp_path)
     assert contents.standings and contents.gallery.pictures
     assert len(files) == len(set(files)) == 4
