@@ -145,7 +145,9 @@ class _Model:
         if isinstance(record, TransferRecord):
             raise UserError(f"{path} records a transfer, not a model: choose from its runs")
         if isinstance(record, CorruptionRecord):
-            raise UserError(f"{path} records corrupted images, and models are compared by attacks")
+            raise UserError(
+                f"{path} records corrupted images, and the other model attacks: no pair to test"
+            )
         checkpoint: Checkpoint = asked or "selected"
         if isinstance(record, EvalRecord):
             checkpoint = "given"

@@ -6,8 +6,10 @@ first of two counts is the larger one. scipy is loaded by the first call, as it 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 from typing import Literal
@@ -48,6 +50,50 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
         return mean, mean
     low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=mean, scale=error)
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class PairedT:
+    """Student's test of a mean difference of pairs (1908, Biometrika 6).
+
+    ``value`` is the mean difference, ``error`` its standard error, of ``df`` degrees of freedom.
+    """
+
+    value: float
+    error: float
+    df: int
+
+    @classmethod
+    def of(cls, differences: Sequence[float], step: float) -> PairedT:
+        """Take them from the differences of two pairs or more.
+
+        ``step`` is the least that one of them can be beside 0. The error is not below that of one
+        such difference, so that pairs which are all alike do not make a mean certain.
+        """
+        n, mean = len(differences), fmean(differences)
+        spread = sum((each - mean) ** 2 for each in differences) / (n - 1)
+        return cls(mean, math.sqrt(max(spread / n, (step / n) ** 2)), n - 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval (low, high) of the mean difference."""
+        half = self.quantile(0.5 + CONFIDENCE / 2) * self.error
+        return self.value - half, self.value + half
+
+    def p_value(self, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of there being no difference; "greater" asks whether it is above 0."""
+        from scipy import special
+
+        t = self.value / self.error
+        if alternative == "two-sided":
+            return float(2 * special.stdtr(self.df, -abs(t)))
+        return float(special.stdtr(self.df, -t if alternative == "greater" else t))
+
+    def quantile(self, share: float) -> float:
+        """Return the quantile of Student's t at ``share``, 0 to 1."""
+        from scipy import special
+
+        return float(special.stdtrit(self.df, share))
 
 
 @cache

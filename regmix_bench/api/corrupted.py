@@ -48,6 +48,7 @@ def score_corrupted(
     from regmix_bench.data.corruptions import corrupted
     from regmix_bench.evaluation.corruptions import evaluate_corruptions
     from regmix_bench.records import paths, store
+    from regmix_bench.records.given import named_before
     from regmix_bench.specs import CorruptionSpec
 
     spec = CorruptionSpec(
@@ -63,6 +64,8 @@ def score_corrupted(
     folder = None if data_dir is None else Path(data_dir)
     images = corrupted(corruptions, asked.name, test, spec.seed, folder)
     if results is not None:
+        if label is None:
+            spec = named_before(spec, results)
         store.check_writable(paths.corruption_path(results, spec).parent)
     observer.on_start(spec)
     for note in notes:

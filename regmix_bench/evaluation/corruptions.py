@@ -48,10 +48,10 @@ def evaluate_corruptions(
 ) -> tuple[CorruptionRecord, pd.DataFrame]:
     """Score a model on corrupted images; returns the record, and the outcome of every image.
 
-    Without a folder ``results`` nothing is written. With one, what is recorded there is returned as
-    it is unless ``force`` discards it, and a scoring that was killed goes on after its last
-    corruption and severity. Raises :class:`UserError` for a model that does not take these images,
-    and :class:`~regmix_bench.records.locks.Busy` where another process scores it.
+    Without a folder ``results`` nothing is written. With one, what is recorded there is returned,
+    under the label of ``spec``, unless ``force`` discards it, and a scoring that was killed goes on
+    after its last corruption and severity. Raises :class:`UserError` for a model that does not take
+    these images, and :class:`~regmix_bench.records.locks.Busy` where another process scores it.
     """
     meter = ProgressMeter(on_progress)
     if results is None:
@@ -61,6 +61,9 @@ def evaluate_corruptions(
         record = load_record(path)
         assert isinstance(record, CorruptionRecord)
         check_own_outcomes(path, record)
+        if record.spec.label != spec.label:  # its files keep the names that they got
+            record = record.model_copy(update={"spec": spec})
+            save_record(results, record)
         return record, read_corrupted(own_outcomes_path(path))
     with run_lock(results, spec.run_id, say):
         folder = artifacts_dir(results, spec.run_id) / "corrupted"

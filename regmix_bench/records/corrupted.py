@@ -14,6 +14,9 @@ import pyarrow as pa
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.parquet import read_columns
+from regmix_bench.records.paths import own_outcomes_path
+from regmix_bench.records.schema import CorruptionRecord
+from regmix_bench.records.store import check_own_outcomes
 from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 #: What stands in ``corruption`` of images as they are.
 WITHOUT = ""
+
+#: What an image is asked of a model, but for itself: under each corruption at each severity.
+VERSIONS = len(CORRUPTIONS) * SEVERITIES
 
 _TYPES = {
     **{"corruption": pa.string(), "severity": pa.int64(), "index": pa.int64()},
@@ -33,8 +39,7 @@ _MOST = 10_000_000
 def read_corrupted(file: Path) -> pd.DataFrame:
     """Read a file of outcomes; raises :class:`UserError` where it is none."""
     try:
-        cells = 1 + len(CORRUPTIONS) * SEVERITIES
-        found: pd.DataFrame = read_columns(file, _TYPES, cells * _MOST).to_pandas()
+        found: pd.DataFrame = read_columns(file, _TYPES, (1 + VERSIONS) * _MOST).to_pandas()
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not an outcomes file of corruptions: {error}") from error
     return found
@@ -52,3 +57,30 @@ def accuracies_of(outcomes: pd.DataFrame) -> tuple[float, dict[Corruption, tuple
         name: tuple(share(name, severity) for severity in range(1, SEVERITIES + 1))
         for name in CORRUPTIONS
     }
+
+
+def read_image_means(path: Path, record: CorruptionRecord) -> pd.DataFrame:
+    """Read what a model gets right of each image, by rising ``index``, as the record counts it.
+
+    ``clean_acc`` is 0 or 1, and ``corruption_acc`` the share of the image's corrupted versions,
+    0 to 1, of which the mean over images is that of the record at ``path``. Raises
+    :class:`UserError` where the file of outcomes is missing, or disagrees with the record.
+    """
+    check_own_outcomes(path, record)
+    file = own_outcomes_path(path)
+    if not file.is_file():
+        raise UserError(f"no outcomes per image at {file}")
+    outcomes = read_corrupted(file)
+    plain = outcomes["corruption"] == WITHOUT
+    clean = outcomes[plain].set_index("index")["correct"]
+    versions = outcomes[~plain].groupby("index")["correct"].agg(["size", "mean"])
+    try:
+        same = accuracies_of(outcomes) == (record.clean_acc, record.accuracy)
+    except KeyError:  # a corruption that it has nothing of
+        same = False
+    whole = len(clean) == len(versions) == record.n_examples
+    if not (same and whole and (versions["size"] == VERSIONS).all()):
+        raise UserError(f"{file} disagrees with its record: remove both and score anew")
+    return versions.assign(clean_acc=clean, corruption_acc=versions["mean"])[
+        ["clean_acc", "corruption_acc"]
+    ].astype(float)

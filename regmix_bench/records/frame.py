@@ -12,7 +12,14 @@ from regmix_bench.records.accuracies import ACCURACIES
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting
-from regmix_bench.records.schema import EvalRecord, RunRecord, Score, UnionScore
+from regmix_bench.records.schema import (
+    CorruptionRecord,
+    EvalRecord,
+    RunRecord,
+    Score,
+    TransferRecord,
+    UnionScore,
+)
 from regmix_bench.records.store import load_record, record_files, require_results
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
@@ -42,15 +49,15 @@ class Typed(NamedTuple):
 #: In the order of the table; a folder without a scored model has them too.
 COLUMNS: dict[str, Typed] = {
     "run_id": Typed("string", "identity of the run or evaluation"),
-    "group_id": Typed("string", "that of the same run with any seed"),
-    "kind": Typed("category", "run, or evaluation of a model that was given"),
+    "group_id": Typed("string", "that of the same run with any seed; none of corruptions"),
+    "kind": Typed("category", "run, evaluation of a model that was given, or corruptions"),
     "status": Typed("category", "success or error"),
     "dataset": Typed("category", "data set"),
     "arch": Typed("category", "architecture"),
     "method": Typed("category", "method, as --methods takes it; none of a model that was given"),
     "name": Typed("category", "method with its parameters, as tables show it"),
     "label": Typed("category", "the same as --methods takes it"),
-    "seed": Typed("Int64", "seed of the training, or of the attacks on a model that was given"),
+    "seed": Typed("Int64", "seed of the training, else of the attacks or the corruptions"),
     "norm": Typed("category", "norm of ε, such as Linf, or union"),
     "train_epsilon": Typed("category", "ε of the training as typed, in order of size"),
     "epochs": Typed("Int64", "epochs of the training"),
@@ -84,6 +91,8 @@ COLUMNS: dict[str, Typed] = {
         accuracy.id: Typed("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
         for accuracy in ACCURACIES
     },
+    "corruptions": Typed("category", "common corruptions: made here, or cifar10c"),
+    "corruption_acc": Typed("float64", "mean accuracy over these at all severities, 0 to 1"),
     "autoattack_version": Typed(
         "category", "version of AutoAttack; custom where attacks are named"
     ),
@@ -100,8 +109,9 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     :data:`COLUMNS` says of each column its type and what it holds: categories, ``Int64``,
     ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
     accuracies; a model that was not trained here has nothing of a training. What holds under all of
-    several threats has ``norm`` "union", and no ε. Accuracies are 0 to 1. Raises :class:`UserError`
-    for what is not there or no folder, and at the first unreadable record.
+    several threats has ``norm`` "union", and no ε; what was asked under common corruptions has
+    ``kind`` "corruptions", one row with their mean. Accuracies are 0 to 1. Raises
+    :class:`UserError` for what is not there or no folder, and at the first unreadable record.
     """
     import pandas as pd
 
@@ -110,7 +120,7 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in record_files(folder):
         record = load_record(path)
-        if isinstance(record, RunRecord | EvalRecord):
+        if not isinstance(record, TransferRecord):
             rows += _rows(record, path.relative_to(folder).as_posix())
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in _BUDGETS:
@@ -119,11 +129,10 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     return frame.astype({k: c.dtype for k, c in COLUMNS.items() if k not in _BUDGETS})
 
 
-def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]:
+def _rows(record: RunRecord | EvalRecord | CorruptionRecord, path: str) -> Iterator[dict[str, Any]]:
     spec = record.spec
     model = {
         "run_id": record.run_id,
-        "group_id": spec.group_id,
         "kind": record.kind,
         "status": record.status,
         "dataset": spec.dataset_words,
@@ -134,6 +143,16 @@ def _rows(record: RunRecord | EvalRecord, path: str) -> Iterator[dict[str, Any]]
         "scoring_seconds": record.scoring_cost.seconds,
         "record": path,
     }
+    if isinstance(record, CorruptionRecord):
+        yield model | {
+            "checkpoint": "given",
+            "n_examples": record.n_examples,
+            "clean_acc": record.clean_acc,
+            "corruptions": record.spec.corruptions,
+            "corruption_acc": record.mean_accuracy,
+        }
+        return
+    model["group_id"] = record.spec.group_id
     if isinstance(record, RunRecord):
         model |= {
             "method": record.spec.method.name,

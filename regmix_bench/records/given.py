@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from regmix_bench.errors import UserError, reason
 from regmix_bench.records.outcomes import read_images
 from regmix_bench.records.paths import find_record, outcomes_path, record_path
-from regmix_bench.records.schema import EvalRecord
+from regmix_bench.records.schema import CorruptionRecord, EvalRecord
 from regmix_bench.records.store import load_record, save_record
-from regmix_bench.specs import EvalSpec
+from regmix_bench.specs import CorruptionSpec, EvalSpec
 from regmix_bench.system.files import copy_file
 from regmix_bench.system.reading import open_regular
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def named_before(spec: EvalSpec, results: Path) -> EvalSpec:
+Given = TypeVar("Given", EvalSpec, CorruptionSpec)
+
+
+def named_before(spec: Given, results: Path) -> Given:
     """Return ``spec`` with the label that its record was given earlier, where there is one."""
     existing = find_record(results, spec)
     recorded = load_record(existing) if existing is not None else None
-    if isinstance(recorded, EvalRecord):
+    if isinstance(recorded, EvalRecord | CorruptionRecord):
         return spec.model_copy(update={"label": recorded.spec.label})
     return spec
 

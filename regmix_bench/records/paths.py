@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regmix_bench.errors import UserError
 from regmix_bench.records.schema import TransferRecord
-from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
+from regmix_bench.specs import AnySpec, CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.types import Checkpoint
 
 LEADERBOARD = "leaderboard.json"
@@ -43,9 +43,13 @@ def record_path(results: Path, spec: RunSpec | EvalSpec) -> Path:
     return find_record(results, spec) or results / spec.dataset / spec.arch / f"{spec.stem}.json"
 
 
-def find_record(results: Path, spec: RunSpec | EvalSpec) -> Path | None:
+def find_record(results: Path, spec: AnySpec) -> Path | None:
     """Return the record of ``spec``, also under another label or with ε typed in another way."""
-    folder = results / spec.dataset / (EVALUATED if isinstance(spec, EvalSpec) else spec.arch)
+    if isinstance(spec, RunSpec):
+        folder = results / spec.dataset / spec.arch
+    else:
+        kind = EVALUATED if isinstance(spec, EvalSpec) else CORRUPTED
+        folder = results / spec.dataset / kind
     expected = folder / f"{spec.stem}.json"
     return expected if expected.exists() else next(folder.glob(f"*-{spec.run_id}.json"), None)
 
@@ -59,9 +63,8 @@ def transfer_path(results: Path, record: TransferRecord) -> Path:
 
 def corruption_path(results: Path, spec: CorruptionSpec) -> Path:
     """Return ``<results>/<dataset>/corrupted/<stem>.json``, or the record of another label."""
-    folder = results / spec.dataset / CORRUPTED
-    found = sorted(folder.glob(f"*-{spec.run_id}.json"))
-    return found[0] if found else folder / f"{spec.stem}.json"
+    new = results / spec.dataset / CORRUPTED / f"{spec.stem}.json"
+    return find_record(results, spec) or new
 
 
 def run_id_of(record: Path) -> str:

@@ -143,6 +143,13 @@ def test_with_a_folder_it_is_recorded_once(net: Net, pair: tuple[Tensor, Tensor]
     assert again.record == first.record and heard.told == ["mine"]
     pd.testing.assert_frame_equal(again.outcomes, first.outcomes)
     assert cli("show", first.record.run_id, "--results", "kept").status == 0
+    heard = Heard()
+    named = evaluate(net, pair, "8/255", results="kept", label="new", observer=heard, **QUICK)
+    assert named.record.model_copy(update={"spec": first.record.spec}) == first.record
+    assert (
+        heard.told == ["new"] == [r.spec.label for r in store.load_records(Path("kept")).values()]
+    )
+    assert named.outcomes is not None and named.outcomes.equals(first.outcomes)
 
 
 def test_recorded_outcomes_are_those_of_the_record(net: Net, pair: tuple[Tensor, Tensor]) -> None:

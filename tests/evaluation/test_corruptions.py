@@ -140,6 +140,12 @@ def test_accuracy_falls_with_severity(tmp_path: Path) -> None:
     right = model(again.images("snow", 5)).argmax(1) == labels[:6]
     cell = found.outcomes.query("corruption == 'snow' and severity == 5")
     assert cell["correct"].tolist() == right.tolist() and set(CORRUPTIONS) == set(record.accuracy)
+    # Under another label nothing is scored anew, and the label is what it is called from then on.
+    for label, called in (("new name", "new name"), (None, "new name")):
+        named = evaluate(model, data, corruptions="made", results=tmp_path, label=label)
+        assert named.record.spec.label == called
+        assert named.record.model_copy(update={"spec": record.spec}) == record
+    assert list(store.load_records(tmp_path).values()) == [named.record]
 
 
 @pytest.mark.parametrize(

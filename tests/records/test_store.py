@@ -15,7 +15,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.histories import planted_history
-from support.synthetic import make_eval_spec, make_record, make_spec, write_run
+from support.synthetic import (
+    make_eval_spec,
+    make_record,
+    make_spec,
+    write_corrupted,
+    write_run,
+)
 
 from regmix_bench.errors import UserError
 from regmix_bench.records import find, paths, store
@@ -415,6 +421,18 @@ def test_results_are_one_row_per_run_and_evaluation(tmp_path: Path) -> None:
     assert tmp_path / row["record"] == path
     (lost,) = frame[frame["status"] == "error"].itertuples()
     assert lost.run_id == failed.run_id and pd.isna(lost.autoattack_acc)
+
+
+def test_results_have_a_row_for_what_was_asked_under_corruptions(tmp_path: Path) -> None:
+    path = write_corrupted(tmp_path)
+    (row,) = load_results(tmp_path).itertuples()
+    assert (row.kind, row.corruptions, row.checkpoint) == ("corruptions", "made", "given")
+    assert row.corruption_acc == store.load_record(path).mean_accuracy == pytest.approx(0.77)
+    assert (row.clean_acc, row.n_examples, row.record) == (
+        *(0.9, 100),
+        path.relative_to(tmp_path).as_posix(),
+    )
+    assert pd.isna(row.norm) and pd.isna(row.autoattack_acc) and pd.isna(row.group_id)
 
 
 def test_results_have_their_columns_without_any_evaluation(tmp_path: Path) -> None:

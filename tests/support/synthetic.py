@@ -137,8 +137,13 @@ def unmeasured() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
 
 
-def write_corrupted(results: Path, label: str = "net", clean: int = 90, **changes: Any) -> Path:
-    """Save a model's test on corrupted images, of which each severity costs it 2 in 100 more."""
+def write_corrupted(
+    results: Path, label: str = "net", clean: int = 90, fixed: int = 0, **changes: Any
+) -> Path:
+    """Save a model's test on corrupted images, of which each severity costs it 2 in 100 more.
+
+    The first of the images are the right ones, after ``fixed`` that are wrong under corruptions.
+    """
     fields = {"dataset": "cifar10", "arch": "resnet18", "corruptions": "made"} | changes
     source = ModelSource(kind="weights", name=f"{label}.pt", sha256="a1b2c3d4" * 8)
     spec = CorruptionSpec(model=source, label=label, **fields)
@@ -146,6 +151,21 @@ def write_corrupted(results: Path, label: str = "net", clean: int = 90, **change
         name: tuple((clean - place - 2 * severity) / 100 for severity in range(1, SEVERITIES + 1))
         for place, name in enumerate(CORRUPTIONS)
     }
+    index = np.arange(100)
+    cells = [("", 0, 0, clean / 100)]
+    cells += [(c, s, fixed, share) for c, all_ in shares.items() for s, share in enumerate(all_, 1)]
+    frames = [
+        pd.DataFrame(
+            {
+                **{"corruption": name, "severity": severity, "index": index, "label": index % 10},
+                **{"correct": (index >= by) & (index < round(100 * share) + by), "pred": 0},
+                "margin": 0.0,
+            }
+        )
+        for name, severity, by, share in cells
+    ]
+    path = paths.corruption_path(results, spec)
+    digest = store.write_parquet(paths.own_outcomes_path(path), pd.concat(frames))
     record = CorruptionRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -154,5 +174,6 @@ def write_corrupted(results: Path, label: str = "net", clean: int = 90, **change
         num_classes=10,
         clean_acc=clean / 100,
         accuracy=shares,
+        outcomes_digest=digest,
     )
     return store.save_record(results, record)

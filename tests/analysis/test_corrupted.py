@@ -1,0 +1,83 @@
+"""Two models on the same corrupted images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.harness import cli
+from support.synthetic import make_spec, write_corrupted, write_run
+
+from regmix_bench import compare
+from regmix_bench.analysis.statistics import PairedT
+from regmix_bench.errors import UserError
+from regmix_bench.records import paths
+
+
+def test_the_paired_test_is_students() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.random((2, 40))
+    found, theirs = PairedT.of((two - one).tolist(), 1 / 75), stats.ttest_rel(two, one)
+    assert found.p_value() == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval()))
+    for side in ("greater", "less"):
+        assert found.p_value(side) == pytest.approx(stats.ttest_rel(two, one, alternative=side)[1])
+    assert PairedT.of([0.0] * 9, 1.0).p_value() == 1
+    # Pairs that are all alike are not certain: their error is that of one version of one image.
+    assert PairedT.of([0.5, 0.5], 0.5).p_value() > 0.2
+
+
+def test_images_are_the_pairs_and_not_their_versions(tmp_path: Path) -> None:
+    one = write_corrupted(tmp_path, "one", 90)
+    two = write_corrupted(tmp_path, "two", 94, arch="other")
+    (pair,) = compare(str(one), str(two), results=tmp_path)
+    assert pair.accuracy == pytest.approx((0.77, 0.81)) and pair.n_examples == 100
+    assert pair.difference == pytest.approx(0.04) and pair.relation == "better than"
+    assert pair.interval[0] > 0 and pair.p_value < 0.05
+    (back,) = compare(str(two), str(one), results=tmp_path)
+    assert back.relation == "worse than" and back.difference == pytest.approx(-pair.difference)
+    # As many versions right, of other images.
+    three = write_corrupted(tmp_path, "three", 90, fixed=5, arch="third")
+    (pair,) = compare(str(one), str(three), results=tmp_path)
+    assert pair.difference == pytest.approx(0) and pair.relation == "not distinguishable from"
+    assert pair.interval[0] < -0.01 < 0.01 < pair.interval[1]
+    said = cli("compare", str(one), str(two)).out
+    assert "ImageNet's severities, 100 images" in said and "77.0%" in said
+    assert "+4.0 points [" in said
+    said = json.loads(cli("compare", str(one), str(two), "--json").out)["result"]
+    assert said[0]["relation"] == "better than"
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"corruptions": "cifar10c"}, "was asked of .* of CIFAR-10-C, seed 0: no pair"),
+        ({"seed": 1}, "seed 1: no pair"),
+        ({}, "nothing to compare"),
+    ],
+)
+def test_what_is_no_pair_is_refused(tmp_path: Path, other: dict, said: str) -> None:
+    files = [str(write_corrupted(tmp_path, **each)) for each in ({}, other)]
+    with pytest.raises(UserError, match=said):
+        compare(*files, results=tmp_path)
+
+
+def test_attacks_and_lost_outcomes_are_refused(tmp_path: Path) -> None:
+    one, two = (write_corrupted(tmp_path, arch=arch) for arch in ("one", "two"))
+    run = write_run(tmp_path, make_spec())
+    for pair in ((one, run), (run, one)):
+        with pytest.raises(UserError, match="records corrupted images"):
+            compare(*map(str, pair), results=tmp_path)
+    with pytest.raises(UserError, match="--eps is of attacks"):
+        compare(str(one), str(two), eps="8/255", results=tmp_path)
+    content = json.loads(two.read_text())
+    content["accuracy"]["fog"][0] = 0.5
+    two.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="disagrees with its record"):
+        compare(str(one), str(two), results=tmp_path)
+    paths.own_outcomes_path(two).unlink()
+    with pytest.raises(UserError, match="is missing, the outcomes of corruptions"):
+        compare(str(one), str(two), results=tmp_path)
