@@ -13,12 +13,13 @@ import pytest
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 
+#: Trainings that last for several of the frames that are sent in a second.
 GRID = """
 from regmix_bench import Display, plot, run
 
 grid = dict(
     methods="standard", eps="32/255", eval_examples=20, attacks="apgd-ce", device="cpu",
-    settings=["recipe.epochs=2", "data.train_examples=100"], results="results",
+    settings=["recipe.epochs=20"], results="results",
 )
 with Display() as shown:
     records = run(**grid, seeds="0,1", observer=shown)
