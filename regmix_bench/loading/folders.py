@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from regmix_bench.errors import UserError, first_problem
+from regmix_bench.errors import UserError, abridged, first_problem
 from regmix_bench.loading.model import LoadedModel
 from regmix_bench.loading.runs import run_model
 from regmix_bench.models.weights import check_digest, load_checkpoint, read_weights
@@ -28,10 +28,10 @@ class ExportConfig(Frozen):
     """
 
     format: Literal["regmix-bench"] = "regmix-bench"
-    run_id: str
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     checkpoint: TrainedCheckpoint
-    epoch: int
-    label: str
+    epoch: Annotated[int, Field(ge=0)]
+    label: Annotated[str, Field(min_length=1)]
     arch: str
     image_shape: tuple[int, int, int]
     num_classes: int
@@ -67,7 +67,14 @@ def load_export(folder: Path, config: ExportConfig) -> LoadedModel:
         model, config.run_id, config.checkpoint, config.weights_sha256, config.arch, config.label
     )
     about = read_weights(folder / WEIGHTS).about
-    return replace(loaded, component=about.component if about else None)
+    assert about is not None  # load_checkpoint loads no other
+    for key in ("arch", "image_shape", "num_classes"):
+        if (said := getattr(config, key)) != (own := getattr(about, key)):
+            raise UserError(
+                f"{folder} is not an exported model: {key} is {abridged(said)} in {CONFIG}, and"
+                f" {abridged(own)} in {WEIGHTS}"
+            )
+    return replace(loaded, component=about.component)
 
 
 def read_config(folder: Path) -> ExportConfig:

@@ -11,6 +11,7 @@ from regmix_bench.errors import UserError
 from regmix_bench.records.paths import EVALUATED, SHIPPED, artifacts_dir, results_of, run_id_of
 from regmix_bench.records.schema import EvalRecord, RunRecord
 from regmix_bench.records.store import load_record, load_run, record_files
+from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.specs import RunSpec
 
 #: How far a planned run is.
@@ -61,6 +62,11 @@ def resolve_run(run: str, results: Path) -> Path:
             raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
         if ids or not known:
             known[folder] = len(ids)
+    if run and (tuned := _tuning_of(run, results)):
+        raise UserError(
+            f"{tuned}, which keeps values and accuracies, and no model: `regmix-bench list studies"
+            f" --results {shlex.quote(str(results))}` shows the best"
+        )
     if not any(known.values()):
         raise UserError(
             f"unknown run {run!r}: none is recorded in {results}, and those that come with the"
@@ -71,6 +77,19 @@ def resolve_run(run: str, results: Path) -> Path:
         for folder, count in known.items()
     )
     raise UserError(f"unknown run {run!r}: {shown}")
+
+
+def _tuning_of(run: str, results: Path) -> str | None:
+    """Say which trial or study below ``results`` an id, or the start of one, is of, if any."""
+    for path in study_files(results):
+        study = load_study(path)
+        where = f"the study {path.parent.name}/{path.stem}"
+        if study.study_id.startswith(run):
+            return f"{run!r} is {where}"
+        for trial in study.trials:
+            if trial.run_id is not None and trial.run_id.startswith(run):
+                return f"{run!r} is trial {trial.number} of {where}"
+    return None
 
 
 def with_images(path: Path, results: Path) -> Path:

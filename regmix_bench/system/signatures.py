@@ -92,9 +92,9 @@ def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
     """Raise :class:`UserError` for a value that is of none of ``kinds``, if there are any."""
     choices = [choice for kind in kinds for choice in get_args(kind)]
     classes = tuple(_CLASSES.get(kind, kind) for kind in kinds if isinstance(kind, type))
-    if value in choices if choices else not kinds:
-        return
     empty = isinstance(value, str) and not value.strip()
+    if value in choices if choices else not (kinds or empty):
+        return
     truth = isinstance(value, bool) and bool not in kinds
     if isinstance(value, classes) and not truth and not empty:
         return
@@ -103,4 +103,4 @@ def _require(name: str, value: object, kinds: tuple[Any, ...]) -> None:
         raise unknown(option, value, choices)
     words = [_WORDS.get(kind, f"a {kind.__name__}") for kind in kinds if kind is not type(None)]
     said = "empty: give" if empty else f"{abridged(value)}, not"
-    raise UserError(f"{option} is {said} {' or '.join(words)}")
+    raise UserError(f"{option} is {said} {' or '.join(words or ['text'])}")

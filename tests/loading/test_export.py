@@ -18,7 +18,8 @@ from support.synthetic import unmeasured
 import regmix_bench
 from regmix_bench.analysis.statistics import wilson_interval
 from regmix_bench.errors import UserError
-from regmix_bench.loading.export import export_robustbench, export_safetensors
+from regmix_bench.loading.export import export_hub, export_robustbench, export_safetensors
+from regmix_bench.loading.folders import from_folder
 from regmix_bench.loading.robustbench import import_robustbench
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import DataNames, Scoring
@@ -130,6 +131,23 @@ def test_no_path_of_the_machine_leaves_it(run_id: str, tmp_path: Path) -> None:
     for file in folder.iterdir():
         content = file.read_bytes()
         assert not [home for home in homes if home.encode() in content], file.name
+
+
+def test_a_description_that_was_altered_is_refused(run_id: str) -> None:
+    folder = export_hub(run_id, Path("results"), Path("net"))
+    written = json.loads((folder / "config.json").read_text())
+    altered: list[tuple[str, object, str]] = [
+        ("arch", "resnet8", "arch is 'resnet8' in config.json, and 'smallcnn' in model.safetens"),
+        ("image_shape", [3, 8, 8], "image_shape is (3, 8, 8) in config.json, and (1, 8, 8) in"),
+        ("num_classes", -1, "num_classes is -1 in config.json, and 10 in model.safetensors"),
+        ("run_id", "../../etc", "config.json does not describe one (run_id: "),
+        ("label", "", "config.json does not describe one (label: input should not be empty"),
+        ("epoch", -5, "config.json does not describe one (epoch: "),
+    ]
+    for key, value, said in altered:
+        (folder / "config.json").write_text(json.dumps(written | {key: value}))
+        with pytest.raises(UserError, match=re.escape(f"net is not an exported model: {said}")):
+            from_folder(folder)
 
 
 def test_an_export_replaces_an_older_one(run_id: str) -> None:

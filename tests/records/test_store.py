@@ -27,7 +27,8 @@ from regmix_bench.errors import UserError
 from regmix_bench.records import find, paths, store
 from regmix_bench.records.frame import COLUMNS, load_results
 from regmix_bench.records.migrations import RECORD
-from regmix_bench.records.schema import Alarm, TransferRecord
+from regmix_bench.records.schema import Alarm, Budget, StudyRecord, TransferRecord, TrialLog
+from regmix_bench.records.studies import save_study, tuning_folder
 from regmix_bench.specs import ModelSource
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.types import ThreatModel
@@ -345,6 +346,27 @@ def test_an_unknown_run_points_at_the_list(tmp_path: Path, run: str) -> None:
         find.resolve_run(run, tmp_path)
     with pytest.raises(UserError, match=rf"unknown run .*none is recorded in {tmp_path}/none"):
         find.resolve_run(run, tmp_path / "none")
+
+
+def test_the_id_of_a_trial_or_a_study_is_called_by_its_name(tmp_path: Path) -> None:
+    trial = TrialLog(number=3, run_id="ab12cd34ef56", state="complete", values={}, value=0.5)
+    study = StudyRecord(
+        name="tuned",
+        study_id="1234567890ab",
+        spec=make_spec(),
+        data_digest="d" * 64,
+        n_validation=10,
+        objective="pgd-10",
+        space={},
+        budget=Budget(equal="trials", amount=8),
+        trials=(trial,),
+    )
+    save_study(tuning_folder(tmp_path, "tuned"), study)
+    for run, said in (("ab12", "'ab12' is trial 3 of the"), ("12345", "'12345' is the")):
+        with pytest.raises(UserError, match=f"^{said} study tuned/trades, .*list studies"):
+            find.resolve_run(run, tmp_path)
+    with pytest.raises(UserError, match=r"^unknown run 'zz': none is recorded in"):
+        find.resolve_run("zz", tmp_path)
 
 
 TRANSFER = {

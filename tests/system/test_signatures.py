@@ -40,6 +40,7 @@ def called(
         ({"folder": 3}, "folder is 3, not text or a path"),
         ({"folder": ""}, "folder is empty: give text or a path"),
         ({"title": " "}, "title is empty: give text"),
+        ({"price": ""}, "price is empty: give text"),  # of a type that is not here
         ({"n": 1.5}, "n is 1.5, not a whole number"),
         ({"n": True}, "n is True, not a whole number"),
         ({"share": "half"}, "share is 'half', not a number"),
