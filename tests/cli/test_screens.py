@@ -13,13 +13,17 @@ import pytest
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 
-#: Trainings that last for several of the frames that are sent in a second.
+#: Trainings that last for several frames, of which two are sent in a second, with one thread, as
+#: several wait for each other beside other tests.
 GRID = """
+import torch
+
 from regmix_bench import Display, plot, run
 
+torch.set_num_threads(1)
 grid = dict(
     methods="standard", eps="32/255", eval_examples=20, attacks="apgd-ce", device="cpu",
-    settings=["recipe.epochs=20"], results="results",
+    settings=["recipe.epochs=10"], results="results",
 )
 with Display() as shown:
     records = run(**grid, seeds="0,1", observer=shown)
