@@ -62,6 +62,7 @@ class Job:
             "SLURM_JOB_ID": str(free_port() - 20_000),
             "SLURM_CPUS_PER_TASK": "1",
             "RAY_TMPDIR": ray_folder,  # so that none takes this cluster for the machine's own
+            "RAY_worker_niceness": "0",  # else workers stand still on a busy machine
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
