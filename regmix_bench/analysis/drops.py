@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
+from regmix_bench.specs.corruptions import CorruptionSource
 from regmix_bench.types import AnyThreat, Checkpoint
 
 #: Level of each one-sided test.
@@ -37,7 +38,8 @@ class Verdict:
     ``record`` is the reference's record, relative to its results folder, or for all seeds pooled
     (``seed`` None) the pattern of their names; ``name`` is what tables call its model.
     ``tolerance`` is the smallest drop that would be called regressed; None where nothing was
-    compared or no drop is resolved. ``clean_acc`` belongs to the checkpoint and is compared once,
+    compared or no drop is resolved. Of common corruptions ``threat`` is their source.
+    ``clean_acc`` belongs to the checkpoint and is compared once,
     under its first threat. The ``metric`` "reliability" is no accuracy: it stands for what scoring
     warned of, where it did. Nor is "overfitting", which is of the training and stands at its first
     checkpoint and threat.
@@ -50,7 +52,7 @@ class Verdict:
     arch: str
     seed: int | None
     checkpoint: Checkpoint
-    threat: AnyThreat
+    threat: AnyThreat | CorruptionSource
     metric: str
     n_examples: int
     reference: float | None

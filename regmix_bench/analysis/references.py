@@ -20,21 +20,25 @@ from pydantic import Field, model_validator
 from regmix_bench.errors import UserError
 from regmix_bench.methods.configured import all_params, relabelled
 from regmix_bench.records import paths, store
+from regmix_bench.records.corrupted import read_image_means
 from regmix_bench.records.migrations import LEADERBOARD
 from regmix_bench.records.outcomes import read_images, recorded_outcomes
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import (
     CHECKS,
+    CorruptionRecord,
     Epoch,
     EvalRecord,
+    Images,
     RobustEval,
     RunRecord,
     Score,
+    Share,
     UnionScore,
     parts_of,
 )
 from regmix_bench.records.unions import read_score
-from regmix_bench.specs import EvalSpec, RunSpec
+from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
 from regmix_bench.types import Checkpoint, Frozen
 
@@ -82,12 +86,26 @@ class Reference(Frozen):
         return self
 
 
+class CorruptionReference(Frozen):
+    """One model's test on corrupted images to be held: its mean over all corruptions."""
+
+    record: str
+    run_id: str
+    spec: CorruptionSpec
+    data_digest: str
+    n_examples: Images
+    clean_acc: Share
+    corruption_acc: Share
+    outcomes: OutcomesFile | None = None
+
+
 class Leaderboard(Frozen):
     """The references, as ``leaderboard.json`` holds them, and the checks a score may raise."""
 
     schema_version: int = LEADERBOARD.version
     allowed: tuple[str, ...] = ()
     runs: tuple[Reference, ...] = Field(min_length=1)
+    corruptions: tuple[CorruptionReference, ...] = ()
 
 
 def load_leaderboard(path: Path) -> Leaderboard:
@@ -95,9 +113,11 @@ def load_leaderboard(path: Path) -> Leaderboard:
     if not path.exists():
         raise UserError(f"no references at {path}: `regmix-bench check --update` makes them")
     board = LEADERBOARD.parse(LEADERBOARD.load(path), Leaderboard, path)
+    every: list[Reference | CorruptionReference] = [*board.runs, *board.corruptions]
+    for held in every:
+        if held.run_id != held.spec.run_id:
+            raise UserError(f"{path}: run_id {held.run_id!r} is not that of its specification")
     for entry in board.runs:
-        if entry.run_id != entry.spec.run_id:
-            raise UserError(f"{path}: run_id {entry.run_id!r} is not that of its specification")
         if any(score.autoattack_acc is None for score in entry.scores):
             raise UserError(f"{path}: a reference of {entry.record} has no autoattack_acc")
     # As records are, which they are matched with.
@@ -113,13 +133,15 @@ def renew_references(
 ) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
-    They and ``allow`` replace all that ``reference`` held, atomically; files ``beside`` them are
-    written with them, all or none. Raises
+    With them go those of models under common corruptions. They and ``allow`` replace all that
+    ``reference`` held, atomically; files ``beside`` them are written with them, all or none. Raises
     :class:`UserError`, with nothing written, where there is no such record or an outcomes file
     disagrees with its record.
     """
-    runs = []
+    runs, corruptions = [], []
     for path, record in store.load_records(results).items():
+        if isinstance(record, CorruptionRecord):
+            corruptions.append(_corruption_reference(path, record, results, reference.parent))
         if not isinstance(record, RunRecord | EvalRecord):
             continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
@@ -129,10 +151,7 @@ def renew_references(
         for evaluation in scored:
             if file := recorded_outcomes(path, evaluation):
                 read_images(file, evaluation)
-                relative = Path(os.path.relpath(file, reference.parent)).as_posix()
-                outcomes[evaluation.checkpoint] = OutcomesFile(
-                    file=relative, sha256=file_digest(file)
-                )
+                outcomes[evaluation.checkpoint] = _outcomes_file(file, reference.parent)
         runs.append(
             Reference(
                 record=path.relative_to(results).as_posix(),
@@ -147,9 +166,37 @@ def renew_references(
         )
     if not runs:
         raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
-    board = Leaderboard(allowed=tuple(sorted(set(allow))), runs=tuple(runs))
+    board = Leaderboard(
+        allowed=tuple(sorted(set(allow))), runs=tuple(runs), corruptions=tuple(corruptions)
+    )
     write_together({reference: store.json_bytes(board.model_dump(mode="json")), **beside})
     return board
+
+
+def _corruption_reference(
+    path: Path, record: CorruptionRecord, results: Path, folder: Path
+) -> CorruptionReference:
+    if record.outcomes_digest is not None:
+        read_image_means(path, record)
+    return CorruptionReference(
+        record=path.relative_to(results).as_posix(),
+        run_id=record.run_id,
+        spec=record.spec,
+        data_digest=record.data_digest,
+        n_examples=record.n_examples,
+        clean_acc=record.clean_acc,
+        corruption_acc=record.mean_accuracy,
+        outcomes=(
+            None
+            if record.outcomes_digest is None
+            else _outcomes_file(paths.own_outcomes_path(path), folder)
+        ),
+    )
+
+
+def _outcomes_file(file: Path, folder: Path) -> OutcomesFile:
+    relative = Path(os.path.relpath(file, folder)).as_posix()
+    return OutcomesFile(file=relative, sha256=file_digest(file))
 
 
 def onset_of(record: RunRecord | EvalRecord) -> int | None:
@@ -175,24 +222,37 @@ def pair_outcomes(
     if now_file is None:
         return None, f"{path.name} names no outcomes"
     now = read_score(now_file, new, evaluations)
-    stored = entry.outcomes.get(old.checkpoint)
-    if stored is None:
-        return None, "the reference's outcomes are not there"
-    was_file = _within(stored.file, folder, paths.results_of(path))
+    was_file, why = reference_file(entry.outcomes.get(old.checkpoint), folder, now_file)
     if was_file is None:
-        return None, f"the reference's outcomes lie outside of {folder}"
-    if not was_file.is_file():
-        return None, "the reference's outcomes are not there"
+        return None, why
     same = was_file.samefile(now_file)
-    if file_digest(was_file) != stored.sha256:
-        if same:
-            return None, "this run has replaced the reference's outcomes"
-        raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
     # Most references are the very records that they are compared with.
     was = now if same and old == new else read_score(was_file, old, entry.evaluations)
     if not np.array_equal(was.index, now.index):
         return None, "the outcomes are of different images"
     return {name: (was.right[name], now.right[name]) for name in now.right}, ""
+
+
+def reference_file(
+    stored: OutcomesFile | None, folder: Path, now_file: Path
+) -> tuple[Path | None, str]:
+    """Return the outcomes that references in ``folder`` name, or None and why there are none.
+
+    ``now_file`` are those that they are compared with. Raises :class:`UserError` where the file is
+    not the one that was recorded; one that this very run has replaced is none.
+    """
+    if stored is None:
+        return None, "the reference's outcomes are not there"
+    was_file = _within(stored.file, folder, paths.results_of(now_file))
+    if was_file is None:
+        return None, f"the reference's outcomes lie outside of {folder}"
+    if not was_file.is_file():
+        return None, "the reference's outcomes are not there"
+    if file_digest(was_file) != stored.sha256:
+        if was_file.samefile(now_file):
+            return None, "this run has replaced the reference's outcomes"
+        raise UserError(f"{was_file} is not the file the references name: its SHA-256 differs")
+    return was_file, ""
 
 
 def _within(file: str, folder: Path, results: Path) -> Path | None:
@@ -201,6 +261,18 @@ def _within(file: str, folder: Path, results: Path) -> Path | None:
         with contextlib.suppress(UserError):
             return held_below(root, Path(os.path.relpath(folder / file, root)).as_posix())
     return None
+
+
+def corruption_differences(entry: CorruptionReference, record: CorruptionRecord) -> list[str]:
+    """List how two tests on corrupted images differ, but for the weights that are tested."""
+    was, now = (
+        {
+            **_flat(side.spec.model_dump(mode="json", exclude={"label", "model"})),
+            **{"data_digest": side.data_digest, "n_examples": side.n_examples},
+        }
+        for side in (entry, record)
+    )
+    return _differences(was, now)
 
 
 def setting_differences(entry: Reference, record: RunRecord | EvalRecord) -> list[str]:

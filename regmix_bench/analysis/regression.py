@@ -18,6 +18,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from regmix_bench.analysis.corrupted import corruption_verdicts
 from regmix_bench.analysis.drops import CorrectCounts, Judgement, Verdict, judge_counts, pooled
 from regmix_bench.analysis.references import (
     METRICS,
@@ -32,7 +33,14 @@ from regmix_bench.analysis.references import (
 from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
-from regmix_bench.records.schema import EvalRecord, RobustEval, RunRecord, Score, parts_of
+from regmix_bench.records.schema import (
+    CorruptionRecord,
+    EvalRecord,
+    RobustEval,
+    RunRecord,
+    Score,
+    parts_of,
+)
 from regmix_bench.records.unions import require_unions
 from regmix_bench.records.words import model_name
 from regmix_bench.specs import EvalSpec, RunSpec
@@ -50,11 +58,12 @@ def compare_with_references(
     outcomes are not those that were recorded.
     """
     board = load_leaderboard(reference)
-    entries, allowed = board.runs, {*board.allowed, *allow}
+    entries, corrupted, allowed = board.runs, board.corruptions, {*board.allowed, *allow}
     if only is not None:
-        names = [entry.record for entry in entries]
+        names = [entry.record for entry in entries] + [entry.record for entry in corrupted]
         entries = tuple(entry for entry in entries if fnmatchcase(entry.record, only))
-        if not entries:
+        corrupted = tuple(entry for entry in corrupted if fnmatchcase(entry.record, only))
+        if not (entries or corrupted):
             raise unknown("reference", only, names)
     records = store.load_records(results).items()
     for path, record in records:
@@ -68,7 +77,9 @@ def compare_with_references(
             verdicts.append(verdict)
             key = (group, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
-    return verdicts + [whole for same in seeds.values() for whole in pooled(same)]
+    verdicts += [whole for same in seeds.values() for whole in pooled(same)]
+    asked = {path: record for path, record in records if isinstance(record, CorruptionRecord)}
+    return verdicts + list(corruption_verdicts(corrupted, asked, reference.parent))
 
 
 class _Candidates:

@@ -93,7 +93,8 @@ def check(
         )
         files = {path: as_junit(verdicts) for path in named.values()}
         if update:
-            renewed = len(renew_references(results, board, allowed, beside=files).runs)
+            found = renew_references(results, board, allowed, beside=files)
+            renewed = len(found.runs) + len(found.corruptions)
         else:
             renewed = None
             write_together(files)

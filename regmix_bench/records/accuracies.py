@@ -55,6 +55,9 @@ def ensemble_words(version: str, attacks: Iterable[str]) -> str:
 #: The column of the robust accuracy, whichever of the two was measured.
 ROBUST = "robust"
 
+#: The mean accuracy under common corruptions, which is no score under a threat.
+CORRUPTION_ACC = "corruption_acc"
+
 #: In the order of columns.
 ACCURACIES: tuple[Accuracy, ...] = (
     Accuracy("clean_acc", "clean", lambda scoring: "Clean", attrgetter("clean_acc")),
@@ -95,7 +98,8 @@ def titles() -> tuple[str, ...]:
 
 def metric_words(metric: str) -> str:
     """Return the title of an accuracy that files call ``metric``; what is none, as it is."""
-    return next((found.title for found in ACCURACIES if found.id == metric), metric)
+    known = {found.id: found.title for found in ACCURACIES} | {CORRUPTION_ACC: "corrupted"}
+    return known.get(metric, metric)
 
 
 def by_title(score: Score | None) -> dict[str, float | None]:

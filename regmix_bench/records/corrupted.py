@@ -59,28 +59,36 @@ def accuracies_of(outcomes: pd.DataFrame) -> tuple[float, dict[Corruption, tuple
     }
 
 
-def read_image_means(path: Path, record: CorruptionRecord) -> pd.DataFrame:
-    """Read what a model gets right of each image, by rising ``index``, as the record counts it.
+def image_means(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return what a model gets right of each image, by rising ``index``, from all its outcomes.
 
     ``clean_acc`` is 0 or 1, and ``corruption_acc`` the share of the image's corrupted versions,
-    0 to 1, of which the mean over images is that of the record at ``path``. Raises
-    :class:`UserError` where the file of outcomes is missing, or disagrees with the record.
+    0 to 1. Raises :class:`UserError` where an image lacks one of them.
+    """
+    plain = outcomes["corruption"] == WITHOUT
+    clean = outcomes[plain].set_index("index")["correct"].sort_index()
+    versions = outcomes[~plain].groupby("index")["correct"].agg(["size", "mean"])
+    if not (clean.index.equals(versions.index) and (versions["size"] == VERSIONS).all()):
+        raise UserError(f"an image has not {VERSIONS} corrupted versions")
+    means = versions.assign(clean_acc=clean, corruption_acc=versions["mean"])
+    return means[["clean_acc", "corruption_acc"]].astype(float)
+
+
+def read_image_means(path: Path, record: CorruptionRecord) -> pd.DataFrame:
+    """Read the :func:`image_means` of the record at ``path``.
+
+    Raises :class:`UserError` where the file of outcomes is missing, or disagrees with the record.
     """
     check_own_outcomes(path, record)
     file = own_outcomes_path(path)
     if not file.is_file():
         raise UserError(f"no outcomes per image at {file}")
     outcomes = read_corrupted(file)
-    plain = outcomes["corruption"] == WITHOUT
-    clean = outcomes[plain].set_index("index")["correct"]
-    versions = outcomes[~plain].groupby("index")["correct"].agg(["size", "mean"])
     try:
+        means = image_means(outcomes)
         same = accuracies_of(outcomes) == (record.clean_acc, record.accuracy)
-    except KeyError:  # a corruption that it has nothing of
+    except (KeyError, UserError):  # a corruption, or an image, that it has not all of
         same = False
-    whole = len(clean) == len(versions) == record.n_examples
-    if not (same and whole and (versions["size"] == VERSIONS).all()):
+    if not same or len(means) != record.n_examples:
         raise UserError(f"{file} disagrees with its record: remove both and score anew")
-    return versions.assign(clean_acc=clean, corruption_acc=versions["mean"])[
-        ["clean_acc", "corruption_acc"]
-    ].astype(float)
+    return means

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from scipy import stats
 from support.harness import cli
 from support.synthetic import make_spec, write_corrupted, write_run
 
-from regmix_bench import compare
+from regmix_bench import check, compare
+from regmix_bench.analysis.drops import Verdict
 from regmix_bench.analysis.statistics import PairedT
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths
@@ -81,3 +83,37 @@ def test_attacks_and_lost_outcomes_are_refused(tmp_path: Path) -> None:
     paths.own_outcomes_path(two).unlink()
     with pytest.raises(UserError, match="is missing, the outcomes of corruptions"):
         compare(str(one), str(two), results=tmp_path)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_references_hold_the_mean_under_corruptions(tmp_path: Path, paired: bool) -> None:
+    board = tmp_path / "held" / paths.LEADERBOARD
+    for folder in ("held", "now"):
+        write_run(tmp_path / folder, make_spec())
+    one = write_corrupted(tmp_path / "held", "net", 90)
+    assert check(results=tmp_path / "held", update=True).renewed == 2
+    own = check(results=tmp_path / "held")
+    assert not own.failed and [v.metric for v in own.verdicts].count("corruption_acc") == 1
+
+    def now(**changes: Any) -> dict[str, Verdict]:
+        for old in (tmp_path / "now").glob("*/corrupted/*"):
+            old.unlink()
+        if changes:
+            write_corrupted(tmp_path / "now", "net", sha256="b" * 64, **changes)
+        found = check(results=tmp_path / "now", reference=board).verdicts
+        return {v.metric: v for v in found if v.threat == "made"}
+
+    if not paired:
+        paths.own_outcomes_path(one).unlink()
+    lost = now(clean=70)
+    assert {v.verdict for v in lost.values()} == {"regressed"}
+    assert lost["corruption_acc"].difference == pytest.approx(-0.2)
+    assert lost["corruption_acc"].note.startswith("paired" if paired else "unpaired")
+    # A loss of 4 points is found over pairs alone.
+    few = now(clean=86)["corruption_acc"]
+    assert few.verdict == ("regressed" if paired else "ok") and few.tolerance is not None
+    assert now(clean=94)["corruption_acc"].verdict == ("improved" if paired else "ok")
+    assert now()["corruption_acc"].verdict == "missing"
+    moved = now(seed=1)["corruption_acc"]
+    assert (moved.verdict, moved.note) == ("not comparable", "seed 0 → 1")
+    assert "corrupted" in cli("check", "--results", tmp_path / "now", "--reference", board).out

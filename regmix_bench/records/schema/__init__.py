@@ -13,7 +13,7 @@ from regmix_bench.records.schema.history import (
     PerturbationLength,
     Work,
 )
-from regmix_bench.records.schema.quantities import MOST_CLASSES, Epoch
+from regmix_bench.records.schema.quantities import MOST_CLASSES, Epoch, Images, Share
 from regmix_bench.records.schema.records import (
     AnyRecord,
     CheckpointFile,
@@ -54,6 +54,7 @@ __all__ = [
     "EpochLog",
     "Equal",
     "EvalRecord",
+    "Images",
     "LabelUse",
     "MatrixProduct",
     "PerturbationLength",
@@ -62,6 +63,7 @@ __all__ = [
     "RunRecord",
     "Score",
     "ScoredCopy",
+    "Share",
     "StudyRecord",
     "TransferRecord",
     "TransferSide",
