@@ -57,6 +57,18 @@ def its_seed_fixes_the_images(subject: Subject) -> None:
         require(torch.equal(first, second), f"a second time under {threat}, the images differ")
 
 
+def its_search_ends_with_the_same_images(subject: Subject) -> None:
+    """Ask ``search``, which scoring asks, for what ``perturb`` returns, and for its queries."""
+    threat, x, y = _threats(subject)[0], images(COUNT, SHAPE), labels(COUNT, CLASSES)
+    with torch.no_grad():
+        found = subject.create().search(_network(), x, y, threat, seed=0)
+    alike = torch.equal(found.images, _perturbed(subject, _network(), threat))
+    require(alike, f"under {threat}, search finds other images than perturb")
+    if found.queries is not None:
+        counted = found.queries.shape == (COUNT,) and found.queries.dtype == torch.int64
+        require(counted, "the queries are not an int64 for each image")
+
+
 def the_global_generator_changes_nothing(subject: Subject) -> None:
     """Attack from two states of torch's global generator."""
     for threat in _threats(subject):
@@ -106,6 +118,7 @@ RULES: tuple[Rule, ...] = (
     images_stay_inside_the_threat_model,
     it_leaves_images_labels_and_model_as_they_were,
     its_seed_fixes_the_images,
+    its_search_ends_with_the_same_images,
     the_global_generator_changes_nothing,
     any_network_and_any_number_of_images_will_do,
     a_model_without_gradients_is_no_obstacle,

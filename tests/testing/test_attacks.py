@@ -12,7 +12,7 @@ from torch import Tensor
 from regmix_bench.attacks import ATTACKS
 from regmix_bench.attacks.ball import project
 from regmix_bench.attacks.pgd import input_gradient
-from regmix_bench.attacks.protocol import Attack
+from regmix_bench.attacks.protocol import Attack, Searched
 from regmix_bench.errors import UserError
 from regmix_bench.losses import cross_entropy
 from regmix_bench.testing import check_attack
@@ -73,6 +73,17 @@ class Clocked(Shake):
         return super().perturb(*arguments, seed=seed + Clocked.calls)
 
 
+class Parting(Shake):
+    def search(self, *arguments, seed: int) -> Searched:
+        return super().search(*arguments, seed=seed + 1)
+
+
+class Miscounting(Shake):
+    def search(self, *arguments, seed: int) -> Searched:
+        found = super().search(*arguments, seed=seed)
+        return Searched(found.images, torch.zeros(len(found.images)))
+
+
 class Global(Shake):
     def perturb(self, *arguments, seed: int) -> Tensor:
         return super().perturb(*arguments, seed=int(torch.randint(99, ())))
@@ -105,6 +116,7 @@ class Unrecorded(Shake):
 
 
 INSIDE = "images stay inside the threat model"
+SEARCHES = "its search ends with the same images"
 LEAVES = "it leaves images labels and model as they were"
 
 
@@ -118,6 +130,8 @@ LEAVES = "it leaves images labels and model as they were"
         (Training, LEAVES, "a layer is left in training mode"),
         (Thawing, LEAVES, "a weight is left unfrozen"),
         (Clocked, "its seed fixes the images", "a second time under L"),
+        (Parting, SEARCHES, "search finds other images than perturb"),
+        (Miscounting, SEARCHES, "the queries are not an int64 for each image"),
         (Global, "the global generator changes nothing", "from another state under L"),
         (Knowing, "any network and any number of images will do", "AttributeError"),
         (Crowded, "any network and any number of images will do", "AssertionError"),
