@@ -19,6 +19,8 @@ from regmix_bench.loading.model_card import attack_remarks, loading_in_folder, m
 from regmix_bench.loading.runs import find_checkpoint
 from regmix_bench.models.weights import Description, load_checkpoint, read_weights
 from regmix_bench.records.alarms import alarms_of
+from regmix_bench.records.find import resolve_run
+from regmix_bench.records.outcomes import require_outcomes
 from regmix_bench.records.schema import CheckpointFile, RobustEval, RunRecord
 from regmix_bench.records.store import write_json
 from regmix_bench.system.files import copy_file, file_digest
@@ -98,6 +100,7 @@ class _Found(NamedTuple):
     @classmethod
     def of(cls, run: str, results: Path, checkpoint: TrainedCheckpoint) -> _Found:
         record, file, path = find_checkpoint(run, results, checkpoint)
+        require_outcomes(resolve_run(run, results), record)
         model = load_checkpoint(path, file.sha256)
         about = read_weights(path).about
         assert about is not None  # load_checkpoint loads no other

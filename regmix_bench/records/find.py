@@ -42,7 +42,7 @@ def resolve_run(run: str, results: Path) -> Path:
     """Return the record that ``run`` names: a path, a run_id, or a unique prefix of one.
 
     What is not among ``results`` is looked for in what is shipped in this folder. Raises
-    :class:`UserError` where ``run`` names none, or several.
+    :class:`UserError` where ``run`` names none, or several, or one that is recorded twice.
     """
     as_path = Path(run)
     if as_path.suffix == ".json":
@@ -54,10 +54,15 @@ def resolve_run(run: str, results: Path) -> Path:
         return as_path
     known: dict[Path, int] = {}
     for folder in (results, results / SHIPPED):
-        ids = {run_id_of(path): path for path in record_files(folder)}
-        matches = [path for run_id, path in ids.items() if run and run_id.startswith(run)]
+        ids: dict[str, list[Path]] = {}
+        for path in record_files(folder):
+            ids.setdefault(run_id_of(path), []).append(path)
+        matches = [paths for run_id, paths in ids.items() if run and run_id.startswith(run)]
         if len(matches) == 1:
-            return matches[0]
+            path, *copies = matches[0]
+            if copies:
+                raise UserError(f"{path} and {copies[0]} record the same run: remove one")
+            return path
         if matches:
             raise UserError(f"run {run!r} is ambiguous: {len(matches)} run_ids begin so")
         if ids or not known:

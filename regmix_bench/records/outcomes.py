@@ -132,6 +132,16 @@ def require_files(path: Path, record: AnyRecord) -> None:
             raise UserError(f"{file} is missing: `regmix-bench inspect` makes it anew")
 
 
+def require_outcomes(path: Path, record: RunRecord) -> None:
+    """Raise :class:`UserError` where scores of ``record``, at ``path``, are not what is recorded.
+
+    Of a score whose outcomes were never kept nothing can be said.
+    """
+    for evaluation in record.evaluations:
+        if (file := recorded_outcomes(path, evaluation)) is not None:
+            read_images(file, evaluation)
+
+
 def read_outcomes(file: Path, evaluation: RobustEval) -> pd.DataFrame:
     """Read a file as :func:`read_images`, as bool columns named like the metrics, by ``index``."""
     import pandas as pd

@@ -150,6 +150,19 @@ def test_a_description_that_was_altered_is_refused(run_id: str) -> None:
             from_folder(folder)
 
 
+@pytest.mark.parametrize("key", ["clean_acc", "autoattack_acc"])
+def test_numbers_that_were_edited_reach_no_card(tmp_path: Path, key: str) -> None:
+    results = tmp_path / "results"
+    path = save_run(results, MODEL)
+    export_hub(str(path), results, tmp_path / "whole")
+    content = json.loads(path.read_text())
+    content["evaluations"][0][key] = 0.97
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="does not hold the outcomes that its record counts"):
+        export_hub(str(path), results, tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
 def test_an_export_replaces_an_older_one(run_id: str) -> None:
     folder = export(run_id)
     (folder / "README.md").write_text("old")

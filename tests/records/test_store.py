@@ -337,6 +337,18 @@ def test_a_run_is_named_by_path_id_or_prefix(tmp_path: Path) -> None:
     assert find.resolve_run(unique, tmp_path) == paths[specs[0].run_id]
 
 
+@pytest.mark.parametrize("name", ["another-{}", "../elsewhere/trades-{}"])
+def test_a_run_that_is_recorded_twice_is_not_chosen_between(tmp_path: Path, name: str) -> None:
+    path = write_run(tmp_path, make_spec(), outcomes=False)
+    run_id = paths.run_id_of(path)
+    copy = path.parent / f"{name.format(run_id)}.json"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"^/.* and /.* record the same run: remove one$"):
+        find.resolve_run(run_id[:6], tmp_path)
+    assert find.resolve_run(str(path), tmp_path) == path
+
+
 @pytest.mark.parametrize("run", ["", "zzz", "../x", "*"])
 def test_an_unknown_run_points_at_the_list(tmp_path: Path, run: str) -> None:
     write_run(tmp_path, make_spec(), outcomes=False)

@@ -35,7 +35,10 @@ def save_run(
     scored: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """Record a run of which ``model`` is the selected and the last checkpoint."""
+    """Record a run of which ``model`` is the selected and the last checkpoint.
+
+    Where ``scored`` replaces fields of its scores, the outcomes of images are not kept.
+    """
     spec = make_spec(**changes)
     folder = paths.artifacts_dir(results, spec.run_id)
     files = {}
@@ -43,4 +46,5 @@ def save_run(
         name = f"{checkpoint}-{epoch:04}.safetensors"
         digest = save_checkpoint(folder / name, model, spec.arch, shape, 10)
         files[checkpoint] = CheckpointFile(epoch=epoch, file=name, sha256=digest)
-    return write_run(results, spec, checkpoints=files, selected_epoch=7, n_test=360, scored=scored)
+    kept = {"selected_epoch": 7, "n_test": 360, "scored": scored, "outcomes": scored is None}
+    return write_run(results, spec, checkpoints=files, **kept)
