@@ -64,14 +64,16 @@ def launched(
 ) -> Callable[[Path, Any], list[observers.Ending]]:
     """Run the grid on the cluster, which stays, and return how its runs ended."""
 
-    def launch(results: Path, work: Any) -> list[observers.Ending]:
+    def launch(
+        results: Path, work: Any, observer: type[Display] = Display
+    ) -> list[observers.Ending]:
         with monkeypatch.context() as patch:
             patch.setattr(ray, "init", lambda **_: None)
             patch.setattr(ray, "shutdown", lambda: None)
             cells = plan_runs([GRID])
             work = partial(work, device="cpu")
             place = Placement(results, CPU, jobs=1, address="auto")
-            with Display() as display:
+            with observer() as display:
                 display.on_plan({}, len(cells))
                 return list(ray_launcher.launch(cells, work, place, display))
 
@@ -124,8 +126,14 @@ def test_workers_are_as_urgent_as_their_driver(
 def test_a_worker_killed_twice_costs_an_epoch(
     local: Path, launched: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deaths = tmp_path / "deaths"
+    deaths, heard = tmp_path / "deaths", tmp_path / "heard"
     deaths.mkdir()
+    heard.mkdir()
+
+    class Listener(Display):
+        def on_epoch(self, spec: Any, log: Any) -> None:
+            super().on_epoch(spec, log)
+            (heard / f"{spec.seed}-{log.epoch}").touch()
 
     def dying(cell: Any, *, observer: Any, **options: Any) -> Any:
         class Killer(observers.Silent):
@@ -134,12 +142,13 @@ def test_a_worker_killed_twice_costs_an_epoch(
                 died = len(list(deaths.iterdir()))
                 if spec.seed == 0 and log.epoch == died + 1 and died < 2:
                     (deaths / str(log.epoch)).touch()
-                    time.sleep(0.5)  # so that the news of it leaves
+                    while not (heard / f"0-{log.epoch}").exists():  # the news of it
+                        time.sleep(0.05)
                     os.kill(os.getpid(), signal.SIGKILL)
 
         return cell.run(observer=Killer(), **options)
 
-    ended = launched(tmp_path / "r", dying)
+    ended = launched(tmp_path / "r", dying, Listener)
     assert [one.error for one in ended] == [None, None]
     assert sorted(path.name for path in deaths.iterdir()) == ["1", "2"]
     assert recorded(tmp_path / "r") == recorded(local)

@@ -49,6 +49,7 @@ class Job:
 
     def __init__(self, folder: Path, ray_folder: str) -> None:
         self.folder = folder
+        self.processes: list[subprocess.Popen[str]] = []
         commands = folder / "bin"
         commands.mkdir()
         for name, body in COMMANDS.items():
@@ -67,7 +68,7 @@ class Job:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
+        started = subprocess.Popen(
             ("bash", RECIPE, *arguments),
             cwd=self.folder,
             env=self.environment,
@@ -75,6 +76,15 @@ class Job:
             start_new_session=True,
             **pipes,
         )
+        self.processes.append(started)
+        return started
+
+    def end(self) -> None:
+        """Kill what a failed test leaves."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
     def calls(self, command: str) -> list[str]:
         return (self.folder / command).read_text().splitlines()
@@ -94,7 +104,9 @@ def job(tmp_path: Path) -> Iterator[Job]:
     pytest.importorskip("ray", reason="ray is not installed")
     # Not below tmp_path: the names of Ray's sockets would be too long.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        yield Job(tmp_path, folder)
+        job = Job(tmp_path, folder)
+        yield job
+        job.end()
         assert not running(folder), "the cluster has outlived the job"
 
 
