@@ -201,22 +201,13 @@ def _verdict(
     judgement: Judgement,
     note: str,
 ) -> Verdict:
-    spec = entry.spec
-    return Verdict(
-        record=entry.record,
-        label=spec.label,
-        name=model_name(spec),
-        dataset=spec.dataset_words,
-        arch=spec.arch,
-        seed=spec.seed,
-        checkpoint="given",
-        threat=spec.corruptions,
-        metric=metric,
-        n_examples=entry.n_examples,
-        reference=reference,
-        now=now,
-        difference=None if now is None else now - reference,
-        tolerance=None,
-        verdict=judgement,
-        note=note,
+    spec, shares = entry.spec, (reference, now)
+    return Verdict.untested(
+        entry.record,
+        spec,
+        ("given", spec.corruptions, metric),
+        entry.n_examples,
+        shares,
+        judgement,
+        note,
     )

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from regmix_bench.analysis.statistics import mcnemar, smallest_resolvable_drop, two_proportions
+from regmix_bench.records.words import model_name
+from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.specs.corruptions import CorruptionSource
 from regmix_bench.types import AnyThreat, Checkpoint
 
@@ -61,6 +63,42 @@ class Verdict:
     tolerance: float | None
     verdict: Judgement
     note: str
+
+    @classmethod
+    def untested(
+        cls,
+        record: str,
+        spec: RunSpec | EvalSpec | CorruptionSpec,
+        cell: tuple[Checkpoint, AnyThreat | CorruptionSource, str],
+        n_examples: int,
+        shares: tuple[float | None, float | None],
+        verdict: Judgement,
+        note: str,
+    ) -> Verdict:
+        """Return a verdict that no test has looked at, on the reference ``record`` of ``spec``.
+
+        ``cell`` is its checkpoint, threat and metric; ``shares`` are the accuracies then and now.
+        """
+        checkpoint, threat, metric = cell
+        reference, now = shares
+        return cls(
+            record=record,
+            label=spec.label,
+            name=model_name(spec),
+            dataset=spec.dataset_words,
+            arch=spec.arch,
+            seed=spec.seed,
+            checkpoint=checkpoint,
+            threat=threat,
+            metric=metric,
+            n_examples=n_examples,
+            reference=reference,
+            now=now,
+            difference=None if reference is None or now is None else now - reference,
+            tolerance=None,
+            verdict=verdict,
+            note=note,
+        )
 
     @property
     def failed(self) -> bool:

@@ -42,7 +42,6 @@ from regmix_bench.records.schema import (
     parts_of,
 )
 from regmix_bench.records.unions import require_unions
-from regmix_bench.records.words import model_name
 from regmix_bench.specs import EvalSpec, RunSpec
 
 
@@ -186,26 +185,9 @@ def _verdict(
     note: str,
 ) -> Verdict:
     """A verdict that no test has looked at yet."""
-    reference, now = (getattr(side, metric, None) for side in (old, new))
-    spec = entry.spec
-    return Verdict(
-        record=entry.record,
-        label=spec.label,
-        name=model_name(spec),
-        dataset=spec.dataset_words,
-        arch=spec.arch,
-        seed=spec.seed,
-        checkpoint=old.checkpoint,
-        threat=old.threat,
-        metric=metric,
-        n_examples=old.n_examples,
-        reference=reference,
-        now=now,
-        difference=None if reference is None or now is None else now - reference,
-        tolerance=None,
-        verdict=judgement,
-        note=note,
-    )
+    cell = (old.checkpoint, old.threat, metric)
+    shares = (getattr(old, metric, None), getattr(new, metric, None))
+    return Verdict.untested(entry.record, entry.spec, cell, old.n_examples, shares, judgement, note)
 
 
 def _reliability(entry: Reference, new: RobustEval, allowed: Collection[str]) -> Verdict:
