@@ -15,19 +15,30 @@ from pathlib import Path
 from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.cohorts import require_records
 from regmix_bench.analysis.tricks import Axis
+from regmix_bench.analysis.words import threat_words
 from regmix_bench.api.options import suite_run_ids
+from regmix_bench.records.accuracies import attack_words
+from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import fixed, markdown
 from regmix_bench.reporting.headline import headline
 from regmix_bench.reporting.paper import named
+from regmix_bench.reporting.tables.tuning import by_folder, tuning_table
+from regmix_bench.reporting.values import Table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "shipped"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "measured.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("measured.md", "regmix.md")))
+#: The studies at equal effort, whose suite was run.
+STUDIES = "digits-smallcnn-Linf-32-255"
 
 MARKED = re.compile(r"(<!-- recorded: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COLUMNS = ("method", "clean_acc", "pgd_acc", "autoattack_acc")
 COMPARED = (*COLUMNS, "robust_difference", "passes", "seeds")
+UNION = "all of L∞ 32/255, L2 0.5, L1 1"
+UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
+BY_SQUARE = ("method", "clean_acc", "autoattack_acc", "robust_difference", "seeds")
+HELD_OUT = ("method", "trials", "passes", "start", "best", "gain", "by_chance", "values")
 ALONE = (*COLUMNS, "robust_interval", "passes")
 METRIC = "autoattack_acc"
 
@@ -55,16 +66,34 @@ class Recorded:
         return self._suites("digits,digits-reference", across=("tricks",))
 
     @cached_property
+    def tuned(self) -> Contents:
+        """Four methods with the values that were chosen at equal effort."""
+        chosen = {
+            path: record
+            for path, record in self.records.items()
+            if record.kind == "run"
+            and record.tuned
+            and record.tuned.study.startswith(f"{STUDIES}/")
+        }
+        return Contents(self.results, chosen, (), whole=False)
+
+    @cached_property
     def blocks(self) -> dict[str, Callable[[], str]]:
         return {
             "findings": self.findings,
-            "matched-32": lambda: self._compared(self.matched, "32/255"),
-            "matched-48": lambda: self._compared(self.matched, "48/255"),
+            "matched-32": lambda: self._compared(self.matched, "L∞ 32/255"),
+            "matched-48": lambda: self._compared(self.matched, "L∞ 48/255"),
             "ablation": self.ablation_table,
-            "digits-32": lambda: self._compared(self.authors, "32/255"),
-            "digits-48": lambda: self._compared(self.authors, "48/255"),
+            "digits-32": lambda: self._compared(self.authors, "L∞ 32/255"),
+            "digits-48": lambda: self._compared(self.authors, "L∞ 48/255"),
             "cifar10": lambda: self._compared(
-                self._suites("cifar10-cpu", across=("tricks",)), "8/255", ALONE
+                self._suites("cifar10-cpu", across=("tricks",)), "L∞ 8/255", ALONE
+            ),
+            "held-out": self.held_out_table,
+            "tuned": lambda: self._compared(self.tuned, "L∞ 32/255"),
+            "tuned-union": lambda: self._compared(self.tuned, UNION, UNDER_ALL),
+            "tuned-square": lambda: self._compared(
+                self.tuned, "L∞ 32/255", BY_SQUARE, attack="square"
             ),
         }
 
@@ -79,7 +108,7 @@ class Recorded:
         )
 
     def _verdicts(self) -> str:
-        block = self._block(self.matched, "32/255")
+        block = self._block(self.matched, "L∞ 32/255")
         standings, names = self.matched.standings[block.stem], self.matched.names
         (reference,) = (row for row in block.rows if row.label == standings.reference)
         of = {kind: [] for kind in ("better", "worse", "not distinguishable")}
@@ -99,7 +128,7 @@ class Recorded:
         )
 
     def _subject(self) -> str:
-        block = self._block(self.matched, "32/255")
+        block = self._block(self.matched, "L∞ 32/255")
         said = headline(block, self.matched.standings[block.stem], self.matched.looks)
         difference = said.beside.partition(". Of ")[0]
         return f"**{said.sentence}.** {difference}, the interval 95 % together with all others."
@@ -133,7 +162,7 @@ class Recorded:
 
     def _ablated(self) -> dict[str, dict[str, float]]:
         """Return AutoAttack by tricks, those of fewest words first, and by method."""
-        block, names = self._block(self.ablation, "32/255"), self.ablation.names
+        block, names = self._block(self.ablation, "L∞ 32/255"), self.ablation.names
         found: dict[str, dict[str, float]] = {}
         for row in block.rows:
             tricks = row.group.tricks
@@ -149,17 +178,36 @@ class Recorded:
         chosen = {path: each for path, each in self.records.items() if each.run_id in asked}
         return Contents(self.results, chosen, (), whole=False, across=across)
 
-    def _block(self, contents: Contents, epsilon: str) -> Block:
+    def held_out_table(self) -> str:
+        """Return what tuning found on held-out images."""
+        files = study_files(self.results)
+        studies = by_folder(map(load_study, files))[STUDIES]
+        return self._shown(tuning_table(studies, ()), HELD_OUT)
+
+    def _block(self, contents: Contents, threat: str, attack: str = "AutoAttack") -> Block:
+        """Return the one table of selected checkpoints under a threat, by its words."""
         (found,) = (
-            block for block in contents.main_blocks if str(block.eval_threat.epsilon) == epsilon
+            block
+            for block in contents.blocks
+            if block.checkpoint == "selected"
+            and threat_words(block.eval_threat) == threat
+            and attack_words(block.cohort.setting.scoring) == attack
         )
         return found
 
-    def _compared(self, contents: Contents, epsilon: str, shown: Collection[str] = COMPARED) -> str:
+    def _compared(
+        self,
+        contents: Contents,
+        threat: str,
+        columns: Collection[str] = COMPARED,
+        attack: str = "AutoAttack",
+    ) -> str:
         """Return the table of a comparison as Markdown, with some of its columns."""
-        stem = self._block(contents, epsilon).stem
-        table = named(contents.comparisons[stem], contents.names)
-        places = [at for at, column in enumerate(table.columns) if column.id in shown]
+        stem = self._block(contents, threat, attack).stem
+        return self._shown(named(contents.comparisons[stem], contents.names), columns)
+
+    def _shown(self, table: Table, columns: Collection[str]) -> str:
+        places = [at for at, column in enumerate(table.columns) if column.id in columns]
         return markdown(
             replace(
                 table,

@@ -19,6 +19,8 @@ from scipy import special
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+#: Flags, or what share of each image (of its versions) is right, 0 to 1.
+Rights = Flags | Floats
 Relation = Literal["better", "worse", "equivalent", "not distinguishable", "too few seeds"]
 
 #: The chance that a table makes any false claim: of better or worse, or of what is not the best.
@@ -109,8 +111,10 @@ class SplitPlot:
     n_images: int
 
     @classmethod
-    def of(cls, methods: Sequence[Flags]) -> SplitPlot:
+    def of(cls, methods: Sequence[Rights]) -> SplitPlot:
         """Take them from flags (seeds, images) of two methods or more, two seeds or more of each.
+
+        They may be shares of an image too, whose least difference is taken for that of a whole one.
 
         Raises ``ValueError`` for other shapes.
         """
@@ -201,7 +205,7 @@ class MeanSquares:
     residual: float
 
     @classmethod
-    def of(cls, flags: Flags | Floats) -> MeanSquares:
+    def of(cls, flags: Rights) -> MeanSquares:
         n = len(flags)
         single = float(flags.var(axis=1, ddof=1).mean())
         mean = float(flags.mean(axis=0).var(ddof=1))

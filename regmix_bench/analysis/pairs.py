@@ -26,7 +26,7 @@ from functools import cache, cached_property
 import numpy as np
 from scipy import special
 
-from regmix_bench.analysis.methods import LEVEL, Differences, Flags, Floats, SplitPlot
+from regmix_bench.analysis.methods import LEVEL, Differences, Floats, Rights, SplitPlot
 
 #: Simulated tables: other random numbers would move an interval by less than 1 % of its width.
 DRAWS = 19_999
@@ -100,10 +100,10 @@ class Pairs:
         return p_values
 
 
-def compare_methods(methods: Sequence[Flags]) -> Pairs:
+def compare_methods(methods: Sequence[Rights]) -> Pairs:
     """Compare each of G methods with each, over seeds and images together.
 
-    Each has two seeds or more (seeds, images) on the same images;
+    Each has two seeds or more (seeds, images) on the same images, bool or shares 0 to 1;
     :data:`~regmix_bench.analysis.methods.FEWEST_SEEDS` make a verdict. The variances are those of
     Obuchowski and Rockette for readers nested in tests (Hillis 2014, Statistics in Medicine 33).
     That over seeds is moderated by those of the other methods

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from regmix_bench.analysis.best import Best
 from regmix_bench.analysis.blocks import Stat
-from regmix_bench.analysis.methods import FEWEST_SEEDS, Flags, Relation, relation
+from regmix_bench.analysis.methods import FEWEST_SEEDS, Relation, Rights, relation
 from regmix_bench.analysis.pairs import Pairs, compare_methods
 
 Interval = tuple[float, float]
@@ -101,13 +101,14 @@ class Standings:
 
 
 def standings(
-    means: Mapping[str, Stat | None], rights: Mapping[str, Flags], reference: str | None
+    means: Mapping[str, Stat | None], rights: Mapping[str, Rights], reference: str | None
 ) -> Standings:
     """Put the rows of a table in order.
 
-    ``means``, by label, are accuracies under AutoAttack, and ``rights`` bool (seeds, images): what
-    each seed gets right, of the rows that have outcomes per image. Rows of fewer seeds than
-    :data:`FEWEST_SEEDS` there are in order too, but in no family and no group.
+    ``means``, by label, are accuracies under AutoAttack, and ``rights`` (seeds, images): what
+    each seed gets right, bool or the share of each image, of the rows that have outcomes per
+    image. Rows of fewer seeds than :data:`FEWEST_SEEDS` there are in order too, but in no family
+    and no group.
     """
     enough = [label for label in means if len(rights.get(label, ())) >= FEWEST_SEEDS]
     verdicts = {} if reference is None else _too_few(rights, reference)
@@ -153,7 +154,7 @@ def _verdicts(pairs: Pairs, reference: int, seeds: int) -> Iterator[AgainstRefer
         yield AgainstReference(seeds, float(value), (low, high), float(p_value), judged)
 
 
-def _too_few(rights: Mapping[str, Flags], reference: str) -> dict[str, AgainstReference]:
+def _too_few(rights: Mapping[str, Rights], reference: str) -> dict[str, AgainstReference]:
     ours = rights[reference]
     return {
         label: AgainstReference(

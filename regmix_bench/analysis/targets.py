@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.cohorts import Cohort, Group, Run
+from regmix_bench.analysis.verdicts import reference_row
 from regmix_bench.records.effort import Effort, effort_to_hold
 
 
@@ -52,6 +54,21 @@ class Target:
     def words_for(self, names: Mapping[str, str]) -> str:
         """Say where it comes from, its row by its name."""
         return self.words.format(names.get(self.row, self.row))
+
+
+def targets_of(
+    cohorts: Iterable[Cohort], blocks: Sequence[Block], reference: str | None, asked: float | None
+) -> dict[str, Target]:
+    """Return the target of each cohort that has one, by its stem: its reference's, or ``asked``.
+
+    The reference is that of the verdicts on ``blocks``, which are the cohorts' own.
+    """
+    labels: dict[str, str | None] = {}
+    for block in blocks:
+        label, _ = reference_row(block, blocks, reference)
+        labels[block.cohort.stem] = labels.get(block.cohort.stem) or label
+    found = {c.stem: Target.of(c, labels.get(c.stem), asked) for c in cohorts}
+    return {stem: target for stem, target in found.items() if target is not None}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from regmix_bench.records.schema import StudyRecord, TransferRecord
 from regmix_bench.reporting.published import Published, PublishedTerms, arch_class
 from regmix_bench.reporting.tables import (
     checkpoints,
+    corrupted_methods,
     corruptions,
     evaluated,
     published,
@@ -50,6 +51,7 @@ def chapters_of(
     selections: Iterable[Selections],
     panels: Iterable[evaluated.Panel],
     several: Iterable[threats.ThreatPanel],
+    methods: Iterable[corrupted_methods.MethodsPanel],
     corrupted: Iterable[corruptions.CorruptionPanel],
     transfers: Iterable[TransferRecord],
     studies: Mapping[str, Sequence[StudyRecord]],
@@ -70,8 +72,14 @@ def chapters_of(
             Section(panel.stem, panel.heading, threats.threats_table(panel)) for panel in several
         ],
         "Common corruptions": [
-            Section(panel.terms.stem, panel.heading, corruptions.corruptions_table(panel))
-            for panel in corrupted
+            *(
+                Section(panel.stem, panel.heading, corrupted_methods.methods_table(panel))
+                for panel in methods
+            ),
+            *(
+                Section(panel.terms.stem, panel.heading, corruptions.corruptions_table(panel))
+                for panel in corrupted
+            ),
         ],
         "Transfer": [
             Section(transfer.stem(r), transfer.transfer_heading(r), transfer.transfer_table(r))

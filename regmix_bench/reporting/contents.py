@@ -20,12 +20,11 @@ from regmix_bench.analysis.cohorts import (
     sort_into_cohorts,
 )
 from regmix_bench.analysis.queries import QueryCurves
-from regmix_bench.analysis.selection import Selections, selection_files, selections_of
+from regmix_bench.analysis.selection import Selections, selections_of
 from regmix_bench.analysis.standings import Standings
-from regmix_bench.analysis.targets import Target
+from regmix_bench.analysis.targets import Target, targets_of
 from regmix_bench.analysis.tricks import Axis
 from regmix_bench.errors import UserError
-from regmix_bench.records import paths
 from regmix_bench.records.accuracies import robust_metric
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import (
@@ -38,6 +37,7 @@ from regmix_bench.records.schema import (
 from regmix_bench.records.store import load_records
 from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.records.unions import require_unions
+from regmix_bench.records.words import model_name
 from regmix_bench.reporting.chapters import (
     Section,
     chapters_of,
@@ -53,13 +53,18 @@ from regmix_bench.reporting.published import (
     Published,
     PublishedTerms,
     load_published,
-    published_file,
 )
-from regmix_bench.reporting.tables import corruptions, evaluated, threats, transfer, tuning
+from regmix_bench.reporting.tables import (
+    corrupted_methods,
+    corruptions,
+    evaluated,
+    threats,
+    transfer,
+    tuning,
+)
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
-from regmix_bench.sheets import notes, own
-from regmix_bench.system.files import file_digest
+from regmix_bench.sheets import own
 from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:
@@ -168,15 +173,7 @@ class Contents:
     @cached_property
     def targets(self) -> dict[str, Target]:
         """The accuracy that each cohort's methods are raced to, by its stem."""
-        labels: dict[str, str | None] = {}
-        for block in self.blocks:
-            label, _ = verdicts.reference_row(block, self.blocks, self.reference)
-            labels[block.cohort.stem] = labels.get(block.cohort.stem) or label
-        found = {
-            cohort.stem: Target.of(cohort, labels.get(cohort.stem), self.target_accuracy)
-            for cohort in self.cohorts
-        }
-        return {stem: target for stem, target in found.items() if target is not None}
+        return targets_of(self.cohorts, self.blocks, self.reference, self.target_accuracy)
 
     @cached_property
     def comparisons(self) -> dict[str, Table]:
@@ -231,22 +228,36 @@ class Contents:
 
     @cached_property
     def corrupted(self) -> tuple[corruptions.CorruptionPanel, ...]:
-        records = self.records.values()
-        return corruptions.corruption_panels(r for r in records if isinstance(r, CorruptionRecord))
+        return corruptions.corruption_panels(self._corruptions.values())
+
+    @cached_property
+    def corrupted_methods(self) -> tuple[corrupted_methods.MethodsPanel, ...]:
+        """Methods under common corruptions, of each cohort of which two or more were asked."""
+        return corrupted_methods.methods_panels(self.cohorts, self._corruptions)
 
     @cached_property
     def query_curves(self) -> tuple[QueryCurves, ...]:
         """The queries of black boxes, on the rows of comparisons and of tables of given models."""
-        found = []
-        for block in self.main_blocks:
-            words = block.cohort.setting.words
-            each = {r.label: [(run.path, s) for run, s in r.evaluations] for r in block.rows}
-            if isinstance(threat := block.eval_threat, ThreatModel):
-                found.append((block.cohort.stem, words, threat, each))
-        for panel in self.panels:
-            each = {r.label: [(self._paths[r.record.run_id], r.score)] for r in panel.rows}
-            found.append((panel.stem, panel.terms.dataset, panel.terms.threat, each))
-        curves = (QueryCurves.of(*table) for table in found)
+        curves = [
+            QueryCurves.of(
+                block.cohort.stem,
+                block.cohort.setting.words,
+                threat,
+                {r.label: [(run.path, s) for run, s in r.evaluations] for r in block.rows},
+            )
+            for block in self.main_blocks
+            if isinstance(threat := block.eval_threat, ThreatModel)
+        ]
+        paths = {record.run_id: path for path, record in self.records.items()}
+        curves += [
+            QueryCurves.of(
+                panel.stem,
+                panel.terms.dataset,
+                panel.terms.threat,
+                {r.label: [(paths[r.record.run_id], r.score)] for r in panel.rows},
+            )
+            for panel in self.panels
+        ]
         return tuple(curve for curve in curves if curve.rows)
 
     @cached_property
@@ -262,6 +273,7 @@ class Contents:
             self.selections,
             self.panels,
             self.threat_panels,
+            self.corrupted_methods,
             self.corrupted,
             self.transfers,
             self.studies,
@@ -287,12 +299,19 @@ class Contents:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The name that readers see of each label."""
-        return {label: look.name for label, look in self.looks.items()}
+        """The name that readers see of each label, those of given models of our runs too."""
+        found = {}
+        for record in self.records.values():
+            if isinstance(record, EvalRecord | CorruptionRecord):
+                label, name = record.spec.label, model_name(record.spec)
+                for end in ("", f" #{record.run_id[:4]}"):
+                    found[label + end] = name + end
+        return found | {label: look.name for label, look in self.looks.items()}
 
     @cached_property
-    def _paths(self) -> dict[str, Path]:
-        return {record.run_id: path for path, record in self.records.items()}
+    def _corruptions(self) -> dict[Path, CorruptionRecord]:
+        found = self.records.items()
+        return {path: r for path, r in found if isinstance(r, CorruptionRecord)}
 
     def looks_in(self, cohort: Cohort) -> dict[str, Look]:
         """Return the looks of a cohort's rows, quiet where there are many of which little is said.
@@ -317,19 +336,3 @@ class Contents:
     @property
     def groups(self) -> Iterator[Group]:
         return (group for cohort in self.cohorts for group in cohort.groups)
-
-    @cached_property
-    def inputs(self) -> dict[str, str]:
-        """SHA-256 of every file the report reads, by path relative to ``results``."""
-        files = [*self.records, *(paths.outputs_path(run.path) for run in self.runs)]
-        files += [paths.views_path(run.path) for run in self.runs]
-        files += study_files(self.results) if self.studies else []
-        files += verdicts.outcome_files(self.blocks)
-        files += [file for curves in self.query_curves for file in curves.files]
-        files += selection_files(self.selections)
-        named = {path.relative_to(self.results).as_posix(): path for path in sorted(files)}
-        if (noted := notes.notes_file(self.results)) is not None:
-            named[paths.NOTES] = noted
-        if self.published:
-            named[paths.PUBLISHED] = published_file(self.results)
-        return {name: file_digest(path) for name, path in named.items() if path.is_file()}

@@ -17,6 +17,7 @@ from regmix_bench.reporting import site
 from regmix_bench.reporting.choices import Choices
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.layout import Layout
+from regmix_bench.reporting.inputs import input_digests
 from regmix_bench.reporting.manifest import MANIFEST, Manifest
 from regmix_bench.reporting.report_files import (
     FORMATS,
@@ -82,7 +83,7 @@ def _write_all(contents: Contents, out: Path, formats: Sequence[str], layout: La
             marks |= pictures.marks(picture, named)
             written += _write_many(out, named)
     outputs = kept | file_formats(texts, pages, pictures)
-    manifest = Manifest(contents.inputs, outputs, {**before.marks, **marks})
+    manifest = Manifest(input_digests(contents), outputs, {**before.marks, **marks})
     written.append(_write(out, MANIFEST, manifest.text().encode()))
     for name in before.outputs.keys() - outputs.keys():
         if is_ours(name) or (before.outputs[name] == "figures" and is_drawn(name)):
@@ -114,8 +115,9 @@ def _differences(contents: Contents, out: Path, layout: Layout) -> list[str]:
         return [f"{out}: no report here: `regmix-bench report` writes it"]
     formats = set(before.outputs.values())
     lines = []
-    for path in sorted(before.inputs.keys() | contents.inputs.keys()):
-        then, now = before.inputs.get(path), contents.inputs.get(path)
+    inputs = input_digests(contents)
+    for path in sorted(before.inputs.keys() | inputs.keys()):
+        then, now = before.inputs.get(path), inputs.get(path)
         if then != now:
             change = "new" if then is None else "gone" if now is None else "changed"
             lines.append(f"{contents.results / path}: {change} since the report was made")

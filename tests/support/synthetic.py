@@ -143,6 +143,7 @@ def write_corrupted(
     clean: int = 90,
     fixed: int = 0,
     sha256: str = "a1b2c3d4" * 8,
+    source: ModelSource | None = None,
     **changes: Any,
 ) -> Path:
     """Save a model's test on corrupted images, of which each severity costs it 2 in 100 more.
@@ -150,7 +151,7 @@ def write_corrupted(
     The first of the images are the right ones, after ``fixed`` that are wrong under corruptions.
     """
     fields = {"dataset": "cifar10", "arch": "resnet18", "corruptions": "made"} | changes
-    source = ModelSource(kind="weights", name=f"{label}.pt", sha256=sha256)
+    source = source or ModelSource(kind="weights", name=f"{label}.pt", sha256=sha256)
     spec = CorruptionSpec(model=source, label=label, **fields)
     shares = {
         name: tuple((clean - place - 2 * severity) / 100 for severity in range(1, SEVERITIES + 1))

@@ -100,7 +100,7 @@ def _accuracies(block: Block, standings: Standings) -> Iterator[Filled]:
                 column = Column(
                     DIFFERENCE, f"{header} − {standings.reference}", "difference", "higher"
                 )
-                yield column, [_difference(row.label, standings) for row in block.rows]
+                yield column, [difference_cell(row.label, standings) for row in block.rows]
 
 
 def _after_training(block: Block) -> Iterator[Filled]:
@@ -116,7 +116,8 @@ def _cells(block: Block, metric: str, scale: Scale) -> list[Cell]:
     return [averaged(row.metrics.get(metric), scale) for row in block.rows]
 
 
-def _difference(label: str, standings: Standings) -> Cell:
+def difference_cell(label: str, standings: Standings) -> Cell:
+    """Return a row's difference to the reference, with its interval and a word on it."""
     if label == standings.reference:
         return Cell("reference")
     found = standings.verdicts.get(label)

@@ -29,6 +29,18 @@ class CorruptionTerms:
     corruptions: CorruptionSource
     seed: int
 
+    @classmethod
+    def of(cls, record: CorruptionRecord) -> CorruptionTerms:
+        """Return the terms of a record."""
+        return cls(
+            dataset=record.spec.dataset,
+            words=record.spec.dataset_words,
+            data_digest=record.data_digest,
+            n_examples=record.n_examples,
+            corruptions=record.spec.corruptions,
+            seed=record.spec.seed,
+        )
+
     @cached_property
     def stem(self) -> str:
         """The part of a file name that follows from the terms alone."""
@@ -53,16 +65,7 @@ def corruption_panels(records: Iterable[CorruptionRecord]) -> tuple[CorruptionPa
     """Sort records into tables, by data set and source of corruptions."""
     found: dict[CorruptionTerms, list[CorruptionRecord]] = defaultdict(list)
     for record in records:
-        spec = record.spec
-        terms = CorruptionTerms(
-            dataset=spec.dataset,
-            words=spec.dataset_words,
-            data_digest=record.data_digest,
-            n_examples=record.n_examples,
-            corruptions=spec.corruptions,
-            seed=spec.seed,
-        )
-        found[terms].append(record)
+        found[CorruptionTerms.of(record)].append(record)
     return tuple(
         CorruptionPanel(terms, _rows(found[terms]))
         for terms in sorted(found, key=lambda t: (t.dataset, t.corruptions, t.stem))

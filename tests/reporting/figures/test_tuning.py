@@ -17,6 +17,7 @@ from regmix_bench.reporting.figures.coordinates import least_usual
 from regmix_bench.reporting.figures.protocol import ReportFigure
 from regmix_bench.reporting.figures.venues import PLAIN, Style, style_for
 from regmix_bench.reporting.formats.page import page
+from regmix_bench.reporting.inputs import input_digests
 from regmix_bench.reporting.site.server import Site
 from regmix_bench.tuning.space import Space
 
@@ -79,7 +80,7 @@ def test_the_table_sets_tuned_beside_defaults_and_the_comparison_says_at_whose_e
     written = page(contents, with_figures=True)
     assert written.index("## Tuning") < written.index("coordinates-planted-trades.png")
     assert "## Further figures" not in written
-    assert any(name.startswith("tuning/planted/") for name in contents.inputs)
+    assert any(name.startswith("tuning/planted/") for name in input_digests(contents))
 
 
 def test_a_trial_that_failed_to_learn_leaves_the_others_their_colours() -> None:
