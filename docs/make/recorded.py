@@ -89,9 +89,13 @@ class Recorded:
             "cifar10": lambda: self._compared(
                 self._suites("cifar10-cpu", across=("tricks",)), "L∞ 8/255", ALONE
             ),
+            "said-matched": lambda: self._said(self.matched, "L∞ 32/255"),
             "held-out": self.held_out_table,
+            "said-tuned": lambda: self._said(self.tuned, "L∞ 32/255"),
             "tuned": lambda: self._compared(self.tuned, "L∞ 32/255"),
+            "said-union": lambda: self._said(self.tuned, UNION),
             "tuned-union": lambda: self._compared(self.tuned, UNION, UNDER_ALL),
+            "said-square": lambda: self._said(self.tuned, "L∞ 32/255", "square"),
             "tuned-square": lambda: self._compared(
                 self.tuned, "L∞ 32/255", BY_SQUARE, attack="square"
             ),
@@ -103,9 +107,8 @@ class Recorded:
 
     def findings(self) -> str:
         """Say in three sentences what the recorded suites found."""
-        return "".join(
-            f"- {each}\n" for each in (self._verdicts(), self._subject(), self._tricks())
-        )
+        subject = self._said(self.matched, "L∞ 32/255").rstrip()
+        return "".join(f"- {each}\n" for each in (self._verdicts(), subject, self._tricks()))
 
     def _verdicts(self) -> str:
         block = self._block(self.matched, "L∞ 32/255")
@@ -127,11 +130,12 @@ class Recorded:
             f" each has {seeds} seeds or more."
         )
 
-    def _subject(self) -> str:
-        block = self._block(self.matched, "L∞ 32/255")
-        said = headline(block, self.matched.standings[block.stem], self.matched.looks)
+    def _said(self, contents: Contents, threat: str, attack: str = "AutoAttack") -> str:
+        """Say how RegMix stands in a comparison, in two sentences."""
+        block = self._block(contents, threat, attack)
+        said = headline(block, contents.standings[block.stem], contents.looks)
         difference = said.beside.partition(". Of ")[0]
-        return f"**{said.sentence}.** {difference}, the interval 95 % together with all others."
+        return f"**{said.sentence}.** {difference}, the interval 95 % together with all others.\n"
 
     def _tricks(self) -> str:
         """Say what smoothed labels alone do to each method, the largest effect first."""
