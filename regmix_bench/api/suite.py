@@ -28,7 +28,7 @@ archs: [smallcnn]                # or resnet18, timm:NAME, …
 norm: Linf
 eps: [32/255]                    # training budgets, at which the runs are scored too
 # threats: [32/255, L2:0.5]      # or score under these, in one norm or several
-seeds: [0, 1, 2]                 # a verdict needs two or more
+seeds: [0, 1, 2]                 # a verdict needs three or more
 
 # attacks: [apgd-ce, square]     # in place of AutoAttack's four
 # eval_examples: 200             # score a class-balanced sample of the test set
