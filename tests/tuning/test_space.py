@@ -79,7 +79,10 @@ def test_budgets(trials: int | None, cost: str | None, equal: str, amount: float
 
 @pytest.mark.parametrize(
     ("trials", "cost"),
-    [(0, None), (-2, None), (5, "90m"), *((None, c) for c in ("", "0", "soon", "1e99", "2w", "."))],
+    [
+        *((0, None), (-2, None), (10**16, None), (5, "90m")),
+        *((None, c) for c in ("", "0", "soon", "1e99", "1e11d", "2w", ".")),
+    ],
 )
 def test_a_budget_that_is_none_is_refused(trials: int | None, cost: str | None) -> None:
     with pytest.raises(UserError, match=r"--(trials|budget)"):
