@@ -247,8 +247,7 @@ def tune(
         study.require_same()
     for study in tuned:
         study.open()
-    records = tuple(study.record() for study in tuned)
-    if not all(record.finished for record in records):
+    if not all(study.record().finished for study in tuned):
         work = partial(
             run_trial,
             results=folder,
@@ -260,9 +259,7 @@ def tune(
         place = Placement(folder, target, at_a_time or auto_jobs(target), address=address)
         with closing(journal), no_signal_lost():
             run_studies(tuned, launch, work, place, heard, told or _silent)
-        records = tuple(study.record() for study in tuned)
-    for record in records:
-        studies.save_study(folder, record)
+    records = tuple(study.save() for study in tuned)
     path = None
     if all(record.finished for record in records):
         path = folder / studies.SUITE
