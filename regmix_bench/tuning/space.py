@@ -55,6 +55,8 @@ class Space:
         if not found:
             raise UserError(_nothing(name, declared))
         for key, (mark, value) in found.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UserError(f"{key} = {value} is no number, which alone can be tuned")
             if mark.log and value <= 0:
                 raise UserError(
                     f"{key} = {value:g} is not on the logarithmic scale that it is tuned on: start"

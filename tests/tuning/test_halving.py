@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from regmix_bench.tuning.halving import Halving
@@ -10,7 +12,7 @@ STRONG, WEAK = (0.3,) * 9, (0.1,) * 9
 
 
 def ended_after(
-    curve: tuple[float, ...], rivals: list[tuple[float, ...]], epochs: int = 9
+    curve: tuple[float, ...], rivals: Sequence[tuple[float, ...]], epochs: int = 9
 ) -> int | None:
     halving = Halving(rivals, epochs)
     return next((e for e, value in enumerate(curve, 1) if halving.ends(e, value)), None)

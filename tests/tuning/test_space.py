@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import pytest
 from support.synthetic import make_spec
 
 from regmix_bench.errors import UserError
+from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import all_params, method_spec
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.tuning.budgets import parse_budget
 from regmix_bench.tuning.space import Space
+from regmix_bench.types import Frozen, Search
 
 
 def spec_of(name: str, **recipe: Any) -> RunSpec:
@@ -87,3 +90,31 @@ def test_budgets(trials: int | None, cost: str | None, equal: str, amount: float
 def test_a_budget_that_is_none_is_refused(trials: int | None, cost: str | None) -> None:
     with pytest.raises(UserError, match=r"--(trials|budget)"):
         parse_budget(trials, cost)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "options"),
+    [
+        (0, 1, {"log": True}),
+        (20, 1, {}),
+        (1, 1, {}),
+        (1, math.inf, {}),
+        (math.nan, 1, {}),
+        (0.4, 9, {"log": True, "whole": True}),
+        (1.1, 1.4, {"whole": True}),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_no_range(
+    low: float, high: float, options: dict[str, bool]
+) -> None:
+    with pytest.raises(ValueError, match=r"Search\("):
+        Search(low, high, **options)
+
+
+def test_a_parameter_that_is_no_number_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Config(Frozen):
+        scale: Annotated[float | None, Search(0.1, 10, log=True)] = None
+
+    monkeypatch.setattr(METHODS["standard"], "Config", Config)
+    with pytest.raises(UserError, match=r"standard\.scale = None is no number"):
+        Space.of(spec_of("standard"))
