@@ -168,6 +168,7 @@ def tune(
     from regmix_bench.data.sources import split_names
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
+    from regmix_bench.grid.ray_cluster import require_ray
     from regmix_bench.methods import METHODS
     from regmix_bench.methods.configured import mass_of_labels
     from regmix_bench.models import build_model
@@ -196,6 +197,8 @@ def tune(
     }
     given = {key: value for key, value in given.items() if value is not None}
     launch, at_a_time = load_launcher(launcher), parse_jobs(jobs)
+    if launcher == "ray":
+        require_ray()
     target = machine.choose_device(device)
     machine.choose_execution(target, 0, graphs=graphs)
     said = tuple(settings)

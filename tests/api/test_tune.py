@@ -258,12 +258,19 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not (tmp_path / "r").exists()
 
 
-def test_without_optuna_the_line_to_install_it_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("package", "options", "extra"), [("optuna", {}, "tune"), ("ray", {"launcher": "ray"}, "ray")]
+)
+def test_without_a_package_the_line_to_install_it_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    options: dict[str, Any],
+    extra: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r'pip install "regmix-bench\[tune\]"'):
-        tune(**QUICK, datasets="stripes", results=tmp_path / "r")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"pip install .regmix-bench\[{extra}\]"):
+        tune(**QUICK, datasets="stripes", results=tmp_path / "r", **options)
     assert not (tmp_path / "r").exists()
 
 
