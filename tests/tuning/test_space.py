@@ -11,6 +11,7 @@ from support.synthetic import make_spec
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import all_params, method_spec
+from regmix_bench.methods.effects import Idle
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.tuning.budgets import parse_budget
 from regmix_bench.tuning.space import Space
@@ -118,3 +119,19 @@ def test_a_parameter_that_is_no_number_is_not_tuned(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(METHODS["standard"], "Config", Config)
     with pytest.raises(UserError, match=r"standard\.scale = None is no number"):
         Space.of(spec_of("standard"))
+
+
+def test_what_other_values_leave_without_effect_is_at_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_steps = Idle("steps is 0", lambda config, *_: config.steps == 0)
+
+    class Config(Frozen):
+        steps: Annotated[int, Search(0, 5)] = 1
+        decay: Annotated[float, Search(0.1, 0.9), no_steps] = 0.5
+
+    monkeypatch.setattr(METHODS["standard"], "Config", Config)
+    space = Space.of(spec_of("standard"))
+    values = {"standard.steps": 0, "standard.decay": 0.7}
+    assert all_params(space.run(values, 0).method) == {"steps": 0, "decay": 0.5}
+    assert all_params(space.run(values | {"standard.steps": 2}, 0).method)["decay"] == 0.7
