@@ -1,4 +1,4 @@
-"""What a study is of, by which one that goes on is known to be the same."""
+"""The identity of a study, by which one that goes on is known to be the same."""
 
 from __future__ import annotations
 
