@@ -72,6 +72,13 @@ class Gain:
         return self.by_chance is not None and self.gain > self.by_chance
 
     @classmethod
+    def of_study(cls, study: StudyRecord) -> Gain | None:
+        """Return the gain of a study; None before its start has ended and any trial is complete."""
+        if study.best is None or study.trials[0].state == "running":
+            return None
+        return cls.of(trial_values(study))
+
+    @classmethod
     def of(cls, values: Sequence[float] | NDArray[np.float64]) -> Gain:
         """Return the gain of the ``values`` (N,) of trials, of which the first is the start.
 

@@ -168,6 +168,7 @@ def tune(
     from regmix_bench.data.sources import split_names
     from regmix_bench.grid.launchers import Placement, load_launcher
     from regmix_bench.grid.local import auto_jobs, parse_jobs
+    from regmix_bench.grid.ray_cluster import require_ray
     from regmix_bench.methods import METHODS
     from regmix_bench.methods.configured import mass_of_labels
     from regmix_bench.models import build_model
@@ -196,6 +197,8 @@ def tune(
     }
     given = {key: value for key, value in given.items() if value is not None}
     launch, at_a_time = load_launcher(launcher), parse_jobs(jobs)
+    if launcher == "ray":
+        require_ray()
     target = machine.choose_device(device)
     machine.choose_execution(target, 0, graphs=graphs)
     said = tuple(settings)
@@ -247,8 +250,7 @@ def tune(
         study.require_same()
     for study in tuned:
         study.open()
-    records = tuple(study.record() for study in tuned)
-    if not all(record.finished for record in records):
+    if not all(study.record().finished for study in tuned):
         work = partial(
             run_trial,
             results=folder,
@@ -260,9 +262,7 @@ def tune(
         place = Placement(folder, target, at_a_time or auto_jobs(target), address=address)
         with closing(journal), no_signal_lost():
             run_studies(tuned, launch, work, place, heard, told or _silent)
-        records = tuple(study.record() for study in tuned)
-    for record in records:
-        studies.save_study(folder, record)
+    records = tuple(study.save() for study in tuned)
     path = None
     if all(record.finished for record in records):
         path = folder / studies.SUITE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from regmix_bench.analysis.tuning import Gain, trial_values
+from regmix_bench.analysis.tuning import Gain
 from regmix_bench.api.run import run
 from regmix_bench.api.tune import Tuning, tune
 from regmix_bench.cli.commands import Call, add_command, next_line
@@ -84,12 +84,13 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
         name = display_name(study.spec.method)
         number = len(study.trials)
         yield f"{name}: {number} trial{'s' * (number != 1)}, {cost}"
-        best, values = study.best, trial_values(study)
+        best = study.best
         if best is None or best.value is None:
             yield "  no trial has come to its end"
             continue
         yield f"  best {best.value:.1%}, trial {best.number}: {_said(best)}"
-        yield f"  {gain_words(Gain.of(values))}"
+        if (gain := Gain.of_study(study)) is not None:
+            yield f"  {gain_words(gain)}"
 
 
 def gain_words(gain: Gain) -> str:

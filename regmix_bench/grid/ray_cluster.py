@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import signal
@@ -18,6 +19,13 @@ from regmix_bench.system.children import shelter_children
 
 #: What a cluster has to answer.
 SECONDS = 10
+_MISSING = "the launcher ray needs the package of this name: pip install 'regmix-bench[ray]'"
+
+
+def require_ray() -> None:
+    """Raise :class:`UserError`, with the line that installs it, where Ray is not there."""
+    if importlib.util.find_spec("ray") is None:  # not imported, which reads what is set before
+        raise UserError(_MISSING)
 
 
 @contextmanager
@@ -36,9 +44,7 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise UserError(
-            "the launcher ray needs the package of this name: pip install 'regmix-bench[ray]'"
-        ) from error
+        raise UserError(_MISSING) from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:

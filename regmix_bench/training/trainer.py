@@ -151,6 +151,7 @@ class Trainer:
             worked.start()
             means, cost, images = self._train_epoch(epoch, meter)
             work = worked.stop(images, cost.passes)
+            progress.cost += cost  # of one that comes to nothing too
             if not all(map(math.isfinite, means.values())):
                 progress.failure = f"the loss is not finite in epoch {epoch}"
                 progress.alarms.append(
@@ -159,7 +160,6 @@ class Trainer:
                 return
             log = self.validate(epoch, lr, means, cost.seconds).model_copy(update={"work": work})
             progress.history.append(log)
-            progress.cost += cost
             meter.end_epoch(cost.passes + self.validation.passes * (1 + self.averages))
             due = on_first(self.keeper.due) or epoch == last
             self._keep_weights(epoch)

@@ -1,7 +1,8 @@
 """Successive halving (Karnin et al. 2013, Li et al. 2020): weak trials end before their last epoch.
 
 A trial is judged at a ninth and at a third of its epochs, and goes on where its validation accuracy
-is among the best third of what other trials had there.
+is among the best third of what other trials had there. One of fewer than nine epochs is judged
+after the first alone, and none after its last.
 """
 
 from __future__ import annotations
@@ -32,22 +33,26 @@ class Halving:
         require_optuna()
         import optuna
 
+        first = max(1, epochs // _FACTOR**2)
+        # Optuna would judge at nine ninths too, where nothing is left to be saved.
+        self._judged = min(max(1, epochs // _FACTOR), epochs - 1)
         pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=max(1, epochs // _FACTOR**2), reduction_factor=_FACTOR
+            min_resource=first, reduction_factor=_FACTOR
         )
         self._study = optuna.create_study(direction="maximize", pruner=pruner)
         for rival in rivals:
             trial = self._study.ask()
             for epoch, accuracy in enumerate(rival, start=1):
-                _judge(trial, epoch, accuracy)
+                self._judge(trial, epoch, accuracy)
             self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         self._trial = self._study.ask()
 
     def ends(self, epoch: int, accuracy: float) -> bool:
         """Return whether the trial is to end after ``epoch``, from 1, for its ``accuracy``."""
-        return _judge(self._trial, epoch, accuracy)
+        return self._judge(self._trial, epoch, accuracy)
 
-
-def _judge(trial: optuna.Trial, epoch: int, accuracy: float) -> bool:
-    trial.report(accuracy, epoch)
-    return trial.should_prune()
+    def _judge(self, trial: optuna.Trial, epoch: int, accuracy: float) -> bool:
+        if epoch > self._judged:
+            return False
+        trial.report(accuracy, epoch)
+        return trial.should_prune()

@@ -12,6 +12,7 @@ from regmix_bench.grid.settings import GROUPS, read_settings
 from regmix_bench.grid.suite_files import load_suite, merged, params_of
 from regmix_bench.methods import METHODS
 from regmix_bench.registry import parse_name
+from regmix_bench.specs import RunSpec
 from regmix_bench.tuning.space import Space
 
 
@@ -33,7 +34,8 @@ def plan_tuning(
     """Return what is to be tuned for the ``planned`` runs: their methods, but for what is held.
 
     ``held`` are parameters by label, as of :func:`held_params`. Raises :class:`UserError` for runs
-    on several data sets, architectures or budgets, and as :meth:`Space.of` does.
+    on several data sets, architectures or budgets, or that differ otherwise in more than method and
+    recipe, and as :meth:`Space.of` does.
     """
     for what, option, found in (
         ("data sets", "datasets", {run.spec.dataset_words for run in planned}),
@@ -53,8 +55,24 @@ def plan_tuning(
                 " with --methods"
             )
     runs = tuple(first.values())[::-1]
+    for run in runs[1:]:
+        if differing := _differing(runs[0].spec, run.spec):
+            raise UserError(
+                f"{runs[0].spec.label} and {run.spec.label} are planned with different"
+                f" {' and '.join(differing)}: tune them apart, with --methods and --name"
+            )
     spaces = tuple(Space.of(run.spec, held.get(run.spec.label, ()), include) for run in runs)
     return TuningPlan(spaces, runs, tuple(dict.fromkeys(run.spec.seed for run in planned)))
+
+
+def _differing(first: RunSpec, other: RunSpec) -> list[str]:
+    """Return what a suite of the best would have to say of a method alone, but for its recipe."""
+    own = {"method", "recipe", "seed"}
+    return [
+        field
+        for field in RunSpec.model_fields
+        if field not in own and getattr(first, field) != getattr(other, field)
+    ]
 
 
 def held_params(

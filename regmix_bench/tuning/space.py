@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from regmix_bench.errors import UserError, unknown, validated
 from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import all_params, configured, method_spec
-from regmix_bench.methods.effects import Idle
+from regmix_bench.methods.effects import Idle, idle_params
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.specs.search import search_space
 from regmix_bench.types import Search
@@ -55,6 +55,8 @@ class Space:
         if not found:
             raise UserError(_nothing(name, declared))
         for key, (mark, value) in found.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UserError(f"{key} = {value} is no number, which alone can be tuned")
             if mark.log and value <= 0:
                 raise UserError(
                     f"{key} = {value:g} is not on the logarithmic scale that it is tuned on: start"
@@ -69,17 +71,18 @@ class Space:
     def run(self, values: Mapping[str, float], seed: int) -> RunSpec:
         """Return the run with these values, by keys of ``--set``, and this seed.
 
-        Raises :class:`UserError` for values that the method refuses together.
+        What others of the values leave without effect is at its default, as in any run. Raises
+        :class:`UserError` for values that the method refuses together.
         """
         params, recipe = all_params(self.spec.method), self.spec.recipe.model_dump()
         for key, value in values.items():
             group, _, name = key.rpartition(".")
             (recipe if group == RECIPE else params)[name] = value
-        update = {
-            "method": method_spec(self.spec.method.name, params),
-            "recipe": validated(Recipe, recipe, RECIPE),
-            "seed": seed,
-        }
+        name, trained = self.spec.method.name, validated(Recipe, recipe, RECIPE)
+        config = configured(method_spec(name, params))
+        for key, _ in idle_params(config, trained, self.spec.train_threat.norm):
+            del params[key]
+        update = {"method": method_spec(name, params), "recipe": trained, "seed": seed}
         return self.spec.model_copy(update=update)
 
 

@@ -16,10 +16,12 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial, TrialState
 
 from regmix_bench.errors import UserError
-from regmix_bench.records.schema import RunRecord, StudyRecord, TrialLog
+from regmix_bench.records.schema import Budget, RunRecord, StudyRecord, TrialLog
+from regmix_bench.records.studies import save_study
 from regmix_bench.specs.identity import digest
 from regmix_bench.specs.run import slug
 from regmix_bench.tuning.budgets import allows, share_spent, trials_left
+from regmix_bench.tuning.identity import SHARED, study_identity
 from regmix_bench.tuning.journal import StudyJournal
 from regmix_bench.tuning.space import Space
 from regmix_bench.tuning.trial import Trial, TrialRecord
@@ -29,26 +31,7 @@ _DRAWN = 5
 #: Complete trials from which on it is told what matters.
 _TELLING = 6
 
-_IDENTITY = "identity"
-
-
-def study_identity(blank: StudyRecord) -> dict[str, Any]:
-    """Return what a study is of, by what to say of one that differs in it."""
-    spec = blank.spec
-    training = spec.training_identity()
-    method, recipe = training.pop("method"), training.pop("recipe")
-    return {
-        "other data": [blank.data_digest, training],
-        "another version of the method": [
-            *(method[key] for key in ("name", "version", "code") if key in method)
-        ],
-        "other values to start from": method["params"],
-        "another recipe": recipe,
-        "another search space": {key: str(found) for key, found in blank.space.items()},
-        "another objective": blank.objective,
-        "another rule for ending trials": blank.halving,
-        "another seed": spec.seed,
-    }
+_IDENTITY, _BUDGET = "identity", "budget"
 
 
 class Study:
@@ -63,17 +46,39 @@ class Study:
         self.storage = journal.storage
 
     def require_same(self) -> None:
-        """Raise :class:`UserError` where the journal has one of its name of something else."""
+        """Raise :class:`UserError` where the journal has studies of something else.
+
+        Those of other methods may differ from this one in what is theirs. One that has had more
+        than the budget is refused too, as it would be said to have had no more than others.
+        """
+        folder = self.journal.folder
         with self.journal.alone():
-            if (found := self._found()) is None:
-                return
-            said = self.storage.get_study_user_attrs(found).get(_IDENTITY, self.identity)
-        for what, content in self.identity.items():
-            if said.get(what) != content:
-                raise UserError(
-                    f"the study of {self.label} in {self.journal.folder} is of {what}: give another"
-                    " --name, or remove that folder"
-                )
+            for found in self.storage.get_all_studies():
+                said = found.user_attrs.get(_IDENTITY, self.identity)
+                own = found.study_name == self.label
+                for what in self.identity if own else SHARED:
+                    if said.get(what) != self.identity[what]:
+                        raise UserError(
+                            f"the study of {found.study_name} in {folder} is of {what}: give"
+                            " another --name, or remove that folder"
+                        )
+                if own and not self._suffices(found.user_attrs.get(_BUDGET)):
+                    raise UserError(
+                        f"the study of {self.label} in {folder} has had more than it is given now:"
+                        " give as much, or another --name"
+                    )
+
+    def _suffices(self, before: dict[str, Any] | None) -> bool:
+        """Return whether the budget is enough for the trials that there are."""
+        budget, found = self.blank.budget, self._found()
+        assert found is not None
+        logs = [_log(trial) for trial in self.storage.get_all_trials(found, deepcopy=False)]
+        if before is not None and budget.equal != "trials":
+            given = Budget.model_validate(before)
+            # Several processes may have begun together what proved dearer than they could know.
+            if given.equal == budget.equal and given.amount <= budget.amount:
+                return True
+        return all(allows(budget, logs[:number]) for number in range(len(logs)))
 
     def open(self) -> None:
         """Go on with the study that the journal has, or begin it."""
@@ -84,6 +89,9 @@ class Study:
                 found = self.storage.create_new_study([maximise], self.label)
             if _IDENTITY not in self.storage.get_study_user_attrs(found):
                 self.storage.set_study_user_attr(found, _IDENTITY, self.identity)
+            budget = self.blank.budget.model_dump(mode="json")
+            if self.storage.get_study_user_attrs(found).get(_BUDGET) != budget:
+                self.storage.set_study_user_attr(found, _BUDGET, budget)
             self.id = found
 
     def _found(self) -> int | None:
@@ -183,6 +191,16 @@ class Study:
             "importance": self._importance() if finished else {},
         }
         return self.blank.model_copy(update=update)
+
+    def save(self) -> StudyRecord:
+        """Write the record of the study, and return it.
+
+        No other process is let in between, whose newer record this one would replace.
+        """
+        with self.journal.alone():
+            record = self.record()
+            save_study(self.journal.folder, record)
+        return record
 
     @property
     def share_spent(self) -> float:

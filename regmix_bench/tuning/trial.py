@@ -87,7 +87,7 @@ def run_trial(
     target = choose_device(device)
     directory = artifacts_dir(results, spec.run_id)
     say = partial(observer.on_note, spec)
-    progress, before = TrainingProgress([], [], {}, Cost()), 0.0
+    progress, before, taught = TrainingProgress([], [], {}, Cost()), 0.0, Cost()
     value, pruned, error = None, False, None
     with run_lock(results, spec.run_id, say), no_signal_lost(), arithmetic("fp32"):
         try:
@@ -95,7 +95,10 @@ def run_trial(
             execution = choose_execution(target, min(data.image_shape[1:]), graphs=graphs)
             tell = partial(observer.on_progress, spec)
             trainer = make_trainer(spec, data, directory, target, execution, say, tell)
-            progress, before = trainer.progress, trainer.progress.cost.seconds
+            progress = trainer.progress
+            if trainer.pseudo_labels is not None:  # the model that gave them was trained for this
+                taught = trainer.pseudo_labels.cost
+            before = progress.cost.seconds
             _train(trial, trainer, observer)
             if (error := progress.failure) is None:
                 value = _value(objective, progress, data, trial, directory)
@@ -112,7 +115,7 @@ def run_trial(
         spec=spec,
         history=tuple(progress.history),
         alarms=tuple(progress.alarms),
-        training_cost=progress.cost,
+        training_cost=progress.cost + taught,
         environment=environment(target),
         error=error,
         number=trial.number,

@@ -7,7 +7,6 @@ from contextlib import closing
 
 from regmix_bench.grid.launchers import Launcher, Placement, Work
 from regmix_bench.records.schema import StudyRecord, TrialLog
-from regmix_bench.records.studies import save_study
 from regmix_bench.runs.observers import Observer
 from regmix_bench.tuning.studies import Study
 from regmix_bench.tuning.trial import Trial
@@ -53,9 +52,7 @@ def run_studies(
                 ended += 1
                 _foretell(studies, ended, observer)
                 observer.on_end(ending)
-                record = study.record()
-                save_study(study.journal.folder, record)
-                told(log, record)
+                told(log, study.save())
 
 
 def _next(studies: Sequence[Study]) -> tuple[Study, Trial] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 
@@ -23,13 +24,21 @@ class Search:
     ``beta: Annotated[float, Search(1, 20, log=True)] = Field(6.0, ge=0)``: on a ``log`` scale where
     factors count and not differences. A field of whole numbers is tuned in whole numbers, which
     :func:`~regmix_bench.specs.search.search_space` notes as ``whole``. The default of a method's
-    field lies inside, as it is the first value that is tried.
+    field lies inside, as it is the first value that is tried. Raises :class:`ValueError` for a
+    range that has no two numbers, or that is not on its scale.
     """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = (round(self.low), round(self.high)) if self.whole else (self.low, self.high)
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"Search({self}) has no two numbers to choose from")
+        if self.log and low <= 0:
+            raise ValueError(f"Search({self}): a logarithmic scale begins above zero")
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high

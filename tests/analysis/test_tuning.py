@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.tuning import ended, make_study
 
 from regmix_bench.analysis.tuning import BestCurve, Gain, expected_best
 
@@ -41,3 +43,14 @@ def test_a_start_that_all_others_beat_is_told_apart_and_few_trials_tell_nothing(
     assert Gain.of([0.3]) == Gain(0.0, None)
     assert Gain.of(others[:19]).by_chance is None
     assert Gain.of(others[:20]).by_chance == pytest.approx(others[19] - others[1])
+
+
+def test_there_is_no_gain_over_a_start_that_is_still_trained(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    study = make_study(tmp_path)
+    start, other = study.claim(), study.claim()
+    assert start is not None and other is not None
+    study.tell(other.number, ended(other, 0.6), None)
+    assert Gain.of_study(study.record()) is None
+    study.tell(start.number, ended(start, 0.5), None)
+    assert Gain.of_study(study.record()) == Gain(pytest.approx(0.1), None)

@@ -211,6 +211,26 @@ def test_the_best_of_a_method_in_a_file_is_run_with_that_file(
     assert planned.tuned is None
 
 
+def test_the_model_that_gives_pseudo_labels_is_part_of_what_a_trial_costs(tmp_path: Path) -> None:
+    said = ["data.labelled=30", "recipe.unlabelled=rst", "scoring.autoattack_batch_size=60"]
+    options: dict[str, Any] = {"methods": "fgsm-rs", "datasets": "stripes", "eps": "32/255"}
+    options |= {"settings": said, "device": "cpu", "results": tmp_path}
+    (study,) = tune(trials=1, **options).studies
+    (record,) = run(attacks="apgd-ce", **options)
+    taught = record.labels and record.labels.pseudo_label_cost
+    assert taught is not None and taught.passes > 0
+    assert study.passes == record.training_cost.passes + taught.passes
+
+
+def test_methods_that_a_suite_trains_on_other_images_are_tuned_apart(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.yaml"
+    grids = [{"methods": ["fgsm-pgi"]}, {"methods": ["regmix"], "data": {"train_examples": 42}}]
+    suite.write_text(json.dumps({"datasets": ["stripes"], "eps": ["32/255"], "grids": grids}))
+    with pytest.raises(UserError, match="planned with different train_examples"):
+        tune(suite, trials=1, device="cpu", results=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -218,6 +238,7 @@ def test_the_best_of_a_method_in_a_file_is_run_with_that_file(
         ({"trials": 0}, "--trials 0"),
         ({"trials": 3, "budget": "90m"}, "not of both"),
         ({"budget": "soon"}, "neither images through the network"),
+        ({"budget": "1e11d"}, "neither images through the network"),
         ({"eps": "8/255,32/255"}, "2 budgets are planned"),
         ({"datasets": "stripes,digits"}, "2 data sets are planned"),
         ({"name": "../elsewhere"}, "is no name of a folder"),
@@ -237,12 +258,19 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not (tmp_path / "r").exists()
 
 
-def test_without_optuna_the_line_to_install_it_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("package", "options", "extra"), [("optuna", {}, "tune"), ("ray", {"launcher": "ray"}, "ray")]
+)
+def test_without_a_package_the_line_to_install_it_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    options: dict[str, Any],
+    extra: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r'pip install "regmix-bench\[tune\]"'):
-        tune(**QUICK, datasets="stripes", results=tmp_path / "r")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"pip install .regmix-bench\[{extra}\]"):
+        tune(**QUICK, datasets="stripes", results=tmp_path / "r", **options)
     assert not (tmp_path / "r").exists()
 
 

@@ -41,3 +41,10 @@ def test_trials_that_fail_at_once_do_not_go_on_for_ever() -> None:
     failed = [trial(number, 0, "failed") for number in range(3)]
     assert trials_left(cost, failed[:1]) == 2 and allows(cost, failed[:2])
     assert not allows(cost, failed)
+
+
+def test_trials_that_fail_at_no_cost_are_taken_for_as_dear_as_others() -> None:
+    cost = Budget(equal="passes", amount=1000)
+    trials = [trial(0, 200), *(trial(number, 0, "failed") for number in (1, 2, 3))]
+    assert trials_left(cost, trials) == 1
+    assert not allows(cost, [*trials, trial(4, 0, "failed")])

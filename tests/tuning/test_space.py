@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import pytest
 from support.synthetic import make_spec
 
 from regmix_bench.errors import UserError
+from regmix_bench.methods import METHODS
 from regmix_bench.methods.configured import all_params, method_spec
+from regmix_bench.methods.effects import Idle
 from regmix_bench.specs import Recipe, RunSpec
 from regmix_bench.tuning.budgets import parse_budget
 from regmix_bench.tuning.space import Space
+from regmix_bench.types import Frozen, Search
 
 
 def spec_of(name: str, **recipe: Any) -> RunSpec:
@@ -79,8 +83,55 @@ def test_budgets(trials: int | None, cost: str | None, equal: str, amount: float
 
 @pytest.mark.parametrize(
     ("trials", "cost"),
-    [(0, None), (-2, None), (5, "90m"), *((None, c) for c in ("", "0", "soon", "1e99", "2w", "."))],
+    [
+        *((0, None), (-2, None), (10**16, None), (5, "90m")),
+        *((None, c) for c in ("", "0", "soon", "1e99", "1e11d", "2w", ".")),
+    ],
 )
 def test_a_budget_that_is_none_is_refused(trials: int | None, cost: str | None) -> None:
     with pytest.raises(UserError, match=r"--(trials|budget)"):
         parse_budget(trials, cost)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "options"),
+    [
+        (0, 1, {"log": True}),
+        (20, 1, {}),
+        (1, 1, {}),
+        (1, math.inf, {}),
+        (math.nan, 1, {}),
+        (0.4, 9, {"log": True, "whole": True}),
+        (1.1, 1.4, {"whole": True}),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_no_range(
+    low: float, high: float, options: dict[str, bool]
+) -> None:
+    with pytest.raises(ValueError, match=r"Search\("):
+        Search(low, high, **options)
+
+
+def test_a_parameter_that_is_no_number_is_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Config(Frozen):
+        scale: Annotated[float | None, Search(0.1, 10, log=True)] = None
+
+    monkeypatch.setattr(METHODS["standard"], "Config", Config)
+    with pytest.raises(UserError, match=r"standard\.scale = None is no number"):
+        Space.of(spec_of("standard"))
+
+
+def test_what_other_values_leave_without_effect_is_at_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_steps = Idle("steps is 0", lambda config, *_: config.steps == 0)
+
+    class Config(Frozen):
+        steps: Annotated[int, Search(0, 5)] = 1
+        decay: Annotated[float, Search(0.1, 0.9), no_steps] = 0.5
+
+    monkeypatch.setattr(METHODS["standard"], "Config", Config)
+    space = Space.of(spec_of("standard"))
+    values = {"standard.steps": 0, "standard.decay": 0.7}
+    assert all_params(space.run(values, 0).method) == {"steps": 0, "decay": 0.5}
+    assert all_params(space.run(values | {"standard.steps": 2}, 0).method)["decay"] == 0.7

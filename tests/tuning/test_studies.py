@@ -13,6 +13,7 @@ from support.tuning import ended, make_study, values_of, work_off
 
 from regmix_bench.errors import UserError
 from regmix_bench.methods import METHODS
+from regmix_bench.records.locks import is_held
 from regmix_bench.records.schema import Budget, StudyRecord
 from regmix_bench.tuning.studies import Study
 
@@ -180,6 +181,66 @@ def test_more_trials_go_on_from_those_there_are(tmp_path: Path) -> None:
     more = work_off(make_study(tmp_path / "a"), peak)
     assert trials(more)[:3] == trials(few)
     assert trials(more) == trials(work_off(make_study(tmp_path / "b"), peak))
+
+
+def test_a_study_that_has_had_more_than_its_budget_is_refused(tmp_path: Path) -> None:
+    work_off(make_study(tmp_path / "a"), peak)
+    before = (tmp_path / "a" / "journal.log").read_bytes()
+    for less in (Budget(equal="trials", amount=7), Budget(equal="passes", amount=7999)):
+        with pytest.raises(UserError, match=r"study of fgsm-pgi in .* has had more than"):
+            make_study(tmp_path / "a", budget=less)
+    assert (tmp_path / "a" / "journal.log").read_bytes() == before
+    assert make_study(tmp_path / "a", budget=Budget(equal="passes", amount=8000)).record().finished
+
+    begun = make_study(tmp_path / "b")
+    begun.tell(0, ended(begun.claim(), 0.5), None)  # type: ignore[arg-type]
+    few = make_study(tmp_path / "b", budget=Budget(equal="trials", amount=1))
+    assert few.record().finished
+
+
+def test_no_older_record_replaces_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path / "a")
+    kept_out: list[bool] = []
+    monkeypatch.setattr(
+        "regmix_bench.tuning.studies.save_study",
+        lambda folder, record: kept_out.append(is_held(folder / "lock")),
+    )
+    study.save()
+    assert kept_out == [True] and not is_held(tmp_path / "a" / "lock")
+
+
+def test_what_several_processes_overspent_together_is_read_again(tmp_path: Path) -> None:
+    cost = Budget(equal="seconds", amount=9)
+    study = make_study(tmp_path / "a", budget=cost)
+    first = study.claim()
+    assert first is not None
+    study.tell(0, ended(first, 0.5, seconds=3.0), None)
+    pair = study.claim(), study.claim()
+    for trial in pair:
+        assert trial is not None
+        study.tell(trial.number, ended(trial, 0.5, seconds=8.0), None)
+    assert study.record().finished
+    again = make_study(tmp_path / "a", budget=cost)
+    assert again.record() == study.record()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_digest": "e" * 64}, "other data"),
+        ({"objective": "apgd-ce"}, "another objective"),
+        ({"halving": True}, "another rule for ending trials"),
+    ],
+)
+def test_another_method_beside_it_is_tuned_on_the_same(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    make_study(tmp_path / "a")
+    with pytest.raises(UserError, match=f"the study of fgsm-pgi in .* is of {words}"):
+        make_study(tmp_path / "a", method="regmix", **changes)  # type: ignore[arg-type]
+    make_study(tmp_path / "a", method="regmix")
 
 
 def test_importance_says_which_of_several_matters(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class TrialLog(Frozen):
     """One trial: the values it was trained with, by the keys of ``--set``, and what came of it.
 
     ``value`` is its robust accuracy on held-out images, 0 to 1; ``passes`` are those of training
-    steps, ``seconds`` all that it took.
+    steps, also of a model that gave pseudo-labels, ``seconds`` all that it took.
     """
 
     number: Count

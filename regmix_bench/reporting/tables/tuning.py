@@ -8,7 +8,7 @@ from itertools import groupby
 
 from regmix_bench.analysis.blocks import Block, Stat
 from regmix_bench.analysis.cohorts import Run
-from regmix_bench.analysis.tuning import Gain, trial_values
+from regmix_bench.analysis.tuning import Gain
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.methods.declarations import display_name, symbol_of
 from regmix_bench.records.accuracies import attack_words, robust_metric
@@ -72,7 +72,7 @@ def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
     the study started from, of the same seeds, and the difference.
     """
     attack = _OBJECTIVES[studies[0].objective]
-    gains = [Gain.of(trial_values(study)) if study.best else None for study in studies]
+    gains = [Gain.of_study(study) for study in studies]
     filled: list[Filled] = [
         (Column("method", "Method"), [Cell(display_name(study.spec.method)) for study in studies]),
         (Column("trials", "Trials", "count"), [counted(len(s.trials)) for s in studies]),
@@ -125,8 +125,9 @@ def effort_note(block: Block, names: Mapping[str, str]) -> tuple[str, ...]:
     found: dict[str, list[str]] = {}
     for row in block.rows:
         tuned = [run.record.tuned for run, _ in row.scores]
-        if tuned[0] is not None and all(tuned):
-            found.setdefault(_effort(tuned[0]), []).append(names.get(row.label, row.label))
+        if all(tuned):  # of other runs of a row the study may have been shorter
+            efforts = " or ".join(dict.fromkeys(_effort(each) for each in tuned if each))
+            found.setdefault(efforts, []).append(names.get(row.label, row.label))
     if not found:
         return ()
     parts = (f"{', '.join(rows)} by {effort}" for effort, rows in found.items())
@@ -137,13 +138,13 @@ def effort_note(block: Block, names: Mapping[str, str]) -> tuple[str, ...]:
 
 def _effort(tuned: Tuned) -> str:
     cost = f"{tuned.passes / 1e6:,.3g} M images and {tuned.seconds / 60:,.3g} minutes"
-    return f"{tuned.trials} trials, {cost} ({_HELD_EQUAL[tuned.equal]} held equal)"
+    trials = f"{tuned.trials} trial{'s' * (tuned.trials != 1)}"
+    return f"{trials}, {cost} ({_HELD_EQUAL[tuned.equal]} held equal)"
 
 
 def _scored_alike(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> list[Run]:
     """Return the runs that are scored as the first is that some of ``studies`` tuned, if any is."""
-    ids = {study.study_id for study in studies}
-    tuned = [run for run in runs if run.record.tuned and run.record.tuned.study_id in ids]
+    tuned = [run for run in runs if any(_is_best(run, study) for study in studies)]
     return [run for run in runs if tuned and _scored(run) == _scored(tuned[0])]
 
 
@@ -154,11 +155,17 @@ def _scored(run: Run) -> tuple[object, ...]:
 def _on_test(study: StudyRecord, runs: Sequence[Run]) -> tuple[Stat | None, ...]:
     """Return robust test accuracy of the starting and of the tuned values, and the difference."""
     start = _by_seed(run for run in runs if run.spec.training_id == study.spec.training_id)
-    tuned = _by_seed(
-        run for run in runs if run.record.tuned and run.record.tuned.study_id == study.study_id
-    )
+    tuned = _by_seed(run for run in runs if _is_best(run, study))
     gains = [tuned[seed] - start[seed] for seed in sorted(tuned.keys() & start.keys())]
     return Stat.of(start.values()), Stat.of(tuned.values()), Stat.of(gains)
+
+
+def _is_best(run: Run, study: StudyRecord) -> bool:
+    """Return whether a run has the best values of a study, and not those of when it was shorter."""
+    tuned, best = run.record.tuned, study.best
+    if tuned is None or best is None or tuned.study_id != study.study_id:
+        return False
+    return dict(tuned.values) == best.values
 
 
 def _by_seed(runs: Iterable[Run]) -> dict[int, float]:

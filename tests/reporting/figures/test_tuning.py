@@ -83,6 +83,26 @@ def test_the_table_sets_tuned_beside_defaults_and_the_comparison_says_at_whose_e
     assert any(name.startswith("tuning/planted/") for name in input_digests(contents))
 
 
+def test_runs_of_what_was_best_in_a_shorter_study_are_no_runs_of_its_best(tmp_path: Path) -> None:
+    study = write_studies(tmp_path)[0]
+    space, best, start = Space.of(study.spec), study.best, study.trials[0]
+    assert best is not None and best != start
+    for trials, seed, right in ((1, 0, 210), (24, 1, 240), (23, 2, 240)):
+        values = start.values if trials == 1 else best.values
+        run = space.run(values, seed)
+        shorter = study.model_copy(update={"trials": study.trials[:trials]})
+        tuned = shorter.tuned(run.training_id)
+        assert tuned is not None and tuned.values == values
+        write_run(tmp_path, run, autoattack=right, tuned=tuned)
+    found = Contents.of(tmp_path)
+    (section,) = found.chapters["Tuning"]
+    place = [column.id for column in section.table.columns].index("test_tuned")
+    assert section.table.rows[0][place].value == pytest.approx(240 / 360)
+    notes = " ".join(note for table in found.comparisons.values() for note in table.notes)
+    assert "by 1 trial, " in notes
+    assert notes.index("by 24 trials") < notes.index("or 23 trials")
+
+
 def test_a_trial_that_failed_to_learn_leaves_the_others_their_colours() -> None:
     usual = np.array([86.0, 86.5, 87.0, 87.2, 87.9, 88.0])
     assert least_usual(np.append(usual, 31.5)) == 86.0
