@@ -105,7 +105,7 @@ def tuning_table(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> Table:
         columns = zip(*(_on_test(study, scored) for study in studies), strict=True)
         start, tuned, gain = ([averaged(stat, "share") for stat in each] for each in columns)
         filled += [
-            (Column("test_start", f"{robust}, authors' defaults", "mean", "higher"), start),
+            (Column("test_start", f"{robust}, defaults", "mean", "higher"), start),
             (Column("test_tuned", f"{robust}, tuned at equal effort", "mean", "higher"), tuned),
             (
                 Column("test_gain", "Difference", "difference", "higher"),
@@ -188,9 +188,9 @@ def _notes(studies: Sequence[StudyRecord], tested: bool) -> Iterator[str]:
     yield "M images: those that went through networks in training steps, both ways counted."
     if tested:
         yield (
-            "Authors' defaults beside tuned, on test images, which the choice has not seen: mean ±"
-            " sample standard deviation over seeds, and the difference of runs of the same seeds"
-            " with its 95 % interval (Student's t)."
+            "Defaults beside tuned at equal effort, on test images, which the choice has not seen:"
+            " mean ± sample standard deviation over seeds, and the difference of runs of the same"
+            " seeds with its 95 % interval (Student's t)."
         )
     if unfinished := [study for study in studies if not study.finished]:
         names = ", ".join(display_name(study.spec.method) for study in unfinished)
