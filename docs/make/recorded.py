@@ -7,17 +7,19 @@ Each block stands between ``<!-- recorded: NAME -->`` and ``<!-- end -->``. Its 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.cohorts import require_records
+from regmix_bench.analysis.cohorts import require_records, runs_among
 from regmix_bench.analysis.tricks import Axis
+from regmix_bench.analysis.tuning import Gain
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.api.options import suite_run_ids
-from regmix_bench.records.accuracies import attack_words
+from regmix_bench.methods.declarations import display_name
+from regmix_bench.records.schema import StudyRecord
 from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.cells import fixed, markdown
@@ -37,8 +39,8 @@ COLUMNS = ("method", "clean_acc", "pgd_acc", "autoattack_acc")
 COMPARED = (*COLUMNS, "robust_difference", "passes", "seeds")
 UNION = "all of L∞ 32/255, L2 0.5, L1 1"
 UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
-BY_SQUARE = ("method", "clean_acc", "autoattack_acc", "robust_difference", "seeds")
 HELD_OUT = ("method", "trials", "passes", "start", "best", "gain", "by_chance", "values")
+ON_TEST = ("method", "test_start", "test_tuned", "test_gain")
 ALONE = (*COLUMNS, "robust_interval", "passes")
 METRIC = "autoattack_acc"
 
@@ -78,6 +80,16 @@ class Recorded:
         return Contents(self.results, chosen, (), whole=False)
 
     @cached_property
+    def studies(self) -> Sequence[StudyRecord]:
+        """What was tuned at equal effort, a study for each method."""
+        return by_folder(map(load_study, study_files(self.results)))[STUDIES]
+
+    @cached_property
+    def tuning(self) -> Table:
+        """What tuning found on held-out images, and what became of it on test images."""
+        return tuning_table(self.studies, runs_among(self.records))
+
+    @cached_property
     def blocks(self) -> dict[str, Callable[[], str]]:
         return {
             "findings": self.findings,
@@ -90,15 +102,12 @@ class Recorded:
                 self._suites("cifar10-cpu", across=("tricks",)), "L∞ 8/255", ALONE
             ),
             "said-matched": lambda: self._said(self.matched, "L∞ 32/255"),
-            "held-out": self.held_out_table,
+            "held-out": lambda: self._shown(self.tuning, HELD_OUT),
+            "on-test": lambda: self._shown(self.tuning, ON_TEST),
             "said-tuned": lambda: self._said(self.tuned, "L∞ 32/255"),
             "tuned": lambda: self._compared(self.tuned, "L∞ 32/255"),
             "said-union": lambda: self._said(self.tuned, UNION),
             "tuned-union": lambda: self._compared(self.tuned, UNION, UNDER_ALL),
-            "said-square": lambda: self._said(self.tuned, "L∞ 32/255", "square"),
-            "tuned-square": lambda: self._compared(
-                self.tuned, "L∞ 32/255", BY_SQUARE, attack="square"
-            ),
         }
 
     def renewed(self, page: str) -> str:
@@ -106,9 +115,10 @@ class Recorded:
         return MARKED.sub(lambda found: f"{found[1]}{self.blocks[found[2]]()}{found[3]}", page)
 
     def findings(self) -> str:
-        """Say in three sentences what the recorded suites found."""
+        """Say in four sentences what the recorded suites found."""
         subject = self._said(self.matched, "L∞ 32/255").rstrip()
-        return "".join(f"- {each}\n" for each in (self._verdicts(), subject, self._tricks()))
+        found = (self._verdicts(), subject, self._effort(), self._tricks())
+        return "".join(f"- {each}\n" for each in found)
 
     def _verdicts(self) -> str:
         block = self._block(self.matched, "L∞ 32/255")
@@ -130,12 +140,25 @@ class Recorded:
             f" each has {seeds} seeds or more."
         )
 
-    def _said(self, contents: Contents, threat: str, attack: str = "AutoAttack") -> str:
+    def _said(self, contents: Contents, threat: str) -> str:
         """Say how RegMix stands in a comparison, in two sentences."""
-        block = self._block(contents, threat, attack)
+        block = self._block(contents, threat)
         said = headline(block, contents.standings[block.stem], contents.looks)
         difference = said.beside.partition(". Of ")[0]
         return f"**{said.sentence}.** {difference}, the interval 95 % together with all others.\n"
+
+    def _effort(self) -> str:
+        """Say what tuning at equal effort gained."""
+        gains = {display_name(s.spec.method): Gain.of_study(s) for s in self.studies}
+        gained = [name for name, gain in gains.items() if gain and gain.told_apart]
+        (column,) = (at for at, c in enumerate(self.tuning.columns) if c.id == "test_gain")
+        moved = max(abs(100 * float(row[column].value or 0)) for row in self.tuning.rows)
+        trials = len(self.studies[0].trials)
+        return (
+            f"**Tuned with {trials} trainings each, {_listed(gained) if gained else 'no method'}"
+            f" gains more than chance gives** on held-out images. On test images AutoAttack of"
+            f" {_listed([*gains])} moves by {fixed(moved)} points at most."
+        )
 
     def _tricks(self) -> str:
         """Say what smoothed labels alone do to each method, the largest effect first."""
@@ -182,32 +205,20 @@ class Recorded:
         chosen = {path: each for path, each in self.records.items() if each.run_id in asked}
         return Contents(self.results, chosen, (), whole=False, across=across)
 
-    def held_out_table(self) -> str:
-        """Return what tuning found on held-out images."""
-        files = study_files(self.results)
-        studies = by_folder(map(load_study, files))[STUDIES]
-        return self._shown(tuning_table(studies, ()), HELD_OUT)
-
-    def _block(self, contents: Contents, threat: str, attack: str = "AutoAttack") -> Block:
+    def _block(self, contents: Contents, threat: str) -> Block:
         """Return the one table of selected checkpoints under a threat, by its words."""
         (found,) = (
             block
             for block in contents.blocks
-            if block.checkpoint == "selected"
-            and threat_words(block.eval_threat) == threat
-            and attack_words(block.cohort.setting.scoring) == attack
+            if block.checkpoint == "selected" and threat_words(block.eval_threat) == threat
         )
         return found
 
     def _compared(
-        self,
-        contents: Contents,
-        threat: str,
-        columns: Collection[str] = COMPARED,
-        attack: str = "AutoAttack",
+        self, contents: Contents, threat: str, columns: Collection[str] = COMPARED
     ) -> str:
         """Return the table of a comparison as Markdown, with some of its columns."""
-        stem = self._block(contents, threat, attack).stem
+        stem = self._block(contents, threat).stem
         return self._shown(named(contents.comparisons[stem], contents.names), columns)
 
     def _shown(self, table: Table, columns: Collection[str]) -> str:
