@@ -168,7 +168,7 @@ def _notes(
         yield f"No verdicts: {reason}."
     if found.verdicts:
         attack = attack_words(block.cohort.setting.scoring)
-        yield explained(attack, found, called[str(label)])
+        yield differences_note(attack, found, called[str(label)])
     yield from _best_note(found, called)
     if found.verdicts or found.best:
         if left := [called[r.label] for r in block.rows if r.label not in rights]:
@@ -183,7 +183,7 @@ def _notes(
     yield from _pairs_note(rights)
 
 
-def explained(attack: str, found: Standings, reference: str) -> str:
+def differences_note(attack: str, found: Standings, reference: str) -> str:
     """Say what a column of differences to the reference shows, of accuracies under ``attack``."""
     family = [verdict for verdict in found.verdicts.values() if verdict.interval]
     explained = f"{attack} − {reference}: points"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_what_is_shipped_keeps_to_the_schema_on_its_page(site: Path) -> None:
     schemas = {file.name: json.loads(file.read_text()) for file in site.rglob("*.schema.json")}
     assert {f"{kind}.schema.json" for kind in KINDS} <= schemas.keys()
     outcomes = next((ROOT / "results/shipped/digits/smallcnn").glob("regmix-*.outcomes.parquet"))
-    record = outcomes.with_name(outcomes.name.partition(".")[0] + ".json")
+    record = outcomes.with_name(re.sub(r"\.[a-z-]+\.outcomes\.parquet$", ".json", outcomes.name))
     jsonschema.validate(json.loads(record.read_text()), schemas["run.schema.json"])
     rows = pd.read_parquet(outcomes).head(20)
     for row in json.loads(rows.to_json(orient="records")):

@@ -515,11 +515,6 @@ class OutOfRange(Noise):
         weight: Annotated[float, Search(2, 5)] = 1.0
 
 
-class WithoutLogarithm(Noise):
-    class Config(Noise.Config):
-        weight: Annotated[float, Search(0, 5, log=True)] = 1.0
-
-
 class RefusedEnd(Noise):
     class Config(Noise.Config):
         weight: Annotated[float, Search(1, 5)] = Field(1.0, le=4)
@@ -530,7 +525,6 @@ class RefusedEnd(Noise):
     [
         (Noise, None),
         (OutOfRange, "weight is tuned from 2 to 5, and its default is 1.0"),
-        (WithoutLogarithm, "weight: 0 to 5, log has no logarithm"),
         (
             RefusedEnd,
             "weight = 5, an end of its range, is refused: weight: input should be less than or"

@@ -14,7 +14,7 @@ import numpy as np
 from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.cohorts import Cohort, short_digest
 from regmix_bench.analysis.standings import Standings, standings
-from regmix_bench.analysis.verdicts import explained
+from regmix_bench.analysis.verdicts import differences_note
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import CORRUPTION_ACC
 from regmix_bench.records.corrupted import read_image_means
@@ -61,7 +61,7 @@ class MethodsPanel:
 
     @cached_property
     def standings(self) -> Standings:
-        """Who is ahead by the share of an image's versions that a model gets right.
+        """The standings by the share of an image's versions that a model gets right.
 
         An image counts once: its versions are no independent images. Raises :class:`UserError`
         where outcomes are missing or disagree with their record.
@@ -155,4 +155,4 @@ def _notes(panel: MethodsPanel, found: Standings) -> Iterator[str]:
         " once, by the share of its versions that are right."
     )
     if found.verdicts:
-        yield explained("Corrupted", found, str(found.reference))
+        yield differences_note("Corrupted", found, str(found.reference))
