@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.tuning import ended, make_study, values_of, work_off
@@ -158,12 +159,12 @@ def test_a_cost_ends_a_study_before_it_is_exceeded_by_a_trial(
     ],
 )
 def test_a_study_of_something_else_is_refused_and_stays_as_it_is(
-    tmp_path: Path, changes: dict[str, object], words: str
+    tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     make_study(tmp_path / "a").claim()
     before = (tmp_path / "a" / "journal.log").read_bytes()
     with pytest.raises(UserError, match=f"the study of fgsm-pgi in .* is of {words}"):
-        make_study(tmp_path / "a", **changes)  # type: ignore[arg-type]
+        make_study(tmp_path / "a", **changes)
     assert (tmp_path / "a" / "journal.log").read_bytes() == before
 
 
@@ -193,7 +194,9 @@ def test_a_study_that_has_had_more_than_its_budget_is_refused(tmp_path: Path) ->
     assert make_study(tmp_path / "a", budget=Budget(equal="passes", amount=8000)).record().finished
 
     begun = make_study(tmp_path / "b")
-    begun.tell(0, ended(begun.claim(), 0.5), None)  # type: ignore[arg-type]
+    trial = begun.claim()
+    assert trial is not None
+    begun.tell(0, ended(trial, 0.5), None)
     few = make_study(tmp_path / "b", budget=Budget(equal="trials", amount=1))
     assert few.record().finished
 
@@ -235,11 +238,11 @@ def test_what_several_processes_overspent_together_is_read_again(tmp_path: Path)
     ],
 )
 def test_another_method_beside_it_is_tuned_on_the_same(
-    tmp_path: Path, changes: dict[str, object], words: str
+    tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     make_study(tmp_path / "a")
     with pytest.raises(UserError, match=f"the study of fgsm-pgi in .* is of {words}"):
-        make_study(tmp_path / "a", method="regmix", **changes)  # type: ignore[arg-type]
+        make_study(tmp_path / "a", method="regmix", **changes)
     make_study(tmp_path / "a", method="regmix")
 
 
