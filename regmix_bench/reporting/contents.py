@@ -15,7 +15,6 @@ from regmix_bench.analysis.cohorts import (
     Cohort,
     Group,
     Run,
-    require_records,
     runs_among,
     sort_into_cohorts,
 )
@@ -24,9 +23,7 @@ from regmix_bench.analysis.selection import Selections, selections_of
 from regmix_bench.analysis.standings import Standings
 from regmix_bench.analysis.targets import Target, targets_of
 from regmix_bench.analysis.tricks import Axis
-from regmix_bench.errors import UserError
 from regmix_bench.records.accuracies import robust_metric
-from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import (
     AnyRecord,
     CorruptionRecord,
@@ -34,9 +31,7 @@ from regmix_bench.records.schema import (
     StudyRecord,
     TransferRecord,
 )
-from regmix_bench.records.store import load_records
 from regmix_bench.records.studies import load_study, study_files
-from regmix_bench.records.unions import require_unions
 from regmix_bench.records.words import model_name
 from regmix_bench.reporting.chapters import (
     Section,
@@ -54,6 +49,8 @@ from regmix_bench.reporting.published import (
     PublishedTerms,
     load_published,
 )
+from regmix_bench.reporting.query_curves import query_curves
+from regmix_bench.reporting.reading import read_records
 from regmix_bench.reporting.tables import (
     corrupted_methods,
     corruptions,
@@ -65,7 +62,6 @@ from regmix_bench.reporting.tables import (
 from regmix_bench.reporting.tables.comparison import comparison_table
 from regmix_bench.reporting.values import Table
 from regmix_bench.sheets import own
-from regmix_bench.types import ThreatModel
 
 if TYPE_CHECKING:
     from regmix_bench.reporting.figures.gallery import Gallery
@@ -113,15 +109,7 @@ class Contents:
         """
         entries = load_published(results) if with_published else ()
         say(f"reading the records below {results}")
-        alone = only is None and study_files(results)
-        records = load_records(results) if alone else require_records(results)
-        if only is not None:
-            records = {path: record for path, record in records.items() if record.run_id in only}
-            if not records:
-                raise UserError(f"none of the {len(only)} runs asked for is recorded in {results}")
-        for path, record in records.items():
-            require_files(path, record)
-            require_unions(path, record)
+        records = read_records(results, only)
         contents = cls(results, records, entries, only is None, say=say, **manner)
         chosen_labels(contents)  # what is not there is refused before anything is compared
         return contents
@@ -238,27 +226,7 @@ class Contents:
     @cached_property
     def query_curves(self) -> tuple[QueryCurves, ...]:
         """The queries of black boxes, on the rows of comparisons and of tables of given models."""
-        curves = [
-            QueryCurves.of(
-                block.cohort.stem,
-                block.cohort.setting.words,
-                threat,
-                {r.label: [(run.path, s) for run, s in r.evaluations] for r in block.rows},
-            )
-            for block in self.main_blocks
-            if isinstance(threat := block.eval_threat, ThreatModel)
-        ]
-        paths = {record.run_id: path for path, record in self.records.items()}
-        curves += [
-            QueryCurves.of(
-                panel.stem,
-                panel.terms.dataset,
-                panel.terms.threat,
-                {r.label: [(paths[r.record.run_id], r.score)] for r in panel.rows},
-            )
-            for panel in self.panels
-        ]
-        return tuple(curve for curve in curves if curve.rows)
+        return query_curves(self.main_blocks, self.panels, self.records)
 
     @cached_property
     def studies(self) -> dict[str, tuple[StudyRecord, ...]]:
