@@ -26,8 +26,9 @@ from regmix_bench.records.paths import (
 )
 from regmix_bench.records.schema import RunRecord, Tuned
 from regmix_bench.records.store import load_run, save_record
+from regmix_bench.runs.faults import explained
 from regmix_bench.runs.observers import Observer, Silent
-from regmix_bench.runs.task import ActiveRun, Task, explained
+from regmix_bench.runs.task import ActiveRun, Task
 from regmix_bench.specs import RunSpec
 from regmix_bench.system.files import CannotWrite
 from regmix_bench.system.machine import (
@@ -62,6 +63,9 @@ def run_spec(
     graphs: Switch = "auto",
 ) -> RunRecord:
     """Train, score and record one run; resumes where an earlier try was cut off.
+
+    The weights of a finished run below ``results`` that differs from it in scoring alone are scored
+    again and not trained again, where :func:`~regmix_bench.runs.reuse.take_training` finds them.
 
     ``reference`` is the label of the run that a table shall compare this one with, and ``tuned``
     how its values were chosen, where a study did;
@@ -111,7 +115,9 @@ def run_spec(
         elif done := _finished(spec, results):  # by another process, meanwhile
             return done
         extras = Extras(save_adversarial, diagnose)
-        task = Task(spec, results, extras, reference, tuned, execution, devices, folder)
+        task = Task(
+            spec, results, extras, reference, tuned, execution, devices, folder, force
+        )
         return execute(task, data, target, observer)
 
 
@@ -157,7 +163,7 @@ def execute(task: Task, data: RunData, device: torch.device, observer: Observer)
     except (CannotWrite, PermissionError, LostProcess, BrokenPipeError):
         raise  # of no run's making: the next would meet it too, or this one goes on
     except (Exception, SystemExit) as error:  # a stranger's method may raise anything
-        record = run.record(status="error", error=explained(error, run))
+        record = run.record(status="error", error=explained(error, task.spec, run.trained))
         keep_traceback(task.directory)
     save_record(task.results, record)
     run.status.remove()

@@ -14,7 +14,7 @@ import torch
 from regmix_bench.data import RunData, prepare
 from regmix_bench.distributed.collectives import on_first, rank
 from regmix_bench.distributed.group import run_group
-from regmix_bench.errors import UserError, is_out_of_memory
+from regmix_bench.errors import UserError
 from regmix_bench.evaluation.attacked_model import AttackedModel
 from regmix_bench.evaluation.landscape import measure_views
 from regmix_bench.evaluation.outputs import outputs_for_plots
@@ -42,7 +42,9 @@ from regmix_bench.records.schema import (
 from regmix_bench.records.store import write_parquet
 from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
+from regmix_bench.runs.faults import explained
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
+from regmix_bench.runs.reuse import take_training
 from regmix_bench.specs import RunSpec
 from regmix_bench.specs.supervision import FULL
 from regmix_bench.system.files import CannotWrite
@@ -69,6 +71,7 @@ class Task:
     execution: Execution
     devices: int
     data_dir: Path | None
+    force: bool = False
 
     @property
     def directory(self) -> Path:
@@ -95,6 +98,7 @@ class ActiveRun:
         self.steps: dict[str, Any] = {}  # how those of training were done
         self.attacked: AttackedModel | None = None
         self.pseudo_labels: PseudoLabels | None = None
+        self.reused: RunRecord | None = None  # of which the training is, where none was done
         self.meter = ProgressMeter(self._tell)
         self.status = StatusFile(self.task.results, self.task.spec)
         if rank() == 0:
@@ -120,7 +124,8 @@ class ActiveRun:
 
     def train_and_score(self) -> RunRecord:
         with arithmetic("fp32"):
-            self._train()
+            if not self._reuse():
+                self._train()
             if self.progress.failure:
                 return self.record(status="error", error=self.progress.failure)
             self.trained = True
@@ -136,6 +141,19 @@ class ActiveRun:
     def _alarms(self) -> tuple[Alarm, ...]:
         progress = self.progress
         return with_derived(progress.alarms, progress.history, len(self.data.validation[1]))
+
+    def _reuse(self) -> bool:
+        """Take the training of a finished run, if one differs from this in scoring alone."""
+        task, say = self.task, partial(self.observer.on_note, self.task.spec)
+        if task.force or any(task.directory.glob("state-*.pt")):  # it has begun to train itself
+            return False
+        digest, here = self.data.test.digest, self._environment()
+        found = on_first(partial(take_training, task.spec, task.results, here, digest, say))
+        if found is not None:
+            self.reused, self.n_parameters = found, found.n_parameters
+            self.progress = TrainingProgress.finished(found)
+            self.steps = {"trained_as": found.run_id, **found.environment["training"]}
+        return found is not None
 
     def _train(self) -> None:
         task, spec, data = self.task, self.task.spec, self.data
@@ -243,10 +261,8 @@ class ActiveRun:
             checkpoints=progress.checkpoints,
             views_digest=self.views_digest,
             environment={
-                **environment(self.device),
-                "devices": task.devices,
+                **self._environment(),
                 "training": {**dataclasses.asdict(task.execution), **self.steps},
-                "method_origin": METHODS.origin(task.spec.method.name),
             },
             reference=task.reference,
             tuned=task.tuned,
@@ -255,8 +271,15 @@ class ActiveRun:
             error=error,
         )
 
+    def _environment(self) -> dict[str, Any]:
+        origin = METHODS.origin(self.task.spec.method.name)
+        here = environment(self.device)
+        return {**here, "devices": self.task.devices, "method_origin": origin}
+
     def _labels(self) -> LabelUse | None:
         """Return how many labels the training saw, where not all; and how right others are."""
+        if self.reused is not None:
+            return self.reused.labels
         if self.task.spec.supervision == FULL:
             return None
         train, found = self.data.train, self.pseudo_labels
@@ -280,7 +303,7 @@ def _take_part(
     except (CannotWrite, PermissionError):
         raise
     except (Exception, SystemExit) as error:  # a stranger's method may raise anything
-        raise UserError(explained(error, run)) from error
+        raise UserError(explained(error, task.spec, run.trained)) from error
 
 
 def _expected_weights(spec: RunSpec, averages: bool) -> Weights:
@@ -289,22 +312,3 @@ def _expected_weights(spec: RunSpec, averages: bool) -> Weights:
     if averages:
         pairs.append(["raw-selected", "raw-last"])
     return pairs if spec.recipe.selection == "last" else [[name] for pair in pairs for name in pair]
-
-
-def explained(error: BaseException, run: ActiveRun) -> str:
-    """Say what went wrong on one line; where memory ran out, with what would need less."""
-    if isinstance(error, UserError):
-        return " ".join(str(error).split())
-    if not is_out_of_memory(error):
-        return " ".join(f"{type(error).__name__}: {error}".split())
-    if not run.trained:
-        size = run.task.spec.recipe.batch_size
-        return (
-            f"out of memory in training with batches of {size}:"
-            f" --set recipe.batch_size={max(1, size // 2)} needs about half"
-        )
-    size = run.task.spec.scoring.autoattack_batch_size
-    return (
-        f"out of memory in scoring with batches of {size}:"
-        f" --set scoring.autoattack_batch_size={max(1, size // 2)} needs about half"
-    )

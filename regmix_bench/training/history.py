@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog
+from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog, RunRecord
 from regmix_bench.types import TrainedCheckpoint
 
 
@@ -36,3 +36,9 @@ class TrainingProgress:
             checkpoints,
             Cost.model_validate(state["cost"]),
         )
+
+    @classmethod
+    def finished(cls, record: RunRecord) -> TrainingProgress:
+        """Return the progress of a training that is done, as its record has it."""
+        history, alarms = list(record.history), list(record.alarms)
+        return cls(history, alarms, dict(record.checkpoints), record.training_cost)
