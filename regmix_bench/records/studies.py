@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from regmix_bench.errors import UserError
@@ -10,7 +11,7 @@ from regmix_bench.records.migrations import STUDY
 from regmix_bench.records.paths import TUNING
 from regmix_bench.records.schema import StudyRecord
 from regmix_bench.records.store import record_files, write_json
-from regmix_bench.specs.run import slug
+from regmix_bench.specs.run import MOST_CHARACTERS, slug
 
 #: What `run` takes, beside the studies.
 SUITE = "suite.yaml"
@@ -23,8 +24,14 @@ def tuning_folder(results: Path, name: str) -> Path:
 
 
 def study_path(folder: Path, label: str) -> Path:
-    """Return the file of the study of a method, by its label as it was typed."""
-    return folder / f"{slug(label)}.json"
+    """Return the file of the study of a method, by its label as it was typed.
+
+    Long labels are cut off in it, so that a digest tells those apart that begin alike.
+    """
+    name = slug(label)
+    if len(name) == MOST_CHARACTERS:
+        name = f"{name[:-9]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return folder / f"{name}.json"
 
 
 def save_study(folder: Path, study: StudyRecord) -> None:

@@ -115,9 +115,7 @@ def run_spec(
         elif done := _finished(spec, results):  # by another process, meanwhile
             return done
         extras = Extras(save_adversarial, diagnose)
-        task = Task(
-            spec, results, extras, reference, tuned, execution, devices, folder, force
-        )
+        task = Task(spec, results, extras, reference, tuned, execution, devices, folder, force)
         return execute(task, data, target, observer)
 
 

@@ -31,6 +31,8 @@ from regmix_bench.types import (
 
 #: Budgets under which one model is scored.
 MOST_THREATS = 100
+#: Characters that a label brings to a file's name.
+MOST_CHARACTERS = 80
 
 
 class TestedSpec(Frozen, metaclass=RefusingModel):
@@ -166,4 +168,4 @@ class EvalSpec(Spec):
 def slug(label: str) -> str:
     """Return a label as a part of a file's name, free of a path's characters."""
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", label.replace("=", ""))
-    return kept.strip("-.")[:80] or "model"
+    return kept.strip("-.")[:MOST_CHARACTERS] or "model"

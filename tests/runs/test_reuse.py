@@ -78,7 +78,9 @@ def test_a_training_is_done_once_for_two_scorings(tmp_path: Path) -> None:
     assert notes.epochs == 0 and third.environment["training"] == second.environment["training"]
 
 
-@pytest.mark.parametrize("other", [{"seeds": [1]}, {"methods": ["fgsm-rs"]}, {"train_examples": 90}])
+@pytest.mark.parametrize(
+    "other", [{"seeds": [1]}, {"methods": ["fgsm-rs"]}, {"train_examples": 90}]
+)
 def test_another_training_is_done(tmp_path: Path, other: dict[str, Any]) -> None:
     trained(spec_of(), tmp_path)
     _, notes = trained(spec_of(**SQUARE, **other), tmp_path)
