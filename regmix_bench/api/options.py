@@ -85,10 +85,8 @@ RunNames = Annotated[
     Iterable[str | Path],
     Option("Records' paths, run_ids or the starts of some.", argument=True),
 ]
-MethodFiles = Annotated[
-    Names | None,
-    Option("FILE.py:CLASS of methods that the suite names, whose code this runs.", GRID),
-]
+_METHOD_FILES = "FILE.py:CLASS of methods that the suite names, whose code this runs."
+MethodFiles = Annotated[Names | None, Option(_METHOD_FILES, GRID)]
 Results = Annotated[str | Path, Option("Folder of the records.", RECORDS)]
 DeviceName = Annotated[
     Literal["auto", "cpu", "cuda"], Option("Where models run; auto is CUDA if there is.", EXECUTION)
@@ -130,6 +128,8 @@ Across = Annotated[
     Names | None, Option("Let the rows of a table differ in these, and show them: tricks, labels.")
 ]
 Suites = Annotated[Names | None, Option("Take the runs of this suite alone, or of several.")]
+#: Beside suites of which records are taken, and not run.
+SuiteMethodFiles = Annotated[Names | None, Option(_METHOD_FILES)]
 TargetAccuracy = Annotated[
     float | None,
     Option("PGD-10 accuracy, 0 to 1, to compare costs at; the reference's less an error."),
@@ -187,11 +187,13 @@ def load_method_files(files: Names | None) -> None:
         METHODS.canonical(text)
 
 
-def suite_run_ids(suites: Names | None) -> set[str] | None:
+def suite_run_ids(suites: Names | None, method_files: Names | None = None) -> set[str] | None:
     """Return the run_ids that suites plan, by name or path; None for all that there are.
 
-    Raises :class:`UserError` for a suite that is unknown or cannot be planned.
+    Raises :class:`UserError` for a suite that is unknown or cannot be planned, and for a method
+    file that cannot be loaded.
     """
+    load_method_files(method_files)
     names = listed("--suite", suites)
     if names is None:
         return None
@@ -214,12 +216,13 @@ def report_choices(
     reference: str | None,
     across: Names | None,
     suites: Names | None,
+    method_files: Names | None,
     target_accuracy: float | None,
 ) -> "Choices":
     """Return what a report shows, on paper or served, as these options choose it.
 
-    Raises :class:`UserError` for an axis or a suite that there is not, and a target that is no
-    accuracy.
+    Raises :class:`UserError` for an axis, a suite or a method file that there is not, and a target
+    that is no accuracy.
     """
     from regmix_bench.analysis.tricks import crossed
 
@@ -229,6 +232,6 @@ def report_choices(
         "with_published": with_published,
         "reference": reference,
         "across": crossed(listed("--across", across)),
-        "only": suite_run_ids(suites),
+        "only": suite_run_ids(suites, method_files),
         "target_accuracy": target_accuracy,
     }

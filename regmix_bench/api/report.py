@@ -12,6 +12,7 @@ from regmix_bench.api.options import (
     Option,
     Reference,
     Results,
+    SuiteMethodFiles,
     Suites,
     TargetAccuracy,
     WithPublished,
@@ -55,6 +56,7 @@ def report(
     reference: Reference = None,
     across: Across = None,
     suite: Suites = None,
+    method_files: SuiteMethodFiles = None,
     target_accuracy: TargetAccuracy = None,
     standalone: Annotated[bool, Option("As documents, cropped to the table.", _LATEX)] = False,
     columns: Annotated[
@@ -131,7 +133,9 @@ def report(
     _require("latex", "LaTeX tables", chosen, changed)
     drawn = {"style": style != "plain", "width": width, "font": font, "methods": methods}
     _require("figures", "figures", chosen, [name for name, given in drawn.items() if given])
-    choices = report_choices(with_published, reference, across, suite, target_accuracy)
+    choices = report_choices(
+        with_published, reference, across, suite, method_files, target_accuracy
+    )
     choices["style"] = style_for(style, width, font)
     choices["methods"] = listed("--methods", methods)
     choices["site_url"] = _address(site_url)

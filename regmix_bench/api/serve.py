@@ -9,6 +9,7 @@ from regmix_bench.api.options import (
     Option,
     Reference,
     Results,
+    SuiteMethodFiles,
     Suites,
     TargetAccuracy,
     WithPublished,
@@ -26,6 +27,7 @@ def serve(
     reference: Reference = None,
     across: Across = None,
     suite: Suites = None,
+    method_files: SuiteMethodFiles = None,
     target_accuracy: TargetAccuracy = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> NoReturn:
@@ -37,5 +39,7 @@ def serve(
     """
     from regmix_bench.reporting.site.server import serve_site
 
-    choices = report_choices(with_published, reference, across, suite, target_accuracy)
+    choices = report_choices(
+        with_published, reference, across, suite, method_files, target_accuracy
+    )
     serve_site(Path(results), port, say, **choices)

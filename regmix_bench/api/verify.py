@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from regmix_bench.api.options import RECORDS, Option, Suites, suite_run_ids, verb
+from regmix_bench.api.options import RECORDS, Option, SuiteMethodFiles, Suites, suite_run_ids, verb
 
 if TYPE_CHECKING:
     from regmix_bench.sheets.verification import Verification
@@ -21,6 +21,7 @@ def verify(
         Option("Folder of the records that a sheet names, to make its numbers anew.", RECORDS),
     ] = None,
     suite: Suites = None,
+    method_files: SuiteMethodFiles = None,
     json: Annotated[str | Path | None, Option("Also write what is found as JSON.")] = None,
     sarif: Annotated[str | Path | None, Option("Also write it as SARIF 2.1.0.")] = None,
 ) -> "Verification":
@@ -55,7 +56,7 @@ def verify(
     else:
         from regmix_bench.sheets.recount import hold_to_files
 
-        found = hold_to_files(folder or path, sheet, suite_run_ids(suite))
+        found = hold_to_files(folder or path, sheet, suite_run_ids(suite, method_files))
     forms = {"--json": partial(as_json, found), "--sarif": partial(as_sarif, found, path)}
     write_together({file: json_bytes(forms[option]()) for option, file in outputs.items()})
     return found

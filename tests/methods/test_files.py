@@ -128,3 +128,16 @@ def test_no_suite_runs_a_file(tmp_path, monkeypatch, forget):
     assert found.out.splitlines()[1] == (
         "next: regmix-bench run suite.yaml --dry-run --method-files mine.py:Plain"
     )
+
+
+def test_a_suite_with_a_file_chooses_records(tmp_path, monkeypatch, forget):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(CODE)
+    Path("suite.yaml").write_text("methods: [plain]\neps: [8/255]\n")
+    Path("results").mkdir()
+    for verb in (("report", "--format", "markdown"), ("verify", "results")):
+        forget()
+        choosing = (*verb, "--suite", "suite.yaml")
+        assert "unknown method 'plain'" in cli(*choosing).words
+        chosen = cli(*choosing, "--method-files", "mine.py:Plain")
+        assert chosen.status == 2 and "no records in results" in chosen.words
