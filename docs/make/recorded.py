@@ -7,40 +7,23 @@ Each block stands between ``<!-- recorded: NAME -->`` and ``<!-- end -->``. Its 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from regmix_bench.analysis.blocks import Block
-from regmix_bench.analysis.cohorts import require_records, runs_among
-from regmix_bench.analysis.tricks import Axis
+from regmix_page import DIGITS, RegMixPage
+from shown import COLUMNS, Shown
+
 from regmix_bench.analysis.tuning import Gain
-from regmix_bench.analysis.words import threat_words
-from regmix_bench.api.options import suite_run_ids
 from regmix_bench.methods.declarations import display_name
-from regmix_bench.records.schema import StudyRecord
-from regmix_bench.records.studies import load_study, study_files
 from regmix_bench.reporting.contents import Contents
-from regmix_bench.reporting.formats.cells import fixed, markdown
-from regmix_bench.reporting.headline import headline
-from regmix_bench.reporting.paper import named
-from regmix_bench.reporting.tables.tuning import by_folder, tuning_table
-from regmix_bench.reporting.values import Table
+from regmix_bench.reporting.formats.cells import fixed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "shipped"
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("measured.md", "regmix.md")))
-#: The studies at equal effort, whose suite was run.
-STUDIES = "digits-smallcnn-Linf-32-255"
 
 MARKED = re.compile(r"(<!-- recorded: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-COLUMNS = ("method", "clean_acc", "pgd_acc", "autoattack_acc")
-COMPARED = (*COLUMNS, "robust_difference", "passes", "seeds")
-UNION = "all of L∞ 32/255, L2 0.5, L1 1"
-UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
-HELD_OUT = ("method", "start", "best", "gain", "by_chance")
-ON_TEST = ("method", "test_start", "test_tuned", "test_gain")
 ALONE = (*COLUMNS, "robust_interval", "passes")
 METRIC = "autoattack_acc"
 
@@ -49,65 +32,32 @@ class Recorded:
     """The blocks of the pages, by name, made of the records below a folder."""
 
     def __init__(self, results: Path = RESULTS) -> None:
-        self.results = results
-        self.records = require_records(results)
-
-    @cached_property
-    def matched(self) -> Contents:
-        """Every method with the same tricks."""
-        return self._suites("matched-digits")
+        self.shown = Shown(results)
 
     @cached_property
     def ablation(self) -> Contents:
         """Four methods with no trick, each, and all."""
-        return self._suites("ablation-tricks", across=("tricks",))
+        return self.shown.suites("ablation-tricks", across=("tricks",))
 
     @cached_property
     def authors(self) -> Contents:
         """Every method with the tricks of its authors."""
-        return self._suites("digits,digits-reference", across=("tricks",))
-
-    @cached_property
-    def tuned(self) -> Contents:
-        """Four methods with the values that were chosen at equal effort."""
-        chosen = {
-            path: record
-            for path, record in self.records.items()
-            if record.kind == "run"
-            and record.tuned
-            and record.tuned.study.startswith(f"{STUDIES}/")
-        }
-        return Contents(self.results, chosen, (), whole=False)
-
-    @cached_property
-    def studies(self) -> Sequence[StudyRecord]:
-        """What was tuned at equal effort, a study for each method."""
-        return by_folder(map(load_study, study_files(self.results)))[STUDIES]
-
-    @cached_property
-    def tuning(self) -> Table:
-        """What tuning found on held-out images, and what became of it on test images."""
-        return tuning_table(self.studies, runs_among(self.records))
+        return self.shown.suites("digits,digits-reference", across=("tricks",))
 
     @cached_property
     def blocks(self) -> dict[str, Callable[[], str]]:
+        of = self.shown
         return {
+            **RegMixPage(of).blocks,
             "findings": self.findings,
-            "matched-32": lambda: self._compared(self.matched, "L∞ 32/255"),
-            "matched-48": lambda: self._compared(self.matched, "L∞ 48/255"),
+            "matched-32": lambda: of.compared(self.shown.matched, "L∞ 32/255"),
+            "matched-48": lambda: of.compared(self.shown.matched, "L∞ 48/255"),
             "ablation": self.ablation_table,
-            "digits-32": lambda: self._compared(self.authors, "L∞ 32/255"),
-            "digits-48": lambda: self._compared(self.authors, "L∞ 48/255"),
-            "cifar10": lambda: self._compared(
-                self._suites("cifar10-cpu", across=("tricks",)), "L∞ 8/255", ALONE
+            "digits-32": lambda: of.compared(self.authors, "L∞ 32/255"),
+            "digits-48": lambda: of.compared(self.authors, "L∞ 48/255"),
+            "cifar10": lambda: of.compared(
+                of.suites("cifar10-cpu", across=("tricks",)), "L∞ 8/255", ALONE
             ),
-            "said-matched": lambda: self._said(self.matched, "L∞ 32/255"),
-            "held-out": lambda: self._shown(self.tuning, HELD_OUT),
-            "on-test": lambda: self._shown(self.tuning, ON_TEST),
-            "said-tuned": lambda: self._said(self.tuned, "L∞ 32/255"),
-            "tuned": lambda: self._compared(self.tuned, "L∞ 32/255"),
-            "said-union": lambda: self._said(self.tuned, UNION),
-            "tuned-union": lambda: self._compared(self.tuned, UNION, UNDER_ALL),
         }
 
     def renewed(self, page: str) -> str:
@@ -116,13 +66,13 @@ class Recorded:
 
     def findings(self) -> str:
         """Say in four sentences what the recorded suites found."""
-        subject = self._said(self.matched, "L∞ 32/255").rstrip()
+        subject = self.shown.said(self.shown.matched, "L∞ 32/255").rstrip()
         found = (self._verdicts(), subject, self._effort(), self._tricks())
         return "".join(f"- {each}\n" for each in found)
 
     def _verdicts(self) -> str:
-        block = self._block(self.matched, "L∞ 32/255")
-        standings, names = self.matched.standings[block.stem], self.matched.names
+        block = self.shown.block(self.shown.matched, "L∞ 32/255")
+        standings, names = self.shown.matched.standings[block.stem], self.shown.matched.names
         (reference,) = (row for row in block.rows if row.label == standings.reference)
         of = {kind: [] for kind in ("better", "worse", "not distinguishable")}
         for row in block.rows:
@@ -140,20 +90,14 @@ class Recorded:
             f" each has {seeds} seeds or more."
         )
 
-    def _said(self, contents: Contents, threat: str) -> str:
-        """Say how RegMix stands in a comparison, in two sentences."""
-        block = self._block(contents, threat)
-        said = headline(block, contents.standings[block.stem], contents.looks)
-        difference = said.beside.partition(". Of ")[0]
-        return f"**{said.sentence}.** {difference}, the interval 95 % together with all others.\n"
-
     def _effort(self) -> str:
         """Say what tuning at equal effort gained."""
-        gains = {display_name(s.spec.method): Gain.of_study(s) for s in self.studies}
+        tuning = self.shown.tuning(DIGITS)
+        gains = {display_name(s.spec.method): Gain.of_study(s) for s in self.shown.studies[DIGITS]}
         gained = [name for name, gain in gains.items() if gain and gain.told_apart]
-        (column,) = (at for at, c in enumerate(self.tuning.columns) if c.id == "test_gain")
-        moved = max(abs(100 * float(row[column].value or 0)) for row in self.tuning.rows)
-        trials = len(self.studies[0].trials)
+        (column,) = (at for at, c in enumerate(tuning.columns) if c.id == "test_gain")
+        moved = max(abs(100 * float(row[column].value or 0)) for row in tuning.rows)
+        trials = len(self.shown.studies[DIGITS][0].trials)
         return (
             f"**Tuned with {trials} trainings each, {_listed(gained) if gained else 'no method'}"
             f" gains more than chance gives** on held-out images. On test images AutoAttack of"
@@ -189,7 +133,7 @@ class Recorded:
 
     def _ablated(self) -> dict[str, dict[str, float]]:
         """Return AutoAttack by tricks, those of fewest words first, and by method."""
-        block, names = self._block(self.ablation, "L∞ 32/255"), self.ablation.names
+        block, names = self.shown.block(self.ablation, "L∞ 32/255"), self.ablation.names
         found: dict[str, dict[str, float]] = {}
         for row in block.rows:
             tricks = row.group.tricks
@@ -199,39 +143,6 @@ class Recorded:
             found, key=lambda tricks: (tricks != "none", tricks.count(","), _place(tricks))
         )
         return {tricks: found[tricks] for tricks in order}
-
-    def _suites(self, names: str, across: Collection[Axis] = ()) -> Contents:
-        asked = suite_run_ids(names) or ()
-        chosen = {path: each for path, each in self.records.items() if each.run_id in asked}
-        return Contents(self.results, chosen, (), whole=False, across=across)
-
-    def _block(self, contents: Contents, threat: str) -> Block:
-        """Return the one table of selected checkpoints under a threat, by its words."""
-        (found,) = (
-            block
-            for block in contents.blocks
-            if block.checkpoint == "selected" and threat_words(block.eval_threat) == threat
-        )
-        return found
-
-    def _compared(
-        self, contents: Contents, threat: str, columns: Collection[str] = COMPARED
-    ) -> str:
-        """Return the table of a comparison as Markdown, with some of its columns."""
-        stem = self._block(contents, threat).stem
-        return self._shown(named(contents.comparisons[stem], contents.names), columns)
-
-    def _shown(self, table: Table, columns: Collection[str]) -> str:
-        places = [at for at, column in enumerate(table.columns) if column.id in columns]
-        return markdown(
-            replace(
-                table,
-                caption="",
-                columns=tuple(table.columns[at] for at in places),
-                rows=tuple(tuple(row[at] for at in places) for row in table.rows),
-                notes=(),
-            )
-        ).lstrip()
 
 
 def _place(tricks: str) -> tuple[int, int]:

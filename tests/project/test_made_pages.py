@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 def makers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(ROOT / "docs/make"))
     yield
-    for name in ("recorded", "badges"):
+    for name in ("recorded", "regmix_page", "shown", "badges"):
         sys.modules.pop(name, None)
 
 
