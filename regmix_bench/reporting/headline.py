@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.methods import FEWEST_SEEDS, Relation
 from regmix_bench.analysis.standings import AgainstReference, Standings
+from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import attack_words, robust_metric
 from regmix_bench.reporting.figures.looks import Look
 from regmix_bench.reporting.formats.cells import fixed
@@ -36,11 +37,14 @@ class Headline:
 def headline(block: Block, standings: Standings, looks: Mapping[str, Look]) -> Headline:
     """Say how the method that the report is about stands in a comparison.
 
-    That is RegMix where it was run, else the row of the highest robust accuracy. ``looks`` has the
-    names of the rows.
+    That is RegMix where it was run, else the row of the highest robust accuracy. The threat is
+    named where it is another than that of the training. ``looks`` has the names of the rows.
     """
     scoring = block.cohort.setting.scoring
     attack, metric = attack_words(scoring), robust_metric(scoring)
+    elsewhere = block.eval_threat != block.cohort.train_threat
+    if elsewhere:
+        attack += f" at {threat_words(block.eval_threat)}"
     scored = sorted(
         (row for row in block.rows if metric in row.metrics),
         key=lambda row: row.metrics[metric].mean,
@@ -71,7 +75,7 @@ def headline(block: Block, standings: Standings, looks: Mapping[str, Look]) -> H
     than = {"equivalent": "to", "not distinguishable": "from"}.get(found.relation, "than")
     claim = f"{name(subject)} is {found.relation} {than} {name(reference)} under {attack}"
     return Headline(
-        claim + _passes(subject, reference),
+        claim + "," * elsewhere + _passes(subject, reference),
         f"{_difference(found)} {_others(standings, subject.label, name(reference))}",
     )
 

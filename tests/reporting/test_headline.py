@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,21 @@ from regmix_bench.records.schema import Cost
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.headline import Headline, headline
 from regmix_bench.specs import MethodSpec, Recipe
+from regmix_bench.types import ThreatModel
 
 IMAGES = 1000
+LINF = ThreatModel("Linf", "32/255")
 
 
-def write(results: Path, name: str, right: int, passes: int, seeds: int = 6, **kept: Any) -> None:
+def write(
+    results: Path,
+    name: str,
+    right: int,
+    passes: int,
+    seeds: int = 6,
+    threats: Sequence[ThreatModel] = (LINF,),
+    **kept: Any,
+) -> None:
     """Runs of a method with so many of 360 images right under AutoAttack, by seed one more."""
     params = {"clip_start": False} if name == "regmix" else {}  # today's default
     for seed in range(seeds):
@@ -26,6 +37,7 @@ def write(results: Path, name: str, right: int, passes: int, seeds: int = 6, **k
             make_spec(
                 method=MethodSpec(name=name, version=1, params=params, label=name),
                 seed=seed,
+                eval_threats=tuple(threats),
                 recipe=Recipe(epochs=1, true_class_mass=1.0),
             ),
             autoattack=right + seed % 2,
@@ -99,3 +111,21 @@ def test_of_one_method_it_says_the_number(tmp_path: Path) -> None:
 def test_of_a_row_without_autoattack_it_says_so(tmp_path: Path) -> None:
     write(tmp_path, "regmix", 280, 7, scored={"autoattack_acc": None})
     assert said(tmp_path).sentence == "Nothing is scored by AutoAttack yet"
+
+
+def test_a_threat_that_none_was_trained_under_is_named(tmp_path: Path) -> None:
+    threats = (LINF, ThreatModel("L2", "0.5"))
+    for method, right, passes in (("pgd-at", 280, 22), ("regmix", 283, 7)):
+        write(tmp_path, method, right, passes, threats=threats)
+    contents = Contents.of(tmp_path)
+    sentences = {
+        headline(block, contents.standings[block.stem], contents.looks).sentence
+        for block in contents.blocks
+    }
+    claim = "RegMix is not distinguishable from PGD-AT under AutoAttack"
+    passes = "a third of its passes"
+    assert sentences == {
+        f"{claim} at {passes}",
+        f"{claim} at L2 0.5, at {passes}",
+        f"{claim} at all of L∞ 32/255, L2 0.5, at {passes}",
+    }
