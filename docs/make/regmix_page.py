@@ -7,12 +7,16 @@ from functools import cached_property
 
 from shown import Shown, shown
 
+from regmix_bench.api.options import suite_run_ids
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.reporting.contents import Contents
 
 #: The studies on digits, whose suite was run.
 DIGITS = "digits-smallcnn-Linf-32-255"
 HOME = "L∞ 32/255"
+#: The methods of the suite of few labels, and the row that others are compared with.
+WITH_LABELS = ("pgd-at", "trades", "regmix")
+FEW = "regmix (10% of labels)"
 UNION = "all of L∞ 32/255, L2 0.5, L1 1"
 UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
 HELD_OUT = ("method", "start", "best", "gain", "by_chance")
@@ -29,6 +33,21 @@ class RegMixPage:
     def tuned(self) -> Contents:
         """Four methods with the values that were chosen at equal effort, under AutoAttack."""
         return self._tuned()
+
+    @cached_property
+    def labels(self) -> Contents:
+        """Three methods with one label in ten, and with all."""
+        asked = suite_run_ids("labels-digits") or ()
+        whole = suite_run_ids("matched-digits") or ()
+
+        def take(record: AnyRecord) -> bool:
+            if not isinstance(record, RunRecord):
+                return False
+            spec = record.spec
+            same = str(spec.train_threat.epsilon) == "32/255" and spec.label in WITH_LABELS
+            return record.run_id in asked or (same and record.run_id in whole)
+
+        return self.shown.chosen(take, across=("labels",), reference=FEW)
 
     def _tuned(self, *attacks: str) -> Contents:
         def take(record: AnyRecord) -> bool:

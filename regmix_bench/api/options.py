@@ -193,10 +193,12 @@ def suite_run_ids(suites: Names | None, method_files: Names | None = None) -> se
     Raises :class:`UserError` for a suite that is unknown or cannot be planned, and for a method
     file that cannot be loaded.
     """
-    load_method_files(method_files)
     names = listed("--suite", suites)
     if names is None:
+        if method_files is not None:
+            raise UserError("--method-files is for the methods that a suite names: add --suite")
         return None
+    load_method_files(method_files)
     from regmix_bench.data import canonical_name
     from regmix_bench.grid.plan import plan
     from regmix_bench.grid.settings import file_digests

@@ -43,7 +43,7 @@ def verify(
     sheet = None if path.is_dir() else read_sheet(path)
     if sheet is None and results is not None:
         raise UserError("--results is for a sheet that is a file: a folder has its own records")
-    if sheet is not None and suite is not None:
+    if sheet is not None and (suite is not None or method_files is not None):
         raise UserError("--suite is for a folder of records: a sheet says itself what it shows")
     folder = path if sheet is None else Path(results) if results is not None else None
     named = {"--json": json, "--sarif": sarif}

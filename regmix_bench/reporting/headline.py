@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regmix_bench.analysis.blocks import Block, Row
 from regmix_bench.analysis.methods import FEWEST_SEEDS, Relation
@@ -40,11 +40,16 @@ def headline(block: Block, standings: Standings, looks: Mapping[str, Look]) -> H
     That is RegMix where it was run, else the row of the highest robust accuracy. The threat is
     named where it is another than that of the training. ``looks`` has the names of the rows.
     """
+    found = _headline(block, standings, looks)
+    if block.eval_threat == block.cohort.train_threat:
+        return found
+    words = f"{found.sentence}, attacked under {threat_words(block.eval_threat)}"
+    return replace(found, sentence=words)
+
+
+def _headline(block: Block, standings: Standings, looks: Mapping[str, Look]) -> Headline:
     scoring = block.cohort.setting.scoring
     attack, metric = attack_words(scoring), robust_metric(scoring)
-    elsewhere = block.eval_threat != block.cohort.train_threat
-    if elsewhere:
-        attack += f" at {threat_words(block.eval_threat)}"
     scored = sorted(
         (row for row in block.rows if metric in row.metrics),
         key=lambda row: row.metrics[metric].mean,
@@ -75,7 +80,7 @@ def headline(block: Block, standings: Standings, looks: Mapping[str, Look]) -> H
     than = {"equivalent": "to", "not distinguishable": "from"}.get(found.relation, "than")
     claim = f"{name(subject)} is {found.relation} {than} {name(reference)} under {attack}"
     return Headline(
-        claim + "," * elsewhere + _passes(subject, reference),
+        claim + _passes(subject, reference),
         f"{_difference(found)} {_others(standings, subject.label, name(reference))}",
     )
 

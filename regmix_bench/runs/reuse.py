@@ -1,4 +1,8 @@
-"""A training that a results folder holds already, for a run that is scored in another way alone."""
+"""A training that a results folder holds already, for a run that is scored in another way alone.
+
+Such a run gets the weights and, beside them, the record that they came with. From then on it goes
+on by itself, as one that has trained does, whatever becomes of the other run or of the machine.
+"""
 
 from __future__ import annotations
 
@@ -12,49 +16,54 @@ from regmix_bench.records.paths import artifacts_dir
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.records.store import load_run
 from regmix_bench.specs import RunSpec
-from regmix_bench.system.files import copy_file, held_below
+from regmix_bench.system.files import copy_file, held_below, sweep
+from regmix_bench.training.history import TrainingProgress
 
-#: What an environment says of a training alone; all else is of whoever scores, too.
-OF_TRAINING = "training"
+#: The record of the run that the weights of this one are of.
+TRAINED_AS = "trained-as.json"
+#: What of the execution of a training changes its weights.
+_EXECUTED = ("channels_last", "compile", "sync_bn")
 
 
-def take_training(
+def find_training(
     spec: RunSpec,
     results: Path,
     environment: Mapping[str, Any],
     data_digest: str,
     say: Callable[[str], None],
 ) -> RunRecord | None:
-    """Copy the weights of a finished run of the same training; return its record, None without one.
+    """Return the record whose training a run has, or takes now; None where it is to train.
 
-    The training is the same if all that decides weights is, the seed too, and if it was done in
-    ``environment``: with the same packages, source and processor, where training anew would give
-    the same weights. One whose weights are gone, or altered, is none; ``say`` is told why one that
-    fits is not taken.
+    It takes the weights of a finished run if all that decides weights is the same, the seed too,
+    and if they were trained in ``environment``: by the same packages, source, processor and
+    execution, where training anew would give the same ones. ``say`` is told what is taken, or why
+    something that fits is not. Raises :class:`~regmix_bench.system.files.CannotWrite` where the
+    weights cannot be copied.
     """
-    for record in _same_training(spec, results):
-        if record.spec.eval_examples == spec.eval_examples and record.data_digest != data_digest:
+    target = artifacts_dir(results, spec.run_id)
+    if (taken := target / TRAINED_AS).is_file() and _damage(own := load_run(taken), target) is None:
+        return own
+    reasons = []
+    for path, record in _same_training(spec, results):
+        source = artifacts_dir(results, record.run_id)
+        why = _difference(record, spec, environment, data_digest) or _damage(record, source)
+        if why is not None:
+            reasons.append(f"{record.run_id} is the same training, but {why}: training anew")
             continue
-        if (difference := _elsewhere(record.environment, environment)) is not None:
-            say(f"{record.run_id} is the same training with {difference}: training anew")
-            continue
-        source, target = (artifacts_dir(results, run) for run in (record.run_id, spec.run_id))
-        try:
-            for file in record.checkpoints.values():
-                check_digest(held_below(source, file.file), file.sha256)
-                if source != target:
-                    copy_file(source / file.file, target / file.file)
-                    check_digest(target / file.file, file.sha256)
-        except UserError:  # of a clone, which has no weights, or damaged
-            continue
-        if source != target:
-            say(f"trained already as {record.run_id}: its weights are scored")
+        sweep(target)
+        for file in record.checkpoints.values():
+            copy_file(source / file.file, target / file.file)
+        TrainingProgress.finished(record).save_log(target)
+        copy_file(path, taken)
+        say(f"trained already as {record.run_id}: its weights are scored")
         return record
+    if reasons:
+        say(reasons[0])
     return None
 
 
-def _same_training(spec: RunSpec, results: Path) -> Iterator[RunRecord]:
-    """Yield the finished runs of a training, in the order of their files."""
+def _same_training(spec: RunSpec, results: Path) -> Iterator[tuple[Path, RunRecord]]:
+    """Yield the other finished runs of a training with their files, in the order of these."""
     folder = results / spec.dataset / spec.arch
     for path in sorted(folder.glob(f"*-{spec.train_threat.slug}-s{spec.seed}-*.json")):
         try:
@@ -62,13 +71,41 @@ def _same_training(spec: RunSpec, results: Path) -> Iterator[RunRecord]:
         except UserError:  # the commands that read all records say so
             continue
         same = record.spec.training_id == spec.training_id and record.spec.seed == spec.seed
-        if same and record.status == "success" and record.checkpoints:
-            yield record
+        if same and record.run_id != spec.run_id and _is_whole(record):
+            yield path, record
 
 
-def _elsewhere(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    """Return what tells two environments apart, such as ``torch 2.8``; None if nothing does."""
-    if one.get("git_dirty") or other.get("git_dirty"):
-        return "a source that was changed since its last commit"
-    keys = sorted((one.keys() | other.keys()) - {OF_TRAINING})
-    return next((f"{key} {one.get(key)}" for key in keys if one.get(key) != other.get(key)), None)
+def _is_whole(record: RunRecord) -> bool:
+    trained = len(record.history) == record.spec.recipe.epochs
+    return record.status == "success" and trained and {"selected", "last"} <= {*record.checkpoints}
+
+
+def _difference(
+    record: RunRecord, spec: RunSpec, here: Mapping[str, Any], data_digest: str
+) -> str | None:
+    """Say what tells the training of a record from one that would be done here, if anything."""
+    there = record.environment
+    if record.spec.eval_examples == spec.eval_examples and record.data_digest != data_digest:
+        return "of other data"
+    if here.get("git_dirty"):
+        return "this source has changes that are not committed"
+    left_out = {"training"}
+    if here.get("cuda") is not None:
+        left_out.add("threads")
+    if spec.method.code is not None:  # a file, whose name is no part of the method
+        left_out.add("method_origin")
+    pairs = {key: (there.get(key), here.get(key)) for key in {*there, *here} - left_out}
+    for key in _EXECUTED:
+        pairs[key] = (there.get("training", {}).get(key), here["training"].get(key))
+    unlike = sorted(key for key, (one, other) in pairs.items() if one != other)
+    return next((f"{key} was {pairs[key][0]} and is {pairs[key][1]}" for key in unlike), None)
+
+
+def _damage(record: RunRecord, folder: Path) -> str | None:
+    """Say what is wrong with the weights of a record, which lie in ``folder``, if anything."""
+    try:
+        for file in record.checkpoints.values():
+            check_digest(held_below(folder, file.file), file.sha256)
+    except UserError as error:
+        return str(error)
+    return None

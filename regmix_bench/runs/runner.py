@@ -65,7 +65,7 @@ def run_spec(
     """Train, score and record one run; resumes where an earlier try was cut off.
 
     The weights of a finished run below ``results`` that differs from it in scoring alone are scored
-    again and not trained again, where :func:`~regmix_bench.runs.reuse.take_training` finds them.
+    again and not trained again, where :func:`~regmix_bench.runs.reuse.find_training` finds them.
 
     ``reference`` is the label of the run that a table shall compare this one with, and ``tuned``
     how its values were chosen, where a study did;

@@ -44,7 +44,7 @@ from regmix_bench.records.tricks import tricks_of
 from regmix_bench.records.views import write_views
 from regmix_bench.runs.faults import explained
 from regmix_bench.runs.observers import Messenger, Observer, Silent, tell
-from regmix_bench.runs.reuse import take_training
+from regmix_bench.runs.reuse import find_training
 from regmix_bench.specs import RunSpec
 from regmix_bench.specs.supervision import FULL
 from regmix_bench.system.files import CannotWrite
@@ -147,12 +147,13 @@ class ActiveRun:
         task, say = self.task, partial(self.observer.on_note, self.task.spec)
         if task.force or any(task.directory.glob("state-*.pt")):  # it has begun to train itself
             return False
-        digest, here = self.data.test.digest, self._environment()
-        found = on_first(partial(take_training, task.spec, task.results, here, digest, say))
+        digest = self.data.test.digest
+        here = {**self._environment(), "training": dataclasses.asdict(task.execution)}
+        found = on_first(partial(find_training, task.spec, task.results, here, digest, say))
         if found is not None:
             self.reused, self.n_parameters = found, found.n_parameters
             self.progress = TrainingProgress.finished(found)
-            self.steps = {"trained_as": found.run_id, **found.environment["training"]}
+            self.steps = {"trained_as": found.run_id, **found.environment.get("training", {})}
         return found is not None
 
     def _train(self) -> None:

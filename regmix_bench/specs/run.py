@@ -117,7 +117,9 @@ class RunSpec(Spec):
     def training_identity(self) -> dict[str, Any]:
         """Return what decides the trained weights, but for the seed."""
         scored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")
-        return {key: value for key, value in self.identity().items() if key not in scored}
+        trained = tuple(found for found in self.components if found.kind != "attack")
+        spec = self.model_copy(update={"components": trained})
+        return {key: value for key, value in spec.identity().items() if key not in scored}
 
     @property
     def training_id(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from regmix_bench.records.schema import Alarm, CheckpointFile, Cost, EpochLog, RunRecord
+from regmix_bench.system.files import atomic_write
 from regmix_bench.types import TrainedCheckpoint
 
 
@@ -24,6 +26,12 @@ class TrainingProgress:
     def epoch(self) -> int:
         """Number of epochs trained."""
         return len(self.history)
+
+    def save_log(self, directory: Path) -> None:
+        """Write a line of JSON for each epoch into ``train.jsonl`` of a run's folder."""
+        with atomic_write(directory / "train.jsonl") as stream:
+            for log in self.history:
+                stream.write(log.model_dump_json().encode() + b"\n")
 
     @classmethod
     def restored(

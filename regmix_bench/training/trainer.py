@@ -34,7 +34,7 @@ from regmix_bench.records.schema import Alarm, Cost, EpochLog, PerturbationLengt
 from regmix_bench.records.selection import chosen_epochs
 from regmix_bench.replay.recorders import recorder_for
 from regmix_bench.specs import RunSpec
-from regmix_bench.system.files import CannotWrite, atomic_write, sweep
+from regmix_bench.system.files import CannotWrite, sweep
 from regmix_bench.system.machine import Execution
 from regmix_bench.training.history import TrainingProgress
 from regmix_bench.training.keeper import StateKeeper
@@ -269,9 +269,7 @@ class Trainer:
         )
 
     def _save_log(self) -> None:
-        with atomic_write(self.directory / "train.jsonl") as stream:
-            for log in self.progress.history:
-                stream.write(log.model_dump_json().encode() + b"\n")
+        self.progress.save_log(self.directory)
 
     def _state(self) -> dict[str, Any]:
         """What a run resumes from, between two epochs; every process of a group has to ask."""

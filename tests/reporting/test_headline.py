@@ -126,6 +126,6 @@ def test_a_threat_that_none_was_trained_under_is_named(tmp_path: Path) -> None:
     passes = "a third of its passes"
     assert sentences == {
         f"{claim} at {passes}",
-        f"{claim} at L2 0.5, at {passes}",
-        f"{claim} at all of L∞ 32/255, L2 0.5, at {passes}",
+        f"{claim} at {passes}, attacked under L2 0.5",
+        f"{claim} at {passes}, attacked under all of L∞ 32/255, L2 0.5",
     }

@@ -12,6 +12,7 @@ from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord
 from regmix_bench.runs import observers, runner, task
 from regmix_bench.specs import RunSpec
+from regmix_bench.specs.components import Component
 from regmix_bench.types import TRAINED
 
 GRID: dict[str, Any] = {
@@ -90,28 +91,58 @@ def test_another_training_is_done(tmp_path: Path, other: dict[str, Any]) -> None
 def test_what_was_trained_elsewhere_or_is_damaged_is_trained_anew(tmp_path: Path) -> None:
     first, _ = trained(spec_of(), tmp_path)
     path = paths.record_path(tmp_path, first.spec)
-    moved = first.model_copy(update={"environment": first.environment | {"torch": "1.0"}})
-    store.save_record(tmp_path, moved)
-    second, notes = trained(spec_of(**SQUARE), tmp_path)
-    assert notes.epochs == 2
-    assert f"{first.run_id} is the same training with torch 1.0: training anew" in notes.lines
-
-    runner.discard(second.spec, tmp_path)
-    dirty = first.model_copy(update={"environment": first.environment | {"git_dirty": True}})
-    store.save_record(tmp_path, dirty)
-    _, notes = trained(second.spec, tmp_path)
-    assert notes.epochs == 2 and any("changed since its last commit" in n for n in notes.lines)
-
-    runner.discard(second.spec, tmp_path)
-    store.save_record(tmp_path, first)
     weights = paths.artifacts_dir(tmp_path, first.run_id) / first.checkpoints["last"].file
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    _, notes = trained(second.spec, tmp_path)
-    assert notes.epochs == 2 and not any("trained already" in line for line in notes.lines)
+    whole = weights.read_bytes()
 
-    runner.discard(second.spec, tmp_path)
+    def anew(why: str, **environment: Any) -> None:
+        changed = first.model_copy(update={"environment": first.environment | environment})
+        store.save_record(tmp_path, changed)
+        second, notes = trained(spec_of(**SQUARE), tmp_path)
+        assert notes.epochs == 2 and "trained_as" not in dict(second.environment["training"])
+        said = [line for line in notes.lines if line.endswith(": training anew")]
+        assert said == [f"{first.run_id} is the same training, but {why}: training anew"]
+        runner.discard(second.spec, tmp_path)
+
+    anew(f"torch was 1.0 and is {first.environment['torch']}", torch="1.0")
+    moved = {**dict(first.environment["training"]), "channels_last": True}
+    anew("channels_last was True and is False", training=moved)
+    weights.write_bytes(whole[:-1] + b"?")
+    anew(f"checkpoint {weights} is not the recorded one: its SHA-256 differs")
     path.write_text("{")
-    assert trained(second.spec, tmp_path)[1].epochs == 2
+    assert trained(spec_of(**SQUARE), tmp_path)[1].epochs == 2
+
+
+def test_a_source_with_changes_trains_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(spec_of(), tmp_path)
+    real = task.environment
+    monkeypatch.setattr(task, "environment", lambda device: real(device) | {"git_dirty": True})
+    _, notes = trained(spec_of(**SQUARE), tmp_path)
+    assert notes.epochs == 2 and "changes that are not committed" in notes.lines[0]
+
+
+def test_once_taken_the_weights_are_the_runs_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was cut off in scoring goes on with what it took, in whatever environment."""
+    first, _ = trained(spec_of(), tmp_path)
+    score = task.score_weights
+    monkeypatch.setattr(task, "score_weights", lambda *given, **named: 1 / 0)
+    failed = runner.run_spec(spec_of(**SQUARE), tmp_path, device="cpu")
+    assert failed.status == "error"
+    monkeypatch.setattr(task, "score_weights", score)
+    real = task.environment
+    monkeypatch.setattr(task, "environment", lambda device: real(device) | {"torch": "9.0"})
+    runner.discard(first.spec, tmp_path)
+    second, notes = trained(spec_of(**SQUARE), tmp_path)
+    assert notes.epochs == 0 and second.checkpoints == first.checkpoints
+    log = paths.artifacts_dir(tmp_path, second.run_id) / "train.jsonl"
+    assert len(log.read_text().splitlines()) == len(first.history) == 2
+
+
+def test_attacks_of_plug_ins_are_no_part_of_a_training() -> None:
+    shake = Component(kind="attack", name="shake", version=1)
+    plain, attacked = spec_of(), spec_of().model_copy(update={"components": (shake,)})
+    assert plain.training_id == attacked.training_id and plain.run_id != attacked.run_id
 
 
 def test_force_trains_anew(tmp_path: Path) -> None:

@@ -143,8 +143,12 @@ def _effort(tuned: Tuned) -> str:
 
 
 def _scored_alike(studies: Sequence[StudyRecord], runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that are scored as the first is that some of ``studies`` tuned, if any is."""
+    """Return the runs that are scored as the first is that some of ``studies`` tuned, if any is.
+
+    Those by AutoAttack come first.
+    """
     tuned = [run for run in runs if any(_is_best(run, study) for study in studies)]
+    tuned.sort(key=lambda run: run.spec.scoring.autoattack_version == "custom")
     return [run for run in runs if tuned and _scored(run) == _scored(tuned[0])]
 
 
