@@ -218,8 +218,8 @@ def report_choices(
     reference: str | None,
     across: Names | None,
     suites: Names | None,
-    method_files: Names | None,
     target_accuracy: float | None,
+    method_files: Names | None = None,
 ) -> "Choices":
     """Return what a report shows, on paper or served, as these options choose it.
 

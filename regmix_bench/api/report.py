@@ -134,7 +134,7 @@ def report(
     drawn = {"style": style != "plain", "width": width, "font": font, "methods": methods}
     _require("figures", "figures", chosen, [name for name, given in drawn.items() if given])
     choices = report_choices(
-        with_published, reference, across, suite, method_files, target_accuracy
+        with_published, reference, across, suite, target_accuracy, method_files
     )
     choices["style"] = style_for(style, width, font)
     choices["methods"] = listed("--methods", methods)

@@ -40,6 +40,6 @@ def serve(
     from regmix_bench.reporting.site.server import serve_site
 
     choices = report_choices(
-        with_published, reference, across, suite, method_files, target_accuracy
+        with_published, reference, across, suite, target_accuracy, method_files
     )
     serve_site(Path(results), port, say, **choices)
