@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import product
+from statistics import fmean
 
 from shown import Shown, shown
 
-from regmix_bench.api.options import suite_run_ids
+from regmix_bench.methods.declarations import display_name, symbol_of
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.reporting.contents import Contents
+from regmix_bench.reporting.formats.cells import fixed
 
 #: The studies on digits, whose suite was run.
 DIGITS = "digits-smallcnn-Linf-32-255"
+#: Those on CIFAR-10 in small.
+MINI = "cifar10-resnet8-Linf-8-255"
 HOME = "L∞ 32/255"
-#: The methods of the suite of few labels, and the row that others are compared with.
-WITH_LABELS = ("pgd-at", "trades", "regmix")
-FEW = "regmix (10% of labels)"
 UNION = "all of L∞ 32/255, L2 0.5, L1 1"
 UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
 HELD_OUT = ("method", "start", "best", "gain", "by_chance")
@@ -34,20 +36,25 @@ class RegMixPage:
         """Four methods with the values that were chosen at equal effort, under AutoAttack."""
         return self._tuned()
 
-    @cached_property
-    def labels(self) -> Contents:
-        """Three methods with one label in ten, and with all."""
-        asked = suite_run_ids("labels-digits") or ()
-        whole = suite_run_ids("matched-digits") or ()
-
-        def take(record: AnyRecord) -> bool:
-            if not isinstance(record, RunRecord):
-                return False
-            spec = record.spec
-            same = str(spec.train_threat.epsilon) == "32/255" and spec.label in WITH_LABELS
-            return record.run_id in asked or (same and record.run_id in whole)
-
-        return self.shown.chosen(take, across=("labels",), reference=FEW)
+    def defaults(self) -> str:
+        """Return what both data sets say of the values that both trained to the end, best first."""
+        lines = [
+            "| Method | Values | Digits | CIFAR-10 in small | Mean |",
+            "| :--- | :--- | ---: | ---: | ---: |",
+        ]
+        for small in self.shown.studies[MINI]:
+            (digits,) = (s for s in self.shown.studies[DIGITS] if s.label == small.label)
+            pairs = [
+                (one.values, one.value, other.value)
+                for one, other in product(digits.trials, small.trials)
+                if one.values == other.values and one.value is not None and other.value is not None
+            ]
+            name = display_name(small.spec.method)
+            for values, *found in sorted(pairs, key=lambda pair: -fmean(pair[1:])):
+                words = ", ".join(f"{symbol_of(key)} = {value:g}" for key, value in values.items())
+                numbers = (fixed(100 * share) for share in (*found, fmean(found)))
+                lines.append(f"| {name} | {words} | {' | '.join(numbers)} |")
+        return "\n".join((*lines, ""))
 
     def _tuned(self, *attacks: str) -> Contents:
         def take(record: AnyRecord) -> bool:
@@ -63,6 +70,8 @@ class RegMixPage:
         of = self.shown
         return {
             "said-matched": lambda: of.said(of.matched, HOME),
+            "defaults": self.defaults,
+            "held-out-small": lambda: shown(of.tuning(MINI), HELD_OUT),
             "held-out": lambda: shown(of.tuning(DIGITS), HELD_OUT),
             "on-test": lambda: shown(of.tuning(DIGITS), ON_TEST),
             "said-tuned": lambda: of.said(self.tuned, HOME),

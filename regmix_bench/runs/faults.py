@@ -1,4 +1,4 @@
-"""What went wrong with a run, in one line."""
+"""Say what went wrong with a run, in one line."""
 
 from __future__ import annotations
 
