@@ -50,8 +50,8 @@ class Recorded:
         return {
             **RegMixPage(of).blocks,
             "findings": self.findings,
-            "matched-32": lambda: of.compared(self.shown.matched, "L∞ 32/255"),
-            "matched-48": lambda: of.compared(self.shown.matched, "L∞ 48/255"),
+            "matched-32": lambda: of.compared(of.matched, "L∞ 32/255"),
+            "matched-48": lambda: of.compared(of.matched, "L∞ 48/255"),
             "ablation": self.ablation_table,
             "digits-32": lambda: of.compared(self.authors, "L∞ 32/255"),
             "digits-48": lambda: of.compared(self.authors, "L∞ 48/255"),
@@ -92,7 +92,7 @@ class Recorded:
 
     def _effort(self) -> str:
         """Say what tuning at equal effort gained."""
-        tuning = self.shown.tuning(DIGITS)
+        tuning = self.shown.tuning[DIGITS]
         gains = {display_name(s.spec.method): Gain.of_study(s) for s in self.shown.studies[DIGITS]}
         gained = [name for name, gain in gains.items() if gain and gain.told_apart]
         (column,) = (at for at, c in enumerate(tuning.columns) if c.id == "test_gain")

@@ -33,8 +33,13 @@ class RegMixPage:
 
     @cached_property
     def tuned(self) -> Contents:
-        """Four methods with the values that were chosen at equal effort, under AutoAttack."""
-        return self._tuned()
+        """Four methods with the values that were chosen at equal effort."""
+
+        def take(record: AnyRecord) -> bool:
+            tuned = record.tuned if isinstance(record, RunRecord) else None
+            return tuned is not None and tuned.study.startswith(f"{DIGITS}/")
+
+        return self.shown.chosen(take)
 
     def defaults(self) -> str:
         """Return what both data sets say of the values that both trained to the end, best first."""
@@ -56,24 +61,15 @@ class RegMixPage:
                 lines.append(f"| {name} | {words} | {' | '.join(numbers)} |")
         return "\n".join((*lines, ""))
 
-    def _tuned(self, *attacks: str) -> Contents:
-        def take(record: AnyRecord) -> bool:
-            if not isinstance(record, RunRecord) or record.tuned is None:
-                return False
-            asked = record.spec.scoring.attacks == attacks
-            return asked and record.tuned.study.startswith(f"{DIGITS}/")
-
-        return self.shown.chosen(take)
-
     @property
     def blocks(self) -> Mapping[str, Callable[[], str]]:
         of = self.shown
         return {
             "said-matched": lambda: of.said(of.matched, HOME),
             "defaults": self.defaults,
-            "held-out-small": lambda: shown(of.tuning(MINI), HELD_OUT),
-            "held-out": lambda: shown(of.tuning(DIGITS), HELD_OUT),
-            "on-test": lambda: shown(of.tuning(DIGITS), ON_TEST),
+            "held-out-small": lambda: shown(of.tuning[MINI], HELD_OUT),
+            "held-out": lambda: shown(of.tuning[DIGITS], HELD_OUT),
+            "on-test": lambda: shown(of.tuning[DIGITS], ON_TEST),
             "said-tuned": lambda: of.said(self.tuned, HOME),
             "tuned": lambda: of.compared(self.tuned, HOME),
             "said-union": lambda: of.said(self.tuned, UNION),

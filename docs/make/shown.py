@@ -43,9 +43,11 @@ class Shown:
         """Every method with the same tricks."""
         return self.suites("matched-digits")
 
-    def tuning(self, folder: str) -> Table:
-        """Return what tuning found on held-out images, and what became of it on test images."""
-        return tuning_table(self.studies[folder], runs_among(self.records))
+    @cached_property
+    def tuning(self) -> dict[str, Table]:
+        """What tuning found on held-out images, and on test images what became of it, by folder."""
+        runs = runs_among(self.records)
+        return {folder: tuning_table(found, runs) for folder, found in self.studies.items()}
 
     def suites(self, names: str, across: Collection[Axis] = (), **choices: Any) -> Contents:
         """Return the runs of suites, which may be joined ``across`` an axis."""

@@ -41,7 +41,8 @@ def find_training(
     weights cannot be copied.
     """
     target = artifacts_dir(results, spec.run_id)
-    if (taken := target / TRAINED_AS).is_file() and _damage(own := load_run(taken), target) is None:
+    taken = target / TRAINED_AS
+    if (own := _read(taken)) is not None and _damage(own, target) is None:
         return own
     reasons = []
     for path, record in _same_training(spec, results):
@@ -66,13 +67,19 @@ def _same_training(spec: RunSpec, results: Path) -> Iterator[tuple[Path, RunReco
     """Yield the other finished runs of a training with their files, in the order of these."""
     folder = results / spec.dataset / spec.arch
     for path in sorted(folder.glob(f"*-{spec.train_threat.slug}-s{spec.seed}-*.json")):
-        try:
-            record = load_run(path)
-        except UserError:  # the commands that read all records say so
+        if (record := _read(path)) is None:
             continue
         same = record.spec.training_id == spec.training_id and record.spec.seed == spec.seed
         if same and record.run_id != spec.run_id and _is_whole(record):
             yield path, record
+
+
+def _read(path: Path) -> RunRecord | None:
+    """Return a record, or None for one that cannot be read, which other commands complain of."""
+    try:
+        return load_run(path)
+    except UserError:
+        return None
 
 
 def _is_whole(record: RunRecord) -> bool:

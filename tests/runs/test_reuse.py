@@ -10,7 +10,7 @@ import pytest
 from regmix_bench.grid.plan import plan
 from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord
-from regmix_bench.runs import observers, runner, task
+from regmix_bench.runs import observers, reuse, runner, task
 from regmix_bench.specs import RunSpec
 from regmix_bench.specs.components import Component
 from regmix_bench.types import TRAINED
@@ -135,8 +135,12 @@ def test_once_taken_the_weights_are_the_runs_own(
     runner.discard(first.spec, tmp_path)
     second, notes = trained(spec_of(**SQUARE), tmp_path)
     assert notes.epochs == 0 and second.checkpoints == first.checkpoints
-    log = paths.artifacts_dir(tmp_path, second.run_id) / "train.jsonl"
-    assert len(log.read_text().splitlines()) == len(first.history) == 2
+    folder = paths.artifacts_dir(tmp_path, second.run_id)
+    assert len((folder / "train.jsonl").read_text().splitlines()) == len(first.history) == 2
+    # What says whose they are is damaged: as nobody knows then, it is trained.
+    paths.record_path(tmp_path, second.spec).unlink()
+    (folder / reuse.TRAINED_AS).write_text("{")
+    assert trained(second.spec, tmp_path)[1].epochs == 2
 
 
 def test_attacks_of_plug_ins_are_no_part_of_a_training() -> None:
