@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from regmix_bench.analysis.blocks import Block
+from regmix_bench.analysis.cohorts import Group, Run
 from regmix_bench.analysis.methods import FEWEST_SEEDS, LEVEL, MARGIN, Flags, seed_pairs
 from regmix_bench.analysis.spread import Spread
 from regmix_bench.analysis.standings import Standings, standings
@@ -222,20 +223,28 @@ def reference_row(
     runs = [run for row in block.rows for run, _ in row.scores]
     if not runs:
         return None, ""
-    named = sorted({run.record.reference for run in runs if run.record.reference is not None})
+    named = names_of_reference(runs)
     if asked is None and len(named) != 1:
         what = f"several references ({', '.join(named)})" if named else "no reference"
         return None, f"the runs name {what}; `regmix-bench report --reference LABEL` chooses one"
     name = asked if asked is not None else named[0]
-    labels = [row.label for row in block.rows]
-    rows = (
-        [name] if name in labels else [row.label for row in block.rows if name in row.group.names]
-    )
+    rows = labels_named(name, [row.group for row in block.rows])
     if len(rows) == 1:
         return rows[0], ""
     if rows:
         return None, f"there are several rows {name}"
     return None, f"there is no row {name} here{_elsewhere(name, block, blocks)}"
+
+
+def names_of_reference(runs: Iterable[Run]) -> list[str]:
+    """List what runs name as their reference."""
+    return sorted({run.record.reference for run in runs if run.record.reference is not None})
+
+
+def labels_named(name: str, groups: Sequence[Group]) -> list[str]:
+    """List the labels of the groups that a name means: the one that has it as its label, or all."""
+    labels = [group.label for group in groups]
+    return [name] if name in labels else [each.label for each in groups if name in each.names]
 
 
 def _elsewhere(name: str, block: Block, blocks: Sequence[Block]) -> str:

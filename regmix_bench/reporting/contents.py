@@ -221,7 +221,7 @@ class Contents:
     @cached_property
     def corrupted_methods(self) -> tuple[corrupted_methods.MethodsPanel, ...]:
         """Methods under common corruptions, of each cohort of which two or more were asked."""
-        return corrupted_methods.methods_panels(self.cohorts, self._corruptions)
+        return corrupted_methods.methods_panels(self.cohorts, self._corruptions, self.reference)
 
     @cached_property
     def query_curves(self) -> tuple[QueryCurves, ...]:

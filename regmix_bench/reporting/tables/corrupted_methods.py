@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from regmix_bench.analysis.blocks import Stat
 from regmix_bench.analysis.cohorts import Cohort, short_digest
 from regmix_bench.analysis.standings import Standings, standings
-from regmix_bench.analysis.verdicts import differences_note
+from regmix_bench.analysis.verdicts import differences_note, labels_named, names_of_reference
 from regmix_bench.analysis.words import threat_words
 from regmix_bench.records.accuracies import CORRUPTION_ACC
 from regmix_bench.records.corrupted import read_image_means
@@ -34,13 +34,15 @@ Found = tuple[tuple[Path, CorruptionRecord], ...]
 class MethodsPanel:
     """One table: the methods of a cohort of which runs were asked of the same corrupted images.
 
-    ``rows`` are labels with the records of one ``checkpoint`` of their runs, by rising seed.
+    ``rows`` are labels with the records of one ``checkpoint`` of their runs, by rising seed; the
+    row of label ``reference`` is the one that others are compared with, if there is one.
     """
 
     terms: CorruptionTerms
     cohort: Cohort
     checkpoint: str
     rows: tuple[tuple[str, Found], ...]
+    reference: str | None
 
     @property
     def stem(self) -> str:
@@ -71,14 +73,7 @@ class MethodsPanel:
             for label, found in self.rows
         }
         means = {label: Stat.of([r.mean_accuracy for _, r in found]) for label, found in self.rows}
-        named = {
-            run.record.reference
-            for group in self.cohort.groups
-            for run in group.runs
-            if group.label in shares
-        }
-        reference = named.pop() if len(named) == 1 else None
-        return standings(means, shares, reference if reference in shares else None)
+        return standings(means, shares, self.reference)
 
     @property
     def _place(self) -> tuple[str, str]:
@@ -86,11 +81,14 @@ class MethodsPanel:
 
 
 def methods_panels(
-    cohorts: Iterable[Cohort], records: Mapping[Path, CorruptionRecord]
+    cohorts: Iterable[Cohort],
+    records: Mapping[Path, CorruptionRecord],
+    reference: str | None = None,
 ) -> tuple[MethodsPanel, ...]:
     """Return a table for each cohort of which two methods or more were asked of corrupted images.
 
     A record belongs to the run whose weights it says it is of, as its name and their SHA-256 say.
+    Methods are compared with ``reference``, or with the one label that their runs name.
     """
     asked = defaultdict[tuple[str, str], list[tuple[Path, CorruptionRecord]]](list)
     for path, record in records.items():
@@ -106,11 +104,21 @@ def methods_panels(
                         rows = tables[CorruptionTerms.of(record), checkpoint]
                         rows[group.label] = (*rows.get(group.label, ()), (path, record))
         panels += [
-            MethodsPanel(terms, cohort, checkpoint, tuple(rows.items()))
+            MethodsPanel(
+                terms, cohort, checkpoint, tuple(rows.items()), _reference(cohort, rows, reference)
+            )
             for (terms, checkpoint), rows in tables.items()
             if len(rows) > 1
         ]
     return tuple(panels)
+
+
+def _reference(cohort: Cohort, rows: Collection[str], asked: str | None) -> str | None:
+    groups = [group for group in cohort.groups if group.label in rows]
+    names = names_of_reference(run for group in groups for run in group.runs)
+    named = names if asked is None else [asked]
+    found = labels_named(named[0], groups) if len(named) == 1 else []
+    return found[0] if len(found) == 1 else None
 
 
 def methods_table(panel: MethodsPanel) -> Table:

@@ -60,3 +60,19 @@ def test_too_few_seeds_have_a_difference_and_no_interval(tmp_path: Path) -> None
     (panel,) = Contents.of(tmp_path).corrupted_methods
     (verdict,) = panel.standings.verdicts.values()
     assert (verdict.relation, verdict.interval) == ("too few seeds", None)
+
+
+def test_another_reference_is_that_of_corruptions_too(tmp_path: Path) -> None:
+    for label, clean in (("pgd-at", 70), ("trades", 80)):
+        asked(tmp_path, label, 0, clean)
+    (panel,) = Contents.of(tmp_path, reference="trades").corrupted_methods
+    assert [*panel.standings.verdicts] == ["pgd-at"]
+
+
+def test_a_reference_that_saw_no_corrupted_image_leaves_no_verdict(tmp_path: Path) -> None:
+    for label, clean in (("mart", 70), ("trades", 80)):
+        asked(tmp_path, label, 0, clean)
+    write_run(tmp_path, make_spec("pgd-at", dataset="cifar10"), reference="pgd-at")
+    for reference in (None, "pgd-at"):
+        (panel,) = Contents.of(tmp_path, reference=reference).corrupted_methods
+        assert panel.standings.verdicts == {}
