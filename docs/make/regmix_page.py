@@ -9,6 +9,7 @@ from statistics import fmean
 
 from shown import Shown, shown
 
+from regmix_bench.api.options import suite_run_ids
 from regmix_bench.methods.declarations import display_name, symbol_of
 from regmix_bench.records.schema import AnyRecord, RunRecord
 from regmix_bench.reporting.contents import Contents
@@ -19,6 +20,8 @@ DIGITS = "digits-smallcnn-Linf-32-255"
 #: Those on CIFAR-10 in small.
 MINI = "cifar10-resnet8-Linf-8-255"
 HOME = "L∞ 32/255"
+#: The row of the suite of few labels that others are compared with.
+FEW = "regmix (10% of labels)"
 UNION = "all of L∞ 32/255, L2 0.5, L1 1"
 UNDER_ALL = ("method", "autoattack_acc", "robust_difference")
 HELD_OUT = ("method", "start", "best", "gain", "by_chance")
@@ -40,6 +43,23 @@ class RegMixPage:
             return tuned is not None and tuned.study.startswith(f"{DIGITS}/")
 
         return self.shown.chosen(take)
+
+    @cached_property
+    def labels(self) -> Contents:
+        """Three methods with one label in ten."""
+        return self.shown.suites("labels-digits", across=("labels",), reference=FEW)
+
+    @cached_property
+    def pseudo_labelled(self) -> Contents:
+        """The same methods with pseudo-labels, against the multi-step one."""
+        asked = suite_run_ids("labels-digits") or ()
+
+        def take(record: AnyRecord) -> bool:
+            if not isinstance(record, RunRecord):
+                return False
+            return record.run_id in asked and record.spec.recipe.unlabelled == "rst"
+
+        return self.shown.chosen(take, reference="pgd-at")
 
     def defaults(self) -> str:
         """Return what both data sets say of the values that both trained to the end, best first."""
@@ -74,4 +94,7 @@ class RegMixPage:
             "tuned": lambda: of.compared(self.tuned, HOME),
             "said-union": lambda: of.said(self.tuned, UNION),
             "tuned-union": lambda: of.compared(self.tuned, UNION, UNDER_ALL),
+            "said-labels": lambda: of.said(self.labels, HOME),
+            "labels": lambda: of.compared(self.labels, HOME),
+            "said-pseudo-labels": lambda: of.said(self.pseudo_labelled, HOME),
         }

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 from regmix_bench.records.schema import EpochLog
 
-#: Overfitting is catastrophic where accuracy under FGSM is this far above that under PGD-10.
+#: Overfitting is catastrophic where accuracy under FGSM is this far above that under PGD-10, and of
+#: fewer images than some seventy by what chance leaves: of 14 three would be enough.
 CATASTROPHIC_GAP = 0.20
-#: Level of the one-sided test of a fall.
+#: Level of the one-sided tests, of a fall and of a gap.
 FALL_LEVEL = 0.01
 CRITICAL = NormalDist().inv_cdf(1 - FALL_LEVEL)
 #: What rounding may add to a difference of two accuracies.
@@ -72,7 +73,7 @@ class Overfitting:
     """The overfitting that a history shows.
 
     ``onset`` is the first epoch at which FGSM leaves more than :data:`CATASTROPHIC_GAP` above
-    PGD-10, and ``latest`` the last one; None where there is none. ``largest_gap`` is the largest
+    PGD-10, significantly so, and ``latest`` the last one; None where there is none. ``largest_gap`` is the largest
     such difference. ``best`` is the epoch of highest accuracy under PGD-10, the earliest of equals,
     and ``last`` the last epoch. ``standard_error`` is that of their difference, None where the
     number of images is not known.
@@ -91,7 +92,7 @@ class Overfitting:
         if not history:
             return None
         epochs = [RawAccuracy.of(log) for log in history]
-        caught = [one.epoch for one in epochs if one.gap > CATASTROPHIC_GAP + _ROUNDING]
+        caught = [one.epoch for one in epochs if _is_catastrophic(one, n_validation)]
         best, last = max(epochs, key=lambda one: (one.pgd, -one.epoch)), epochs[-1]
         # The images are the same, so that the error is smaller; that pays for having chosen the
         # best of many epochs.
@@ -130,3 +131,8 @@ class Overfitting:
             end = f"recovered after {self.latest}" if self.recovered else "to the last"
             found.append(f"catastrophic from epoch {self.onset}, {end}")
         return (*found, "robust") if self.robust else tuple(found)
+
+
+def _is_catastrophic(one: RawAccuracy, images: int | None) -> bool:
+    chance = CRITICAL * difference_error(one.fgsm, one.pgd, images) if images else 0.0
+    return one.gap > max(CATASTROPHIC_GAP, chance) + _ROUNDING

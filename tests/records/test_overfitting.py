@@ -34,6 +34,21 @@ def test_the_onset_of_catastrophic_overfitting(pgd, fgsm, onset, latest, words) 
 
 
 @pytest.mark.parametrize(
+    ("fgsm", "images", "caught"),
+    [
+        (11 / 14, 14, False),  # three images of 14
+        (14 / 14, 14, True),
+        (0.79, 143, True),  # from 69 images on chance leaves less than 20 points
+        (0.79, None, True),
+    ],
+)
+def test_few_images_call_no_difference_by_chance_catastrophic(fgsm, images, caught) -> None:
+    found = Overfitting.of(planted([8 / 14] * 2, [fgsm, 8 / 14]), images)
+    assert found is not None
+    assert (found.onset == 1) == caught
+
+
+@pytest.mark.parametrize(
     ("pgd", "images", "robust"),
     [
         ([0.30, 0.52, 0.44], 1000, True),

@@ -48,8 +48,8 @@ def overfitting_note(block: Block) -> Iterator[str]:
         f"{'Overfitting' if caught else 'No run overfitted'}, by validation accuracy{raw} in every"
         f" epoch and whatever was selected: catastrophic (CO) where FGSM leaves more than"
         f" {100 * CATASTROPHIC_GAP:g} points above PGD-10; robust where PGD-10 after the last epoch"
-        f" is significantly ({100 * FALL_LEVEL:g} %, one-sided) below its best"
-        + ("; Val. drop is that difference, in points." if caught else ".")
+        f" is below its best{', which Val. drop says in points' if caught else ''}; both where the"
+        f" difference is significant ({100 * FALL_LEVEL:g} %, one-sided)."
     )
 
 
