@@ -65,9 +65,13 @@ class Recorded:
         return MARKED.sub(lambda found: f"{found[1]}{self.blocks[found[2]]()}{found[3]}", page)
 
     def findings(self) -> str:
-        """Say in four sentences what the recorded suites found."""
+        """Say what the recorded suites found, a line for each."""
         subject = self.shown.said(self.shown.matched, "L∞ 32/255").rstrip()
-        found = (self._verdicts(), subject, self._effort(), self._tricks())
+        labels = (
+            "Do pseudo-labels (RST) help where nine labels in ten are hidden?"
+            f" {RegMixPage(self.shown).said_of_labels().rstrip()}"
+        )
+        found = (self._verdicts(), subject, self._effort(), labels, self._tricks())
         return "".join(f"- {each}\n" for each in found)
 
     def _verdicts(self) -> str:

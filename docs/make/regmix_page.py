@@ -61,6 +61,10 @@ class RegMixPage:
 
         return self.shown.chosen(take, reference="pgd-at")
 
+    def said_of_labels(self) -> str:
+        """Say what images without a label are worth to RegMix."""
+        return self.shown.said(self.labels, HOME)
+
     def defaults(self) -> str:
         """Return what both data sets say of the values that both trained to the end, best first."""
         lines = [
@@ -94,7 +98,7 @@ class RegMixPage:
             "tuned": lambda: of.compared(self.tuned, HOME),
             "said-union": lambda: of.said(self.tuned, UNION),
             "tuned-union": lambda: of.compared(self.tuned, UNION, UNDER_ALL),
-            "said-labels": lambda: of.said(self.labels, HOME),
+            "said-labels": self.said_of_labels,
             "labels": lambda: of.compared(self.labels, HOME),
             "said-pseudo-labels": lambda: of.said(self.pseudo_labelled, HOME),
         }

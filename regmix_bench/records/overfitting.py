@@ -73,10 +73,10 @@ class Overfitting:
     """The overfitting that a history shows.
 
     ``onset`` is the first epoch at which FGSM leaves more than :data:`CATASTROPHIC_GAP` above
-    PGD-10, significantly so, and ``latest`` the last one; None where there is none. ``largest_gap`` is the largest
-    such difference. ``best`` is the epoch of highest accuracy under PGD-10, the earliest of equals,
-    and ``last`` the last epoch. ``standard_error`` is that of their difference, None where the
-    number of images is not known.
+    PGD-10, significantly so, and ``latest`` the last one; None where there is none.
+    ``largest_gap`` is the largest such difference. ``best`` is the epoch of highest accuracy under
+    PGD-10, the earliest of equals, and ``last`` the last epoch. ``standard_error`` is that of their
+    difference, None where the number of images is not known.
     """
 
     onset: int | None

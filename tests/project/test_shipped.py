@@ -21,7 +21,7 @@ from regmix_bench.records.schema import RunRecord
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "results" / paths.SHIPPED
-MEGABYTES = 16
+MEGABYTES = 20
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs a git checkout"
