@@ -245,20 +245,19 @@ def _under_way(run: "WatchedRun") -> Facts:
 
 
 def _run(record: "AnyRecord") -> Facts:
-    """Return the scores under the first threat, as far as there are any."""
+    """Return the scores under the threat that stands for a record, as far as there are any."""
     from regmix_bench.records.accuracies import attack_words, by_title
     from regmix_bench.records.checkpoints import weights_of
     from regmix_bench.records.tricks import trained_with
-    from regmix_bench.records.words import record_words
+    from regmix_bench.records.words import away_words, record_words, shown_score
 
-    score, attack, weights, tricks = None, "", "", ""
+    score, attack, weights, tricks = shown_score(record), "", "", ""
     if record.kind == "transfer":
         attack = record.attack
     elif record.kind == "corruptions":
         attack = "corruptions"
-    else:
-        score = next((e for e in record.evaluations if e.robust_acc is not None), None)
-        attack = attack_words(record.spec.scoring) if score else ""
+    elif score is not None:
+        attack = attack_words(record.spec.scoring) + away_words(record, score)
     if record.kind == "run":
         tricks = str(trained_with(record))
     if record.kind == "run" and score is not None:

@@ -34,10 +34,13 @@ def score_lines(
     Each of ``unions`` has a line at the end. The 95 % interval is that of the robust accuracy.
     """
     from regmix_bench.cli.results import interval_words
+    from regmix_bench.records.accuracies import ROBUST, score_words
     from regmix_bench.records.words import accuracy_words
 
+    attack = ROBUST
+
     def measured(score: Score) -> str:
-        words = accuracy_words(score)
+        words = accuracy_words(score, attack)
         if with_interval and score.robust_acc is not None:
             interval = interval_words(score.robust_acc, score.n_examples)
             words += f" {interval} of {score.n_examples:,} images"
@@ -46,6 +49,7 @@ def score_lines(
     for e in evaluations:
         if e.robust_acc is None and not e.failed_attacks:
             continue
+        attack = score_words(e)
         yield f"{e.checkpoint} at {e.threat}: {measured(e)}"
         if e.checks:
             yield f"  raised: {', '.join(e.checks)}"

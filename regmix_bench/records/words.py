@@ -95,9 +95,12 @@ def record_words(record: AnyRecord) -> str:
     return spec_words(record.spec)
 
 
-def accuracy_words(score: Score) -> str:
-    """Write the accuracies of a score: ``clean 97.5%  PGD-20 84.1%  AutoAttack 80.5%``."""
-    robust = score_words(score) if isinstance(score, RobustEval) else ROBUST
+def accuracy_words(score: Score, attack: str = ROBUST) -> str:
+    """Write the accuracies of a score: ``clean 97.5%  PGD-20 84.1%  AutoAttack 80.5%``.
+
+    ``attack`` is what gave the robust accuracy of a union, which does not say so itself.
+    """
+    robust = score_words(score) if isinstance(score, RobustEval) else attack
     return "  ".join(
         f"{robust if title == ROBUST else title} {share:.1%}"
         for title, share in by_title(score).items()
@@ -111,23 +114,46 @@ def with_unions(record: RunRecord | EvalRecord) -> list[Score]:
     return [*scores, *record.unions]
 
 
+def shown_score(record: AnyRecord) -> Score | None:
+    """Return the score that stands for a record in a list; None where none is of robust accuracy.
+
+    It is a run's under the threat of its training, and a given model's under all of its threats.
+    """
+    if not isinstance(record, RunRecord | EvalRecord):
+        return None
+    scores = [score for score in with_unions(record) if score.robust_acc is not None]
+    if isinstance(record, EvalRecord):
+        return scores[-1] if record.unions and scores else next(iter(scores), None)
+    home = record.spec.train_threat
+    return next((s for s in scores if s.threat == home), next(iter(scores), None))
+
+
+def away_words(record: AnyRecord, score: Score | None) -> str:
+    """Say under which threat a shown score is, where the name of its record does not."""
+    if score is None or not isinstance(record, RunRecord | EvalRecord):
+        return ""
+    spec = record.spec
+    named = [spec.train_threat] if isinstance(spec, RunSpec) else spec.eval_threats
+    return "" if [score.threat] == [*named] else f" at {score.threat}"
+
+
 def records_table(records: Iterable[AnyRecord]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return the header and the rows of a table of records, each with its first score."""
+    """Return the header and the rows of a table of records, each with its shown score."""
     rows = []
     for record in records:
-        scores = record.evaluations if isinstance(record, RunRecord | EvalRecord) else ()
-        score = next((score for score in scores if score.robust_acc is not None), None)
+        score = shown_score(record)
         shares = by_title(score).values()
         told = ("" if share is None else f"{share:.1%}" for share in shares)
-        rows.append((record_words(record), *told, record.status, record.run_id))
+        name = record_words(record) + away_words(record, score)
+        rows.append((name, *told, record.status, record.run_id))
     return ("run", *titles(), "status", "run_id"), rows
 
 
 def summarised(record: AnyRecord) -> Summary:
-    """Return a record's name, identity and first score, and a table of all its scores."""
+    """Return a record's name, identity and shown score, and a table of all its scores."""
     line = f"{record.run_id}: {record_words(record)}"
     if isinstance(record, TransferRecord):
-        names = [side.label for side in record.runs]
+        names = [f"{side.label}, seed {side.seed}" for side in record.runs]
         rows = [
             (name, *(f"{share:.1%}" for share in row))
             for name, row in zip(names, record.accuracy, strict=True)
@@ -154,5 +180,7 @@ def summarised(record: AnyRecord) -> Summary:
         )
         for score in with_unions(record)
     ]
-    line += f" · {accuracy_words(with_unions(record)[0])}"
+    score = shown_score(record) or record.evaluations[0]
+    line += away_words(record, score).replace(" at ", " · at ", 1)
+    line += f" · {accuracy_words(score, score_words(record.evaluations[0]))}"
     return Summary(line, ("checkpoint", "threat", *titles(), "images", "raised"), rows)

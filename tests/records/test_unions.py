@@ -59,7 +59,7 @@ def test_commands_show_it(scored) -> None:
     shown = cli("show", record.run_id, "--results", str(results)).out
     line = next(line for line in shown.splitlines() if "all of Linf 8/255, L2 0.14, L1 0.3" in line)
     assert f"{union.robust_acc:.1%}" in line
-    assert f"robust {union.robust_acc:.1%}" in _repr_of(record)
+    assert f"apgd-ce {union.robust_acc:.1%}" in _repr_of(record)
 
 
 def _repr_of(record: EvalRecord) -> str:
