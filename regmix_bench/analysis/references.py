@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -26,6 +26,7 @@ from regmix_bench.records.outcomes import read_images, recorded_outcomes
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import (
     CHECKS,
+    AnyRecord,
     CorruptionRecord,
     Epoch,
     EvalRecord,
@@ -37,10 +38,11 @@ from regmix_bench.records.schema import (
     UnionScore,
     parts_of,
 )
+from regmix_bench.records.schema.quantities import Count
 from regmix_bench.records.unions import read_score
 from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
-from regmix_bench.types import Checkpoint, Frozen
+from regmix_bench.types import Checkpoint, Frozen, ThreatModel
 
 #: What is accepted by name: all that a score may have raised, and overfitting that is new.
 ALLOWABLE: tuple[str, ...] = (*CHECKS, "catastrophic-overfitting")
@@ -87,11 +89,17 @@ class Reference(Frozen):
 
 
 class CorruptionReference(Frozen):
-    """One model's test on corrupted images to be held: its mean over all corruptions."""
+    """One model's test on corrupted images to be held: its mean over all corruptions.
+
+    ``training_seed`` and ``train_threat`` are those of the run whose weights it is of, None of
+    other models and where that run was not recorded beside it.
+    """
 
     record: str
     run_id: str
     spec: CorruptionSpec
+    training_seed: Count | None = None
+    train_threat: ThreatModel | None = None
     data_digest: str
     n_examples: Images
     clean_acc: Share
@@ -139,9 +147,12 @@ def renew_references(
     disagrees with its record.
     """
     runs, corruptions = [], []
-    for path, record in store.load_records(results).items():
+    records = store.load_records(results)
+    trained = trained_specs(records.values())
+    for path, record in records.items():
         if isinstance(record, CorruptionRecord):
-            corruptions.append(_corruption_reference(path, record, results, reference.parent))
+            run = trained.get(record.spec.model.run_id)
+            corruptions.append(_corruption_reference(path, record, run, results, reference.parent))
         if not isinstance(record, RunRecord | EvalRecord):
             continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
@@ -173,8 +184,13 @@ def renew_references(
     return board
 
 
+def trained_specs(records: Iterable[AnyRecord]) -> dict[str | None, RunSpec]:
+    """Return the specifications of the runs among ``records``, by run_id."""
+    return {record.run_id: record.spec for record in records if isinstance(record, RunRecord)}
+
+
 def _corruption_reference(
-    path: Path, record: CorruptionRecord, results: Path, folder: Path
+    path: Path, record: CorruptionRecord, run: RunSpec | None, results: Path, folder: Path
 ) -> CorruptionReference:
     if record.outcomes_digest is not None:
         read_image_means(path, record)
@@ -182,6 +198,8 @@ def _corruption_reference(
         record=path.relative_to(results).as_posix(),
         run_id=record.run_id,
         spec=record.spec,
+        training_seed=None if run is None else run.seed,
+        train_threat=None if run is None else run.train_threat,
         data_digest=record.data_digest,
         n_examples=record.n_examples,
         clean_acc=record.clean_acc,
