@@ -39,7 +39,7 @@ from regmix_bench.records.schema import (
     parts_of,
 )
 from regmix_bench.records.schema.quantities import Count
-from regmix_bench.records.unions import read_score
+from regmix_bench.records.unions import read_score, require_unions
 from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
 from regmix_bench.types import Checkpoint, Frozen, ThreatModel
@@ -143,8 +143,8 @@ def renew_references(
 
     With them go those of models under common corruptions. They and ``allow`` replace all that
     ``reference`` held, atomically; files ``beside`` them are written with them, all or none. Raises
-    :class:`UserError`, with nothing written, where there is no such record or an outcomes file
-    disagrees with its record.
+    :class:`UserError`, with nothing written, where there is no such record, or an outcomes file or
+    a union disagrees with its record.
     """
     runs, corruptions = [], []
     records = store.load_records(results)
@@ -158,6 +158,7 @@ def renew_references(
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
         if record.status != "success" or not scored:
             continue
+        require_unions(path, record)
         outcomes = {}
         for evaluation in scored:
             if file := recorded_outcomes(path, evaluation):
