@@ -112,8 +112,14 @@ class Leaderboard(Frozen):
 
     schema_version: int = LEADERBOARD.version
     allowed: tuple[str, ...] = ()
-    runs: tuple[Reference, ...] = Field(min_length=1)
+    runs: tuple[Reference, ...] = ()
     corruptions: tuple[CorruptionReference, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not (self.runs or self.corruptions):
+            raise ValueError("holds no reference, neither of a run nor of corruptions")
+        return self
 
 
 def load_leaderboard(path: Path) -> Leaderboard:
@@ -141,10 +147,10 @@ def renew_references(
 ) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
-    With them go those of models under common corruptions. They and ``allow`` replace all that
-    ``reference`` held, atomically; files ``beside`` them are written with them, all or none. Raises
-    :class:`UserError`, with nothing written, where there is no such record, or an outcomes file or
-    a union disagrees with its record.
+    With them go those of models under common corruptions, which may be all. They and ``allow``
+    replace all that ``reference`` held, atomically; files ``beside`` them are written with them,
+    all or none. Raises :class:`UserError`, with nothing written, where there is no such record, or
+    an outcomes file or a union disagrees with its record.
     """
     runs, corruptions = [], []
     records = store.load_records(results)
@@ -176,8 +182,11 @@ def renew_references(
                 onset=onset_of(record),
             )
         )
-    if not runs:
-        raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
+    if not (runs or corruptions):
+        raise UserError(
+            f"no record with AutoAttack, or of corruptions, below {results}: `regmix-bench run` and"
+            " `eval` make them"
+        )
     board = Leaderboard(
         allowed=tuple(sorted(set(allow))), runs=tuple(runs), corruptions=tuple(corruptions)
     )

@@ -122,6 +122,14 @@ def test_another_seed_s_model_is_not_taken_for_a_reference_s(tmp_path: Path) -> 
     assert {v.verdict for v in of_corruptions(tmp_path)} == {"ok"}
 
 
+def test_references_may_be_of_corruptions_alone(tmp_path: Path) -> None:
+    record = write_corrupted(tmp_path)
+    assert check(results=tmp_path, update=True).renewed == 1
+    assert [verdict.verdict for verdict in check(results=tmp_path).verdicts] == ["ok", "ok"]
+    forget(record)
+    assert check(results=tmp_path).failed
+
+
 def test_where_several_records_may_be_meant_none_is_taken(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     board = old / paths.LEADERBOARD

@@ -440,7 +440,7 @@ def test_outcomes_that_disagree_with_their_record_are_refused(
         ("{", "is not a leaderboard"),
         ("[" * 100_000, "is not a leaderboard"),
         ("[]", "is not a leaderboard: it has no schema_version"),
-        ('{"schema_version": 1, "runs": []}', "is not a leaderboard: runs"),
+        ('{"schema_version": 1, "runs": []}', "is not a leaderboard: holds no reference"),
         ('{"schema_version": 1, "runs": [{}]}', "is not a leaderboard: runs.0"),
         ('{"schema_version": 0, "runs": []}', "has schema 0, which no migration reads"),
         (
