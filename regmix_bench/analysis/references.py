@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -327,8 +328,11 @@ def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, ob
     settings = _flat(content) | _flat(spec.identity())
     if isinstance(spec, RunSpec):
         settings |= _flat({"method": {"params": all_params(spec.method)}})
-    # These stay objects: equal by value, and shown as typed.
-    threats = {"eval_threats": spec.eval_threats, "pgd_threats": spec.pgd_threats}
+    # These stay objects: equal by value in whichever order they were typed, and shown as typed.
+    threats = {
+        name: tuple(sorted(getattr(spec, name), key=attrgetter("norm", "epsilon")))
+        for name in ("eval_threats", "pgd_threats")
+    }
     return settings | threats | {"data_digest": data_digest}
 
 
