@@ -86,6 +86,7 @@ COLUMNS: dict[str, Typed] = {
     "checkpoint_epoch": Typed("Int64", "epoch of these weights"),
     "epsilon": Typed("category", "ε of the attack as typed, in order of size"),
     "epsilon_value": Typed("float64", "the same as a number, of a pixel from 0 to 1"),
+    "threats": Typed("category", "that norm and ε; of a union all threats, by commas"),
     "n_examples": Typed("Int64", "images scored"),
     **{
         accuracy.id: Typed("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
@@ -109,9 +110,10 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     :data:`COLUMNS` says of each column its type and what it holds: categories, ``Int64``,
     ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
     accuracies; a model that was not trained here has nothing of a training. What holds under all of
-    several threats has ``norm`` "union", and no ε; what was asked under common corruptions has
-    ``kind`` "corruptions", one row with their mean. Accuracies are 0 to 1. Raises
-    :class:`UserError` for what is not there or no folder, and at the first unreadable record.
+    several threats has ``norm`` "union", no ε, and all of them as ``threats``; what was asked under
+    common corruptions has ``kind`` "corruptions", one row with their mean. Accuracies are 0 to 1.
+    Raises :class:`UserError` for what is not there or no folder, and at the first unreadable
+    record.
     """
     import pandas as pd
 
@@ -187,11 +189,12 @@ def _rows(record: RunRecord | EvalRecord | CorruptionRecord, path: str) -> Itera
 def _under(score: Score) -> dict[str, Any]:
     """The threat of a score, and what scoring under it said; of a union each threat has said it."""
     if isinstance(score, UnionScore):
-        return {"norm": "union"}
+        return {"norm": "union", "threats": ", ".join(map(str, score.threats))}
     return {
         "norm": score.threat.norm,
         "epsilon": str(score.threat.epsilon),
         "epsilon_value": float(score.threat.epsilon),
+        "threats": str(score.threat),
         "autoattack_version": score.autoattack_version,
         "checks": ", ".join(score.checks),
     }

@@ -469,6 +469,17 @@ def test_results_have_a_row_for_what_was_asked_under_corruptions(tmp_path: Path)
     assert pd.isna(row.norm) and pd.isna(row.autoattack_acc) and pd.isna(row.group_id)
 
 
+def test_results_say_of_a_union_which_threats_it_is_of(tmp_path: Path) -> None:
+    one = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "0.5"))
+    other = (ThreatModel("Linf", "8/255"), ThreatModel("L1", "10"))
+    for threats in (one, other):
+        write_run(tmp_path, make_spec(eval_threats=threats))
+    frame = load_results(tmp_path)
+    unions = frame[frame["norm"] == "union"]
+    assert set(unions["threats"]) == {"Linf 8/255, L2 0.5", "Linf 8/255, L1 10"}
+    assert set(frame[frame["norm"] == "L2"]["threats"]) == {"L2 0.5"}
+
+
 def test_results_have_their_columns_without_any_evaluation(tmp_path: Path) -> None:
     assert list(load_results(tmp_path).columns) == list(COLUMNS)
     store.save_record(tmp_path, make_record(make_spec(), status="error", error="x"))
