@@ -5,7 +5,8 @@ So ``compare`` asks of two records, and ``check`` of a record and its reference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from regmix_bench.analysis.references import (
     CorruptionReference,
     corruption_differences,
     reference_file,
+    trained_specs,
 )
 from regmix_bench.analysis.statistics import PairedT
 from regmix_bench.errors import UserError
@@ -26,10 +28,15 @@ from regmix_bench.records.corrupted import (
     read_image_means,
 )
 from regmix_bench.records.paths import own_outcomes_path
-from regmix_bench.records.schema import CorruptionRecord
+from regmix_bench.records.schema import AnyRecord, CorruptionRecord
 from regmix_bench.records.words import CORRUPTED_BY, model_name
+from regmix_bench.specs import CorruptionSpec
 from regmix_bench.specs.corruptions import CorruptionSource
 from regmix_bench.system.shown import Shown, Summary
+from regmix_bench.types import ThreatModel
+
+#: A record and its file.
+Found = tuple[Path, CorruptionRecord]
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,27 +119,25 @@ def compare_corrupted(files: Sequence[Path], records: Sequence[CorruptionRecord]
 
 
 def corruption_verdicts(
-    entries: Sequence[CorruptionReference],
-    records: Mapping[Path, CorruptionRecord],
+    entries: Iterable[CorruptionReference],
+    candidates: CorruptionCandidates,
     folder: Path,
 ) -> Iterator[Verdict]:
     """Yield the verdicts on clean accuracy and on the mean over corruptions of each reference.
 
-    It is compared with its own record, else with that of the same label, whose weights are others.
-    Where both have outcomes per image, the mean is judged by Student's paired test over images at
-    :data:`~regmix_bench.analysis.drops.ALPHA`, one-sided; else as if each image counted as one,
-    which finds less. ``folder`` is that of the references.
+    It is compared with its own record, else with that of the same label and training seed, whose
+    weights are others. Where both have outcomes per image, the mean is judged by Student's paired
+    test over images at :data:`~regmix_bench.analysis.drops.ALPHA`, one-sided; else as if each image
+    counted as one, which finds less. ``folder`` is that of the references.
     """
     for entry in entries:
-        found = [each for each in records.items() if each[1].run_id == entry.run_id]
-        found += [each for each in records.items() if _cell(each[1]) == _cell(entry)]
         was = {"clean_acc": entry.clean_acc, CORRUPTION_ACC: entry.corruption_acc}
-        if not found:
+        match, obstacle = candidates.match(entry)
+        if match is None:
             for metric, share in was.items():
-                why = "no record of this model under corruptions"
-                yield _verdict(entry, metric, share, None, "missing", why)
+                yield _verdict(entry, metric, share, None, *obstacle)
             continue
-        path, record = found[0]
+        path, record = match
         now = {"clean_acc": record.clean_acc, CORRUPTION_ACC: record.mean_accuracy}
         if differing := corruption_differences(entry, record):
             for metric, share in was.items():
@@ -154,9 +159,62 @@ def corruption_verdicts(
                 yield judge_counts(plain, replace(counts, changed=(lost, gained)))
 
 
-def _cell(side: CorruptionReference | CorruptionRecord) -> tuple[object, ...]:
-    spec = side.spec
-    return spec.dataset, spec.arch, spec.label, spec.corruptions
+class CorruptionCandidates:
+    """The records that references of corruptions are matched with: own ones, else by their cell.
+
+    ``references`` are all that are held, also where few of them are checked: what is the own record
+    of one is not compared with another.
+    """
+
+    def __init__(
+        self, references: Sequence[CorruptionReference], records: Mapping[Path, AnyRecord]
+    ) -> None:
+        asked = [(p, r) for p, r in records.items() if isinstance(r, CorruptionRecord)]
+        held, trained = {entry.run_id for entry in references}, trained_specs(records.values())
+        self._by_id = {record.run_id: (path, record) for path, record in asked}
+        self._lost = [entry for entry in references if entry.run_id not in self._by_id]
+        self._by_cell = defaultdict[tuple[object, ...], list[Found]](list)
+        for path, record in asked:
+            if record.run_id not in held:
+                run = trained.get(record.spec.model.run_id)
+                training = (None, None) if run is None else (run.seed, run.train_threat)
+                self._by_cell[_cell(record.spec, *training)].append((path, record))
+
+    def match(self, entry: CorruptionReference) -> tuple[Found | None, tuple[Judgement, str]]:
+        """Return the record of a reference, or None; the second value says why there is none.
+
+        Of several that might be it none is taken, nor one that several references might be of.
+        """
+        if own := self._by_id.get(entry.run_id):
+            return own, ("ok", "")
+        cell = _cell_of(entry)
+        found = self._by_cell.get(cell, [])
+        if not found:
+            return None, ("missing", "no record of this model under corruptions")
+        found = [one for one in found if not corruption_differences(entry, one[1])] or found
+        if len(found) > 1:
+            names = ", ".join(path.name for path, _ in found)
+            return None, ("not comparable", f"each of these may be its record: {names}")
+        rivals = [
+            other.record
+            for other in self._lost
+            if _cell_of(other) == cell and not corruption_differences(other, found[0][1])
+        ]
+        if len(rivals) > 1:
+            why = f"{found[0][0].name} may be the record of each of {', '.join(rivals)}"
+            return None, ("not comparable", why)
+        return found[0], ("ok", "")
+
+
+def _cell_of(entry: CorruptionReference) -> tuple[object, ...]:
+    return _cell(entry.spec, entry.training_seed, entry.train_threat)
+
+
+def _cell(spec: CorruptionSpec, seed: int | None, threat: ThreatModel | None) -> tuple[object, ...]:
+    """What a model has in common with itself trained anew; an unknown run only with itself."""
+    run, _, checkpoint = spec.model.name.partition(":")
+    model = () if spec.model.run_id is None else (checkpoint, seed, threat or run)
+    return spec.dataset, spec.arch, spec.label, spec.corruptions, *model
 
 
 def _differences(
@@ -202,7 +260,7 @@ def _verdict(
     note: str,
 ) -> Verdict:
     spec, shares = entry.spec, (reference, now)
-    return Verdict.untested(
+    verdict = Verdict.untested(
         entry.record,
         spec,
         ("given", spec.corruptions, metric),
@@ -211,3 +269,5 @@ def _verdict(
         judgement,
         note,
     )
+    seed = entry.training_seed
+    return verdict if seed is None else replace(verdict, seed=seed)

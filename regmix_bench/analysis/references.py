@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -26,6 +27,7 @@ from regmix_bench.records.outcomes import read_images, recorded_outcomes
 from regmix_bench.records.overfitting import Overfitting
 from regmix_bench.records.schema import (
     CHECKS,
+    AnyRecord,
     CorruptionRecord,
     Epoch,
     EvalRecord,
@@ -37,10 +39,11 @@ from regmix_bench.records.schema import (
     UnionScore,
     parts_of,
 )
-from regmix_bench.records.unions import read_score
+from regmix_bench.records.schema.quantities import Count
+from regmix_bench.records.unions import read_score, require_unions
 from regmix_bench.specs import CorruptionSpec, EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest, held_below, write_together
-from regmix_bench.types import Checkpoint, Frozen
+from regmix_bench.types import Checkpoint, Frozen, ThreatModel
 
 #: What is accepted by name: all that a score may have raised, and overfitting that is new.
 ALLOWABLE: tuple[str, ...] = (*CHECKS, "catastrophic-overfitting")
@@ -87,11 +90,17 @@ class Reference(Frozen):
 
 
 class CorruptionReference(Frozen):
-    """One model's test on corrupted images to be held: its mean over all corruptions."""
+    """One model's test on corrupted images to be held: its mean over all corruptions.
+
+    ``training_seed`` and ``train_threat`` are those of the run whose weights it is of, None of
+    other models and where that run was not recorded beside it.
+    """
 
     record: str
     run_id: str
     spec: CorruptionSpec
+    training_seed: Count | None = None
+    train_threat: ThreatModel | None = None
     data_digest: str
     n_examples: Images
     clean_acc: Share
@@ -104,8 +113,14 @@ class Leaderboard(Frozen):
 
     schema_version: int = LEADERBOARD.version
     allowed: tuple[str, ...] = ()
-    runs: tuple[Reference, ...] = Field(min_length=1)
+    runs: tuple[Reference, ...] = ()
     corruptions: tuple[CorruptionReference, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not (self.runs or self.corruptions):
+            raise ValueError("holds no reference, neither of a run nor of corruptions")
+        return self
 
 
 def load_leaderboard(path: Path) -> Leaderboard:
@@ -133,20 +148,24 @@ def renew_references(
 ) -> Leaderboard:
     """Make the successful, AutoAttack-scored records below ``results`` the references.
 
-    With them go those of models under common corruptions. They and ``allow`` replace all that
-    ``reference`` held, atomically; files ``beside`` them are written with them, all or none. Raises
-    :class:`UserError`, with nothing written, where there is no such record or an outcomes file
-    disagrees with its record.
+    With them go those of models under common corruptions, which may be all. They and ``allow``
+    replace all that ``reference`` held, atomically; files ``beside`` them are written with them,
+    all or none. Raises :class:`UserError`, with nothing written, where there is no such record, or
+    an outcomes file or a union disagrees with its record.
     """
     runs, corruptions = [], []
-    for path, record in store.load_records(results).items():
+    records = store.load_records(results)
+    trained = trained_specs(records.values())
+    for path, record in records.items():
         if isinstance(record, CorruptionRecord):
-            corruptions.append(_corruption_reference(path, record, results, reference.parent))
+            run = trained.get(record.spec.model.run_id)
+            corruptions.append(_corruption_reference(path, record, run, results, reference.parent))
         if not isinstance(record, RunRecord | EvalRecord):
             continue
         scored = tuple(e for e in record.evaluations if e.autoattack_acc is not None)
         if record.status != "success" or not scored:
             continue
+        require_unions(path, record)
         outcomes = {}
         for evaluation in scored:
             if file := recorded_outcomes(path, evaluation):
@@ -164,8 +183,11 @@ def renew_references(
                 onset=onset_of(record),
             )
         )
-    if not runs:
-        raise UserError(f"no record with AutoAttack below {results}: `regmix-bench run` makes them")
+    if not (runs or corruptions):
+        raise UserError(
+            f"no record with AutoAttack, or of corruptions, below {results}: `regmix-bench run` and"
+            " `eval` make them"
+        )
     board = Leaderboard(
         allowed=tuple(sorted(set(allow))), runs=tuple(runs), corruptions=tuple(corruptions)
     )
@@ -173,8 +195,13 @@ def renew_references(
     return board
 
 
+def trained_specs(records: Iterable[AnyRecord]) -> dict[str | None, RunSpec]:
+    """Return the specifications of the runs among ``records``, by run_id."""
+    return {record.run_id: record.spec for record in records if isinstance(record, RunRecord)}
+
+
 def _corruption_reference(
-    path: Path, record: CorruptionRecord, results: Path, folder: Path
+    path: Path, record: CorruptionRecord, run: RunSpec | None, results: Path, folder: Path
 ) -> CorruptionReference:
     if record.outcomes_digest is not None:
         read_image_means(path, record)
@@ -182,6 +209,8 @@ def _corruption_reference(
         record=path.relative_to(results).as_posix(),
         run_id=record.run_id,
         spec=record.spec,
+        training_seed=None if run is None else run.seed,
+        train_threat=None if run is None else run.train_threat,
         data_digest=record.data_digest,
         n_examples=record.n_examples,
         clean_acc=record.clean_acc,
@@ -299,8 +328,11 @@ def _settings(spec: RunSpec | EvalSpec, data_digest: str | None) -> dict[str, ob
     settings = _flat(content) | _flat(spec.identity())
     if isinstance(spec, RunSpec):
         settings |= _flat({"method": {"params": all_params(spec.method)}})
-    # These stay objects: equal by value, and shown as typed.
-    threats = {"eval_threats": spec.eval_threats, "pgd_threats": spec.pgd_threats}
+    # These stay objects: equal by value in whichever order they were typed, and shown as typed.
+    threats = {
+        name: tuple(sorted(getattr(spec, name), key=attrgetter("norm", "epsilon")))
+        for name in ("eval_threats", "pgd_threats")
+    }
     return settings | threats | {"data_digest": data_digest}
 
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from regmix_bench.analysis.corrupted import corruption_verdicts
+from regmix_bench.analysis.corrupted import CorruptionCandidates, corruption_verdicts
 from regmix_bench.analysis.drops import CorrectCounts, Judgement, Verdict, judge_counts, pooled
 from regmix_bench.analysis.references import (
     METRICS,
@@ -34,7 +34,6 @@ from regmix_bench.errors import unknown
 from regmix_bench.records import store
 from regmix_bench.records.outcomes import require_files
 from regmix_bench.records.schema import (
-    CorruptionRecord,
     EvalRecord,
     RobustEval,
     RunRecord,
@@ -64,11 +63,13 @@ def compare_with_references(
         corrupted = tuple(entry for entry in corrupted if fnmatchcase(entry.record, only))
         if not (entries or corrupted):
             raise unknown("reference", only, names)
-    records = store.load_records(results).items()
-    for path, record in records:
+    records = store.load_records(results)
+    for path, record in records.items():
         require_files(path, record)
         require_unions(path, record)
-    found = _Candidates((path, r) for path, r in records if isinstance(r, RunRecord | EvalRecord))
+    found = _Candidates(
+        (path, r) for path, r in records.items() if isinstance(r, RunRecord | EvalRecord)
+    )
     verdicts, seeds = [], defaultdict(list)
     for entry in entries:
         group = entry.spec.group_id
@@ -77,7 +78,7 @@ def compare_with_references(
             key = (group, verdict.checkpoint, verdict.threat, verdict.metric)
             seeds[key].append((verdict, counts))
     verdicts += [whole for same in seeds.values() for whole in pooled(same)]
-    asked = {path: record for path, record in records if isinstance(record, CorruptionRecord)}
+    asked = CorruptionCandidates(board.corruptions, records)
     return verdicts + list(corruption_verdicts(corrupted, asked, reference.parent))
 
 

@@ -127,8 +127,7 @@ def evaluations_of(path: Path, run: RunRecord, results: Path) -> dict[Path, Eval
 
 
 def _is_of(found: EvalRecord, run: RunRecord) -> bool:
-    source = found.spec.model
-    return source.kind == "run" and source.name.partition(":")[0] == run.run_id
+    return found.spec.model.run_id == run.run_id
 
 
 def _saved(record: RunRecord | EvalRecord) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regmix_bench.methods.declarations import display_name
-from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.accuracies import ACCURACIES, attack_words
 from regmix_bench.records.alarms import alarms_of
 from regmix_bench.records.checkpoints import epoch_of, weights_of
 from regmix_bench.records.overfitting import Overfitting
@@ -23,6 +23,7 @@ from regmix_bench.records.schema import (
 from regmix_bench.records.store import load_record, record_files, require_results
 from regmix_bench.records.throughput import Throughput
 from regmix_bench.records.tricks import seen_tricks, trained_with
+from regmix_bench.specs import Scoring
 from regmix_bench.specs.tricks import Tricks
 from regmix_bench.system.signatures import typed
 from regmix_bench.types import Epsilon
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _ACCURACY_WORDS = {
     "clean_acc": "accuracy without an attack, 0 to 1",
     "pgd_acc": "accuracy under PGD-20, 0 to 1",
-    "autoattack_acc": "accuracy under AutoAttack, 0 to 1",
+    "autoattack_acc": "accuracy under AutoAttack or what attacks names instead, 0 to 1",
     "screened_acc": "the same of what PGD-20 left, another number, 0 to 1",
 }
 
@@ -86,6 +87,7 @@ COLUMNS: dict[str, Typed] = {
     "checkpoint_epoch": Typed("Int64", "epoch of these weights"),
     "epsilon": Typed("category", "ε of the attack as typed, in order of size"),
     "epsilon_value": Typed("float64", "the same as a number, of a pixel from 0 to 1"),
+    "threats": Typed("category", "that norm and ε; of a union all threats, by commas"),
     "n_examples": Typed("Int64", "images scored"),
     **{
         accuracy.id: Typed("float64", _ACCURACY_WORDS.get(accuracy.id, "share right, 0 to 1"))
@@ -93,6 +95,7 @@ COLUMNS: dict[str, Typed] = {
     },
     "corruptions": Typed("category", "common corruptions: made here, or cifar10c"),
     "corruption_acc": Typed("float64", "mean accuracy over these at all severities, 0 to 1"),
+    "attacks": Typed("category", "what gave the robust accuracy, as apgd-ce + square"),
     "autoattack_version": Typed(
         "category", "version of AutoAttack; custom where attacks are named"
     ),
@@ -109,9 +112,10 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     :data:`COLUMNS` says of each column its type and what it holds: categories, ``Int64``,
     ``float64`` and ``boolean``. A run that failed has one row with ``status`` "error" and no
     accuracies; a model that was not trained here has nothing of a training. What holds under all of
-    several threats has ``norm`` "union", and no ε; what was asked under common corruptions has
-    ``kind`` "corruptions", one row with their mean. Accuracies are 0 to 1. Raises
-    :class:`UserError` for what is not there or no folder, and at the first unreadable record.
+    several threats has ``norm`` "union", no ε, and all of them as ``threats``; what was asked under
+    common corruptions has ``kind`` "corruptions", one row with their mean. Accuracies are 0 to 1.
+    Raises :class:`UserError` for what is not there or no folder, and at the first unreadable
+    record.
     """
     import pandas as pd
 
@@ -177,6 +181,7 @@ def _rows(record: RunRecord | EvalRecord | CorruptionRecord, path: str) -> Itera
             model["weights"] = weights_of(record, score.checkpoint)
             model["checkpoint_epoch"] = epoch_of(record, score.checkpoint)
         yield model | {
+            **_attacked(score, record.spec.scoring),
             **_under(score),
             "checkpoint": score.checkpoint,
             "n_examples": score.n_examples,
@@ -184,14 +189,25 @@ def _rows(record: RunRecord | EvalRecord | CorruptionRecord, path: str) -> Itera
         }
 
 
+def _attacked(score: Score, scoring: Scoring) -> dict[str, str]:
+    """What gave a score its robust accuracy; of a union, that of each threat."""
+    if score.robust_acc is None:
+        return {}
+    return {
+        "attacks": attack_words(scoring),
+        "autoattack_version": scoring.autoattack_version,
+    }
+
+
 def _under(score: Score) -> dict[str, Any]:
     """The threat of a score, and what scoring under it said; of a union each threat has said it."""
     if isinstance(score, UnionScore):
-        return {"norm": "union"}
+        return {"norm": "union", "threats": ", ".join(map(str, score.threats))}
     return {
         "norm": score.threat.norm,
         "epsilon": str(score.threat.epsilon),
         "epsilon_value": float(score.threat.epsilon),
+        "threats": str(score.threat),
         "autoattack_version": score.autoattack_version,
         "checks": ", ".join(score.checks),
     }

@@ -80,10 +80,8 @@ def _other_than_run(record: EvalRecord | TransferRecord | CorruptionRecord) -> s
     if isinstance(record, TransferRecord):
         return "a transfer, not of a training"
     kind = "corruptions" if isinstance(record, CorruptionRecord) else "an evaluation"
-    source = record.spec.model
-    if source.kind != "run":
-        return f"{kind}, not of a training"
-    return f"{kind}, not of a training: that is run {source.name.partition(':')[0]}"
+    run = record.spec.model.run_id
+    return f"{kind}, not of a training" + ("" if run is None else f": that is run {run}")
 
 
 def load_records(results: Path) -> dict[Path, AnyRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,14 +96,25 @@ def _in_order(images: ImageOutcomes) -> ImageOutcomes:
 
 
 def require_unions(path: Path, record: AnyRecord) -> None:
-    """Raise :class:`UserError` where a recorded union is not that of the outcomes of ``record``."""
+    """Raise :class:`UserError` where a recorded union is not that of the outcomes of ``record``.
+
+    Nor may a checkpoint that was scored under several norms have none, or more than one.
+    """
     if not isinstance(record, RunRecord | EvalRecord):
         return
+    wanted = 1 if several_norms(record.spec.eval_threats) else 0
+    found = Counter(union.checkpoint for union in record.unions)
+    for checkpoint in {score.checkpoint for score in record.evaluations}:
+        if found[checkpoint] != wanted:
+            raise UserError(
+                f"{path} says {found[checkpoint]} unions of {checkpoint}, and its threats have"
+                f" {wanted}"
+            )
     for union in record.unions:
         each = (record.evaluation(union.checkpoint, threat) for threat in record.spec.eval_threats)
         scores = [score for score in each if score is not None]
-        found = [(recorded_outcomes(path, score), score) for score in scores]
-        flags = [read_outcomes(file, score) for file, score in found if file is not None]
+        files = [(recorded_outcomes(path, score), score) for score in scores]
+        flags = [read_outcomes(file, score) for file, score in files if file is not None]
         if len(flags) == len(scores) and _union(scores, held_under_all(flags)) != union:
             raise UserError(f"{path} says another union of {union.checkpoint} than its outcomes")
 

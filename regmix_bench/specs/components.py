@@ -60,6 +60,11 @@ class ModelSource(Frozen):
     name: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
+    @property
+    def run_id(self) -> str | None:
+        """Return that of the run whose weights it is, None of another model."""
+        return self.name.partition(":")[0] if self.kind == "run" else None
+
 
 class DataNames(Frozen):
     """The words of readers for data that a path names: of the data set, and of classes by label.

@@ -17,6 +17,7 @@ from regmix_bench.analysis.drops import Verdict
 from regmix_bench.analysis.statistics import PairedT
 from regmix_bench.errors import UserError
 from regmix_bench.records import paths
+from regmix_bench.specs import ModelSource, Recipe
 
 
 def test_the_paired_test_is_students() -> None:
@@ -83,6 +84,68 @@ def test_attacks_and_lost_outcomes_are_refused(tmp_path: Path) -> None:
     paths.own_outcomes_path(two).unlink()
     with pytest.raises(UserError, match="is missing, the outcomes of corruptions"):
         compare(str(one), str(two), results=tmp_path)
+
+
+def trained(results: Path, seed: int, epsilon: str = "8/255", epochs: int = 50) -> Path:
+    """Save a run with its model's test on corrupted images; returns the record of that."""
+    recipe = Recipe(epochs=epochs)
+    spec = make_spec("pgd-at", epsilon, dataset="cifar10", seed=seed, recipe=recipe)
+    write_run(results, spec)
+    sha256 = f"{seed:02x}{epochs:02x}" * 16
+    source = ModelSource(kind="run", name=f"{spec.run_id}:selected", sha256=sha256)
+    return write_corrupted(results, "pgd-at", source=source)
+
+
+def forget(record: Path) -> None:
+    record.unlink()
+    paths.own_outcomes_path(record).unlink()
+
+
+def of_corruptions(results: Path, board: Path | None = None) -> list[Verdict]:
+    found = check(results=results, reference=board, only="*/corrupted/*").verdicts
+    return [verdict for verdict in found if verdict.metric == "corruption_acc"]
+
+
+def test_another_seed_s_model_is_not_taken_for_a_reference_s(tmp_path: Path) -> None:
+    first, *_ = (trained(tmp_path, seed) for seed in (0, 1))
+    check(results=tmp_path, update=True)
+    assert {(v.seed, v.verdict) for v in of_corruptions(tmp_path)} == {(0, "ok"), (1, "ok")}
+    said = cli("check", "--results", tmp_path, "-v", "--only", "*/corrupted/*").out
+    assert "PGD-AT · seed 0" in said and "PGD-AT · seed 1" in said
+    forget(first)
+    assert {(v.seed, v.verdict) for v in of_corruptions(tmp_path)} == {(0, "missing"), (1, "ok")}
+    # Nor does one that is not yet a reference, of another seed or threat.
+    trained(tmp_path, 2)
+    trained(tmp_path, 0, "4/255")
+    assert {(v.seed, v.verdict) for v in of_corruptions(tmp_path)} == {(0, "missing"), (1, "ok")}
+    trained(tmp_path, 0, epochs=60)
+    assert {v.verdict for v in of_corruptions(tmp_path)} == {"ok"}
+
+
+def test_references_may_be_of_corruptions_alone(tmp_path: Path) -> None:
+    record = write_corrupted(tmp_path)
+    assert check(results=tmp_path, update=True).renewed == 1
+    assert [verdict.verdict for verdict in check(results=tmp_path).verdicts] == ["ok", "ok"]
+    forget(record)
+    assert check(results=tmp_path).failed
+
+
+def test_where_several_records_may_be_meant_none_is_taken(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    board = old / paths.LEADERBOARD
+    trained(old, 0)
+    check(results=old, update=True)
+    for epochs in (60, 70):
+        trained(new, 0, epochs=epochs)
+    (verdict,) = of_corruptions(new, board)
+    assert verdict.failed and "each of these may be its record" in verdict.note
+    # Nor is one record that of two references.
+    forget(trained(new, 0, epochs=70))
+    assert [v.verdict for v in of_corruptions(new, board)] == ["ok"]
+    trained(old, 0, epochs=80)
+    check(results=old, update=True)
+    found = of_corruptions(new, board)
+    assert len(found) == 2 and all("of each of" in v.note and v.failed for v in found)
 
 
 @pytest.mark.parametrize("paired", [True, False])

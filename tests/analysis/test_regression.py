@@ -244,6 +244,17 @@ def test_threats_typed_in_another_way_are_the_same(tmp_path: Path) -> None:
     assert {v.note for v in verdicts} == {"paired: 0 lost, 0 gained of 360 images"}
 
 
+def test_threats_typed_in_another_order_are_the_same(tmp_path: Path) -> None:
+    threats = (ThreatModel("Linf", "32/255"), ThreatModel("L2", "0.5"), ThreatModel("L2", "0.1"))
+    attacked = {"eval_threats": threats[:2], "pgd_threats": threats[2:]}
+    turned = {"eval_threats": threats[1::-1], "pgd_threats": threats[2:]}
+    write_run(tmp_path / "held", make_spec(**attacked))
+    renew_references(tmp_path / "held", tmp_path / "board.json")
+    write_run(tmp_path / "now", make_spec(**turned))
+    verdicts = check(tmp_path / "now", tmp_path / "board.json")
+    assert {v.note for v in verdicts} == {"paired: 0 lost, 0 gained of 360 images"}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -440,7 +451,7 @@ def test_outcomes_that_disagree_with_their_record_are_refused(
         ("{", "is not a leaderboard"),
         ("[" * 100_000, "is not a leaderboard"),
         ("[]", "is not a leaderboard: it has no schema_version"),
-        ('{"schema_version": 1, "runs": []}', "is not a leaderboard: runs"),
+        ('{"schema_version": 1, "runs": []}', "is not a leaderboard: holds no reference"),
         ('{"schema_version": 1, "runs": [{}]}', "is not a leaderboard: runs.0"),
         ('{"schema_version": 0, "runs": []}', "has schema 0, which no migration reads"),
         (

@@ -29,7 +29,7 @@ from regmix_bench.records.frame import COLUMNS, load_results
 from regmix_bench.records.migrations import RECORD
 from regmix_bench.records.schema import Alarm, Budget, StudyRecord, TransferRecord, TrialLog
 from regmix_bench.records.studies import save_study, tuning_folder
-from regmix_bench.specs import ModelSource
+from regmix_bench.specs import ModelSource, Scoring
 from regmix_bench.system.files import NoSuchFile, atomic_write, file_digest
 from regmix_bench.types import ThreatModel
 
@@ -467,6 +467,35 @@ def test_results_have_a_row_for_what_was_asked_under_corruptions(tmp_path: Path)
         path.relative_to(tmp_path).as_posix(),
     )
     assert pd.isna(row.norm) and pd.isna(row.autoattack_acc) and pd.isna(row.group_id)
+
+
+def test_results_say_of_a_union_which_threats_it_is_of(tmp_path: Path) -> None:
+    one = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "0.5"))
+    other = (ThreatModel("Linf", "8/255"), ThreatModel("L1", "10"))
+    for threats in (one, other):
+        write_run(tmp_path, make_spec(eval_threats=threats))
+    frame = load_results(tmp_path)
+    unions = frame[frame["norm"] == "union"]
+    assert set(unions["threats"]) == {"Linf 8/255, L2 0.5", "Linf 8/255, L1 10"}
+    assert set(frame[frame["norm"] == "L2"]["threats"]) == {"L2 0.5"}
+
+
+def test_results_name_what_gave_the_robust_accuracy(tmp_path: Path) -> None:
+    threats = (ThreatModel("Linf", "8/255"), ThreatModel("L2", "0.5"))
+    quick = Scoring(autoattack_version="custom", attacks=("quick-apgd",))
+    write_run(tmp_path, spec := make_spec(scoring=quick, eval_threats=threats))
+    write_run(tmp_path, make_spec(eval_threats=threats))
+    write_run(tmp_path, make_spec("mart"), scored={"autoattack_acc": None})
+    frame = load_results(tmp_path)
+    mine, unscored = frame["run_id"] == spec.run_id, frame["method"] == "mart"
+    assert set(frame[mine]["norm"]) == {"Linf", "L2", "union"}
+    for chosen, attacks, version in (
+        (mine, "quick-apgd", "custom"),
+        (~(mine | unscored), "AutoAttack", "standard"),
+    ):
+        assert set(frame[chosen]["attacks"]) == {attacks}
+        assert set(frame[chosen]["autoattack_version"]) == {version}
+    assert frame[unscored]["attacks"].isna().all()
 
 
 def test_results_have_their_columns_without_any_evaluation(tmp_path: Path) -> None:

@@ -78,12 +78,24 @@ def test_one_that_the_outcomes_do_not_have_is_refused(scored) -> None:
         path.write_text(json.dumps(content))
         report = cli("report", "--results", str(results), "--out", str(results.parent / "out"))
         assert report.status == 2 and "another union of given" in report.errors
+        # Nor is it made a reference, where there was none to compare with.
+        board = results.parent / "board.json"
+        renewed = cli("check", "--results", results, "--reference", board, "--update")
+        assert renewed.status == 2 and "another union of given" in renewed.errors
+        assert not board.exists()
         content["unions"][0]["pgd_acc"] = 1.0
         path.write_text(json.dumps(content))
         with pytest.raises(UserError, match="more images hold under all threats"):
             load_record(path)
     finally:
         path.write_bytes(kept)
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_model_of_several_norms_has_one(scored, times: int) -> None:
+    _, path, record, _ = scored
+    with pytest.raises(UserError, match=rf"says {times} unions of given, and its threats have 1"):
+        require_unions(path, record.model_copy(update={"unions": record.unions * times}))
 
 
 def test_one_norm_has_none(scored) -> None:

@@ -54,7 +54,7 @@ def undrawn_files(
     yield downloads.runs_file(contents.cohorts)
     yield "tables.html", pages.tables_page(contents, pictures, preview)
     yield "runs.html", pages.runs_page(found, preview)
-    yield "compare.html", pages.compare_page(preview)
+    yield "compare.html", pages.compare_page(found, preview)
     yield "data/comparisons.js", _data("comparisons", board.choices)
     for ranking in board.rankings:
         content = pages.comparison_page(board, ranking, pictures, preview)

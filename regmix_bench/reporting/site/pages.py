@@ -105,9 +105,7 @@ def tables_page(contents: Contents, pictures: SitePictures, preview: Preview) ->
 
 def runs_page(found: Sequence[RunPage], preview: Preview) -> bytes:
     """Write every run in one table."""
-    attacks = {attack_words(page.run.spec.scoring) for page in found}
-    attack = attacks.pop() if len(attacks) == 1 else ""
-    return _render("runs.html", preview, runs=found, titles=titles(), attack=attack)
+    return _render("runs.html", preview, runs=found, titles=titles(), attack=_attack(found))
 
 
 def run_page(page: RunPage, preview: Preview) -> bytes:
@@ -118,6 +116,7 @@ def run_page(page: RunPage, preview: Preview) -> bytes:
         "run.html",
         preview.of(f"images/{page.id}-0.png" if shown else ""),
         page=page,
+        attack=_attack([page]),
         specification=facts.specification_facts(page.run),
         cost=facts.cost_facts(record),
         environment=facts.environment_facts(record),
@@ -137,9 +136,15 @@ def methods_page(methods: Sequence[tuple[Definition, MethodPage]], preview: Prev
     return _render("methods.html", preview, methods=methods, suite=suite_entry(), regmix=regmix)
 
 
-def compare_page(preview: Preview) -> bytes:
+def compare_page(found: Sequence[RunPage], preview: Preview) -> bytes:
     """Write the page that a script fills with the rows or runs which its address names."""
-    return _render("compare.html", preview)
+    return _render("compare.html", preview, attack=_attack(found))
+
+
+def _attack(found: Sequence[RunPage]) -> str:
+    """Name what gave all these runs their robust accuracies; nothing where they differ in it."""
+    attacks = {attack_words(page.run.spec.scoring) for page in found}
+    return attacks.pop() if len(attacks) == 1 else ""
 
 
 def empty_page() -> bytes:

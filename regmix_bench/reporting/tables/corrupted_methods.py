@@ -88,11 +88,14 @@ def methods_panels(
     """Return a table for each cohort of which two methods or more were asked of corrupted images.
 
     A record belongs to the run whose weights it says it is of, as its name and their SHA-256 say.
-    Methods are compared with ``reference``, or with the one label that their runs name.
+    Of several on the same images, such as all of them and as many by number, the first is taken: a
+    training is one seed. Methods are compared with ``reference``, or with the one label that their
+    runs name.
     """
-    asked = defaultdict[tuple[str, str], list[tuple[Path, CorruptionRecord]]](list)
+    asked = defaultdict[tuple[str, str], dict[CorruptionTerms, tuple[Path, CorruptionRecord]]](dict)
     for path, record in records.items():
-        asked[record.spec.model.name, record.spec.model.sha256].append((path, record))
+        weights = record.spec.model.name, record.spec.model.sha256
+        asked[weights].setdefault(CorruptionTerms.of(record), (path, record))
     panels = []
     for cohort in cohorts:
         tables = defaultdict[tuple[CorruptionTerms, str], dict[str, Found]](dict)
@@ -100,9 +103,9 @@ def methods_panels(
             for run in group.runs:
                 for checkpoint, file in run.record.checkpoints.items():
                     name = f"{run.record.run_id}:{checkpoint}"
-                    for path, record in asked.get((name, file.sha256), ()):
-                        rows = tables[CorruptionTerms.of(record), checkpoint]
-                        rows[group.label] = (*rows.get(group.label, ()), (path, record))
+                    for terms, one in asked.get((name, file.sha256), {}).items():
+                        rows = tables[terms, checkpoint]
+                        rows[group.label] = (*rows.get(group.label, ()), one)
         panels += [
             MethodsPanel(
                 terms, cohort, checkpoint, tuple(rows.items()), _reference(cohort, rows, reference)

@@ -10,7 +10,7 @@ from regmix_bench.analysis.blocks import Block
 from regmix_bench.analysis.cohorts import Cohort
 from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.analysis.words import recipe_words
-from regmix_bench.records.accuracies import ACCURACIES
+from regmix_bench.records.accuracies import ACCURACIES, attack_words
 
 
 def averages(blocks: Sequence[Block]) -> pd.DataFrame:
@@ -31,6 +31,7 @@ def averages(blocks: Sequence[Block]) -> pd.DataFrame:
                 "tricks": str(row.group.tricks),
                 "labels": str(row.group.spec.supervision),
                 "group_id": row.group.spec.group_id,
+                "attacks": attack_words(block.cohort.setting.scoring),
                 "metric": metric,
                 "mean": stat.mean,
                 "std": stat.std,
@@ -59,6 +60,7 @@ def run_accuracies(cohorts: Sequence[Cohort]) -> pd.DataFrame:
                 "checkpoint": score.checkpoint,
                 "eval_norm": score.threat.norm,
                 "eval_epsilon": str(score.threat.epsilon),
+                "attacks": attack_words(run.spec.scoring),
                 "metric": accuracy.id,
                 "accuracy": share,
                 "n_examples": score.n_examples,

@@ -29,6 +29,7 @@ from regmix_bench.reporting.figures.looks import looks, luminance
 from regmix_bench.reporting.formats.cells import text as cell_text
 from regmix_bench.reporting.site.command import command
 from regmix_bench.reporting.site.definitions import repository
+from regmix_bench.reporting.site.pictures import SitePictures
 from regmix_bench.reporting.site.text import file_name, on_dark, passages, script
 from regmix_bench.specs import MethodSpec, Recipe, RunSpec, Scoring
 from regmix_bench.types import ThreatModel
@@ -321,6 +322,27 @@ def varied() -> list[RunSpec]:
     screened = make_spec(method=odd.method, scoring=Scoring(autoattack_version="rand", screen=True))
     coarse = make_spec(method=odd.method, scoring=Scoring(search_precision="bf16"))
     return [*groups.values(), odd, screened, coarse]
+
+
+def test_captions_name_the_attacks_of_the_runs_and_not_autoattack(tmp_path: Path) -> None:
+    def captions() -> dict[str, str]:
+        contents = Contents.of(tmp_path)
+        files = dict(site.undrawn_files(contents, SitePictures.of(contents)))
+        pages = (name for name in files if name.startswith(("runs/", "compare.html")))
+        return {
+            name: match[0]
+            for name in pages
+            if (match := re.search("Accuracy left after [^,<]*", files[name].decode()))
+        }
+
+    after = {"after_attack": {"quick-apgd": 300 / 360}}
+    quick = Scoring(autoattack_version="custom", attacks=("quick-apgd",))
+    write_run(tmp_path, make_spec(scoring=quick), scored=after)
+    assert set(captions().values()) == {"Accuracy left after each attack of quick-apgd"}
+    write_run(tmp_path, plain := make_spec(), scored=after)
+    found = captions()
+    assert found["compare.html"] == "Accuracy left after each attack"
+    assert found[f"runs/{plain.run_id}.html"] == "Accuracy left after each attack of AutoAttack"
 
 
 @pytest.mark.parametrize("spec", varied(), ids=lambda spec: spec.run_id)

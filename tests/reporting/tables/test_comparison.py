@@ -282,6 +282,17 @@ def test_other_attacks_are_named_in_the_header(record, save):
     assert "apgd-ce + square" in headers(table_of(results))
 
 
+def test_files_of_numbers_name_the_attacks(tmp_path):
+    quick = Scoring(autoattack_version="custom", attacks=("quick-apgd",))
+    for scoring in (quick, Scoring()):
+        write_run(tmp_path, make_spec("pgd-at", scoring=scoring))
+    write_report(tmp_path, tmp_path / "out", ("csv",))
+    for name in ("tables.csv", "models.csv"):
+        found = pd.read_csv(tmp_path / "out" / name)
+        robust = found[found["metric"] == "autoattack_acc"]
+        assert sorted(robust["attacks"]) == ["AutoAttack", "quick-apgd"]
+
+
 def test_a_screened_accuracy_has_its_own_table_column_interval_and_verdict(tmp_path):
     scoring = Scoring(screen=True)
     for label, right in (("pgd-at", 300), ("trades", 250)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.synthetic import make_spec, write_corrupted, write_run
@@ -14,10 +15,13 @@ from regmix_bench.reporting.inputs import input_digests
 from regmix_bench.specs import ModelSource
 
 
-def asked(results: Path, label: str, seed: int, clean: int, own: bool = True) -> None:
+def asked(
+    results: Path, label: str, seed: int, clean: int, own: bool = True, **changes: Any
+) -> None:
     """Save a run of CIFAR-10 whose selected weights were asked of corrupted images.
 
-    If the record of that is not its ``own``, it is of other weights.
+    If the record of that is not its ``own``, it is of other weights; ``changes`` are of its
+    specification.
     """
     spec = make_spec(label, dataset="cifar10", seed=seed)
     digest = f"{seed:02x}{len(label):02x}" * 16
@@ -26,7 +30,7 @@ def asked(results: Path, label: str, seed: int, clean: int, own: bool = True) ->
     write_run(results, spec, reference="pgd-at", **kept)
     sha256 = digest if own else "0" * 64
     source = ModelSource(kind="run", name=f"{spec.run_id}:selected", sha256=sha256)
-    write_corrupted(results, label, clean, source=source)
+    write_corrupted(results, label, clean, source=source, **changes)
 
 
 def test_methods_have_verdicts_over_seeds_on_the_shares_of_images(tmp_path: Path) -> None:
@@ -46,6 +50,16 @@ def test_methods_have_verdicts_over_seeds_on_the_shares_of_images(tmp_path: Path
     row = next(line for line in chapter.splitlines() if line.startswith("| TRADES"))
     assert "+28.0" in row and "better" in row and row.endswith("| 3 |")
     assert "| PGD-AT \\#" in chapter  # each model by itself, by the name of its method
+
+
+def test_a_training_is_one_seed_however_its_images_were_asked_for(tmp_path: Path) -> None:
+    for label, clean in (("pgd-at", 70), ("trades", 80)):
+        for n in (None, 100):
+            asked(tmp_path, label, 0, clean, eval_examples=n)
+    (panel,) = Contents.of(tmp_path).corrupted_methods
+    assert [(label, len(found)) for label, found in panel.rows] == [("pgd-at", 1), ("trades", 1)]
+    (verdict,) = panel.standings.verdicts.values()
+    assert verdict.relation == "too few seeds"
 
 
 def test_a_record_of_other_weights_than_the_run_s_is_not_its_own(tmp_path: Path) -> None:
