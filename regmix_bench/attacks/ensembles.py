@@ -19,6 +19,10 @@ from regmix_bench.registry import parse_name
 from regmix_bench.specs.scoring import AutoAttackVersion, Scoring
 from regmix_bench.types import NORMS, ThreatModel
 
+#: Attacks of this package that are defined under its norms on any images of two classes or more.
+#: They are not asked, as torch would have to be loaded for that.
+DEFINED_EVERYWHERE = frozenset({"clean", "fgsm", "pgd", "gama-pgd", "random-directions"})
+
 
 def require_defined(
     scoring: Scoring, threats: Iterable[ThreatModel], data: AttackedData | None = None
@@ -29,7 +33,6 @@ def require_defined(
     be known. Loads no torch, unless an attack of another package does.
     """
     named = [(label, parse_name("attack", label)[0]) for label in scoring.attacks]
-    own = {attack.name for version in _VERSIONS.values() for attack in version}
     version = scoring.autoattack_version
     for threat in threats:
         if data is not None and data.image_shape is not None:
@@ -46,9 +49,8 @@ def require_defined(
             )
         attacks = [] if version == "custom" else _members(version, threat.norm)
         for label, name in named:
-            # What comes with this package beside AutoAttack's is defined everywhere.
             builtin = ATTACKS.is_builtin(name) and NORMS.is_builtin(threat.norm)
-            if name in own or not builtin:
+            if name not in DEFINED_EVERYWHERE or not builtin:
                 attacks.append(load_attack(label))
         for attack in attacks:
             attack.require(threat, data or AttackedData())
