@@ -9,7 +9,6 @@ classifiers", ICML 2021.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import prod
 
 from regmix_bench.attacks import ATTACKS, load_attack
 from regmix_bench.attacks.autoattack import APGDCE, APGDDLR, APGDT, FAB, FABT, Square
@@ -25,24 +24,23 @@ DEFINED_EVERYWHERE = frozenset({"clean", "fgsm", "pgd", "gama-pgd", "random-dire
 
 
 def require_defined(
-    scoring: Scoring, threats: Iterable[ThreatModel], data: AttackedData | None = None
+    scoring: Scoring,
+    threats: Iterable[ThreatModel],
+    data: AttackedData | None = None,
+    others: Iterable[ThreatModel] = (),
 ) -> None:
     """Raise :class:`UserError` where an attack of a scoring is not defined for a threat or image.
 
-    Nor may a budget be larger than the largest difference of two images. Of ``data`` nothing need
+    Nor may the budget of a threat be larger than the largest difference of two images, nor that of
+    ``others``, which are trained against or scored without this ensemble. Of ``data`` nothing need
     be known. Loads no torch, unless an attack of another package does.
     """
+    data, threats = data or AttackedData(), tuple(threats)
+    for threat in (*threats, *others):
+        data.require(threat)
     named = [(label, parse_name("attack", label)[0]) for label in scoring.attacks]
     version = scoring.autoattack_version
     for threat in threats:
-        if data is not None and data.image_shape is not None:
-            largest = NORMS[threat.norm].diameter(prod(data.image_shape))
-            if float(threat.epsilon) > largest:
-                size = "×".join(map(str, data.image_shape))
-                raise UserError(
-                    f"epsilon {threat.epsilon} is above {largest:g}, the largest difference in"
-                    f" {threat.norm} of two images of {size} values"
-                )
         if version == "plus" and NORMS[threat.norm].sparse:
             raise UserError(
                 f"AutoAttack plus is not meant for {threat.norm}: standard is stronger there"
@@ -53,7 +51,7 @@ def require_defined(
             if name not in DEFINED_EVERYWHERE or not builtin:
                 attacks.append(load_attack(label))
         for attack in attacks:
-            attack.require(threat, data or AttackedData())
+            attack.require(threat, data)
 
 
 def ensemble(

@@ -187,7 +187,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         archs = [parse_component("arch", ARCHS, text) for text in chosen]
         recipes = [_fitting(recipe, method, threat, source) for method in methods]
         attacked = scored or (threat,)
-        require_defined(scoring, attacked, attacked_data(dataset))
+        require_defined(scoring, attacked, attacked_data(dataset), (threat, *without))
         rows = zip(methods, recipes, strict=True)
         for (arch, of_arch), (method, of_method), seed in itertools.product(
             archs, rows, grid.seeds

@@ -51,6 +51,16 @@ def test_too_few_classes_are_one_line_with_what_an_attack_needs() -> None:
     require_defined(scoring, THREATS)
 
 
+def test_no_budget_is_larger_than_two_images_differ_by() -> None:
+    scoring = Scoring(autoattack_version="custom", attacks=("fgsm",))
+    data, far = AttackedData((1, 8, 8)), ThreatModel("L2", "8.1")
+    require_defined(scoring, [ThreatModel("L2", "8")], data, [ThreatModel("L1", "64")])
+    for threats, others in (([far], []), (THREATS, [far])):
+        with pytest.raises(UserError, match=r"8\.1 is above 8, the largest difference in L2"):
+            require_defined(scoring, threats, data, others)
+        require_defined(scoring, threats, AttackedData(), others)
+
+
 def test_what_is_not_asked_has_nothing_to_say() -> None:
     for name in DEFINED_EVERYWHERE:
         assert ATTACKS.is_builtin(name)

@@ -230,6 +230,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert "unknown run 'fff'" in refused(runs[0], "fff")
     assert "above 1" in refused(*runs, epsilon="8")
     assert "is not a number" in refused(*runs, epsilon="much")
+    rounded = [
+        str(save(tmp_path, model, label, train_threat=ThreatModel("L2", "1/2")))
+        for label, model in models.items()
+    ]
+    too_large = refused(*rounded, epsilon="8.1")
+    assert too_large.startswith(
+        "epsilon 8.1 is above 8, the largest difference in L2 of two images"
+    )
 
     strange = [
         str(save(tmp_path, model, label, data_digest="e" * 64, seed=3))
