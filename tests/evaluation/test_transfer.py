@@ -239,6 +239,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         "epsilon 8.1 is above 8, the largest difference in L2 of two images"
     )
 
+    twin = str(save(tmp_path, models["trades"], "trades", scoring=Scoring(screen=True)))
+    assert refused(runs[1], runs[0], twin) == (
+        f"run {run_id(twin)} has the weights of {run_id(runs[0])}: nothing is transferred from one"
+        " to the other"
+    )
+
     strange = [
         str(save(tmp_path, model, label, data_digest="e" * 64, seed=3))
         for label, model in models.items()
