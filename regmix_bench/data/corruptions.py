@@ -102,16 +102,26 @@ class Official(Corrupted):
         self._shape = (*test.image_shape[1:], test.image_shape[0])
         labels = self._read("labels", ())
         self._total = len(labels) // SEVERITIES
-        if self._total <= self._index.max() or not np.array_equal(
-            labels[self._index], test.y.cpu().numpy()
+        expected = test.y.cpu().numpy()
+        if self._total <= self._index.max() or any(
+            not np.array_equal(labels[self._rows(severity)], expected)
+            for severity in range(1, SEVERITIES + 1)
         ):
-            raise UserError(f"{self._path('labels')} does not hold the labels of the test images")
+            raise UserError(
+                f"{self._path('labels')} does not hold the labels of the test images, once for each"
+                " severity"
+            )
         for corruption in CORRUPTIONS:
             self._read(corruption, self._shape, len(labels))
 
     def images(self, corruption: str, severity: int) -> Tensor:
-        rows = self._read(corruption, self._shape)[(severity - 1) * self._total + self._index]
+        rows = self._read(corruption, self._shape)[self._rows(severity)]
         return _as_tensor(rows, self._device)
+
+    def _rows(self, severity: int) -> NDArray[np.int64]:
+        """Return the rows of the images that are scored at a severity."""
+        rows: NDArray[np.int64] = (severity - 1) * self._total + self._index
+        return rows
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npy"

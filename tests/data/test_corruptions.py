@@ -121,6 +121,17 @@ def other_labels(folder: Path) -> None:
     np.save(folder / "labels.npy", np.load(folder / "labels.npy")[::-1])
 
 
+def other_labels_later(folder: Path) -> None:
+    labels = np.load(folder / "labels.npy")
+    labels[83] += 1
+    np.save(folder / "labels.npy", labels)
+
+
+def of_one_severity(folder: Path) -> None:
+    for name in (*CORRUPTIONS, "labels"):
+        np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy")[:20])
+
+
 def missing(folder: Path) -> None:
     (folder / "pixelate.npy").unlink()
 
@@ -137,6 +148,8 @@ def cut_off(folder: Path) -> None:
         (floats, "snow.npy does not hold 8-bit numbers"),
         (other_shape, r"frost.npy holds rows of shape \(3, 4, 3\), not \(4, 4, 3\)"),
         (other_labels, "labels.npy does not hold the labels of the test images"),
+        (other_labels_later, "labels.npy does not hold .* once for each severity"),
+        (of_one_severity, "labels.npy does not hold .* once for each severity"),
         (missing, "there is no .*pixelate.npy: put the files of CIFAR-10-C"),
         (cut_off, "cannot read .*contrast.npy"),
     ],
