@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.data import EvalData
-from regmix_bench.data.corruptions import FOLDER, Made, corrupted
+from regmix_bench.data.corruptions import ARRAYS, FOLDER, Made, corrupted
 from regmix_bench.errors import UserError
 from regmix_bench.specs.corruptions import CORRUPTIONS
 
@@ -99,6 +100,31 @@ def test_the_official_rows_are_those_of_the_images_that_are_scored(tmp_path: Pat
     found = corrupted("cifar10c", "cifar10", part(small(), slice(4, 7)), 0, tmp_path)
     pixels = found.images("fog", 3)[:, 0, 0, 0] * 255
     assert pixels.tolist() == pytest.approx([44, 45, 46])
+
+
+def test_an_origin_is_the_rows_that_are_scored(tmp_path: Path) -> None:
+    write_arrays(tmp_path)
+
+    def origin(at: slice) -> str:
+        (name, digest), *others = corrupted(
+            "cifar10c", "cifar10", part(small(), at), 0, tmp_path
+        ).origin.items()
+        assert name == ARRAYS and not others
+        return digest
+
+    few, all_of_them = origin(slice(4, 7)), origin(slice(0, 20))
+    assert len({few, all_of_them}) == 2 and len(few) == 64
+    fog = np.load(tmp_path / FOLDER / "fog.npy")
+    fog[2 * 20 + 9] += 1  # of the image 9 at severity 3
+    np.save(tmp_path / FOLDER / "fog.npy", fog)
+    assert origin(slice(4, 7)) == few and origin(slice(0, 20)) != all_of_them
+
+
+def test_an_origin_is_the_packages_that_make_images() -> None:
+    origin = Made(some_images(), seed=0).origin
+    for name in ("imagecorruptions-imaug", "scikit-image", "scipy", "pillow", "numba"):
+        assert origin[name] == version(name)
+    assert any(name.startswith("opencv-python") for name in origin)
 
 
 def shorter(folder: Path) -> None:
