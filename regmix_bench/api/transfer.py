@@ -27,8 +27,8 @@ def transfer(
     """Attack each of some runs with images crafted on each, and record the matrix.
 
     A matrix that is recorded is returned as it is. Raises :class:`UserError`, with nothing written,
-    for runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
-    outcomes that are not here or not the recorded ones.
+    for runs that are unknown, named twice, of the same weights or cannot be compared, and for
+    weights, data or recorded outcomes that are not here or not the recorded ones.
     """
     from regmix_bench.evaluation.transfer import transfer_matrix
     from regmix_bench.records.progress import ProgressMeter

@@ -9,7 +9,6 @@ classifiers", ICML 2021.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import prod
 
 from regmix_bench.attacks import ATTACKS, load_attack
 from regmix_bench.attacks.autoattack import APGDCE, APGDDLR, APGDT, FAB, FABT, Square
@@ -19,39 +18,40 @@ from regmix_bench.registry import parse_name
 from regmix_bench.specs.scoring import AutoAttackVersion, Scoring
 from regmix_bench.types import NORMS, ThreatModel
 
+#: Attacks of this package that are defined under its norms on any images of two classes or more.
+#: They are not asked, as torch would have to be loaded for that.
+DEFINED_EVERYWHERE = frozenset({"clean", "fgsm", "pgd", "gama-pgd", "random-directions"})
+
 
 def require_defined(
-    scoring: Scoring, threats: Iterable[ThreatModel], data: AttackedData | None = None
+    scoring: Scoring,
+    threats: Iterable[ThreatModel],
+    data: AttackedData | None = None,
+    others: Iterable[ThreatModel] = (),
 ) -> None:
     """Raise :class:`UserError` where an attack of a scoring is not defined for a threat or image.
 
-    Nor may a budget be larger than the largest difference of two images. Of ``data`` nothing need
+    Nor may the budget of a threat be larger than the largest difference of two images, nor that of
+    ``others``, which are trained against or scored without this ensemble. Of ``data`` nothing need
     be known. Loads no torch, unless an attack of another package does.
     """
+    data, threats = data or AttackedData(), tuple(threats)
+    for threat in (*threats, *others):
+        data.require(threat)
     named = [(label, parse_name("attack", label)[0]) for label in scoring.attacks]
-    own = {attack.name for version in _VERSIONS.values() for attack in version}
     version = scoring.autoattack_version
     for threat in threats:
-        if data is not None and data.image_shape is not None:
-            largest = NORMS[threat.norm].diameter(prod(data.image_shape))
-            if float(threat.epsilon) > largest:
-                size = "×".join(map(str, data.image_shape))
-                raise UserError(
-                    f"epsilon {threat.epsilon} is above {largest:g}, the largest difference in"
-                    f" {threat.norm} of two images of {size} values"
-                )
         if version == "plus" and NORMS[threat.norm].sparse:
             raise UserError(
                 f"AutoAttack plus is not meant for {threat.norm}: standard is stronger there"
             )
         attacks = [] if version == "custom" else _members(version, threat.norm)
         for label, name in named:
-            # What comes with this package beside AutoAttack's is defined everywhere.
             builtin = ATTACKS.is_builtin(name) and NORMS.is_builtin(threat.norm)
-            if name in own or not builtin:
+            if name not in DEFINED_EVERYWHERE or not builtin:
                 attacks.append(load_attack(label))
         for attack in attacks:
-            attack.require(threat, data or AttackedData())
+            attack.require(threat, data)
 
 
 def ensemble(

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from regmix_bench.errors import UserError, validated
 from regmix_bench.registry import format_name
-from regmix_bench.types import Frozen, ThreatModel
+from regmix_bench.types import NORMS, Frozen, ThreatModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,6 +40,18 @@ class AttackedData:
     image_shape: tuple[int, int, int] | None = None
     num_classes: int | None = None
     n_images: int | None = None
+
+    def require(self, threat: ThreatModel) -> None:
+        """Raise :class:`UserError` where a budget is above the largest difference of two images."""
+        if self.image_shape is None:
+            return
+        largest = NORMS[threat.norm].diameter(prod(self.image_shape))
+        if float(threat.epsilon) > largest:
+            size = "×".join(map(str, self.image_shape))
+            raise UserError(
+                f"epsilon {threat.epsilon} is above {largest:g}, the largest difference in"
+                f" {threat.norm} of two images of {size} values"
+            )
 
 
 @dataclass(frozen=True)

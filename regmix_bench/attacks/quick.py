@@ -1,15 +1,20 @@
-"""A cheap look at robustness: APGD twice, on what the steps before it left."""
+"""A cheap look at robustness: APGD twice, on what the steps before it left.
+
+A plan asks it where it is defined, so that torch is loaded where it runs.
+"""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from pydantic import Field
-from torch import Tensor, nn
 
 from regmix_bench.attacks.autoattack import APGDCE, APGDT
 from regmix_bench.attacks.protocol import Attack, AttackedData
-from regmix_bench.models.predictions import correct
 from regmix_bench.types import Frozen, ThreatModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class QuickAPGD(Attack):
@@ -45,6 +50,10 @@ class QuickAPGD(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, *, seed: int = 0
     ) -> Tensor:
+        import torch
+
+        from regmix_bench.models.predictions import correct
+
         config = self.config
         found, held = x.clone(), torch.arange(len(x), device=x.device)
         for attack in (

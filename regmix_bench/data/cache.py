@@ -132,6 +132,18 @@ def entry_shape(entry_name: str) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
+def entry_classes(entry_name: str) -> int | None:
+    """Return the number of classes of an entry, as its dataset counts them, or None."""
+    try:
+        with (
+            open_regular(_path(entry_name)) as stream,
+            np.load(stream, allow_pickle=False) as stored,
+        ):
+            return len(stored["classes"]) or 1 + int(stored["test_labels"].max())
+    except Exception:  # whoever loads a damaged entry says what is wrong
+        return None
+
+
 def keep_names(entry_name: str, names: DataNames) -> None:
     """Write what readers call the data of an entry, unless it says so already."""
     if entry_names(entry_name) != names:

@@ -12,7 +12,10 @@ import hashlib
 import io
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +35,28 @@ from regmix_bench.system.reading import open_regular
 LEAST_SIDE = 32
 #: The folder of the official arrays, inside that of the data sets.
 FOLDER = "CIFAR-10-C"
+#: What the environment of a record calls the SHA-256 of the arrays.
+ARRAYS = "cifar10c_sha256"
 _PACKAGE = "imagecorruptions-imaug"
+#: Packages that make an image what it is, of which one may stand for another.
+_PACKAGES = (
+    *(_PACKAGE, "imagecorruptions", "scikit-image", "opencv-python", "opencv-python-headless"),
+    *("numpy", "scipy", "pillow", "numba"),
+)
 
 Images = NDArray[np.uint8]
 
 
 class Corrupted(ABC):
     """Test images under each corruption and severity, in their order."""
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Name what decides them beside test images and seed, and say which it is.
+
+        It is recorded, and no part of an identity.
+        """
+        return {}
 
     @abstractmethod
     def images(self, corruption: str, severity: int) -> Tensor:
@@ -71,6 +89,10 @@ class Made(Corrupted):
         self._pixels: Images = np.ascontiguousarray(pixels.numpy())
         self._device, self._seed = test.x.device, seed
 
+    @property
+    def origin(self) -> Mapping[str, str]:
+        return _versions()
+
     def images(self, corruption: str, severity: int) -> Tensor:
         made = np.stack([self._made(image, corruption, severity) for image in self._pixels])
         return _as_tensor(made, self._device)
@@ -93,7 +115,8 @@ class Made(Corrupted):
 class Official(Corrupted):
     """The arrays of CIFAR-10-C as they are published, of which the images that are scored are read.
 
-    Rows (s − 1)·N to s·N of each file are the N test images of CIFAR-10 at severity s.
+    Rows (s − 1)·N to s·N of each file are the N test images of CIFAR-10 at severity s. Their origin
+    is the SHA-256 of the rows that are scored: those of a corruption after the other, by severity.
     """
 
     def __init__(self, test: EvalData, data_dir: Path | None) -> None:
@@ -102,16 +125,36 @@ class Official(Corrupted):
         self._shape = (*test.image_shape[1:], test.image_shape[0])
         labels = self._read("labels", ())
         self._total = len(labels) // SEVERITIES
-        if self._total <= self._index.max() or not np.array_equal(
-            labels[self._index], test.y.cpu().numpy()
+        expected = test.y.cpu().numpy()
+        if self._total <= self._index.max() or any(
+            not np.array_equal(labels[self._rows(severity)], expected)
+            for severity in range(1, SEVERITIES + 1)
         ):
-            raise UserError(f"{self._path('labels')} does not hold the labels of the test images")
+            raise UserError(
+                f"{self._path('labels')} does not hold the labels of the test images, once for each"
+                " severity"
+            )
         for corruption in CORRUPTIONS:
             self._read(corruption, self._shape, len(labels))
 
+    @cached_property
+    def origin(self) -> Mapping[str, str]:
+        hashed = hashlib.sha256()
+        for corruption, severity in product(CORRUPTIONS, range(1, SEVERITIES + 1)):
+            hashed.update(self._scored(corruption, severity).tobytes())
+        return {ARRAYS: hashed.hexdigest()}
+
     def images(self, corruption: str, severity: int) -> Tensor:
-        rows = self._read(corruption, self._shape)[(severity - 1) * self._total + self._index]
-        return _as_tensor(rows, self._device)
+        return _as_tensor(self._scored(corruption, severity), self._device)
+
+    def _scored(self, corruption: str, severity: int) -> Images:
+        rows: Images = self._read(corruption, self._shape)[self._rows(severity)]
+        return rows
+
+    def _rows(self, severity: int) -> NDArray[np.int64]:
+        """Return the rows of the images that are scored at a severity."""
+        rows: NDArray[np.int64] = (severity - 1) * self._total + self._index
+        return rows
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npy"
@@ -165,6 +208,15 @@ def _library() -> Any:
             ' pip install "regmix-bench[corruptions]"'
         ) from error
     return corrupt
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages that make images, as far as they are installed."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @contextlib.contextmanager

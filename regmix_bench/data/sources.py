@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data import cache
 from regmix_bench.data.dataset import Dataset, faults
 from regmix_bench.data.protocol import DataSource, PathSource
@@ -179,13 +180,15 @@ def path_source(name: str) -> type[PathSource] | None:
     return source if issubclass(source, PathSource) else None
 
 
-def image_shape(dataset: str) -> tuple[int, int, int] | None:
-    """Return the shape (C, H, W) of a dataset's images, or None where only loading would say it.
+def attacked_data(dataset: str) -> AttackedData:
+    """Return what is known of a dataset's images without loading them.
 
     ``dataset`` is the name in a specification.
     """
-    source = path_source(dataset)
-    return DATASETS[dataset].image_shape if source is None else cache.entry_shape(dataset)
+    if path_source(dataset) is not None:
+        return AttackedData(cache.entry_shape(dataset), cache.entry_classes(dataset))
+    source = DATASETS[dataset]
+    return AttackedData(source.image_shape, source.num_classes or len(source.classes) or None)
 
 
 def default_arch(dataset: str) -> str:

@@ -75,6 +75,7 @@ def evaluate_corruptions(
             "number of images": len(test.y),
             "source of corruptions": spec.corruptions,
             "seed": spec.seed,
+            **corrupted.origin,
         }
         journal = Journal(folder, binding)
         record, outcomes = _scored(model.to(device), spec, test, corrupted, journal, device, meter)
@@ -160,7 +161,7 @@ def _scored(
         clean_acc=clean,
         accuracy=shares_by_name,
         scoring_cost=sum((one.cost for one in outcomes.values()), Cost()),
-        environment=environment(device),
+        environment={**environment(device), **corrupted.origin},
     )
     return record, table
 

@@ -228,7 +228,8 @@ def _scored(
 ) -> EvalRecord:
     """The record of a scoring; of one ``recorded`` that lacks the diagnosis alone, it is kept."""
     if isinstance(recorded, EvalRecord) and _has(recorded, replace(extras, diagnose=False)):
-        other, planned = load_surrogate(results, spec, test), _planned(spec, test, True)
+        other = load_surrogate(results, spec, test, spec.model.sha256)
+        planned = _planned(spec, test, True)
         meter.plan({part: n for part, n in planned.items() if part.attack is None})
         asked = tuple(
             with_diagnoses(e, model, test, other, spec.scoring, meter) for e in recorded.evaluations

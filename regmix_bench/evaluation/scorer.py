@@ -94,7 +94,7 @@ def score_weights(
     meter = meter or ProgressMeter(lambda progress: None)
     folder = artifacts_dir(results, spec.run_id)
     first = next(iter(asked))
-    other = load_surrogate(results, spec, test) if extras.diagnose else None
+    other = load_surrogate(results, spec, test, sha256) if extras.diagnose else None
     costs: dict[ThreatModel, list[Cost]] = defaultdict(list)
 
     def journal(threat: ThreatModel) -> Journal:

@@ -16,12 +16,15 @@ from regmix_bench.specs import EvalSpec, RunSpec
 from regmix_bench.system.files import file_digest
 
 
-def choose_surrogate(results: Path, spec: RunSpec | EvalSpec, data_digest: str) -> Path | None:
+def choose_surrogate(
+    results: Path, spec: RunSpec | EvalSpec, data_digest: str, sha256: str
+) -> Path | None:
     """Choose the run on which images to attack ``spec``'s model with are best crafted.
 
-    Returns its record's path. It is trained on the same data, another model, and has its weights on
-    this machine. Another method is preferred, then one trained under the same threat, then the same
-    architecture, and at last the path decides. None where there is no such run.
+    Returns its record's path. It is trained on the same data, another training than that of weights
+    ``sha256``, which are scored, and has its weights on this machine. Another method is preferred,
+    then one trained under the same threat, then the same architecture, and at last the path
+    decides. None where there is no such run.
     """
     method, threat = (
         (spec.method.name, spec.train_threat)
@@ -38,6 +41,8 @@ def choose_surrogate(results: Path, spec: RunSpec | EvalSpec, data_digest: str) 
             and record.spec.dataset == spec.dataset
             and record.data_digest == data_digest
             and record.run_id != itself
+            # Runs share weights where their scoring alone differs, and a file may be a run's.
+            and sha256 not in {file.sha256 for file in record.checkpoints.values()}
         ):
             other = record.spec
             strangeness = (
@@ -54,9 +59,11 @@ def choose_surrogate(results: Path, spec: RunSpec | EvalSpec, data_digest: str) 
     return None
 
 
-def load_surrogate(results: Path, spec: RunSpec | EvalSpec, test: EvalData) -> Surrogate | None:
+def load_surrogate(
+    results: Path, spec: RunSpec | EvalSpec, test: EvalData, sha256: str
+) -> Surrogate | None:
     """Load the model of :func:`choose_surrogate` onto the device of the images."""
-    path = choose_surrogate(results, spec, test.digest)
+    path = choose_surrogate(results, spec, test.digest, sha256)
     if path is None:
         return None
     record, file, weights = find_checkpoint(str(path), results, "selected")

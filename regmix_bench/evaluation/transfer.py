@@ -66,8 +66,9 @@ def transfer_matrix(
     training, and its ε unless ``epsilon`` is given. ``begin`` hears of each run that images are
     crafted on, and returns what counts the passes of that. A transfer that is recorded is returned
     as it is, in whatever order its runs are named. Raises :class:`UserError`, with nothing written,
-    for runs that are unknown, named twice or cannot be compared, and for weights, data or recorded
-    outcomes that are not here or not the recorded ones.
+    for runs that are unknown, named twice, of the same weights or cannot be compared, for an ε that
+    is larger than any two images differ by, and for weights, data or recorded outcomes that are not
+    here or not the recorded ones.
     """
     results, target = Path(results), choose_device(device)
     sides = [find_checkpoint(run, results, "selected") for run in runs]
@@ -86,6 +87,7 @@ def transfer_matrix(
     check_writable(results / first.spec.dataset / TRANSFER)
     models = [load_checkpoint(path, file.sha256).to(target) for _, file, path in sides]
     test = recorded_images(first, target, data_dir, f"run {first.run_id}")
+    test.attacked_data.require(threat)
     names = [record.run_id for record, _, _ in sides]
     with arithmetic("fp32"):
         outcomes = _outcomes([record for record, _, _ in sides], models, test, threat, begin)
@@ -150,6 +152,14 @@ def _check_comparable(sides: Sequence[_Side]) -> None:
                     f"run {record.run_id} cannot be compared with {first.run_id}:"
                     f" its {what} is {its}, not {mine}"
                 )
+    # The attack would be white-box, and the matrix that of whichever of both was named first.
+    weights: dict[str, str] = {}
+    for record, file, _ in sides:
+        if (twin := weights.setdefault(file.sha256, record.run_id)) != record.run_id:
+            raise UserError(
+                f"run {record.run_id} has the weights of {twin}: nothing is transferred from one to"
+                " the other"
+            )
 
 
 def _identity(sides: Sequence[_Side], threat: ThreatModel) -> str:

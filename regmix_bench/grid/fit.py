@@ -72,7 +72,7 @@ def check_fit(
         check_batches(size.train, spec.recipe)
         mass_of_labels(METHODS[spec.method.name], spec.recipe, size.num_classes)
         attacked = AttackedData(size.shape, size.num_classes, size.test)
-        require_defined(spec.scoring, spec.eval_threats, attacked)
+        require_defined(spec.scoring, spec.eval_threats, attacked, spec.other_threats)
         description = Description(
             arch=spec.arch,
             image_shape=size.shape,

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from regmix_bench.attacks import attack_components
 from regmix_bench.attacks.ensembles import require_defined
-from regmix_bench.attacks.protocol import AttackedData
 from regmix_bench.data.protocol import DataSource
 from regmix_bench.data.sources import (
     DATASETS,
+    attacked_data,
     data_names,
     dataset_component,
     default_arch,
-    image_shape,
     path_source,
 )
 from regmix_bench.errors import UserError, unknown, validated
@@ -188,7 +187,7 @@ def _expand(grid: Grid, canonical_name: Callable[[str], str]) -> Iterator[RunSpe
         archs = [parse_component("arch", ARCHS, text) for text in chosen]
         recipes = [_fitting(recipe, method, threat, source) for method in methods]
         attacked = scored or (threat,)
-        require_defined(scoring, attacked, AttackedData(image_shape(dataset)))
+        require_defined(scoring, attacked, attacked_data(dataset), (threat, *without))
         rows = zip(methods, recipes, strict=True)
         for (arch, of_arch), (method, of_method), seed in itertools.product(
             archs, rows, grid.seeds

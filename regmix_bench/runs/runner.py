@@ -100,7 +100,8 @@ def run_spec(
     folder = Path(data_dir) if data_dir is not None else None
     # In a group every process puts it on its own device.
     data = prepare(spec, target if devices == 1 else torch.device("cpu"), folder, download)
-    require_defined(spec.scoring, spec.eval_threats, data.test.attacked_data)
+    attacked = data.test.attacked_data
+    require_defined(spec.scoring, spec.eval_threats, attacked, spec.other_threats)
     mass_of_labels(METHODS[spec.method.name], spec.recipe, data.test.num_classes)
     if (smallest := min(data.train.batch_sizes)) < devices:
         raise UserError(

@@ -114,6 +114,11 @@ class RunSpec(Spec):
         asked = {"both": ("selected", "last"), "all": TRAINED}
         return checkpoint in asked.get(self.evaluate, (self.evaluate,))
 
+    @property
+    def other_threats(self) -> tuple[ThreatModel, ...]:
+        """Return the threats under which AutoAttack does not run."""
+        return self.train_threat, *self.pgd_threats
+
     def training_identity(self) -> dict[str, Any]:
         """Return what decides the trained weights, but for the seed."""
         scored = ("eval_examples", "eval_threats", "pgd_threats", "evaluate", "scoring", "seed")

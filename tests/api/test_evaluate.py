@@ -394,6 +394,7 @@ def test_logits_that_are_not_finite_under_attack_alone_are_refused(
         ({"threats": True}, "threats is True, not text"),
         ({"attacks": 5}, "unknown attack '5'"),
         ({"attacks": "pgd-²"}, "unknown attack 'pgd-²'"),
+        ({"attacks": "quick-apgd[n_target_classes=10]"}, "needs 11 classes, and there are 10"),
         ({"eval_examples": "all"}, "eval-examples is 'all', not a whole number"),
         ({"device": "gpu"}, "device 'gpu'"),
         ({"eval_examples": 3}, "eval_examples 3"),

@@ -198,6 +198,35 @@ def test_an_attack_that_is_not_defined_on_the_images_is_refused_by_the_plan(
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("classes", "named", "attack", "said"),
+    [
+        (2, False, "quick-apgd", "it needs 4 classes, and there are 2"),
+        (3, True, "quick-apgd", "it needs 4 classes, and there are 3"),
+        (0, False, "quick-apgd[n_target_classes=10]", "it needs 11 classes, and there are 10"),
+    ],
+)
+def test_an_attack_that_needs_more_classes_is_refused_by_the_plan(
+    tmp_path: Path, dry: list[str], classes: int, named: bool, attack: str, said: str
+) -> None:
+    dataset = "digits"
+    if classes:
+        y = np.arange(24) % classes
+        x = np.random.default_rng(0).integers(0, 255, (24, 8, 8), dtype=np.uint8)
+        arrays = {"train_images": x, "train_labels": y, "test_images": x, "test_labels": y}
+        names = {"class_names": np.array(["a", "b", "c"])} if named else {}
+        np.savez(tmp_path / "images.npz", **arrays, **names)
+        dataset = f"npz:{tmp_path}/images.npz"
+    shown = cli(
+        *("run", "--methods", "standard", "--datasets", dataset, "--attacks", attack, *dry),
+        *("--device", "cpu", "--results", tmp_path / "r"),
+    )
+    assert (shown.status, shown.out) == (2, "") and not (tmp_path / "r").exists()
+    refused = f"error: attack '{attack}' is not defined under Linf here: {said}\n"
+    assert shown.errors == refused
+
+
 def test_what_only_the_images_say_is_asked_before_the_training(
     fragile: None, tmp_path: Path
 ) -> None:

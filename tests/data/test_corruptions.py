@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from regmix_bench.data import EvalData
-from regmix_bench.data.corruptions import FOLDER, Made, corrupted
+from regmix_bench.data.corruptions import ARRAYS, FOLDER, Made, corrupted
 from regmix_bench.errors import UserError
 from regmix_bench.specs.corruptions import CORRUPTIONS
 
@@ -101,6 +102,31 @@ def test_the_official_rows_are_those_of_the_images_that_are_scored(tmp_path: Pat
     assert pixels.tolist() == pytest.approx([44, 45, 46])
 
 
+def test_an_origin_is_the_rows_that_are_scored(tmp_path: Path) -> None:
+    write_arrays(tmp_path)
+
+    def origin(at: slice) -> str:
+        (name, digest), *others = corrupted(
+            "cifar10c", "cifar10", part(small(), at), 0, tmp_path
+        ).origin.items()
+        assert name == ARRAYS and not others
+        return digest
+
+    few, all_of_them = origin(slice(4, 7)), origin(slice(0, 20))
+    assert len({few, all_of_them}) == 2 and len(few) == 64
+    fog = np.load(tmp_path / FOLDER / "fog.npy")
+    fog[2 * 20 + 9] += 1  # of the image 9 at severity 3
+    np.save(tmp_path / FOLDER / "fog.npy", fog)
+    assert origin(slice(4, 7)) == few and origin(slice(0, 20)) != all_of_them
+
+
+def test_an_origin_is_the_packages_that_make_images() -> None:
+    origin = Made(some_images(), seed=0).origin
+    for name in ("imagecorruptions-imaug", "scikit-image", "scipy", "pillow", "numba"):
+        assert origin[name] == version(name)
+    assert any(name.startswith("opencv-python") for name in origin)
+
+
 def shorter(folder: Path) -> None:
     np.save(folder / "fog.npy", np.load(folder / "fog.npy")[:-5])
 
@@ -121,6 +147,17 @@ def other_labels(folder: Path) -> None:
     np.save(folder / "labels.npy", np.load(folder / "labels.npy")[::-1])
 
 
+def other_labels_later(folder: Path) -> None:
+    labels = np.load(folder / "labels.npy")
+    labels[83] += 1
+    np.save(folder / "labels.npy", labels)
+
+
+def of_one_severity(folder: Path) -> None:
+    for name in (*CORRUPTIONS, "labels"):
+        np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy")[:20])
+
+
 def missing(folder: Path) -> None:
     (folder / "pixelate.npy").unlink()
 
@@ -137,6 +174,8 @@ def cut_off(folder: Path) -> None:
         (floats, "snow.npy does not hold 8-bit numbers"),
         (other_shape, r"frost.npy holds rows of shape \(3, 4, 3\), not \(4, 4, 3\)"),
         (other_labels, "labels.npy does not hold the labels of the test images"),
+        (other_labels_later, "labels.npy does not hold .* once for each severity"),
+        (of_one_severity, "labels.npy does not hold .* once for each severity"),
         (missing, "there is no .*pixelate.npy: put the files of CIFAR-10-C"),
         (cut_off, "cannot read .*contrast.npy"),
     ],

@@ -65,6 +65,27 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same(trained, tmp_path: Path
     assert record.accuracy["fog"] == tuple(int(flags.sum()) / len(test.y) for flags in right)
 
 
+class Remade(Noisy):
+    """Noise that another package makes."""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        return {"noise-maker": "2.0"}
+
+
+def test_what_made_the_images_is_recorded_and_none_of_them_is_joined_with_others(
+    trained, tmp_path: Path
+) -> None:
+    model, test, spec = setting(trained)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_corruptions(model, spec, test, Noisy(test, breaks_at=4), tmp_path, CPU)
+    with pytest.raises(UserError, match=r"its noise-maker is None, not 2\.0"):
+        evaluate_corruptions(model, spec, test, Remade(test), tmp_path, CPU)
+    record, _ = evaluate_corruptions(model, spec, test, Remade(test), tmp_path, CPU, force=True)
+    assert record.environment["noise-maker"] == "2.0" and record.run_id == spec.run_id
+    assert "device" in record.environment
+
+
 def test_an_audit_asks_the_model_of_every_image(trained, tmp_path: Path) -> None:
     model, test, spec = setting(trained)
     record, _ = evaluate_corruptions(model, spec, test, Noisy(test), tmp_path, CPU)

@@ -22,7 +22,7 @@ from regmix_bench.records import paths, store
 from regmix_bench.records.schema import RunRecord, TransferRecord
 from regmix_bench.replay.tape import TapeRecorder
 from regmix_bench.reporting.report import write_report
-from regmix_bench.specs import ModelSource
+from regmix_bench.specs import ModelSource, Scoring
 from regmix_bench.system.files import file_digest
 from regmix_bench.system.machine import Execution
 from regmix_bench.types import ThreatModel
@@ -230,6 +230,20 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert "unknown run 'fff'" in refused(runs[0], "fff")
     assert "above 1" in refused(*runs, epsilon="8")
     assert "is not a number" in refused(*runs, epsilon="much")
+    rounded = [
+        str(save(tmp_path, model, label, train_threat=ThreatModel("L2", "1/2")))
+        for label, model in models.items()
+    ]
+    too_large = refused(*rounded, epsilon="8.1")
+    assert too_large.startswith(
+        "epsilon 8.1 is above 8, the largest difference in L2 of two images"
+    )
+
+    twin = str(save(tmp_path, models["trades"], "trades", scoring=Scoring(screen=True)))
+    assert refused(runs[1], runs[0], twin) == (
+        f"run {run_id(twin)} has the weights of {run_id(runs[0])}: nothing is transferred from one"
+        " to the other"
+    )
 
     strange = [
         str(save(tmp_path, model, label, data_digest="e" * 64, seed=3))
@@ -251,7 +265,8 @@ class TestChooseSurrogate:
         return models["trades"]
 
     def chosen(self, results: Path, record: RunRecord) -> Path | None:
-        return surrogates.choose_surrogate(results, record.spec, record.data_digest or "")
+        weights = "0" * 64
+        return surrogates.choose_surrogate(results, record.spec, record.data_digest or "", weights)
 
     def test_another_method_comes_first_then_the_same_threat(
         self, tmp_path: Path, model: nn.Module
@@ -292,9 +307,22 @@ class TestChooseSurrogate:
         mine = store.load_run(save(tmp_path, model, "trades"))
         source = ModelSource(kind="run", name=f"{mine.run_id}:last", sha256="0" * 64)
         given = make_eval_spec().model_copy(update={"model": source})
-        assert surrogates.load_surrogate(tmp_path, given, test_images) is None
+        assert surrogates.load_surrogate(tmp_path, given, test_images, "0" * 64) is None
         other = save(tmp_path, model, "mart")
-        found = surrogates.load_surrogate(tmp_path, given, test_images)
+        found = surrogates.load_surrogate(tmp_path, given, test_images, "0" * 64)
         assert found is not None
         assert found.name == f"mart (run {run_id(str(other))})"
         assert torch.equal(found.model(test_images.x), model(test_images.x))
+
+    def test_a_run_with_the_weights_that_are_scored_is_no_surrogate(
+        self, tmp_path: Path, models: dict[str, nn.Module]
+    ) -> None:
+        me = store.load_run(save(tmp_path, models["trades"], "trades"))
+        twin = store.load_run(
+            save(tmp_path, models["trades"], "trades", scoring=Scoring(screen=True))
+        )
+        other = save(tmp_path, models["mart"], "trades", epsilon="48/255", seed=1)
+        mine = me.checkpoints["selected"].sha256
+        assert mine == twin.checkpoints["last"].sha256 and me.run_id != twin.run_id
+        chosen = surrogates.choose_surrogate(tmp_path, me.spec, me.data_digest or "", mine)
+        assert chosen == other

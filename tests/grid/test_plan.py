@@ -353,6 +353,15 @@ def test_numbers_of_yaml_are_budgets_too() -> None:
         ({"eps": ["0"]}, ["'0' is not above zero"]),
         ({"eps": ["8"]}, ["8 is above 1", "8/255"]),
         ({"eps": ["eight"]}, ["'eight' is not a number"]),
+        *(
+            (grid | {"datasets": ["digits"], "methods": ["pgd-at"]}, [f"above {most:g}", "1×8×8"])
+            for grid, most in (
+                ({"norm": "L1", "eps": ["65"], "threats": ["Linf:8/255"]}, 64),
+                ({"norm": "L2", "eps": ["9"]}, 8),
+                ({"threats": ["L2:9"]}, 8),
+                ({"pgd_eps": ["L1:65"]}, 64),
+            )
+        ),
         ({"eps": [float("nan")]}, ["'nan' is not a number"]),
         ({"eps": [True]}, ["suite.eps.0 = True"]),
         ({"eps": []}, ["suite.eps"]),
