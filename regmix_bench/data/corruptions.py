@@ -173,7 +173,9 @@ class Official(Corrupted):
             raise UserError(f"cannot read {path}: {reason(error)}") from error
         if not isinstance(found, np.ndarray) or (shape and found.dtype != np.uint8):
             raise UserError(f"{path} does not hold 8-bit numbers, as images of CIFAR-10-C are")
-        if found.shape[1:] != shape or found.ndim == 0:
+        if found.ndim == 0:
+            raise UserError(f"{path} holds a single number, not one for each image")
+        if found.shape[1:] != shape:
             raise UserError(f"{path} holds rows of shape {found.shape[1:]}, not {shape}")
         if len(found) % SEVERITIES or len(found) == 0:
             raise UserError(
