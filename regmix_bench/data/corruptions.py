@@ -69,8 +69,9 @@ class Made(Corrupted):
     The package does what Hendrycks and Dietterich's program does to photographs of 224 pixels. So
     on small images its severities are other ones than those of CIFAR-10-C. Each image is made with
     random numbers that follow from its own pixels, so that neither other images nor a sample change
-    it; the generators of the process are left as they were. Of images with one channel,
-    which it would colour, the first of three is kept.
+    it. The generators of Python and NumPy are left as they were; that of numba, which nothing else
+    here draws from, is left as the glass blur seeds it. Of images with one channel, which it would
+    colour, the first of three is kept.
     """
 
     def __init__(self, test: EvalData, seed: int) -> None:
@@ -223,7 +224,7 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _generators(seed: int) -> Iterator[None]:
-    """Seed the generators of the process for a while; they are left as they were."""
+    """Seed the generators of Python and NumPy for a while; they are left as they were."""
     python, legacy = random.getstate(), np.random.get_state()
     try:
         random.seed(seed)
