@@ -28,15 +28,13 @@ from regmix_bench.data.batches import as_float
 from regmix_bench.data.run_data import EvalData
 from regmix_bench.data.sources import default_data_dir
 from regmix_bench.errors import UserError, reason
-from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, CorruptionSource
+from regmix_bench.specs.corruptions import ARRAYS, CORRUPTIONS, SEVERITIES, CorruptionSource
 from regmix_bench.system.reading import open_regular
 
 #: Pixels of a side from which on corruptions are defined: their kernels are made for photographs.
 LEAST_SIDE = 32
 #: The folder of the official arrays, inside that of the data sets.
 FOLDER = "CIFAR-10-C"
-#: What the environment of a record calls the SHA-256 of the arrays.
-ARRAYS = "cifar10c_sha256"
 _PACKAGE = "imagecorruptions-imaug"
 #: Packages that make an image what it is, of which one may stand for another.
 _PACKAGES = (

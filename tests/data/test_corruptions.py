@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from regmix_bench.data import EvalData
-from regmix_bench.data.corruptions import ARRAYS, FOLDER, Made, corrupted
+from regmix_bench.data.corruptions import FOLDER, Made, corrupted
 from regmix_bench.errors import UserError
-from regmix_bench.specs.corruptions import CORRUPTIONS
+from regmix_bench.specs.corruptions import ARRAYS, CORRUPTIONS
 
 CPU = torch.device("cpu")
 
