@@ -32,9 +32,10 @@ def asked_threats(
 ) -> "list[ThreatModel]":
     """Return the threats that are given, else those that ``run`` was scored under.
 
-    Raises :class:`UserError` for what is no budget, a norm that there is not, and none at all.
+    Raises :class:`UserError` for what is no budget, a norm that there is not, none at all and too
+    many.
     """
-    from regmix_bench.specs.threats import parse_threats
+    from regmix_bench.specs.threats import parse_threats, threat_text
     from regmix_bench.types import DEFAULT_NORM, NORMS, ThreatModel
 
     if norm is not None:
@@ -47,15 +48,15 @@ def asked_threats(
             )
         return list(own)
     chosen = norm or (own[0].norm if own else DEFAULT_NORM)
-    found: list[ThreatModel] = []
+    texts: list[str] = []
     for item in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
         if isinstance(item, ThreatModel):
-            found.append(item)
+            texts.append(threat_text(item))
         else:
-            found += parse_threats(listed("--threats", str(item)) or [], chosen)
-    if not found:
+            texts += listed("--threats", str(item)) or []
+    if not texts:
         raise UserError("no threat is given: write it like Linf:8/255")
-    return found
+    return list(parse_threats(texts, chosen))
 
 
 def asked_data(

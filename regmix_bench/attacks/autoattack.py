@@ -194,6 +194,7 @@ class FABT(_Member):
 class Square(_Member):
     """Random search over squares of pixels (Andriushchenko et al., ECCV 2020).
 
+    It asks about an image once where it starts, and then ``n_queries`` times at most.
     ``resc_schedule`` fits the sizes of the squares to the number of queries, which AutoAttack does
     not. Under L1 and L2 the authors' program begins with five rows of squares, which do not fit
     images of every size, and no image of less than five rows.
@@ -202,9 +203,9 @@ class Square(_Member):
     name = "square"
 
     class Config(Frozen):
-        """Forward passes for an image, and whether the schedule is made for as many."""
+        """Queries after that of the start, and whether the schedule is made for as many."""
 
-        n_queries: int = Field(5000, ge=1, description="Forward passes for an image")
+        n_queries: int = Field(5000, ge=1, description="Queries for an image, after the first")
         resc_schedule: bool = Field(False, description="Fit the sizes of squares to the queries")
 
     @property

@@ -20,9 +20,10 @@ class GAMAPGD(Attack):
 
     Sriramanan, Addepalli, Baburaj and Babu, "Guided adversarial attack for evaluating and enhancing
     adversarial defenses", eq. 4: it climbs ``max_j≠y p_j(x') − p_y(x') + w·‖p(x') − p(x₀)‖²`` from
-    a corner x₀ of the ball. The weight w falls to 0 in the first quarter of the steps; a step is 2ε
-    long, a tenth of that after 60 % of them and a hundredth after 85 %. So does the authors'
-    program; in the paper the output moves away from that of the image itself: ``guide=image``.
+    x₀, the image with ε added to each pixel by a random sign and projected on the ball: a corner of
+    it under L∞. The weight w falls to 0 in the first quarter of the steps; a step is 2ε long, a
+    tenth of that after 60 % of them and a hundredth after 85 %. So does the authors' program; in
+    the paper the output moves away from that of the image itself: ``guide=image``.
     """
 
     name = "gama-pgd"

@@ -28,15 +28,13 @@ from regmix_bench.data.batches import as_float
 from regmix_bench.data.run_data import EvalData
 from regmix_bench.data.sources import default_data_dir
 from regmix_bench.errors import UserError, reason
-from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, CorruptionSource
+from regmix_bench.specs.corruptions import ARRAYS, CORRUPTIONS, SEVERITIES, CorruptionSource
 from regmix_bench.system.reading import open_regular
 
 #: Pixels of a side from which on corruptions are defined: their kernels are made for photographs.
 LEAST_SIDE = 32
 #: The folder of the official arrays, inside that of the data sets.
 FOLDER = "CIFAR-10-C"
-#: What the environment of a record calls the SHA-256 of the arrays.
-ARRAYS = "cifar10c_sha256"
 _PACKAGE = "imagecorruptions-imaug"
 #: Packages that make an image what it is, of which one may stand for another.
 _PACKAGES = (
@@ -69,8 +67,9 @@ class Made(Corrupted):
     The package does what Hendrycks and Dietterich's program does to photographs of 224 pixels. So
     on small images its severities are other ones than those of CIFAR-10-C. Each image is made with
     random numbers that follow from its own pixels, so that neither other images nor a sample change
-    it; the generators of the process are left as they were. Of images with one channel,
-    which it would colour, the first of three is kept.
+    it. The generators of Python and NumPy are left as they were; that of numba, which nothing else
+    here draws from, is left as the glass blur seeds it. Of images with one channel, which it would
+    colour, the first of three is kept.
     """
 
     def __init__(self, test: EvalData, seed: int) -> None:
@@ -173,7 +172,9 @@ class Official(Corrupted):
             raise UserError(f"cannot read {path}: {reason(error)}") from error
         if not isinstance(found, np.ndarray) or (shape and found.dtype != np.uint8):
             raise UserError(f"{path} does not hold 8-bit numbers, as images of CIFAR-10-C are")
-        if found.shape[1:] != shape or found.ndim == 0:
+        if found.ndim == 0:
+            raise UserError(f"{path} holds a single number, not one for each image")
+        if found.shape[1:] != shape:
             raise UserError(f"{path} holds rows of shape {found.shape[1:]}, not {shape}")
         if len(found) % SEVERITIES or len(found) == 0:
             raise UserError(
@@ -221,7 +222,7 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _generators(seed: int) -> Iterator[None]:
-    """Seed the generators of the process for a while; they are left as they were."""
+    """Seed the generators of Python and NumPy for a while; they are left as they were."""
     python, legacy = random.getstate(), np.random.get_state()
     try:
         random.seed(seed)

@@ -33,6 +33,8 @@ Corruption = Literal[
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 #: They are numbered from 1.
 SEVERITIES = 5
+#: What the environment of a record calls the SHA-256 of official arrays.
+ARRAYS = "cifar10c_sha256"
 
 
 class CorruptionSpec(TestedSpec):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from regmix_bench.errors import UserError, abridged
 from regmix_bench.specs.run import MOST_THREATS
 from regmix_bench.types import Epsilon, ThreatModel
+from regmix_bench.types.threats import decimal
+
+#: Zero as it may be typed where budgets begin: ``0``, ``0.0`` or ``0/255``.
+_ZERO = re.compile(r"0+\.?0*|\.0+|0+/0*[1-9][0-9]*")
 
 
 def parse_threats(texts: Iterable[str], norm: str) -> tuple[ThreatModel, ...]:
@@ -15,10 +20,14 @@ def parse_threats(texts: Iterable[str], norm: str) -> tuple[ThreatModel, ...]:
 
     One is ``NORM:EPSILON``, or an ε alone, which is of ``norm``. ``0..16/255:5`` in the place of ε
     are five budgets at equal distances, both ends among them; 0 is no attack and left out. Raises
-    :class:`UserError` for a norm that there is not, and for what is no budget of its norm.
+    :class:`UserError` for a norm that there is not, for what is no budget of its norm, and for more
+    threats than can be scored.
     """
     found = (threat for text in texts for threat in _threats(text.strip(), norm))
-    return tuple(dict.fromkeys(found))
+    threats = tuple(dict.fromkeys(found))
+    if len(threats) > MOST_THREATS:
+        raise UserError(f"{len(threats):,} threats are too many: name {MOST_THREATS} at most")
+    return threats
 
 
 def threat_text(threat: ThreatModel) -> str:
@@ -35,7 +44,7 @@ def _threats(text: str, norm: str) -> Iterator[ThreatModel]:
         yield ThreatModel(chosen, Epsilon(budgets))
         return
     high, _, count = high.partition(":")
-    first, last = Fraction(0) if low.strip() == "0" else Epsilon(low), Epsilon(high)
+    first, last = Fraction(0) if _ZERO.fullmatch(low.strip()) else Epsilon(low), Epsilon(high)
     points = int(count) if count.isascii() and count.isdigit() and len(count) < 4 else 0
     if not first < last or not 2 <= points <= MOST_THREATS:
         raise UserError(
@@ -44,12 +53,20 @@ def _threats(text: str, norm: str) -> Iterator[ThreatModel]:
         )
     for point in range(points):
         if epsilon := first + (last - first) * Fraction(point, points - 1):
-            yield ThreatModel(chosen, _budget(epsilon, last))
+            yield ThreatModel(chosen, _budget(epsilon, last, text))
 
 
-def _budget(epsilon: Fraction, like: Epsilon) -> Epsilon:
+def _budget(epsilon: Fraction, like: Epsilon, text: str) -> Epsilon:
     """Write a budget in parts as those of ``like``, such as 255ths, or as a decimal, if it is."""
     _, slash, parts = like.text.partition("/")
     if slash and (epsilon * int(parts)).denominator == 1:
         return Epsilon(f"{epsilon * int(parts)}/{parts}")
-    return Epsilon(Epsilon(epsilon).decimal or epsilon)
+    if (written := decimal(epsilon)) is not None:
+        return Epsilon(written)
+    try:
+        return Epsilon(epsilon)
+    except UserError as error:
+        raise UserError(
+            f"threats {abridged(text)}: {epsilon}, which is one of these budgets, has too many"
+            " digits to be written; choose ends with fewer, or another number of budgets"
+        ) from error

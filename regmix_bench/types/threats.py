@@ -69,8 +69,7 @@ class Epsilon(Fraction):
     @property
     def decimal(self) -> str | None:
         """The number with at most nine decimal places, or None where it is none: ``0.5``."""
-        whole, parts = self.as_integer_ratio()
-        return f"{Decimal(whole) / parts:f}" if 10**9 % parts == 0 else None
+        return decimal(self)
 
     @property
     def slug(self) -> str:
@@ -78,6 +77,12 @@ class Epsilon(Fraction):
         whole, parts = self.as_integer_ratio()
         in_pixels = f"{255 // parts * whole}-255" if 255 % parts == 0 else f"{whole}-{parts}"
         return self.decimal or in_pixels
+
+
+def decimal(number: Fraction) -> str | None:
+    """Return a number with at most nine decimal places, or None where it has more: ``0.5``."""
+    whole, parts = number.as_integer_ratio()
+    return f"{Decimal(whole) / parts:f}" if 10**9 % parts == 0 else None
 
 
 def _as_epsilon(value: object) -> Epsilon:

@@ -390,6 +390,7 @@ def test_logits_that_are_not_finite_under_attack_alone_are_refused(
         ({"norm": "L7"}, "norm 'L7'"),
         ({"threats": []}, "no threat is given"),
         ({"threats": ["8"]}, "epsilon 8 is above 1"),
+        ({"threats": [f"{n}/1000" for n in range(1, 102)]}, "101 threats are too many"),
         ({"threats": 8}, "epsilon 8 is above 1"),
         ({"threats": True}, "threats is True, not text"),
         ({"attacks": 5}, "unknown attack '5'"),

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from regmix_bench.data import EvalData
-from regmix_bench.data.corruptions import ARRAYS, FOLDER, Made, corrupted
+from regmix_bench.data.corruptions import FOLDER, Made, corrupted
 from regmix_bench.errors import UserError
-from regmix_bench.specs.corruptions import CORRUPTIONS
+from regmix_bench.specs.corruptions import ARRAYS, CORRUPTIONS
 
 CPU = torch.device("cpu")
 
@@ -158,6 +158,10 @@ def of_one_severity(folder: Path) -> None:
         np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy")[:20])
 
 
+def one_label(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.array(3))
+
+
 def missing(folder: Path) -> None:
     (folder / "pixelate.npy").unlink()
 
@@ -176,6 +180,7 @@ def cut_off(folder: Path) -> None:
         (other_labels, "labels.npy does not hold the labels of the test images"),
         (other_labels_later, "labels.npy does not hold .* once for each severity"),
         (of_one_severity, "labels.npy does not hold .* once for each severity"),
+        (one_label, "labels.npy holds a single number"),
         (missing, "there is no .*pixelate.npy: put the files of CIFAR-10-C"),
         (cut_off, "cannot read .*contrast.npy"),
     ],

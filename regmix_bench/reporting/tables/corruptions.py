@@ -15,7 +15,7 @@ from regmix_bench.analysis.statistics import accuracy_interval
 from regmix_bench.records.schema import CorruptionRecord
 from regmix_bench.records.words import CORRUPTED_BY
 from regmix_bench.reporting.values import Cell, Column, Table, measured
-from regmix_bench.specs.corruptions import CORRUPTIONS, SEVERITIES, CorruptionSource
+from regmix_bench.specs.corruptions import ARRAYS, CORRUPTIONS, SEVERITIES, CorruptionSource
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class CorruptionTerms:
     n_examples: int
     corruptions: CorruptionSource
     seed: int
+    arrays: str | None = None
 
     @classmethod
     def of(cls, record: CorruptionRecord) -> CorruptionTerms:
@@ -39,12 +40,14 @@ class CorruptionTerms:
             n_examples=record.n_examples,
             corruptions=record.spec.corruptions,
             seed=record.spec.seed,
+            arrays=str(found) if (found := record.environment.get(ARRAYS)) else None,
         )
 
     @cached_property
     def stem(self) -> str:
         """The part of a file name that follows from the terms alone."""
-        short = short_digest(self, ("data_digest", "n_examples", "seed"))
+        names = ("data_digest", "n_examples", "seed", *(["arrays"] if self.arrays else []))
+        short = short_digest(self, names)
         return f"corruptions-{self.dataset}-{short}-{self.corruptions}"
 
 
@@ -100,7 +103,8 @@ def corruptions_table(panel: CorruptionPanel) -> Table:
         ),
         (
             f"Percent of {n:,} test images, mean over severities 1 to {SEVERITIES} of each"
-            " corruption; Mean is that over all of them. Clean has its 95 % interval (Wilson).",
+            " corruption; Mean is that over all of them. Clean has its 95 % interval (Wilson)."
+            + (f" The SHA-256 of the arrays begins {terms.arrays[:12]}." if terms.arrays else ""),
         ),
     )
 

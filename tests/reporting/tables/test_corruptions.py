@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from support.synthetic import write_corrupted
 
+from regmix_bench.records.store import load_record, save_record
 from regmix_bench.reporting.contents import Contents
 from regmix_bench.reporting.formats.page import page
+from regmix_bench.specs.corruptions import ARRAYS
 
 
 def test_models_on_one_set_of_images_stand_in_one_table(tmp_path: Path) -> None:
@@ -32,3 +34,15 @@ def test_models_on_one_set_of_images_stand_in_one_table(tmp_path: Path) -> None:
     assert first[4].value == pytest.approx(0.95 - 0.06)
     text = page(contents, with_figures=False)
     assert "AutoAttack" not in text and "ImageNet's severities" in text
+
+
+def test_models_on_other_arrays_stand_in_another_table(tmp_path: Path) -> None:
+    for label, digest in (("one", "a" * 64), ("two", "a" * 64), ("three", "b" * 64)):
+        record = load_record(write_corrupted(tmp_path, label, corruptions="cifar10c"))
+        save_record(tmp_path, record.model_copy(update={"environment": {ARRAYS: digest}}))
+    panels = Contents.of(tmp_path).corrupted
+    found = {panel.terms.arrays: {label for label, _ in panel.rows} for panel in panels}
+    assert found == {"a" * 64: {"one", "two"}, "b" * 64: {"three"}}
+    assert len({panel.terms.stem for panel in panels}) == 2
+    text = page(Contents.of(tmp_path), with_figures=False)
+    assert "begins aaaaaaaaaaaa." in text and "begins bbbbbbbbbbbb." in text
